@@ -1,0 +1,66 @@
+# `make` prints what each target is for.
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := libs/contracts libs/chassis compose/local
+PYTEST := $(BIN)/pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status test check lint types imports generated generate lock sizes clean
+
+help: ## print this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.installed ## make the environment in .venv from requirements.lock
+
+# pip brings uv, checked against the lock; uv brings the rest in seconds.
+.venv/.installed: requirements.lock $(PACKAGES:%=%/pyproject.toml)
+	@echo "setting up .venv (once; about a minute on an ordinary line)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.requirements
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r .venv/uv.requirements
+	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-build-isolation --no-deps $(PACKAGES:%=-e %)
+	@touch $@
+
+up: setup ## start Kafka, PostgreSQL and Redis under .local/ and leave them running
+	@$(BIN)/signalbox-local up
+
+down: setup ## stop what `make up` started, and nothing else
+	@$(BIN)/signalbox-local down
+
+status: setup ## say what of the local stack is running and healthy
+	@$(BIN)/signalbox-local status
+
+test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL and Redis
+	@$(BIN)/signalbox-local fetch
+	@$(PYTEST)
+
+check: lint types imports generated test ## everything CI checks
+
+lint: setup ## style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup ## pyright, strict
+	@$(BIN)/pyright
+
+imports: setup ## the layers: services stand on chassis, chassis on contracts
+	@$(BIN)/lint-imports
+
+generated: setup ## fail when a generated file is stale
+	@$(BIN)/python -m signalbox_contracts.generate --check
+	@$(BIN)/python -m signalbox_chassis.settings_table --check docs/settings.md
+
+generate: setup ## write the generated files: JSON Schemas, asyncapi.json, golden samples, the settings table
+	@$(BIN)/python -m signalbox_contracts.generate
+	@$(BIN)/python -m signalbox_chassis.settings_table docs/settings.md
+
+lock: setup ## resolve the workspace into requirements.lock
+	@$(BIN)/uv lock -q --upgrade
+	@$(BIN)/uv export -q --all-groups --no-emit-workspace --format requirements-txt --no-header --no-annotate -o requirements.lock
+
+sizes: setup ## functions over 50 and modules over 400 lines
+	@$(BIN)/python tests/support/sizes.py
+
+clean: ## remove the environment (never .local/, which may hold running servers)
+	@rm -rf .venv
