@@ -1,0 +1,1 @@
+"""The messages, one module per topic; each module's `MESSAGES` is what its topic carries."""

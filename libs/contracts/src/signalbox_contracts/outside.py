@@ -1,0 +1,53 @@
+"""Reading events that others wrote: CloudEvents on Kafka in structured or binary mode (Kafka binding 1.0, section 3)."""
+
+import base64
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, cast
+
+from pydantic_core import from_json
+
+from signalbox_contracts.messages.triggers import TriggerEvent
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+_STRUCTURED: Final = "application/cloudevents"
+
+
+def read_outside(value: bytes, headers: Headers, record_time: datetime | None) -> TriggerEvent:
+    """The event in a record of a trigger topic; raises `ValueError` (a pydantic `ValidationError` among them).
+
+    Structured mode is told by its content type, binary mode by `ce_specversion`. A record with neither is read as
+    structured, so that a plain `kcat -P` with a CloudEvents document works.
+    """
+    said = {name.lower(): (text or b"").decode() for name, text in headers}
+    binary = "ce_specversion" in said and not said.get("content-type", "").lower().startswith(_STRUCTURED)
+    attributes = _binary(value, said) if binary else _structured(value)
+    if attributes.get("time") is None:
+        if record_time is None:
+            raise ValueError("time: the event has none and the record brings none")
+        attributes["time"] = record_time
+    return TriggerEvent.model_validate({name: part for name, part in attributes.items() if part is not None})
+
+
+def _structured(value: bytes) -> dict[str, Any]:
+    document: object = from_json(value, allow_inf_nan=False)
+    if not isinstance(document, dict):
+        raise ValueError("the value is not a JSON object with CloudEvents attributes")
+    return cast("dict[str, Any]", document)
+
+
+def _binary(value: bytes, said: dict[str, str]) -> dict[str, Any]:
+    attributes: dict[str, Any] = {name[3:]: text for name, text in said.items() if name.startswith("ce_")}
+    media_type = said.get("content-type", "application/json")
+    attributes["datacontenttype"] = media_type
+    kind = media_type.split(";")[0].strip().lower()
+    if not value:
+        return attributes
+    if kind.endswith(("/json", "+json")):
+        attributes["data"] = from_json(value, allow_inf_nan=False)
+    elif kind.startswith("text/"):
+        attributes["data"] = value.decode()
+    else:
+        attributes["data_base64"] = base64.b64encode(value).decode()
+    return attributes

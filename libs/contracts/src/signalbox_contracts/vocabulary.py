@@ -1,0 +1,76 @@
+"""The small words every message is made of: instants, ids, bounded text, open enumerations.
+
+Nothing here reads a clock or makes a random number: a value is right or wrong by itself.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic_core import CoreSchema
+
+
+def in_utc(instant: datetime) -> datetime:
+    """The same instant, said in UTC."""
+    return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(in_utc)]
+"""A moment, always aware and always UTC once read."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+"""The id of a definition, a project or a service. It has no colon, so `kind:id` can be split."""
+
+ItemKey = Annotated[str, Field(min_length=1, max_length=255)]
+"""An item's name inside its plan, unique there: `oozie-prod/0000123-C@17`, `load/3`."""
+
+Text = Annotated[str, Field(max_length=2000)]
+"""A sentence for a person: a reason, an error. Longer text belongs to the log."""
+
+Person = Annotated[str, Field(min_length=1, max_length=255)]
+"""Who asked: `user:ann`, `key:ci`, `schedule:nightly`, `trigger:new-files`, `service:planner`."""
+
+Version = Annotated[int, Field(ge=0)]
+"""Grows by at least one with every change of an aggregate. Readers ignore what is not newer; gaps are normal."""
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PlanId = UUID
+TaskId = UUID
+
+
+class Value(BaseModel):
+    """Part of a message: immutable; fields a newer writer added are skipped."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class OpenEnum(StrEnum):
+    """An enumeration that may grow inside `.v1`.
+
+    A value this reader does not know becomes `OTHER`, so an old reader survives a new writer. Each subclass must
+    define `OTHER`. `OTHER` is for reading only: who passes a message on passes on the bytes, not the model.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        return cls("OTHER") if isinstance(value, str) else None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        known = [member.value for member in cls if member.value != "OTHER"]
+        return {"type": "string", "title": cls.__name__, "x-known-values": known}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler(source)
