@@ -93,9 +93,12 @@ def delivery_id(channel_id: str, subscription_id: str, event_id: str) -> UUID:
     return uuid5(NAMESPACE, f"delivery:{_quoted(channel_id)}:{_quoted(subscription_id)}:{_quoted(event_id)}")
 
 
-def dead_letter_id(service: str, topic: str, partition: int, offset: int) -> UUID:
-    """A parked message, by where it was read; parking it twice is parking it once."""
-    return uuid5(NAMESPACE, f"dead-letter:{_quoted(service)}:{_quoted(topic)}:{partition}:{offset}")
+def dead_letter_id(service: str, topic: str, partition: int, offset: int, timestamp_ms: int) -> UUID:
+    """A parked message, by where and when it was written; parking it twice is parking it once.
+
+    The record's time is part of it because offsets start anew when a Kafka is wiped.
+    """
+    return uuid5(NAMESPACE, f"dead-letter:{_quoted(service)}:{_quoted(topic)}:{partition}:{offset}:{timestamp_ms}")
 
 
 def inbox_id(source: str, id: str) -> UUID:
