@@ -1,0 +1,155 @@
+"""Messages in: FastStream on aiokafka, two batch subscribers a service, offsets moved only after the transaction.
+
+What each setting guards against is measured in `docs/architecture/messaging.md`; none is a matter of taste.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from faststream import AckPolicy
+from faststream.exceptions import NackMessage
+from faststream.kafka import KafkaBroker
+from prometheus_client import Counter
+
+from signalbox_chassis import crash
+from signalbox_chassis.received import Record
+from signalbox_chassis.router import Router
+from signalbox_chassis.settle import RetryLater, Settler
+from signalbox_chassis.signals import signals
+from signalbox_contracts.topics import Topic
+
+log = logging.getLogger(__name__)
+_NACKED = Counter("signalbox_batches_given_back_total", "Batches fetched again because a fault lasted", ["subscriber"])
+KafkaRecord = ConsumerRecord[bytes, bytes]
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What one subscriber reads: *control* is commands, *facts* what became true. A cancel never waits for facts."""
+
+    name: Literal["control", "facts"]
+    topics: tuple[Topic, ...]
+    router: Router
+
+
+@dataclass(frozen=True)
+class BusSettings:
+    bootstrap: str
+    topic_prefix: str
+    group: str
+    """Prefix of the consumer groups; `.control` or `.facts` follows."""
+    batch_max_messages: int = 200
+    session_timeout_seconds: float = 6.0
+    fetch_wait_seconds: float = 0.02
+    drain_seconds: float = 15.0
+
+
+class Bus:
+    """The subscribers of one service, each with its own consumer group."""
+
+    def __init__(self, settings: BusSettings, subscribers: Sequence[tuple[Subscription, Settler]]) -> None:
+        self._settings = settings
+        self._subscribers = subscribers
+        self._broker: KafkaBroker | None = None
+        self._readers: dict[str, Any] = {}
+
+    async def start(self) -> None:
+        """Join the groups. Raises KafkaError when no broker answers; may then be called again."""
+        broker = KafkaBroker(
+            self._settings.bootstrap,
+            ack_policy=AckPolicy.NACK_ON_ERROR,  # every other policy commits what was not handled
+            allow_auto_create_topics=False,
+            consumer_only=True,
+            apply_types=False,
+            graceful_timeout=self._settings.drain_seconds,
+            logger=logging.getLogger("faststream"),
+            log_level=logging.DEBUG,
+        )
+        for subscription, settler in self._subscribers:
+            self._readers[subscription.name] = self._subscribe(broker, subscription, settler)
+        self._broker = broker
+        try:
+            await broker.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Let the running batch end, commit its offsets, leave the groups."""
+        broker, self._broker = self._broker, None
+        self._readers.clear()
+        if broker is not None:
+            await broker.stop()
+
+    def consumers(self) -> dict[str, AIOKafkaConsumer]:
+        """The consumers by subscriber name, for the watchdog and readiness."""
+        found = {name: reader.consumer for name, reader in self._readers.items()}
+        return {name: consumer for name, consumer in found.items() if consumer is not None}
+
+    def _subscribe(self, broker: KafkaBroker, subscription: Subscription, settler: Settler) -> Any:
+        settings, topics = self._settings, {t.full_name(self._settings.topic_prefix): t for t in subscription.topics}
+        subscriber = broker.subscriber(
+            *topics,
+            group_id=f"{settings.group}.{subscription.name}",
+            batch=True,
+            max_records=settings.batch_max_messages,
+            auto_offset_reset="earliest",  # the default, latest, misses what was said before the first start
+            no_reply=True,  # else a sender's header chooses where an answer goes
+            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+            heartbeat_interval_ms=max(100, int(settings.session_timeout_seconds * 1000 / 6)),
+            fetch_max_wait_ms=int(settings.fetch_wait_seconds * 1000),
+            max_partition_fetch_bytes=2 * 1_048_576,
+            parser=_parse,
+            decoder=_decode,
+        )
+        subscriber(_handler(subscription.name, topics, settler))
+        # FastStream sleeps its poll time again after each empty poll: a message would wait that long for nothing
+        subscriber.get_msg = _patient_poll(settings.batch_max_messages)  # pyright: ignore[reportAttributeAccessIssue]
+        return subscriber
+
+
+def _handler(name: str, topics: dict[str, Topic], settler: Settler) -> Callable[[list[KafkaRecord]], Any]:
+    async def handle(batch: list[KafkaRecord]) -> None:
+        crash.point("bus.received")
+        try:
+            await settler.settle([_record(topics[raw.topic], raw) for raw in batch])
+        except RetryLater as later:
+            _NACKED.labels(name).inc()
+            log.warning("giving a batch back to Kafka: %s", later)
+            raise NackMessage from later
+        crash.point("bus.handled")
+        signals.fire(f"bus.{name}")
+
+    return handle
+
+
+def _patient_poll(max_records: int) -> Callable[[AIOKafkaConsumer], Any]:
+    async def get_msg(consumer: AIOKafkaConsumer) -> tuple[KafkaRecord, ...]:
+        batches: dict[Any, list[KafkaRecord]] = await consumer.getmany(
+            timeout_ms=int(POLL_SECONDS * 1000), max_records=max_records
+        )
+        return tuple(chain.from_iterable(batches.values()))
+
+    return get_msg
+
+
+def _record(topic: Topic, raw: KafkaRecord) -> Record:
+    return Record(topic, raw.partition, raw.offset, raw.timestamp, raw.key, tuple(raw.headers), raw.value)
+
+
+async def _parse(batch: tuple[KafkaRecord, ...], original: Callable[..., Any]) -> Any:
+    """Keep FastStream from reading headers: a null or non-UTF-8 one would crash it and skip the record."""
+    message = await original(tuple(dataclasses.replace(raw, headers=()) for raw in batch))
+    message.raw_message = batch
+    return message
+
+
+async def _decode(message: Any) -> list[KafkaRecord]:
+    """Hand the records over unread: the settler decodes each and knows what to do with one that cannot be."""
+    return list(message.raw_message)

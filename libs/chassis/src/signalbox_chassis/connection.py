@@ -1,0 +1,53 @@
+"""A PostgreSQL connection as we use it: asyncpg, which ships no types, behind the few methods we call."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, cast
+
+import asyncpg
+
+Row = Mapping[str, Any]
+
+# Set on the role as well (migrations), so that a psql session of the role behaves the same. `jit` costs 0.3 s on the
+# claim statement; the time limits keep a forgotten transaction from holding locks.
+ROLE_SETTINGS = {
+    "jit": "off",
+    "lock_timeout": "2s",
+    "statement_timeout": "5s",
+    "idle_in_transaction_session_timeout": "10s",
+    "synchronous_commit": "on",
+    "timezone": "UTC",
+}
+COMMAND_TIMEOUT_SECONDS = 10.0
+"""asyncpg waits for ever on a black hole without it."""
+
+
+class Connection(Protocol):
+    """The methods of `asyncpg.Connection` in use; `timeout` is in seconds."""
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str: ...
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[Row]: ...
+    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> Row | None: ...
+    async def fetchval(self, query: str, *args: Any, timeout: float | None = None) -> Any: ...
+    async def copy_records_to_table(
+        self, table_name: str, *, records: Iterable[Sequence[Any]], columns: Sequence[str]
+    ) -> str: ...
+    def transaction(self) -> AbstractAsyncContextManager[Any]: ...
+    def is_closed(self) -> bool: ...
+    def terminate(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+def connect_arguments(schema: str, application: str) -> dict[str, Any]:
+    """Arguments of `asyncpg.connect`: the role settings, the schema, and a limit on every wait."""
+    return {
+        "timeout": 5,
+        "command_timeout": COMMAND_TIMEOUT_SECONDS,
+        "server_settings": {**ROLE_SETTINGS, "search_path": schema, "application_name": application},
+    }
+
+
+async def connect(url: str, **arguments: Any) -> Connection:
+    """A connection of one's own, outside any pool."""
+    connection: Any = await asyncpg.connect(url, **arguments)  # pyright: ignore[reportUnknownVariableType]
+    return cast("Connection", connection)

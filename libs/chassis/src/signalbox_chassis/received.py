@@ -1,0 +1,44 @@
+"""A message as a handler sees it: the event, where it came from, and the span of its handling."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from signalbox_contracts.envelope import Event
+from signalbox_contracts.topics import Topic
+from signalbox_contracts.wire import decode
+
+E = TypeVar("E", bound=Event[Any], covariant=True)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One Kafka record, unread. Headers may be null or no text; `value` is None for a tombstone."""
+
+    topic: Topic
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    value: bytes | None
+
+
+def read(record: Record) -> Event[Any]:
+    """The event in a record; raises `Undecodable` or `UnknownType`."""
+    at = datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC)
+    return decode(record.topic, record.value, key=record.key, headers=record.headers, record_time=at)
+
+
+@dataclass
+class Received(Generic[E]):
+    """An event taken from a record. `trace` holds the `traceparent` that what follows from it must carry."""
+
+    event: E
+    record: Record
+    trace: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def id(self) -> str:
+        return self.event.id

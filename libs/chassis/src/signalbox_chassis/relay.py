@@ -1,0 +1,234 @@
+"""The relay: outbox rows become Kafka messages, in order, by a raw idempotent producer.
+
+One relay a service is active at a time (session advisory lock on a connection of its own); that is for order and
+economy, not for safety: two at once would only repeat messages, and ids and versions absorb that. There is no
+high-water mark: ids are handed out before commit, so a slow transaction's rows appear behind one and would be skipped.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zlib import crc32
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from opentelemetry.trace import Span, SpanKind
+from prometheus_client import Counter, Gauge, Histogram
+
+from signalbox_chassis import crash, telemetry
+from signalbox_chassis.connection import Connection, Row, connect, connect_arguments
+from signalbox_chassis.database import Database
+from signalbox_chassis.loops import Loop
+from signalbox_chassis.signals import signals
+from signalbox_chassis.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+_SENT = Counter("signalbox_outbox_sent_total", "Messages acknowledged by Kafka", ["topic"])
+_RENEWED = Counter("signalbox_relay_producers_total", "Producers made: more than one means Kafka failed us")
+_UNSENT_AGE = Gauge("signalbox_outbox_oldest_seconds", "Age of the oldest unsent outbox row")
+_LAG = Histogram("signalbox_outbox_seconds", "From commit of a message to its acknowledgement")
+
+SEND_TIMEOUT_SECONDS = 30.0
+"""aiokafka's idempotent producer never gives up a batch, and its `stop` waits for it: every wait has a limit here."""
+
+_UNSENT = (
+    "SELECT id, day, topic, key, headers, value, created_at FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT $1"
+)
+# INVARIANT: a row is marked only after Kafka acknowledged it.
+_MARK = "UPDATE outbox SET sent_at = now() WHERE id = ANY($1::bigint[]) AND day = ANY($2::date[])"
+_OLDEST = (
+    "SELECT extract(epoch FROM clock_timestamp() - created_at) FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT 1"
+)
+
+
+class RelayElsewhere(Exception):
+    """Another replica of this service is the active relay."""
+
+
+@dataclass(frozen=True)
+class RelaySettings:
+    bootstrap: str
+    topic_prefix: str = "signalbox."
+    batch: int = 500
+    poll_seconds: float = 0.25
+    send_timeout_seconds: float = SEND_TIMEOUT_SECONDS
+
+
+class Relay:
+    """Sends what the outbox holds. `wake` after a commit; without it rows wait at most one poll."""
+
+    def __init__(self, database: Database, settings: RelaySettings, tracing: Telemetry) -> None:
+        self._database = database
+        self._settings = settings
+        self._tracing = tracing
+        self._producer: AIOKafkaProducer | None = None
+        self._lock: Connection | None = None
+        self.oldest_seconds = 0.0
+        """Age of the oldest unsent row, as of the last look; only the active relay looks."""
+        self._loop = Loop("relay", self._pass, settings.poll_seconds, most_backoff_seconds=2.0)
+        self._age_loop = Loop("relay age", self._look_at_age, 2.0)
+
+    @property
+    def active(self) -> bool:
+        return self._lock is not None and not self._lock.is_closed()
+
+    def wake(self) -> None:
+        self._loop.wake()
+
+    async def start(self) -> None:
+        self._database.on_publish = self.wake
+        await self._loop.start()
+        await self._age_loop.start()
+
+    async def stop(self) -> None:
+        """Send what is there if that is quickly done, then let go."""
+        await self._age_loop.stop()
+        await self._loop.stop()
+        try:
+            async with asyncio.timeout(5):
+                while await self._pass():
+                    pass
+        except Exception as error:
+            log.info("rows left for the next relay: %s", error)
+        await self._drop_producer()
+        if self._lock is not None:
+            self._lock.terminate()
+
+    async def _pass(self) -> bool:
+        """Send one batch; True if there may be more."""
+        try:
+            lock = await self._hold_lock()
+            rows = await lock.fetch(_UNSENT, self._settings.batch)
+            if not rows:
+                return False
+            await self._send(rows)
+            crash.point("relay.sent")
+            await lock.execute(_MARK, [row["id"] for row in rows], list({row["day"] for row in rows}))
+            crash.point("relay.marked")
+        except RelayElsewhere:
+            return False
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, KafkaError) as error:
+            await self._give_up_connections(error)
+            raise
+        signals.fire("relay.sent")
+        return len(rows) == self._settings.batch
+
+    async def _hold_lock(self) -> Connection:
+        """The connection that holds this service's relay lock; raises `RelayElsewhere`."""
+        if self._lock is None or self._lock.is_closed():
+            schema = self._database.schema
+            connection = await connect(self._database.url, **connect_arguments(schema, f"{schema} relay"))
+            if not await connection.fetchval(
+                "SELECT pg_try_advisory_lock($1, $2)", crc32(b"relay") % 2**31, crc32(schema.encode()) % 2**31
+            ):
+                connection.terminate()
+                raise RelayElsewhere(schema)
+            self._lock = connection
+        return self._lock
+
+    async def _send(self, rows: Sequence[Row]) -> None:
+        producer = await self._ready_producer()
+        spans = [self._start_span(row) for row in rows]
+        try:
+            async with asyncio.timeout(self._settings.send_timeout_seconds):
+                acks: list[Any] = [
+                    await producer.send(
+                        self._settings.topic_prefix + row["topic"],
+                        value=row["value"],
+                        key=row["key"],
+                        headers=[(name, value.encode()) for name, value in headers],
+                    )
+                    for row, (headers, _) in zip(rows, spans, strict=True)
+                ]
+                await asyncio.gather(*acks)
+        finally:
+            for _, span in spans:
+                if span is not None:
+                    span.end()
+        _count(rows)
+
+    def _start_span(self, row: Row) -> tuple[list[tuple[str, str]], Span | None]:
+        """A `send` span that begins when the row was written, and the headers that carry it on."""
+        headers: list[tuple[str, str]] = [(name, value) for name, value in json.loads(row["headers"])]
+        if not self._tracing.recording:
+            return headers, None
+        stored = {name: value for name, value in headers if name in telemetry.TRACE_HEADERS}
+        span = self._tracing.tracer.start_span(
+            f"send {row['topic']}",
+            context=telemetry.extract(stored),
+            kind=SpanKind.PRODUCER,
+            start_time=int(row["created_at"].timestamp() * 1e9),
+        )
+        rest = [(name, value) for name, value in headers if name not in telemetry.TRACE_HEADERS]
+        return [*rest, *telemetry.headers_of(span).items()], span
+
+    async def _ready_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._settings.bootstrap,
+                enable_idempotence=True,
+                acks="all",
+                linger_ms=1,
+                max_batch_size=262_144,
+                max_request_size=1_048_576,
+                request_timeout_ms=10_000,
+                metadata_max_age_ms=30_000,
+            )
+            try:
+                async with asyncio.timeout(10):
+                    await producer.start()
+            except BaseException:
+                await _end(producer)
+                raise
+            self._producer = producer
+            _RENEWED.inc()
+        return self._producer
+
+    async def _give_up_connections(self, error: BaseException) -> None:
+        """After any failure start over with fresh connections: cheaper than knowing which of them still works."""
+        log.warning("relay starts over: %s: %s", type(error).__name__, error)
+        if isinstance(error, KafkaError | TimeoutError | ConnectionError):
+            await self._drop_producer()
+        if self._lock is not None and not isinstance(error, KafkaError):
+            self._lock.terminate()
+            self._lock = None
+
+    async def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _end(producer)
+
+    async def _look_at_age(self) -> None:
+        if self.active:
+            async with self._database.connection() as (connection, _):
+                self.oldest_seconds = float(await connection.fetchval(_OLDEST) or 0.0)
+                _UNSENT_AGE.set(self.oldest_seconds)
+        else:
+            self.oldest_seconds = 0.0
+
+
+async def _end(producer: AIOKafkaProducer) -> None:
+    """Stop; after 3 s cancel what hangs. A producer that lost its broker would flush for ever, and send late."""
+    try:
+        async with asyncio.timeout(3):
+            await producer.stop()
+    except Exception as error:
+        log.info("producer cut off: %s", type(error).__name__)
+        sender: asyncio.Task[None] | None = producer._sender.sender_task  # pyright: ignore[reportPrivateUsage] -- no public way
+        if sender is not None:
+            sender.cancel()
+        await producer.client.close()
+
+
+def _count(rows: Sequence[Row]) -> None:
+    now = time.time()
+    for row in rows:
+        _SENT.labels(row["topic"]).inc()
+        created: datetime = row["created_at"]
+        _LAG.observe(max(0.0, now - created.timestamp()))

@@ -1,0 +1,260 @@
+"""A service process: parts started in order, stopped in reverse within a bound, ended by SIGTERM.
+
+The order is the promise: probes first, so that waiting is visible; then the database; definitions to their end; the
+relay; the subscribers; and last the service's own loops.
+"""
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import uvloop
+from prometheus_client import Gauge
+
+from signalbox_chassis import logs, partitions
+from signalbox_chassis.bus import Bus, BusSettings, Subscription
+from signalbox_chassis.clock import Clock, SystemClock
+from signalbox_chassis.database import Database
+from signalbox_chassis.dead_letters import DeadLetters
+from signalbox_chassis.definitions import DefinitionsFeed
+from signalbox_chassis.loops import Loop
+from signalbox_chassis.probes import Probes
+from signalbox_chassis.relay import Relay, RelaySettings
+from signalbox_chassis.router import Router
+from signalbox_chassis.settings import ServiceSettings
+from signalbox_chassis.settle import Settler
+from signalbox_chassis.signals import signals
+from signalbox_chassis.telemetry import Telemetry
+from signalbox_chassis.topics import require_topics
+from signalbox_chassis.transient import Failure, classify
+from signalbox_chassis.watchdog import Watchdog
+from signalbox_contracts.topics import Topic, topic
+
+log = logging.getLogger(__name__)
+_UP = Gauge("signalbox_service_started", "1 while every part runs", ["service"])
+
+
+class Part(Protocol):
+    """Something with a life. `stop` may be called twice, or without a start."""
+
+    def start(self) -> Awaitable[None]: ...
+    def stop(self) -> Awaitable[None]: ...
+
+
+@dataclass(frozen=True)
+class Started:
+    """A part that has only a start."""
+
+    start: Callable[[], Awaitable[None]]
+
+    async def stop(self) -> None:
+        pass
+
+
+@dataclass
+class Service:
+    """Everything a service consists of. `subscriptions`, `definitions` and `loops` are the service's own part."""
+
+    name: str
+    settings: ServiceSettings
+    subscriptions: Sequence[Subscription] = ()
+    definitions: Router | None = None
+    loops: Sequence[Loop] = ()
+    parts: Sequence[tuple[str, Part]] = ()
+    """Anything else, started after the subscribers and before the loops."""
+    clock: Clock = field(default_factory=SystemClock)
+    definitions_topic: Topic = field(default_factory=lambda: topic("definitions.v1"))
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.telemetry = Telemetry(self.name, otlp_endpoint=settings.otlp_endpoint, ratio=settings.trace_ratio)
+        self.database = Database(
+            settings.database_url.get_secret_value(),
+            schema=settings.database_schema or self.name.replace("-", "_"),
+            pool_size=settings.database_pool_size,
+            application=self.name,
+        )
+        self.dead_letters = DeadLetters(self.name, self.database, self.clock)
+        self.relay = Relay(
+            self.database,
+            RelaySettings(
+                settings.kafka_bootstrap, settings.topic_prefix, settings.relay_batch, settings.relay_poll_seconds
+            ),
+            self.telemetry,
+        )
+        self._settlers = {s.name: self._settler(s.router) for s in self.subscriptions}
+        self.bus = Bus(self._bus_settings(), [(s, self._settlers[s.name]) for s in self.subscriptions])
+        self.feed = self._feed()
+        for subscription in self.subscriptions:
+            self.dead_letters.sources |= {t.name: (t, subscription.router) for t in subscription.topics}
+        self.probes = Probes(
+            settings.http_host,
+            settings.http_port,
+            {
+                "started": self._is_started,
+                "database": self._database_answers,
+                "kafka": self._is_assigned,
+                "outbox": self._outbox_moves,
+            },
+        )
+        self._stopping = asyncio.Event()
+        self._running: list[tuple[str, Part]] = []
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT. This is a service's `main`."""
+        logs.configure(self.name, self.settings.log_level)
+        logs.hide(self.settings.database_url.get_secret_value())
+        uvloop.run(self.serve())
+
+    async def serve(self) -> None:
+        """Start every part, wait for the signal to stop, stop every part."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.ask_to_stop)
+        try:
+            await self.start()
+            await self._stopping.wait()
+        finally:
+            await self.stop()
+
+    def ask_to_stop(self) -> None:
+        """Begin an orderly stop. Asking again changes nothing: the stop is bounded anyway."""
+        self._stopping.set()
+
+    async def start(self) -> None:
+        """Start the parts in order, waiting for a database or a broker that is not there yet."""
+        for name, part in self._parts():
+            self._running.append((name, part))
+            if not await self._start_part(name, part):
+                return
+        _UP.labels(self.name).set(1)
+        log.info("%s started", self.name)
+        signals.fire("service.started")
+
+    async def stop(self) -> None:
+        """Stop in reverse order; what is not done after `drain_seconds` is cut off."""
+        _UP.labels(self.name).set(0)
+        self._stopping.set()
+        try:
+            async with asyncio.timeout(self.settings.drain_seconds):
+                while self._running:
+                    name, part = self._running.pop()
+                    try:
+                        await part.stop()
+                    except Exception:
+                        log.exception("stop of %s failed", name)
+        except TimeoutError:
+            log.warning("not stopped within %.0f s: %s", self.settings.drain_seconds, [n for n, _ in self._running])
+        await asyncio.to_thread(self.telemetry.stop)
+        log.info("%s stopped", self.name)
+
+    async def _start_part(self, name: str, part: Part) -> bool:
+        """Start one part, again and again while the fault is a passing one; False when asked to stop meanwhile."""
+        delay = 0.1
+        while not self._stopping.is_set():
+            try:
+                await part.start()
+                return True
+            except Exception as error:
+                if classify(error) is Failure.LASTING:
+                    raise
+                log.warning("%s waits for %s: %r", self.name, name, error)
+            try:
+                async with asyncio.timeout(delay * random.uniform(0.5, 1)):
+                    await self._stopping.wait()
+            except TimeoutError:
+                delay = min(delay * 2, 5.0)
+        return False
+
+    def _parts(self) -> list[tuple[str, Part]]:
+        fixed: list[tuple[str, Part]] = [
+            ("probes", self.probes),
+            ("database", self.database),
+            ("partitions", Started(self._maintain)),
+            ("topics", Started(self._check_topics)),
+        ]
+        if self.feed is not None:
+            fixed.append(("definitions", self.feed))
+        fixed += [("relay", self.relay), ("bus", self.bus), *self.parts]
+        return [*fixed, *((loop.name, loop) for loop in [*self._own_loops(), *self.loops])]
+
+    def _own_loops(self) -> list[Loop]:
+        watchdog = Watchdog(
+            self.bus,
+            self._settlers,
+            self.relay,
+            self.settings.kafka_bootstrap,
+            stuck_seconds=self.settings.stuck_seconds,
+        )
+        return [
+            Loop("watchdog", watchdog.look, 5.0),
+            Loop("partitions", self._maintain, 3600.0),
+            Loop("redrive", self._redrive, 1.0),
+        ]
+
+    async def _maintain(self) -> None:
+        await partitions.maintain(
+            self.database, self.clock, inbox_days=self.settings.inbox_days, outbox_days=self.settings.outbox_days
+        )
+
+    async def _redrive(self) -> None:
+        if await self.dead_letters.count():
+            await self.dead_letters.redrive_asked()
+
+    async def _check_topics(self) -> None:
+        needed = [t for s in self.subscriptions for t in s.topics] + (
+            [self.definitions_topic] if self.definitions else []
+        )
+        await require_topics(self.settings.kafka_bootstrap, needed, prefix=self.settings.topic_prefix)
+
+    def _settler(self, router: Router, *, use_inbox: bool = True) -> Settler:
+        return Settler(
+            self.database,
+            router,
+            self.dead_letters,
+            self.telemetry,
+            retry_seconds=self.settings.retry_seconds,
+            handler_timeout_seconds=self.settings.handler_timeout_seconds,
+            use_inbox=use_inbox,
+        )
+
+    def _feed(self) -> DefinitionsFeed | None:
+        if self.definitions is None:
+            return None
+        self.dead_letters.sources[self.definitions_topic.name] = (self.definitions_topic, self.definitions)
+        settler = self._settler(self.definitions, use_inbox=False)
+        return DefinitionsFeed(
+            self.settings.kafka_bootstrap, self.definitions_topic, settler, topic_prefix=self.settings.topic_prefix
+        )
+
+    def _bus_settings(self) -> BusSettings:
+        settings = self.settings
+        return BusSettings(
+            bootstrap=settings.kafka_bootstrap,
+            topic_prefix=settings.topic_prefix,
+            group=f"{settings.group_prefix}{self.name}",
+            batch_max_messages=settings.batch_max_messages,
+            session_timeout_seconds=settings.session_timeout_seconds,
+            fetch_wait_seconds=settings.fetch_wait_seconds,
+            drain_seconds=settings.drain_seconds,
+        )
+
+    async def _is_started(self) -> str:
+        return "" if self._running and self._running[-1][0] == self._parts()[-1][0] else "still starting"
+
+    async def _database_answers(self) -> str:
+        await self.database.ping()
+        return ""
+
+    async def _is_assigned(self) -> str:
+        waiting = [name for name, consumer in self.bus.consumers().items() if not consumer.assignment()]
+        missing = {s.name for s in self.subscriptions} - set(self.bus.consumers())
+        return f"no partitions yet: {', '.join([*waiting, *sorted(missing)])}" if waiting or missing else ""
+
+    async def _outbox_moves(self) -> str:
+        age = self.relay.oldest_seconds
+        return f"oldest unsent message is {age:.0f} s old" if age > self.settings.stuck_seconds else ""

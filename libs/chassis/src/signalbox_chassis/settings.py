@@ -1,0 +1,99 @@
+"""Settings of a service: one frozen class, one environment variable `SIGNALBOX_<FIELD>` each, read once at start.
+
+A service subclasses `ServiceSettings` and adds its own fields; the docstring below a field is its line in
+`docs/settings.md`. `load` prints one line per problem and exits with 2 before anything is started.
+"""
+
+import sys
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "SIGNALBOX_"
+USAGE = 2
+
+
+class ServiceSettings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+    kafka_bootstrap: str = Field(pattern=r"^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$")
+    """Kafka brokers as `host:port`, separated by commas."""
+    database_url: SecretStr
+    """PostgreSQL (15 or newer) as `postgresql://role:password@host:port/database`, with this service's own role."""
+    database_schema: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,62})?$")
+    """Schema that holds this service's tables; empty means the service's own name."""
+    database_pool_size: int = Field(default=8, ge=2, le=100)
+    """Connections this process keeps to PostgreSQL, one more is used by the outbox relay."""
+    topic_prefix: str = Field(default="signalbox.", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
+    """What every topic name starts with."""
+    group_prefix: str = Field(default="signalbox.", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
+    """What every consumer group starts with; the service's name and `.control` or `.facts` follow."""
+    batch_max_messages: int = Field(default=200, ge=1, le=1000)
+    """Most messages that are handled in one transaction."""
+    session_timeout_seconds: float = Field(default=6.0, ge=1, le=60)
+    """After this long without a heartbeat Kafka gives a consumer's partitions to another."""
+    fetch_wait_seconds: float = Field(default=0.02, ge=0.001, le=5)
+    """How long the broker holds an empty fetch. Lower: messages are seen sooner, idle requests cost more."""
+    retry_seconds: float = Field(default=30.0, ge=0.1, le=120)
+    """How long a batch waits out a passing fault in place before its messages are fetched again."""
+    handler_timeout_seconds: float = Field(default=30.0, ge=0.1, le=120)
+    """Most time one handler run may take, its transaction included."""
+    relay_batch: int = Field(default=500, ge=1, le=5000)
+    """Most outbox rows sent in one go."""
+    relay_poll_seconds: float = Field(default=0.25, ge=0.01, le=10)
+    """How often the relay looks for rows that nobody in this process woke it for."""
+    stuck_seconds: float = Field(default=60.0, ge=5, le=3600)
+    """The watchdog ends the process when messages wait this long without progress although Kafka answers."""
+    drain_seconds: float = Field(default=15.0, ge=0, le=300)
+    """Most time a stop may take before what is left is cut off."""
+    inbox_days: int = Field(default=14, ge=1, le=400)
+    """Days the inbox remembers which events were handled. Must exceed the topics' retention."""
+    outbox_days: int = Field(default=7, ge=1, le=400)
+    """Days sent outbox rows are kept, to be replayed after a loss of Kafka."""
+    http_host: str = "127.0.0.1"
+    """Address of `/livez`, `/readyz` and `/metrics`."""
+    http_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the same; 0 takes a free one and logs it."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log line that is written."""
+    otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """OTLP/HTTP address for traces, such as `http://127.0.0.1:4318`. Empty: traces are passed on, not recorded."""
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
+    """Share of new traces that are recorded; a trace begun elsewhere keeps its own decision."""
+    blob_url: str = Field(default="", pattern=r"^((file:///|s3://)\S+)?$")
+    """Where logs and artifacts are kept: `file:///folder` or `s3://bucket/prefix`. Empty: this service needs none."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _only_postgresql(cls, value: SecretStr) -> SecretStr:
+        scheme = value.get_secret_value().partition("://")[0]
+        if scheme not in ("postgresql", "postgres"):
+            raise ValueError(f"scheme {scheme[:20]!r} is not supported: PostgreSQL 15 or newer is the only store")
+        return value
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment, or print every problem on its own line and exit with 2."""
+        try:
+            return cls()  # pyright: ignore[reportCallIssue] -- the fields come from the environment
+        except ValidationError as invalid:
+            for line in problems(invalid):
+                print(line, file=sys.stderr)
+            sys.exit(USAGE)
+
+
+def problems(invalid: ValidationError) -> list[str]:
+    """One line per wrong setting: its variable and what is allowed. Values are left out: some are secrets."""
+    lines: list[str] = []
+    for error in invalid.errors(include_input=False, include_url=False):
+        variable = PREFIX + "_".join(str(part) for part in error["loc"]).upper()
+        said = (
+            "is not set, and has no default"
+            if error["type"] == "missing"
+            else error["msg"].removeprefix("Value error, ")
+        )
+        lines.append(f"{variable}: {said}")
+    return lines

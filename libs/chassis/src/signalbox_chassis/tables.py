@@ -1,0 +1,50 @@
+"""The tables every service schema has: inbox, outbox, dead_letter. A service's first migration creates them.
+
+`TABLES_V1` never changes once released; a change is a new constant used by a new migration of every service.
+"""
+
+# fillfactor leaves room for the relay's mark; the eager autovacuum keeps the partial index of unsent rows small.
+TABLES_V1 = """
+CREATE TABLE inbox (
+    day         date NOT NULL,
+    event_id    uuid NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (day, event_id)
+) PARTITION BY RANGE (day);
+CREATE TABLE inbox_default PARTITION OF inbox DEFAULT;
+
+CREATE TABLE outbox (
+    id         bigint GENERATED ALWAYS AS IDENTITY,
+    day        date NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')::date,
+    topic      text NOT NULL,
+    key        bytea NOT NULL,
+    headers    text NOT NULL,
+    value      bytea,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    sent_at    timestamptz,
+    PRIMARY KEY (id, day)
+) PARTITION BY RANGE (day);
+CREATE INDEX outbox_unsent ON outbox (id) WHERE sent_at IS NULL;
+CREATE TABLE outbox_default PARTITION OF outbox DEFAULT;
+
+CREATE TABLE dead_letter (
+    id               uuid PRIMARY KEY,
+    topic            text NOT NULL,
+    partition_number integer NOT NULL,
+    record_offset    bigint NOT NULL,
+    record_at        timestamptz NOT NULL,
+    key              bytea,
+    headers          jsonb NOT NULL,
+    value            bytea,
+    event_type       text,
+    error            text NOT NULL,
+    state            text NOT NULL DEFAULT 'PARKED' CHECK (state IN ('PARKED', 'REDRIVING', 'REDRIVEN', 'DROPPED')),
+    attempts         integer NOT NULL DEFAULT 1,
+    operation_id     uuid,
+    actor            text,
+    reason           text,
+    parked_at        timestamptz NOT NULL DEFAULT now(),
+    settled_at       timestamptz
+);
+CREATE INDEX dead_letter_open ON dead_letter (parked_at) WHERE state IN ('PARKED', 'REDRIVING');
+"""

@@ -1,0 +1,46 @@
+"""Which failures pass by themselves. The list is explicit: a handler's own `OSError` must not be retried for ever."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from enum import Enum
+
+import asyncpg
+from aiokafka.errors import KafkaError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+
+class Failure(Enum):
+    PASSING = "the database or the network: wait and try the same again"
+    SLOW = "a time limit: try again for a while, then hold the message itself responsible"
+    LASTING = "the message or the code: trying again changes nothing"
+
+
+# SQLSTATE: connection lost, shutdown, cannot connect now, too many connections, disk full, out of memory, deadlock,
+# serialization, lock not available, read-only (a standby that is being promoted).
+_PASSING_STATES = ("08", "57P01", "57P02", "57P03", "53", "40001", "40P01", "55P03", "25006", "25P03")
+_SLOW_STATES = ("57014",)
+_PASSING_TYPES = (ConnectionError, socket.gaierror, asyncpg.InterfaceError, PoolTimeout, KafkaError)
+
+
+def classify(error: BaseException) -> Failure:
+    """What kind of failure this is, looking through the wrappers that SQLAlchemy and `raise … from` put around it."""
+    for cause in _causes(error):
+        state = str(getattr(cause, "sqlstate", None) or "")
+        if state.startswith(_SLOW_STATES) or isinstance(cause, TimeoutError | asyncio.TimeoutError):
+            return Failure.SLOW
+        if state.startswith(_PASSING_STATES) or isinstance(cause, _PASSING_TYPES):
+            return Failure.PASSING
+        if isinstance(cause, DBAPIError) and cause.connection_invalidated:
+            return Failure.PASSING
+    return Failure.LASTING
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    at: BaseException | None = error
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
+        yield at
+        at = at.__cause__ or getattr(at, "orig", None)
