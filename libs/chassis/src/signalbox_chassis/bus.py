@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from faststream import AckPolicy
 from faststream.exceptions import NackMessage
 from faststream.kafka import KafkaBroker
 from prometheus_client import Counter
 
 from signalbox_chassis import crash
+from signalbox_chassis.consumer import Consumer, KafkaRecord
 from signalbox_chassis.received import Record
 from signalbox_chassis.router import Router
 from signalbox_chassis.settle import RetryLater, Settler
@@ -25,7 +25,6 @@ from signalbox_contracts.topics import Topic
 
 log = logging.getLogger(__name__)
 _NACKED = Counter("signalbox_batches_given_back_total", "Batches fetched again because a fault lasted", ["subscriber"])
-KafkaRecord = ConsumerRecord[bytes, bytes]
 POLL_SECONDS = 1.0
 
 
@@ -87,7 +86,7 @@ class Bus:
         if broker is not None:
             await broker.stop()
 
-    def consumers(self) -> dict[str, AIOKafkaConsumer]:
+    def consumers(self) -> dict[str, Consumer]:
         """The consumers by subscriber name, for the watchdog and readiness."""
         found = {name: reader.consumer for name, reader in self._readers.items()}
         return {name: consumer for name, consumer in found.items() if consumer is not None}
@@ -129,12 +128,10 @@ def _handler(name: str, topics: dict[str, Topic], settler: Settler) -> Callable[
     return handle
 
 
-def _patient_poll(max_records: int) -> Callable[[AIOKafkaConsumer], Any]:
-    async def get_msg(consumer: AIOKafkaConsumer) -> tuple[KafkaRecord, ...]:
-        batches: dict[Any, list[KafkaRecord]] = await consumer.getmany(
-            timeout_ms=int(POLL_SECONDS * 1000), max_records=max_records
-        )
-        return tuple(chain.from_iterable(batches.values()))
+def _patient_poll(max_records: int) -> Callable[[Consumer], Any]:
+    async def get_msg(consumer: Consumer) -> tuple[KafkaRecord, ...]:
+        polled = await consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000), max_records=max_records)
+        return tuple(chain.from_iterable(polled.values()))
 
     return get_msg
 
@@ -143,7 +140,7 @@ def _record(topic: Topic, raw: KafkaRecord) -> Record:
     return Record(topic, raw.partition, raw.offset, raw.timestamp, raw.key, tuple(raw.headers), raw.value)
 
 
-async def _parse(batch: tuple[KafkaRecord, ...], original: Callable[..., Any]) -> Any:
+async def _parse(batch: tuple[Any, ...], original: Callable[..., Any]) -> Any:
     """Keep FastStream from reading headers: a null or non-UTF-8 one would crash it and skip the record."""
     message = await original(tuple(dataclasses.replace(raw, headers=()) for raw in batch))
     message.raw_message = batch

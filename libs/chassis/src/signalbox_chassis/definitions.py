@@ -6,12 +6,12 @@ definition's revision (`WHERE revision < $1`); the inbox is not used.
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from signalbox_chassis.bus import KafkaRecord
+from signalbox_chassis.consumer import Consumer
 from signalbox_chassis.received import Record, read
 from signalbox_chassis.settle import RetryLater, Settler
 from signalbox_chassis.tasks import cancel
@@ -30,18 +30,21 @@ class DefinitionsFeed:
         self._topic = topic
         self._name = topic.full_name(topic_prefix)
         self._settler = settler
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer: Consumer | None = None
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Condition()
         self.revision = 0
 
     async def start(self) -> None:
         """Return when everything written before this call has been applied. Raises KafkaError; may be called again."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=200,
+        consumer = cast(
+            "Consumer",
+            AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=200,
+            ),
         )
         try:
             await consumer.start()
@@ -66,16 +69,16 @@ class DefinitionsFeed:
             return False
         return True
 
-    async def _read_to_end(self, consumer: AIOKafkaConsumer) -> None:
+    async def _read_to_end(self, consumer: Consumer) -> None:
         partitions = [TopicPartition(self._name, number) for number in range(self._topic.partitions)]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
         # positions, not empty polls, say when it is over: compaction leaves gaps, and a poll may be early
         while [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
             await self._poll(consumer, 200)
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+    async def _follow(self, consumer: Consumer) -> None:
         while True:
             try:
                 await self._poll(consumer, 1000)
@@ -83,11 +86,9 @@ class DefinitionsFeed:
                 log.warning("definitions: %r", error)
                 await asyncio.sleep(1)
 
-    async def _poll(self, consumer: AIOKafkaConsumer, timeout_ms: int) -> None:
-        polled: dict[TopicPartition, list[KafkaRecord]] = await consumer.getmany(
-            timeout_ms=timeout_ms, max_records=BATCH
-        )
-        for partition, raws in polled.items():
+    async def _poll(self, consumer: Consumer, timeout_ms: int) -> None:
+        batches = await consumer.getmany(timeout_ms=timeout_ms, max_records=BATCH)
+        for partition, raws in batches.items():
             records = [
                 Record(self._topic, raw.partition, raw.offset, raw.timestamp, raw.key, tuple(raw.headers), raw.value)
                 for raw in raws

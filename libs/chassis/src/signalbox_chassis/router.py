@@ -5,7 +5,7 @@ the order of the batch is kept; across keys nothing is promised, so events of on
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from signalbox_chassis.database import UnitOfWork
 from signalbox_chassis.received import Received
@@ -62,7 +62,7 @@ def gather(batch: Iterable[Received[Any]]) -> list[tuple[type[Event[Any]], list[
     last_call_of_type: dict[type[Event[Any]], int] = {}
     last_call_of_key: dict[bytes | None, int] = {}
     for received in batch:
-        message: type[Event[Any]] = type(received.event)
+        message = cast("type[Event[Any]]", type(received.event))
         key = received.record.key
         at = last_call_of_type.get(message, -1)
         if at < 0 or last_call_of_key.get(key, -1) > at:

@@ -10,10 +10,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import Gauge
 
 from signalbox_chassis.bus import Bus
+from signalbox_chassis.consumer import Consumer
 from signalbox_chassis.relay import Relay
 from signalbox_chassis.settle import Settler
 
@@ -65,7 +65,7 @@ class Watchdog:
             log.critical("no progress for %.0f s although Kafka answers: %s", self._stuck_seconds, ", ".join(stuck))
             self._end()
 
-    async def _stands_still(self, name: str, consumer: AIOKafkaConsumer, now: float) -> bool:
+    async def _stands_still(self, name: str, consumer: Consumer, now: float) -> bool:
         lag = await lag_of(consumer)
         if lag is not None:
             _LAG.labels(name).set(lag)
@@ -76,14 +76,14 @@ class Watchdog:
         return now - moved_at > self._stuck_seconds
 
 
-async def lag_of(consumer: AIOKafkaConsumer) -> int | None:
+async def lag_of(consumer: Consumer) -> int | None:
     """Messages after what was fetched, over this consumer's partitions; None when the broker does not say."""
     partitions = list(consumer.assignment())
     if not partitions:
         return 0
     try:
         async with asyncio.timeout(10):
-            ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+            ends = await consumer.end_offsets(partitions)
             return sum([max(0, ends[tp] - await consumer.position(tp)) for tp in partitions])
     except Exception as error:
         log.info("lag unknown: %r", error)
