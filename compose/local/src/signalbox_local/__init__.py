@@ -1,0 +1,1 @@
+"""The local stack: Kafka, PostgreSQL, Redis and a trace receiver as private processes under `.local/`."""

@@ -1,0 +1,274 @@
+"""The servers put together: started in one go, found again after any crash, stopped by their pid files."""
+
+import contextlib
+import fcntl
+import json
+import shlex
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from signalbox_local import folders, kafka, probe
+from signalbox_local.errors import SettingWrong, StackBusy
+from signalbox_local.kafka import KafkaCluster
+from signalbox_local.otlp import OtlpReceiver
+from signalbox_local.postgres import PostgresServer
+from signalbox_local.process import OWNED, Life, Running, ServerProcess, read_pid_file, send
+from signalbox_local.programs import Programs
+from signalbox_local.progress import Reporter
+from signalbox_local.redis import RedisServer
+from signalbox_local.secret import write_private
+from signalbox_local.settings import GIVEN, Settings
+
+LOCK_SECONDS = 240.0
+HEALTHY, SILENT, STOPPED, ABSENT = "healthy", "not answering", "stopped", "not available"
+
+
+class Server(Protocol):
+    """What the stack needs of each server."""
+
+    changed: list[str]
+
+    def running(self) -> bool: ...
+    def healthy(self) -> bool: ...
+    def launch(self) -> None: ...
+    def wait_ready(self, seconds: float = ...) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. Addresses hold no passwords."""
+
+    server: str
+    state: str
+    address: str
+    pid: int | None
+    log: str
+
+    @property
+    def fine(self) -> bool:
+        return self.state in (HEALTHY, ABSENT, f"given, {HEALTHY}")
+
+
+class Stack:
+    """The stack of one state folder."""
+
+    def __init__(self, settings: Settings, reporter: Reporter | None = None) -> None:
+        self.settings = settings
+        self.reporter = reporter or Reporter()
+        self.folder = settings.stack
+        self.programs = Programs(settings, self.reporter)
+        self._record = self._read_record()
+        # an environment made by `signalbox-local env` names our own servers: those are not given
+        own = self._record["own"]
+        self.given = {name: address for name, address in settings.given.items() if own.get(name) != address}
+
+    # ------------------------------------------------------------------ commands
+
+    def fetch(self) -> None:
+        """Bring all that is missing for what is not given, and prepare Kafka. Raises FetchFailed and its siblings."""
+        if "kafka" not in self.given:
+            self.programs.kafka_libs()
+            self.programs.java()
+            kafka.train(self.programs)
+        if "postgres" not in self.given:
+            self.programs.postgres()
+        if "redis" not in self.given:
+            self.programs.redis()
+
+    def up(self, brokers: int | None = None) -> list[Row]:
+        """Start what does not run, wait until all is healthy, write `env`. Raises what stops it; the rest stays up."""
+        folders.make(self.folder)
+        folders.check_space(self.folder)
+        with self._locked() as lock:
+            for name, address in self.given.items():
+                if not given_answers(name, address):
+                    raise SettingWrong(
+                        f"{GIVEN[name]}: nothing that speaks {name} answers at {_public(address)}",
+                        "start that server, correct the address, or unset the variable and the stack starts its own",
+                    )
+            self.fetch()
+            servers = self._servers(Life(owned=False, keep_fds=(lock,)), brokers)
+            if "redis" in servers and self.programs.redis() is None:
+                del servers["redis"]
+            for server in servers.values():
+                server.launch()
+            for server in servers.values():
+                server.wait_ready()
+                for line in server.changed:
+                    self.reporter.say(line)
+            self._write_env(servers)
+        return self.status()
+
+    def down(self) -> list[str]:
+        """Stop every process that a pid file of this stack names. Returns what was done, a line each."""
+        if not self.folder.exists():
+            return []
+        with self._locked():
+            found = [(file, read_pid_file(file)) for file in self._pid_files()]
+            for _, running in found:
+                if running:
+                    # a frozen one first has to wake up
+                    send(running, signal.SIGCONT)
+                    send(running, running.stop_signal)
+            lines = [self._finish(file, running) for file, running in found]
+            for name in ("env", "servers.json"):
+                (self.folder / name).unlink(missing_ok=True)
+        return lines
+
+    def status(self) -> list[Row]:
+        """What runs, asked of the servers themselves."""
+        self._record = self._read_record()
+        rows: list[Row] = []
+        servers = self._servers(OWNED, None)
+        for name in GIVEN:
+            if name in self.given:
+                address = self.given[name]
+                state = HEALTHY if given_answers(name, address) else SILENT
+                rows.append(Row(name, f"given, {state}", _public(address), None, "-"))
+            else:
+                rows += self._rows(name, servers[name])
+        return rows
+
+    def environment(self) -> str:
+        """The text of `env`: shell lines that point clients at the stack. Raises SettingWrong when it is not up."""
+        try:
+            return (self.folder / "env").read_text()
+        except FileNotFoundError:
+            raise SettingWrong("the stack is not up", "`make up`, then again") from None
+
+    # ------------------------------------------------------------------ parts
+
+    def _servers(self, life: Life, brokers: int | None) -> dict[str, Server]:
+        """In the order of starting: the slowest first."""
+        ports, programs = self.settings.ports, self.programs
+        count = brokers or len(list((self.folder / "kafka").glob("node[0-9]*/data"))) or 1
+        made: dict[str, Server] = {
+            "kafka": KafkaCluster(self.folder / "kafka", count, life=life, programs=programs, port=ports.get("kafka")),
+            "postgres": PostgresServer(
+                self.folder / "postgres", life=life, programs=programs, port=ports.get("postgres")
+            ),
+            "redis": RedisServer(self.folder / "redis", life=life, programs=programs, port=ports.get("redis")),
+            "otlp": OtlpReceiver(self.folder / "otlp", life=life, port=ports.get("otlp")),
+        }
+        return {name: server for name, server in made.items() if name not in self.given}
+
+    def _rows(self, name: str, server: Server) -> list[Row]:
+        if isinstance(server, KafkaCluster):
+            return [self._row(node.process, node.healthy, lambda node=node: node.address) for node in server.nodes]
+        assert isinstance(server, PostgresServer | RedisServer | OtlpReceiver)
+        if name in self._record["absent"] and not server.running():
+            return [Row(name, ABSENT, "-", None, "-")]
+        return [self._row(server.process, server.healthy, lambda: f"127.0.0.1:{server.port}")]
+
+    def _row(self, process: ServerProcess, healthy: "Question", address: "Answer") -> Row:
+        pid = process.pid
+        where = "-"
+        with contextlib.suppress(KeyError):  # never started: no port yet
+            where = address()
+        state = STOPPED if pid is None else HEALTHY if healthy() else SILENT
+        return Row(process.name, state, where, pid, str(process.log) if process.log.exists() else "-")
+
+    def _pid_files(self) -> list[Path]:
+        return [*sorted(self.folder.glob("*/server.pid")), *sorted(self.folder.glob("*/node*/server.pid"))]
+
+    def _finish(self, file: Path, running: Running | None) -> str:
+        if running is None:
+            file.unlink(missing_ok=True)
+            return f"{file.parent.name} had ended before"
+        process = ServerProcess(
+            file.parent,
+            running.name,
+            stop_signal=signal.Signals(running.stop_signal),
+            stop_seconds=running.stop_seconds,
+        )
+        process.stop()
+        return f"stopped {running.name} (pid {running.pid})"
+
+    # ------------------------------------------------------------------ records
+
+    def _read_record(self) -> "Record":
+        """`servers.json`: the addresses of our own servers at the last `up`, and what that went without."""
+        try:
+            read = json.loads((self.folder / "servers.json").read_text())
+            return {"own": dict(read["own"]), "absent": dict.fromkeys(read["absent"], "")}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {"own": {}, "absent": {}}
+
+    def _write_env(self, servers: dict[str, Server]) -> None:
+        own = {name: address_of(server) for name, server in servers.items()}
+        absent = [name for name in GIVEN if name not in own and name not in self.given]
+        write_private(self.folder / "servers.json", json.dumps({"own": own, "absent": absent}))
+        addresses = {**own, **self.given}
+        lines = [f"export {GIVEN[name]}={shlex.quote(addresses[name])}\n" for name in GIVEN if name in addresses]
+        write_private(self.folder / "env", "".join(lines))
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """One `up` or `down` at a time. The lock is freed by the kernel when its holder dies, however it dies."""
+        with (self.folder / "lock").open("a") as lock:
+            deadline, told = time.monotonic() + LOCK_SECONDS, False
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    pass
+                if not told:
+                    self.reporter.say("another signalbox-local is at work on this stack: waiting for it")
+                    told = True
+                if time.monotonic() > deadline:
+                    raise StackBusy(
+                        f"another signalbox-local has held {lock.name} for {LOCK_SECONDS:.0f} s",
+                        f"see what it does (`fuser {lock.name}`), end it, then again",
+                    )
+                time.sleep(0.1)
+            yield lock.fileno()
+
+
+class Question(Protocol):
+    def __call__(self) -> bool: ...
+
+
+class Answer(Protocol):
+    def __call__(self) -> str: ...
+
+
+Record = dict[str, dict[str, str]]
+
+
+def address_of(server: Server) -> str:
+    """What clients are told, password included."""
+    if isinstance(server, KafkaCluster):
+        return server.bootstrap
+    if isinstance(server, OtlpReceiver):
+        return server.endpoint
+    assert isinstance(server, PostgresServer | RedisServer)
+    return server.url
+
+
+def given_answers(name: str, address: str) -> bool:
+    """Whether a given server answers; a Kafka behind TLS or SASL is only asked for an open port."""
+    if name == "kafka":
+        brokers = [entry.strip().rpartition(":") for entry in address.split(",")]
+        return any(probe.tcp(host.strip("[]"), int(port)) for host, _, port in brokers)
+    if name == "postgres":
+        return probe.any_postgres(address)
+    if name == "redis":
+        return probe.redis(address)
+    parts = urlsplit(address)
+    return probe.tcp(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+
+
+def _public(address: str) -> str:
+    """An address without user and password."""
+    return address.rpartition("@")[2] if "://" in address else address
+
+
+def as_json(rows: list[Row]) -> str:
+    return json.dumps([asdict(row) for row in rows], indent=2)
