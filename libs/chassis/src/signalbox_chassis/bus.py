@@ -114,7 +114,7 @@ class Bus:
 
 
 def _handler(name: str, topics: dict[str, Topic], settler: Settler) -> Callable[[list[KafkaRecord]], Any]:
-    async def handle(batch: list[KafkaRecord]) -> None:
+    async def handle(batch: Any) -> None:  # FastStream builds a validator from the annotation
         crash.point("bus.received")
         try:
             await settler.settle([_record(topics[raw.topic], raw) for raw in batch])

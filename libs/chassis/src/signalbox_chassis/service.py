@@ -127,10 +127,14 @@ class Service:
 
     async def start(self) -> None:
         """Start the parts in order, waiting for a database or a broker that is not there yet."""
-        for name, part in self._parts():
-            self._running.append((name, part))
-            if not await self._start_part(name, part):
-                return
+        try:
+            for name, part in self._parts():
+                self._running.append((name, part))
+                if not await self._start_part(name, part):
+                    return
+        except BaseException:
+            await self.stop()
+            raise
         _UP.labels(self.name).set(1)
         log.info("%s started", self.name)
         signals.fire("service.started")

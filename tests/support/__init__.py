@@ -1,0 +1,1 @@
+"""Starting real servers, building messages, recording what happened."""
