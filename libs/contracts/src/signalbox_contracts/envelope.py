@@ -1,8 +1,8 @@
 """The envelope of everything said on Kafka: a CloudEvents 1.0 event in structured JSON.
 
 A message is a subclass of `Event` with its own `type` and `data`. Events are frozen values; `of` builds one, deriving
-the id of a fact from its aggregate and version. There is no clock and no randomness here: the caller brings `time`, and an
-`id` where none can be derived.
+the id of a fact from its aggregate and version. There is no clock and no randomness here: the caller brings `time`,
+and an `id` where none can be derived.
 """
 
 from datetime import datetime

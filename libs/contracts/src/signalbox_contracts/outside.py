@@ -1,4 +1,4 @@
-"""Reading events that others wrote: CloudEvents on Kafka in structured or binary mode (Kafka binding 1.0, section 3)."""
+"""Reading events that others wrote: CloudEvents on Kafka, structured or binary (Kafka binding 1.0.2, section 3)."""
 
 import base64
 from collections.abc import Sequence

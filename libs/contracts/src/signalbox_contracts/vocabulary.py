@@ -5,7 +5,7 @@ Nothing here reads a clock or makes a random number: a value is right or wrong b
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
 from pydantic import (
@@ -14,10 +14,10 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    JsonValue,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, to_json
 
 
 def in_utc(instant: datetime) -> datetime:
@@ -55,6 +55,23 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+MOST_ITEMS: Final = 200
+"""How many items of one plan one message may carry."""
+
+RESULT_BYTES: Final = 16_384
+"""How large the JSON of a step's result may be."""
+
+
+def _small(result: JsonValue) -> JsonValue:
+    if result is not None and len(to_json(result)) > RESULT_BYTES:
+        raise ValueError(f"takes {len(to_json(result))} bytes as JSON: at most {RESULT_BYTES} are allowed")
+    return result
+
+
+Result = Annotated[JsonValue, AfterValidator(_small)]
+"""What a step hands to the next ones: JSON of at most 16 KiB."""
+
+
 class OpenEnum(StrEnum):
     """An enumeration that may grow inside `.v1`.
 
@@ -70,7 +87,3 @@ class OpenEnum(StrEnum):
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         known = [member.value for member in cls if member.value != "OTHER"]
         return {"type": "string", "title": cls.__name__, "x-known-values": known}
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return handler(source)

@@ -142,7 +142,11 @@ def _refusal(error: ValidationError) -> Undecodable | UnknownType:
     problems = error.errors(include_url=False, include_input=True)
     first = problems[0]
     if first["type"] == "union_tag_invalid":
-        return UnknownType(str(first.get("ctx", {}).get("tag", "")))
+        tag = str(first.get("ctx", {}).get("tag", ""))
+        if not first["loc"]:
+            return UnknownType(tag)
+        if first["loc"][-2:] == ("data", "definition"):
+            return UnknownType(f"definition of kind {tag}")  # a newer gateway knows kinds of things we do not
     if first["type"] == "literal_error" and first["loc"] == ("type",) and isinstance(first["input"], str):
         return UnknownType(first["input"])
     return Undecodable("; ".join(_problem(problem) for problem in problems[:10]))

@@ -3,26 +3,42 @@
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import JsonValue
+from pydantic import model_validator
 
+from signalbox_contracts.definitions import AnyDefinition
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import fact_id
 from signalbox_contracts.vocabulary import Name, Value, Version
 
 
 class DefinitionSnapshotData(Value):
-    kind: str
+    """One definition as of a revision. Revisions grow over the whole gateway, so "have you seen r42" has an answer."""
+
+    kind: Name
     id: Name
     revision: Version
     deleted: bool = False
-    definition: JsonValue = None
+    definition: AnyDefinition | None = None
+    """The last form, also when it is deleted: history keeps it."""
+
+    @model_validator(mode="after")
+    def _is_about_its_definition(self) -> Self:
+        if self.definition is None:
+            if not self.deleted:
+                raise ValueError("definition is missing: only a deleted one may be without")
+        elif (self.definition.kind, self.definition.id) != (self.kind, self.id):
+            raise ValueError(f"definition is {self.definition.kind}:{self.definition.id}, not {self.kind}:{self.id}")
+        return self
 
 
 class DefinitionSnapshot(Event[DefinitionSnapshotData], frozen=True):
+    """A definition is now so; with `deleted`, it is gone."""
+
     type: Literal["signalbox.definition.snapshot.v1"] = "signalbox.definition.snapshot.v1"
 
     @property
     def key(self) -> str:
+        """`kind:id`: the compacted topic keeps the newest of each."""
         return f"{self.data.kind}:{self.data.id}"
 
 

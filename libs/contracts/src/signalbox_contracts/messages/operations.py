@@ -1,31 +1,90 @@
 """`operations.v1`: commands about anything but a plan's own course. Each names its operation, who asked and why.
 
+The subject is the target, `kind:id`, and is the key: operations on one thing are handled in the order they were asked.
 An operation is answered by `operation.result` on `states.v1`, or by the fact it brings about.
-The key is the target, `kind:id`: `engine:oozie-prod`, `task:5f…`, `dead_letter:planner`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from signalbox_contracts.definitions.rules import Priority
+from signalbox_contracts.definitions.schedule import Overlap
 from signalbox_contracts.envelope import Event
-from signalbox_contracts.vocabulary import Name, Person, Text, Value
+from signalbox_contracts.messages.commands import OperationData
+from signalbox_contracts.vocabulary import MOST_ITEMS, Instant, Name, PlanId, Seconds, TaskId, Text, Version
+
+ParkedIds = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_ITEMS)]
 
 
-class OperationData(Value):
-    """What every operation says."""
+class TaskResolveData(OperationData):
+    """A person's decision about a task in UNKNOWN. `adopt` needs the handle of the run that is ours."""
 
-    operation_id: UUID
-    actor: Person
-    reason: Text = ""
+    plan_id: PlanId
+    task_id: TaskId
+    attempt: Annotated[int, Field(ge=1)]
+    decision: Literal["adopt", "retry", "fail"]
+    handle: Annotated[str, Field(max_length=1024)] | None = None
+
+    @model_validator(mode="after")
+    def _adopts_something(self) -> Self:
+        if self.decision == "adopt" and not self.handle:
+            raise ValueError("handle is missing: decision 'adopt' needs the run to adopt")
+        return self
+
+
+class TaskResolve(Event[TaskResolveData], frozen=True):
+    """Decide what became of a task its engine cannot tell."""
+
+    type: Literal["signalbox.task.resolve.v1"] = "signalbox.task.resolve.v1"
+
+
+class EngineTestData(OperationData):
+    """Try the connection of an engine as registered."""
+
+    engine_id: Name
+    definitions_revision: Version
+
+
+class EngineTest(Event[EngineTestData], frozen=True):
+    """Test a connection; `operation.result` says what was found."""
+
+    type: Literal["signalbox.engine.test.v1"] = "signalbox.engine.test.v1"
+
+
+class ArtifactCheckData(OperationData):
+    """Fetch an artifact, store it and pin its SHA-256 for a job version."""
+
+    job_id: Name
+    job_version: Annotated[int, Field(ge=1)]
+    url: Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class ArtifactCheck(Event[ArtifactCheckData], frozen=True):
+    """Pin a job's artifact; `operation.result` carries its digest and size."""
+
+    type: Literal["signalbox.artifact.check.v1"] = "signalbox.artifact.check.v1"
+
+
+class ChannelTestData(OperationData):
+    """Send a test message to a channel."""
+
+    channel_id: Name
+    definitions_revision: Version
+
+
+class ChannelTest(Event[ChannelTestData], frozen=True):
+    """Test a channel."""
+
+    type: Literal["signalbox.channel.test.v1"] = "signalbox.channel.test.v1"
 
 
 class DeadLetterRedriveData(OperationData):
     """Feed parked messages of one service again to the one handler that failed."""
 
     service: Name
-    dead_letter_ids: tuple[UUID, ...] = Field(min_length=1, max_length=200)
+    dead_letter_ids: ParkedIds
 
 
 class DeadLetterRedrive(Event[DeadLetterRedriveData], frozen=True):
@@ -38,7 +97,7 @@ class DeadLetterDropData(OperationData):
     """Give parked messages of one service up, for the stated reason."""
 
     service: Name
-    dead_letter_ids: tuple[UUID, ...] = Field(min_length=1, max_length=200)
+    dead_letter_ids: ParkedIds
 
 
 class DeadLetterDrop(Event[DeadLetterDropData], frozen=True):
@@ -47,4 +106,111 @@ class DeadLetterDrop(Event[DeadLetterDropData], frozen=True):
     type: Literal["signalbox.dead_letter.drop.v1"] = "signalbox.dead_letter.drop.v1"
 
 
-MESSAGES = (DeadLetterRedrive, DeadLetterDrop)
+class DeliveryResendData(OperationData):
+    """Send deliveries that were given up once more."""
+
+    channel_id: Name
+    delivery_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_ITEMS)]
+
+
+class DeliveryResend(Event[DeliveryResendData], frozen=True):
+    """Send again."""
+
+    type: Literal["signalbox.delivery.resend.v1"] = "signalbox.delivery.resend.v1"
+
+
+class IncidentAcknowledgeData(OperationData):
+    """Somebody looks after it."""
+
+    incident_id: UUID
+
+
+class IncidentAcknowledge(Event[IncidentAcknowledgeData], frozen=True):
+    """Take an incident on."""
+
+    type: Literal["signalbox.incident.acknowledge.v1"] = "signalbox.incident.acknowledge.v1"
+
+
+class IncidentSnoozeData(OperationData):
+    """Say nothing more about it until then."""
+
+    incident_id: UUID
+    until_at: Instant
+
+
+class IncidentSnooze(Event[IncidentSnoozeData], frozen=True):
+    """Silence an incident for a while."""
+
+    type: Literal["signalbox.incident.snooze.v1"] = "signalbox.incident.snooze.v1"
+
+
+class ScheduleBackfillData(OperationData):
+    """Fire the ticks of a schedule in [from_at, until_at] that have not fired; the same range again changes nothing."""
+
+    schedule_id: Name
+    from_at: Instant
+    until_at: Instant
+    at_most: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    overlap: Overlap = "queue"
+    priority: Priority = 40
+    definitions_revision: Version
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Self:
+        if self.until_at < self.from_at:
+            raise ValueError(
+                f"until_at {self.until_at.isoformat()} must not be before from_at {self.from_at.isoformat()}"
+            )
+        return self
+
+
+class ScheduleBackfill(Event[ScheduleBackfillData], frozen=True):
+    """Fire past ticks."""
+
+    type: Literal["signalbox.schedule.backfill.v1"] = "signalbox.schedule.backfill.v1"
+
+
+class LogsFollowData(OperationData):
+    """Somebody watches the log of an attempt: store it every 2 s until then."""
+
+    plan_id: PlanId
+    task_id: TaskId
+    attempt: Annotated[int, Field(ge=1)]
+    for_seconds: Annotated[Seconds, Field(gt=0, le=3600)] = 60
+
+
+class LogsFollow(Event[LogsFollowData], frozen=True):
+    """Store a log more often for a while."""
+
+    type: Literal["signalbox.logs.follow.v1"] = "signalbox.logs.follow.v1"
+
+
+class PlanTellData(OperationData):
+    """Say the whole state of these plans, their items and tasks again, so that a read model can be rebuilt."""
+
+    plan_ids: Annotated[tuple[PlanId, ...], Field(min_length=1, max_length=MOST_ITEMS)]
+    items: bool = True
+    tasks: bool = True
+    note: Text = ""
+
+
+class PlanTell(Event[PlanTellData], frozen=True):
+    """Say it again."""
+
+    type: Literal["signalbox.plan.tell.v1"] = "signalbox.plan.tell.v1"
+
+
+MESSAGES = (
+    TaskResolve,
+    EngineTest,
+    ArtifactCheck,
+    ChannelTest,
+    DeadLetterRedrive,
+    DeadLetterDrop,
+    DeliveryResend,
+    IncidentAcknowledge,
+    IncidentSnooze,
+    ScheduleBackfill,
+    LogsFollow,
+    PlanTell,
+)

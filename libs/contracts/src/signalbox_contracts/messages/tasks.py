@@ -1,17 +1,210 @@
-"""In work."""
+"""`tasks.v1`: what became true of tasks. The key is the plan id.
 
-from typing import Literal
+Each task is stated whole, with its own version: an older version is ignored, and a reader that missed some loses
+nothing, because `transitions` are the moves since the last fact.
+"""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, JsonValue
 
 from signalbox_contracts.envelope import Event
-from signalbox_contracts.vocabulary import Value
+from signalbox_contracts.ids import items_fact_id, page_id
+from signalbox_contracts.messages.plans import Waiting
+from signalbox_contracts.states import TaskState
+from signalbox_contracts.vocabulary import (
+    MOST_ITEMS,
+    Count,
+    Instant,
+    ItemKey,
+    Name,
+    OpenEnum,
+    PlanId,
+    Result,
+    TaskId,
+    Text,
+    Value,
+    Version,
+)
 
 
-class tasksData(Value):
-    pass
+class Phase(OpenEnum):
+    """What an engine says of a run now. *lost*: it says, with authority, that it does not know the run."""
+
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    KILLED = "killed"
+    LOST = "lost"
+    OTHER = "OTHER"
 
 
-class tasksStated(Event[tasksData], frozen=True):
-    type: Literal["signalbox.tasks.stub.v1"] = "signalbox.tasks.stub.v1"
+class EndCause(OpenEnum):
+    """Why an attempt or task ended as it did."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    REFUSED = "refused"
+    LOST = "lost"
+    CHANGED = "changed"
+    KILLED = "killed"
+    CANCELLED = "cancelled"
+    INFRASTRUCTURE = "infrastructure"
+    RESOLVED = "resolved"
+    OTHER = "OTHER"
 
 
-MESSAGES = (tasksStated,)
+class TaskTransition(Value):
+    """One move of a task."""
+
+    version: Version
+    state: TaskState
+    attempt: Annotated[int, Field(ge=1)] = 1
+    at: Instant
+    reason: Text = ""
+
+
+class TaskRecord(Value):
+    """The whole state of a task."""
+
+    task_id: TaskId
+    item_key: ItemKey
+    version: Version
+    state: TaskState
+    engine: Name
+    step: Name | None = None
+    attempt: Annotated[int, Field(ge=1)] = 1
+    max_attempts: Annotated[int, Field(ge=1)] = 1
+    infrastructure_faults: Count = 0
+    run_key: Annotated[str, Field(max_length=63)] | None = None
+    handle: Annotated[str, Field(max_length=1024)] | None = None
+    handle_url: Annotated[str, Field(max_length=2048)] | None = None
+    phase: Phase | None = None
+    """The last observation; absent until there is one."""
+    exit_code: int | None = None
+    cause: EndCause | None = None
+    error: Text | None = None
+    waiting: Waiting | None = None
+    cancel_requested: bool = False
+    not_before_at: Instant | None = None
+    queued_at: Instant
+    submitted_at: Instant | None = None
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
+    observed_at: Instant | None = None
+    result: Result = None
+    transitions: Annotated[tuple[TaskTransition, ...], Field(max_length=MOST_ITEMS)] = ()
+
+
+class TasksStatedData(Value):
+    """States of tasks of one plan. `rules_version` confirms which rules the executor has."""
+
+    plan_id: PlanId
+    rules_version: Version = 0
+    tasks: Annotated[tuple[TaskRecord, ...], Field(max_length=MOST_ITEMS)] = ()
+    missing: Annotated[tuple[TaskId, ...], Field(max_length=MOST_ITEMS)] = ()
+    """Asked for by id alone and not known here: send them whole."""
+
+
+class TasksStated(Event[TasksStatedData], frozen=True):
+    """What is true of these tasks now."""
+
+    type: Literal["signalbox.tasks.state.v1"] = "signalbox.tasks.state.v1"
+
+    @classmethod
+    def derive_id(cls, data: TasksStatedData, subject: str, version: int) -> str:
+        """From every task and its version; `version` is that of the confirmed rules."""
+        missing = ((task, -1) for task in data.missing)
+        said = [(task.task_id, task.version) for task in data.tasks]
+        return items_fact_id(cls.type_name(), subject, [*said, *missing, ("rules", data.rules_version)])
+
+
+class ResolvedItem(Value):
+    """One thing a look-up found, with what was true of it."""
+
+    key: ItemKey
+    target: Annotated[str, Field(max_length=2048)]
+    phase: Phase | None = None
+    engine_state: Annotated[str, Field(max_length=64)] = ""
+    """The engine's own word."""
+    nominal_at: Instant | None = None
+    size_bytes: Count | None = None
+    run: Count | None = None
+    last_modified: Annotated[str, Field(max_length=64)] | None = None
+    skip_nodes: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    deletes: Annotated[tuple[Text, ...], Field(max_length=100)] = ()
+    details: JsonValue = None
+
+
+class SelectionResolvedData(Value):
+    """One page of what a look-up found; the last page says whether all of it could be found."""
+
+    plan_id: PlanId
+    selection_id: UUID
+    round: Count = 0
+    page: Annotated[int, Field(ge=1)]
+    pages: Annotated[int, Field(ge=1)]
+    items: Annotated[tuple[ResolvedItem, ...], Field(max_length=MOST_ITEMS)] = ()
+    error: Text | None = None
+
+
+class SelectionResolved(Event[SelectionResolvedData], frozen=True):
+    """A page of a resolved selection."""
+
+    type: Literal["signalbox.selection.resolved.v1"] = "signalbox.selection.resolved.v1"
+
+    @classmethod
+    def derive_id(cls, data: SelectionResolvedData, subject: str, version: int) -> str:
+        """From the look-up, which carries its round, and the page."""
+        return page_id(cls.type_name(), str(data.selection_id), version, data.page)
+
+
+class WorkerProgress(Value):
+    """How far one worker of a task is."""
+
+    worker: Count = 0
+    phase: Phase = Phase.RUNNING
+    files_total: Count = 0
+    files_done: Count = 0
+    lines_read: Count = 0
+    sent: Count = 0
+    skipped: Count = 0
+    failed: Count = 0
+    bytes_total: Count = 0
+    bytes_done: Count = 0
+    current_file: Annotated[str, Field(max_length=2048)] | None = None
+    current_line: Count = 0
+    current_timestamp: Annotated[str, Field(max_length=64)] | None = None
+    error: Text | None = None
+
+
+class TaskProgressData(Value):
+    """How far an attempt is; a newer `sequence` of the same attempt replaces an older one."""
+
+    plan_id: PlanId
+    task_id: TaskId
+    attempt: Annotated[int, Field(ge=1)]
+    sequence: Version
+    at: Instant
+    fraction: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    message: Text = ""
+    workers: Annotated[tuple[WorkerProgress, ...], Field(max_length=MOST_ITEMS)] = ()
+
+
+class TaskProgress(Event[TaskProgressData], frozen=True):
+    """How far a task is."""
+
+    type: Literal["signalbox.task.progress.v1"] = "signalbox.task.progress.v1"
+
+    @classmethod
+    def derive_id(cls, data: TaskProgressData, subject: str, version: int) -> str:
+        """From task, attempt and sequence; the subject is the plan."""
+        said = [(data.task_id, data.attempt), *((worker.worker, -1) for worker in data.workers)]
+        return items_fact_id(cls.type_name(), subject, [*said, ("sequence", data.sequence)])
+
+
+MESSAGES = (TasksStated, SelectionResolved, TaskProgress)

@@ -1,4 +1,4 @@
-"""`triggers.v1` and `triggers.v1.<source>`: CloudEvents from outside, of any type. The only topics others may write to."""
+"""`triggers.v1` and `triggers.v1.<source>`: CloudEvents from outside, of any type. Others may write here only."""
 
 from pydantic import Field, JsonValue
 
@@ -22,6 +22,11 @@ class TriggerEvent(Event[JsonValue], frozen=True):
     def key(self) -> str:
         """Events of one source are read in order."""
         return self.source
+
+    @classmethod
+    def type_name(cls) -> str:
+        """Refused: an outside event brings its own type, so it is built by its constructor, not with `of`."""
+        raise TypeError("a TriggerEvent has no type of its own: build it with TriggerEvent(type=...)")
 
 
 MESSAGES = (TriggerEvent,)

@@ -1,0 +1,100 @@
+"""Channels and subscriptions: where to notify, and of what."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from signalbox_contracts.definitions.definition import Definition, Labels, ShortText
+from signalbox_contracts.definitions.engine import HttpUrl
+from signalbox_contracts.definitions.secrets import SecretRef
+from signalbox_contracts.definitions.trigger import Pattern
+from signalbox_contracts.vocabulary import Name, PlanId, Seconds, Value
+
+Severity = Literal["info", "warning", "error", "critical"]
+Address = Annotated[str, Field(pattern=r"^[^@\s,<>]{1,64}@[^@\s,<>]{1,255}$")]
+
+
+class SlackDestination(Value):
+    """Slack: an incoming webhook, or a token and a channel (which can edit its messages)."""
+
+    kind: Literal["slack"] = "slack"
+    webhook_url: SecretRef | None = None
+    token: SecretRef | None = None
+    channel: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if bool(self.webhook_url) == bool(self.token):
+            raise ValueError("webhook_url and token: exactly one of them is needed")
+        if self.token and not self.channel:
+            raise ValueError("channel is missing: a token needs the channel to post to")
+        return self
+
+
+class WebhookDestination(Value):
+    """An HTTP endpoint; signed as Standard Webhooks when there is a key."""
+
+    kind: Literal["webhook"] = "webhook"
+    url: HttpUrl
+    signing_key: SecretRef | None = None
+    headers: dict[Name, ShortText] = Field(default_factory=dict)
+
+
+class EmailDestination(Value):
+    """Mail through the configured SMTP server."""
+
+    kind: Literal["email"] = "email"
+    to: Annotated[tuple[Address, ...], Field(min_length=1, max_length=50)]
+
+
+class LiveDestination(Value):
+    """The live feed of one user, or of everybody who may see it."""
+
+    kind: Literal["websocket"] = "websocket"
+    user: Name | None = None
+
+
+Destination = Annotated[
+    SlackDestination | WebhookDestination | EmailDestination | LiveDestination, Field(discriminator="kind")
+]
+
+
+class Channel(Definition):
+    """A place to notify, and the one to use instead when it fails."""
+
+    kind: Literal["channel"] = "channel"
+    destination: Destination
+    fallback: Name | None = None
+    enabled: bool = True
+    messages_per_minute: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] = 60
+
+    @model_validator(mode="after")
+    def _falls_back_elsewhere(self) -> Self:
+        if self.fallback == self.id:
+            raise ValueError(f"fallback {self.fallback!r} is the channel itself: another one is needed")
+        return self
+
+
+class Deadline(Value):
+    """Tell when a plan has not started or ended in time. Times are of day (`HH:MM`), in `zone`."""
+
+    start_by: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
+    end_by: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
+    longer_than_seconds: Seconds | None = None
+    zone: ShortText = "UTC"
+
+
+class Subscription(Definition):
+    """Which events go to which channel. An empty list of patterns means all."""
+
+    kind: Literal["subscription"] = "subscription"
+    channel: Name
+    events: Annotated[tuple[Pattern, ...], Field(max_length=50)] = ()
+    match_labels: Labels = Field(default_factory=dict)
+    at_least: Severity = "info"
+    plans: Annotated[tuple[PlanId, ...], Field(max_length=200)] = ()
+    targets: Annotated[tuple[Name, ...], Field(max_length=200)] = ()
+    """Jobs and pipelines."""
+    digest_seconds: Annotated[Seconds, Field(le=86_400)] = 0
+    deadline: Deadline | None = None
+    enabled: bool = True

@@ -1,0 +1,122 @@
+"""Cron expressions: five fields (minute first) or six (second first), in a time zone, with daylight saving done right.
+
+Parsing and walking are cronsim's, which knows Debian cron's rules for five fields but, by design, gives six-field
+expressions no daylight-saving treatment. The rules here hold for both:
+
+* A rule at fixed times of day (neither minute nor hour starts with `*`) fires once per matching wall time. A wall
+  time that the spring gap swallows fires at the first real minute after the gap; one that happens twice in autumn
+  fires at the first of the two.
+* Any other rule is an interval: it fires at every real instant that matches, so an hourly rule neither loses nor
+  doubles an hour.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+ALIASES: Final = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+_LONGEST_GAP: Final = timedelta(hours=26)  # Samoa skipped a whole day in 2011
+_ANY_MOMENT: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - cronsim walks naive wall time here
+
+
+class InvalidCron(ValueError):
+    """The expression is not cron; the text says what is allowed."""
+
+
+class InvalidZone(ValueError):
+    """The name is not an IANA time zone."""
+
+
+def fields(expression: str) -> tuple[str, ...]:
+    """The six fields, seconds first; raises `InvalidCron`.
+
+    An expression that can never fire, such as the 30th of February, is refused too.
+    """
+    text = ALIASES.get(expression.strip().lower(), expression)
+    parts = tuple(text.split())
+    if len(parts) not in (5, 6) or len(expression) > 255:
+        raise InvalidCron(
+            f"{expression[:100]!r} is not a cron expression: allowed are 5 fields (minute hour day month weekday), "
+            f"6 with seconds first, or {', '.join(ALIASES)}"
+        )
+    six = parts if len(parts) == 6 else ("0", *parts)
+    try:
+        next(CronSim(" ".join(six), _ANY_MOMENT))
+    except CronSimError as error:
+        raise InvalidCron(f"{expression[:100]!r} is not a cron expression: {error}") from None
+    except StopIteration:
+        raise InvalidCron(f"{expression[:100]!r} never fires: no such date within 50 years") from None
+    return six
+
+
+def zone(name: str) -> ZoneInfo:
+    """The time zone of this IANA name; raises `InvalidZone`."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidZone(
+            f"{name[:100]!r} is not a time zone: allowed are IANA names such as UTC, Europe/Prague"
+        ) from None
+
+
+def is_fixed(expression: str) -> bool:
+    """Whether the rule names times of day, rather than an interval."""
+    six = fields(expression)
+    return not six[1].startswith("*") and not six[2].startswith("*")
+
+
+def ticks(expression: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """The instants, in UTC, strictly after `after` at which the rule is due; endless for practical purposes."""
+    six = " ".join(fields(expression))
+    walk = _fixed(six, after, zone) if is_fixed(expression) else _interval(six, after, zone)
+    last = after
+    for instant in walk:
+        if instant > last:
+            last = instant
+            yield instant
+
+
+def ticks_between(expression: str, after: datetime, until: datetime, zone: ZoneInfo, most: int) -> tuple[datetime, ...]:
+    """The first `most` instants in (after, until]."""
+    found: list[datetime] = []
+    for instant in islice(ticks(expression, after, zone), most):
+        if instant > until:
+            break
+        found.append(instant)
+    return tuple(found)
+
+
+def _interval(six: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    start = after.astimezone(zone).replace(microsecond=0)
+    for moment in CronSim(six, start):
+        yield moment.astimezone(UTC)
+
+
+def _fixed(six: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    # start early enough that a wall time moved out of a gap is met again
+    start = after.astimezone(zone).replace(tzinfo=None, microsecond=0) - _LONGEST_GAP
+    for wall in CronSim(six, start):
+        yield _first_real(wall, zone)
+
+
+def _first_real(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The first instant at which clocks show `wall`, or the first real minute after the gap that swallows it."""
+    shown = wall
+    while True:
+        instant = shown.replace(tzinfo=zone, fold=0).astimezone(UTC)
+        if instant.astimezone(zone).replace(tzinfo=None) == shown:
+            return instant
+        shown = (shown + timedelta(minutes=1)).replace(second=0)

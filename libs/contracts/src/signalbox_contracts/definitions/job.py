@@ -1,0 +1,42 @@
+"""Jobs: saved, versioned work on one engine."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from signalbox_contracts.definitions.definition import Definition, ParamName
+from signalbox_contracts.definitions.params import Param
+from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, TimeLimits
+from signalbox_contracts.definitions.template import check_template, is_template, texts
+from signalbox_contracts.definitions.work import Work
+from signalbox_contracts.vocabulary import Name
+
+
+class Job(Definition):
+    """Work on one engine. Without `engine` it runs on the default engine of its kind."""
+
+    kind: Literal["job"] = "job"
+    version: Annotated[int, Field(ge=1)] = 1
+    engine: Name | None = None
+    work: Work
+    params: Annotated[dict[ParamName, Param], Field(max_length=200)] = Field(default_factory=dict)
+    retries: Retries = Retries()
+    time_limits: TimeLimits = TimeLimits()
+    priority: Priority = 50
+    on_unknown: OnUnknown | None = None
+    """None follows the engine's own policy."""
+
+    @model_validator(mode="after")
+    def _templates_can_be_rendered(self) -> Self:
+        check_templates(self.work, frozenset(self.params), frozenset())
+        return self
+
+
+def check_templates(work: Work, params: frozenset[str], steps: frozenset[str]) -> None:
+    """Refuse (`ValueError`) a template in the work that is not allowed, with its place."""
+    for place, text in texts(work.model_dump(mode="json"), "work"):
+        if is_template(text):
+            try:
+                check_template(text, params=params, steps=steps)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from None

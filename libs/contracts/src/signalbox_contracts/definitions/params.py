@@ -1,0 +1,81 @@
+"""Declared parameters, and the values a run brings for them."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from signalbox_contracts.definitions.definition import ShortText
+from signalbox_contracts.vocabulary import Value
+
+_PYTHON: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "date": (str,),
+    "json": (str, int, float, bool, list, dict, type(None)),
+}
+
+
+class InvalidParams(ValueError):
+    """The values do not fit the declared parameters; one line per problem."""
+
+
+class Param(Value):
+    """One parameter: its type, and what it is when a run says nothing."""
+
+    type: Literal["string", "integer", "number", "boolean", "date", "json"] = "string"
+    default: JsonValue = None
+    required: bool = False
+    choices: Annotated[tuple[JsonValue, ...], Field(max_length=1000)] = ()
+    description: ShortText = ""
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with a value, or None."""
+        said = repr(value)[:100]
+        if not self._fits(value):
+            return f"{said} is not allowed: a {self.type} is"
+        if self.choices and value not in self.choices:
+            return f"{said} is not allowed: one of {', '.join(repr(choice)[:50] for choice in self.choices[:20])} is"
+        return None
+
+    def _fits(self, value: Any) -> bool:
+        if isinstance(value, bool) and self.type not in ("boolean", "json"):
+            return False  # Python's booleans are numbers, ours are not
+        return isinstance(value, _PYTHON[self.type]) and (self.type != "date" or _is_date(value))
+
+    @model_validator(mode="after")
+    def _default_fits(self) -> Self:
+        problem = None if self.default is None else self.problem(self.default)
+        if problem:
+            raise ValueError(f"default {problem}")
+        return self
+
+
+def bind(declared: Mapping[str, Param], given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The values a run works with: given ones over defaults. Raises `InvalidParams`, naming each problem."""
+    problems = [
+        f"{name} is not a parameter: {', '.join(declared) or 'none is'} allowed"
+        for name in given
+        if name not in declared
+    ]
+    bound: dict[str, JsonValue] = {}
+    for name, param in declared.items():
+        bound[name] = given.get(name, param.default)
+        if name in given and (problem := param.problem(given[name])):
+            problems.append(f"{name}: {problem}")
+        if param.required and bound[name] is None:
+            problems.append(f"{name} is missing: a {param.type} is required")
+    if problems:
+        raise InvalidParams("\n".join(problems))
+    return bound
+
+
+def _is_date(text: Any) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,62 @@
+"""Reading a definition that a person wrote: every problem names the field, the value and what is allowed."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from signalbox_contracts.definitions.secrets import secret_refs
+
+_VALUE_CHARACTERS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong. `value` is cut short, and absent where it could be a secret."""
+
+    field: str
+    value: str | None
+    allowed: str
+
+    def __str__(self) -> str:
+        said = f" {self.value}" if self.value is not None else ""
+        return f"{self.field}{said}: {self.allowed}"
+
+
+class InvalidDefinition(ValueError):
+    """What was written is not a definition of this kind; `problems` has one entry per field."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+def problems_in(error: ValidationError) -> tuple[Problem, ...]:
+    """The problems pydantic found, in the words of the API: field paths with dots, no library terms."""
+    return tuple(
+        Problem(
+            field=".".join(str(part) for part in found["loc"]) or "definition",
+            value=_said(found["type"], found["input"], found["loc"]),
+            allowed=found["msg"].removeprefix("Value error, "),
+        )
+        for found in error.errors(include_url=False)
+    )
+
+
+def read(kind: TypeAdapter[Any] | type[Any], written: Any) -> Any:
+    """A definition as a person wrote it. Unlike on the wire, unknown fields are refused. Raises `InvalidDefinition`."""
+    adapter: TypeAdapter[Any] = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
+    try:
+        return adapter.validate_python(written, extra="forbid")
+    except ValidationError as error:
+        raise InvalidDefinition(problems_in(error)) from None
+
+
+def _said(type: str, value: Any, place: tuple[int | str, ...]) -> str | None:
+    if type == "missing" or isinstance(value, dict | list | tuple):
+        return None
+    word = str(place[-1]).lower() if place else ""
+    if any(part in word for part in ("password", "token", "secret", "key", "credential")) and not secret_refs(value):
+        return None
+    text = repr(value)
+    return text if len(text) <= _VALUE_CHARACTERS else f"{text[:_VALUE_CHARACTERS]}…"

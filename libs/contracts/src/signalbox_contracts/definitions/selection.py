@@ -1,0 +1,91 @@
+"""Selections: what must be looked up on an engine before a plan can be expanded."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from signalbox_contracts.definitions.definition import ShortText, Texts
+from signalbox_contracts.vocabulary import Count, Instant, Value
+
+OozieId = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class RerunRules(Value):
+    """How Oozie work is rerun. Output is kept unless `clean_up` is chosen, and then the preview lists what would go."""
+
+    scope: Literal["all", "skip_successful", "only_failed", "nodes"] = "all"
+    nodes: Annotated[tuple[ShortText, ...], Field(max_length=1000)] = ()
+    policy: Literal["missing", "failed", "all"] = "failed"
+    properties: Texts = Field(default_factory=dict)
+    refresh: bool = False
+    clean_up: bool = False
+
+
+class OozieWorkflows(Value):
+    """Workflows by id, or by filter."""
+
+    kind: Literal["oozie_workflows"] = "oozie_workflows"
+    ids: Annotated[tuple[OozieId, ...], Field(max_length=200)] = ()
+    name: ShortText | None = None
+    user: ShortText | None = None
+    phases: Annotated[tuple[ShortText, ...], Field(max_length=20)] = ()
+    from_at: Instant | None = None
+    until_at: Instant | None = None
+    rerun: RerunRules = RerunRules()
+
+    @model_validator(mode="after")
+    def _selects_something(self) -> Self:
+        if not (self.ids or self.name or self.user or self.phases or self.from_at):
+            raise ValueError("ids, name, user, phases, from_at: at least one is needed to select workflows")
+        return self
+
+
+class OozieActions(Value):
+    """Actions of coordinators, by number or by date; or of bundles: their coordinators × dates."""
+
+    kind: Literal["oozie_actions"] = "oozie_actions"
+    coordinators: Annotated[tuple[OozieId, ...], Field(max_length=200)] = ()
+    bundles: Annotated[tuple[OozieId, ...], Field(max_length=200)] = ()
+    numbers: Annotated[tuple[tuple[Count, Count], ...], Field(max_length=200)] = ()
+    """Ranges of action numbers, both ends included."""
+    dates: Annotated[tuple[tuple[Instant, Instant], ...], Field(max_length=200)] = ()
+    """Ranges of nominal times, both ends included."""
+    rerun: RerunRules = RerunRules()
+
+    @model_validator(mode="after")
+    def _selects_something(self) -> Self:
+        if not (self.coordinators or self.bundles):
+            raise ValueError("coordinators, bundles: at least one is needed to select actions")
+        for first, last in (*self.numbers, *self.dates):
+            if last < first:  # pyright: ignore[reportOperatorIssue]
+                raise ValueError(f"range {first} to {last} is the wrong way round")
+        return self
+
+
+class EventFiles(Value):
+    """Files of events to reprocess: all under one S3 or local path, as in the reprocessing API."""
+
+    kind: Literal["event_files"] = "event_files"
+    s3_path: Annotated[str, Field(pattern=r"^s3://[^/\s]+(/\S*)?$", max_length=2048)] | None = None
+    local_path: Annotated[str, Field(pattern=r"^/", max_length=2048)] | None = None
+    files: Annotated[tuple[Annotated[str, Field(max_length=2048)], ...], Field(max_length=200)] = ()
+    stream_ids: Annotated[tuple[ShortText, ...], Field(max_length=200)] = ()
+    connection_ids: Annotated[tuple[ShortText, ...], Field(max_length=200)] = ()
+    date_from: Instant | None = None
+    date_to: Instant | None = None
+    start_file: Annotated[str, Field(max_length=2048)] | None = None
+    start_line: Count | None = None
+    limit: Count | None = None
+    dry_run: bool = False
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    retry_attempts: Annotated[int, Field(ge=0, le=100)] | None = None
+    distribution: Literal["modulo", "balanced"] = "modulo"
+
+    @model_validator(mode="after")
+    def _one_path(self) -> Self:
+        if bool(self.s3_path) == bool(self.local_path):
+            raise ValueError("s3_path and local_path: exactly one of them is needed")
+        return self
+
+
+Selection = Annotated[OozieWorkflows | OozieActions | EventFiles, Field(discriminator="kind")]

@@ -1,0 +1,189 @@
+"""Templates in definitions: Jinja2's sandbox, with four names and no machinery.
+
+A template may say `params`, `steps.<id>.result`, `event_date` and `run`, with filters and conditions. It may not loop,
+import, include, define macros or set variables: what a step will do must be readable from its definition, and must end.
+Everything is checked when the definition is saved, so that a plan does not fail at step nine over a typing error.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, Final
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+NAMES: Final = frozenset({"params", "steps", "event_date", "run"})
+TEMPLATE_CHARACTERS: Final = 16_384
+RENDERED_CHARACTERS: Final = 65_536
+
+FILTERS: Final = frozenset(
+    {"abs", "default", "d", "float", "int", "join", "length", "count", "lower", "upper", "replace", "round", "string"}
+    | {"tojson", "trim", "first", "last", "title", "capitalize", "sort", "unique", "urlencode", "min", "max"}
+)
+_REFUSED: Final = {
+    nodes.For: "loops",
+    nodes.Macro: "macros",
+    nodes.CallBlock: "call blocks",
+    nodes.Import: "imports",
+    nodes.FromImport: "imports",
+    nodes.Include: "includes",
+    nodes.Extends: "extends",
+    nodes.Block: "blocks",
+    nodes.Assign: "set",
+    nodes.AssignBlock: "set",
+    nodes.With: "with",
+    nodes.FilterBlock: "filter blocks",
+    nodes.Call: "calls",
+    nodes.Mul: "multiplication",  # 'x' * 10**9 would fill the memory before a size could be measured
+    nodes.Pow: "powers",
+    nodes.Mod: "the % operator",  # '%999999999d' % 1, likewise
+}
+
+
+class InvalidTemplate(ValueError):
+    """The template is not allowed, or cannot be rendered; the text says where and what is allowed."""
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """No globals, and only filters that cannot make text much longer."""
+
+    def __init__(self) -> None:
+        super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+        self.globals.clear()
+        self.filters = {name: self.filters[name] for name in FILTERS}
+
+
+@cache
+def _sandbox() -> _Sandbox:
+    return _Sandbox()
+
+
+def is_template(text: str) -> bool:
+    """Whether rendering could change the text."""
+    return "{{" in text or "{%" in text or "{#" in text
+
+
+def check_template(
+    text: str,
+    *,
+    params: frozenset[str] | None = None,
+    steps: frozenset[str] = frozenset(),
+    names: frozenset[str] = NAMES,
+) -> None:
+    """Refuse (`InvalidTemplate`) what is not allowed, or names a parameter or step that will not be there.
+
+    `params` are the declared parameters (`None`: any), `steps` those whose result is known when this is rendered.
+    """
+    tree = _parsed(text)
+    for node in tree.find_all(tuple(_REFUSED)):
+        raise InvalidTemplate(f"line {node.lineno}: {_REFUSED[type(node)]} are not allowed in a template")
+    for used in tree.find_all(nodes.Filter):
+        if used.name not in FILTERS:
+            raise InvalidTemplate(
+                f"line {used.lineno}: filter {used.name!r} is not allowed: {', '.join(sorted(FILTERS))}"
+            )
+    for name in tree.find_all(nodes.Name):
+        if name.name not in names:
+            raise InvalidTemplate(
+                f"line {name.lineno}: {name.name!r} is not known: allowed are {', '.join(sorted(names))}"
+            )
+    for place, parts in _paths(tree):
+        _check_path(place, parts, params, steps)
+
+
+def render(text: str, values: Mapping[str, Any]) -> str:
+    """The text with its values; raises `InvalidTemplate` for a missing value or a result that is too long."""
+    if not is_template(text):
+        return text
+    check_template(text)
+    try:
+        rendered = _sandbox().from_string(text).generate(dict(values))
+        return _bounded(rendered)
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        if isinstance(error, InvalidTemplate):
+            raise
+        raise InvalidTemplate(f"cannot be rendered: {str(error)[:300]}") from None
+
+
+def render_all(value: Any, values: Mapping[str, Any]) -> Any:
+    """The same JSON value with every text in it rendered; keys stay as they are."""
+    if isinstance(value, str):
+        return render(value, values)
+    if isinstance(value, Mapping):
+        return {key: render_all(part, values) for key, part in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list | tuple):
+        return [render_all(part, values) for part in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a JSON value that may be a template, with its place (`work.arguments.0`)."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():  # pyright: ignore[reportUnknownVariableType]
+            yield from texts(part, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            yield from texts(part, f"{place}.{index}")
+
+
+def _bounded(pieces: Iterator[str]) -> str:
+    said: list[str] = []
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > RENDERED_CHARACTERS:
+            raise InvalidTemplate(f"renders to more than {RENDERED_CHARACTERS} characters")
+        said.append(piece)
+    return "".join(said)
+
+
+def _parsed(text: str) -> nodes.Template:
+    if len(text) > TEMPLATE_CHARACTERS:
+        raise InvalidTemplate(f"has {len(text)} characters: at most {TEMPLATE_CHARACTERS} are allowed")
+    try:
+        return _sandbox().parse(text)
+    except TemplateSyntaxError as error:
+        raise InvalidTemplate(f"line {error.lineno}: {error.message}") from None
+    except RecursionError:
+        raise InvalidTemplate("is nested too deeply") from None
+
+
+def _paths(tree: nodes.Template) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The longest dotted paths: `steps.load.result.rows` once, not its beginnings as well."""
+    inner: set[int] = set()
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        if id(node) in inner:
+            continue
+        parts: list[str] = []
+        place: nodes.Node = node
+        while isinstance(place, nodes.Getattr | nodes.Getitem):
+            inner.add(id(place))
+            parts.append(_part(place))
+            place = place.node
+        if isinstance(place, nodes.Name):
+            inner.add(id(place))
+            yield place.lineno, (place.name, *reversed(parts))
+    for name in tree.find_all(nodes.Name):
+        if id(name) not in inner:
+            yield name.lineno, (name.name,)
+
+
+def _part(node: nodes.Getattr | nodes.Getitem) -> str:
+    if isinstance(node, nodes.Getattr):
+        return node.attr
+    return str(node.arg.value) if isinstance(node.arg, nodes.Const) else "?"
+
+
+def _check_path(line: int, path: tuple[str, ...], params: frozenset[str] | None, steps: frozenset[str]) -> None:
+    said = ".".join(path)
+    if path[0] == "steps":
+        if len(path) < 3 or path[2] != "result":
+            raise InvalidTemplate(f"line {line}: {said!r} is not allowed: say steps.<id>.result")
+        if path[1] not in steps:
+            allowed = ", ".join(sorted(steps)) or "none"
+            raise InvalidTemplate(f"line {line}: step {path[1]!r} is not one this step waits for: {allowed}")
+    if path[0] == "params" and params is not None and len(path) > 1 and path[1] not in params:
+        allowed = ", ".join(sorted(params)) or "none"
+        raise InvalidTemplate(f"line {line}: parameter {path[1]!r} is not declared: {allowed}")

@@ -1,0 +1,70 @@
+"""Triggers: rules that turn a matching event from outside into a request."""
+
+import re
+from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from signalbox_contracts.definitions.definition import Definition, ParamName, ShortText, Target
+from signalbox_contracts.definitions.schedule import Overlap
+from signalbox_contracts.vocabulary import Seconds, Value
+
+Pattern = Annotated[str, Field(min_length=1, max_length=512)]
+"""An attribute's value, where `*` stands for any characters."""
+
+
+def _short(text: str) -> str:
+    size = len(text.encode())
+    if size > 1024:
+        raise ValueError(f"has {size} bytes: a condition has at most 1024")
+    return text
+
+
+Condition = Annotated[str, AfterValidator(_short)]
+"""CEL over the event, at most 1 KiB. It is kept as text here; the planner compiles and bounds it."""
+
+Pointer = Annotated[str, Field(pattern=r"^(/([^~/]|~[01])*)+$", max_length=512)]
+"""A JSON Pointer (RFC 6901) into the event: `/data/path`, `/subject`."""
+
+
+class Match(Value):
+    """Which events: an attribute matches when any of its patterns does; an empty list matches all."""
+
+    types: Annotated[tuple[Pattern, ...], Field(max_length=50)] = ()
+    sources: Annotated[tuple[Pattern, ...], Field(max_length=50)] = ()
+    subjects: Annotated[tuple[Pattern, ...], Field(max_length=50)] = ()
+    condition: Condition | None = None
+
+    def attributes_match(self, *, type: str, source: str, subject: str) -> bool:
+        """Whether the attributes match; the condition is not looked at."""
+        asked = ((self.types, type), (self.sources, source), (self.subjects, subject))
+        return all(
+            not patterns or any(_regex(pattern).fullmatch(value) for pattern in patterns) for patterns, value in asked
+        )
+
+
+class Trigger(Definition):
+    """When an event matches, start the target with parameters taken from the event.
+
+    Every event starts at most one plan per trigger, by (source, id). With `debounce_seconds`, of several events with
+    the same `debounce_by` only the last of a quiet spell starts one.
+    """
+
+    kind: Literal["trigger"] = "trigger"
+    match: Match
+    target: Target
+    mapping: Annotated[dict[ParamName, Pointer], Field(max_length=200)] = Field(default_factory=dict)
+    event_date_from: Pointer | None = None
+    """Where the event says its date; otherwise yesterday in UTC from the event's time."""
+    debounce_seconds: Annotated[Seconds, Field(le=86_400)] = 0
+    debounce_by: Pointer | None = None
+    dedupe_seconds: Annotated[Seconds, Field(ge=60, le=30 * 86_400)] = 7 * 86_400
+    overlap: Overlap = "allow"
+    paused: bool = False
+    note: ShortText = ""
+
+
+@cache
+def _regex(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in re.split(r"\*+", pattern)), re.DOTALL)

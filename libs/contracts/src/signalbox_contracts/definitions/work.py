@@ -1,0 +1,146 @@
+"""What an engine is asked to do: one form of work per kind of engine. Any text may be a template."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from signalbox_contracts.definitions.definition import ShortText, Texts
+from signalbox_contracts.vocabulary import Count, Seconds, Value
+
+Arguments = Annotated[tuple[Annotated[str, Field(max_length=16_384)], ...], Field(max_length=1000)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ProcessWork(Value):
+    """A program on a host. The file named by `$SIGNALBOX_RESULT` becomes the result."""
+
+    kind: Literal["process"] = "process"
+    argv: Annotated[Arguments, Field(min_length=1)]
+    environment: Texts = Field(default_factory=dict)
+    working_directory: ShortText | None = None
+    stop_grace_seconds: Annotated[Seconds, Field(le=3600)] = 10
+
+
+class FlinkWork(Value):
+    """A Flink job from a JAR. Each pair of `config` becomes the arguments `--key value`, before `arguments`."""
+
+    kind: Literal["flink"] = "flink"
+    jar_url: Annotated[str, Field(max_length=2048)] | None = None
+    """None means the data-processor's JAR."""
+    jar_sha256: Sha256 | None = None
+    entry_class: ShortText | None = None
+    config: Texts = Field(default_factory=dict)
+    arguments: Arguments = ()
+    parallelism: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    flink_configuration: Texts = Field(default_factory=dict)
+    savepoint_path: Annotated[str, Field(max_length=2048)] | None = None
+    allow_non_restored_state: bool = False
+    stop_with_savepoint: bool = False
+
+
+class SparkWork(Value):
+    """A Spark application."""
+
+    kind: Literal["spark"] = "spark"
+    application: Annotated[str, Field(min_length=1, max_length=2048)]
+    main_class: ShortText | None = None
+    arguments: Arguments = ()
+    conf: Texts = Field(default_factory=dict)
+    environment: Texts = Field(default_factory=dict)
+    jars: Arguments = ()
+    py_files: Arguments = ()
+    files: Arguments = ()
+
+
+class Toleration(Value):
+    """A Kubernetes toleration."""
+
+    key: ShortText | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: ShortText | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class KubernetesWork(Value):
+    """A Kubernetes Job; more than one completion makes it an Indexed Job."""
+
+    kind: Literal["kubernetes"] = "kubernetes"
+    image: Annotated[str, Field(min_length=1, max_length=1024)]
+    command: Arguments = ()
+    arguments: Arguments = ()
+    environment: Texts = Field(default_factory=dict)
+    files: Texts = Field(default_factory=dict)
+    """Mounted from an owned ConfigMap."""
+    secret_files: Texts = Field(default_factory=dict)
+    """Mounted from an owned Secret; each value is a `secret://` reference or a template with one."""
+    files_at: ShortText = "/config/job"
+    completions: Annotated[int, Field(ge=1, le=10_000)] = 1
+    parallelism: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    retries_per_index: Annotated[int, Field(ge=0, le=100)] = 0
+    max_failed_indexes: Count | None = None
+    node_selector: Texts = Field(default_factory=dict)
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=50)] = ()
+    requests: Texts = Field(default_factory=dict)
+    limits: Texts = Field(default_factory=dict)
+    service_account: ShortText | None = None
+    labels: Texts = Field(default_factory=dict)
+    keep_seconds: Annotated[Seconds, Field(ge=3600)] = 86_400
+    """How long the finished object stays; deleting it earlier would free its name for a late copy of the submit."""
+
+
+class OozieExpectation(Value):
+    """What a rerun expected of the world; a target that moved since is skipped as *changed*."""
+
+    run: Count | None = None
+    last_modified: ShortText | None = None
+    phase: ShortText | None = None
+
+
+class OozieWork(Value):
+    """A new Oozie job (`submit`) or the rerun of one that exists.
+
+    Clean-up is off unless `clean_up` says otherwise. `skip_nodes` is computed by us: `failnodes` is never sent.
+    """
+
+    kind: Literal["oozie"] = "oozie"
+    mode: Literal["submit", "rerun"] = "submit"
+    object: Literal["workflow", "coordinator", "bundle"] = "workflow"
+    application_path: Annotated[str, Field(max_length=2048)] | None = None
+    properties: Texts = Field(default_factory=dict)
+    target: Annotated[str, Field(max_length=255)] | None = None
+    """The Oozie id to rerun; for one coordinator action its id with `@number`."""
+    skip_nodes: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    refresh: bool = False
+    clean_up: bool = False
+    expected: OozieExpectation | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_mode_needs(self) -> Self:
+        if self.mode == "rerun" and not self.target:
+            raise ValueError("target is missing: mode 'rerun' needs the id of what is rerun")
+        if self.mode == "submit" and not self.application_path:
+            raise ValueError("application_path is missing: mode 'submit' needs it")
+        return self
+
+
+class AirflowWork(Value):
+    """A run of an Airflow DAG."""
+
+    kind: Literal["airflow"] = "airflow"
+    dag_id: Annotated[str, Field(min_length=1, max_length=250)]
+    conf: dict[str, JsonValue] = Field(default_factory=dict)
+    logical_date: ShortText | None = None
+    note: ShortText | None = None
+
+
+class ScriptedWork(Value):
+    """What the scripted engine shall do: phases, delays, failures, lost answers."""
+
+    kind: Literal["scripted"] = "scripted"
+    script: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+Work = Annotated[
+    ProcessWork | FlinkWork | SparkWork | KubernetesWork | OozieWork | AirflowWork | ScriptedWork,
+    Field(discriminator="kind"),
+]

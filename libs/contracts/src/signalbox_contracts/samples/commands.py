@@ -1,0 +1,257 @@
+"""Samples of what is asked: requests, operations, ticks, triggers, task commands, definitions."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from signalbox_contracts.definitions.rules import Rules
+from signalbox_contracts.definitions.selection import EventFiles, OozieActions, OozieWorkflows
+from signalbox_contracts.envelope import Event
+from signalbox_contracts.ids import plan_id_from_tick, selection_id
+from signalbox_contracts.messages import definitions, operations, requests, task_commands, ticks, triggers
+from signalbox_contracts.samples import things
+from signalbox_contracts.samples.things import CHILD, DUE, EVENT_DATE, HASH, LATER, NOW, OPERATION, PLAN, TASK, TRACE
+
+Cases = Iterator[tuple[str, Event[Any]]]
+
+
+def events() -> Cases:
+    """All of them."""
+    yield from _requests()
+    yield from _plan_commands()
+    yield from _operations()
+    yield from _ticks()
+    yield from _triggers()
+    yield from _task_commands()
+    yield from _definitions()
+
+
+def _request(what: dict[str, Any] | None, *, page: int = 1, pages: int = 1, **more: Any) -> requests.PlanRequest:
+    data = requests.PlanRequestData.model_validate(
+        {
+            "plan_id": PLAN,
+            "page": page,
+            "pages": pages,
+            "name": "Daily recommendations",
+            "actor": "user:ann",
+            "reason": "as every day",
+            "definitions_revision": 42,
+            "what": what,
+            "rules": {"limit": 4, "canary": {"first": 2}},
+            "event_date": EVENT_DATE,
+            "labels": {"team": "data"},
+            **more,
+        }
+    )
+    return requests.PlanRequest.of(
+        data,
+        subject=PLAN,
+        source="signalbox/api-gateway",
+        time=NOW,
+        aggregateversion=0,
+        correlationid=str(OPERATION),
+        traceparent=TRACE,
+        tracestate="vendor=1",
+        project="default",
+    )
+
+
+def _requests() -> Cases:
+    job = things.job(1).model_dump(mode="json")
+    pipeline = things.pipeline().model_dump(mode="json")
+    items = [{"key": f"load/{n}", "engine": "local", "work": works} for n, works in enumerate(things.works())]
+    selections = [
+        {"engine": "oozie-prod", "selection": OozieWorkflows(name="daily-*", phases=("KILLED",), from_at=DUE)},
+        {"engine": "oozie-prod", "selection": OozieActions(coordinators=("0000123-C",), numbers=((1, 9),)), "stage": 1},
+        {
+            "engine": "k8s-batch",
+            "selection": EventFiles(s3_path="s3://bucket/failover/", stream_ids=("s1",)),
+            "stage": 2,
+        },
+    ]
+    yield "", _request({"kind": "job", "job": job, "params": {"day": "2026-03-28"}})
+    yield "pipeline", _request({"kind": "pipeline", "pipeline": pipeline, "from_steps": ["rank"], "rerun_of": CHILD})
+    yield "first-page", _request(None, page=1, pages=2, items=items)
+    yield "last-page", _request({"kind": "items", "on_unknown": "hold"}, page=2, pages=2, origin="trigger")
+    yield "selection", _request({"kind": "selection", "selections": selections}, preview=True, parent=CHILD)
+    yield "retry", _request({"kind": "retry", "parent": CHILD})
+
+
+def _plan_commands() -> Cases:
+    said: dict[str, Any] = {
+        "plan_id": PLAN,
+        "operation_id": OPERATION,
+        "actor": "user:ann",
+        "reason": "checked by hand",
+    }
+    messages: list[tuple[type[Event[Any]], Any]] = [
+        (requests.PlanApply, requests.PlanApplyData(**said, preview_hash=HASH, confirm_deletions=True)),
+        (requests.PlanApprove, requests.PlanApproveData(**said, preview_hash=HASH)),
+        (requests.PlanReject, requests.PlanOperationData(**said)),
+        (requests.PlanPause, requests.PlanOperationData(**said)),
+        (requests.PlanResume, requests.PlanOperationData(**said)),
+        (requests.PlanCancel, requests.PlanCancelData(**said, kill=True)),
+        (requests.PlanRulesRequest, requests.PlanRulesRequestData(**said, rules=Rules(limit=8, priority=70))),
+        (
+            requests.PlanRetry,
+            requests.PlanRetryData(**said, child_plan_id=CHILD, item_keys=("load",), definitions_revision=43),
+        ),
+    ]
+    for message, data in messages:
+        yield "", _command(message, data, str(PLAN))
+
+
+def _command(message: type[Event[Any]], data: Any, subject: str) -> Event[Any]:
+    return message.of(data, subject=subject, source="signalbox/api-gateway", time=NOW, id=OPERATION, traceparent=TRACE)
+
+
+def _operations() -> Cases:
+    said: dict[str, Any] = {"operation_id": OPERATION, "actor": "user:ann", "reason": "on call"}
+    o = operations
+    adopt = o.TaskResolveData(**said, plan_id=PLAN, task_id=TASK, attempt=2, decision="adopt", handle="app-17")
+    backfill = o.ScheduleBackfillData(
+        **said, schedule_id="nightly", from_at=DUE, until_at=DUE + timedelta(days=3), definitions_revision=42
+    )
+    about: list[tuple[type[Event[Any]], str, Any]] = [
+        (o.TaskResolve, f"task:{TASK}", adopt),
+        (o.EngineTest, "engine:oozie-prod", o.EngineTestData(**said, engine_id="oozie-prod", definitions_revision=42)),
+        (o.ArtifactCheck, "job:j", o.ArtifactCheckData(**said, job_id="j", job_version=3, url="http://d:8080/d.jar")),
+        (o.ChannelTest, "channel:on-call", o.ChannelTestData(**said, channel_id="on-call", definitions_revision=42)),
+        (
+            o.DeadLetterRedrive,
+            "dead_letters:planner",
+            o.DeadLetterRedriveData(**said, service="planner", dead_letter_ids=(things.PARKED,)),
+        ),
+        (
+            o.DeadLetterDrop,
+            "dead_letters:planner",
+            o.DeadLetterDropData(**said, service="planner", dead_letter_ids=(things.PARKED,)),
+        ),
+        (
+            o.DeliveryResend,
+            "channel:on-call",
+            o.DeliveryResendData(**said, channel_id="on-call", delivery_ids=(things.DELIVERY,)),
+        ),
+        (
+            o.IncidentAcknowledge,
+            f"incident:{things.INCIDENT}",
+            o.IncidentAcknowledgeData(**said, incident_id=things.INCIDENT),
+        ),
+        (
+            o.IncidentSnooze,
+            f"incident:{things.INCIDENT}",
+            o.IncidentSnoozeData(**said, incident_id=things.INCIDENT, until_at=LATER),
+        ),
+        (o.ScheduleBackfill, "schedule:nightly", backfill),
+        (o.LogsFollow, f"task:{TASK}", o.LogsFollowData(**said, plan_id=PLAN, task_id=TASK, attempt=1)),
+        (o.PlanTell, f"plan:{PLAN}", o.PlanTellData(**said, plan_ids=(PLAN, CHILD), note="rebuilt")),
+    ]
+    for message, target, data in about:
+        yield "", _command(message, data, target)
+
+
+def _ticks() -> Cases:
+    tick: dict[str, Any] = {
+        "tick_id": things.TICK,
+        "schedule_id": "nightly",
+        "schedule_revision": 41,
+        "due_at": DUE,
+        "event_date": EVENT_DATE,
+        "zone_data_version": "2026a",
+    }
+    fired = ticks.ScheduleTickedData.model_validate(
+        {**tick, "plan_id": plan_id_from_tick(things.TICK), "cause": "late", "schedule": things.schedule()}
+    )
+    skipped = ticks.ScheduleTickSkippedData.model_validate({**tick, "why": "missed", "detail": "older than 120 s"})
+    about: dict[str, Any] = {"subject": "nightly", "source": "signalbox/scheduler", "time": NOW, "id": things.TICK}
+    yield "", ticks.ScheduleTicked.of(fired, **about)
+    yield "", ticks.ScheduleTickSkipped.of(skipped, **about)
+
+
+def _triggers() -> Cases:
+    yield (
+        "",
+        triggers.TriggerEvent(
+            id="A234-1234-1234",
+            source="/stores/eu",
+            type="com.example.file.created",
+            subject="/in/2026-03-28/part-0.json",
+            time=NOW,
+            traceparent=TRACE,
+            data={"size": 1024, "mode": "incremental", "parts": [1, 2, None]},
+        ),
+    )
+    bare: dict[str, Any] = {
+        "id": "1",
+        "source": "/sensors",
+        "type": "ping",
+        "time": NOW,
+        "datacontenttype": "application/avro",
+    }
+    yield "binary-data", triggers.TriggerEvent.model_validate({**bare, "data_base64": "AAEC/w=="})
+
+
+def _task_commands() -> Cases:
+    t = task_commands
+    rules = t.PlanRulesData(plan_id=PLAN, version=2, rules=things.pipeline().rules, held=True, held_reason="paused")
+    specs = [
+        {
+            "task_id": UUID(int=number + 1),
+            "item_key": f"load/{number}",
+            "position": number,
+            "step": "load",
+            "engine": "local",
+            "work": work,
+            "params": {"day": "2026-03-28"},
+            "event_date": EVENT_DATE,
+            "retries": {"max_attempts": 3},
+            "not_before_at": NOW,
+            "group": "load",
+            "group_limit": 2,
+            "labels": {"team": "data"},
+        }
+        for number, work in enumerate(things.works())
+    ]
+    ensure = t.TasksEnsureData.model_validate(
+        {"plan_id": PLAN, "definitions_revision": 42, "rules_version": 2, "tasks": specs, "known": [TASK]}
+    )
+    cancel = t.TasksCancelData(plan_id=PLAN, task_ids=(TASK,), kill=True, actor="user:ann", reason="wrong day")
+    resolve = t.SelectionResolveData(
+        plan_id=PLAN,
+        selection_id=selection_id(PLAN, "0", 1),
+        round=1,
+        engine="oozie-prod",
+        definitions_revision=42,
+        selection=OozieActions(bundles=("0000001-B",), dates=((DUE, LATER),)),
+    )
+    about: dict[str, Any] = {"subject": PLAN, "source": "signalbox/planner", "time": NOW, "traceparent": TRACE}
+    yield "", t.PlanRules.of(rules, aggregateversion=2, **about)
+    yield "", t.TasksEnsure.of(ensure, id=OPERATION, **about)
+    yield "", t.TasksCancel.of(cancel, id=OPERATION, **about)
+    yield "", t.SelectionResolve.of(resolve, id=OPERATION, **about)
+
+
+def _definitions() -> Cases:
+    known: list[Any] = [
+        *things.engines(),
+        *(things.job(number) for number in range(len(things.works()))),
+        things.pipeline(),
+        things.schedule(),
+        things.trigger(),
+        *things.channels(),
+        things.subscription(),
+        things.freeze(),
+    ]
+    for revision, definition in enumerate(known, 1):
+        yield definition.id, _snapshot(definition.kind, definition.id, revision, definition)
+    yield "deleted", _snapshot("freeze", "month-end", 43, None)
+
+
+def _snapshot(kind: str, id: str, revision: int, definition: Any) -> definitions.DefinitionSnapshot:
+    data = definitions.DefinitionSnapshotData(
+        kind=kind, id=id, revision=revision, deleted=definition is None, definition=definition
+    )
+    return definitions.DefinitionSnapshot.of(
+        data, subject=f"{kind}:{id}", source="signalbox/api-gateway", time=NOW, aggregateversion=revision
+    )
