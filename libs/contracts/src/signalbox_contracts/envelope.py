@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, field_validator
 from typing_extensions import TypeVar
 
 from signalbox_contracts.ids import fact_id
-from signalbox_contracts.trace import TraceParent
+from signalbox_contracts.trace import is_traceparent
 from signalbox_contracts.vocabulary import Instant, Name
 
 D = TypeVar("D", default=Any)
@@ -52,13 +52,7 @@ class Event(BaseModel, Generic[D], frozen=True, extra="ignore"):
     @field_validator("traceparent", mode="after")
     @classmethod
     def _only_valid_traces(cls, traceparent: str | None) -> str | None:
-        if traceparent is None:
-            return None
-        try:
-            TraceParent.parse(traceparent)
-        except ValueError:
-            return None
-        return traceparent
+        return traceparent if traceparent is not None and is_traceparent(traceparent) else None
 
     @property
     def key(self) -> str:

@@ -7,6 +7,10 @@ from typing import Final, Self
 _SHAPE: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
 
 
+_PARTS: Final = r"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_VALID: Final = re.compile(rf"00{_PARTS}|(?!00|ff)[0-9a-f]{{2}}{_PARTS}(?:-.*)?", re.ASCII)
+
+
 class InvalidTraceParent(ValueError):
     """The text is not a W3C `traceparent`; a reader then starts a trace of its own."""
 
@@ -45,6 +49,11 @@ class TraceParent:
     def format(self) -> str:
         """The header's text, always as version 00."""
         return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
+
+
+def is_traceparent(text: str) -> bool:
+    """Whether `TraceParent.parse` would accept the text, without taking it apart."""
+    return _VALID.fullmatch(text) is not None
 
 
 def _refuse_unless(condition: object, part: str) -> None:
