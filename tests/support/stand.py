@@ -26,6 +26,7 @@ from example_service.messages import COMMANDS, COUNTERS, add
 from signalbox_chassis.clock import SystemClock
 from signalbox_chassis.connection import Connection, Row, connect
 from signalbox_chassis.consumer import KafkaRecord
+from signalbox_chassis.database import Database
 from signalbox_chassis.migrations import migrate, provision
 from signalbox_chassis.service import Service
 from signalbox_chassis.settings import ServiceSettings
@@ -34,14 +35,10 @@ from signalbox_contracts.envelope import Event
 from signalbox_contracts.topics import Topic, topic
 from signalbox_contracts.wire import encode
 
-TOPICS = (
-    COMMANDS,
-    COUNTERS,
-    topic("operations.v1"),
-    topic("definitions.v1"),
-    topic("dead-letters.v1"),
-    topic("states.v1"),
-)
+OURS = ("operations.v1", "definitions.v1", "dead-letters.v1", "states.v1")
+TOPICS = (COMMANDS, COUNTERS, *(topic(name) for name in OURS))
+RawRecord = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
+"""Key, value, headers."""
 CHILD_LOGS = "child.log"
 
 
@@ -156,9 +153,7 @@ class Stand:
         async def enough() -> bool:
             return int(await self.value("SELECT count(*) FROM entry")) >= count
 
-        await until(
-            enough, seconds=seconds, why=f"{count} entries; {await self.value('SELECT count(*) FROM entry')} there"
-        )
+        await until(enough, seconds=seconds, why=f"{count} entries applied")
 
     async def until_sent(self, *, seconds: float = 60) -> None:
         async def sent() -> bool:
@@ -166,13 +161,23 @@ class Stand:
 
         await until(sent, seconds=seconds, why="every outbox row sent")
 
+    async def accept(self, events: Iterable[Event[Any]], *, on: Topic = COMMANDS) -> None:
+        """Write events to the service's outbox, as its own code would: accepted even while Kafka is away."""
+        database = Database(self.url, schema=self.schema, pool_size=2, application="test")
+        try:
+            async with database.unit_of_work() as work:
+                for event in events:
+                    work.publish(event, topic=on)
+        finally:
+            await database.stop()
+
     async def publish(self, events: Iterable[Event[Any]], *, on: Topic = COMMANDS) -> None:
         records = [encode(event, topic=on) for event in events]
         await self.produce([(record.key, record.value, list(record.headers)) for record in records], on=on)
 
     async def produce(
         self,
-        records: Sequence[tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]],
+        records: Sequence[RawRecord],
         *,
         on: Topic = COMMANDS,
     ) -> None:

@@ -33,7 +33,7 @@ ERROR_CHARACTERS = 2000
 # Parking the same record twice is parking it once; the count says how often it was tried.
 _PARK = """
 INSERT INTO dead_letter (id, topic, partition_number, record_offset, record_at, key, headers, value, event_type, error)
-VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (id) DO UPDATE SET attempts = dead_letter.attempts + 1, error = excluded.error, state = 'PARKED',
     settled_at = NULL
 RETURNING attempts

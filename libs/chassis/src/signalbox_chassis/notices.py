@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from signalbox_chassis.received import Received, Record
-from signalbox_contracts.envelope import Event
 from signalbox_contracts.messages.dead_letters import PARKED_BYTES, DeadLetterParked, DeadLetterParkedData, ParkedHeader
+from signalbox_contracts.messages.operations import DeadLetterDrop, DeadLetterRedrive
+from signalbox_contracts.messages.states import OperationResult, OperationResultData, Outcome
 
 HEADERS = 50
 HEADER_CHARACTERS = 1024
@@ -47,5 +48,17 @@ def _header(name: str, content: bytes | None) -> ParkedHeader:
         return ParkedHeader(name=name[:255], base64=base64.b64encode(content).decode()[:HEADER_CHARACTERS])
 
 
-def answered(service: str, operation: Event[Any], message: str, done: bool, now: datetime) -> Event[Any]:
-    raise NotImplementedError
+def answered(
+    service: str, operation: DeadLetterRedrive | DeadLetterDrop, reason: str, done: bool, now: datetime
+) -> OperationResult:
+    """What became of an operation about parked messages."""
+    data = OperationResultData(
+        operation_id=operation.data.operation_id,
+        target=f"dead_letters:{service}",
+        operation=operation.type.removeprefix("signalbox.").removesuffix(".v1"),
+        outcome=Outcome.DONE if done else Outcome.REFUSED,
+        reason=reason,
+    )
+    return OperationResult.of(
+        data, subject=f"dead_letters:{service}", source=f"signalbox/{service}", time=now, id=f"{operation.id}:{service}"
+    )

@@ -34,7 +34,7 @@ CREATE TABLE dead_letter (
     record_offset    bigint NOT NULL,
     record_at        timestamptz NOT NULL,
     key              bytea,
-    headers          jsonb NOT NULL,
+    headers          text NOT NULL,
     value            bytea,
     event_type       text,
     error            text NOT NULL,
