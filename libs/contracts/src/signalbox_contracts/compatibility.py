@@ -1,10 +1,10 @@
 """What may change between two releases of a message, judged from its JSON Schemas.
 
 Two readers must be served: today's, reading what an older release wrote, and an older release's, reading what today's
-writes. So besides what is removed, renamed, retyped, newly required or narrowed, it is breaking when a field is no longer
-required or a closed enumeration grows: old readers would refuse the message. Open enumerations (`x-known-values`) may
-grow, and so may a union of tagged objects. An old reader of definitions skips a new kind; elsewhere it parks the message
-until it is upgraded, so readers go first.
+writes. So besides what is removed, renamed, retyped, newly required or narrowed, it is breaking when a field is no
+longer required or a closed enumeration grows: old readers would refuse the message. Open enumerations
+(`x-known-values`) may grow, and so may a union of tagged objects. An old reader of definitions skips a new kind;
+elsewhere it parks the message until it is upgraded, so readers go first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

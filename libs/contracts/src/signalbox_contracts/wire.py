@@ -143,7 +143,7 @@ def _refusal(error: ValidationError) -> Undecodable | UnknownType:
     first = problems[0]
     if first["type"] == "union_tag_invalid":
         tag = str(first.get("ctx", {}).get("tag", ""))
-        if not first["loc"]:
+        if not first["loc"] and isinstance(first["input"].get("type"), str):
             return UnknownType(tag)
         if first["loc"][-2:] == ("data", "definition"):
             return UnknownType(f"definition of kind {tag}")  # a newer gateway knows kinds of things we do not

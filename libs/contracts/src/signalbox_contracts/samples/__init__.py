@@ -3,7 +3,6 @@
 They are examples for people, and they are what compatibility is tested with, so each should fill in what it can.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,6 @@ class Sample:
     case: str = ""
 
 
-def samples() -> Iterator[Sample]:
+def samples() -> tuple[Sample, ...]:
     """All samples, in the order of the topics table."""
-    for case, event in (*commands.events(), *facts.events()):
-        yield Sample(event, case)
+    return tuple(Sample(event, case) for case, event in (*commands.events(), *facts.events()))
