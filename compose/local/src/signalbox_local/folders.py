@@ -12,6 +12,7 @@ from signalbox_local.process import Account
 from signalbox_local.progress import Reporter
 
 SPACE_BYTES = 1024**3
+ELSEWHERE = Path("/var/tmp")
 ACCOUNTS = ("postgres", "nobody")
 """Existing system users PostgreSQL may run as when we are root; none is ever created."""
 
@@ -91,7 +92,7 @@ def reachable(folder: Path, account: Account | None, reporter: Reporter) -> Path
     if account is None or can_enter(folder, account):
         return folder
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-    place = Path("/var/tmp") / f"signalbox-{os.geteuid()}-{digest}"
+    place = ELSEWHERE / f"signalbox-{os.geteuid()}-{digest}"
     if not place.exists() and not place.is_symlink():
         place.mkdir(mode=0o711)
         place.chmod(0o711)

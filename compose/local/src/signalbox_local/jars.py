@@ -4,14 +4,11 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import requests
-from jgo.maven import MavenContext, PythonResolver
 
 from signalbox_local.errors import CannotContinue, FetchFailed, disk_full
 from signalbox_local.process import run
@@ -96,11 +93,15 @@ def _by_resolver(missing: list[Jar], draft: Path, libs: Path, meter: Meter) -> s
     """Four at a time. Returns why it failed, or None."""
     with ThreadPoolExecutor(4, thread_name_prefix="signalbox-jars") as pool:
         count = _counter(meter)
-        failures = list(pool.map(lambda jar: _resolve(jar, draft, libs, count), missing))
-    return next((failure for failure in failures if failure), None)
+        running = [pool.submit(_resolve, jar, draft, libs, count) for jar in missing]
+    return next((failure for one in running if (failure := one.result())), None)
 
 
 def _resolve(jar: Jar, draft: Path, libs: Path, count: Callable[[int], None]) -> str | None:
+    """Fetch one jar, in a few attempts. Returns why it failed, or None. Raises DiskFull."""
+    # imported here: it costs every `status` half a second
+    from jgo.maven import MavenContext, PythonResolver
+
     failure = ""
     for attempt in range(ATTEMPTS):
         cache = draft / f"{jar.artifact}-{attempt}"  # fresh: the resolver believes any file that it finds in its cache
@@ -108,23 +109,17 @@ def _resolve(jar: Jar, draft: Path, libs: Path, count: Callable[[int], None]) ->
         context = MavenContext(resolver=resolver, repo_cache=cache, timeout=30)
         try:
             found = context.project(jar.group, jar.artifact).at_version(jar.version).artifact(packaging="jar").resolve()
-        except (requests.RequestException, RuntimeError, AssertionError, OSError) as error:
+        except (RuntimeError, AssertionError, OSError) as error:  # what requests raises is an OSError
             if isinstance(error, OSError) and (full := disk_full(error, libs)):
                 raise full from error
-            failure = _plain(error)
+            # its own text holds addresses, which may hold credentials
+            failure = f"{jar.file} did not come from the repository ({type(error).__name__})"
             continue
         if good(found, jar):
             found.replace(libs / jar.file)
             return None
         failure = f"{jar.file} is not the locked file (its digest differs)"
     return failure
-
-
-def _plain(error: Exception) -> str:
-    """An error of the resolver without addresses, which may hold credentials."""
-    if isinstance(error, requests.RequestException):
-        return f"no connection to the repository ({type(error).__name__})"
-    return f"the repository does not have it ({type(error).__name__})"
 
 
 def _counter(meter: Meter) -> Callable[[int], None]:
@@ -141,7 +136,7 @@ def _counter(meter: Meter) -> Callable[[int], None]:
 
 def _callback(count: Callable[[int], None]) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
     @contextmanager
-    def follow(_name: str, _size: int) -> Iterator[Callable[[int], None]]:
+    def follow(_name: str, _size: int) -> Generator[Callable[[int], None]]:
         yield count
 
     return follow

@@ -175,7 +175,6 @@ class KafkaCluster:
 
     def prepare(self) -> None:
         """Folders, formatted data and ports of all nodes; changes nothing of a node that runs. Raises ForeignData."""
-        self._check_size()
         for node in self.nodes:
             folders.make(node.folder)
             node.format()
@@ -193,7 +192,8 @@ class KafkaCluster:
             )
 
     def launch(self) -> None:
-        """Start all brokers without waiting."""
+        """Start all brokers without waiting. Raises what `start` does."""
+        self._check_size()
         for node in self.nodes:
             node.start()
 

@@ -153,8 +153,9 @@ class PostgresServer:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         write_private(secret, password)
-        for path in (draft, secret) if account else ():
-            os.chown(path, account.uid, account.gid)  # type: ignore[union-attr]
+        if account:
+            os.chown(draft, account.uid, account.gid)
+            os.chown(secret, account.uid, account.gid)
         command = [
             str(binaries / "initdb"), "-D", str(draft), "-U", "postgres", f"--pwfile={secret}",
             "--no-locale", "-E", "UTF8", "--auth=scram-sha-256", "--no-instructions",

@@ -64,14 +64,12 @@ class ServerProcess:
         self.log = folder / "server.log"
         self.stop_signal = stop_signal
         self.stop_seconds = stop_seconds
-        self._child: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
     # ------------------------------------------------------------------ what is
 
     def running(self) -> Running | None:
         """The process, when the one that the pid file names is alive; None also for a recycled pid or a zombie."""
-        self._reap()
         return read_pid_file(self.pid_file)
 
     @property
@@ -109,10 +107,12 @@ class ServerProcess:
         record = {"name": self.name, "stop_signal": int(self.stop_signal), "stop_seconds": self.stop_seconds}
         with self.log.open("ab") as log:
             self._log_start = log.tell()
-            self._child = spawn(
+            child = spawn(
                 command, pid_file=self.pid_file, record=record, life=life, output=log.fileno(), env=env,
                 account=account, cwd=self.folder,
             )  # fmt: skip
+        # from here on the pid file is the truth, whichever handle reads it: Python need not warn that we did not wait
+        child.returncode = 0
 
     def wait_ready(self, answers: Callable[[], bool], *, seconds: float) -> None:
         """Wait until `answers()`. Raises ServerNotReady, with the log's tail, when the process ends or time is up."""
@@ -193,12 +193,7 @@ class ServerProcess:
         return True
 
     def _forget(self) -> None:
-        self._reap()
         self.pid_file.unlink(missing_ok=True)
-
-    def _reap(self) -> None:
-        if self._child and self._child.poll() is not None:
-            self._child = None
 
 
 def spawn(
@@ -244,15 +239,7 @@ def spawn(
             "check that the program and its folders are readable for that user; in a container without that user, "
             "run as an ordinary user",
         )
-    if not life.owned:
-        _disown(child)
     return child
-
-
-def _disown(child: subprocess.Popen[bytes]) -> None:
-    """A detached server outlives us: Python need not warn that we did not wait for it."""
-    if child.poll() is None:
-        child.returncode = 0
 
 
 def run(command: Sequence[str], *, account: Account | None = None, env: Mapping[str, str] | None = None, log: Path,
@@ -287,13 +274,21 @@ def read_pid_file(file: Path) -> Running | None:
         record = json.loads(file.read_text())
         found = Running(int(record["pid"]), record["name"], int(record["stop_signal"]), float(record["stop_seconds"]))
         same = (launch.start_ticks(found.pid), launch.boot_id()) == (record["start_ticks"], record["boot_id"])
-        return found if same and _state(found.pid) not in "ZX" else None
+        return found if same and not _ended(found.pid) else None
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
 
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+def _ended(pid: int) -> bool:
+    """Whether only an entry in the process table is left, which is reaped when it is our child's.
+
+    A killed process with threads shows as a zombie before the last of them has closed its ports: not ended yet.
+    """
+    with contextlib.suppress(ChildProcessError):
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return True
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state in "ZX" and len(list(Path(f"/proc/{pid}/task").iterdir())) <= 1
 
 
 def _descendants(pid: int) -> list[int]:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +142,7 @@ class Programs:
         return folders.reachable(self.settings.fetched, folders.account_for_postgres(), self.reporter)
 
     @contextmanager
-    def _fetching(self) -> Iterator[None]:
+    def _fetching(self) -> Generator[None]:
         """One fetch at a time over all processes."""
         home = self.settings.fetched
         folders.make(home)

@@ -2,12 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol
-
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
 MEGABYTE = 1_000_000
 
@@ -25,35 +22,32 @@ def megabytes(count: int) -> str:
 class Reporter:
     """Talks on stderr. One per run."""
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-
     def say(self, text: str) -> None:
-        """One plain line (never read as markup)."""
-        if self.console.is_terminal:
-            self.console.print(text, markup=False)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
     @contextmanager
-    def item(self, what: str, total_bytes: int) -> Iterator[Meter]:
+    def item(self, what: str, total_bytes: int) -> Generator[Meter]:
         """Show one download of about `total_bytes` while the block runs."""
         started = time.monotonic()
-        if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            with Progress(*columns, console=self.console, transient=True) as bars:
-                yield _bar(bars, bars.add_task(what, total=total_bytes))
+        if sys.stderr.isatty():
+            with _bar(what, total_bytes) as meter:
+                yield meter
         else:
             self.say(f"fetching {what}, {megabytes(total_bytes)} ...")
             yield _silent
         self.say(f"fetched {what}, {megabytes(total_bytes)} in {time.monotonic() - started:.1f} s")
 
 
-def _bar(bars: Progress, task: TaskID) -> Meter:
-    def update(bytes_so_far: int) -> None:
-        bars.update(task, completed=bytes_so_far)
+@contextmanager
+def _bar(what: str, total_bytes: int) -> Generator[Meter]:
+    # imported here: it costs every `status` a tenth of a second
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    return update
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(what, total=total_bytes)
+        yield lambda bytes_so_far: bars.update(task, completed=bytes_so_far)
 
 
 def _silent(bytes_so_far: int) -> None:

@@ -61,9 +61,12 @@ class SpanStore:
         self.max_bytes = max_bytes
         self._lock = threading.Lock()
         self._db = _open(file)
-        self._spans, self._bytes, self._seen = self._db.execute(
+        totals: tuple[int, int, int] = self._db.execute(
             "SELECT coalesce(sum(spans), 0), coalesce(sum(bytes), 0), coalesce(max(seen), 0) FROM trace"
         ).fetchone()
+        self._spans: int = totals[0]
+        self._bytes: int = totals[1]
+        self._seen: int = totals[2]
 
     def close(self) -> None:
         with self._lock:

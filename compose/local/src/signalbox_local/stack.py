@@ -6,7 +6,7 @@ import json
 import shlex
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -209,7 +209,7 @@ class Stack:
         write_private(self.folder / "env", "".join(lines))
 
     @contextmanager
-    def _locked(self) -> Iterator[int]:
+    def _locked(self) -> Generator[int]:
         """One `up` or `down` at a time. The lock is freed by the kernel when its holder dies, however it dies."""
         with (self.folder / "lock").open("a") as lock:
             deadline, told = time.monotonic() + LOCK_SECONDS, False

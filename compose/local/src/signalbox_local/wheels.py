@@ -11,7 +11,7 @@ import threading
 import time
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +148,7 @@ def reason(pip_log: str) -> str:
 
 
 @contextmanager
-def _watched(folder: Path, meter: Meter) -> Iterator[None]:
+def _watched(folder: Path, meter: Meter) -> Generator[None]:
     """Report the bytes under `folder` a few times a second while the block runs."""
     done = threading.Event()
 
