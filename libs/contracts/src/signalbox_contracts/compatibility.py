@@ -32,14 +32,9 @@ def missing_messages(old: Sequence[str], new: Sequence[str]) -> list[str]:
 class _Comparison:
     old_root: Schema
     new_root: Schema
-    seen: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    seen: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
 
     def compare(self, old: Schema, new: Schema, place: str) -> Iterator[str]:
-        pair = (str(old.get("$ref", "")), str(new.get("$ref", "")))
-        if all(pair):
-            if pair in self.seen:
-                return  # already compared, or being compared: a recursive definition
-            self.seen.add(pair)
         yield from self._default(old, new, place)
         old, new = _resolved(old, self.old_root), _resolved(new, self.new_root)
         before, after = _alternatives(old, self.old_root), _alternatives(new, self.new_root)
@@ -66,6 +61,10 @@ class _Comparison:
                 yield f"{place}: {mark} is now allowed, which old readers refuse"
 
     def _one(self, old: Schema, new: Schema, place: str) -> Iterator[str]:
+        pair = (id(old), id(new))
+        if pair in self.seen:
+            return  # already compared, or being compared: a definition used twice, or recursive
+        self.seen.add(pair)
         if old.get("type") != new.get("type"):
             yield f"{place}: retyped from {old.get('type', 'anything')} to {new.get('type', 'anything')}"
             return
@@ -97,6 +96,12 @@ class _Comparison:
                 yield from self.compare(cast("Schema", before), cast("Schema", after), f"{place}{mark}")
             elif isinstance(after, dict) or after is False:
                 yield f"{place}{mark}: narrowed: it was free before"
+        patterns: dict[str, Schema] = old.get("patternProperties", {})
+        now: dict[str, Schema] = new.get("patternProperties", {})
+        if set(patterns) != set(now):
+            yield f"{place}{{name}}: names were {' or '.join(patterns) or 'free'}, are {' or '.join(now) or 'free'}"
+        for pattern in patterns.keys() & now.keys():
+            yield from self.compare(patterns[pattern], now[pattern], f"{place}{{}}")
         before_all, after_all = old.get("prefixItems", []), new.get("prefixItems", [])
         if len(before_all) != len(after_all):
             yield f"{place}: retyped from {len(before_all)} positions to {len(after_all)}"

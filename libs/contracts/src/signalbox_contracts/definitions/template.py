@@ -5,7 +5,8 @@ import, include, define macros or set variables: what a step will do must be rea
 Everything is checked when the definition is saved, so that a plan does not fail at step nine over a typing error.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -51,6 +52,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
         self.globals.clear()
         self.filters = {name: self.filters[name] for name in FILTERS}
+        self.filters.update(replace=_replace, join=_join, tojson=_tojson)  # Jinja's own may grow text without end
 
 
 @cache
@@ -67,12 +69,12 @@ def check_template(
     text: str,
     *,
     params: frozenset[str] | None = None,
-    steps: frozenset[str] = frozenset(),
+    steps: frozenset[str] | None = frozenset(),
     names: frozenset[str] = NAMES,
 ) -> None:
     """Refuse (`InvalidTemplate`) what is not allowed, or names a parameter or step that will not be there.
 
-    `params` are the declared parameters (`None`: any), `steps` those whose result is known when this is rendered.
+    `params` are the declared parameters, `steps` those whose result is known when this is rendered; `None` means any.
     """
     tree = _parsed(text)
     for node in tree.find_all(tuple(_REFUSED)):
@@ -95,7 +97,7 @@ def render(text: str, values: Mapping[str, Any]) -> str:
     """The text with its values; raises `InvalidTemplate` for a missing value or a result that is too long."""
     if not is_template(text):
         return text
-    check_template(text)
+    check_template(text, steps=None)
     try:
         rendered = _sandbox().from_string(text).generate(dict(values))
         return _bounded(rendered)
@@ -128,13 +130,33 @@ def texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
             yield from texts(part, f"{place}.{index}")
 
 
+def _replace(text: object, old: str, new: str) -> str:
+    whole = str(text)
+    _refuse_over(len(whole) + whole.count(old) * len(new))
+    return whole.replace(old, new)
+
+
+def _join(parts: Iterable[object], between: str = "") -> str:
+    said = [str(part) for part in parts]
+    _refuse_over(sum(len(part) + len(between) for part in said))
+    return between.join(said)
+
+
+def _tojson(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _refuse_over(size: int) -> None:
+    if size > RENDERED_CHARACTERS:
+        raise InvalidTemplate(f"renders to more than {RENDERED_CHARACTERS} characters")
+
+
 def _bounded(pieces: Iterator[str]) -> str:
     said: list[str] = []
     size = 0
     for piece in pieces:
         size += len(piece)
-        if size > RENDERED_CHARACTERS:
-            raise InvalidTemplate(f"renders to more than {RENDERED_CHARACTERS} characters")
+        _refuse_over(size)
         said.append(piece)
     return "".join(said)
 
@@ -148,6 +170,8 @@ def _parsed(text: str) -> nodes.Template:
         raise InvalidTemplate(f"line {error.lineno}: {error.message}") from None
     except RecursionError:
         raise InvalidTemplate("is nested too deeply") from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise InvalidTemplate(str(error)[:300]) from None
 
 
 def _paths(tree: nodes.Template) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -176,12 +200,12 @@ def _part(node: nodes.Getattr | nodes.Getitem) -> str:
     return str(node.arg.value) if isinstance(node.arg, nodes.Const) else "?"
 
 
-def _check_path(line: int, path: tuple[str, ...], params: frozenset[str] | None, steps: frozenset[str]) -> None:
+def _check_path(line: int, path: tuple[str, ...], params: frozenset[str] | None, steps: frozenset[str] | None) -> None:
     said = ".".join(path)
     if path[0] == "steps":
         if len(path) < 3 or path[2] != "result":
             raise InvalidTemplate(f"line {line}: {said!r} is not allowed: say steps.<id>.result")
-        if path[1] not in steps:
+        if steps is not None and path[1] not in steps:
             allowed = ", ".join(sorted(steps)) or "none"
             raise InvalidTemplate(f"line {line}: step {path[1]!r} is not one this step waits for: {allowed}")
     if path[0] == "params" and params is not None and len(path) > 1 and path[1] not in params:

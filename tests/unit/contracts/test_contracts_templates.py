@@ -1,0 +1,129 @@
+"""Templates: what they may say, what is refused when saving, and that rendering stays small."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox_contracts.definitions.template import InvalidTemplate, check_template, render, render_all
+
+VALUES: dict[str, Any] = {
+    "params": {"day": "2026-03-28", "parts": ["a", "b"], "n": 3},
+    "steps": {"load": {"result": {"rows": 12}}},
+    "event_date": "2026-03-28",
+    "run": {"id": "r1", "attempt": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        ("plain", "plain"),
+        ("{{ event_date }}", "2026-03-28"),
+        ("--day={{ params.day }} --rows={{ steps.load.result.rows }}", "--day=2026-03-28 --rows=12"),
+        ("{{ params['day'] | replace('-', '') }}", "20260328"),
+        ("{{ params.parts | join(',') }}", "a,b"),
+        ("{% if params.n > 2 %}many{% else %}few{% endif %}", "many"),
+        ("{{ run.id }}-{{ run.attempt + 1 }}\n", "r1-2\n"),
+        ("{{ params.nothing | default('x') }}", "x"),
+    ],
+)
+def test_a_template_is_rendered(text: str, rendered: str) -> None:
+    assert render(text, VALUES) == rendered
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{% for x in params.parts %}{{ x }}{% endfor %}", "loops"),
+        ("{% macro m() %}{% endmacro %}", "macros"),
+        ("{% import 'x' as y %}", "imports"),
+        ("{% from 'x' import y %}", "imports"),
+        ("{% include 'x' %}", "includes"),
+        ("{% extends 'x' %}", "extends"),
+        ("{% block x %}{% endblock %}", "blocks"),
+        ("{% set x = 1 %}", "set"),
+        ("{% with x = 1 %}{% endwith %}", "with"),
+        ("{% filter upper %}x{% endfilter %}", "filter blocks"),
+        ("{{ params.get('x') }}", "calls"),
+        ("{{ range(10) }}", "calls"),
+        ("{{ 'x' * 1000000000 }}", "multiplication"),
+        ("{{ 9 ** 9 ** 9 }}", "powers"),
+        ("{{ '%999999999d' % 1 }}", "%"),
+        ("{{ 'x' | center(1000000000) }}", "filter 'center'"),
+        ("{{ secrets }}", "'secrets' is not known"),
+        ("{{ self }}", "'self' is not known"),
+        ("{{ params", "line 1"),
+        ("\n\n{{ nope }}", "line 3"),
+        ("{{ steps.load.state }}", "steps.<id>.result"),
+        ("{{ steps }}", "steps.<id>.result"),
+        ("{{ steps['later'].result }}", "'later'"),
+        ("{{ steps.later.result }}", "'later'"),
+        ("{{ params.dya }}", "'dya' is not declared: day"),
+        ("x" * 20_000, "characters"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested|line"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_when_saving(text: str, why: str) -> None:
+    with pytest.raises(InvalidTemplate, match=why.replace("*", r"\*")):
+        check_template(text, params=frozenset({"day"}), steps=frozenset({"load"}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ params.__class__ }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ params['__class__'] }}",
+        "{{ params.parts.append }}",
+        "{{ params.absent }}",
+        "{{ steps.load.result.absent }}",
+        "{{ params.n + 'x' }}",
+        "{{ params.n / 0 }}",
+    ],
+)
+def test_what_cannot_be_rendered_safely_is_refused_and_never_escapes(text: str) -> None:
+    try:
+        rendered = render(text, VALUES)
+    except InvalidTemplate:
+        return
+    assert "class '" not in rendered
+    assert "object at" not in rendered or "built-in method" in rendered
+
+
+def test_a_large_result_is_refused() -> None:
+    with pytest.raises(InvalidTemplate, match="more than"):
+        render("{{ params.x }}{{ params.x }}", {"params": {"x": "y" * 40_000}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ '" + "a" * 900 + "'" + (" | replace('a', '" + "a" * 900 + "')") * 12 + " }}",
+        "{{ params.many | join('" + "-" * 9000 + "') }}",
+    ],
+)
+def test_a_filter_that_multiplies_text_is_stopped_before_it_fills_the_memory(text: str) -> None:
+    with pytest.raises(InvalidTemplate, match="more than"):
+        render(text, {"params": {"many": list(range(10_000))}})
+
+
+def test_json_is_said_as_it_is() -> None:
+    assert render("{{ params.parts | tojson }}", VALUES) == '["a", "b"]'
+
+
+def test_every_text_of_a_value_is_rendered_and_nothing_else() -> None:
+    value = {"a": ["{{ event_date }}", 1, None, {"{{ run.id }}": "{{ run.id }}"}]}
+    assert render_all(value, VALUES) == {"a": ["2026-03-28", 1, None, {"{{ run.id }}": "r1"}]}
+
+
+@given(st.text(alphabet="{}%#abps.|'()[]_ 1*+-~:", max_size=60))
+def test_any_text_is_either_rendered_or_refused(text: str) -> None:
+    try:
+        assert len(render(text, VALUES)) < 10_000
+    except InvalidTemplate as refusal:
+        message = str(refusal)
+    else:
+        message = ""
+    assert len(message) < 1000
