@@ -1,22 +1,25 @@
 """The blob store: logs and artifacts, in a folder or in S3, through one library (obstore).
 
 Keys are `/`-separated paths without `..`. Objects are written whole and never changed; what grows (a log) is written as
-numbered chunks.
+numbered chunks. A key that is a blob cannot be the folder of others: S3 would allow it, a file system does not.
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
-_KEY = re.compile(r"^(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._=@-]+(/[A-Za-z0-9._=@-]+)*$")
+# 250: a file system allows 255 bytes a name, and a file being written has a suffix
+_KEY = re.compile(r"(?!(.*/)?\.\.?(/|$))[A-Za-z0-9._=@-]{1,250}(/[A-Za-z0-9._=@-]{1,250})*")
+_S3_RETRIES = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
 
 
 class BlobMissing(LookupError):
@@ -31,6 +34,10 @@ class BadBlobKey(ValueError):
     """A key outside `[A-Za-z0-9._=@-]` segments joined by `/`."""
 
 
+class BlobStoreFailed(Exception):
+    """The store did not answer, or refused; carries the first line of what it said."""
+
+
 @dataclass(frozen=True)
 class Blob:
     key: str
@@ -41,60 +48,84 @@ class Blob:
 class Blobs:
     """One store. `url` is `file:///folder` (made if missing) or `s3://bucket/prefix`.
 
-    S3 takes its credentials and endpoint from the usual `AWS_*` variables, or from `options` (obstore's `S3Config`).
+    S3 takes its credentials and endpoint from the usual `AWS_*` variables, or from `options` (obstore's `S3Config`),
+    and repeats a failed call for 20 s. Every method raises `BlobStoreFailed`, and `BadBlobKey` for a bad key.
     """
 
     def __init__(self, url: str, **options: Any) -> None:
         parts = urlsplit(url)
         self._store: ObjectStore
-        if parts.scheme == "file":
-            self._store = LocalStore(Path(parts.path), mkdir=True)
-        elif parts.scheme == "s3":
+        if parts.scheme == "file" and not (parts.netloc or parts.query or parts.fragment):
+            self._store = LocalStore(Path(unquote(parts.path)), mkdir=True)
+        elif parts.scheme == "s3" and parts.netloc:
+            options = {"retry_config": _S3_RETRIES, **options}
             self._store = S3Store(parts.netloc, prefix=parts.path.strip("/") or None, **options)
         else:
             raise ValueError(f"blob store {url!r}: use file:///folder or s3://bucket/prefix")
 
     async def write(self, key: str, content: bytes, *, replace: bool = False) -> None:
         """Store a blob atomically; raises `BlobExists` unless `replace`."""
-        try:
-            await obstore.put_async(self._store, _checked(key), content, mode="overwrite" if replace else "create")
-        except AlreadyExistsError:
-            raise BlobExists(key) from None
+        with _translated():
+            try:
+                await obstore.put_async(self._store, _checked(key), content, mode="overwrite" if replace else "create")
+            except AlreadyExistsError:
+                raise BlobExists(key) from None
 
     async def read(self, key: str) -> bytes:
         """The whole blob; raises `BlobMissing`."""
-        try:
+        with _translated(missing=key):
             answer = await obstore.get_async(self._store, _checked(key))
-        except FileNotFoundError:
-            raise BlobMissing(key) from None
-        return bytes(await answer.bytes_async())
+            return bytes(await answer.bytes_async())
 
     async def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> AsyncIterator[bytes]:
         """The blob in chunks of about this size; raises `BlobMissing`."""
-        try:
+        with _translated(missing=key):
             answer = await obstore.get_async(self._store, _checked(key))
-        except FileNotFoundError:
-            raise BlobMissing(key) from None
-        async for chunk in answer.stream(min_chunk_size=chunk_bytes):
+            chunks = aiter(answer.stream(min_chunk_size=chunk_bytes))
+        while True:
+            with _translated():
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return
             yield bytes(chunk)
 
     async def list(self, prefix: str) -> list[Blob]:
         """Blobs below a folder, by key."""
         found: list[Blob] = []
-        async for page in obstore.list(self._store, prefix=_checked(prefix)):
-            entries = cast("list[dict[str, Any]]", page)
-            found += [Blob(entry["path"], entry["size"], entry["last_modified"]) for entry in entries]
-        return sorted(found, key=lambda blob: blob.key)
+        with _translated():
+            async for page in obstore.list(self._store, prefix=_checked(prefix)):
+                entries = cast("list[dict[str, Any]]", page)
+                found += [Blob(entry["path"], entry["size"], entry["last_modified"]) for entry in entries]
+        # a folder store answers with the blob itself when its key is the prefix, S3 does not
+        return sorted((blob for blob in found if blob.key != prefix), key=lambda blob: blob.key)
 
     async def delete(self, key: str) -> None:
         """Remove a blob; removing what is not there is done already."""
-        try:
-            await obstore.delete_async(self._store, _checked(key))
-        except FileNotFoundError:
-            return
+        with _translated():
+            try:
+                await obstore.delete_async(self._store, _checked(key))
+            except FileNotFoundError:
+                return
+
+
+@contextmanager
+def _translated(*, missing: str | None = None) -> Generator[None]:
+    """Keep the library's errors in here. Its texts end in pages of debug output: only the first line goes on."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if missing is not None:
+            raise BlobMissing(missing) from None
+        raise BlobStoreFailed(_first_line(error)) from error
+    except (BaseError, OSError) as error:
+        raise BlobStoreFailed(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:500]
 
 
 def _checked(key: str) -> str:
-    if len(key) > 900 or not _KEY.match(key):
+    if len(key) > 900 or not _KEY.fullmatch(key):
         raise BadBlobKey(key[:200])
     return key
