@@ -1,8 +1,8 @@
 """`asyncapi.json` has the shape of AsyncAPI 3.0 and says what the tables say.
 
 The official JSON Schema of AsyncAPI is not part of this repository. What is checked is the part we use: the required
-fields and types of the root, channels, operations, messages and Kafka bindings, that every reference leads somewhere, and
-that the document agrees with the tables of topics and services.
+fields and types of the root, channels, operations, messages and Kafka bindings, that every reference leads somewhere,
+and that the document agrees with the tables of topics and services.
 """
 
 import json
