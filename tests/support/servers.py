@@ -5,6 +5,7 @@ A test that stops, kills or fills a server starts its own instead (`private_kafk
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +20,12 @@ FAST = {"fsync": "off", "max_connections": "200", "shared_buffers": "128MB", "ma
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where this run's servers keep their data; reachable for the account PostgreSQL runs as."""
-    folder = tmp_path_factory.mktemp("servers")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(parent.stat().st_mode | 0o011)
+def run_folder() -> Iterator[Path]:
+    """Where this run's servers keep their data. Not pytest's own folder, which no other account may enter."""
+    runs = Path(__file__).parents[2] / ".local" / "test-runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=runs))
+    folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

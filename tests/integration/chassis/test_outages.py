@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from example_service.messages import COUNTERS
+from example_service.messages import COMMANDS, COUNTERS
+from signalbox_contracts.topics import Topic
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.postgres import PostgresServer
 from support.stand import Stand, commands, in_order_once, make_stand, until
@@ -152,11 +153,8 @@ async def test_forgotten_offsets_replay_everything_and_change_nothing(stand: Sta
         await stand.until_entries(COUNTED * 20)
         await stand.until_sent()
     before = await stand.rows("SELECT * FROM counter ORDER BY id")
-    admin = AIOKafkaAdminClient(bootstrap_servers=stand.bootstrap)
-    await admin.start()
-    groups = [f"{stand.prefix}example.control", f"{stand.prefix}example.facts"]
-    await admin.delete_consumer_groups(groups)
-    await admin.close()
+    await forget_offsets(stand, f"{stand.prefix}example.control", COMMANDS)
+    await forget_offsets(stand, f"{stand.prefix}example.facts", COUNTERS)
     async with stand.running() as service:
 
         async def caught_up() -> bool:
@@ -171,6 +169,16 @@ async def test_forgotten_offsets_replay_everything_and_change_nothing(stand: Sta
     assert entries["counter-000"].pop() == 999
     in_order_once(entries, COUNTED, 20)
     assert await stand.rows("SELECT * FROM counter WHERE id <> 'counter-000' ORDER BY id") == before[1:]
+
+
+async def forget_offsets(stand: Stand, group: str, topic: Topic) -> None:
+    """Put the group back to the beginning of a topic, as if its offsets had been lost."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=stand.bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    partitions = [TopicPartition(topic.full_name(stand.prefix), number) for number in range(topic.partitions)]
+    consumer.assign(partitions)
+    await consumer.commit(dict.fromkeys(partitions, 0))
+    await consumer.stop()
 
 
 @pytest.fixture
@@ -215,7 +223,7 @@ async def fill_and_free(kafka: str, server: PostgresServer, disk: Path, tmp_path
                     server.start()
                 return "DiskFull" in stand.logs() or "No space left" in server.log.read_text(errors="replace")
 
-            await until(complains, seconds=60, why="PostgreSQL met the full disk")
+            await until(complains, seconds=60, why=f"PostgreSQL met the full disk {stand.logs()[-3000:]}")
             ballast.unlink()
             if not server.healthy():
                 server.start()

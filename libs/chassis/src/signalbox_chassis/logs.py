@@ -15,12 +15,18 @@ from pythonjsonlogger.json import JsonFormatter
 _context: ContextVar[Mapping[str, str]] = ContextVar("signalbox_log_context", default=MappingProxyType({}))
 _secrets: set[str] = set()
 MASK = "***"
+# Bounded repeats: this runs on every line, also on one with 64 KiB of somebody's message in it.
 _PATTERNS = (
-    re.compile(r"(?<=://)([^\s/:@]*):([^\s/@]+)(?=@)"),  # user:password in an address
-    re.compile(r"(?i)\b(?P<key>bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"),
-    re.compile(
-        r"(?i)(?P<key>[\"']?\b[\w-]*(?:password|passwd|secret|token|api[_-]?key|authorization)[\w-]*[\"']?\s*[=:]\s*)"
-        r"(\"[^\"]*\"|'[^']*'|[^\s,;&\"'}]+)"
+    (re.compile(r"(?<=://)([^\s/:@]{0,200}):[^\s/@]{1,500}(?=@)"), rf"\1:{MASK}"),  # user:password in an address
+    (re.compile(r"(?i)\b(bearer|basic)\s{1,9}[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
+    (re.compile(r"(?i)\b((?:proxy-)?authorization[\"']?\s{0,9}[=:]\s{0,9}[\"']?)[^\r\n\"']+"), rf"\1{MASK}"),
+    (
+        # not `secret://name`, which is a reference and no secret
+        re.compile(
+            r"(?i)((?:password|passwd|secret|token|api[_-]?key)[\w-]{0,40}[\"']?\s{0,9}[=:](?!//)\s{0,9})"
+            r"(?:\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|[^\s,;&\"'}]+)"
+        ),
+        rf"\1{MASK}",
     ),
 )
 
@@ -33,11 +39,11 @@ def hide(secret: str) -> None:
 
 def redact(text: str) -> str:
     """The text without registered secrets, passwords in addresses, bearer tokens and `password=…` pairs."""
-    for secret in _secrets:
+    for secret in sorted(_secrets, key=len, reverse=True):  # the longer first: one may be the beginning of another
         text = text.replace(secret, MASK)
-    text = _PATTERNS[0].sub(rf"\1:{MASK}", text)
-    text = _PATTERNS[1].sub(rf"\g<key> {MASK}", text)
-    return _PATTERNS[2].sub(rf"\g<key>{MASK}", text)
+    for pattern, masked in _PATTERNS:
+        text = pattern.sub(masked, text)
+    return text
 
 
 @contextmanager
@@ -81,10 +87,14 @@ def _clean(value: object, key: str = "") -> object:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
-        return {str(k): _clean(v, str(k)) for k, v in cast("Mapping[object, object]", value).items()}
+        return {redact(str(k)): _clean(v, str(k)) for k, v in cast("Mapping[object, object]", value).items()}
     if isinstance(value, list | tuple):
         return [_clean(item) for item in cast("list[object]", value)]
-    return value if isinstance(value, int | float | bool) or value is None else redact(str(value))
+    if value is None or isinstance(value, bool):
+        return value
+    text = str(value)
+    cleaned = redact(text)
+    return value if isinstance(value, int | float) and cleaned == text else cleaned
 
 
 def configure(service: str, level: str = "INFO") -> None:

@@ -164,7 +164,7 @@ class Service:
                 await part.start()
                 return True
             except Exception as error:
-                if classify(error) is Failure.LASTING:
+                if classify(error) in (Failure.LASTING, Failure.REFUSED):
                     raise
                 log.warning("%s waits for %s: %r", self.name, name, error)
             try:

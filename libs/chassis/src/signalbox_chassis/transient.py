@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 class Failure(Enum):
     PASSING = "the database or the network: wait and try the same again"
+    REFUSED = "PostgreSQL does not let us in: wait if it did before, give up at the start"
     SLOW = "a time limit: try again for a while, then hold the message itself responsible"
     LASTING = "the message or the code: trying again changes nothing"
 
@@ -21,6 +22,7 @@ class Failure(Enum):
 # serialization, lock not available, read-only (a standby that is being promoted).
 _PASSING_STATES = ("08", "57P01", "57P02", "57P03", "53", "40001", "40P01", "55P03", "25006", "25P03")
 _SLOW_STATES = ("57014",)
+_REFUSED_STATES = ("28", "3D000")  # wrong password, not allowed, no such database
 _PASSING_TYPES = (ConnectionError, socket.gaierror, asyncpg.InterfaceError, PoolTimeout, KafkaError)
 
 
@@ -30,6 +32,8 @@ def classify(error: BaseException) -> Failure:
         state = str(getattr(cause, "sqlstate", None) or "")
         if state.startswith(_SLOW_STATES) or isinstance(cause, TimeoutError | asyncio.TimeoutError):
             return Failure.SLOW
+        if state.startswith(_REFUSED_STATES):
+            return Failure.REFUSED
         if state.startswith(_PASSING_STATES) or isinstance(cause, _PASSING_TYPES):
             return Failure.PASSING
         if isinstance(cause, DBAPIError) and cause.connection_invalidated:
