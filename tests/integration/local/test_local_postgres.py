@@ -12,6 +12,7 @@ import pytest
 
 from signalbox_local.errors import ForeignData, PortTaken, ServerNotReady
 from signalbox_local.postgres import PostgresServer
+from signalbox_local.process import is_zombie
 from signalbox_local.programs import Programs
 
 FAST = {"fsync": "off", "shared_buffers": "16MB", "max_connections": "33"}
@@ -160,3 +161,15 @@ def test_a_backend_that_works_on_does_not_keep_a_killed_server_down(server: Post
     server.start()
     waker.wait()
     assert server.healthy()
+
+
+def test_a_killed_server_that_nobody_reaps_does_not_keep_the_next_one_down(server: PostgresServer) -> None:
+    """Without it `up` fails for ever after a kill -9 in a container whose first process does not reap."""
+    killed = server.pid
+    assert killed is not None
+    server.process.pid_file.unlink()  # nobody finds it, so nobody reaps it before the end of this test
+    os.kill(killed, signal.SIGKILL)
+    server.start()
+    assert is_zombie(killed)
+    assert server.healthy()
+    os.waitpid(killed, 0)

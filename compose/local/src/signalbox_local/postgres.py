@@ -11,7 +11,7 @@ from typing import Literal, Self
 from signalbox_local import folders, probe
 from signalbox_local.errors import ForeignData, ServerNotReady
 from signalbox_local.ports import PortBook
-from signalbox_local.process import OWNED, Account, Life, ServerProcess, run
+from signalbox_local.process import OWNED, Account, Life, ServerProcess, is_zombie, run
 from signalbox_local.programs import Programs, postgres_major
 from signalbox_local.secret import password_in, write_private
 
@@ -110,7 +110,7 @@ class PostgresServer:
             try:
                 return self.process.wait_ready(self.healthy, seconds=max(0.0, deadline - time.monotonic()))
             except ServerNotReady:
-                if time.monotonic() > deadline or self.running() or not old_backends_linger(self.process.log_tail()):
+                if time.monotonic() > deadline or self.running() or not old_server_lingers(self.process.log_tail()):
                     raise
                 self.launch()
 
@@ -138,6 +138,10 @@ class PostgresServer:
     def _check_nobody_runs(self, data: Path) -> None:
         lines = _text(data / "postmaster.pid").splitlines()
         pid = lines[0] if lines else ""
+        if pid.isdigit() and is_zombie(int(pid)):
+            # PostgreSQL takes a dead postmaster for alive until its parent has reaped it, which the first process of a
+            # container may never do. Backends that outlive it are still found, by their shared memory.
+            (data / "postmaster.pid").unlink(missing_ok=True)
         # a server works in its data folder: that tells it from a stranger who was given the pid of a dead one
         if pid.isdigit() and _working_folder(int(pid)) == data.resolve():
             port = lines[3] if len(lines) > 3 else "?"
@@ -205,9 +209,9 @@ class PostgresServer:
         self.stop()
 
 
-def old_backends_linger(log: str) -> bool:
-    """Whether it failed only because backends of a killed postmaster still end: PostgreSQL says so in text alone."""
-    return "pre-existing shared memory block" in log
+def old_server_lingers(log: str) -> bool:
+    """Whether a start failed only because a killed server is not all gone yet: PostgreSQL says so in text alone."""
+    return "pre-existing shared memory block" in log or 'lock file "postmaster.pid" already exists' in log
 
 
 def _environment() -> dict[str, str]:

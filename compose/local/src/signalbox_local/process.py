@@ -287,8 +287,16 @@ def _ended(pid: int) -> bool:
     with contextlib.suppress(ChildProcessError):
         if os.waitpid(pid, os.WNOHANG)[0] == pid:
             return True
-    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return state in "ZX" and len(list(Path(f"/proc/{pid}/task").iterdir())) <= 1
+    return is_zombie(pid)
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended, to the last thread, and only waits to be reaped by its parent."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in "ZX" and len(list(Path(f"/proc/{pid}/task").iterdir())) <= 1
+    except OSError:
+        return False
 
 
 def _descendants(pid: int) -> list[int]:
