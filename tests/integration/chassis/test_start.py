@@ -1,0 +1,131 @@
+"""Starting and stopping: definitions first, nothing taken while not ready, an orderly end."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from example_service.messages import COUNTERS
+from signalbox_chassis.topics import TopicMissing, create_topics, require_topics
+from signalbox_contracts import samples
+from signalbox_contracts.envelope import Event
+from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
+from signalbox_contracts.topics import topic
+from support.stand import Stand, commands, in_order_once, ready, until
+
+DEFINITIONS = topic("definitions.v1")
+NOW = datetime.now(UTC)
+
+
+def snapshots(count: int) -> list[Event[Any]]:
+    """Snapshots of different engines, each newer than the one before."""
+    sample = next(s for s in samples.of(DefinitionSnapshot) if s.data.kind == "engine" and not s.data.deleted)
+    return [
+        sample.model_copy(
+            update={"id": f"s{n}", "data": sample.data.model_copy(update={"id": f"engine-{n}", "revision": n})}
+        )
+        for n in range(1, count + 1)
+    ]
+
+
+async def test_definitions_are_read_to_their_end_before_anything_else(stand: Stand) -> None:
+    """INVARIANT: no command is handled by a service that has not seen the definitions written before its start."""
+    await stand.publish(snapshots(700), on=DEFINITIONS)
+    await stand.publish(commands(1, 1))
+    async with stand.running() as service:
+        assert service.feed is not None
+        assert service.feed.revision == 700
+        assert await stand.value("SELECT count(*) FROM definition") == 700
+        last = snapshots(701)[-1]
+        await stand.publish([last], on=DEFINITIONS)
+        assert await service.feed.seen(701, 10), "and followed from then on"
+        assert not await service.feed.seen(702, 0.1)
+        await stand.until_entries(1)
+
+
+async def test_a_tombstone_forgets_its_definition_and_an_older_snapshot_changes_nothing(stand: Stand) -> None:
+    three = snapshots(3)
+    older = three[2].model_copy(update={"data": three[2].data.model_copy(update={"revision": 1})})
+    await stand.publish([*three, older, DefinitionTombstone.from_key("engine:engine-1", NOW)], on=DEFINITIONS)
+    async with stand.running():
+        rows = await stand.rows("SELECT id, revision FROM definition ORDER BY id")
+    assert [tuple(row.values()) for row in rows] == [("engine-2", 2), ("engine-3", 3)]
+
+
+async def test_a_broken_definition_is_parked_and_the_rest_are_read(stand: Stand) -> None:
+    await stand.produce([(b"engine:bad", b"{}", ())], on=DEFINITIONS)
+    await stand.publish(snapshots(2), on=DEFINITIONS)
+    async with stand.running():
+        assert await stand.value("SELECT count(*) FROM definition") == 2
+    assert await stand.value("SELECT count(*) FROM dead_letter WHERE topic = 'definitions.v1'") == 1
+
+
+async def test_readiness_says_what_is_missing_and_metrics_count(stand: Stand) -> None:
+    async with stand.running() as service:
+
+        async def is_ready() -> bool:
+            return (await ready(service.probes.address))["ready"]
+
+        await until(is_ready)
+        await service.bus.stop()
+        assert (await ready(service.probes.address))["reasons"] == {"kafka": "no partitions yet: control, facts"}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_sigterm_ends_the_service_in_order_with_nothing_half_done(stand: Stand, times: int) -> None:
+    child = stand.spawn()
+    await stand.publish(commands(20, 50))
+    await stand.until_entries(100)
+    asked_at = time.monotonic()
+    for _ in range(times):
+        os.kill(child.pid, signal.SIGTERM)
+    assert await asyncio.to_thread(child.wait, 30) == 0, stand.logs()[-2000:]
+    assert time.monotonic() - asked_at < 20
+    done = await stand.value("SELECT count(*) FROM entry")
+    stand.spawn()
+    await stand.until_entries(1000)
+    await stand.until_sent()
+    in_order_once(await stand.entries(), 20, 50)
+    assert done <= 1000
+    assert len({record.value for record in await stand.read_all(COUNTERS)}) == 1000
+
+
+async def test_missing_topics_end_the_start_with_their_names(stand: Stand) -> None:
+    missing = topic("plans.v1")
+    with pytest.raises(TopicMissing, match=r"plans\.v1"):
+        await require_topics(stand.bootstrap, [missing], prefix=stand.prefix)
+    await create_topics(stand.bootstrap, [missing], prefix=stand.prefix)
+    await create_topics(stand.bootstrap, [missing], prefix=stand.prefix)
+    await require_topics(stand.bootstrap, [missing], prefix=stand.prefix)
+
+
+def test_wrong_settings_are_listed_one_a_line_and_nothing_starts(stand: Stand) -> None:
+    environment = stand.environment(
+        SIGNALBOX_DATABASE_URL="mysql://u:topsecret@h/db",
+        SIGNALBOX_KAFKA_BOOTSTRAP="nowhere",
+        SIGNALBOX_RELAY_BATCH="0",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "example_service"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 3
+    assert [line.split(":")[0] for line in sorted(lines)] == [
+        "SIGNALBOX_DATABASE_URL", "SIGNALBOX_KAFKA_BOOTSTRAP", "SIGNALBOX_RELAY_BATCH",
+    ]  # fmt: skip
+    assert "topsecret" not in done.stderr
+
+
+async def test_a_wrong_password_ends_the_start_with_one_clear_line(stand: Stand) -> None:
+    wrong = stand.url.replace("://" + stand.schema + ":", "://" + stand.schema + ":wrong")
+    child = stand.spawn(SIGNALBOX_DATABASE_URL=wrong)
+    assert await asyncio.to_thread(child.wait, 30) == 1
+    last = stand.logs().strip().splitlines()[-1]
+    assert "password authentication failed" in last
