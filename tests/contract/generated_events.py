@@ -108,7 +108,8 @@ def _names_and_values(schema: dict[str, Any]) -> tuple[st.SearchStrategy[str], A
         pattern, values = next(iter(schema["patternProperties"].items()))
         return st.from_regex(pattern.replace("$", r"\Z"), alphabet=st.characters(codec="ascii")), values
     values = schema.get("additionalProperties")
-    return st.from_regex(r"[a-z][a-z0-9._-]{0,8}", fullmatch=True), values if isinstance(values, dict) else None
+    free = values is True or values is None
+    return st.from_regex(r"[a-z][a-z0-9._-]{0,8}", fullmatch=True), None if free else values
 
 
 def _array(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]:

@@ -122,7 +122,7 @@ def test_the_document_has_the_shape_of_asyncapi_3() -> None:
 
 @pytest.mark.parametrize("broken", ["asyncapi", "info", "channels", "operations"])
 def test_the_shape_check_refuses_a_document_that_is_not_asyncapi(broken: str) -> None:
-    wrong = {
+    wrong: dict[str, Any] = {
         "asyncapi": "2.6.0",
         "info": {},
         "channels": {"c": {"publish": {}}},

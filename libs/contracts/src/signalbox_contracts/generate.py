@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,7 @@ RELEASED: Final = "samples/released"
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
+@cache
 def schema_of(message: type[Event[Any]]) -> dict[str, Any]:
     """The JSON Schema of what a reader of this message accepts."""
     return {"$schema": _DRAFT, **message.model_json_schema(mode="validation")}

@@ -51,8 +51,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
         self.globals.clear()
-        self.filters = {name: self.filters[name] for name in FILTERS}
-        self.filters.update(replace=_replace, join=_join, tojson=_tojson)  # Jinja's own may grow text without end
+        allowed: dict[str, Any] = {name: self.filters[name] for name in FILTERS}
+        allowed.update(replace=_replace, join=_join, tojson=_tojson)  # Jinja's own may grow text without end
+        self.filters = allowed
 
 
 @cache
