@@ -24,7 +24,7 @@ _PATTERNS = (
         # not `secret://name`, which is a reference and no secret
         re.compile(
             r"(?i)((?:password|passwd|secret|token|api[_-]?key)[\w-]{0,40}[\"']?\s{0,9}[=:](?!//)\s{0,9})"
-            r"(?:\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|[^\s,;&\"'}]+)"
+            r"(?:\"(?:\\.|[^\"\\])*(?:\"|\Z)|'(?:\\.|[^'\\])*(?:'|\Z)|[^\s,;&\"'}]+)"
         ),
         rf"\1{MASK}",
     ),
