@@ -1,17 +1,29 @@
 """Settings of a service: one frozen class, one environment variable `SIGNALBOX_<FIELD>` each, read once at start.
 
 A service subclasses `ServiceSettings` and adds its own fields; the docstring below a field is its line in
-`docs/settings.md`. `load` prints one line per problem and exits with 2 before anything is started.
+`docs/settings.md`, and a field with a pattern says in `allowed` what that means. `load` prints one line per problem and
+exits with 2 before anything is started.
 """
 
 import sys
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Any, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "SIGNALBOX_"
 USAGE = 2
+
+
+def allowed(words: str) -> dict[str, Any]:
+    """For `json_schema_extra`: what a field takes, for people. `problems` and the settings table say it."""
+    return {"allowed": words}
+
+
+_PREFIX_WORDS = allowed("up to 100 letters, digits, `.`, `_` and `-`")
 
 
 class ServiceSettings(BaseSettings):
@@ -19,17 +31,24 @@ class ServiceSettings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
     )
 
-    kafka_bootstrap: str = Field(pattern=r"^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$")
+    kafka_bootstrap: str = Field(
+        pattern=r"^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$",
+        json_schema_extra=allowed("`host:port`, several separated by commas"),
+    )
     """Kafka brokers as `host:port`, separated by commas."""
-    database_url: SecretStr
+    database_url: SecretStr = Field(json_schema_extra=allowed("`postgresql://…`"))
     """PostgreSQL (15 or newer) as `postgresql://role:password@host:port/database`, with this service's own role."""
-    database_schema: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,62})?$")
+    database_schema: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9_]{0,62})?$",
+        json_schema_extra=allowed("up to 63 lower-case letters, digits and `_`, a letter first"),
+    )
     """Schema that holds this service's tables; empty means the service's own name."""
     database_pool_size: int = Field(default=8, ge=2, le=100)
     """Connections this process keeps to PostgreSQL, one more is used by the outbox relay."""
-    topic_prefix: str = Field(default="signalbox.", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
+    topic_prefix: str = Field(default="signalbox.", pattern=r"^[a-zA-Z0-9._-]{0,100}$", json_schema_extra=_PREFIX_WORDS)
     """What every topic name starts with."""
-    group_prefix: str = Field(default="signalbox.", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
+    group_prefix: str = Field(default="signalbox.", pattern=r"^[a-zA-Z0-9._-]{0,100}$", json_schema_extra=_PREFIX_WORDS)
     """What every consumer group starts with; the service's name and `.control` or `.facts` follow."""
     batch_max_messages: int = Field(default=200, ge=1, le=1000)
     """Most messages that are handled in one transaction."""
@@ -59,20 +78,51 @@ class ServiceSettings(BaseSettings):
     """Port of the same; 0 takes a free one and logs it."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
-    otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    otlp_endpoint: str = Field(
+        default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
+    )
     """OTLP/HTTP address for traces, such as `http://127.0.0.1:4318`. Empty: traces are passed on, not recorded."""
     trace_ratio: float = Field(default=1.0, ge=0, le=1)
     """Share of new traces that are recorded; a trace begun elsewhere keeps its own decision."""
-    blob_url: str = Field(default="", pattern=r"^((file:///|s3://)\S+)?$")
+    blob_url: str = Field(
+        default="", pattern=r"^((file:///|s3://)\S+)?$", json_schema_extra=allowed("`file:///…` or `s3://…`")
+    )
     """Where logs and artifacts are kept: `file:///folder` or `s3://bucket/prefix`. Empty: this service needs none."""
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _ports_in_range(cls, value: str) -> str:
+        if not all(1 <= int(broker.rpartition(":")[2]) <= 65535 for broker in value.split(",")):
+            raise ValueError("a port must be between 1 and 65535")
+        return value
 
     @field_validator("database_url")
     @classmethod
     def _only_postgresql(cls, value: SecretStr) -> SecretStr:
-        scheme = value.get_secret_value().partition("://")[0]
+        # nothing of the value may be repeated: where its parts are wrong, any of them may be the password
+        scheme, separator, _ = value.get_secret_value().partition("://")
+        if not separator:
+            raise ValueError("is not an address of the form postgresql://role:password@host:port/database")
         if scheme not in ("postgresql", "postgres"):
-            raise ValueError(f"scheme {scheme[:20]!r} is not supported: PostgreSQL 15 or newer is the only store")
+            raise ValueError("only postgresql:// is supported: PostgreSQL 15 or newer is the only store")
+        try:
+            port = urlsplit(value.get_secret_value()).port
+        except ValueError:
+            raise ValueError(
+                "its port is no number up to 65535; write :, / and @ in a password as %3A, %2F, %40"
+            ) from None
+        if port == 0:
+            raise ValueError("its port must be between 1 and 65535")
         return value
+
+    def secrets(self) -> Iterator[str]:
+        """Every secret value, and the passwords inside of addresses, for `logs.hide`."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                secret = value.get_secret_value()
+                password = urlsplit(secret).password if "://" in secret else None
+                yield from {secret, password or secret, unquote(password or secret)}
 
     @classmethod
     def load(cls) -> Self:
@@ -80,20 +130,27 @@ class ServiceSettings(BaseSettings):
         try:
             return cls()  # pyright: ignore[reportCallIssue] -- the fields come from the environment
         except ValidationError as invalid:
-            for line in problems(invalid):
+            for line in problems(invalid, cls):
                 print(line, file=sys.stderr)
             sys.exit(USAGE)
 
 
-def problems(invalid: ValidationError) -> list[str]:
+def problems(invalid: ValidationError, settings: type[BaseSettings] = ServiceSettings) -> list[str]:
     """One line per wrong setting: its variable and what is allowed. Values are left out: some are secrets."""
     lines: list[str] = []
     for error in invalid.errors(include_input=False, include_url=False):
-        variable = PREFIX + "_".join(str(part) for part in error["loc"]).upper()
-        said = (
-            "is not set, and has no default"
-            if error["type"] == "missing"
-            else error["msg"].removeprefix("Value error, ")
-        )
-        lines.append(f"{variable}: {said}")
+        name = "_".join(str(part) for part in error["loc"])
+        said = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "missing":
+            said = "is not set, and has no default"
+        elif error["type"] == "string_pattern_mismatch":
+            said = f"must be {allowed_words(settings.model_fields[name])}"
+        lines.append(f"{PREFIX}{name.upper()}: {said}" if name else said)
     return lines
+
+
+def allowed_words(field: FieldInfo) -> str:
+    """What the field says it takes, or an empty string."""
+    extra = field.json_schema_extra
+    words: object = extra.get("allowed") if isinstance(extra, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return words if isinstance(words, str) else ""

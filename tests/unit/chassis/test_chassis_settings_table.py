@@ -1,0 +1,126 @@
+"""The table of settings says what the classes say."""
+
+import re
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import Field, SecretStr
+
+from signalbox_chassis import settings_table
+from signalbox_chassis.settings import ServiceSettings, allowed
+from signalbox_chassis.settings_table import GROUP, SettingsUnusable, document, main, services
+
+
+class ExampleSettings(ServiceSettings):
+    http_port: int = Field(default=8080, ge=0, le=65535)
+    """Port of the API, with a default of its own."""
+    mail_password: SecretStr = SecretStr("swordfish")
+    """Password of the mail server."""
+    api_key: SecretStr
+    """Key of the other side."""
+    most_bytes: int = Field(default=67108864, gt=0)
+    """Most bytes; `a|b` splits
+    over two lines."""
+    mode: Literal["fast", "safe"] = "safe"
+    """How."""
+    enabled: bool = False
+    """Whether."""
+    region: str | None = Field(default=None, max_length=20, pattern="^[a-z]*$", json_schema_extra=allowed("letters"))
+    """Where."""
+
+
+class Undocumented(ServiceSettings):
+    mystery: int = 5
+
+
+class Wordless(ServiceSettings):
+    code: str = Field(default="", pattern="^[a-z]*$")
+    """A code."""
+
+
+def entry(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name, f"{__name__}:{value}", GROUP)
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    cells = [re.split(r"(?<!\\) ?\| ?", line)[1:-1] for line in text.splitlines() if line.startswith("| `")]
+    assert all(len(row) == 5 for row in cells)
+    return {row[0].strip("`"): row[1:] for row in cells}
+
+
+def test_every_setting_has_a_row_with_its_range_default_and_meaning() -> None:
+    found = rows(document({}))
+    assert set(found) == {f"SIGNALBOX_{name.upper()}" for name in ServiceSettings.model_fields}
+    assert found["SIGNALBOX_HTTP_PORT"][:3] == ["whole number", "`0`", "0 to 65535"]
+    assert found["SIGNALBOX_RETRY_SECONDS"][:3] == ["number", "`30`", "0.1 to 120"]
+    assert found["SIGNALBOX_DATABASE_URL"][:3] == ["secret", "**required**", "`postgresql://…`"]
+    assert found["SIGNALBOX_LOG_LEVEL"][:3] == ["one of", "`INFO`", "`DEBUG`, `INFO`, `WARNING`, `ERROR`"]
+
+
+def test_a_service_lists_what_is_its_own_or_differs() -> None:
+    text = document(services([entry("example", "ExampleSettings"), entry("aaa", "ServiceSettings")]))
+    assert text.index("## aaa") < text.index("## example")
+    assert "## aaa\n\nNothing of its own." in text
+    assert rows(text.partition("## example")[2]) == {
+        "SIGNALBOX_HTTP_PORT": ["whole number", "`8080`", "0 to 65535", "Port of the API, with a default of its own."],
+        "SIGNALBOX_MAIL_PASSWORD": ["secret", "hidden", "", "Password of the mail server."],
+        "SIGNALBOX_API_KEY": ["secret", "**required**", "", "Key of the other side."],
+        "SIGNALBOX_MOST_BYTES": [
+            "whole number", "`67108864`", "more than 0", "Most bytes; `a\\|b` splits over two lines.",
+        ],
+        "SIGNALBOX_MODE": ["one of", "`safe`", "`fast`, `safe`", "How."],
+        "SIGNALBOX_ENABLED": ["true or false", "`false`", "", "Whether."],
+        "SIGNALBOX_REGION": ["text", "empty", "letters, up to 20 characters", "Where."],
+    }  # fmt: skip
+    assert "swordfish" not in text
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([EntryPoint("gone", "no_such_module:Settings", GROUP)], "gone = no_such_module:Settings.*ModuleNotFoundError"),
+        ([entry("gone", "NoSuchClass")], "cannot be loaded: AttributeError"),
+        ([entry("odd", "entry")], "odd = .* is no subclass of ServiceSettings"),
+        ([entry("twice", "ExampleSettings")] * 2, "there is another of this name"),
+    ],
+)
+def test_an_entry_point_that_leads_nowhere_is_named(points: list[EntryPoint], said: str) -> None:
+    with pytest.raises(SettingsUnusable, match=said):
+        services(points)
+
+
+def test_a_field_without_docstring_or_a_pattern_without_words_is_refused() -> None:
+    with pytest.raises(SettingsUnusable, match="SIGNALBOX_MYSTERY has no docstring"):
+        document({"x": Undocumented})
+    with pytest.raises(SettingsUnusable, match="SIGNALBOX_CODE has a pattern, but does not say in words"):
+        document({"x": Wordless})
+
+
+def test_check_tells_a_stale_file_from_a_fresh_one_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "docs" / "settings.md"
+    assert main(["--check", str(file)]) == 1
+    assert not file.exists()
+    assert main([str(file)]) == 0
+    assert main(["--check", str(file)]) == 0
+    file.write_text(file.read_text().replace("65535", "65536"))
+    capsys.readouterr()
+    assert main(["--check", str(file)]) == 1
+    assert "is stale: run `make generate`" in capsys.readouterr().err
+    assert "65536" in file.read_text()
+
+
+def test_a_broken_entry_point_ends_the_command_with_2_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(group: str) -> list[EntryPoint]:
+        assert group == "signalbox.settings"
+        return [entry("broken", "Nothing")]
+
+    monkeypatch.setattr(settings_table, "entry_points", broken)
+    assert main([str(tmp_path / "settings.md")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "settings.md").exists()
