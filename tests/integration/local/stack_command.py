@@ -3,8 +3,13 @@
 import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from signalbox_local.programs import Programs
@@ -20,6 +25,23 @@ def processes_in(folder: Path) -> list[int]:
             if where.startswith(str(folder)) or str(folder) in words:
                 found.append(int(process.name))
     return found
+
+
+@contextmanager
+def open_folder() -> Generator[Path]:
+    """A new folder that every account can enter; afterwards nothing may still run in it.
+
+    Not pytest's `tmp_path`: that one is closed to the account PostgreSQL runs as when we are root.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="signalbox-test-"))
+    folder.chmod(0o711)
+    yield folder
+    left = processes_in(folder)
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder)
+    assert left == [], "a server outlived its test"
 
 
 class Command:

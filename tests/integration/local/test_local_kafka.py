@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -16,7 +17,7 @@ DEADLINE_SECONDS = 30.0
 
 
 async def create(kafka: KafkaCluster, topic: str, replicas: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     try:
         answer = await admin.create_topics([NewTopic(topic, 1, replicas)])
@@ -26,7 +27,7 @@ async def create(kafka: KafkaCluster, topic: str, replicas: int) -> None:
 
 
 async def send(kafka: KafkaCluster, topic: str, *values: bytes) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all", enable_idempotence=True)
+    producer: Any = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, acks="all", enable_idempotence=True)
     await producer.start()
     try:
         for value in values:
@@ -36,7 +37,7 @@ async def send(kafka: KafkaCluster, topic: str, *values: bytes) -> None:
 
 
 async def read(kafka: KafkaCluster, topic: str, count: int) -> list[bytes]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
+    consumer: Any = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
     await consumer.start()
     try:
         partition = TopicPartition(topic, 0)
@@ -105,7 +106,7 @@ async def test_topics_are_never_made_by_accident(place: Path, programs: Programs
     """Without it a misspelt topic would swallow messages in silence."""
     kafka = KafkaCluster(place, extra={"message.max.bytes": "2000000"}, programs=programs)
     await asyncio.to_thread(kafka.start)
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     await admin.start()
     try:
         await admin.describe_topics(["missing"])

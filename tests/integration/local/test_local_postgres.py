@@ -6,9 +6,11 @@ import subprocess
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any, cast
 
 import asyncpg
 import pytest
+from stack_command import open_folder
 
 from signalbox_local.errors import ForeignData, PortTaken, ServerNotReady
 from signalbox_local.postgres import PostgresServer
@@ -18,19 +20,27 @@ from signalbox_local.programs import Programs
 FAST = {"fsync": "off", "shared_buffers": "16MB", "max_connections": "33"}
 
 
+@pytest.fixture(scope="module")
+def shared(programs: Programs) -> Generator[PostgresServer]:
+    with open_folder() as folder:
+        server = PostgresServer(folder / "pg", settings=FAST, programs=programs)
+        yield server
+        server.kill()
+
+
 @pytest.fixture
-def server(place: Path, programs: Programs) -> Generator[PostgresServer]:
-    server = PostgresServer(place / "pg", settings=FAST, programs=programs).start()
-    yield server
-    server.kill()
+def server(shared: PostgresServer) -> PostgresServer:
+    """One server for all, running again whatever the test before did to it."""
+    return shared.start()
 
 
 async def value(server: PostgresServer, sql: str) -> object:
-    connection = await asyncpg.connect(server.url, timeout=10)
+    connection = cast(Any, await asyncpg.connect(server.url, timeout=10))
     try:
-        return await connection.fetchval(sql)
+        found: object = await connection.fetchval(sql)
     finally:
         await connection.close()
+    return found
 
 
 async def test_it_takes_only_the_generated_password(server: PostgresServer) -> None:
@@ -114,11 +124,13 @@ def test_a_foreign_server_on_the_data_is_named_and_left_alone(server: PostgresSe
 def test_data_of_another_version_is_refused_and_kept(server: PostgresServer) -> None:
     server.stop()
     version = server.folder / "data" / "PG_VERSION"
+    right = version.read_text()
     version.write_text("14\n")
     with pytest.raises(ForeignData, match="made by PostgreSQL 14") as refused:
         server.start()
     assert "move" in refused.value.advice
-    assert version.exists()
+    assert version.read_text() == "14\n"
+    version.write_text(right)
 
 
 def test_a_folder_that_is_no_database_is_refused_and_kept(place: Path, programs: Programs) -> None:
@@ -154,7 +166,7 @@ def test_a_port_that_is_insisted_on_and_taken_is_refused(
 def test_a_backend_that_works_on_does_not_keep_a_killed_server_down(server: PostgresServer) -> None:
     """Without the second try a start right after kill -9 fails while old backends hold the shared memory."""
     assert server.pid is not None
-    frozen = server.process._family()[-1]  # pyright: ignore[reportPrivateUsage]
+    frozen = server.process._family()[1]  # pyright: ignore[reportPrivateUsage]
     os.kill(frozen, signal.SIGSTOP)
     os.kill(server.pid, signal.SIGKILL)
     waker = subprocess.Popen(["/bin/sh", "-c", f"sleep 0.7; kill -CONT {frozen}"])

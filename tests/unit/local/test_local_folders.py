@@ -25,7 +25,10 @@ class Usage(NamedTuple):
 
 
 def test_a_nearly_full_disk_stops_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**10, 10**10, 700 * 1024**2))
+    def nearly_full(folder: Path) -> Usage:
+        return Usage(10**10, 10**10, 700 * 1024**2)
+
+    monkeypatch.setattr(shutil, "disk_usage", nearly_full)
     with pytest.raises(DiskFull) as full:
         folders.check_space(tmp_path)
     assert str(tmp_path) in full.value.what
@@ -89,7 +92,11 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that the account cannot enter; `/var/tmp` is `tmp_path`/var."""
     (tmp_path / "var").mkdir()
     (tmp_path / "closed").mkdir()
-    monkeypatch.setattr(folders, "can_enter", lambda *_: False)
+
+    def never(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(folders, "can_enter", never)
     monkeypatch.setattr(folders, "ELSEWHERE", tmp_path / "var")
     return tmp_path / "closed"
 

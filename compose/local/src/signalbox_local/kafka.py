@@ -17,19 +17,19 @@ from signalbox_local.programs import Programs
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
+STOP_SECONDS_OF_MANY = 2.0  # voters that lost their quorum only sit out a timeout; kill -9 loses nothing acknowledged
 _PORTS = ("kafka", "kafka_inter", "kafka_controller")
 
 
 class KafkaNode:
     """One broker, which is a controller too. Its data survives stop and kill."""
 
-    def __init__(self, cluster: "KafkaCluster", number: int) -> None:
+    def __init__(self, cluster: "KafkaCluster", number: int, brokers: int) -> None:
         self.cluster = cluster
         self.number = number
         self.folder = cluster.folder / f"node{number}"
-        self.process = ServerProcess(
-            self.folder, f"kafka-{number}", stop_signal=signal.SIGTERM, stop_seconds=STOP_SECONDS
-        )
+        patience = STOP_SECONDS if brokers == 1 else STOP_SECONDS_OF_MANY
+        self.process = ServerProcess(self.folder, f"kafka-{number}", stop_signal=signal.SIGTERM, stop_seconds=patience)
         self.advertised: str | None = None
         """Set before `start` to let clients come through a fault proxy at that host:port."""
 
@@ -71,7 +71,7 @@ class KafkaNode:
         return probe.kafka("127.0.0.1", self.port)
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL after 10 s."""
+        """SIGTERM, then SIGKILL after 10 s (one of three: after 2 s)."""
         self.process.stop()
 
     def kill(self) -> None:
@@ -142,7 +142,7 @@ class KafkaCluster:
         self.life = life
         self.programs = programs or Programs()
         fixed = {"kafka": port} if port and brokers == 1 else {}
-        self.nodes = [KafkaNode(self, number + 1) for number in range(brokers)]
+        self.nodes = [KafkaNode(self, number + 1, brokers) for number in range(brokers)]
         self._books = {node.number: PortBook(node.folder / "ports.json", fixed) for node in self.nodes}
         self._jvm: kafka_jvm.KafkaJvm | None = None
         self.changed: list[str] = []

@@ -34,12 +34,8 @@ def postgres(host: str, port: int) -> bool:
     stops. Going away at that point leaves no line in its log, if the answer was read to its end.
     """
     words = b"user\0postgres\0database\0postgres\0\0"
-    return (
-        _exchange(host, port, struct.pack(">ii", len(words) + 8, 3 << 16) + words, lambda got: 1 + _integer(got[1:5]))[
-            :1
-        ]
-        == b"R"
-    )
+    request = struct.pack(">ii", len(words) + 8, 3 << 16) + words
+    return _exchange(host, port, request, lambda got: 1 + _integer(got[1:5])).startswith(b"R")
 
 
 def any_postgres(url: str) -> bool:
