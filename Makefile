@@ -18,7 +18,7 @@ setup: .venv/.installed ## make the environment in .venv from requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.requirements
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r .venv/uv.requirements
-	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync -q --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-build-isolation --no-deps $(PACKAGES:%=-e %)
 	@touch $@
 

@@ -13,9 +13,8 @@ import pytest
 
 from example_service.messages import COUNTERS
 from signalbox_chassis.topics import TopicMissing, create_topics, require_topics
-from signalbox_contracts import samples
 from signalbox_contracts.envelope import Event
-from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
+from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData, DefinitionTombstone
 from signalbox_contracts.topics import topic
 from support.stand import Stand, commands, in_order_once, ready, until
 
@@ -23,15 +22,14 @@ DEFINITIONS = topic("definitions.v1")
 NOW = datetime.now(UTC)
 
 
+def snapshot(engine: str, revision: int) -> Event[Any]:
+    data = DefinitionSnapshotData(kind="engine", id=engine, revision=revision, deleted=True)
+    return DefinitionSnapshot.of(data, subject=f"engine:{engine}", source="test", time=NOW, aggregateversion=revision)
+
+
 def snapshots(count: int) -> list[Event[Any]]:
     """Snapshots of different engines, each newer than the one before."""
-    sample = next(s for s in samples.of(DefinitionSnapshot) if s.data.kind == "engine" and not s.data.deleted)
-    return [
-        sample.model_copy(
-            update={"id": f"s{n}", "data": sample.data.model_copy(update={"id": f"engine-{n}", "revision": n})}
-        )
-        for n in range(1, count + 1)
-    ]
+    return [snapshot(f"engine-{number}", number) for number in range(1, count + 1)]
 
 
 async def test_definitions_are_read_to_their_end_before_anything_else(stand: Stand) -> None:
@@ -50,9 +48,8 @@ async def test_definitions_are_read_to_their_end_before_anything_else(stand: Sta
 
 
 async def test_a_tombstone_forgets_its_definition_and_an_older_snapshot_changes_nothing(stand: Stand) -> None:
-    three = snapshots(3)
-    older = three[2].model_copy(update={"data": three[2].data.model_copy(update={"revision": 1})})
-    await stand.publish([*three, older, DefinitionTombstone.from_key("engine:engine-1", NOW)], on=DEFINITIONS)
+    older = snapshot("engine-3", 1)
+    await stand.publish([*snapshots(3), older, DefinitionTombstone.from_key("engine:engine-1", NOW)], on=DEFINITIONS)
     async with stand.running():
         rows = await stand.rows("SELECT id, revision FROM definition ORDER BY id")
     assert [tuple(row.values()) for row in rows] == [("engine-2", 2), ("engine-3", 3)]

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -108,7 +109,11 @@ class Service:
         """Run until SIGTERM or SIGINT. This is a service's `main`."""
         logs.configure(self.name, self.settings.log_level)
         logs.hide(self.settings.database_url.get_secret_value())
-        uvloop.run(self.serve())
+        try:
+            uvloop.run(self.serve())
+        except Exception as error:
+            log.critical("%s ends: %s: %s", self.name, type(error).__name__, error)
+            sys.exit(1)
 
     async def serve(self) -> None:
         """Start every part, wait for the signal to stop, stop every part."""
