@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from example_service.handlers import Bug
 from example_service.messages import COMMANDS, COUNTERS, add
 from signalbox_chassis.clock import SystemClock
 from signalbox_chassis.connection import Connection, Row, connect
-from signalbox_chassis.consumer import KafkaRecord
+from signalbox_chassis.consumer import Consumer, KafkaRecord
 from signalbox_chassis.database import Database
 from signalbox_chassis.migrations import migrate, provision
 from signalbox_chassis.service import Service
@@ -93,7 +93,7 @@ class Stand:
         }
 
     @asynccontextmanager
-    async def running(self, bug: Bug | None = None, **changes: Any) -> AsyncIterator[Service]:
+    async def running(self, bug: Bug | None = None, **changes: Any) -> AsyncGenerator[Service]:
         """The example service in this process."""
         service = example_service(self.settings(**changes), bug)
         await service.start()
@@ -127,7 +127,7 @@ class Stand:
                 child.wait()
 
     @asynccontextmanager
-    async def database(self) -> AsyncIterator[Connection]:
+    async def database(self) -> AsyncGenerator[Connection]:
         connection = await connect(self.url, server_settings={"search_path": self.schema})
         try:
             yield connection
@@ -185,7 +185,7 @@ class Stand:
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5, max_request_size=4 << 20)
         await producer.start()
         try:
-            sent = [
+            sent: list[Any] = [
                 await producer.send(on.full_name(self.prefix), value, key=key, headers=cast("Any", list(headers)))
                 for key, value, headers in records
             ]
@@ -203,10 +203,10 @@ class Stand:
             partitions = [TopicPartition(on.full_name(self.prefix), number) for number in range(on.partitions)]
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
-            ends: Any = await consumer.end_offsets(partitions)
+            ends = await consumer.end_offsets(partitions)
             records: list[KafkaRecord] = []
             while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
-                polled: Any = await consumer.getmany(timeout_ms=200)
+                polled = await consumer.getmany(timeout_ms=200)
                 for batch in polled.values():
                     records += batch
             return records
@@ -252,7 +252,7 @@ async def remove_stand(stand: Stand) -> None:
 
 
 @pytest_asyncio.fixture
-async def stand(kafka_bootstrap: str, postgres_url: str, tmp_path: Path) -> AsyncIterator[Stand]:
+async def stand(kafka_bootstrap: str, postgres_url: str, tmp_path: Path) -> AsyncGenerator[Stand]:
     made = await make_stand(kafka_bootstrap, postgres_url, tmp_path)
     yield made
     await remove_stand(made)

@@ -8,7 +8,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ OUTAGE_SECONDS = 60
 
 
 @contextlib.asynccontextmanager
-async def load(stand: Stand, *, through_outbox: bool) -> AsyncIterator[list[int]]:
+async def load(stand: Stand, *, through_outbox: bool) -> AsyncGenerator[list[int]]:
     """One round of additions to every counter again and again, for as long as the block runs; yields the rounds done.
 
     A round that fails with its server is tried again: the caller of an API would do the same.

@@ -28,7 +28,7 @@ async def numbers_sent(stand: Stand) -> dict[str, list[int]]:
 
 
 async def test_a_slow_transaction_whose_rows_appear_behind_later_ones_is_not_skipped(stand: Stand) -> None:
-    """INVARIANT: no high-water mark. Ids are given out before commit; a relay that remembers the last one loses these."""
+    """INVARIANT: no high-water mark. Ids are given out before commit: remembering the last one loses rows."""
     database = Database(stand.url, schema=stand.schema, pool_size=4)
     relay = relay_of(stand, database)
     await relay.start()

@@ -3,14 +3,17 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import pytest
 
+from example_service.app import example_service
 from example_service.messages import COUNTERS
 from signalbox_chassis.topics import TopicMissing, create_topics, require_topics
 from signalbox_contracts.envelope import Event
@@ -63,15 +66,37 @@ async def test_a_broken_definition_is_parked_and_the_rest_are_read(stand: Stand)
     assert await stand.value("SELECT count(*) FROM dead_letter WHERE topic = 'definitions.v1'") == 1
 
 
-async def test_readiness_says_what_is_missing_and_metrics_count(stand: Stand) -> None:
+async def test_readiness_says_what_is_missing_and_then_that_nothing_is(stand: Stand) -> None:
     async with stand.running() as service:
 
         async def is_ready() -> bool:
             return (await ready(service.probes.address))["ready"]
 
         await until(is_ready)
-        await service.bus.stop()
-        assert (await ready(service.probes.address))["reasons"] == {"kafka": "no partitions yet: control, facts"}
+        async with aiohttp.ClientSession() as session, session.get(f"{service.probes.address}/metrics") as answer:
+            assert "signalbox_batch_messages" in await answer.text()
+
+
+async def test_a_service_without_kafka_waits_says_so_and_can_be_stopped(stand: Stand) -> None:
+    service = example_service(stand.settings(kafka_bootstrap=f"127.0.0.1:{unused_port()}"))
+    starting = asyncio.create_task(service.start())
+
+    async def listens() -> bool:
+        return bool(service.probes.address)
+
+    await until(listens)
+    reasons = (await ready(service.probes.address))["reasons"]
+    assert reasons == {"started": "still starting", "kafka": "no partitions yet: control, facts"}
+    service.ask_to_stop()
+    await asyncio.wait_for(starting, 20)
+    await service.stop()
+    await service.stop()
+
+
+def unused_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 @pytest.mark.parametrize("times", [1, 2])
