@@ -38,7 +38,7 @@ def small(command: Command) -> Generator[Command]:
         yield command
 
 
-def test_up_twice_changes_nothing_and_down_leaves_nothing(command: Command) -> None:
+def test_up_twice_changes_nothing_heals_what_crashed_and_down_leaves_nothing(command: Command) -> None:
     first = command("up")
     assert first.returncode == 0, first.stderr
     before = command.status()
@@ -48,6 +48,20 @@ def test_up_twice_changes_nothing_and_down_leaves_nothing(command: Command) -> N
     env = command("env").stdout
     assert f"SIGNALBOX_KAFKA_BOOTSTRAP={before[0]['address']}" in env
     assert (command.stack / "env").stat().st_mode & 0o077 == 0
+
+    for row in before[:2]:
+        assert isinstance(row["pid"], int)
+        os.kill(row["pid"], signal.SIGKILL)
+    assert command("status").returncode == 1
+    healed = command("up")
+    assert healed.returncode == 0, healed.stderr
+    after = command.status()
+    assert [row["address"] for row in after] == [row["address"] for row in before]
+    assert {name for name, pid in pids(after).items() if pids(before)[name] != pid} == {"kafka-1", "postgres"}
+
+    refused = command("up", "--brokers", "3")
+    assert refused.returncode == 1
+    assert "a cluster of 1 broker(s), not 3" in refused.stderr
     down = command("down")
     assert (down.returncode, down.stdout.count("stopped")) == (0, len(before))
     assert processes_in(command.stack) == []
@@ -56,33 +70,39 @@ def test_up_twice_changes_nothing_and_down_leaves_nothing(command: Command) -> N
     assert command("env").returncode == 2
 
 
-def test_what_crashed_is_started_again_on_its_data_and_address(command: Command) -> None:
-    command("up")
-    before = command.status()
-    for row in before[:2]:
-        assert isinstance(row["pid"], int)
-        os.kill(row["pid"], signal.SIGKILL)
-    assert command("status").returncode == 1
-    assert command("up").returncode == 0
-    after = command.status()
-    assert [row["address"] for row in after] == [row["address"] for row in before]
-    changed = {name for name, pid in pids(after).items() if pids(before)[name] != pid}
-    assert changed == {"kafka-1", "postgres"}
-
-
-@pytest.mark.parametrize("moment", ["kafka/node1/server.pid", "postgres/initdb.log", "otlp/server.pid"])
-def test_down_finds_what_a_killed_up_left(command: Command, moment: str) -> None:
-    """Without pid files that are written before anything else, a crash of `up` would leave servers nobody knows."""
-    up = subprocess.Popen(command.words("up"), env=command.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def kill_up(command: Command, *words: str, when: str) -> None:
+    up = subprocess.Popen(
+        command.words("up", *words), env=command.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (command.stack / moment).exists():
+    while not (command.stack / when).exists():
         assert time.monotonic() < deadline
         assert up.poll() is None
     up.kill()
     up.wait()
-    assert command("down").returncode == 0
+
+
+def wait_until_empty(command: Command) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while left := processes_in(command.stack):  # initdb dies with `up`, its last child a moment later
         assert time.monotonic() < deadline, left
+
+
+@pytest.mark.parametrize("moment", ["postgres/initdb.log", "otlp/server.pid"])
+def test_down_finds_what_a_killed_up_left(small: Command, moment: str) -> None:
+    """Without pid files that are written before anything else, a crash of `up` would leave servers nobody knows."""
+    kill_up(small, when=moment)
+    assert small("down").returncode == 0
+    wait_until_empty(small)
+
+
+def test_down_finds_the_brokers_that_a_killed_up_left(command: Command) -> None:
+    kill_up(command, "--brokers", "3", when="kafka/node2/server.pid")
+    rows = command.status()
+    assert [row["server"] for row in rows][:3] == ["kafka-1", "kafka-2", "kafka-3"]
+    assert isinstance(rows[0]["pid"], int)
+    assert command("down").returncode == 0
+    wait_until_empty(command)
 
 
 def test_environment_of_its_own_making_is_not_mistaken_for_given_servers(small: Command) -> None:
@@ -163,15 +183,6 @@ def test_two_ups_at_once_make_one_stack(small: Command) -> None:
     assert [run.returncode for run in runs] == [0, 0], said
     assert sum("another signalbox-local is at work" in text for text in said) == 1
     assert len(processes_in(small.stack / "otlp")) == 1
-
-
-def test_three_brokers_by_request_and_remembered(command: Command) -> None:
-    assert command("up", "--brokers", "3").returncode == 0
-    rows = command.status()
-    assert [row["server"] for row in rows][:3] == ["kafka-1", "kafka-2", "kafka-3"]
-    refused = command("up", "--brokers", "1")
-    assert refused.returncode == 1
-    assert "a cluster of 3 broker(s), not 1" in refused.stderr
 
 
 def test_a_frozen_server_is_reported_and_still_stopped(small: Command) -> None:
