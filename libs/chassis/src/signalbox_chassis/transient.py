@@ -23,6 +23,12 @@ class Failure(Enum):
 _PASSING_STATES = ("08", "57P01", "57P02", "57P03", "53", "40001", "40P01", "55P03", "25006", "25P03")
 _SLOW_STATES = ("57014",)
 _REFUSED_STATES = ("28", "3D000")  # wrong password, not allowed, no such database
+# asyncpg makes its InterfaceError do for a lost connection and for a mistake of ours; these kinds are mistakes.
+_MISTAKES = (
+    asyncpg.exceptions.ClientConfigurationError,
+    asyncpg.exceptions.UnsupportedClientFeatureError,
+    asyncpg.exceptions.UnsupportedServerFeatureError,
+)
 _PASSING_TYPES = (ConnectionError, socket.gaierror, asyncpg.InterfaceError, PoolTimeout, KafkaError)
 
 
@@ -34,11 +40,18 @@ def classify(error: BaseException) -> Failure:
             return Failure.SLOW
         if state.startswith(_REFUSED_STATES):
             return Failure.REFUSED
+        if isinstance(cause, _MISTAKES) or _wrong_arguments(cause):
+            return Failure.LASTING
         if state.startswith(_PASSING_STATES) or isinstance(cause, _PASSING_TYPES):
             return Failure.PASSING
         if isinstance(cause, DBAPIError) and cause.connection_invalidated:
             return Failure.PASSING
     return Failure.LASTING
+
+
+def _wrong_arguments(error: BaseException) -> bool:
+    """A statement with too few or too many arguments: only its text tells it from a lost connection (asyncpg 0.31)."""
+    return isinstance(error, asyncpg.InterfaceError) and str(error).startswith("the server expects ")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
