@@ -26,7 +26,8 @@ def backoff(failures: int, *, first: float, most: float, random_: Callable[[], f
 class Loop:
     """Repeats `one_pass` every `every_seconds` ± 10 %, or at once when a pass returns True: it found more to do.
 
-    A pass that raises is logged and repeated after a back-off of at most `most_backoff_seconds`; it goes on.
+    A pass that raises is logged and repeated after a back-off of at most `most_backoff_seconds`; it goes on. `wake`
+    does not cut a back-off short: what wakes often (a commit) would hammer what is down.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Loop:
     _task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def wake(self) -> None:
-        """Run the next pass now."""
+        """Run the next pass now, or as soon as a back-off is over."""
         self._wake.set()
 
     async def start(self) -> None:
@@ -66,16 +67,17 @@ class Loop:
                 failures += 1
                 _FAILED.labels(self.name).inc()
                 log.exception("loop pass failed", extra={"loop": self.name, "failures": failures})
-                await self._rest(backoff(failures, first=0.1, most=self.most_backoff_seconds))
+                await _rest(self._stopping, backoff(failures, first=0.1, most=self.most_backoff_seconds))
                 continue
             failures = 0
             _PASSED.labels(self.name).inc()
             if not more:
-                await self._rest(self.every_seconds * random.uniform(0.9, 1.1))
+                await _rest(self._wake, self.every_seconds * random.uniform(0.9, 1.1))
 
-    async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+
+async def _rest(until: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await until.wait()
+    except TimeoutError:
+        pass
