@@ -14,10 +14,9 @@ def arm(spec: str) -> None:
     """`point` or `point:nth`, several separated by commas. Raises ValueError for a count that is no positive number."""
     for part in filter(None, spec.split(",")):
         point, _, nth = part.partition(":")
-        count = int(nth or 1)
-        if count < 1:
-            raise ValueError(f"crash point {part!r}: the count must be 1 or more")
-        _armed[point.strip()] = count
+        if not point.strip() or not (nth or "1").strip().isdigit() or int(nth or 1) < 1:
+            raise ValueError(f"crash point {part!r}: say `point` or `point:n`, n being 1 or more")
+        _armed[point.strip()] = int(nth or 1)
 
 
 def disarm() -> None:

@@ -8,6 +8,14 @@ class Signals:
     """Counts named moments once armed; `wait` returns when one has been seen often enough."""
 
     def __init__(self) -> None:
+        self.disarm()
+
+    def arm(self) -> None:
+        """Count from now on, from nothing. Each test arms anew: what waits belongs to one event loop."""
+        self.disarm()
+        self.armed = True
+
+    def disarm(self) -> None:
         self.armed = False
         self._seen: Counter[str] = Counter()
         self._waiting: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
