@@ -18,6 +18,7 @@ from signalbox_chassis import inbox, notices
 from signalbox_chassis.clock import Clock
 from signalbox_chassis.connection import Connection, Row
 from signalbox_chassis.database import Database, UnitOfWork
+from signalbox_chassis.logs import redact
 from signalbox_chassis.received import Received, Record, read
 from signalbox_chassis.router import Router
 from signalbox_contracts.ids import dead_letter_id
@@ -176,9 +177,9 @@ async def open_letters(connection: Connection) -> int:
 
 
 def describe(error: BaseException) -> str:
-    """The error in at most 2,000 characters, without NUL, which PostgreSQL cannot store."""
+    """The error in at most 2,000 characters, without secrets, and without what PostgreSQL cannot store."""
     said = str(error) if isinstance(error, Undecodable | UnknownType) else f"{type(error).__name__}: {error}"
-    return said.replace("\0", "")[:ERROR_CHARACTERS]
+    return redact(said.replace("\0", "").encode("utf-8", "replace").decode())[:ERROR_CHARACTERS]
 
 
 def _stored(value: bytes | None) -> str | None:

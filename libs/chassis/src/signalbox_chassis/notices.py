@@ -12,6 +12,8 @@ from signalbox_contracts.messages.states import OperationResult, OperationResult
 
 HEADERS = 50
 HEADER_CHARACTERS = 1024
+HEADERS_BYTES = 65_536
+"""All headers together as JSON; with the value's start, the error and the key a notice stays below the cap."""
 
 
 def parked(
@@ -25,8 +27,8 @@ def parked(
         topic=record.topic.name,
         partition=record.partition,
         offset=record.offset,
-        key=record.key.decode("utf-8", "replace")[:HEADER_CHARACTERS] if record.key is not None else None,
-        headers=tuple(_header(name, content) for name, content in record.headers[:HEADERS]),
+        key=_sayable(record.key.decode("utf-8", "replace"))[:HEADER_CHARACTERS] if record.key is not None else None,
+        headers=_headers(record),
         event_id=received.event.id if received else None,
         event_type=received.event.type if received else None,
         error=reason,
@@ -39,13 +41,33 @@ def parked(
     )
 
 
+def _headers(record: Record) -> tuple[ParkedHeader, ...]:
+    kept: list[ParkedHeader] = []
+    room = HEADERS_BYTES
+    for name, content in record.headers[:HEADERS]:
+        header = _header(_sayable(name)[:255], content)
+        room -= len(header.model_dump_json().encode())
+        if room < 0:
+            break
+        kept.append(header)
+    return tuple(kept)
+
+
 def _header(name: str, content: bytes | None) -> ParkedHeader:
     if content is None:
-        return ParkedHeader(name=name[:255])
+        return ParkedHeader(name=name)
     try:
-        return ParkedHeader(name=name[:255], text=content.decode()[:HEADER_CHARACTERS])
+        text = content.decode()
     except UnicodeDecodeError:
-        return ParkedHeader(name=name[:255], base64=base64.b64encode(content).decode()[:HEADER_CHARACTERS])
+        text = "\0"
+    if "\0" in text:
+        return ParkedHeader(name=name, base64=base64.b64encode(content).decode()[:HEADER_CHARACTERS])
+    return ParkedHeader(name=name, text=text[:HEADER_CHARACTERS])
+
+
+def _sayable(text: str) -> str:
+    """Without NUL, which no reader of ours takes, and without lone surrogates, which JSON cannot carry."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def answered(
