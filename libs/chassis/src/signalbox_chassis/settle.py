@@ -26,6 +26,7 @@ from signalbox_chassis.received import Received, Record, read
 from signalbox_chassis.router import Router
 from signalbox_chassis.telemetry import Telemetry
 from signalbox_chassis.transient import Failure, classify
+from signalbox_contracts.trace import is_traceparent
 from signalbox_contracts.wire import Undecodable, UnknownType
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,8 @@ class Settler:
         while True:
             try:
                 await attempt()
+                # after each attempt, not each batch: a long batch settled one by one must not look like standing still
+                self.progress_at = time.monotonic()
                 return
             except Exception as error:
                 failure = classify(error)
@@ -198,11 +201,14 @@ class Settler:
 
 def trace_of(record: Record, traceparent: str | None, tracestate: str | None) -> dict[str, str]:
     """The sender's trace context: the hop's own (headers) before the event's origin (body)."""
-    carrier = {
+    hop = {
         name: value.decode("ascii", "replace")
         for name, value in record.headers
         if name in telemetry.TRACE_HEADERS and value is not None
     }
-    if "traceparent" not in carrier and traceparent:
-        carrier = {"traceparent": traceparent, **({"tracestate": tracestate} if tracestate else {})}
-    return carrier
+    if not is_traceparent(hop.get("traceparent", "")):
+        hop = {"traceparent": traceparent or "", "tracestate": tracestate or ""}
+    # anybody may have written these: what is passed on is bounded (512: W3C trace context, section 3.3.1.5)
+    sizes = {"traceparent": 128, "tracestate": 512}
+    trace = {name: text for name, text in hop.items() if 0 < len(text) <= sizes[name]}
+    return trace if "traceparent" in trace else {}
