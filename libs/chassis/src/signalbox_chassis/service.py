@@ -29,6 +29,7 @@ from signalbox_chassis.router import Router
 from signalbox_chassis.settings import ServiceSettings
 from signalbox_chassis.settle import Settler
 from signalbox_chassis.signals import signals
+from signalbox_chassis.tasks import cancel
 from signalbox_chassis.telemetry import Telemetry
 from signalbox_chassis.topics import require_topics
 from signalbox_chassis.transient import Failure, classify
@@ -104,11 +105,13 @@ class Service:
         )
         self._stopping = asyncio.Event()
         self._running: list[tuple[str, Part]] = []
+        self._started = False
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. This is a service's `main`."""
         logs.configure(self.name, self.settings.log_level)
-        logs.hide(self.settings.database_url.get_secret_value())
+        for secret in self.settings.secrets():
+            logs.hide(secret)
         try:
             uvloop.run(self.serve())
         except Exception as error:
@@ -140,6 +143,7 @@ class Service:
         except BaseException:
             await self.stop()
             raise
+        self._started = True
         _UP.labels(self.name).set(1)
         log.info("%s started", self.name)
         signals.fire("service.started")
@@ -147,7 +151,9 @@ class Service:
     async def stop(self) -> None:
         """Stop in reverse order; what is not done after `drain_seconds` is cut off."""
         _UP.labels(self.name).set(0)
+        self._started = False
         self._stopping.set()
+        name = ""
         try:
             async with asyncio.timeout(self.settings.drain_seconds):
                 while self._running:
@@ -157,7 +163,9 @@ class Service:
                     except Exception:
                         log.exception("stop of %s failed", name)
         except TimeoutError:
-            log.warning("not stopped within %.0f s: %s", self.settings.drain_seconds, [n for n, _ in self._running])
+            left = [name, *(later for later, _ in reversed(self._running))]
+            log.warning("not stopped within %g s: %s", self.settings.drain_seconds, ", ".join(left))
+            self._running.clear()
         await asyncio.to_thread(self.telemetry.stop)
         log.info("%s stopped", self.name)
 
@@ -166,18 +174,26 @@ class Service:
         delay = 0.1
         while not self._stopping.is_set():
             try:
-                await part.start()
-                return True
+                return await self._unless_stopping(part.start())
             except Exception as error:
                 if classify(error) in (Failure.LASTING, Failure.REFUSED):
                     raise
                 log.warning("%s waits for %s: %r", self.name, name, error)
-            try:
-                async with asyncio.timeout(delay * random.uniform(0.5, 1)):
-                    await self._stopping.wait()
-            except TimeoutError:
-                delay = min(delay * 2, 5.0)
+            await self._unless_stopping(asyncio.sleep(delay * random.uniform(0.5, 1)))
+            delay = min(delay * 2, 5.0)
         return False
+
+    async def _unless_stopping(self, work: Awaitable[None]) -> bool:
+        """Do this, or drop it half done and return False when asked to stop meanwhile."""
+        working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                return False
+            await working
+            return True
+        finally:
+            await cancel(working, stopping)
 
     def _parts(self) -> list[tuple[str, Part]]:
         fixed: list[tuple[str, Part]] = [
@@ -253,7 +269,7 @@ class Service:
         )
 
     async def _is_started(self) -> str:
-        return "" if self._running and self._running[-1][0] == self._parts()[-1][0] else "still starting"
+        return "" if self._started else "still starting"
 
     async def _database_answers(self) -> str:
         await self.database.ping()

@@ -34,10 +34,11 @@ class Telemetry:
         self.tracer = trace.get_tracer("signalbox", tracer_provider=self._provider or trace.NoOpTracerProvider())
 
     def stop(self) -> None:
-        """Send what is left, waiting 5 s at most."""
-        if self._provider:
-            self._provider.force_flush(5_000)
-            self._provider.shutdown()
+        """Send what is left, waiting 5 s at most. Twice is harmless."""
+        provider, self._provider = self._provider, None
+        if provider:
+            provider.force_flush(5_000)
+            provider.shutdown()
 
 
 def extract(headers: Mapping[str, str]) -> Context:
