@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from signalbox_local import jars, wheels
-from signalbox_local.errors import FetchFailed
+from signalbox_local.errors import DiskFull, FetchFailed
 from signalbox_local.progress import Meter, Reporter
 from signalbox_local.wheels import Wheel
 
@@ -180,6 +180,22 @@ def test_a_flipped_bit_in_a_wheel_is_found_by_its_checksum(tmp_path: Path, wheel
     archive.write_bytes(archive.read_bytes().replace(b"xxxx", b"xxyx", 1))
     with pytest.raises(FetchFailed, match=r"is damaged: Bad CRC-32"):
         wheels.install(tmp_path / "fetched", wheel, Listener())
+
+
+def test_a_disk_that_filled_up_under_pip_is_told_as_that(
+    tmp_path: Path, wheel: Wheel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the message is empty: pip's words went to a log on the same full disk."""
+
+    class Usage:
+        free = 1000
+
+    def full(folder: Path) -> Usage:
+        return Usage()
+
+    monkeypatch.setattr(shutil, "disk_usage", full)
+    with pytest.raises(DiskFull, match="while fetching Tool 1"):
+        wheels.check_not_full(tmp_path / "draft", wheel)
 
 
 def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, wheel: Wheel) -> None:

