@@ -129,7 +129,7 @@ class PostgresServer:
             made = f"was made by PostgreSQL {version}" if version else "holds no PostgreSQL data"
             raise ForeignData(
                 f"{data} {made}; the server in {binaries} is version {wanted}",
-                f"move {self.folder} away for a new, empty database, or set SIGNALBOX_POSTGRES_BIN to the right version",
+                f"move {self.folder} away for a new, empty database, or set SIGNALBOX_POSTGRES_BIN to that version",
             )
         if not (self.folder / "password").exists():
             raise ForeignData(
