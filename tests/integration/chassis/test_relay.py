@@ -35,7 +35,7 @@ async def test_a_slow_transaction_whose_rows_appear_behind_later_ones_is_not_ski
     try:
         async with database.unit_of_work() as slow:
             await slow.connection.execute(
-                "INSERT INTO outbox (topic, key, headers, value) VALUES ($1, 'k', '[]', $2)",
+                "INSERT INTO outbox (topic, key, headers, value) VALUES ($1, 'k', '', $2)",
                 COMMANDS.name,
                 commands(1, 1)[0].model_dump_json().encode(),
             )

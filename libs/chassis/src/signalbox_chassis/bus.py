@@ -141,8 +141,8 @@ def _record(topic: Topic, raw: KafkaRecord) -> Record:
 
 
 async def _parse(batch: tuple[Any, ...], original: Callable[..., Any]) -> Any:
-    """Keep FastStream from reading headers: a null or non-UTF-8 one would crash it and skip the record."""
-    message = await original(tuple(dataclasses.replace(raw, headers=()) for raw in batch))
+    """Keep FastStream from reading records: a null or non-UTF-8 header would crash it and skip the record."""
+    message = await original((dataclasses.replace(batch[0], headers=()),))
     message.raw_message = batch
     return message
 

@@ -5,7 +5,6 @@ The day of a row is the event's own, never the clock's: a redelivery after midni
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from signalbox_chassis.connection import Connection
 from signalbox_chassis.received import Received
@@ -15,14 +14,14 @@ from signalbox_contracts.ids import inbox_id
 # with the same messages queue up behind each other instead of deadlocking.
 _CLAIM = """
 INSERT INTO inbox (day, event_id)
-SELECT day, event_id FROM unnest($1::date[], $2::uuid[]) AS e (day, event_id) ORDER BY event_id
+SELECT day, event_id FROM unnest($1::date[], $2::bytea[]) AS e (day, event_id) ORDER BY event_id
 ON CONFLICT DO NOTHING RETURNING event_id
 """
 
 
 async def unhandled(connection: Connection, batch: Sequence[Received[Any]]) -> list[Received[Any]]:
     """Take the events of this batch that were never handled, in their order, each once; mark them handled."""
-    by_id: dict[UUID, Received[Any]] = {}
+    by_id: dict[bytes, Received[Any]] = {}
     for received in batch:
         by_id.setdefault(inbox_id(received.event.source, received.event.id), received)
     days = [received.event.time.date() for received in by_id.values()]

@@ -1,11 +1,10 @@
 """Messages leave through a table: rows written in the transaction of their cause, sent by the relay afterwards."""
 
-import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from prometheus_client import Counter
+import prometheus_client
 
 from signalbox_chassis import telemetry
 from signalbox_chassis.connection import Connection
@@ -14,17 +13,15 @@ from signalbox_contracts.envelope import Event
 from signalbox_contracts.topics import Topic
 from signalbox_contracts.wire import encode
 
-_WRITTEN = Counter("signalbox_outbox_written_total", "Messages written to the outbox", ["topic"])
-_COLUMNS = ("topic", "key", "headers", "value")
+_WRITTEN = prometheus_client.Counter("signalbox_outbox_written_total", "Messages written to the outbox", ["topic"])
 
 
-@dataclass(frozen=True)
-class OutboxRow:
-    """One message to send. `topic` is without the prefix; `headers` are text."""
+class OutboxRow(NamedTuple):
+    """One message to send. `topic` is without the prefix; `headers` as `pack_headers` makes them."""
 
     topic: str
     key: bytes
-    headers: tuple[tuple[str, str], ...]
+    headers: bytes
     value: bytes | None
 
 
@@ -34,16 +31,26 @@ def outbox_row(event: Event[Any], cause: Received[Any] | None, topic: Topic | No
     The trace context is the cause's, else the present one: the relay has neither.
     """
     encoded = encode(event, topic=topic)
-    trace = dict(cause.trace) if cause else telemetry.inject()
-    headers = [(name, value.decode()) for name, value in encoded.headers if name not in telemetry.TRACE_HEADERS]
-    return OutboxRow(encoded.topic.name, encoded.key, (*headers, *trace.items()), encoded.value)
+    trace = cause.trace if cause else telemetry.inject()
+    headers = [pair for pair in encoded.headers if pair[0] not in telemetry.TRACE_HEADERS]
+    headers += [(name, value.encode()) for name, value in trace.items()]
+    return OutboxRow(encoded.topic.name, encoded.key, pack_headers(headers), encoded.value)
+
+
+def pack_headers(headers: Sequence[tuple[str, bytes]]) -> bytes:
+    """Names and values, each ended by NUL, which neither may hold."""
+    return b"".join(name.encode() + b"\0" + value + b"\0" for name, value in headers)
+
+
+def unpack_headers(packed: bytes) -> list[tuple[str, bytes]]:
+    parts = packed.split(b"\0")
+    return [(parts[at].decode(), parts[at + 1]) for at in range(0, len(parts) - 1, 2)]
 
 
 async def write(connection: Connection, rows: Sequence[OutboxRow]) -> None:
     """Add rows in one statement (binary COPY), in order."""
     if not rows:
         return
-    records = [(row.topic, row.key, json.dumps(row.headers), row.value) for row in rows]
-    await connection.copy_records_to_table("outbox", records=records, columns=_COLUMNS)
-    for row in rows:
-        _WRITTEN.labels(row.topic).inc()
+    await connection.copy_records_to_table("outbox", records=rows, columns=OutboxRow._fields)
+    for topic, count in Counter(row.topic for row in rows).items():
+        _WRITTEN.labels(topic).inc(count)

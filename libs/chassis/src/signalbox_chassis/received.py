@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.topics import Topic
@@ -12,8 +12,7 @@ from signalbox_contracts.wire import decode
 E = TypeVar("E", bound=Event[Any], covariant=True)
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One Kafka record, unread. Headers may be null or no text; `value` is None for a tombstone."""
 
     topic: Topic
@@ -31,7 +30,7 @@ def read(record: Record) -> Event[Any]:
     return decode(record.topic, record.value, key=record.key, headers=record.headers, record_time=at)
 
 
-@dataclass
+@dataclass(slots=True)
 class Received(Generic[E]):
     """An event taken from a record. `trace` holds the `traceparent` that what follows from it must carry."""
 

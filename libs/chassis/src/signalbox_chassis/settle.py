@@ -9,14 +9,16 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import prometheus_client
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
 from signalbox_chassis import crash, inbox, telemetry
 from signalbox_chassis.database import Database
@@ -30,10 +32,10 @@ from signalbox_contracts.trace import is_traceparent
 from signalbox_contracts.wire import Undecodable, UnknownType
 
 log = logging.getLogger(__name__)
-_SETTLED = Counter("signalbox_messages_total", "Messages settled", ["topic", "end"])
+_SETTLED = prometheus_client.Counter("signalbox_messages_total", "Messages settled", ["topic", "end"])
 _BATCH = Histogram("signalbox_batch_messages", "Messages per transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500))
 _SECONDS = Histogram("signalbox_batch_seconds", "Duration of a handled batch")
-_WAITING = Counter("signalbox_batch_waits_total", "Waits for a passing fault", ["failure"])
+_WAITING = prometheus_client.Counter("signalbox_batch_waits_total", "Waits for a passing fault", ["failure"])
 
 
 class RetryLater(Exception):
@@ -117,8 +119,8 @@ class Settler:
         crash.point("settle.applied")
         _BATCH.observe(len(batch))
         _SECONDS.observe(time.monotonic() - started)
-        for received in batch:
-            _SETTLED.labels(received.record.topic.name, "done").inc()
+        for topic, count in Counter(received.record.topic.name for received in batch).items():
+            _SETTLED.labels(topic, "done").inc(count)
         if len(new) < len(batch):
             _SETTLED.labels(batch[0].record.topic.name, "repeated").inc(len(batch) - len(new))
 

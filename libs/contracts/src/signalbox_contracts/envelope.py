@@ -6,6 +6,7 @@ and an `id` where none can be derived.
 """
 
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Generic, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator
@@ -62,7 +63,7 @@ class Event(BaseModel, Generic[D], frozen=True, extra="ignore"):
     @classmethod
     def type_name(cls) -> str:
         """The message's `type`, such as `signalbox.plan.state.v1`."""
-        return str(cls.model_fields["type"].default)
+        return _type_name(cls)
 
     @classmethod
     def derive_id(cls, data: D, subject: str, version: int) -> str:
@@ -110,6 +111,11 @@ class Event(BaseModel, Generic[D], frozen=True, extra="ignore"):
                 "data": data,
             }
         )
+
+
+@cache
+def _type_name(message: type[Event[Any]]) -> str:
+    return str(message.model_fields["type"].default)
 
 
 def _inherited(cause: Event | None) -> dict[str, str | None]:

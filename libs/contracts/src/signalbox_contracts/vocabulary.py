@@ -22,7 +22,11 @@ from pydantic_core import CoreSchema, to_json
 
 def in_utc(instant: datetime) -> datetime:
     """The same instant, said in UTC."""
-    return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    if instant.tzinfo is UTC:
+        return instant
+    if not instant.utcoffset():  # what pydantic reads from "Z": the same instant, without the cost of a conversion
+        return instant.replace(tzinfo=UTC)
+    return instant.astimezone(UTC)
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(in_utc)]
