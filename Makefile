@@ -5,7 +5,7 @@ PACKAGES := libs/contracts libs/chassis compose/local
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test check lint types imports generated generate lock sizes clean
+.PHONY: help setup up down status env test bench check lint types imports generated generate lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,9 +31,16 @@ down: setup ## stop what `make up` started, and nothing else
 status: setup ## say what of the local stack is running and healthy
 	@$(BIN)/signalbox-local status
 
+env: setup ## print the addresses of the local stack as shell exports
+	@$(BIN)/signalbox-local env
+
 test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL and Redis
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST)
+
+bench: setup ## measure throughput beside what bounds it; prints, asserts no time
+	@$(BIN)/signalbox-local fetch
+	@cd tests && ../$(BIN)/python -m bench.throughput
 
 check: lint types imports generated test ## everything CI checks
 
