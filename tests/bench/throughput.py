@@ -89,7 +89,8 @@ async def raw_postgres(stand: Stand, count: int) -> float:
         async with database.unit_of_work() as work:
             batch = events[at : at + BATCH]
             await work.connection.fetch(
-                "INSERT INTO inbox (day, event_id) SELECT current_date, uuid_send(gen_random_uuid()) FROM generate_series(1, $1)",
+                "INSERT INTO inbox (day, event_id)"
+                " SELECT current_date, uuid_send(gen_random_uuid()) FROM generate_series(1, $1)",
                 len(batch),
             )
             counters = await store.lock(work, sorted({event.subject for event in batch}))
@@ -113,7 +114,7 @@ def outbox_row(event: Any) -> OutboxRow:
 async def service(stand: Stand, count: int) -> tuple[float, float, float]:
     """Messages per second of the whole path in one process, its CPU microseconds per message, and its RSS in MiB."""
     child = stand.spawn(EXAMPLE_FACTS="no")
-    while int(await stand.value("SELECT count(*) FROM outbox WHERE sent_at IS NOT NULL")) < count:
+    while not await done(stand, count):
         if child.poll() is not None:
             sys.exit(stand.logs()[-2000:])
         await asyncio.sleep(0.5)
@@ -131,6 +132,13 @@ async def service(stand: Stand, count: int) -> tuple[float, float, float]:
     if counts != [count] * 3:
         sys.exit(f"inbox, entries, outbox hold {counts}: every one should be {count}")
     return count / (last - first).total_seconds(), cpu / count * 1e6, rss
+
+
+async def done(stand: Stand, count: int) -> bool:
+    """Asked of the narrow table first: counting the wide one would take PostgreSQL away from what is measured."""
+    if int(await stand.value("SELECT count(*) FROM entry")) < count:
+        return False
+    return not await stand.value("SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)")
 
 
 async def main(arguments: Sequence[str]) -> None:

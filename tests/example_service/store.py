@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from signalbox_chassis.database import UnitOfWork
 
 Entry = tuple[str, int]
+_LOCK = "SELECT id, total, version FROM counter WHERE id = ANY($1) ORDER BY id FOR UPDATE"
 
 
 async def lock(work: UnitOfWork, counters: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Make and lock these counters in id order; returns id to (total, version)."""
-    await work.connection.execute(
-        "INSERT INTO counter (id) SELECT unnest($1::text[]) AS id ORDER BY id ON CONFLICT DO NOTHING", counters
-    )
-    rows = await work.connection.fetch(
-        "SELECT id, total, version FROM counter WHERE id = ANY($1) ORDER BY id FOR UPDATE", counters
-    )
-    return {row["id"]: (row["total"], row["version"]) for row in rows}
+    """Lock these counters in id order, making those that are new; returns id to (total, version)."""
+    locked = await work.connection.fetch(_LOCK, counters)
+    if len(locked) < len(counters):
+        await work.connection.execute(
+            "INSERT INTO counter (id) SELECT unnest($1::text[]) AS id ORDER BY id ON CONFLICT DO NOTHING", counters
+        )
+        locked = await work.connection.fetch(_LOCK, counters)
+    return {row["id"]: (row["total"], row["version"]) for row in locked}
 
 
 async def save(work: UnitOfWork, counters: dict[str, tuple[int, int]], entries: Sequence[Entry]) -> None:

@@ -185,8 +185,9 @@ class Stand:
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5, max_request_size=4 << 20)
         await producer.start()
         try:
-            sent: list[Any] = [
-                await producer.send(on.full_name(self.prefix), value, key=key, headers=cast("Any", list(headers)))
+            send = cast("Callable[..., Awaitable[Any]]", producer.send)
+            sent = [
+                await send(on.full_name(self.prefix), value, key=key, headers=cast("Any", list(headers)))
                 for key, value, headers in records
             ]
             await asyncio.gather(*sent)
@@ -195,9 +196,8 @@ class Stand:
 
     async def read_all(self, on: Topic) -> list[KafkaRecord]:
         """Every record now on a topic, partition by partition."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
-        )
+        raw: Any = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
+        consumer = cast("Consumer", raw)
         await consumer.start()
         try:
             partitions = [TopicPartition(on.full_name(self.prefix), number) for number in range(on.partitions)]

@@ -30,7 +30,7 @@ async def test_statements_and_kafka_requests_per_message_stay_below_their_bounds
     await admin.execute(f"ALTER ROLE {stand.schema} SET log_statement = 'all'")
     await admin.close()
     requests: Counter[str] = Counter()
-    write = AIOKafkaConnection.send
+    write: Any = AIOKafkaConnection.send  # pyright: ignore[reportUnknownVariableType]
 
     def counted(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
         requests[type(request).__name__] += 1

@@ -89,7 +89,7 @@ async def cut_relay_connection(stand: Stand) -> None:
 
 async def test_a_commit_wakes_the_relay_at_once(stand: Stand) -> None:
     """With a poll of 10 s only the wake-up explains a message sent within 2 s."""
-    signals.armed = True
+    signals.arm()
     async with stand.running(relay_poll_seconds=10.0) as service:
         await asyncio.sleep(0)
         async with service.database.unit_of_work() as work:

@@ -1,7 +1,7 @@
 """Messages leave through a table: rows written in the transaction of their cause, sent by the relay afterwards."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import prometheus_client
@@ -37,14 +37,17 @@ def outbox_row(event: Event[Any], cause: Received[Any] | None, topic: Topic | No
     return OutboxRow(encoded.topic.name, encoded.key, pack_headers(headers), encoded.value)
 
 
-def pack_headers(headers: Sequence[tuple[str, bytes]]) -> bytes:
-    """Names and values, each ended by NUL, which neither may hold."""
-    return b"".join(name.encode() + b"\0" + value + b"\0" for name, value in headers)
+def pack_headers(headers: Iterable[tuple[str, bytes]]) -> bytes:
+    """Names and values, parted by NUL, which neither may hold."""
+    parts: list[bytes] = []
+    for name, value in headers:
+        parts += (name.encode(), value)
+    return b"\0".join(parts)
 
 
 def unpack_headers(packed: bytes) -> list[tuple[str, bytes]]:
     parts = packed.split(b"\0")
-    return [(parts[at].decode(), parts[at + 1]) for at in range(0, len(parts) - 1, 2)]
+    return list(zip(map(bytes.decode, parts[::2]), parts[1::2], strict=False))
 
 
 async def write(connection: Connection, rows: Sequence[OutboxRow]) -> None:

@@ -26,7 +26,9 @@ class Record(NamedTuple):
 
 def read(record: Record) -> Event[Any]:
     """The event in a record; raises `Undecodable` or `UnknownType`."""
-    at = datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC)
+    at = None
+    if record.value is None or record.topic.kind == "external":
+        at = datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC)
     return decode(record.topic, record.value, key=record.key, headers=record.headers, record_time=at)
 
 

@@ -5,6 +5,7 @@ relay; the subscribers; and last the service's own loops.
 """
 
 import asyncio
+import gc
 import logging
 import random
 import signal
@@ -144,6 +145,8 @@ class Service:
             await self.stop()
             raise
         self._started = True
+        gc.freeze()  # what start-up made stays: batches of messages need not be collected around it
+        gc.set_threshold(20_000, 20, 50)
         _UP.labels(self.name).set(1)
         log.info("%s started", self.name)
         signals.fire("service.started")

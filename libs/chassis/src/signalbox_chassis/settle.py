@@ -203,14 +203,12 @@ class Settler:
 
 def trace_of(record: Record, traceparent: str | None, tracestate: str | None) -> dict[str, str]:
     """The sender's trace context: the hop's own (headers) before the event's origin (body)."""
-    hop = {
-        name: value.decode("ascii", "replace")
-        for name, value in record.headers
-        if name in telemetry.TRACE_HEADERS and value is not None
-    }
+    hop = {n: v.decode("ascii", "replace") for n, v in record.headers if n in telemetry.TRACE_HEADERS and v}
     if not is_traceparent(hop.get("traceparent", "")):
-        hop = {"traceparent": traceparent or "", "tracestate": tracestate or ""}
-    # anybody may have written these: what is passed on is bounded (512: W3C trace context, section 3.3.1.5)
+        if not traceparent:
+            return {}
+        hop = {"traceparent": traceparent, "tracestate": tracestate or ""}
+    # anybody may have written these: what is passed on is bounded (512: W3C trace context, section 3.3.1.5) and text
     sizes = {"traceparent": 128, "tracestate": 512}
-    trace = {name: text for name, text in hop.items() if 0 < len(text) <= sizes[name]}
+    trace = {name: text for name, text in hop.items() if 0 < len(text) <= sizes[name] and text.isprintable()}
     return trace if "traceparent" in trace else {}

@@ -22,6 +22,7 @@ MAX_MESSAGE_BYTES: Final = 262_144
 
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=UTF-8"
 
+_CONTENT_TYPE: Final = CONTENT_TYPE.encode()
 _REASON_CHARACTERS: Final = 2000
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -106,18 +107,15 @@ def decode(
 
 
 def _headers(event: Event[Any]) -> tuple[tuple[str, bytes], ...]:
-    said = [
-        ("content-type", CONTENT_TYPE),
-        ("ce_id", event.id),
-        ("ce_type", event.type),
-        ("ce_source", event.source),
-        ("ce_time", event.time.isoformat()),
-    ]
-    if event.traceparent:
-        said.append(("traceparent", event.traceparent))
-    if event.tracestate:
-        said.append(("tracestate", event.tracestate))
-    return tuple((name, text.encode()) for name, text in said)
+    copies = (
+        ("content-type", _CONTENT_TYPE),
+        ("ce_id", event.id.encode()),
+        ("ce_type", event.type.encode()),
+        ("ce_source", event.source.encode()),
+        ("ce_time", event.time.isoformat().encode()),
+    )
+    traced = (("traceparent", event.traceparent), ("tracestate", event.tracestate))
+    return (*copies, *((name, text.encode()) for name, text in traced if text))
 
 
 @cache
