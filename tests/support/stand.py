@@ -74,6 +74,7 @@ class Stand:
             "group_prefix": self.prefix,
             "session_timeout_seconds": 3.0,
             "retry_seconds": 5.0,
+            "handler_timeout_seconds": 20.0,
             "stuck_seconds": 30.0,
             "otlp_endpoint": self.otlp_endpoint,
             **changes,

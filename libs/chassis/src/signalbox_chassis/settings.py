@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -68,8 +68,8 @@ class ServiceSettings(BaseSettings):
     """The watchdog ends the process when messages wait this long without progress although Kafka answers."""
     drain_seconds: float = Field(default=15.0, ge=0, le=300)
     """Most time a stop may take before what is left is cut off."""
-    inbox_days: int = Field(default=14, ge=1, le=400)
-    """Days the inbox remembers which events were handled. Must exceed the topics' retention."""
+    inbox_days: int = Field(default=14, ge=8, le=400)
+    """Days the inbox remembers which events were handled: longer than topics keep them (7 days)."""
     outbox_days: int = Field(default=7, ge=1, le=400)
     """Days sent outbox rows are kept, to be replayed after a loss of Kafka."""
     http_host: str = "127.0.0.1"
@@ -94,6 +94,14 @@ class ServiceSettings(BaseSettings):
     def _ports_in_range(cls, value: str) -> str:
         if not all(1 <= int(broker.rpartition(":")[2]) <= 65535 for broker in value.split(",")):
             raise ValueError("a port must be between 1 and 65535")
+        return value
+
+    @field_validator("stuck_seconds")
+    @classmethod
+    def _longer_than_a_handler(cls, value: float, info: ValidationInfo) -> float:
+        longest = max(info.data.get("handler_timeout_seconds", 0.0), info.data.get("retry_seconds", 0.0))
+        if value <= longest:
+            raise ValueError(f"{value:g} is not more than the handler's and the retry's time ({longest:g} s)")
         return value
 
     @field_validator("database_url")
