@@ -1,7 +1,7 @@
 # `make` prints what each target is for.
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := libs/contracts libs/chassis compose/local
+PACKAGES := libs/contracts libs/chassis compose/local services/executor
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help

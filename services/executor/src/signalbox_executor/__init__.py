@@ -1,0 +1,1 @@
+"""The executor: accept, claim, submit, record, observe, finish, take over; each task once."""
