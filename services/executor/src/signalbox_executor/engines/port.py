@@ -92,8 +92,8 @@ class Watched:
 class Observation:
     """What an engine says of one run now.
 
-    `Phase.LOST` means the engine answered, with authority, that it does not know the key: UNKNOWN for us, never by itself
-    the end of an attempt. An engine that could not be asked is `EngineUnavailable`, never an observation.
+    `Phase.LOST` means the engine answered, with authority, that it does not know the key: UNKNOWN for us, never by
+    itself the end of an attempt. An engine that could not be asked is `EngineUnavailable`, never an observation.
     """
 
     run_key: str
