@@ -1,0 +1,176 @@
+"""The process engine behind the port. It belongs to one host: its folder holds the host's id, made once.
+
+Crash points (`process.*`) stand where a kill of the executor must leave the run either startable or started.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from signalbox_chassis import crash
+from signalbox_executor.engines.port import (
+    EngineRefused,
+    EngineUnavailable,
+    Handle,
+    Identity,
+    LogPage,
+    Observation,
+    Submission,
+    Watched,
+)
+from signalbox_executor.engines.process import inspection, records, supervisor
+from signalbox_executor.engines.process.output import read_output
+from signalbox_executor.engines.process.permits import Permits, check_run_key
+
+_SUPERVISOR: Final = (sys.executable, "-P", "-m", supervisor.__name__)
+_HANDED_ON: Final = ("PYTHONPATH", "SIGNALBOX_CRASH_AT")
+STARTS_AT_ONCE: Final = 8
+"""Supervisors that are being started at the same time: each is a Python process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """What the operator sets for this host."""
+
+    folder: Path
+    """Absolute, on a local disk: run folders and the host id. It must outlive the executor."""
+    permits: Permits
+    start_timeout_seconds: float = 30.0
+
+
+class ProcessEngine:
+    """Runs programs of this host. `host_id` is the one the engine was registered with: None means any one host."""
+
+    def __init__(self, settings: ProcessSettings, host_id: str | None = None) -> None:
+        self._settings = settings
+        self._runs = settings.folder.absolute() / "runs"
+        self._runs.mkdir(0o700, parents=True, exist_ok=True)
+        self.host_id = load_host_id(settings.folder)
+        self._expected_host_id = host_id
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+
+    @property
+    def identity(self) -> Identity:
+        return Identity.REMEMBERS_KEYS
+
+    async def submit(self, submission: Submission) -> Handle:
+        """As the port says. Refused: what the operator does not allow. Unavailable: another host, no supervisor."""
+        folder = self._folder(submission.run_key)
+        with _disk_as_engine():
+            if not await asyncio.to_thread(records.is_decided, folder):
+                spec = self._settings.permits.spec(submission, folder)
+                await asyncio.to_thread(_prepare, folder, spec)
+                crash.point("process.prepared")
+                await self._start(folder)
+                crash.point("process.started")
+        return self._handle(submission.run_key)
+
+    async def observe(self, watched: Sequence[Watched]) -> Mapping[str, Observation]:
+        """One pass over the folders, in a thread."""
+        folders = [self._folder(run.run_key) for run in watched]
+        with _disk_as_engine():
+            return await asyncio.to_thread(
+                lambda: {folder.name: inspection.inspect(folder, self._handle(folder.name)) for folder in folders}
+            )
+
+    async def cancel(self, watched: Watched) -> None:
+        """An unknown key keeps the wish: whatever is submitted under it later ends before it starts."""
+        folder = self._folder(watched.run_key)
+        with _disk_as_engine():
+            await asyncio.to_thread(inspection.cancel, folder)
+
+    async def seal(self, watched: Watched) -> Handle | None:
+        folder = self._folder(watched.run_key)
+        with _disk_as_engine():
+            sealed = await asyncio.to_thread(inspection.seal, folder, self._settings.start_timeout_seconds)
+        return None if sealed else self._handle(watched.run_key)
+
+    async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
+        folder = self._folder(watched.run_key)
+        with _disk_as_engine():
+            return LogPage(*await asyncio.to_thread(read_output, folder, offset, limit))
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _folder(self, run_key: str) -> Path:
+        if self._expected_host_id not in (None, self.host_id):
+            reason = f"it belongs to host {self._expected_host_id}, this is {self.host_id}"
+            raise EngineUnavailable("process", reason, may_have_arrived=False)
+        return self._runs / check_run_key(run_key)
+
+    def _handle(self, run_key: str) -> Handle:
+        return f"{self.host_id}/{run_key}"
+
+    async def _start(self, folder: Path) -> None:
+        async with self._starts:
+            code = await self._run_supervisor(folder)
+        if code == supervisor.SEALED:
+            raise EngineRefused("process", "it was sealed", field="run_key", value=folder.name, sealed=True)
+        if code != supervisor.STARTED:
+            raise EngineUnavailable("process", f"the supervisor did not start it (exit code {code})")
+
+    async def _run_supervisor(self, folder: Path) -> int:
+        """The exit code of the process that forks the supervisor; it ends when the run has started."""
+        environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+        process = await asyncio.create_subprocess_exec(
+            *_SUPERVISOR,
+            str(folder),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd="/",
+            env=environment,
+            start_new_session=True,
+        )
+        crash.point("process.spawned")
+        try:
+            return await asyncio.wait_for(process.wait(), self._settings.start_timeout_seconds)
+        finally:
+            if process.returncode is None:  # too slow, or we are cancelled; the supervisor itself goes on
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+
+
+class _disk_as_engine:  # noqa: N801 -- reads as a word at its place of use
+    """Turns what the disk and waits raise into the port's error."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):  # TimeoutError is one
+            raise EngineUnavailable("process", f"{type(error).__name__}: {error}") from error
+
+
+def _prepare(folder: Path, spec: dict[str, Any]) -> None:
+    """The folder and what to run, durably. Copies of one submit may do this at once: they all write the same."""
+    with suppress(FileExistsError):
+        folder.mkdir(0o700)
+    records.sync_folder(folder.parent)
+    crash.point("process.folder")
+    (folder / records.WORK).mkdir(exist_ok=True)
+    records.write(folder, records.SPEC, spec)
+
+
+def load_host_id(folder: Path) -> str:
+    """The id of this host, made at the first call and kept in the folder. Two callers at once get the same."""
+    path = folder / "host-id"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        pass
+    made = folder / f".host-id.{uuid4().hex}"
+    made.write_text(f"host-{uuid4()}\n")
+    with suppress(FileExistsError):
+        path.hardlink_to(made)
+    made.unlink()
+    records.sync_folder(folder)
+    return path.read_text().strip()

@@ -1,0 +1,66 @@
+"""The bounded log of a run: what it wrote first and what it wrote last, in segment files named by their offset.
+
+Standard library only. `output.0` and the next segment stay; of the later ones the newest two stay. A reader that asks
+for bytes that were let go gets what follows, and sees from the offset that something is missing.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
+HEAD_SEGMENTS: Final = 2
+TAIL_SEGMENTS: Final = 2
+_PREFIX: Final = "output."
+
+
+@dataclass
+class Output:
+    """The writer: one for each run, in its supervisor."""
+
+    folder: Path
+    segment_bytes: int = SEGMENT_BYTES
+    _offset: int = 0
+    _room: int = 0
+    _file: BinaryIO | None = None
+    _tail: list[Path] = field(default_factory=list[Path])
+
+    def write(self, data: bytes) -> None:
+        while data:
+            if not self._room:
+                self._next_segment()
+            assert self._file is not None
+            written = self._file.write(data[: self._room])
+            self._offset += written
+            self._room -= written
+            data = data[written:]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _next_segment(self) -> None:
+        self.close()
+        path = self.folder / f"{_PREFIX}{self._offset}"
+        if self._offset >= HEAD_SEGMENTS * self.segment_bytes:
+            self._tail.append(path)
+            if len(self._tail) > TAIL_SEGMENTS:
+                self._tail.pop(0).unlink()
+        self._file = path.open("wb", buffering=0)
+        self._room = self.segment_bytes
+
+
+def read_output(folder: Path, offset: int, limit: int) -> tuple[int, bytes]:
+    """Where the data begins (at `offset`, or later if that was let go) and at most `limit` bytes; none at the end."""
+    for start, path in sorted((int(path.name.removeprefix(_PREFIX)), path) for path in folder.glob(f"{_PREFIX}*")):
+        try:
+            size = path.stat().st_size
+            if start + size <= offset:
+                continue
+            begin = max(start, offset)
+            with path.open("rb") as file:
+                file.seek(begin - start)
+                return begin, file.read(limit)
+        except FileNotFoundError:  # let go while we looked
+            continue
+    return offset, b""

@@ -1,0 +1,46 @@
+"""Settings of the executor."""
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from signalbox_chassis.settings import ServiceSettings, allowed
+
+
+class ExecutorSettings(ServiceSettings):
+    host_id: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$",
+        json_schema_extra=allowed("up to 128 letters, digits, `.`, `_` and `-`"),
+    )
+    """The host this executor runs on: process engines with this host id are its own. Empty: the host's own name."""
+    worker_lease_seconds: float = Field(default=30.0, ge=0.5, le=600)
+    """A worker not heard of for this long is dead, and what it claimed is taken over."""
+    renew_seconds: float = Field(default=10.0, ge=0.1, le=200)
+    """How often a worker renews its lease and looks for rows of its own that nobody drives."""
+    claim_seconds: float = Field(default=0.5, ge=0.02, le=60)
+    """How often a worker looks for tasks to claim when nothing woke it."""
+    claim_batch: int = Field(default=50, ge=1, le=1000)
+    """Most tasks claimed in one transaction."""
+    most_driven: int = Field(default=200, ge=1, le=10_000)
+    """Most tasks one worker submits at once; it claims no more than that."""
+    take_over_seconds: float = Field(default=2.0, ge=0.1, le=60)
+    """How often a worker looks for dead ones."""
+    engine_lease_seconds: float = Field(default=30.0, ge=0.5, le=600)
+    """An engine's observer that finished no pass for this long loses the engine to another worker."""
+    observe_batch: int = Field(default=1000, ge=1, le=10_000)
+    """Most runs an engine is asked about in one call."""
+    engine_timeout_seconds: float = Field(default=60.0, ge=0.1, le=600)
+    """Most time one call of an engine may take, whatever its adapter does."""
+    resend_seconds: float = Field(default=30.0, ge=0.05, le=600)
+    """Most time between two sends of a submit whose answer is missing; the first waits are shorter."""
+    stop_seconds: float = Field(default=5.0, ge=0.05, le=600)
+    """How often a run that is to stop and is not seen ended is asked again."""
+    unknown_seconds: float = Field(default=30.0, ge=0, le=86_400)
+    """How long a task stays UNKNOWN before the policies `fail` and `retry` act: it may be seen again."""
+
+    @field_validator("renew_seconds")
+    @classmethod
+    def _often_enough(cls, value: float, info: ValidationInfo) -> float:
+        lease = info.data.get("worker_lease_seconds", 0.0)
+        if value * 2 > lease:
+            raise ValueError(f"{value:g} is not at most half of worker_lease_seconds ({lease:g})")
+        return value
