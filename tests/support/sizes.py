@@ -1,6 +1,7 @@
 """`make sizes`: functions over 50 lines and modules over 400, longest first. A smell, not a rule."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,9 +39,13 @@ def _functions(path: str, within: ast.AST, outer: str = "") -> Iterator[Size]:
 
 
 def tracked(root: Path) -> dict[str, str]:
-    """The text of each tracked Python file that is still there."""
-    listed = subprocess.run(["git", "ls-files", "-z", "*.py"], cwd=root, check=True, capture_output=True, text=True)
-    paths = [path for path in listed.stdout.split("\0") if path and (root / path).is_file()]
+    """The text of each tracked Python file that is still there; where git is not, of each outside hidden folders."""
+    if shutil.which("git") and (root / ".git").exists():
+        listed = subprocess.run(["git", "ls-files", "-z", "*.py"], cwd=root, check=True, capture_output=True, text=True)
+        paths = [path for path in listed.stdout.split("\0") if path and (root / path).is_file()]
+    else:
+        found = [path.relative_to(root) for path in root.rglob("*.py")]
+        paths = [str(path) for path in found if not any(part.startswith(".") for part in path.parts)]
     return {path: (root / path).read_text(encoding="utf-8") for path in paths}
 
 

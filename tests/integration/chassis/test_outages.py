@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
@@ -182,15 +183,17 @@ async def forget_offsets(stand: Stand, group: str, topic: Topic) -> None:
 
 
 @pytest.fixture
-def small_disk(run_folder: Path) -> Iterator[Path]:
-    """A file system of 160 MiB."""
-    disk = run_folder / "small-disk"
-    disk.mkdir(mode=0o755)
+def small_disk() -> Iterator[Path]:
+    """A file system of 160 MiB where every account can enter, else PostgreSQL would keep its data elsewhere."""
+    disk = Path(tempfile.mkdtemp(prefix="signalbox-small-disk-", dir="/var/tmp"))  # noqa: S108 -- made safely
+    disk.chmod(0o755)
     mount = ["mount", "-t", "tmpfs", "-o", "size=160m,mode=755", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
+        disk.rmdir()
         pytest.skip("mounting a small file system needs root and the right to mount")
     yield disk
     subprocess.run(["umount", "-l", str(disk)], check=True)
+    disk.rmdir()
 
 
 async def test_a_full_disk_under_postgresql_leaves_no_half_state_and_is_waited_out(

