@@ -185,7 +185,7 @@ async def forget_offsets(stand: Stand, group: str, topic: Topic) -> None:
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of 160 MiB where every account can enter, else PostgreSQL would keep its data elsewhere."""
-    disk = Path(tempfile.mkdtemp(prefix="signalbox-small-disk-", dir="/var/tmp"))  # noqa: S108 -- made safely
+    disk = Path(tempfile.mkdtemp(prefix="signalbox-small-disk-", dir="/var/tmp"))
     disk.chmod(0o755)
     mount = ["mount", "-t", "tmpfs", "-o", "size=160m,mode=755", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
