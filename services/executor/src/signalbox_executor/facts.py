@@ -19,12 +19,12 @@ SOURCE: Final = "signalbox/executor"
 
 
 def publish_changes(work: UnitOfWork, tasks: Iterable[Task], *, cause: Received[Any] | None = None) -> None:
-    """State these tasks, each of which just made one move: the fact is part of the move's own transaction."""
+    """State these tasks as part of the transaction that changed them: no move is without its fact."""
     in_order = sorted(tasks, key=lambda task: (task.plan_id, task.id))
     for plan_id, mine in groupby(in_order, key=lambda task: task.plan_id):
-        records = [record(task, moved=True) for task in mine]
-        time = max(task.transitions[0].at for task in records)
-        for page in packed(records):
+        changed = list(mine)
+        time = max(task.observed_at or task.state_at for task in changed)
+        for page in packed([record(task) for task in changed]):
             work.publish(_fact(TasksStatedData(plan_id=plan_id, tasks=page), time), cause=cause)
 
 
@@ -35,12 +35,11 @@ def publish_answer(
     rules_version: int,
     time: datetime,
     tasks: Sequence[Task] = (),
-    moved: frozenset[UUID] = frozenset(),
     missing: Sequence[UUID] = (),
     cause: Received[Any] | None = None,
 ) -> None:
     """Answer a command of a plan: the present states, what is not known here, and which rules we have."""
-    records = [record(task, moved=task.id in moved) for task in tasks]
+    records = [record(task) for task in tasks]
     pages = list(packed(records)) or [()]
     for number, page in enumerate(pages):
         lost = tuple(missing) if number == 0 else ()
@@ -52,28 +51,31 @@ def _fact(data: TasksStatedData, time: datetime) -> TasksStated:
     return TasksStated.of(data, subject=data.plan_id, source=SOURCE, time=time, aggregateversion=data.rules_version)
 
 
-def record(task: Task, *, moved: bool) -> TaskRecord:
-    """The whole state of a task; with `moved`, its last move."""
+def record(task: Task) -> TaskRecord:
+    """The whole state of a task, and the move it just made."""
     move = TaskTransition(
         version=task.version, state=task.state, attempt=task.attempt, at=task.state_at, reason=task.reason[:2000]
     )
     sent = task.state not in (TaskState.QUEUED, TaskState.CLAIMED) and task.submitted_at is not None
+    # until the next attempt is sent, the row still has the times of the one before
     waiting = Waiting.model_validate(task.waiting) if task.waiting and task.state not in TASK_ENDS else None
     return TaskRecord(
         task_id=task.id,
         run_key=run_key(task.id, task.attempt) if sent else None,
+        submitted_at=task.submitted_at if sent else None,
+        started_at=task.started_at if sent else None,
         engine=task.engine_id,
         cancel_requested=task.cancel_requested_at is not None,
         not_before_at=task.not_before,
         waiting=waiting,
-        transitions=(move,) if moved else (),
+        transitions=(move,) if task.moved else (),
         **_same(task),
     )
 
 
 _SAME: Final = (
     "item_key", "version", "state", "step", "attempt", "max_attempts", "infrastructure_faults", "handle", "phase",
-    "exit_code", "cause", "error", "queued_at", "submitted_at", "started_at", "ended_at", "observed_at", "result",
+    "exit_code", "cause", "error", "queued_at", "ended_at", "observed_at", "result",
 )  # fmt: skip
 """What has the same name in the row and in the fact."""
 

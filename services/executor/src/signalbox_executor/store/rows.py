@@ -48,10 +48,12 @@ class Task:
     started_at: datetime | None
     observed_at: datetime | None
     ended_at: datetime | None
+    moved: bool
+    """Its state changed in the transaction that read this."""
 
 
 _FIELDS: Final = tuple(Task.__dataclass_fields__)
-COLUMNS: Final = ", ".join(f"t.{name}" for name in _FIELDS)
+COLUMNS: Final = ", ".join("t.state_at = now() AS moved" if name == "moved" else f"t.{name}" for name in _FIELDS)
 """For RETURNING and SELECT, the table being `task t`."""
 
 

@@ -1,0 +1,192 @@
+"""Claiming: the locks first, each in a statement of its own, then the counts, so that limits are exact.
+
+In READ COMMITTED a statement's snapshot is taken when it starts: counts taken in the statement that takes the lock
+would be those from before the lock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from signalbox_chassis import crash
+from signalbox_chassis.connection import Connection, Row
+from signalbox_contracts.messages.task_commands import TaskSpec
+from signalbox_executor.store.rows import COLUMNS, Task, task_of
+from signalbox_executor.store.workers import is_live
+
+MOST_PLANS: Final = 100
+"""Plans looked at in one claim; saturated ones are left out before, so they hide nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task in our hands, with the fence under which it is."""
+
+    task: Task
+    spec: TaskSpec
+    traceparent: str | None
+
+
+_GROUPS: Final = """
+SELECT DISTINCT engine_group FROM engine
+WHERE intake = 'open' AND NOT deleted AND (breaker = 'closed' OR probe_at <= now())
+"""
+
+# INVARIANT claims of one group are serialised over all replicas; the schema is part of the key, as a database may hold two.
+_LOCK_GROUP: Final = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/claim/' || $1, 0))"
+
+# INVARIANT an engine's limits cannot change between the counts and the claim.
+_LOCK_ENGINES: Final = """
+SELECT id FROM engine
+WHERE engine_group = $1 AND intake = 'open' AND NOT deleted AND (breaker = 'closed' OR probe_at <= now())
+  AND (definition -> 'connection' ->> 'kind' <> 'process'
+       OR COALESCE(definition -> 'connection' ->> 'host_id', $2) = $2)
+ORDER BY id FOR UPDATE
+"""
+
+# INVARIANT a plan's limit holds over engine groups too: its row is locked before its tasks are counted; in id order, so
+# that two groups do not deadlock. Saturated plans are left out first, so that they never hide the others.
+_LOCK_PLANS: Final = """
+WITH active AS MATERIALIZED (
+  SELECT plan_id, count(*)::int AS n FROM task
+  WHERE state IN ('CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY plan_id
+), hopeful AS MATERIALIZED (
+  SELECT p.plan_id
+  FROM plan_rules p LEFT JOIN active a USING (plan_id)
+  CROSS JOIN LATERAL (
+    SELECT max(first.priority) AS priority, min(first.queued_at) AS queued_at
+    FROM unnest($1::text[]) AS e (id) CROSS JOIN LATERAL (
+      SELECT t.priority, t.queued_at FROM task t
+      WHERE t.plan_id = p.plan_id AND t.engine_id = e.id AND t.state = 'QUEUED' AND t.not_before <= now()
+      ORDER BY t.priority DESC, t.position LIMIT 1) AS first) AS head
+  WHERE NOT p.held AND NOT p.closed AND head.priority IS NOT NULL
+    AND COALESCE(a.n, 0) < COALESCE(p.task_limit, 2147483647)
+  ORDER BY p.priority DESC, head.priority DESC, COALESCE(a.n, 0), head.queued_at LIMIT $2
+)
+SELECT p.plan_id FROM plan_rules p
+WHERE p.plan_id IN (SELECT plan_id FROM hopeful) AND NOT p.held AND NOT p.closed
+ORDER BY p.plan_id FOR UPDATE
+"""
+
+# INVARIANT state = QUEUED in the claimed row; CLAIMED, SUBMITTING, RUNNING *and UNKNOWN* count against every limit:
+# each may have work on the engine. Start tokens are spent by the statement that claims.
+_CLAIM: Final = """
+WITH active AS MATERIALIZED (
+  SELECT plan_id, engine_id, task_group, count(*)::int AS n,
+         count(*) FILTER (WHERE state IN ('CLAIMED', 'SUBMITTING'))::int AS starting
+  FROM task WHERE state IN ('CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY 1, 2, 3
+), on_engine AS MATERIALIZED (
+  SELECT engine_id, sum(n)::int AS n, sum(starting)::int AS starting FROM active GROUP BY 1
+), in_plan AS MATERIALIZED (SELECT plan_id, sum(n)::int AS n FROM active GROUP BY 1
+), in_group AS MATERIALIZED (
+  SELECT plan_id, task_group, sum(n)::int AS n FROM active WHERE task_group IS NOT NULL GROUP BY 1, 2
+), engines AS MATERIALIZED (
+  SELECT e.id, r.tokens,
+         LEAST(e.concurrency - COALESCE(a.n, 0),
+               CASE WHEN e.starts_per_minute IS NOT NULL THEN floor(r.tokens)::int END,
+               CASE WHEN e.breaker = 'open' THEN 1 - COALESCE(a.starting, 0) END) AS free
+  FROM engine e LEFT JOIN on_engine a ON a.engine_id = e.id
+  CROSS JOIN LATERAL (SELECT LEAST(e.starts_at_once, e.tokens + COALESCE(e.starts_per_minute, 0) / 60
+      * GREATEST(0, extract(epoch FROM now() - e.tokens_at)))::float8 AS tokens) r
+  WHERE e.id = ANY($3)
+), ended AS MATERIALIZED (
+  SELECT t.plan_id, count(*)::int AS n, count(*) FILTER (WHERE t.state = 'FAILED')::int AS failed
+  FROM task t JOIN plan_rules p USING (plan_id)
+  WHERE p.plan_id = ANY($4) AND (p.canary_first IS NOT NULL OR p.brake_ratio IS NOT NULL)
+    AND t.state IN ('SUCCEEDED', 'FAILED') GROUP BY 1
+), plans AS MATERIALIZED (
+  SELECT p.plan_id, p.priority, p.newest_first, COALESCE(a.n, 0) AS active, r.tokens,
+         LEAST(COALESCE(p.task_limit, 2147483647) - COALESCE(a.n, 0),
+               CASE WHEN p.starts_per_minute IS NOT NULL THEN floor(r.tokens)::int END,
+               CASE WHEN COALESCE(d.n, 0) < p.canary_first THEN p.canary_first - COALESCE(a.n, 0) - COALESCE(d.n, 0)
+                    WHEN d.failed > p.canary_failures AND d.n <= p.canary_first THEN 0 END,
+               CASE WHEN d.n >= p.brake_after AND d.failed >= p.brake_ratio * d.n THEN 0 END) AS free
+  FROM plan_rules p LEFT JOIN in_plan a USING (plan_id) LEFT JOIN ended d USING (plan_id)
+  CROSS JOIN LATERAL (SELECT LEAST(GREATEST(1, p.starts_per_minute / 6), p.tokens + COALESCE(p.starts_per_minute, 0)
+      / 60 * GREATEST(0, extract(epoch FROM now() - p.tokens_at)))::float8 AS tokens) r
+  WHERE p.plan_id = ANY($4)
+), candidates AS (
+  SELECT c.*, p.priority AS plan_priority, p.active AS plan_active, p.free AS plan_free, e.free AS engine_free,
+         COALESCE(g.n, 0) AS group_active,
+         row_number() OVER (PARTITION BY c.plan_id ORDER BY c.priority DESC, c.place, c.id) AS plan_nth,
+         row_number() OVER (PARTITION BY c.plan_id, c.task_group ORDER BY c.priority DESC, c.place, c.id) AS group_nth
+  FROM plans p CROSS JOIN engines e CROSS JOIN LATERAL (
+    (SELECT t.id, t.plan_id, t.engine_id, t.task_group, t.group_limit, t.priority, t.queued_at, t.position AS place
+     FROM task t WHERE NOT p.newest_first AND {may_start}
+     ORDER BY t.priority DESC, t.position LIMIT LEAST($2, p.free, e.free))
+    UNION ALL
+    (SELECT t.id, t.plan_id, t.engine_id, t.task_group, t.group_limit, t.priority, t.queued_at, -t.position
+     FROM task t WHERE p.newest_first AND {may_start}
+     ORDER BY t.priority DESC, t.position DESC LIMIT LEAST($2, p.free, e.free))) c
+  LEFT JOIN in_group g ON g.plan_id = c.plan_id AND g.task_group = c.task_group
+  WHERE p.free > 0 AND e.free > 0
+), fitting AS (
+  SELECT *, plan_nth + plan_active AS plan_slot, row_number() OVER (PARTITION BY engine_id
+           ORDER BY plan_priority DESC, priority DESC, plan_nth + plan_active, queued_at, id) AS engine_nth
+  FROM candidates
+  WHERE plan_nth <= plan_free AND (task_group IS NULL OR group_nth + group_active <= COALESCE(group_limit, 2147483647))
+), picked AS (
+  SELECT id FROM fitting WHERE engine_nth <= engine_free
+  ORDER BY plan_priority DESC, priority DESC, plan_slot, queued_at, id LIMIT $2
+), locked AS MATERIALIZED (
+  SELECT t.id FROM task t WHERE t.id IN (SELECT id FROM picked) AND t.state = 'QUEUED' ORDER BY t.id
+  FOR UPDATE SKIP LOCKED
+), claimed AS (
+  UPDATE task t SET state = 'CLAIMED', owner = $1, fence = t.fence + 1, sends = 0, version = t.version + 1,
+         state_at = now(), waiting = NULL, reason = ''
+  FROM locked WHERE t.id = locked.id AND t.state = 'QUEUED'
+  RETURNING {columns}, t.spec, t.traceparent
+), engines_spent AS (
+  UPDATE engine e SET tokens = s.tokens - n.n, tokens_at = GREATEST(e.tokens_at, now())
+  FROM engines s JOIN (SELECT engine_id, count(*) AS n FROM claimed GROUP BY 1) n ON n.engine_id = s.id
+  WHERE e.id = s.id AND e.starts_per_minute IS NOT NULL
+), plans_spent AS (
+  UPDATE plan_rules p SET tokens = s.tokens - n.n, tokens_at = GREATEST(p.tokens_at, now())
+  FROM plans s JOIN (SELECT plan_id, count(*) AS n FROM claimed GROUP BY 1) n USING (plan_id)
+  WHERE p.plan_id = s.plan_id AND p.starts_per_minute IS NOT NULL
+)
+SELECT * FROM claimed
+""".replace("{columns}", COLUMNS).replace(
+    "{may_start}",
+    """t.plan_id = p.plan_id AND t.engine_id = e.id AND t.state = 'QUEUED' AND t.not_before <= now()
+       AND NOT EXISTS (SELECT FROM in_group g WHERE g.plan_id = t.plan_id AND g.task_group = t.task_group
+                       AND g.n >= t.group_limit)""",
+)
+
+# INVARIANT state, owner and fence: only what was never sent, and only its owner, goes back.
+_GIVE_BACK: Final = """
+UPDATE task t SET state = 'QUEUED', owner = NULL, version = t.version + 1, state_at = now(), reason = $4
+FROM unnest($1::uuid[], $2::bigint[]) AS o (id, fence)
+WHERE t.id = o.id AND t.state = 'CLAIMED' AND t.owner = $3 AND t.fence = o.fence
+RETURNING {columns}
+""".replace("{columns}", COLUMNS)
+
+
+async def groups(connection: Connection) -> list[str]:
+    """The engine groups in which something may be started."""
+    return [row["engine_group"] for row in await connection.fetch(_GROUPS)]
+
+
+async def claim(connection: Connection, worker: UUID, *, group: str, host_id: str, most: int) -> list[Claim]:
+    """Claim up to `most` tasks of one group, inside the caller's transaction; nothing if this worker is not live."""
+    await connection.execute(_LOCK_GROUP, group)
+    if not await is_live(connection, worker):
+        return []
+    engines = [row["id"] for row in await connection.fetch(_LOCK_ENGINES, group, host_id)]
+    plans = [row["plan_id"] for row in await connection.fetch(_LOCK_PLANS, engines, MOST_PLANS)] if engines else []
+    if not plans:
+        return []
+    rows = await connection.fetch(_CLAIM, worker, most, engines, plans)
+    crash.point("executor.claiming")
+    return [claim_of(row) for row in rows]
+
+
+def claim_of(row: Row) -> Claim:
+    return Claim(task_of(row), TaskSpec.model_validate_json(row["spec"]), row["traceparent"])
+
+
+async def give_back(connection: Connection, worker: UUID, claims: Sequence[Claim], reason: str) -> list[Task]:
+    """Put claims that were never sent back into the queue."""
+    ids, fences = [claim.task.id for claim in claims], [claim.task.fence for claim in claims]
+    return [task_of(row) for row in await connection.fetch(_GIVE_BACK, ids, fences, worker, reason)]

@@ -1,0 +1,105 @@
+"""Engines as the executor has them: a copy of the definition, start tokens, and whether they answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from signalbox_chassis.connection import Connection
+from signalbox_contracts.definitions.engine import Engine as EngineDefinition
+
+# INVARIANT only a newer revision replaces an older one: the topic is read from its start by every process.
+_DEFINE: Final = """
+INSERT INTO engine AS e (id, revision, deleted, definition, engine_group, intake, concurrency, starts_per_minute,
+                         starts_at_once, tokens, breaker_failures, breaker_seconds)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)
+ON CONFLICT (id) DO UPDATE SET
+    revision = excluded.revision, deleted = excluded.deleted, definition = excluded.definition,
+    engine_group = excluded.engine_group, intake = excluded.intake, concurrency = excluded.concurrency,
+    starts_per_minute = excluded.starts_per_minute, starts_at_once = excluded.starts_at_once,
+    breaker_failures = excluded.breaker_failures, breaker_seconds = excluded.breaker_seconds, version = e.version + 1
+WHERE e.revision < excluded.revision
+"""
+
+_DELETE: Final = "UPDATE engine SET deleted = true, revision = GREATEST(revision, $2) WHERE id = $1 AND revision <= $2"
+
+_LIST: Final = """
+SELECT id, revision, definition, deleted, breaker = 'closed' OR probe_at <= now() AS may_ask FROM engine
+WHERE definition -> 'connection' ->> 'kind' <> 'process'
+   OR COALESCE(definition -> 'connection' ->> 'host_id', $1) = $1
+ORDER BY id
+"""
+
+# Opens after so many connection failures in a row; while open, one start or one look goes through when it is time.
+_FAILED: Final = """
+UPDATE engine SET failures = failures + 1, last_error = $2, version = version + 1,
+  breaker = CASE WHEN failures + 1 >= breaker_failures THEN 'open' ELSE breaker END,
+  breaker_since = CASE WHEN failures + 1 >= breaker_failures THEN COALESCE(breaker_since, now()) END,
+  probe_at = CASE WHEN failures + 1 >= breaker_failures THEN now() + breaker_seconds * interval '1 second' END
+WHERE id = $1
+RETURNING breaker = 'open' AS open
+"""
+
+_ANSWERED: Final = """
+UPDATE engine SET failures = 0, breaker = 'closed', breaker_since = NULL, probe_at = NULL, last_error = NULL,
+  last_answer_at = now(), version = version + 1
+WHERE id = $1 AND (failures > 0 OR breaker = 'open')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An engine as defined, and whether it may be asked now."""
+
+    id: str
+    revision: int
+    definition: EngineDefinition
+    may_ask: bool
+    deleted: bool = False
+
+
+async def define(connection: Connection, revision: int, engine: EngineDefinition, *, deleted: bool) -> None:
+    """Keep a definition if it is newer than what is here."""
+    limits, breaker = engine.limits, engine.breaker
+    await connection.execute(
+        _DEFINE,
+        engine.id,
+        revision,
+        deleted,
+        engine.model_dump_json(),
+        engine.group,
+        engine.intake,
+        limits.concurrency,
+        limits.starts_per_minute,
+        limits.starts_at_once,
+        breaker.failures,
+        breaker.open_seconds,
+    )
+
+
+async def delete(connection: Connection, engine_id: str, revision: int) -> None:
+    """The engine is gone: nothing new starts there; what runs is watched to its end."""
+    await connection.execute(_DELETE, engine_id, revision)
+
+
+async def listed(connection: Connection, host_id: str) -> Sequence[Registered]:
+    """Every engine this host may reach, deleted ones too: something may still run there."""
+    return [
+        Registered(
+            row["id"],
+            row["revision"],
+            EngineDefinition.model_validate_json(row["definition"]),
+            row["may_ask"],
+            row["deleted"],
+        )
+        for row in await connection.fetch(_LIST, host_id)
+    ]
+
+
+async def failed(connection: Connection, engine_id: str, reason: str) -> bool:
+    """Count a connection failure; True if the engine is not asked for a while."""
+    return bool(await connection.fetchval(_FAILED, engine_id, reason[:2000]))
+
+
+async def answered(connection: Connection, engine_id: str) -> None:
+    """The engine answers: its failures are forgotten."""
+    await connection.execute(_ANSWERED, engine_id)

@@ -1,0 +1,79 @@
+"""Observation: one worker per engine at a time asks about its RUNNING and UNKNOWN tasks, rows first, engine second."""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from signalbox_chassis.connection import Connection, Row
+from signalbox_contracts.definitions.rules import Retries
+from signalbox_contracts.ids import run_key
+from signalbox_contracts.messages.tasks import Phase
+from signalbox_contracts.states import TaskState
+from signalbox_executor.engines.port import Watched
+from signalbox_executor.lifecycle import Run
+
+# INVARIANT the lease has its own end, renewed by each pass that comes round: a live worker whose observer hangs loses
+# the engine. The holder's own next pass, and a pass after the holder's death, need not wait for that end.
+_ACQUIRE: Final = """
+INSERT INTO engine_lease AS l (engine_id, holder, lease_until)
+VALUES ($1, $2, clock_timestamp() + $3 * interval '1 second')
+ON CONFLICT (engine_id) DO UPDATE SET holder = $2, fence = l.fence + 1, lease_until = excluded.lease_until
+WHERE l.holder = $2 OR l.lease_until < clock_timestamp()
+   OR NOT EXISTS (SELECT FROM worker w WHERE w.id = l.holder AND NOT w.dead AND w.lease_until > clock_timestamp())
+RETURNING fence
+"""
+
+# The second wall: a pass that lost its engine writes nothing more, although state + attempt would keep it harmless.
+_HOLDS: Final = "SELECT fence FROM engine_lease WHERE engine_id = $1 AND holder = $2 AND fence = $3 FOR SHARE"
+
+# INVARIANT read before the engine is asked: what was submitted after the engine answered must not look "not found".
+_WATCHED: Final = """
+SELECT t.id, t.attempt, t.handle, t.state, t.phase, t.infrastructure_faults, t.stop_cause,
+       t.spec -> 'retries' AS retries,
+       COALESCE(t.on_unknown, e.definition ->> 'on_unknown', 'hold') AS on_unknown,
+       t.state_at + $4 * interval '1 second' < now() AS patience_over
+FROM task t LEFT JOIN engine e ON e.id = t.engine_id
+WHERE t.engine_id = $1 AND t.state IN ('RUNNING', 'UNKNOWN') AND t.id > $2
+ORDER BY t.id LIMIT $3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One run to ask about: its task, what to say to the engine, and what the rules need."""
+
+    task_id: UUID
+    watched: Watched
+    run: Run
+
+
+async def acquire(connection: Connection, engine_id: str, worker: UUID, *, lease_seconds: float) -> int | None:
+    """The fence under which this worker observes the engine, or None while another does. The worker must be live."""
+    return await connection.fetchval(_ACQUIRE, engine_id, worker, lease_seconds)
+
+
+async def holds(connection: Connection, engine_id: str, worker: UUID, fence: int) -> bool:
+    """Whether the engine is still ours, and keep it so until the transaction ends."""
+    return await connection.fetchval(_HOLDS, engine_id, worker, fence) is not None
+
+
+async def watched(
+    connection: Connection, engine_id: str, *, after: UUID, most: int, unknown_seconds: float
+) -> list[Watch]:
+    """The next runs of an engine by task id."""
+    return [_watch(row) for row in await connection.fetch(_WATCHED, engine_id, after, most, unknown_seconds)]
+
+
+def _watch(row: Row) -> Watch:
+    run = Run(
+        state=TaskState(row["state"]),
+        phase=Phase(row["phase"]) if row["phase"] else None,
+        attempt=row["attempt"],
+        infrastructure_faults=row["infrastructure_faults"],
+        retries=Retries.model_validate(json.loads(row["retries"])),
+        on_unknown=row["on_unknown"],
+        stop_cause=row["stop_cause"],
+        patience_over=row["patience_over"],
+    )
+    return Watch(row["id"], Watched(run_key(row["id"], row["attempt"]), row["attempt"], row["handle"]), run)

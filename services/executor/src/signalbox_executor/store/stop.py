@@ -1,0 +1,117 @@
+"""Cancel and stop: what was not sent ends at once; what may run is asked to end, and believed only when seen ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from signalbox_chassis.connection import Connection
+from signalbox_contracts.ids import run_key
+from signalbox_executor.engines.port import Watched
+from signalbox_executor.store.rows import COLUMNS, Task, tasks_of
+
+# INVARIANT one UPDATE that finishes QUEUED and CLAIMED itself, and only flags the rest: a flag on a CLAIMED row would
+# stay for ever, and a SUBMITTING row that is written CANCELLED leaves an orphan. Rows are locked in id order.
+_CANCEL: Final = """
+WITH wanted AS MATERIALIZED (
+  SELECT id FROM task
+  WHERE plan_id = $1 AND (cardinality($2::uuid[]) = 0 OR id = ANY ($2))
+    AND state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
+    AND (state IN ('QUEUED', 'CLAIMED') OR cancel_requested_at IS NULL OR ($3 AND NOT kill))
+  ORDER BY id FOR UPDATE
+)
+UPDATE task t SET
+  version = t.version + 1, kill = t.kill OR $3, cancel_requested_at = COALESCE(t.cancel_requested_at, now()),
+  cancel_reason = $4, reason = $4, owner = CASE WHEN t.state NOT IN ('QUEUED', 'CLAIMED') THEN t.owner END,
+  waiting = CASE WHEN t.state NOT IN ('QUEUED', 'CLAIMED') THEN t.waiting END,
+  cause = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN 'cancelled' ELSE t.cause END,
+  ended_at = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN now() END,
+  state_at = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN now() ELSE t.state_at END,
+  state = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN 'CANCELLED' ELSE t.state END
+FROM wanted
+WHERE t.id = wanted.id AND t.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
+RETURNING {columns}
+""".replace("{columns}", COLUMNS)
+
+# A task that waited longer than it may ends without ever having been sent. INVARIANT state = QUEUED in the row.
+_EXPIRE: Final = """
+WITH late AS MATERIALIZED (
+  SELECT id FROM task
+  WHERE state = 'QUEUED' AND (queued_seconds IS NOT NULL OR total_seconds IS NOT NULL)
+    AND now() >= LEAST(GREATEST(queued_at, not_before) + queued_seconds * interval '1 second',
+                       created_at + total_seconds * interval '1 second')
+  ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+UPDATE task t SET state = 'FAILED', cause = 'timed_out', reason = 'waited longer than its time limit', waiting = NULL,
+       error = 'waited longer than its time limit', version = t.version + 1, state_at = now(), ended_at = now()
+FROM late WHERE t.id = late.id AND t.state = 'QUEUED'
+RETURNING {columns}
+""".replace("{columns}", COLUMNS)
+
+# INVARIANT the intent is in the row before the call leaves: several engines cannot say "killed", and a stop whose
+# answer was lost must be known. Bound to the attempt: it never stops the next one.
+_OVERDUE: Final = """
+UPDATE task t SET stop_intent_at = now(), version = t.version + 1,
+       stop_cause = CASE WHEN t.cancel_requested_at IS NOT NULL AND t.kill THEN 'cancelled' ELSE 'timed_out' END
+WHERE t.id IN (
+    SELECT id FROM task
+    WHERE engine_id = $1 AND state IN ('RUNNING', 'UNKNOWN') AND stop_intent_at IS NULL
+      AND ((cancel_requested_at IS NOT NULL AND kill)
+           OR now() >= LEAST(COALESCE(started_at, state_at) + running_seconds * interval '1 second',
+                             created_at + total_seconds * interval '1 second'))
+    ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
+  AND t.state IN ('RUNNING', 'UNKNOWN') AND t.stop_intent_at IS NULL
+RETURNING {columns}
+""".replace("{columns}", COLUMNS)
+
+# Repeated until seen terminal: the rows that are to stop, whoever recorded it.
+_STOPPING: Final = """
+SELECT id, attempt, handle FROM task
+WHERE engine_id = $1 AND state IN ('RUNNING', 'UNKNOWN') AND stop_intent_at IS NOT NULL
+ORDER BY stop_intent_at LIMIT $2
+"""
+
+# A run that does not end although it was asked to is not known to have ended: UNKNOWN, with its slot, for a person.
+_STUBBORN: Final = """
+UPDATE task t SET state = 'UNKNOWN', version = t.version + 1, state_at = now(),
+       reason = 'asked to stop, and not seen ended within its time limit'
+WHERE t.engine_id = $1 AND t.state = 'RUNNING' AND t.cancelling_seconds IS NOT NULL
+  AND t.stop_intent_at + t.cancelling_seconds * interval '1 second' <= now() AND t.phase <> 'lost'
+RETURNING {columns}
+""".replace("{columns}", COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A run that is to stop."""
+
+    task_id: UUID
+    watched: Watched
+
+
+async def cancel(
+    connection: Connection, plan_id: UUID, task_ids: Sequence[UUID], *, kill: bool, reason: str
+) -> list[Task]:
+    """Cancel these tasks of a plan, or all of them if none is named; returns those that changed."""
+    return tasks_of(await connection.fetch(_CANCEL, plan_id, list(task_ids), kill, reason))
+
+
+async def expire(connection: Connection, *, most: int) -> list[Task]:
+    """Fail tasks that waited longer than they may."""
+    return tasks_of(await connection.fetch(_EXPIRE, most))
+
+
+async def intend_stops(connection: Connection, engine_id: str, *, most: int) -> list[Task]:
+    """Record which runs of an engine are to stop: cancelled, or past a time limit."""
+    return tasks_of(await connection.fetch(_OVERDUE, engine_id, most))
+
+
+async def stopping(connection: Connection, engine_id: str, *, most: int) -> list[Stop]:
+    """The runs of an engine that are to stop and were not seen ended."""
+    rows = await connection.fetch(_STOPPING, engine_id, most)
+    return [Stop(row["id"], Watched(run_key(row["id"], row["attempt"]), row["attempt"], row["handle"])) for row in rows]
+
+
+async def give_up_stopping(connection: Connection, engine_id: str) -> list[Task]:
+    """Say UNKNOWN of runs that were asked to stop long ago."""
+    return tasks_of(await connection.fetch(_STUBBORN, engine_id))
