@@ -6,17 +6,15 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from signalbox_local import folders, probe
 from signalbox_local.errors import ForeignData, ServerNotReady
-from signalbox_local.ports import PortBook
-from signalbox_local.process import OWNED, Account, Life, ServerProcess, is_zombie, run
+from signalbox_local.process import OWNED, Account, Life, is_zombie, run
 from signalbox_local.programs import Programs, postgres_major
 from signalbox_local.secret import password_in, write_private
+from signalbox_local.server import Server
 
-READY_SECONDS = 60.0
-STOP_SECONDS = 20.0
 _STOP = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "smart": signal.SIGTERM}
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -27,12 +25,17 @@ _SETTINGS = {
 }
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """One cluster with the superuser `postgres`. Its data survives stop and kill.
 
     `settings` are server parameters (say `{"fsync": "off", "max_connections": "200"}`) that override ours at every
     start. As root it runs as `postgres` or `nobody`, and lies in /var/tmp where that user cannot enter `folder`.
     """
+
+    name = "postgres"
+    ready_seconds = 60.0
+    stop_seconds = 20.0
+    stop_signal = signal.SIGINT
 
     def __init__(
         self,
@@ -43,34 +46,14 @@ class PostgresServer:
         programs: Programs | None = None,
         port: int | None = None,
     ) -> None:
-        self.folder = folder.absolute()
+        super().__init__(folder, life=life, programs=programs, port=port)
         self.settings = {**_SETTINGS, **settings}
-        self.life = life
-        self.programs = programs or Programs()
-        self.process = ServerProcess(self.folder, "postgres", stop_signal=signal.SIGINT, stop_seconds=STOP_SECONDS)
-        self.book = PortBook(self.folder / "ports.json", {"postgres": port} if port else {})
-        self.changed: list[str] = []
-
-    @property
-    def port(self) -> int:
-        return self.book["postgres"]
 
     @property
     def url(self) -> str:
         """The superuser's URL; known once `start` was called."""
         password = (self.folder / "password").read_text()
         return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres"
-
-    @property
-    def pid(self) -> int | None:
-        return self.process.pid
-
-    @property
-    def log(self) -> Path:
-        return self.process.log
-
-    def running(self) -> bool:
-        return self.process.running() is not None
 
     def healthy(self) -> bool:
         return self.running() and probe.postgres("127.0.0.1", self.port)
@@ -94,18 +77,9 @@ class PostgresServer:
         command = [str(binaries / "postgres"), "-D", str(data), "-p", str(self.port), *options]
         self.process.start(command, life=self.life, env=_environment(), account=account)
 
-    def start(self) -> Self:
-        """Start the server unless it runs, and wait until it takes logins.
-
-        Raises FetchFailed, ProgramMissing, SettingWrong, ForeignData, PortTaken, ServerNotReady.
-        """
-        self.launch()
-        self.wait_ready()
-        return self
-
-    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
+    def wait_ready(self, seconds: float | None = None) -> None:
         """Wait until it takes logins. Raises ServerNotReady."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + (self.ready_seconds if seconds is None else seconds)
         while True:
             try:
                 return self.process.wait_ready(self.healthy, seconds=max(0.0, deadline - time.monotonic()))
@@ -191,13 +165,6 @@ class PostgresServer:
         self.stop(mode)
         self.start()
 
-    def freeze(self) -> None:
-        """A hung server: postmaster and all backends stand still, connections stay open."""
-        self.process.freeze()
-
-    def thaw(self) -> None:
-        self.process.thaw()
-
     def discard(self) -> None:
         """Kill a throw-away server and remove its data, wherever it lies."""
         self.kill()
@@ -205,12 +172,6 @@ class PostgresServer:
         if elsewhere.is_symlink():
             shutil.rmtree(elsewhere.resolve(), ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
 
 def old_server_lingers(log: str) -> bool:
