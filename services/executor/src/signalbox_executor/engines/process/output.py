@@ -4,7 +4,6 @@ Standard library only. `output.0` and the next segment stay; of the later ones t
 for bytes that were let go gets what follows, and sees from the offset that something is missing.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,16 +13,16 @@ TAIL_SEGMENTS: Final = 2
 _PREFIX: Final = "output."
 
 
-@dataclass
 class Output:
     """The writer: one for each run, in its supervisor."""
 
-    folder: Path
-    segment_bytes: int = SEGMENT_BYTES
-    _offset: int = 0
-    _room: int = 0
-    _file: BinaryIO | None = None
-    _tail: list[Path] = field(default_factory=list[Path])
+    def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._offset = 0
+        self._room = 0
+        self._file: BinaryIO | None = None
+        self._tail: list[Path] = []
 
     def write(self, data: bytes) -> None:
         while data:
@@ -41,13 +40,13 @@ class Output:
 
     def _next_segment(self) -> None:
         self.close()
-        path = self.folder / f"{_PREFIX}{self._offset}"
-        if self._offset >= HEAD_SEGMENTS * self.segment_bytes:
+        path = self._folder / f"{_PREFIX}{self._offset}"
+        if self._offset >= HEAD_SEGMENTS * self._segment_bytes:
             self._tail.append(path)
             if len(self._tail) > TAIL_SEGMENTS:
                 self._tail.pop(0).unlink()
         self._file = path.open("wb", buffering=0)
-        self._room = self.segment_bytes
+        self._room = self._segment_bytes
 
 
 def read_output(folder: Path, offset: int, limit: int) -> tuple[int, bytes]:

@@ -13,7 +13,7 @@ import signal
 import stat
 import sys
 import time
-from base64 import b64encode
+from binascii import b2a_base64
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -147,7 +147,7 @@ def _result(folder: Path) -> dict[str, Any]:
         data = os.read(descriptor, records.RESULT_BYTES + 1)
     finally:
         os.close(descriptor)
-    return {"result": b64encode(data).decode(), "result_size": about.st_size}
+    return {"result": b2a_base64(data, newline=False).decode(), "result_size": about.st_size}
 
 
 def _end(folder: Path, begun: float, **how: Any) -> None:
