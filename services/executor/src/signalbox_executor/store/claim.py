@@ -33,15 +33,14 @@ SELECT DISTINCT engine_group FROM engine
 WHERE intake = 'open' AND NOT deleted AND (breaker = 'closed' OR probe_at <= now())
 """
 
-# INVARIANT claims of one group are serialised over all replicas; the schema is part of the key, as a database may hold two.
+# INVARIANT claims of one group are serialised over all replicas. A database may hold two schemas of ours.
 _LOCK_GROUP: Final = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/claim/' || $1, 0))"
 
 # INVARIANT an engine's limits cannot change between the counts and the claim.
 _LOCK_ENGINES: Final = """
 SELECT id FROM engine
 WHERE engine_group = $1 AND intake = 'open' AND NOT deleted AND (breaker = 'closed' OR probe_at <= now())
-  AND (definition -> 'connection' ->> 'kind' <> 'process'
-       OR COALESCE(definition -> 'connection' ->> 'host_id', $2) = $2)
+  AND id = ANY ($2)
 ORDER BY id FOR UPDATE
 """
 
@@ -168,12 +167,17 @@ async def groups(connection: Connection) -> list[str]:
     return [row["engine_group"] for row in await connection.fetch(_GROUPS)]
 
 
-async def claim(connection: Connection, worker: UUID, *, group: str, host_id: str, most: int) -> list[Claim]:
-    """Claim up to `most` tasks of one group, inside the caller's transaction; nothing if this worker is not live."""
+async def claim(
+    connection: Connection, worker: UUID, *, group: str, reachable: Sequence[str], most: int
+) -> list[Claim]:
+    """Claim up to `most` tasks for the engines this process can reach; nothing if this worker is not live.
+
+    Inside the caller's transaction.
+    """
     await connection.execute(_LOCK_GROUP, group)
     if not await is_live(connection, worker):
         return []
-    engines = [row["id"] for row in await connection.fetch(_LOCK_ENGINES, group, host_id)]
+    engines = [row["id"] for row in await connection.fetch(_LOCK_ENGINES, group, list(reachable))]
     plans = [row["plan_id"] for row in await connection.fetch(_LOCK_PLANS, engines, MOST_PLANS)] if engines else []
     if not plans:
         return []

@@ -11,7 +11,7 @@ from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 _DEFINE: Final = """
 INSERT INTO engine AS e (id, revision, deleted, definition, engine_group, intake, concurrency, starts_per_minute,
                          starts_at_once, tokens, breaker_failures, breaker_seconds)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9::int, $10, $11)
 ON CONFLICT (id) DO UPDATE SET
     revision = excluded.revision, deleted = excluded.deleted, definition = excluded.definition,
     engine_group = excluded.engine_group, intake = excluded.intake, concurrency = excluded.concurrency,
@@ -42,7 +42,7 @@ RETURNING breaker = 'open' AS open
 _ANSWERED: Final = """
 UPDATE engine SET failures = 0, breaker = 'closed', breaker_since = NULL, probe_at = NULL, last_error = NULL,
   last_answer_at = now(), version = version + 1
-WHERE id = $1 AND (failures > 0 OR breaker = 'open')
+WHERE id = ANY ($1) AND (failures > 0 OR breaker = 'open')
 """
 
 
@@ -100,6 +100,6 @@ async def failed(connection: Connection, engine_id: str, reason: str) -> bool:
     return bool(await connection.fetchval(_FAILED, engine_id, reason[:2000]))
 
 
-async def answered(connection: Connection, engine_id: str) -> None:
-    """The engine answers: its failures are forgotten."""
-    await connection.execute(_ANSWERED, engine_id)
+async def answered(connection: Connection, engine_ids: Sequence[str]) -> None:
+    """These engines answer: their failures are forgotten."""
+    await connection.execute(_ANSWERED, sorted(set(engine_ids)))

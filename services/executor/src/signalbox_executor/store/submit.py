@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from signalbox_chassis.connection import Connection
-from signalbox_executor.store.rows import COLUMNS, Task, task_of, tasks_of
+from signalbox_executor.store.rows import COLUMNS, Task, tasks_of
 
 # INVARIANT id, state = CLAIMED and fence. A cancel finishes CLAIMED rows itself, so there is no flag to look at here.
 _INTENT: Final = """
@@ -17,18 +17,20 @@ WHERE t.id = o.id AND t.state = 'CLAIMED' AND t.fence = o.fence
 RETURNING {columns}
 """.replace("{columns}", COLUMNS)
 
-# INVARIANT raised before each further copy leaves: `sends` = 1 proves that one copy is all there ever was.
+# INVARIANT raised before each further copy leaves: `sends` = 1 proves that one copy is all there ever was. A copy that
+# surely never left, or was answered "later", is not counted again ($3 = 0).
 _RAISE_SENDS: Final = """
-UPDATE task SET sends = sends + 1 WHERE id = $1 AND state = 'SUBMITTING' AND fence = $2
+UPDATE task SET sends = sends + $3 WHERE id = $1 AND state = 'SUBMITTING' AND fence = $2
 RETURNING cancel_requested_at IS NOT NULL AND kill AS to_stop,
           submitted_at + submitting_seconds * interval '1 second' <= now() AS overdue
 """
 
 # INVARIANT id, state = SUBMITTING and fence. From here on the task has no owner: it is observed, not driven.
 _RECORD: Final = """
-UPDATE task t SET state = 'RUNNING', handle = $3, phase = 'submitted', owner = NULL, version = t.version + 1,
+UPDATE task t SET state = 'RUNNING', handle = o.handle, phase = 'submitted', owner = NULL, version = t.version + 1,
        state_at = now(), observed_at = now(), reason = ''
-WHERE t.id = $1 AND t.state = 'SUBMITTING' AND t.fence = $2
+FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS o (id, fence, handle)
+WHERE t.id = o.id AND t.state = 'SUBMITTING' AND t.fence = o.fence
 RETURNING {columns}
 """.replace("{columns}", COLUMNS)
 
@@ -43,17 +45,19 @@ class Resend:
 
 async def intend(connection: Connection, claims: Sequence[tuple[UUID, int]]) -> list[Task]:
     """Say that these (id, fence) are about to be sent. What is not returned is not ours any more: touch nothing."""
-    ids, fences = [id for id, _ in claims], [fence for _, fence in claims]
+    in_order = sorted(claims)
+    ids, fences = [id for id, _ in in_order], [fence for _, fence in in_order]
     return tasks_of(await connection.fetch(_INTENT, ids, fences))
 
 
-async def raise_sends(connection: Connection, task_id: UUID, fence: int) -> Resend | None:
+async def raise_sends(connection: Connection, task_id: UUID, fence: int, *, copies: int = 1) -> Resend | None:
     """Count one more copy; None if the task is not ours any more."""
-    row = await connection.fetchrow(_RAISE_SENDS, task_id, fence)
+    row = await connection.fetchrow(_RAISE_SENDS, task_id, fence, copies)
     return Resend(row["to_stop"], bool(row["overdue"])) if row else None
 
 
-async def record(connection: Connection, task_id: UUID, fence: int, handle: str) -> Task | None:
-    """Write the engine's name for the run; None if the task is not ours any more."""
-    row = await connection.fetchrow(_RECORD, task_id, fence, handle)
-    return task_of(row) if row else None
+async def record(connection: Connection, started: Sequence[tuple[UUID, int, str]]) -> list[Task]:
+    """Write the engine's names of runs (id, fence, handle). What is not returned is not ours any more."""
+    in_order = sorted(started)
+    ids, fences, handles = [one[0] for one in in_order], [one[1] for one in in_order], [one[2] for one in in_order]
+    return tasks_of(await connection.fetch(_RECORD, ids, fences, handles))

@@ -39,6 +39,8 @@ WHERE w.id <> $1 AND CASE WHEN w.dead
 ORDER BY w.lease_until LIMIT 10
 """
 
+_RETIRE: Final = "UPDATE worker SET lease_until = clock_timestamp() WHERE id = $1 AND NOT dead"
+
 _MARK_DEAD: Final = "UPDATE worker SET dead = true WHERE id = $1"
 
 # INVARIANT fence + 1: everything the victim still has on its way is stale from here on. CLAIMED and SUBMITTING only:
@@ -69,6 +71,11 @@ async def register(connection: Connection, worker: UUID, *, host_id: str, lease_
 async def renew(connection: Connection, worker: UUID, *, lease_seconds: float) -> bool:
     """False: this id is over. Drop all work and take a new one."""
     return await connection.fetchval(_RENEW, worker, lease_seconds) is not None
+
+
+async def retire(connection: Connection, worker: UUID) -> None:
+    """End one's own lease now, so that what is left need not wait for its end."""
+    await connection.execute(_RETIRE, worker)
 
 
 async def is_live(connection: Connection, worker: UUID) -> bool:

@@ -1,0 +1,87 @@
+"""In: plan.rules, tasks.ensure, tasks.cancel; definitions of engines. Changes: plan_rules, task, engine.
+Out: tasks.state, the answer to each.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from signalbox_chassis.clock import Clock
+from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.received import Received
+from signalbox_chassis.router import Router
+from signalbox_contracts.definitions.engine import Engine as EngineDefinition
+from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
+from signalbox_contracts.messages.task_commands import PlanRules, TasksCancel, TasksEnsure
+from signalbox_executor import facts
+from signalbox_executor.store import accept, engines, rules, stop
+
+
+def control(clock: Clock) -> Router:
+    """Commands of plans."""
+    router = Router()
+
+    @router.on(PlanRules)
+    async def keep_rules(work: UnitOfWork, events: Sequence[Received[PlanRules]]) -> None:
+        for received in sorted(events, key=lambda one: (one.event.data.plan_id, one.event.data.version)):
+            await rules.save_rules(work.connection, received.event.data)
+        have = await rules.versions(work.connection, [received.event.data.plan_id for received in events])
+        for received in events:
+            plan = received.event.data.plan_id
+            facts.publish_answer(work, plan, rules_version=have[plan], time=clock.now(), cause=received)
+
+    @router.on(TasksEnsure)
+    async def ensure(work: UnitOfWork, events: Sequence[Received[TasksEnsure]]) -> None:
+        have = await rules.versions(work.connection, [received.event.data.plan_id for received in events])
+        for received in sorted(events, key=lambda one: one.event.data.plan_id):
+            data = received.event.data
+            await accept.accept(work.connection, data, _traceparent(received))
+            asked = [*(task.task_id for task in data.tasks), *data.known]
+            tasks = await accept.present(work.connection, asked)
+            found = {task.id for task in tasks}
+            facts.publish_answer(
+                work,
+                data.plan_id,
+                rules_version=have.get(data.plan_id, 0),
+                time=clock.now(),
+                tasks=tasks,
+                missing=[id for id in data.known if id not in found],
+                cause=received,
+            )
+
+    @router.on(TasksCancel)
+    async def cancel(work: UnitOfWork, events: Sequence[Received[TasksCancel]]) -> None:
+        for received in sorted(events, key=lambda one: one.event.data.plan_id):
+            data = received.event.data
+            reason = f"cancelled by {data.actor}: {data.reason}"[:2000] if data.reason else f"cancelled by {data.actor}"
+            changed = await stop.cancel(work.connection, data.plan_id, data.task_ids, kill=data.kill, reason=reason)
+            facts.publish_changes(work, changed, cause=received)
+            done = {task.id for task in changed}
+            rest = await accept.present(work.connection, [id for id in data.task_ids if id not in done])
+            if rest:
+                facts.publish_changes(work, rest, cause=received)
+
+    return router
+
+
+def definitions() -> Router:
+    """Engine snapshots. The feed has no inbox: the revision guards."""
+    router = Router()
+
+    @router.on(DefinitionSnapshot)
+    async def define(work: UnitOfWork, events: Sequence[Received[DefinitionSnapshot]]) -> None:
+        for received in sorted(events, key=lambda one: one.event.data.id):
+            data = received.event.data
+            if isinstance(data.definition, EngineDefinition):
+                await engines.define(work.connection, data.revision, data.definition, deleted=data.deleted)
+            elif data.kind == "engine":
+                await engines.delete(work.connection, data.id, data.revision)
+
+    @router.on(DefinitionTombstone)
+    async def forget(work: UnitOfWork, events: Sequence[Received[DefinitionTombstone]]) -> None:
+        """Nothing: the deleting snapshot came 30 days earlier, and history keeps the row."""
+
+    return router
+
+
+def _traceparent(received: Received[Any]) -> str | None:
+    return received.trace.get("traceparent")

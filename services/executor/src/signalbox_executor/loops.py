@@ -1,0 +1,128 @@
+"""What the executor does by itself, one pass each: claim, renew and sweep, take over, refresh, tidy."""
+
+import asyncio
+import logging
+import socket
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from signalbox_chassis import crash
+from signalbox_chassis.database import Database
+from signalbox_chassis.signals import signals
+from signalbox_executor import facts
+from signalbox_executor.directory import Directory
+from signalbox_executor.drive import Driver
+from signalbox_executor.settings import ExecutorSettings
+from signalbox_executor.store import claim, engines, stop, workers
+from signalbox_executor.store.engines import Registered
+
+log = logging.getLogger(__name__)
+MOST_EXPIRED = 200
+
+
+@dataclass
+class Worker:
+    """This process among the others: an id with a lease, and what is done under it."""
+
+    database: Database
+    directory: Directory
+    driver: Driver
+    settings: ExecutorSettings
+    id: UUID = field(default_factory=uuid4)
+    registered: dict[str, Registered] = field(default_factory=dict[str, Registered])
+    """The engines this host may reach, by id."""
+
+    def __post_init__(self) -> None:
+        self.host_id = self.settings.host_id or socket.gethostname()
+        # claim and sweep take rows into our hands; the sweep must not see a claim that is not driven *yet*
+        self._hands = asyncio.Lock()
+
+    async def start(self) -> None:
+        await self.refresh()
+        await self._register()
+
+    async def stop(self) -> None:
+        """Give what is half done to the others at once."""
+        await self.driver.drop()
+        async with self.database.connection() as (connection, _):
+            await workers.retire(connection, self.id)
+        await self.directory.stop()
+
+    async def refresh(self) -> None:
+        """Look at the engines: which there are, and which may be asked."""
+        async with self.database.connection() as (connection, _):
+            found = await engines.listed(connection, self.host_id)
+        await self.directory.update(found)
+        self.registered = {engine.id: engine for engine in found}
+
+    async def claim(self) -> bool:
+        """Claim what may start, in every group, and drive it; True if there may be more."""
+        more = False
+        async with self.database.connection() as (connection, _):
+            groups = await claim.groups(connection)
+        for group in groups:
+            async with self._hands:
+                more |= await self._claim_group(group)
+        return more
+
+    async def _claim_group(self, group: str) -> bool:
+        most = min(self.settings.claim_batch, self.driver.free)
+        reachable = [id for id in self.registered if self.directory.get(id) is not None]
+        if most < 1 or not reachable:
+            return False
+        async with self.database.unit_of_work() as work:
+            claims = await claim.claim(work.connection, self.id, group=group, reachable=reachable, most=most)
+            facts.publish_changes(work, [one.task for one in claims])
+        await self.driver.take(claims)
+        return len(claims) == most
+
+    async def renew(self) -> None:
+        """Renew the lease, or drop everything and begin anew under another id; then sweep."""
+        async with self.database.connection() as (connection, _):
+            renewed = await workers.renew(connection, self.id, lease_seconds=self.settings.worker_lease_seconds)
+        if not renewed:
+            log.warning("worker %s lost its lease: dropping %d tasks", self.id, len(self.driver.driving))
+            async with self._hands:
+                await self.driver.drop()
+                await self._register()
+        await self.sweep()
+
+    async def sweep(self) -> None:
+        """Pick up rows of ours that nobody drives."""
+        async with self._hands:
+            async with self.database.connection() as (connection, _):
+                rows = await workers.own_rows(
+                    connection, self.id, driven=list(self.driver.driving), most=max(self.driver.free, 0)
+                )
+            await self.driver.take([claim.claim_of(row) for row in rows])
+
+    async def take_over(self) -> None:
+        """Take what dead workers had claimed."""
+        async with self.database.connection() as (connection, _):
+            victims = await workers.expired(connection, self.id)
+        taken = 0
+        for victim in victims:
+            async with self.database.unit_of_work() as work:
+                moved = await workers.take_over(work.connection, self.id, victim)
+            crash.point("executor.taken_over")
+            taken += len(moved or ())
+        if taken:
+            log.info("took over %d tasks", taken)
+            await self.sweep()
+
+    async def tidy(self) -> bool:
+        """End what waited too long; forget old workers."""
+        async with self.database.unit_of_work() as work:
+            late = await stop.expire(work.connection, most=MOST_EXPIRED)
+            facts.publish_changes(work, late)
+        async with self.database.connection() as (connection, _):
+            await workers.prune(connection)
+        return len(late) == MOST_EXPIRED
+
+    async def _register(self) -> None:
+        self.id = uuid4()
+        async with self.database.connection() as (connection, _):
+            await workers.register(
+                connection, self.id, host_id=self.host_id, lease_seconds=self.settings.worker_lease_seconds
+            )
+        signals.fire("worker.registered")

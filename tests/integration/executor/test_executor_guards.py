@@ -1,0 +1,335 @@
+"""Every guarded statement against the one it races with: stepped by hand, the rows each of them changed counted.
+
+A statement that waits for a row lock goes on with the row as the other one left it: there the guards decide.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from signalbox_chassis.connection import Connection
+from signalbox_contracts.definitions.rules import Retries
+from signalbox_contracts.messages.tasks import EndCause, Phase
+from signalbox_contracts.states import TaskState
+from signalbox_executor.lifecycle import Budget, Outcome, Verdict
+from signalbox_executor.store import claim, observe, over, stop, submit, workers
+from signalbox_executor.store.claim import Claim
+from signalbox_executor.store.rows import Task
+from support.executor import Store, spec
+
+Statement = Callable[[Connection], Awaitable[Any]]
+
+
+@pytest.fixture
+async def me(store: Store) -> UUID:
+    await store.engine(concurrency=1000)
+    return await store.worker()
+
+
+async def claimed(store: Store, me: UUID, **changes: Any) -> Claim:
+    await store.plan(1, **changes)
+    [one] = await store.claim(me)
+    return one
+
+
+async def submitting(store: Store, me: UUID, **changes: Any) -> Claim:
+    one = await claimed(store, me, **changes)
+    async with store.connection() as connection:
+        assert len(await submit.intend(connection, [(one.task.id, one.task.fence)])) == 1
+    return one
+
+
+async def running(store: Store, me: UUID, **changes: Any) -> Claim:
+    one = await submitting(store, me, **changes)
+    async with store.connection() as connection:
+        assert len(await submit.record(connection, [(one.task.id, one.task.fence, "h1")])) == 1
+    return one
+
+
+async def row(store: Store, one: Claim) -> Any:
+    [found] = await store.rows("SELECT * FROM task WHERE id = $1", one.task.id)
+    return found
+
+
+def ending(one: Claim, outcome: Outcome = Outcome.OVER, attempt: int = 1, **changes: Any) -> over.Ending:
+    said: dict[str, Any] = {"phase": Phase.FAILED, "cause": EndCause.FAILED, "budget": Budget.ATTEMPT, **changes}
+    verdict = Verdict(outcome=outcome, **said)
+    return over.Ending(task_id=one.task.id, attempt=attempt, fence=one.task.fence, verdict=verdict)
+
+
+def cancel(one: Claim, *, kill: bool = True) -> Statement:
+    return lambda connection: stop.cancel(connection, one.task.plan_id, [], kill=kill, reason="no more")
+
+
+def intend(one: Claim) -> Statement:
+    return lambda connection: submit.intend(connection, [(one.task.id, one.task.fence)])
+
+
+def record(one: Claim) -> Statement:
+    return lambda connection: submit.record(connection, [(one.task.id, one.task.fence, "h")])
+
+
+def observed(one: Claim, outcome: Outcome = Outcome.OVER, **changes: Any) -> Statement:
+    return lambda connection: over.write_observed(connection, [ending(one, outcome, **changes)])
+
+
+async def raced(store: Store, first: Statement, second: Statement) -> tuple[int, int]:
+    """How many rows each changed: the second starts while the first holds the row, and waits for it."""
+    async with store.connection() as one, store.connection() as two:
+        pid = await two.fetchval("SELECT pg_backend_pid()")
+        async with one.transaction():
+            changed = await first(one)
+            waiting = asyncio.create_task(_run(second, two))
+            async with asyncio.timeout(5):
+                while not await store.value("SELECT cardinality(pg_blocking_pids($1)) > 0", pid):
+                    assert not waiting.done(), "it did not wait: they do not race for a row"
+        return len(changed), len(await waiting)
+
+
+async def _run(statement: Statement, connection: Connection) -> list[Task]:
+    return await statement(connection)
+
+
+async def test_a_cancel_and_an_intent_never_both_win(store: Store, me: UUID) -> None:
+    """INVARIANT: the intent matches CLAIMED, the cancel finishes CLAIMED itself. Else work starts after its cancel."""
+    one = await claimed(store, me)
+    assert await raced(store, cancel(one), intend(one)) == (1, 0)
+    assert (await row(store, one))["state"] == "CANCELLED"
+    two = await claimed(store, me)
+    assert await raced(store, intend(two), cancel(two)) == (1, 1)
+    found = await row(store, two)
+    assert (found["state"], found["cancel_requested_at"] is not None) == ("SUBMITTING", True), "flagged, not ended"
+
+
+async def test_a_cancel_that_comes_while_a_retry_is_being_written_wins(store: Store, me: UUID) -> None:
+    """INVARIANT: what follows an attempt is decided from the row as it is written, not as it was read."""
+    one = await running(store, me, retries=Retries(max_attempts=3))
+    assert await raced(store, cancel(one), observed(one)) == (1, 1)
+    assert (await row(store, one))["state"] == "CANCELLED"
+    two = await running(store, me, retries=Retries(max_attempts=3))
+    assert await raced(store, observed(two), cancel(two)) == (1, 1), "it saw RUNNING and finds QUEUED: ended at once"
+    assert (await row(store, two))["state"] == "CANCELLED"
+
+
+async def test_a_claim_and_a_cancel_of_the_same_row(store: Store, me: UUID) -> None:
+    plan = await store.plan(1)
+    async with store.connection() as one, one.transaction():
+        assert len(await stop.cancel(one, plan, [], kill=True, reason="")) == 1
+        assert await store.claim(me) == [], "skipped, not waited for"
+    assert await store.states() == {"CANCELLED": 1}
+
+
+async def test_two_observers_write_one_end(store: Store, me: UUID) -> None:
+    one = await running(store, me)
+    assert await raced(store, observed(one, Outcome.SUCCEEDED), observed(one)) == (1, 0)
+    assert (await row(store, one))["state"] == "SUCCEEDED"
+
+
+async def test_an_observation_of_the_last_attempt_never_touches_the_next(store: Store, me: UUID) -> None:
+    """INVARIANT: state + attempt. The same write repeated after a lost commit answer would end attempt 2."""
+    one = await running(store, me, retries=Retries(max_attempts=3))
+    assert await _on(store, observed(one)) == 1
+    [again] = await store.claim(me)
+    assert again.task.attempt == 2
+    await _on(store, intend(again))
+    await _on(store, record(again))
+    assert await _on(store, observed(one)) == 0, "what was seen of attempt 1"
+    assert await _on(store, observed(again, attempt=2)) == 1
+
+
+async def test_a_terminal_row_never_moves(store: Store, me: UUID) -> None:
+    one = await running(store, me)
+    assert await _on(store, observed(one, Outcome.SUCCEEDED)) == 1
+    before = await row(store, one)
+    statements = [
+        observed(one), observed(one, Outcome.UNKNOWN), observed(one, Outcome.RUNNING), cancel(one), intend(one),
+        record(one), lambda c: over.write_settled(c, ending(one)), lambda c: over.write_rejected(c, ending(one)),
+        lambda c: stop.intend_stops(c, "e1", most=10), lambda c: stop.expire(c, most=10),
+        lambda c: claim.give_back(c, me, [one], ""),
+    ]  # fmt: skip
+    assert [await _on(store, statement) for statement in statements] == [0] * len(statements)
+    assert await row(store, one) == before
+
+
+async def test_whoever_lost_its_row_to_a_take_over_writes_nothing_more(store: Store, me: UUID) -> None:
+    """INVARIANT: state + fence. State alone lets a stale worker record a run that is not the row's any more."""
+    first, second = await claimed(store, me), await submitting(store, me)
+    other = await store.worker()
+    await store.expire(me)
+    async with store.connection() as connection, connection.transaction():
+        assert len(await workers.take_over(connection, other, me) or ()) == 2
+    assert await _on(store, intend(first)) == 0
+    assert await _on(store, record(second)) == 0
+    assert await _on(store, lambda c: over.write_rejected(c, ending(second))) == 0
+    assert await _on(store, lambda c: over.write_settled(c, ending(second))) == 0
+    async with store.connection() as connection:
+        assert await submit.raise_sends(connection, second.task.id, second.task.fence) is None
+        rows = await workers.own_rows(connection, other, driven=[first.task.id], most=10)
+    [theirs] = [claim.claim_of(found) for found in rows]
+    assert theirs.task.fence == second.task.fence + 1
+    assert await _on(store, record(theirs)) == 1
+    assert (await row(store, second))["owner"] is None
+
+
+async def test_a_take_over_and_a_record_of_the_same_row(store: Store, me: UUID) -> None:
+    one = await submitting(store, me)
+    other = await store.worker()
+    await store.expire(me)
+
+    async def take(connection: Connection) -> list[UUID]:
+        async with connection.transaction():
+            return await workers.take_over(connection, other, me) or []
+
+    assert await raced(store, record(one), take) == (1, 0), "recorded first: nothing to take"
+    two_owner = await store.worker()
+    two = await submitting(store, two_owner)
+    await store.expire(two_owner)
+
+    async def take_two(connection: Connection) -> list[UUID]:
+        return await workers.take_over(connection, other, two_owner) or []
+
+    assert await raced(store, take_two, record(two)) == (1, 0)
+
+
+async def test_only_a_live_worker_takes_over_and_only_from_one_that_is_not(store: Store, me: UUID) -> None:
+    """INVARIANT: the taker's own row is locked and live. A dead taker would own rows nobody sweeps again."""
+    await claimed(store, me)
+    dead, live = await store.worker(lease_seconds=-1), await store.worker()
+    async with store.connection() as connection:
+        async with connection.transaction():
+            assert await workers.take_over(connection, live, me) is None, "the victim lives"
+        await store.expire(me)
+        async with connection.transaction():
+            assert await workers.take_over(connection, dead, me) is None, "the taker is dead"
+        assert me in await workers.expired(connection, live)
+        async with connection.transaction():
+            assert len(await workers.take_over(connection, live, me) or ()) == 1
+        assert not await workers.renew(connection, me, lease_seconds=60), "dead for good"
+        assert await workers.renew(connection, live, lease_seconds=60)
+
+
+async def test_a_lease_that_ran_out_is_not_renewed(store: Store, me: UUID) -> None:
+    await store.expire(me)
+    async with store.connection() as connection:
+        assert not await workers.renew(connection, me, lease_seconds=60)
+
+
+async def test_two_workers_that_take_each_other_over_do_not_deadlock(store: Store, me: UUID) -> None:
+    """INVARIANT: the two rows are locked in id order, whoever is the victim."""
+    ids = [await store.worker(lease_seconds=-1) for _ in range(2)]
+
+    async def take(mine: UUID, victim: UUID) -> list[UUID] | None:
+        async with store.connection() as connection, connection.transaction():
+            return await workers.take_over(connection, mine, victim)
+
+    for _ in range(20):
+        assert await asyncio.gather(take(*ids), take(*reversed(ids)), take(me, ids[0])) == [None, None, []]
+
+
+async def test_a_refusal_ends_the_attempt_only_if_its_copy_is_the_only_one(store: Store, me: UUID) -> None:
+    """INVARIANT: sends = 1. An older copy may still be accepted: ending the attempt would leave an orphan."""
+    refused: dict[str, Any] = {"cause": EndCause.REFUSED, "budget": Budget.NONE, "phase": Phase.LOST}
+    one, two = await submitting(store, me), await submitting(store, me)
+    assert await _on(store, lambda c: over.write_rejected(c, ending(one, **refused))) == 1
+    assert (await row(store, one))["state"] == "FAILED"
+    async with store.connection() as connection:
+        assert await submit.raise_sends(connection, two.task.id, two.task.fence) is not None
+    assert await _on(store, lambda c: over.write_rejected(c, ending(two, **refused))) == 0
+    unknown = ending(two, Outcome.UNKNOWN, phase=Phase.LOST, cause=None, budget=Budget.NONE)
+    assert await _on(store, lambda c: over.write_settled(c, unknown)) == 1
+    assert (await row(store, two))["state"] == "UNKNOWN"
+
+
+async def test_faults_of_the_infrastructure_do_not_use_up_attempts_and_have_a_bound(store: Store, me: UUID) -> None:
+    one = await running(store, me, retries=Retries(max_attempts=2, infrastructure_attempts=2, delay_seconds=0))
+    causes = [EndCause.LOST, EndCause.LOST, EndCause.FAILED, EndCause.LOST]
+    budgets = [Budget.INFRASTRUCTURE, Budget.INFRASTRUCTURE, Budget.ATTEMPT, Budget.INFRASTRUCTURE]
+    ends: list[tuple[str, int, int]] = []
+    for number, (cause, budget) in enumerate(zip(causes, budgets, strict=True), start=1):
+        assert await _on(store, observed(one, attempt=number, cause=cause, budget=budget)) == 1
+        found = await row(store, one)
+        ends.append((found["state"], found["attempt"], found["infrastructure_faults"]))
+        if found["state"] == "QUEUED":
+            assert (found["handle"], found["sends"], found["owner"]) == (None, 0, None)
+            [one] = await store.claim(me)
+            await _on(store, intend(one))
+            await _on(store, record(one))
+    assert ends == [("QUEUED", 2, 1), ("QUEUED", 3, 2), ("QUEUED", 4, 2), ("FAILED", 4, 2)]
+    history = await store.rows("SELECT attempt, cause FROM attempt ORDER BY attempt")
+    assert [(found["attempt"], found["cause"]) for found in history] == list(enumerate(map(str, causes), start=1))
+
+
+async def test_a_cancel_without_kill_lets_the_run_end_but_tries_no_more(store: Store, me: UUID) -> None:
+    one = await running(store, me, retries=Retries(max_attempts=3))
+    assert await _on(store, cancel(one, kill=False)) == 1
+    assert await _on(store, cancel(one, kill=False)) == 0, "said already"
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", most=10)) == 0, "nobody asked to stop it"
+    assert await _on(store, cancel(one, kill=True)) == 1
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", most=10)) == 1
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", most=10)) == 0
+    async with store.connection() as connection:
+        [asked] = await stop.stopping(connection, "e1", most=10)
+        assert asked.watched.handle == "h1"
+    assert await _on(store, observed(one, phase=Phase.KILLED, cause=EndCause.KILLED)) == 1
+    assert (await row(store, one))["state"] == "CANCELLED"
+
+
+async def test_an_engine_is_observed_by_one_worker_until_its_lease_ends(store: Store, me: UUID) -> None:
+    """INVARIANT: the lease has its own end. One that lives as long as its worker is stuck behind a hanging observer."""
+    other = await store.worker()
+    async with store.connection() as connection:
+
+        async def acquire(worker: UUID) -> int | None:
+            return await observe.acquire(connection, "e1", worker, lease_seconds=60)
+
+        assert await acquire(me) == 1
+        assert await acquire(other) is None
+        assert await acquire(me) == 2, "its own next pass"
+        assert not await observe.holds(connection, "e1", me, 1), "the pass before lost it"
+        await connection.execute("UPDATE engine_lease SET lease_until = now() - interval '1 second'")
+        assert await acquire(other) == 3, "the holder lives, its observer hangs"
+        await store.expire(other)
+        assert await acquire(me) == 4, "the holder is dead"
+        assert await observe.holds(connection, "e1", me, 4)
+        assert not await observe.holds(connection, "e1", other, 3)
+
+
+async def test_time_limits_end_what_waits_and_stop_what_runs(store: Store, me: UUID) -> None:
+    limits = {"queued_seconds": 10, "running_seconds": 10, "cancelling_seconds": 5}
+    late = await store.plan(1, engine="e9", time_limits=limits)
+    slow = await running(store, me, time_limits=limits)
+    assert await _on(store, lambda c: stop.expire(c, most=10)) == 0
+    await store.rows("UPDATE task SET queued_at = now() - interval '11 s', not_before = now() - interval '11 s',"
+                     " started_at = now() - interval '11 s'")  # fmt: skip
+    assert await _on(store, lambda c: stop.expire(c, most=10)) == 1
+    assert await store.value("SELECT cause FROM task WHERE plan_id = $1", late) == "timed_out"
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", most=10)) == 1
+    assert (await row(store, slow))["stop_cause"] == "timed_out"
+    assert await _on(store, lambda c: stop.give_up_stopping(c, "e1")) == 0
+    await store.rows("UPDATE task SET stop_intent_at = now() - interval '6 s'")
+    assert await _on(store, lambda c: stop.give_up_stopping(c, "e1")) == 1
+    assert (await row(store, slow))["state"] == "UNKNOWN"
+
+
+async def test_a_task_is_accepted_once_and_keeps_what_was_said_first(store: Store, me: UUID) -> None:
+    plan = await store.plan(2)
+    await store.tasks(plan, [spec(plan, 0, priority=99), spec(plan, 5)])
+    found = await store.rows("SELECT position, priority, version FROM task ORDER BY position")
+    assert [tuple(one.values()) for one in found] == [(0, 50, 1), (1, 50, 1), (5, 50, 1)]
+
+
+async def test_every_move_raises_the_version_and_is_allowed(store: Store, me: UUID) -> None:
+    one = await running(store, me)
+    assert (one.task.version, one.task.state) == (2, TaskState.CLAIMED)
+    assert (await row(store, one))["version"] == 4
+    assert await _on(store, observed(one, Outcome.UNKNOWN, phase=Phase.LOST, cause=None)) == 1
+    assert await _on(store, observed(one, Outcome.RUNNING, phase=Phase.RUNNING, cause=None)) == 1
+    assert (await row(store, one))["version"] == 6
+
+
+async def _on(store: Store, statement: Statement) -> int:
+    async with store.connection() as connection:
+        return len(await statement(connection))
