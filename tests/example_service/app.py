@@ -22,7 +22,9 @@ def example_service(settings: ServiceSettings, bug: handlers.Bug | None = None, 
     subscriptions = [Subscription("control", (COMMANDS, topic("operations.v1")), control)]
     if os.environ.get("EXAMPLE_FACTS") != "no":
         subscriptions.append(Subscription("facts", (COUNTERS,), handlers.facts()))
-    service = Service(name, settings, subscriptions=subscriptions, definitions=handlers.definitions())
+    service = Service(
+        name, settings, subscriptions=subscriptions, sends=(COUNTERS,), definitions=handlers.definitions()
+    )
     service.dead_letters.answer_operations(control)
 
     async def restate() -> bool:

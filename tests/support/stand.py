@@ -259,6 +259,16 @@ async def stand(kafka_bootstrap: str, postgres_url: str, tmp_path: Path) -> Asyn
     await remove_stand(made)
 
 
+async def forget_offsets(stand: Stand, group: str, topic: Topic) -> None:
+    """Put the group back to the beginning of a topic, as if its offsets had been lost."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=stand.bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    partitions = [TopicPartition(topic.full_name(stand.prefix), number) for number in range(topic.partitions)]
+    consumer.assign(partitions)
+    await consumer.commit(dict.fromkeys(partitions, 0))
+    await consumer.stop()
+
+
 async def ready(address: str) -> dict[str, Any]:
     """What `/readyz` says."""
     async with aiohttp.ClientSession() as session, session.get(f"{address}/readyz") as answer:

@@ -14,13 +14,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from example_service.messages import COMMANDS, COUNTERS
-from signalbox_contracts.topics import Topic
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.postgres import PostgresServer
-from support.stand import Stand, commands, in_order_once, make_stand, until
+from support.stand import Stand, commands, forget_offsets, in_order_once, make_stand, until
 
 COUNTED = 20
 OUTAGE_SECONDS = 60
@@ -170,16 +168,6 @@ async def test_forgotten_offsets_replay_everything_and_change_nothing(stand: Sta
     assert entries["counter-000"].pop() == 999
     in_order_once(entries, COUNTED, 20)
     assert await stand.rows("SELECT * FROM counter WHERE id <> 'counter-000' ORDER BY id") == before[1:]
-
-
-async def forget_offsets(stand: Stand, group: str, topic: Topic) -> None:
-    """Put the group back to the beginning of a topic, as if its offsets had been lost."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=stand.bootstrap, group_id=group, enable_auto_commit=False)
-    await consumer.start()
-    partitions = [TopicPartition(topic.full_name(stand.prefix), number) for number in range(topic.partitions)]
-    consumer.assign(partitions)
-    await consumer.commit(dict.fromkeys(partitions, 0))
-    await consumer.stop()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from signalbox_contracts.messages.operations import (
 )
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import MessageTooLarge, encode
-from support.stand import RawRecord, Stand, commands, in_order_once, until
+from support.stand import RawRecord, Stand, commands, forget_offsets, in_order_once, until
 
 OPERATIONS, NOTICES = topic("operations.v1"), topic("dead-letters.v1")
 KEY = b"counter-000"
@@ -144,6 +144,35 @@ async def test_a_dropped_letter_keeps_its_reason_and_a_foreign_service_leaves_it
     letters = {letter["id"]: letter for letter in await parked(stand)}
     assert (letters[first]["reason"], letters[first]["actor"]) == ("not wanted", "user:ann")
     assert letters[second]["state"] == "PARKED"
+
+
+async def test_a_settled_letter_stays_settled_when_its_topic_is_replayed(stand: Stand) -> None:
+    """Offsets get lost, topics are replayed: what a person gave up must neither come back nor be handled after all."""
+    bug = Bug({"counter-000"})
+    undecodable: RawRecord = (KEY, b"not json", ())
+    async with stand.running(bug):
+        await stand.publish(commands(1, 1))
+        await stand.produce([undecodable])
+
+        async def both_parked() -> bool:
+            return len(await parked(stand)) == 2
+
+        await until(both_parked)
+        await stand.publish([drop([letter["id"] for letter in await parked(stand)], "example")], on=OPERATIONS)
+
+        async def all_dropped() -> bool:
+            return {letter["state"] for letter in await parked(stand)} == {"DROPPED"}
+
+        await until(all_dropped)
+        await stand.until_sent()
+    bug.counters.clear()
+    await forget_offsets(stand, f"{stand.prefix}example.control", COMMANDS)
+    async with stand.running(bug):
+        await stand.publish(commands(1, 1, first=7))
+        await stand.until_entries(1)
+        await stand.until_sent()
+    assert await stand.entries() == {"counter-000": [7]}
+    assert {letter["state"] for letter in await parked(stand)} == {"DROPPED"}
 
 
 async def test_two_mebibytes_are_refused_by_the_broker_and_a_handler_cannot_publish_over_the_cap(stand: Stand) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from example_service import store
 from example_service.app import example_service
 from example_service.messages import COUNTERS
 from signalbox_chassis.topics import TopicMissing, create_topics, require_topics
@@ -48,6 +49,31 @@ async def test_definitions_are_read_to_their_end_before_anything_else(stand: Sta
         assert await service.feed.seen(701, 10), "and followed from then on"
         assert not await service.feed.seen(702, 0.1)
         await stand.until_entries(1)
+
+
+async def test_a_failing_database_does_not_end_the_following_of_definitions(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: whatever goes wrong, the record is fetched again. A follower that died would leave a service blind."""
+    define, failures = store.define, [ConnectionError("cut"), RuntimeError("no room to park it either")]
+
+    async def flaky(*arguments: Any) -> None:
+        if failures:
+            raise failures.pop(0)
+        await define(*arguments)
+
+    async with stand.running() as service:
+        assert service.feed is not None
+        monkeypatch.setattr(store, "define", flaky)
+        monkeypatch.setattr(service.dead_letters, "park", refuse_to_park)
+        await stand.publish(snapshots(1), on=DEFINITIONS)
+        assert await service.feed.seen(1, 20)
+        assert not failures
+    assert await stand.value("SELECT count(*) FROM definition") == 1
+
+
+async def refuse_to_park(*_: object) -> None:
+    raise RuntimeError("the parking is full")
 
 
 async def test_a_tombstone_forgets_its_definition_and_an_older_snapshot_changes_nothing(stand: Stand) -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from signalbox_chassis.bus import Bus
+from signalbox_chassis.consumer import Consumer
 from signalbox_chassis.relay import Relay
 from signalbox_chassis.settle import Settler
 from signalbox_chassis.watchdog import Watchdog, lag_of, reachable
@@ -46,10 +46,10 @@ class Process:
         monkeypatch.setattr("signalbox_chassis.watchdog.time", SimpleNamespace(monotonic=lambda: self.now))
         self.consumer = FakeConsumer(lag=5)
         self.settler = SimpleNamespace(progress_at=self.now)
-        self.relay = SimpleNamespace(active=True, oldest_seconds=0.0)
+        self.relay = SimpleNamespace(active=True, oldest_seconds=0.0, progress_at=self.now)
         self.ended = 0
         self.watchdog = Watchdog(
-            cast("Bus", SimpleNamespace(consumers=lambda: {"control": self.consumer})),
+            lambda: {"control": cast("Consumer", self.consumer)},
             {"control": cast("Settler", self.settler)},
             cast("Relay", self.relay),
             bootstrap,
@@ -136,7 +136,10 @@ async def test_old_unsent_rows_end_the_active_relay_and_no_other(process: Proces
     assert await process.look_after(0) == 0
     assert await process.look_after(STUCK + 1) == 0
     process.relay.active = True
-    assert await process.look_after(1) == 1
+    process.relay.progress_at = process.now
+    assert await process.look_after(1) == 0, "a relay that works off a long backlog is not stuck"
+    process.relay.oldest_seconds = 10 * STUCK
+    assert await process.look_after(STUCK) == 1
 
 
 async def test_lag_counts_every_partition_and_a_consumer_without_partitions_has_none() -> None:

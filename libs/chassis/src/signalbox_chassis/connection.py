@@ -18,6 +18,8 @@ ROLE_SETTINGS = {
     "synchronous_commit": "on",
     "timezone": "UTC",
 }
+# A host that vanished must not keep its locks, the relay's above all, until TCP gives up after two hours.
+_KEEPALIVE = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
 COMMAND_TIMEOUT_SECONDS = 10.0
 """asyncpg waits for ever on a black hole without it."""
 
@@ -43,7 +45,7 @@ def connect_arguments(schema: str, application: str) -> dict[str, Any]:
     return {
         "timeout": 5,
         "command_timeout": COMMAND_TIMEOUT_SECONDS,
-        "server_settings": {**ROLE_SETTINGS, "search_path": schema, "application_name": application},
+        "server_settings": {**ROLE_SETTINGS, **_KEEPALIVE, "search_path": schema, "application_name": application},
     }
 
 

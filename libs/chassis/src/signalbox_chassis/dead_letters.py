@@ -31,18 +31,18 @@ _PARKED = Counter("signalbox_parked_total", "Messages parked", ["topic"])
 _WAITING = Gauge("signalbox_parked_messages", "Messages parked and not settled")
 ERROR_CHARACTERS = 2000
 
-# Parking the same record twice is parking it once; the count says how often it was tried.
+# Parking the same record twice is parking it once; the count says how often it was tried. A letter somebody settled
+# stays settled when its record comes again (offsets lost, topics replayed).
 _PARK = """
 INSERT INTO dead_letter (id, topic, partition_number, record_offset, record_at, key, headers, value, event_type, error)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (id) DO UPDATE SET attempts = dead_letter.attempts + 1, error = excluded.error, state = 'PARKED',
-    settled_at = NULL
+ON CONFLICT (id) DO UPDATE SET attempts = dead_letter.attempts + 1, error = excluded.error
 RETURNING attempts
 """
 _ASK = """
 UPDATE dead_letter SET state = $2, operation_id = $3, actor = $4, reason = $5,
     settled_at = CASE WHEN $2 = 'DROPPED' THEN now() END
-WHERE id = ANY($1) AND state = 'PARKED' RETURNING id
+WHERE id = ANY($1) AND state = 'PARKED' RETURNING *
 """
 _NEXT = """
 SELECT * FROM dead_letter WHERE state = 'REDRIVING' AND NOT id = ANY($1)
@@ -108,11 +108,24 @@ class DeadLetters:
                 continue
             ids = list(data.dead_letter_ids)
             found = await work.connection.fetch(_ASK, ids, state, data.operation_id, data.actor, data.reason)
+            if state == "DROPPED":
+                await self._never_handle(work, found)
             missing = set(ids) - {row["id"] for row in found}
             done = f"{len(found)} {state.lower()}" + (f", {len(missing)} not parked here" if missing else "")
             work.publish(
                 notices.answered(self._service, received.event, done, bool(found), self._clock.now()), cause=received
             )
+
+    async def _never_handle(self, work: UnitOfWork, dropped: Sequence[Row]) -> None:
+        """Put dropped events in the inbox, so that a replay of their topic does not handle them after all."""
+        readable: list[Received[Any]] = []
+        for row in dropped:
+            record = self._record(row)
+            try:
+                readable.append(Received(read(record), record))
+            except (Undecodable, UnknownType):
+                continue
+        await inbox.unhandled(work.connection, readable)
 
     async def redrive_asked(self) -> None:
         """One pass of the loop: handle every message somebody asked to redrive, each in its own transaction."""
@@ -140,8 +153,15 @@ class DeadLetters:
         return letter_id
 
     async def _handle(self, work: UnitOfWork, row: Row) -> None:
-        topic, router = self.sources[row["topic"]]
-        record = Record(
+        record = self._record(row)
+        received: Received[Any] = Received(read(record), record)
+        _, router = self.sources[row["topic"]]
+        if record.topic.kind == "definitions" or await inbox.unhandled(work.connection, [received]):
+            await router.handle(work, [received])
+
+    def _record(self, row: Row) -> Record:
+        topic, _ = self.sources[row["topic"]]
+        return Record(
             topic=topic,
             partition=row["partition_number"],
             offset=row["record_offset"],
@@ -150,9 +170,6 @@ class DeadLetters:
             headers=tuple((name, _restored(value)) for name, value in json.loads(row["headers"])),
             value=row["value"],
         )
-        received: Received[Any] = Received(read(record), record)
-        if topic.kind == "definitions" or await inbox.unhandled(work.connection, [received]):
-            await router.handle(work, [received])
 
     async def _failed_again(self, letter_id: UUID, error: BaseException) -> None:
         log.error("redrive of %s failed: %s", letter_id, describe(error), exc_info=error)

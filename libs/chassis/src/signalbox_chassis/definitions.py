@@ -9,11 +9,10 @@ import logging
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from signalbox_chassis.consumer import Consumer
 from signalbox_chassis.received import Record, read
-from signalbox_chassis.settle import RetryLater, Settler
+from signalbox_chassis.settle import Settler
 from signalbox_chassis.tasks import cancel
 from signalbox_contracts.messages.definitions import DefinitionSnapshot
 from signalbox_contracts.topics import Topic
@@ -78,16 +77,22 @@ class DefinitionsFeed:
         while [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
             await self._poll(consumer, 200)
 
+    def consumers(self) -> dict[str, Consumer]:
+        """For the watchdog."""
+        return {} if self._consumer is None else {"definitions": self._consumer}
+
     async def _follow(self, consumer: Consumer) -> None:
         while True:
             try:
                 await self._poll(consumer, 1000)
-            except KafkaError as error:
-                log.warning("definitions: %r", error)
+            except Exception as error:
+                log.warning("definitions are read again: %r", error)
                 await asyncio.sleep(1)
 
     async def _poll(self, consumer: Consumer, timeout_ms: int) -> None:
+        """Apply what is there; what cannot be applied is fetched again, and its error raised."""
         batches = await consumer.getmany(timeout_ms=timeout_ms, max_records=BATCH)
+        failed: Exception | None = None
         for partition, raws in batches.items():
             records = [
                 Record(self._topic, raw.partition, raw.offset, raw.timestamp, raw.key, tuple(raw.headers), raw.value)
@@ -95,10 +100,12 @@ class DefinitionsFeed:
             ]
             try:
                 await self._settler.settle(records)
-            except RetryLater:
+                await self._advance(records)
+            except Exception as error:
                 consumer.seek(partition, raws[0].offset)
-                continue
-            await self._advance(records)
+                failed = error
+        if failed:
+            raise failed
 
     async def _advance(self, records: list[Record]) -> None:
         async with self._moved:

@@ -76,7 +76,9 @@ class Relay:
         self._producer: AIOKafkaProducer | None = None
         self._lock: Connection | None = None
         self.oldest_seconds = 0.0
-        """Age of the oldest unsent row, as of the last look; only the active relay looks."""
+        """Age of the oldest unsent row, as of the last look."""
+        self.progress_at = time.monotonic()
+        """When rows were last sent, or there were none to send, on the monotonic clock."""
         self._loop = Loop("relay", self._pass, settings.poll_seconds, most_backoff_seconds=2.0)
         self._age_loop = Loop("relay age", self._look_at_age, 2.0)
 
@@ -112,11 +114,13 @@ class Relay:
             lock = await self._hold_lock()
             rows = await lock.fetch(_UNSENT, self._settings.batch)
             if not rows:
+                self.progress_at = time.monotonic()
                 return False
             await self._send(rows)
             crash.point("relay.sent")
             await lock.execute(_MARK, [row["id"] for row in rows], list({row["day"] for row in rows}))
             crash.point("relay.marked")
+            self.progress_at = time.monotonic()
         except RelayElsewhere:
             return False
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, KafkaError) as error:
@@ -224,12 +228,9 @@ class Relay:
             await _end(producer)
 
     async def _look_at_age(self) -> None:
-        if self.active:
-            async with self._database.connection() as (connection, _):
-                self.oldest_seconds = float(await connection.fetchval(_OLDEST) or 0.0)
-                _UNSENT_AGE.set(self.oldest_seconds)
-        else:
-            self.oldest_seconds = 0.0
+        async with self._database.connection() as (connection, _):
+            self.oldest_seconds = float(await connection.fetchval(_OLDEST) or 0.0)
+        _UNSENT_AGE.set(self.oldest_seconds)
 
 
 async def _end(producer: AIOKafkaProducer) -> None:

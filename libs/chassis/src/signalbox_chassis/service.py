@@ -21,6 +21,7 @@ from prometheus_client import Gauge
 from signalbox_chassis import logs, partitions
 from signalbox_chassis.bus import Bus, BusSettings, Subscription
 from signalbox_chassis.clock import Clock, SystemClock
+from signalbox_chassis.consumer import Consumer
 from signalbox_chassis.database import Database
 from signalbox_chassis.dead_letters import DeadLetters
 from signalbox_chassis.definitions import DefinitionsFeed
@@ -66,6 +67,8 @@ class Service:
     name: str
     settings: ServiceSettings
     subscriptions: Sequence[Subscription] = ()
+    sends: Sequence[Topic] = ()
+    """Topics this service writes to, besides parked messages and results of operations."""
     definitions: Router | None = None
     loops: Sequence[Loop] = ()
     parts: Sequence[tuple[str, Part]] = ()
@@ -90,7 +93,7 @@ class Service:
             ),
             self.telemetry,
         )
-        self._settlers = {s.name: self._settler(s.router) for s in self.subscriptions}
+        self._settlers: dict[str, Settler] = {s.name: self._settler(s.router) for s in self.subscriptions}
         self.bus = Bus(self._bus_settings(), [(s, self._settlers[s.name]) for s in self.subscriptions])
         self.feed = self._feed()
         for subscription in self.subscriptions:
@@ -212,7 +215,7 @@ class Service:
 
     def _own_loops(self) -> list[Loop]:
         watchdog = Watchdog(
-            self.bus,
+            self._consumers,
             self._settlers,
             self.relay,
             self.settings.kafka_bootstrap,
@@ -224,6 +227,9 @@ class Service:
             Loop("redrive", self._redrive, 1.0),
         ]
 
+    def _consumers(self) -> dict[str, Consumer]:
+        return {**self.bus.consumers(), **(self.feed.consumers() if self.feed else {})}
+
     async def _maintain(self) -> None:
         await partitions.maintain(
             self.database, self.clock, inbox_days=self.settings.inbox_days, outbox_days=self.settings.outbox_days
@@ -234,10 +240,12 @@ class Service:
             await self.dead_letters.redrive_asked()
 
     async def _check_topics(self) -> None:
-        needed = [t for s in self.subscriptions for t in s.topics] + (
+        """One row for a topic that is not there would hold up the whole outbox: what is sent is checked as well."""
+        read = [t for s in self.subscriptions for t in s.topics] + (
             [self.definitions_topic] if self.definitions else []
         )
-        await require_topics(self.settings.kafka_bootstrap, needed, prefix=self.settings.topic_prefix)
+        sent = [*self.sends, topic("dead-letters.v1"), topic("states.v1")]
+        await require_topics(self.settings.kafka_bootstrap, [*read, *sent], prefix=self.settings.topic_prefix)
 
     def _settler(self, router: Router, *, use_inbox: bool = True) -> Settler:
         return Settler(
@@ -254,7 +262,7 @@ class Service:
         if self.definitions is None:
             return None
         self.dead_letters.sources[self.definitions_topic.name] = (self.definitions_topic, self.definitions)
-        settler = self._settler(self.definitions, use_inbox=False)
+        settler = self._settlers["definitions"] = self._settler(self.definitions, use_inbox=False)
         return DefinitionsFeed(
             self.settings.kafka_bootstrap, self.definitions_topic, settler, topic_prefix=self.settings.topic_prefix
         )

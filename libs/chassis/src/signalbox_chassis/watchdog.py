@@ -8,11 +8,10 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import Gauge
 
-from signalbox_chassis.bus import Bus
 from signalbox_chassis.consumer import Consumer
 from signalbox_chassis.relay import Relay
 from signalbox_chassis.settle import Settler
@@ -32,15 +31,15 @@ class Watchdog:
 
     def __init__(
         self,
-        bus: Bus,
-        settlers: dict[str, Settler],
+        consumers: Callable[[], Mapping[str, Consumer]],
+        settlers: Mapping[str, Settler],
         relay: Relay,
         bootstrap: str,
         *,
         stuck_seconds: float,
         end: Callable[[], None] = end_process,
     ) -> None:
-        self._bus = bus
+        self._consumers = consumers
         self._settlers = settlers
         self._relay = relay
         self._addresses = [address.rsplit(":", 1) for address in bootstrap.split(",")]
@@ -56,10 +55,9 @@ class Watchdog:
             self._reachable_since = None
             return
         self._reachable_since = self._reachable_since or now
-        stuck = [
-            name for name, consumer in self._bus.consumers().items() if await self._stands_still(name, consumer, now)
-        ]
-        if self._relay.active and self._relay.oldest_seconds > self._stuck_seconds:
+        stuck = [name for name, consumer in self._consumers().items() if await self._stands_still(name, consumer, now)]
+        unsent_age = min(self._relay.oldest_seconds, now - self._relay.progress_at)
+        if self._relay.active and unsent_age > self._stuck_seconds:
             stuck.append("relay")
         if stuck and now - self._reachable_since > self._stuck_seconds:
             log.critical("no progress for %.0f s although Kafka answers: %s", self._stuck_seconds, ", ".join(stuck))
