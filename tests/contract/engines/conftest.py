@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("contract.engines.suite", "contract.engines.harness")
+pytest.register_assert_rewrite("contract.engines.suite")

@@ -111,8 +111,10 @@ class ScriptedHarness:
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
         self.engine = ScriptedEngine(self._url)
-        yield
-        await self.engine.close()
+        try:
+            yield
+        finally:
+            await self.engine.close()
 
     def work(self, key: str, ask: Ask) -> Work:
         script: dict[str, Any] = {"exit_code": ask.exit_code, "never_ends": ask.endless, "log": ask.log}
@@ -179,7 +181,7 @@ class ProcessHarness:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "engine"
         self.stamps = folder / "stamps"
-        self.stamps.mkdir()
+        self.stamps.mkdir(exist_ok=True)
         self.settings = ProcessSettings(folder=self.folder, permits=Permits(programs=(SHELL,)))
         self.engine = ProcessEngine(self.settings)
 
@@ -191,9 +193,11 @@ class ProcessHarness:
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
         self.engine = ProcessEngine(self.settings)
-        yield
-        await self.end_all()
-        await self.engine.close()
+        try:
+            yield
+        finally:
+            await self.end_all()
+            await self.engine.close()
 
     def work(self, key: str, ask: Ask) -> Work:
         lines = [f"echo $$ >> {shlex.quote(str(self.stamps / key))}", f"printf %s {shlex.quote(ask.log)}"]

@@ -99,20 +99,12 @@ def _check_sizes(work: ProcessWork, environment: dict[str, str]) -> None:
     texts = [(f"work.argv[{at}]", text) for at, text in enumerate(work.argv)]
     texts += [(f"work.environment.{name}", f"{name}={value}") for name, value in environment.items()]
     for field, text in texts:
-        if "\0" in text or not _is_utf8(text):
+        if "\0" in text:
             raise _refused(field, text, "text without a zero byte is allowed")
         if len(text.encode()) > TEXT_BYTES:
             raise _refused(field, text, f"it has {len(text.encode())} bytes, {TEXT_BYTES} are allowed")
     if (size := sum(len(text.encode()) for _, text in texts)) > ALL_BYTES:
         raise _refused("work", "argv and environment", f"they have {size} bytes, {ALL_BYTES} are allowed")
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _refused(field: str, value: str, why: str) -> EngineRefused:

@@ -17,13 +17,22 @@ from signalbox_chassis.tasks import cancel
 Entry = dict[str, Any]
 
 
+class FolderInUse(Exception):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"another process uses {folder}")
+
+
 class Journal:
     """One process at a time: the folder is locked as long as this is open."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = os.open(folder / "journal", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise FolderInUse(folder) from None
         self._path = folder / "journal"
         self._waiting: list[bytes] = []
         self._appended = 0

@@ -15,6 +15,7 @@ Nothing is answered before it is synced: every answer, a look too, waits for the
 import argparse
 import asyncio
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -25,7 +26,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import to_json
 
 from signalbox_contracts.vocabulary import Seconds, Value
-from signalbox_executor.engines.scripted.journal import Entry, Journal
+from signalbox_executor.engines.scripted.journal import Entry, FolderInUse, Journal
 from signalbox_executor.engines.scripted.ledger import Ledger
 from signalbox_executor.engines.scripted.script import Script
 
@@ -211,4 +212,7 @@ if __name__ == "__main__":
     arguments.add_argument("--folder", type=Path, required=True, help="where its journal is kept")
     arguments.add_argument("--port", type=int, default=0, help="0 takes a free one")
     said = arguments.parse_args()
-    asyncio.run(serve(said.folder, said.port))
+    try:
+        asyncio.run(serve(said.folder, said.port))
+    except FolderInUse as error:
+        sys.exit(str(error))

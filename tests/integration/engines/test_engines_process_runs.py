@@ -1,0 +1,251 @@
+"""How a program is run: its environment, its limits, its output, and what is refused."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.engines.harness import SHELL, ProcessHarness, until, watched
+from integration.engines.process_stand import ProcessStand
+from signalbox_contracts.definitions.work import ProcessWork
+from signalbox_executor.engines.port import EndCause, EngineRefused, EngineUnavailable, Phase, Submission
+from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessSettings, load_host_id
+from signalbox_executor.engines.process.output import Output, read_output
+from signalbox_executor.engines.process.permits import Permits
+
+
+async def test_a_program_gets_what_was_given_and_nothing_of_ours(
+    stand: ProcessStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The executor's environment holds secrets, its open files are connections."""
+    monkeypatch.setenv("SIGNALBOX_DATABASE_URL", "postgresql://secret")
+    plain = stand.shell("env; echo files; ls /proc/self/fd | wc -l; echo in; cat", environment={"GIVEN": "a b"})
+    asked = Submission(
+        run_key=plain.run_key, task_id=plain.task_id, attempt=1, work=plain.work, traceparent="00-1-2-01"
+    )
+    await stand.engine.submit(asked)
+    assert (await stand.end_of(asked)).phase is Phase.SUCCEEDED
+    variables, _, files = (await stand.output(asked)).partition("files\n")
+    folder = stand.run_folder(asked)
+    assert set(variables.splitlines()) == {
+        "GIVEN=a b",
+        f"SIGNALBOX_RUN_KEY={asked.run_key}",
+        f"SIGNALBOX_TASK_ID={asked.task_id}",
+        "SIGNALBOX_ATTEMPT=1",
+        f"SIGNALBOX_RESULT={folder / 'result'}",
+        "TRACEPARENT=00-1-2-01",
+        f"PWD={folder / 'work'}",  # the shell's own
+    }
+    assert files == "4\nin\n"  # the three streams and the folder `ls` reads; nothing to read
+
+
+async def test_arguments_are_never_read_by_a_shell(stand: ProcessStand, tmp_path: Path) -> None:
+    permits = Permits(programs=(Path("/bin/echo"),))
+    engine = ProcessEngine(ProcessSettings(folder=stand.folder, permits=permits))
+    asked = stand.shell("")
+    work = ProcessWork(argv=("/bin/echo", "$(touch x); `touch y` | z", "a b"))
+    await engine.submit(Submission(run_key=asked.run_key, task_id=asked.task_id, attempt=1, work=work))
+    await stand.end_of(asked)
+    assert await stand.output(asked) == "$(touch x); `touch y` | z a b\n"
+
+
+async def test_a_time_limit_ends_the_whole_group_by_term_then_by_kill(stand: ProcessStand) -> None:
+    stubborn = "trap '' TERM; (trap '' TERM; sleep 600) & sleep 600; sleep 600"
+    asked = stand.shell(stubborn, seconds=0.2, stop_grace_seconds=0.2)
+    await stand.engine.submit(asked)
+    seen = await stand.end_of(asked)
+    assert (seen.phase, seen.cause, seen.exit_code) == (Phase.FAILED, EndCause.TIMED_OUT, 137)
+    assert "time limit" in seen.message
+    await stand.is_over(asked)
+
+
+async def test_a_program_may_clean_up_when_it_is_cancelled(stand: ProcessStand) -> None:
+    asked = stand.shell("trap 'echo cleaned; exit 0' TERM; echo up; while :; do sleep 0.01; done")
+    await stand.engine.submit(asked)
+    await stand.has_said(asked, "up")
+    await stand.engine.cancel(watched(asked))
+    seen = await stand.end_of(asked)
+    assert (seen.phase, seen.cause, seen.exit_code) == (Phase.KILLED, EndCause.CANCELLED, 0)
+    assert "cleaned" in await stand.output(asked)
+
+
+async def test_what_a_program_leaves_in_the_background_ends_with_it(stand: ProcessStand) -> None:
+    asked = stand.shell("sleep 600 & echo done")
+    await stand.engine.submit(asked)
+    assert (await stand.end_of(asked)).phase is Phase.SUCCEEDED
+    await stand.is_over(asked)
+
+
+async def test_an_output_held_open_by_a_process_that_left_the_group_does_not_hold_up_the_end(
+    stand: ProcessStand,
+) -> None:
+    asked = stand.shell("setsid sleep 5 & echo done")
+    began = time.monotonic()
+    await stand.engine.submit(asked)
+    assert (await stand.end_of(asked)).phase is Phase.SUCCEEDED
+    assert time.monotonic() - began < 4
+
+
+async def test_a_program_ended_by_a_signal_says_which(stand: ProcessStand) -> None:
+    asked = stand.shell("kill -SEGV $$")
+    await stand.engine.submit(asked)
+    seen = await stand.end_of(asked)
+    assert (seen.phase, seen.exit_code) == (Phase.FAILED, 139)
+    assert "signal 11" in seen.message
+
+
+async def test_a_program_that_cannot_be_started_is_refused_with_the_reason(stand: ProcessStand, tmp_path: Path) -> None:
+    program = tmp_path / "no-program"
+    program.touch(0o600)
+    engine = ProcessEngine(ProcessSettings(folder=stand.folder, permits=Permits(programs=(program,))))
+    asked = stand.shell("")
+    work = ProcessWork(argv=(str(program),))
+    await engine.submit(Submission(run_key=asked.run_key, task_id=asked.task_id, attempt=1, work=work))
+    seen = await stand.end_of(asked)
+    assert (seen.phase, seen.cause, seen.exit_code) == (Phase.FAILED, EndCause.REFUSED, 127)
+    assert "Permission denied" in seen.message
+
+
+async def test_output_is_read_while_the_program_runs(stand: ProcessStand) -> None:
+    asked = stand.shell("echo out; echo err >&2; until [ -e go ]; do sleep 0.01; done")
+    await stand.engine.submit(asked)
+    await stand.has_said(asked, "out\nerr\n")
+    assert (await stand.look(asked)).phase is Phase.RUNNING
+    (stand.run_folder(asked) / "work" / "go").touch()
+    await stand.end_of(asked)
+
+
+def test_of_a_long_output_head_and_tail_are_kept(tmp_path: Path) -> None:
+    """Four segments are the bound: two from the beginning, the two newest."""
+    output = Output(tmp_path, segment_bytes=10)
+    for number in range(100):
+        output.write(f"{number:03}".encode())
+    output.close()
+    whole = b"".join(f"{number:03}".encode() for number in range(100))
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 40
+    assert read_output(tmp_path, 0, 6) == (0, whole[:6])
+    assert read_output(tmp_path, 15, 100) == (15, whole[15:20])
+    begin, data = read_output(tmp_path, 20, 100)
+    assert (begin, data) == (280, whole[280:290])
+    assert read_output(tmp_path, 295, 100) == (295, whole[295:])
+    assert read_output(tmp_path, 300, 100) == (300, b"")
+
+
+async def test_a_result_that_is_no_plain_file_is_no_result(stand: ProcessStand) -> None:
+    """A FIFO would hold the supervisor for ever, a link would show a file of somebody else."""
+    fifo, link = stand.shell('mkfifo "$SIGNALBOX_RESULT"'), stand.shell('ln -s /etc/hostname "$SIGNALBOX_RESULT"')
+    for asked in (fifo, link):
+        await stand.engine.submit(asked)
+        seen = await stand.end_of(asked)
+        assert (seen.phase, seen.result) == (Phase.SUCCEEDED, None)
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("work.argv[0]", {"argv": ("/bin/cat",)}, "'/bin/cat' is not allowed: allowed programs are /bin/sh"),
+    ("work.argv[0]", {"argv": ("sh",)}, "'sh' is not allowed"),
+    ("work.argv[0]", {"argv": ("/bin/../bin/cat",)}, "is not allowed"),
+    ("work.working_directory", {"working_directory": "/etc"}, "allowed folders are "),
+    ("work.working_directory", {"working_directory": "."}, "'.' is not allowed"),
+    ("work.working_directory", {"working_directory": "{allowed}/../secret"}, "is not allowed"),
+    ("work.working_directory", {"working_directory": "{allowed}/link"}, "is not allowed"),
+    ("work.working_directory", {"working_directory": "{allowed}/missing"}, "there is no such folder"),
+    ("work.environment", {"environment": {"LD_PRELOAD": "x.so"}}, "'LD_PRELOAD' is not allowed"),
+    ("work.environment", {"environment": {"SIGNALBOX_RUN_KEY": "x"}}, "is not allowed"),
+    ("work.environment", {"environment": {"A=B": "x"}}, "'A=B' is not allowed"),
+    ("work.environment.A", {"environment": {"A": "\0"}}, "without a zero byte"),
+    ("work", {"argv": ("/bin/sh", *["x" * 16_000] * 100)}, "bytes, 1048576 are allowed"),
+]
+
+
+@pytest.mark.parametrize(("field", "wrong", "said"), REFUSED)
+async def test_what_the_operator_does_not_allow_is_refused_with_field_value_and_choice(
+    tmp_path: Path, field: str, wrong: dict[str, Any], said: str
+) -> None:
+    allowed = tmp_path / "allowed"
+    allowed.mkdir()
+    (tmp_path / "secret").mkdir()
+    (allowed / "link").symlink_to(tmp_path / "secret")
+    permits = Permits(programs=(SHELL,), working_folders=(allowed,))
+    engine = ProcessEngine(ProcessSettings(folder=tmp_path / "engine", permits=permits))
+    if "working_directory" in wrong:
+        wrong = {"working_directory": wrong["working_directory"].format(allowed=allowed)}
+    asked = ProcessHarness(tmp_path)
+    work = ProcessWork.model_validate({"argv": ("/bin/sh",), **wrong})
+    key = "sb-refused-1"
+    with pytest.raises(EngineRefused) as refused:
+        await engine.submit(Submission(run_key=key, task_id=_task(), attempt=1, work=work))
+    assert refused.value.field == field
+    assert said in str(refused.value)
+    assert await asked.starts(key) == 0
+    assert not (tmp_path / "engine" / "runs" / key).exists()
+
+
+@pytest.mark.parametrize("key", ["", "..", "a/b", "/etc", ".hidden", "x" * 64, "a\n"])
+async def test_a_run_key_that_is_no_plain_name_is_refused(stand: ProcessStand, key: str) -> None:
+    work = ProcessWork(argv=("/bin/sh",))
+    with pytest.raises(EngineRefused) as refused:
+        await stand.engine.submit(Submission(run_key=key, task_id=_task(), attempt=1, work=work))
+    assert refused.value.field == "run_key"
+
+
+async def test_an_allowed_working_folder_is_where_the_program_works(tmp_path: Path, stand: ProcessStand) -> None:
+    (tmp_path / "data" / "day").mkdir(parents=True)
+    permits = Permits(programs=(SHELL,), working_folders=(tmp_path / "data",))
+    engine = ProcessEngine(ProcessSettings(folder=stand.folder, permits=permits))
+    asked = stand.shell("pwd", working_directory=str(tmp_path / "data" / "day"))
+    await engine.submit(asked)
+    await stand.end_of(asked)
+    assert await stand.output(asked) == f"{tmp_path}/data/day\n"
+
+
+async def test_one_folder_is_one_host_and_another_host_says_nothing(stand: ProcessStand) -> None:
+    """An executor elsewhere would find no folder, and "not found" there says nothing about the run."""
+    asked = stand.shell("exit 0")
+    handle = await stand.engine.submit(asked)
+    host_id = load_host_id(stand.folder)
+    assert handle == f"{host_id}/{asked.run_key}"
+    same = ProcessEngine(stand.settings, host_id=host_id)
+    assert asked.run_key in await same.observe([watched(asked)])
+    with pytest.raises(EngineUnavailable, match="belongs to host other"):
+        await ProcessEngine(stand.settings, host_id="other").observe([watched(asked)])
+
+
+async def test_spoilt_records_of_one_run_do_not_hide_the_others(stand: ProcessStand) -> None:
+    good, spoilt = stand.shell("exit 0"), stand.shell("exit 0")
+    for asked in (good, spoilt):
+        await stand.engine.submit(asked)
+        await stand.end_of(asked)
+    (stand.run_folder(spoilt) / "end.json").write_text("{")
+    seen = await stand.engine.observe([watched(good), watched(spoilt)])
+    assert (seen[good.run_key].phase, seen[spoilt.run_key].phase) == (Phase.SUCCEEDED, Phase.LOST)
+    (stand.run_folder(spoilt) / "end.json").write_text('{"phase": "succeeded", "cause": "completed", "message": ""}')
+    assert (await stand.look(spoilt)).phase is Phase.LOST
+
+
+async def test_a_supervisor_that_does_not_answer_in_time_makes_the_engine_unavailable(stand: ProcessStand) -> None:
+    settings = ProcessSettings(folder=stand.folder, permits=stand.settings.permits, start_timeout_seconds=0.001)
+    asked = stand.shell("exit 0")
+    with pytest.raises(EngineUnavailable) as unavailable:
+        await ProcessEngine(settings).submit(asked)
+    assert unavailable.value.may_have_arrived
+    await stand.engine.submit(asked)
+    assert (await stand.end_of(asked)).phase is Phase.SUCCEEDED
+    assert await stand.starts(asked.run_key) == 1
+
+
+async def test_thirty_submits_at_once_all_run(stand: ProcessStand) -> None:
+    asked = [stand.shell("exit 0") for _ in range(30)]
+    await asyncio.gather(*(stand.engine.submit(one) for one in asked))
+
+    async def all_succeeded() -> bool:
+        seen = await stand.engine.observe([watched(one) for one in asked])
+        return {run.phase for run in seen.values()} == {Phase.SUCCEEDED}
+
+    await until(all_succeeded, "all succeeded")
+    assert [await stand.starts(one.run_key) for one in asked] == [1] * 30
+
+
+def _task() -> Any:
+    return "00000000-0000-0000-0000-000000000001"
