@@ -5,7 +5,7 @@ PACKAGES := libs/contracts libs/chassis compose/local services/executor
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status env test bench check lint types imports generated generate lock sizes clean
+.PHONY: help setup demo up down status env test bench check lint types imports generated generate lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ setup: .venv/.installed ## make the environment in .venv from requirements.lock
 	@$(BIN)/uv pip sync -q --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-build-isolation --no-deps $(PACKAGES:%=-e %)
 	@touch $@
+
+demo: setup ## the example service on the real stack, one process killed in mid-batch
+	@$(BIN)/signalbox-local up
+	@eval "$$($(BIN)/signalbox-local env)" && cd tests && ../$(BIN)/python -m example_service.demo
 
 up: setup ## start Kafka, PostgreSQL and Redis under .local/ and leave them running
 	@$(BIN)/signalbox-local up
