@@ -10,6 +10,7 @@ from .state import (
     AT_RESOLVE,
     CANCELLED,
     CLAIMED,
+    DONE,
     FAILED,
     LIVE,
     NOBODY,
@@ -81,8 +82,10 @@ def stop(m: Model, s: State) -> Iterator[Step]:
             continue
         after = s._replace(sites=put(s.sites, t, site._replace(stops=tuple(sorted((*site.stops, key))))))
         if row.state == RUNNING and "cancel.seen_terminal" not in m.guards:
-            yield False, f"stop of key {key} is sent, t{t} is CANCELLED", put_row(
-                after, t, attempt_over(m, row, cancelled=True)
+            yield (
+                False,
+                f"stop of key {key} is sent, t{t} is CANCELLED",
+                put_row(after, t, attempt_over(m, row, cancelled=True)),
             )
         else:
             yield False, f"stop of key {key} is sent", after
@@ -96,8 +99,10 @@ def seal(m: Model, s: State) -> Iterator[Step]:
         if not (for_cancel or for_unknown) or _used(m, s, t):
             continue
         runs = with_phase(site, m.key(row.attempt, 0), SEALED)
-        yield False, f"attempt {row.attempt} of t{t} is sealed", s._replace(
-            sites=put(s.sites, t, site._replace(runs=runs))
+        yield (
+            False,
+            f"attempt {row.attempt} of t{t} is sealed",
+            s._replace(sites=put(s.sites, t, site._replace(runs=runs))),
         )
 
 
@@ -125,7 +130,8 @@ def _resolve_by_hand(m: Model, s: State, t: int) -> Iterator[Step]:
     """The person judges an attempt whose run is over for certain. The command can arrive late, and again."""
     row, site = s.rows[t], s.sites[t]
     command = Coroutine(-1, t, 0, row.attempt, AT_RESOLVE, 0)
-    if command not in s.coroutines and not any(phase == LIVE for _, phase in site.runs):
+    no_run = not site.forgotten and not any(phase in (LIVE, DONE) for _, phase in site.runs)
+    if no_run and command not in s.coroutines:
         label = f"a person looks and says: attempt {row.attempt} of t{t} is over"
         yield False, label, s._replace(coroutines=add(s.coroutines, command))
     for me in s.coroutines:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from .model import Model
 from .state import (
+    ACTIVE,
     AT_CLAIM,
     AT_INTENT,
     CLAIMED,
@@ -73,14 +74,17 @@ def _claimed(m: Model, s: State, w: int, t: int) -> Iterator[Step]:
 
 
 def give_back(m: Model, s: State) -> Iterator[Step]:
-    """A worker that drains returns what it has not sent. Its coroutine may be slow to notice."""
+    """A worker that drains returns what it has not sent. The coroutine itself can be slow to notice."""
     if not m.gives_back:
         return
-    for t, row in enumerate(s.rows):
-        crowded = sum(c.task == t and m.can_act(s, c) for c in s.coroutines) > 1
-        if row.state == CLAIMED and s.workers[row.owner].up and not crowded:
-            after = put_row(s, t, Row(QUEUED, row.attempt, row.fence, NOBODY, row.cancel, 0, 0))
-            yield True, f"w{row.owner} gives t{t} back", after
+    for me in s.coroutines:
+        row = s.rows[me.task]
+        if me.at != AT_INTENT or row.owner != me.worker or sum(m.can_act(s, c) for c in s.coroutines) > 1:
+            continue
+        expected = row.state == CLAIMED if "give_back.state" in m.guards else row.state in ACTIVE
+        if expected and ("give_back.fence" not in m.guards or row.fence == me.fence):
+            after = put_row(s, me.task, Row(QUEUED, row.attempt, row.fence, NOBODY, row.cancel, 0, 0))
+            yield True, f"w{me.worker} gives t{me.task} back", after
 
 
 def new_rules(m: Model, s: State) -> Iterator[Step]:

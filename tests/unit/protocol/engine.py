@@ -8,6 +8,7 @@ from .state import (
     AT_REJECTION,
     BROKEN,
     DONE,
+    HUNG,
     KILLED,
     LIVE,
     LOSER,
@@ -38,7 +39,16 @@ def happen(m: Model, s: State) -> Iterator[Step]:
         if m.rejects:
             yield from _rejections(s, t)
     if m.goes_silent and not s.silent:
-        yield True, "engine 0 falls silent for ever", s._replace(silent=True)
+        yield True, "engine 0 falls silent for ever, its observers hang", _silent(m, s)
+
+
+def _silent(m: Model, s: State) -> State:
+    """Every observer that asks this engine, now or later, waits in that call."""
+    watches = tuple(
+        tuple(HUNG if worker.up and 0 in m.observers[e] else watch for e, watch in enumerate(row))
+        for worker, row in zip(s.workers, s.watches, strict=True)
+    )
+    return s._replace(silent=True, watches=watches)
 
 
 def _arrivals(m: Model, site: Site) -> Iterator[tuple[bool, str, Site]]:
@@ -57,7 +67,11 @@ def _arrivals(m: Model, site: Site) -> Iterator[tuple[bool, str, Site]]:
             site.known if key in site.known else tuple(sorted((*site.known, key))),
             site.forgotten,
         )
-        yield False, f"submit of key {key} arrives: {'runs' if works else 'starts, loses the start fence, exits'}", after
+        yield (
+            False,
+            f"submit of key {key} arrives: {'runs' if works else 'starts, loses the start fence, exits'}",
+            after,
+        )
         if not m.copies_repeat:
             yield True, f"submit of key {key} is lost on its way", site._replace(flying=flying)
 

@@ -1,7 +1,7 @@
 """What a variant can change: the guards of each statement, the choices of the design, the faults and the bounds."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -40,7 +40,8 @@ GUARDS: dict[str, str] = {
     "claim.per_engine": "an engine's limit counts that engine's rows only",
     "claim.state": "state = QUEUED in the claim's own UPDATE",
     "rules.version": "plan rules are written only over an older version",
-    "give_back.fence": "a claim is given back only where the fence matches",
+    "give_back.state": "only a CLAIMED row is given back",
+    "give_back.fence": "… and only where the fence matches",
     "sweep": "with each renewal a worker drives its own rows that no coroutine of its drives",
     "intent.state": "state = CLAIMED",
     "intent.fence": "fence = mine",
@@ -71,6 +72,7 @@ GUARDS: dict[str, str] = {
     "cancel.one_statement": "the cancel reads and writes the state in one UPDATE",
     "cancel.seen_terminal": "a RUNNING row is CANCELLED only when its run was seen terminal",
     "fence.winner": "the handle is the key that won the start fence",
+    "fence.sealed_wins": "the record asks the start fence: where the seal won, the attempt is over",
     "fence.loser_told": "a copy that lost the start fence reports 'not me', never success",
     "resolve.attempt": "a person's decision is about one attempt",
 }
@@ -135,13 +137,17 @@ class Model:
     unknown_may_be_false: bool = False
     reduce: bool = True
 
-    checks: dict[str, tuple[Predicate, ...]] = field(init=False, compare=False, default_factory=lambda: {})
-
     def __post_init__(self) -> None:
         if strange := self.guards - set(GUARDS):
             raise ValueError(f"no such guard: {sorted(strange)}")
-        for write in EXPECTED_STATE:
-            self.checks[write] = tuple(p for name, p in PREDICATES.items() if f"{write}.{name}" in self.guards)
+
+    @cached_property
+    def checks(self) -> dict[str, tuple[Predicate, ...]]:
+        """Of each of the worker's writes, what it requires beyond the state."""
+        return {
+            write: tuple(holds for name, holds in PREDICATES.items() if f"{write}.{name}" in self.guards)
+            for write in EXPECTED_STATE
+        }
 
     def matches(self, write: str, s: State, me: Coroutine) -> bool:
         """Whether the guarded UPDATE of this coroutine finds its row."""

@@ -59,9 +59,6 @@ def look(m: Model, s: State) -> Iterator[Step]:
         for e, watch in enumerate(watches):
             if watch.fence <= 0 or watch.seen:
                 continue
-            if s.silent and 0 in m.observers[e]:
-                yield False, f"w{w} asks engine 0 and waits for ever", with_watch(s, w, e, HUNG)
-                continue
             answers = [
                 [(t, seen) for seen in _answers(m, s, t)] for t, at in enumerate(m.task_engine) if at in m.observers[e]
             ]
@@ -159,4 +156,3 @@ def judged(m: Model, row: Row, phase: str, cancelled: bool) -> Row:
 
 def with_watch(s: State, w: int, e: int, watch: Watch) -> State:
     return s._replace(watches=put(s.watches, w, put(s.watches[w], e, watch)))
-

@@ -1,13 +1,13 @@
 """States that nobody can tell apart become one: memory that can never act again goes, fences keep only their order,
 workers and tasks that are alike are sorted."""
 
-from collections.abc import Iterable
-
 from .model import Model
 from .state import (
+    ABSENT,
+    AT_CANCEL,
     AT_CLAIM,
+    AT_RESOLVE,
     DEAD,
-    EXPIRED,
     IDLE,
     LIVE,
     NOBODY,
@@ -21,125 +21,145 @@ from .state import (
     Watch,
     Worker,
     phase_of,
+    put,
 )
 
-OUTSIDE_ROWS = -1  # the worker of commands: nobody
+UNFENCED = frozenset({AT_CLAIM, AT_CANCEL, AT_RESOLVE})
+NO_RETURN = frozenset({"claim.own_row", "takeover.live", "renew.not_expired", "renew.not_dead"})
+NO_REOPENING = frozenset({"intent.state", "record.state", "observation.state", "claim.state", "give_back.state"})
+GONE = Worker(DEAD, False)
 
 
 def reduced(m: Model, s: State) -> State:
-    s = _rank_leases(s) if not m.reduce else _rank_leases(_forget_observers(m, s))
+    watches, leases = _ranked_leases(s, _watches_that_matter(m, s) if m.reduce else s.watches)
     if not m.reduce:
-        return _rank_fences(m, s)
-    coroutines = tuple(c for c in s.coroutines if m.can_act(s, c))
-    s = _rank_fences(m, s._replace(coroutines=coroutines, sites=_tidy_sites(m, s)))
-    return _sort_tasks(m, _sort_workers(m, _forget_the_ended(m, _bury(m, s))))
+        rows, coroutines = _ranked_fences(m, s.rows, s.coroutines)
+        return State(rows, s.sites, s.workers, leases, watches, coroutines, s.dial, s.silent)
+    coroutines = tuple(c for c in s.coroutines if m.can_act(s, c)) if s.coroutines else ()
+    rows, coroutines = _ranked_fences(m, s.rows, coroutines)
+    workers = _buried(m, s.workers, rows, leases, watches, coroutines)
+    sites = tuple(_tidied(m, site) for site in s.sites)
+    if s.silent:  # nothing arrives there any more
+        sites = tuple(
+            site._replace(flying=(), stops=()) if engine == 0 else site
+            for site, engine in zip(sites, m.task_engine, strict=True)
+        )
+    if any(row.state in TERMINAL for row in rows):
+        if not coroutines and "observation.state" in m.guards and all(row.state in TERMINAL for row in rows):
+            watches, leases = ((IDLE,) * len(leases),) * m.workers, (Lease(NOBODY, 0),) * len(leases)
+            workers = (Worker(DEAD, False),) * m.workers
+        rows = _without_the_past(m, rows, coroutines)
+    return _sort_tasks(m, _sort_workers(m, State(rows, sites, workers, leases, watches, coroutines, s.dial, s.silent)))
 
 
-def _ranks(fences: Iterable[int]) -> dict[int, int]:
-    return {fence: rank for rank, fence in enumerate(sorted(set(fences)))}
-
-
-def _rank_leases(s: State) -> State:
+def _ranked_leases(
+    s: State, watches: tuple[tuple[Watch, ...], ...]
+) -> tuple[tuple[tuple[Watch, ...], ...], tuple[Lease, ...]]:
     """Of an engine lease's fences only the order matters; 0 and less are no fences."""
     if all(lease.fence <= 1 for lease in s.leases):
-        return s
-    leases, columns = list(s.leases), [list(row) for row in s.watches]
+        return watches, s.leases
+    leases, columns = list(s.leases), [list(row) for row in watches]
     for e, lease in enumerate(s.leases):
-        rank = _ranks([0, lease.fence, *(row[e].fence for row in s.watches if row[e].fence > 0)])
+        fences = {0, lease.fence, *(row[e].fence for row in watches if row[e].fence > 0)}
+        rank = {fence: rank for rank, fence in enumerate(sorted(fences))}
         leases[e] = Lease(lease.holder, rank[lease.fence])
         for row in columns:
             if row[e].fence > 0:
                 row[e] = Watch(rank[row[e].fence], row[e].seen)
-    return s._replace(leases=tuple(leases), watches=tuple(tuple(row) for row in columns))
+    return tuple(tuple(row) for row in columns), tuple(leases)
 
 
-def _rank_fences(m: Model, s: State) -> State:
-    if m.key_per_send or not m.copies_repeat:  # there fences are also names of keys and copies
-        return s
-    rows, coroutines = list(s.rows), list(s.coroutines)
-    changed = False
-    for t, row in enumerate(s.rows):
-        mine = [c for c in coroutines if c.task == t and c.at != AT_CLAIM and c.worker != OUTSIDE_ROWS]
-        rank = _ranks([row.fence, *(c.fence for c in mine)])
-        if any(rank[fence] != fence for fence in rank):
-            changed = True
-            rows[t] = row._replace(fence=rank[row.fence])
-            coroutines = [c._replace(fence=rank[c.fence]) if c in mine else c for c in coroutines]
-    return s._replace(rows=tuple(rows), coroutines=tuple(sorted(coroutines))) if changed else s
+def _ranked_fences(
+    m: Model, rows: tuple[Row, ...], coroutines: tuple[Coroutine, ...]
+) -> tuple[tuple[Row, ...], tuple[Coroutine, ...]]:
+    """So it is with a task's fences, unless they are also names of keys and copies."""
+    if m.key_per_send or not m.copies_repeat:
+        return rows, coroutines
+    for t, row in enumerate(rows):
+        fences = {row.fence}
+        for c in coroutines:
+            if c.task == t and c.at not in UNFENCED:
+                fences.add(c.fence)
+        if max(fences) < len(fences):
+            continue
+        rank = {fence: rank for rank, fence in enumerate(sorted(fences))}
+        rows = put(rows, t, row._replace(fence=rank[row.fence]))
+        coroutines = tuple(
+            c._replace(fence=rank[c.fence]) if c.task == t and c.at not in UNFENCED else c for c in coroutines
+        )
+    return rows, coroutines if len(coroutines) < 2 else tuple(sorted(coroutines))
 
 
-def _forget_observers(m: Model, s: State) -> State:
+def _watches_that_matter(m: Model, s: State) -> tuple[tuple[Watch, ...], ...]:
     """An observer whose writes cannot match any more is an idle one; so is a single thing seen that cannot."""
-    if all(watch is IDLE for row in s.watches for watch in row):
-        return s
-    guards = m.guards
-    watches: list[tuple[Watch, ...]] = []
-    for w, row in enumerate(s.watches):
-        kept: list[Watch] = []
-        for e, watch in enumerate(row):
-            if watch.fence <= 0:
-                kept.append(watch)
-            elif "observation.engine_fence" in guards and s.leases[e] != (w, watch.fence):
-                kept.append(IDLE)
-            elif watch.seen:
-                seen = tuple(
-                    (t, one)
-                    for t, one in watch.seen
-                    if not ("observation.attempt" in guards and one.attempt and one.attempt != s.rows[t].attempt)
-                    and not ("observation.state" in guards and s.rows[t].state in TERMINAL)
-                )
-                kept.append(Watch(watch.fence, seen))
-            else:
-                kept.append(watch)
-        watches.append(tuple(kept))
-    return s._replace(watches=tuple(watches))
-
-
-def _tidy_sites(m: Model, s: State) -> tuple[Site, ...]:
-    """On an engine that keeps what it saw, a copy of a known key and a stop of an ended run do nothing."""
-    keeps = m.copies_repeat and not (m.forgets or m.stop_deletes)
-    sites: list[Site] = []
-    for site in s.sites:
-        flying, stops = site.flying, site.stops
-        if flying and keeps and site.runs:
-            there = {key for key, _ in site.runs}
-            flying = tuple(copy for copy in flying if copy[0] not in there)
-        if stops:
-            stops = tuple(key for key in stops if phase_of(site, key) in (LIVE, "not found"))
-        same = flying == site.flying and stops == site.stops
-        sites.append(site if same else site._replace(flying=flying, stops=stops))
-    return tuple(sites)
-
-
-def _bury(m: Model, s: State) -> State:
-    """A worker that is gone and owns nothing is one more dead one, whatever became of it."""
-    if not {"claim.own_row", "takeover.live", "renew.not_expired", "renew.not_dead"} <= m.guards:
-        return s
-    busy = {row.owner for row in s.rows} | {c.worker for c in s.coroutines} | {lease.holder for lease in s.leases}
-    workers = tuple(
-        Worker(DEAD, False)
-        if (worker.lease != VALID or not worker.up) and w not in busy and all(watch == IDLE for watch in s.watches[w])
-        else worker
-        for w, worker in enumerate(s.workers)
+    if all(watch.fence <= 0 for row in s.watches for watch in row):
+        return s.watches
+    return tuple(
+        tuple(watch if watch.fence <= 0 else _what_matters(m, s, w, e, watch) for e, watch in enumerate(row))
+        for w, row in enumerate(s.watches)
     )
-    return s._replace(workers=workers)
 
 
-def _forget_the_ended(m: Model, s: State) -> State:
-    if not any(row.state in TERMINAL for row in s.rows):
-        return s
-    if not s.coroutines and "observation.state" in m.guards and all(row.state in TERMINAL for row in s.rows):
-        idle = ((IDLE,) * len(s.leases),) * m.workers
-        gone = (Worker(DEAD, False),) * m.workers
-        s = s._replace(workers=gone, leases=(Lease(NOBODY, 0),) * len(s.leases), watches=idle)
-    fenced = {c.task for c in s.coroutines} if m.copies_repeat else set(range(m.tasks))
-    rows = tuple(
+def _what_matters(m: Model, s: State, w: int, e: int, watch: Watch) -> Watch:
+    guards = m.guards
+    if "observation.engine_fence" in guards and s.leases[e] != (w, watch.fence):
+        return IDLE
+    if not watch.seen:
+        return watch
+    seen = tuple(
+        (t, one)
+        for t, one in watch.seen
+        if not ("observation.attempt" in guards and one.attempt and one.attempt != s.rows[t].attempt)
+        and not ("observation.state" in guards and s.rows[t].state in TERMINAL)
+    )
+    return Watch(watch.fence, seen)
+
+
+def _tidied(m: Model, site: Site) -> Site:
+    """On an engine that keeps what it saw, a copy of a known key and a stop of an ended run do nothing."""
+    flying, stops = site.flying, site.stops
+    if flying and site.runs and m.copies_repeat and not (m.forgets or m.stop_deletes):
+        there = {key for key, _ in site.runs}
+        flying = tuple(copy for copy in flying if copy[0] not in there)
+    if stops:
+        stops = tuple(key for key in stops if phase_of(site, key) in (LIVE, ABSENT))
+    if flying is site.flying and stops is site.stops:
+        return site
+    return Site(site.runs, flying, stops, site.known, site.forgotten)
+
+
+def _buried(
+    m: Model,
+    workers: tuple[Worker, ...],
+    rows: tuple[Row, ...],
+    leases: tuple[Lease, ...],
+    watches: tuple[tuple[Watch, ...], ...],
+    coroutines: tuple[Coroutine, ...],
+) -> tuple[Worker, ...]:
+    """A worker that is gone and owns nothing is one more dead one, whatever became of it."""
+    if not m.guards >= NO_RETURN or all(worker.up and worker.lease == VALID for worker in workers):
+        return workers
+    busy = {row.owner for row in rows} | {c.worker for c in coroutines} | {lease.holder for lease in leases}
+    return tuple(
+        GONE
+        if w not in busy and (worker.lease != VALID or not worker.up) and all(watch == IDLE for watch in watches[w])
+        else worker
+        for w, worker in enumerate(workers)
+    )
+
+
+def _without_the_past(m: Model, rows: tuple[Row, ...], coroutines: tuple[Coroutine, ...]) -> tuple[Row, ...]:
+    """Of a terminal row only the state counts, and what a late writer might still match. All of it, where some write
+    does not check the state: it would decide on the cancel flag that is there."""
+    if not m.guards >= NO_REOPENING:
+        return rows
+    fenced = {c.task for c in coroutines} if m.copies_repeat else set(range(m.tasks))
+    return tuple(
         Row(row.state, row.attempt, row.fence if t in fenced else 0, NOBODY, False, 0, 0)
         if row.state in TERMINAL
         else row
-        for t, row in enumerate(s.rows)
+        for t, row in enumerate(rows)
     )
-    return s._replace(rows=rows)
 
 
 def _sort_workers(m: Model, s: State) -> State:
@@ -179,15 +199,12 @@ def _tasks_swapped(s: State, *, engines: bool) -> State:
     def turned(watch: Watch) -> Watch:
         return watch if not watch.seen else Watch(watch.fence, tuple(sorted((1 - t, seen) for t, seen in watch.seen)))
 
-    order = (lambda row: row[::-1]) if engines else (lambda row: row)  # type: ignore[reportUnknownLambdaType]
-    watches = tuple(tuple(turned(watch) for watch in order(row)) for row in s.watches)
+    order = -1 if engines else 1
+    watches = tuple(tuple(turned(watch) for watch in row[::order]) for row in s.watches)
     return s._replace(
         rows=s.rows[::-1],
         sites=s.sites[::-1],
-        leases=order(s.leases),
+        leases=s.leases[::order],
         watches=watches,
-        coroutines=tuple(sorted(Coroutine(c.worker, 1 - c.task, *c[2:]) for c in s.coroutines)),
+        coroutines=tuple(sorted(c._replace(task=1 - c.task) for c in s.coroutines)),
     )
-
-
-__all__ = ["EXPIRED", "reduced"]

@@ -44,7 +44,8 @@ def check(m: Model) -> Verdict:
     for i, s in enumerate(states):
         for fault, _, after in moves(m, s):
             j = known.get(after)
-            breach = breach_of_step(m, s, after) or (None if j is not None else breach_of_state(m, after))
+            unmoved = after.rows is s.rows and after.sites is s.sites
+            breach = None if unmoved else breach_of_step(m, s, after) or breach_of_state(m, after)
             if breach:
                 return Verdict(breach, len(states), space.path(i))
             if j is None:

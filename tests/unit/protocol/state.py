@@ -137,7 +137,8 @@ def put_row(s: State, task: int, row: Row) -> State:
 
 
 def add(coroutines: tuple[Coroutine, ...], one: Coroutine) -> tuple[Coroutine, ...]:
-    return coroutines if one in coroutines else tuple(sorted((*coroutines, one)))
+    """Twins are two, even where they remember the same."""
+    return tuple(sorted((*coroutines, one)))
 
 
 def drop(coroutines: tuple[Coroutine, ...], one: Coroutine) -> tuple[Coroutine, ...]:

@@ -110,6 +110,8 @@ def hear(m: Model, s: State, me: Coroutine) -> Iterator[Step]:
     over = attempt_over(m, row, cancelled=row.cancel)
     if any(phase == SEALED and m.attempt_of(key) == me.attempt for key, phase in site.runs):
         yield _write(m, s, me, f"is told key {me.key} is sealed, attempt over", over)
+        if m.start_fence and "fence.sealed_wins" in m.guards:
+            return
     if me.key in site.known:
         handle = _winner(m, site, me) if m.start_fence and "fence.winner" in m.guards else me.key
         recorded = Row(RUNNING, row.attempt, row.fence, NOBODY, row.cancel, handle, 0)

@@ -53,7 +53,8 @@ def take_over(m: Model, s: State) -> Iterator[Step]:
         for v, victim in enumerate(s.workers):
             owns = any(row.owner == v for row in s.rows)
             swept = victim.lease == DEAD and m.sweep_dead_owners and owns
-            early = victim.lease == VALID and "takeover.expired" not in m.guards and owns
+            mortal = v < m.workers - 1
+            early = mortal and victim.lease == VALID and "takeover.expired" not in m.guards and owns
             if v != w and (victim.lease == EXPIRED or swept or early):
                 yield from _taken_over(m, s, w, v)
 
