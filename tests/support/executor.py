@@ -1,26 +1,46 @@
 """A place for executors: schema, topics, plans and tasks as the planner would send them."""
 
+import os
+import signal
+import subprocess
+import sys
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
 
+import aiohttp
 import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from pydantic import SecretStr
 
 from signalbox_chassis.connection import Connection, Row, connect, connect_arguments
+from signalbox_chassis.consumer import Consumer
 from signalbox_chassis.migrations import migrate, provision
+from signalbox_chassis.service import Service
 from signalbox_contracts.definitions.engine import Engine, EngineLimits, ScriptedConnection
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.definitions.work import ScriptedWork
+from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import task_id
+from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData
 from signalbox_contracts.messages.task_commands import (
+    PlanRules,
     PlanRulesData,
+    TasksCancel,
+    TasksCancelData,
+    TasksEnsure,
     TasksEnsureData,
     TaskSpec,
 )
-from signalbox_contracts.topics import topic
-from signalbox_executor.app import MIGRATIONS
+from signalbox_contracts.messages.tasks import TasksStated
+from signalbox_contracts.topics import topic, topic_of
+from signalbox_contracts.wire import decode, encode
+from signalbox_executor.app import MIGRATIONS, executor
+from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import accept, claim, engines, rules, workers
 
 TOPICS = tuple(
@@ -46,11 +66,17 @@ def spec(plan: uuid.UUID, number: int, engine: str = "e1", **changes: Any) -> Ta
 
 
 def engine(id: str = "e1", url: str = "http://127.0.0.1:1", **changes: Any) -> Engine:
+    """A scripted engine; fields of its limits are given beside its own."""
     limits = {name: changes.pop(name) for name in EngineLimits.model_fields if name in changes}
-    return Engine(
-        id=id, name=id, connection=ScriptedConnection(url=url), limits=EngineLimits(**limits),
-        **{"observe_every_seconds": 0.1, **changes},
-    )  # fmt: skip
+    values: dict[str, Any] = {
+        "id": id,
+        "name": id,
+        "connection": ScriptedConnection(url=url),
+        "limits": EngineLimits(**limits),
+        "observe_every_seconds": 0.1,
+        **changes,
+    }
+    return Engine(**values)
 
 
 @dataclass
@@ -118,6 +144,143 @@ class Store:
 
     async def expire(self, worker: uuid.UUID) -> None:
         await self.rows("UPDATE worker SET lease_until = now() - interval '1 second' WHERE id = $1", worker)
+
+
+@dataclass
+class Stand(Store):
+    """A schema with topics and a scripted engine: executors in this process or as children."""
+
+    bootstrap: str
+    engine_url: str
+    folder: Path
+    children: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.schema}."
+
+    def settings(self, **changes: Any) -> ExecutorSettings:
+        """Times are short, so that a test need not wait."""
+        values: dict[str, Any] = {
+            "kafka_bootstrap": self.bootstrap,
+            "database_url": SecretStr(self.url),
+            "database_schema": self.schema,
+            "topic_prefix": self.prefix,
+            "group_prefix": self.prefix,
+            "session_timeout_seconds": 3.0,
+            "worker_lease_seconds": 1.0,
+            "renew_seconds": 0.3,
+            "claim_seconds": 0.05,
+            "take_over_seconds": 0.2,
+            "engine_lease_seconds": 1.5,
+            "resend_seconds": 0.5,
+            "stop_seconds": 0.3,
+            "unknown_seconds": 0.2,
+            "engine_timeout_seconds": 5.0,
+            "drain_seconds": 5.0,
+            **changes,
+        }
+        return ExecutorSettings(**values)
+
+    @asynccontextmanager
+    async def running(self, **changes: Any) -> AsyncGenerator[Service]:
+        service = executor(self.settings(**changes))
+        await service.start()
+        try:
+            yield service
+        finally:
+            await service.stop()
+
+    def spawn(self, **environment: str) -> subprocess.Popen[bytes]:
+        """An executor as a process of its own, ended with the test."""
+        settings = self.settings().model_dump(exclude={"database_url"})
+        mine = {f"SIGNALBOX_{name.upper()}": str(value) for name, value in settings.items()}
+        others = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
+        with (self.folder / "child.log").open("ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "signalbox_executor"],
+                env={**others, **mine, "SIGNALBOX_DATABASE_URL": self.url, **environment},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+        self.children.append(child)
+        return child
+
+    def stop_children(self) -> None:
+        for child in self.children:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGCONT)
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+
+    async def say(self, *events: Event[Any]) -> None:
+        """Write messages as the planner and the gateway would."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
+        await producer.start()
+        try:
+            for event in events:
+                said = encode(event)
+                name = topic_of(type(event)).full_name(self.prefix)
+                send = cast("Callable[..., Awaitable[Any]]", producer.send_and_wait)
+                await send(name, said.value, key=said.key, headers=list(said.headers))
+        finally:
+            await producer.stop()
+
+    async def register(self, id: str = "e1", *, revision: int = 1, **changes: Any) -> None:
+        """Register the scripted engine under this id."""
+        definition = engine(id, changes.pop("url", self.engine_url), **{"concurrency": 50, **changes})
+        data = DefinitionSnapshotData(kind="engine", id=id, revision=revision, definition=definition)
+        await self.say(
+            DefinitionSnapshot.of(
+                data, subject=f"engine:{id}", source="signalbox/api-gateway", time=datetime.now(UTC),
+                aggregateversion=revision,
+            )
+        )  # fmt: skip
+
+    async def facts(self) -> list[TasksStated]:
+        """Every `tasks.state` said so far, in order per plan."""
+        tasks = topic("tasks.v1")
+        raw: Any = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
+        consumer = cast("Consumer", raw)
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(tasks.full_name(self.prefix), number) for number in range(tasks.partitions)]
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            ends = await consumer.end_offsets(partitions)
+            found: list[TasksStated] = []
+            while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+                for batch in (await consumer.getmany(timeout_ms=200)).values():
+                    events = [decode(tasks, raw.value, key=raw.key, headers=tuple(raw.headers)) for raw in batch]
+                    found += [event for event in events if isinstance(event, TasksStated)]
+            return found
+        finally:
+            await consumer.stop()
+
+    async def starts(self) -> dict[str, int]:
+        """How often each run key was started on the engine."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.engine_url}/starts") as answer:
+            said = await answer.json()
+        return {key: len(starts) for key, starts in said["starts"].items()}
+
+
+def rules_of(plan: uuid.UUID, rules: Rules | None = None, *, version: int = 1, **changes: Any) -> PlanRules:
+    data = PlanRulesData(plan_id=plan, version=version, rules=rules or Rules(), **changes)
+    return PlanRules.of(data, subject=plan, source=PLANNER, time=datetime.now(UTC), id=uuid.uuid4())
+
+
+def ensure(plan: uuid.UUID, tasks: Sequence[TaskSpec] = (), known: Sequence[uuid.UUID] = ()) -> TasksEnsure:
+    data = TasksEnsureData(
+        plan_id=plan, definitions_revision=1, rules_version=1, tasks=tuple(tasks), known=tuple(known)
+    )
+    return TasksEnsure.of(data, subject=plan, source=PLANNER, time=datetime.now(UTC), id=uuid.uuid4())
+
+
+def cancel_of(plan: uuid.UUID, *tasks: uuid.UUID, kill: bool = True) -> TasksCancel:
+    data = TasksCancelData(plan_id=plan, task_ids=tasks, kill=kill, actor="user:ann")
+    return TasksCancel.of(data, subject=plan, source=PLANNER, time=datetime.now(UTC), id=uuid.uuid4())
 
 
 async def make_store(admin_url: str) -> Store:

@@ -1,10 +1,15 @@
-"""A schema of its own for every test."""
+"""A schema of its own for every test; topics and a scripted engine where they are needed."""
 
-from collections.abc import AsyncGenerator
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
-from support.executor import Store, make_store, remove_store
+from signalbox_chassis.topics import create_topics
+from support.executor import TOPICS, Stand, Store, make_store, remove_store
 
 
 @pytest_asyncio.fixture
@@ -12,3 +17,29 @@ async def store(postgres_url: str) -> AsyncGenerator[Store]:
     made = await make_store(postgres_url)
     yield made
     await remove_store(made, postgres_url)
+
+
+@pytest.fixture
+def scripted_url(tmp_path: Path) -> Iterator[str]:
+    """A scripted engine of its own."""
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    with (tmp_path / "engine.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "signalbox_executor.engines.scripted.server", "--folder", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    assert server.stdout is not None
+    with server.stdout:
+        yield server.stdout.readline().decode().strip()
+        server.kill()
+        server.wait()
+
+
+@pytest_asyncio.fixture
+async def executors(store: Store, scripted_url: str, kafka_bootstrap: str, tmp_path: Path) -> AsyncGenerator[Stand]:
+    stand = Stand(store.url, store.schema, kafka_bootstrap, scripted_url, tmp_path)
+    await create_topics(kafka_bootstrap, TOPICS, prefix=stand.prefix)
+    yield stand
+    stand.stop_children()

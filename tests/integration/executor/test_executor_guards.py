@@ -144,7 +144,7 @@ async def test_a_terminal_row_never_moves(store: Store, me: UUID) -> None:
     one = await running(store, me)
     assert await _on(store, observed(one, Outcome.SUCCEEDED)) == 1
     before = await row(store, one)
-    statements = [
+    statements: list[Statement] = [
         observed(one), observed(one, Outcome.UNKNOWN), observed(one, Outcome.RUNNING), cancel(one), intend(one),
         record(one), lambda c: over.write_settled(c, ending(one)), lambda c: over.write_rejected(c, ending(one)),
         lambda c: stop.intend_stops(c, "e1", most=10), lambda c: stop.expire(c, most=10),

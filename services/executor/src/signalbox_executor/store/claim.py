@@ -135,7 +135,7 @@ WITH active AS MATERIALIZED (
   UPDATE task t SET state = 'CLAIMED', owner = $1, fence = t.fence + 1, sends = 0, version = t.version + 1,
          state_at = now(), waiting = NULL, reason = ''
   FROM locked WHERE t.id = locked.id AND t.state = 'QUEUED'
-  RETURNING {columns}, t.spec, t.traceparent
+  RETURNING {columns}, t.spec::text AS spec, t.traceparent
 ), engines_spent AS (
   UPDATE engine e SET tokens = s.tokens - n.n, tokens_at = GREATEST(e.tokens_at, now())
   FROM engines s JOIN (SELECT engine_id, count(*) AS n FROM claimed GROUP BY 1) n ON n.engine_id = s.id

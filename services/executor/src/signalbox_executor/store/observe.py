@@ -30,7 +30,7 @@ _HOLDS: Final = "SELECT fence FROM engine_lease WHERE engine_id = $1 AND holder 
 # INVARIANT read before the engine is asked: what was submitted after the engine answered must not look "not found".
 _WATCHED: Final = """
 SELECT t.id, t.attempt, t.handle, t.state, t.phase, t.infrastructure_faults, t.stop_cause,
-       t.spec -> 'retries' AS retries,
+       (t.spec -> 'retries')::text AS retries,
        COALESCE(t.on_unknown, e.definition ->> 'on_unknown', 'hold') AS on_unknown,
        t.state_at + $4 * interval '1 second' < now() AS patience_over
 FROM task t LEFT JOIN engine e ON e.id = t.engine_id

@@ -53,7 +53,13 @@ class Task:
 
 
 _FIELDS: Final = tuple(Task.__dataclass_fields__)
-COLUMNS: Final = ", ".join("t.state_at = now() AS moved" if name == "moved" else f"t.{name}" for name in _FIELDS)
+_SAID_SO: Final = {
+    "moved": "t.state_at = now() AS moved",
+    # as text: SQLAlchemy's connections decode jsonb, asyncpg's own do not
+    "waiting": "t.waiting::text AS waiting",
+    "result": "t.result::text AS result",
+}
+COLUMNS: Final = ", ".join(_SAID_SO.get(name, f"t.{name}") for name in _FIELDS)
 """For RETURNING and SELECT, the table being `task t`."""
 
 

@@ -53,7 +53,7 @@ RETURNING id
 # INVARIANT a worker finds its own rows again that no coroutine of its drives: the answer of a commit was lost, and its
 # own live lease would keep the row from everybody else for ever. It drives them under the row's own fence.
 _OWN: Final = """
-SELECT {columns}, t.spec, t.traceparent FROM task t
+SELECT {columns}, t.spec::text AS spec, t.traceparent FROM task t
 WHERE t.owner = $1 AND t.state IN ('CLAIMED', 'SUBMITTING') AND t.id <> ALL ($2::uuid[])
 ORDER BY t.id LIMIT $3
 """.replace("{columns}", COLUMNS)

@@ -1,0 +1,244 @@
+"""The whole path: commands in, runs on a real engine, facts out; and a kill -9 in the middle of it."""
+
+import signal
+import subprocess
+from collections import Counter, defaultdict
+from itertools import pairwise
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from signalbox_contracts.definitions.rules import Retries, Rules
+from signalbox_contracts.definitions.work import ScriptedWork
+from signalbox_contracts.ids import run_key
+from signalbox_contracts.messages.task_commands import TaskSpec
+from signalbox_contracts.messages.tasks import TaskRecord
+from signalbox_contracts.states import TASK_ENDS, TASK_TRANSITIONS, TaskState
+from support.executor import Stand, cancel_of, ensure, rules_of, spec
+from support.stand import until
+
+
+def scripted(**script: Any) -> ScriptedWork:
+    return ScriptedWork(script=script)
+
+
+async def ended(stand: Stand, count: int, *, seconds: float = 30) -> None:
+    async def all_ended() -> bool:
+        done = await stand.states()
+        return sum(done.get(state.value, 0) for state in TASK_ENDS) >= count
+
+    await until(all_ended, seconds=seconds, why=f"{count} tasks ended")
+
+
+async def sent(stand: Stand) -> None:
+    async def all_sent() -> bool:
+        return not await stand.value("SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)")
+
+    await until(all_sent, why="every fact sent")
+
+
+async def in_state(stand: Stand, state: str, count: int = 1) -> None:
+    async def there() -> bool:
+        return (await stand.states()).get(state, 0) >= count
+
+    await until(there, why=f"{count} tasks {state}")
+
+
+async def histories(stand: Stand) -> dict[UUID, list[TaskRecord]]:
+    """What was said of each task, by version; the same version twice is the same fact."""
+    said: defaultdict[UUID, dict[int, TaskRecord]] = defaultdict(dict)
+    for fact in await stand.facts():
+        for task in fact.data.tasks:
+            if task.transitions or task.version not in said[task.task_id]:
+                said[task.task_id][task.version] = task
+    return {id: [versions[version] for version in sorted(versions)] for id, versions in said.items()}
+
+
+def told_whole(history: list[TaskRecord]) -> None:
+    """Assert that the moves said are the moves made: allowed, none missing, and one end."""
+    moves = [move for task in history for move in task.transitions]
+    states = [TaskState.QUEUED, *(move.state for move in moves[1:])]
+    assert moves[0].state is TaskState.QUEUED
+    assert all(after in TASK_TRANSITIONS[before] for before, after in pairwise(states)), states
+    assert [task.version for task in history] == list(range(1, len(history) + 1))
+    assert sum(task.state in TASK_ENDS for task in history) == 1
+
+
+async def test_two_hundred_tasks_each_run_once_and_say_so_once(executors: Stand) -> None:
+    plan = uuid4()
+    tasks = [spec(plan, number, work=scripted(run_seconds=0.05, result={"n": number})) for number in range(200)]
+    await executors.register(concurrency=60)
+    async with executors.running():
+        await executors.say(rules_of(plan, Rules(limit=40)), ensure(plan, tasks), ensure(plan, tasks))
+        await ended(executors, 200)
+        await sent(executors)
+    await each_ran_once(executors, tasks)
+    said = await histories(executors)
+    for task in tasks:
+        last = said[task.task_id][-1]
+        assert (last.state, last.result) == (TaskState.SUCCEEDED, {"n": task.position})
+
+
+@pytest.mark.parametrize("point", ["executor.after_intent", "executor.before_record"])
+async def test_a_kill_around_the_submit_starts_nothing_twice_and_loses_nothing(executors: Stand, point: str) -> None:
+    """Crash points 5 to 8: the row says SUBMITTING; whoever takes over sends the same key."""
+    plan = uuid4()
+    tasks = [spec(plan, number, work=scripted(run_seconds=0.1)) for number in range(10)]
+    await executors.register()
+    victim = executors.spawn(SIGNALBOX_CRASH_AT=point)
+    await executors.say(rules_of(plan, Rules(limit=4)), ensure(plan, tasks))
+    await killed(victim)
+    async with executors.running():
+        await ended(executors, 10)
+        await sent(executors)
+    await each_ran_once(executors, tasks)
+
+
+@pytest.mark.slow
+async def test_kills_elsewhere_start_nothing_twice_and_lose_nothing(executors: Stand) -> None:
+    """Crash points 4, 8, 10: three executors, each killed at a place of its own; a fourth goes on."""
+    plan = uuid4()
+    tasks = [spec(plan, number, work=scripted(run_seconds=0.1)) for number in range(60)]
+    await executors.register()
+    points = ["executor.claimed", "executor.recorded", "executor.seen"]
+    victims = [executors.spawn(SIGNALBOX_CRASH_AT=point) for point in points]
+    await executors.say(rules_of(plan, Rules(limit=4)), ensure(plan, tasks))
+    for victim in victims:
+        await killed(victim)
+    async with executors.running():
+        await executors.say(rules_of(plan, Rules(limit=40), version=2))
+        await ended(executors, 60)
+        await sent(executors)
+    await each_ran_once(executors, tasks)
+
+
+async def killed(victim: subprocess.Popen[bytes]) -> None:
+    async def dead() -> bool:
+        return victim.poll() is not None
+
+    await until(dead, why="killed at its point")
+    assert victim.returncode == -signal.SIGKILL
+
+
+async def each_ran_once(stand: Stand, tasks: list[TaskSpec]) -> None:
+    """Assert that every task succeeded, was started once on the engine, and said so once."""
+    assert await stand.states() == {"SUCCEEDED": len(tasks)}
+    assert await stand.starts() == {run_key(task.task_id, 1): 1 for task in tasks}
+    said = await histories(stand)
+    assert set(said) == {task.task_id for task in tasks}
+    for history in said.values():
+        told_whole(history)
+
+
+async def test_a_worker_paused_past_its_lease_wakes_to_find_its_tasks_taken(executors: Stand) -> None:
+    """Crash point 13: what it still has in flight carries the same key, and its writes match no row."""
+    plan = uuid4()
+    work = scripted(answer_delay_seconds=0.5, run_seconds=0.1)
+    tasks = [spec(plan, number, work=work) for number in range(5)]
+    await executors.register()
+    sleeper = executors.spawn()
+    await executors.say(rules_of(plan), ensure(plan, tasks))
+    await in_state(executors, "SUBMITTING", 5)
+    sleeper.send_signal(signal.SIGSTOP)
+    async with executors.running():
+        await ended(executors, 5)
+        sleeper.send_signal(signal.SIGCONT)
+
+        async def came_back() -> bool:
+            return await executors.value("SELECT count(*) FROM worker WHERE NOT dead AND lease_until > now()") == 2
+
+        await until(came_back, why="the sleeper took a new id")
+        await sent(executors)
+    await each_ran_once(executors, tasks)
+
+
+async def test_lost_answers_outages_and_throttling_start_nothing_twice(executors: Stand) -> None:
+    plan = uuid4()
+    scripts: list[dict[str, Any]] = [
+        {"lose_answers": 2},
+        {"lose_requests": 2},
+        {"throttle": 2},
+        {"lose_answers": 1, "refuse": "no", "refuse_after": 1},
+    ]
+    tasks = [spec(plan, number, work=scripted(**script)) for number, script in enumerate(scripts)]
+    await executors.register(breaker={"failures": 1000})
+    async with executors.running():
+        await executors.say(rules_of(plan), ensure(plan, tasks))
+        await ended(executors, 4)
+    assert await executors.states() == {"SUCCEEDED": 4}, "the last was refused, but its first copy had arrived"
+    assert await executors.starts() == {run_key(task.task_id, 1): 1 for task in tasks}
+
+
+async def test_retries_refusals_and_what_the_engine_forgot(executors: Stand) -> None:
+    plan, twice = uuid4(), Retries(max_attempts=2, delay_seconds=0, max_delay_seconds=0)
+    tasks = [
+        spec(plan, 0, work=scripted(exit_code=3), retries=twice),
+        spec(plan, 1, work=scripted(refuse="no such class"), retries=twice),
+        spec(plan, 2, work=scripted(run_seconds=60, forget_seconds=0.2), on_unknown="fail"),
+        spec(plan, 3, work=scripted(run_seconds=60, forget_seconds=0.2), on_unknown="hold"),
+        spec(plan, 4, engine="nowhere"),
+    ]
+    await executors.register()
+    async with executors.running():
+        await executors.say(rules_of(plan), ensure(plan, tasks, known=[UUID(int=1)]))
+        await ended(executors, 3)
+        await in_state(executors, "UNKNOWN")
+        await sent(executors)
+    found = await executors.rows("SELECT position, state, attempt, cause, exit_code FROM task ORDER BY position")
+    assert [tuple(row.values()) for row in found] == [
+        (0, "FAILED", 2, "failed", 3),
+        (1, "FAILED", 1, "refused", None),
+        (2, "FAILED", 1, "lost", None),
+        (3, "UNKNOWN", 1, None, None),
+        (4, "QUEUED", 1, None, None),
+    ]
+    said = await executors.facts()
+    assert [fact.data.missing for fact in said if fact.data.missing] == [(UUID(int=1),)]
+    assert {fact.data.rules_version for fact in said} == {0, 1}
+
+
+async def test_a_cancel_ends_what_waits_stops_what_runs_and_is_told(executors: Stand) -> None:
+    plan = uuid4()
+    await executors.register()
+    async with executors.running():
+        tasks = [spec(plan, number, work=scripted(never_ends=True)) for number in range(6)]
+        await executors.say(rules_of(plan, Rules(limit=2)), ensure(plan, tasks))
+        await in_state(executors, "RUNNING", 2)
+        await executors.say(cancel_of(plan))
+        await ended(executors, 6)
+        await sent(executors)
+    assert await executors.states() == {"CANCELLED": 6}
+    assert len(await executors.starts()) == 2
+    for history in (await histories(executors)).values():
+        states = Counter(move.state for task in history for move in task.transitions)
+        assert states[TaskState.CANCELLED] == 1
+
+
+async def test_a_held_plan_starts_nothing_once_that_is_confirmed(executors: Stand) -> None:
+    plan = uuid4()
+    await executors.register()
+    async with executors.running():
+        await executors.say(rules_of(plan, held=True), ensure(plan, [spec(plan, 0)]))
+        await in_state(executors, "QUEUED")
+        await executors.say(rules_of(plan, version=2))
+        await ended(executors, 1)
+        await sent(executors)
+    confirmed = [fact.data.rules_version for fact in await executors.facts() if not fact.data.tasks]
+    assert confirmed == [1, 2]
+
+
+async def test_an_engine_that_is_down_uses_up_no_attempt_and_opens_its_breaker(executors: Stand) -> None:
+    plan = uuid4()
+    await executors.register(breaker={"failures": 2, "open_seconds": 0.3})
+    async with executors.running():
+        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=scripted(down_seconds=1.5))]))
+
+        async def opened() -> bool:
+            return await executors.value("SELECT breaker FROM engine") == "open"
+
+        await until(opened, why="the breaker opened")
+        await ended(executors, 1)
+    found = await executors.rows("SELECT state, attempt, infrastructure_faults FROM task")
+    assert [tuple(row.values()) for row in found] == [("SUCCEEDED", 1, 0)]
+    assert await executors.value("SELECT breaker FROM engine") == "closed"
