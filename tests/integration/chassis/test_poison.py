@@ -40,6 +40,7 @@ def changed(**changes: Any) -> bytes:
     return json.dumps({**event, "id": str(uuid.uuid4()), **changes}).encode()
 
 
+STRANGE = (("nothing", None), ("bytes", b"\xff\xfe"), ("text", "grün".encode()))
 POISON: dict[str, tuple[RawRecord, str]] = {
     "body that is not JSON": ((KEY, b"\xff\xfe not json", ()), "JSON"),
     "no CloudEvent": ((KEY, b'{"hello": 1}', ()), "type"),
@@ -49,6 +50,7 @@ POISON: dict[str, tuple[RawRecord, str]] = {
     "null character": ((KEY, changed(data={"number": 1, "filler": "\u0000"}), ()), "NUL"),
     "700 KiB body": ((KEY, changed(data={"number": 1, "filler": "x" * 700_000}), ()), "at most"),
     "bare number": ((KEY, b"1", ()), ""),
+    "null and non-UTF-8 headers and no JSON": ((KEY, b"nor this", STRANGE), "JSON"),
 }
 STRANGE_HEADERS: list[RawRecord] = [
     (KEY, changed(subject="counter-null"), (("note", None),)),
@@ -87,8 +89,12 @@ async def test_poison_of_every_kind_is_parked_and_two_hundred_messages_around_it
         assert letter["key"] == key, kind
         assert said in letter["error"], (kind, letter["error"])
         assert len(letter["error"]) <= 2000
+    stored = json.loads(by_value[b"nor this"]["headers"])
+    assert [(name, value and base64.b64decode(value)) for name, value in stored] == list(STRANGE)
     notices = [json.loads(record.value or b"")["data"] for record in await stand.read_all(NOTICES)]
     assert {notice["dead_letter_id"] for notice in notices} == {str(letter["id"]) for letter in letters}
+    told = next(notice["headers"] for notice in notices if notice["value_bytes"] == len(b"nor this"))
+    assert told == [{"name": "nothing"}, {"name": "bytes", "base64": "//4="}, {"name": "text", "text": "grün"}]
     largest = max(notices, key=lambda notice: notice["value_bytes"])
     assert len(base64.b64decode(largest["value_start"])) == 65_536
 
