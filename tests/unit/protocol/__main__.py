@@ -9,9 +9,9 @@ from .trace import told
 from .variants import VARIANTS, Variant, named
 
 
-def table_row(variant: Variant, states: int | str) -> str:
-    said = f"**{variant.expected}**" if variant.expected else "safe and live"
-    return f"| {variant.name} | {states} | {said} |"
+def table_row(variant: Variant, verdict: Verdict) -> str:
+    said = f"**{verdict.breach}**" if verdict.breach else "safe and live"
+    return f"| {variant.name} | {verdict.states:,} | {said} |"
 
 
 def line(variant: Variant, verdict: Verdict, took: float) -> str:
@@ -39,7 +39,7 @@ def main() -> int:
             if variant.chapter != chapter:
                 chapter = variant.chapter
                 print(f"| **{chapter}** | | |")
-            print(table_row(variant, f"{verdict.states:,}"), flush=True)
+            print(table_row(variant, verdict), flush=True)
             continue
         print(line(variant, verdict, time.perf_counter() - began), flush=True)
         if wanted:

@@ -8,7 +8,6 @@ from .state import (
     AT_REJECTION,
     BROKEN,
     DONE,
-    HUNG,
     KILLED,
     LIVE,
     LOSER,
@@ -31,24 +30,13 @@ def without_key(site: Site, key: int) -> tuple[tuple[int, str], ...]:
 
 def happen(m: Model, s: State) -> Iterator[Step]:
     for t, site in enumerate(s.sites):
-        if s.silent and m.task_engine[t] == 0:
+        if m.silent and m.task_engine[t] == 0:
             continue
         changes = [*_arrivals(m, site), *_ends(m, site)]
         for fault, label, after in changes:
             yield fault, f"t{t}: {label}", s._replace(sites=put(s.sites, t, after))
         if m.rejects:
             yield from _rejections(s, t)
-    if m.goes_silent and not s.silent:
-        yield True, "engine 0 falls silent for ever, its observers hang", _silent(m, s)
-
-
-def _silent(m: Model, s: State) -> State:
-    """Every observer that asks this engine, now or later, waits in that call."""
-    watches = tuple(
-        tuple(HUNG if worker.up and 0 in m.observers[e] else watch for e, watch in enumerate(row))
-        for worker, row in zip(s.workers, s.watches, strict=True)
-    )
-    return s._replace(silent=True, watches=watches)
 
 
 def _arrivals(m: Model, site: Site) -> Iterator[tuple[bool, str, Site]]:

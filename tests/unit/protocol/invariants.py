@@ -91,6 +91,6 @@ def breach_of_step(m: Model, before: State, after: State) -> Breach | None:
 def finished(m: Model, s: State) -> bool:
     """Every task whose engine still answers has an end, or waits for a person where it may."""
     return all(
-        row.state in TERMINAL or (row.state == UNKNOWN and m.unknown_may_wait) or (s.silent and engine == 0)
+        row.state in TERMINAL or (row.state == UNKNOWN and m.unknown_may_wait) or (m.silent and engine == 0)
         for row, engine in zip(s.rows, m.task_engine, strict=True)
     )

@@ -13,6 +13,7 @@ from .state import (
     AT_RESOLVE,
     CLAIMED,
     EMPTY,
+    HUNG,
     IDLE,
     NOBODY,
     QUEUED,
@@ -130,7 +131,8 @@ class Model:
     rejects: bool = False
     stop_deletes: bool = False
     hangs: bool = False
-    goes_silent: bool = False
+    silent: bool = False
+    """Engine 0 answers nobody; whoever observes it hangs in that call."""
 
     # how the verdict is judged and found
     unknown_may_wait: bool = False
@@ -210,15 +212,15 @@ class Model:
     def start(self) -> State:
         row = Row(QUEUED, 1, 0, NOBODY, False, 0, 0)
         leases = (Lease(NOBODY, 0),) * len(self.observers)
+        watches = tuple(HUNG if self.silent and 0 in engines else IDLE for engines in self.observers)
         return State(
             (row,) * self.tasks,
             (EMPTY,) * self.tasks,
             (Worker(VALID, True),) * self.workers,
             leases,
-            ((IDLE,) * len(leases),) * self.workers,
+            (watches,) * self.workers,
             (),
             Dial(self.dial[0], 0, 0),
-            False,
         )
 
 

@@ -1,6 +1,8 @@
 """States that nobody can tell apart become one: memory that can never act again goes, fences keep only their order,
 workers and tasks that are alike are sorted."""
 
+from functools import lru_cache
+
 from .model import Model
 from .state import (
     ABSENT,
@@ -31,35 +33,31 @@ GONE = Worker(DEAD, False)
 
 
 def reduced(m: Model, s: State) -> State:
-    watches, leases = _ranked_leases(s, _watches_that_matter(m, s) if m.reduce else s.watches)
+    watches, leases = _ranked_leases(s.leases, _watches_that_matter(m, s) if m.reduce else s.watches)
     if not m.reduce:
         rows, coroutines = _ranked_fences(m, s.rows, s.coroutines)
-        return State(rows, s.sites, s.workers, leases, watches, coroutines, s.dial, s.silent)
+        return State(rows, s.sites, s.workers, leases, watches, coroutines, s.dial)
     coroutines = tuple(c for c in s.coroutines if m.can_act(s, c)) if s.coroutines else ()
     rows, coroutines = _ranked_fences(m, s.rows, coroutines)
     workers = _buried(m, s.workers, rows, leases, watches, coroutines)
     sites = tuple(_tidied(m, site) for site in s.sites)
-    if s.silent:  # nothing arrives there any more
-        sites = tuple(
-            site._replace(flying=(), stops=()) if engine == 0 else site
-            for site, engine in zip(sites, m.task_engine, strict=True)
-        )
     if any(row.state in TERMINAL for row in rows):
         if not coroutines and "observation.state" in m.guards and all(row.state in TERMINAL for row in rows):
             watches, leases = ((IDLE,) * len(leases),) * m.workers, (Lease(NOBODY, 0),) * len(leases)
             workers = (Worker(DEAD, False),) * m.workers
         rows = _without_the_past(m, rows, coroutines)
-    return _sort_tasks(m, _sort_workers(m, State(rows, sites, workers, leases, watches, coroutines, s.dial, s.silent)))
+    return _sort_tasks(m, _sort_workers(m, State(rows, sites, workers, leases, watches, coroutines, s.dial)))
 
 
+@lru_cache(maxsize=100_000)
 def _ranked_leases(
-    s: State, watches: tuple[tuple[Watch, ...], ...]
+    held: tuple[Lease, ...], watches: tuple[tuple[Watch, ...], ...]
 ) -> tuple[tuple[tuple[Watch, ...], ...], tuple[Lease, ...]]:
     """Of an engine lease's fences only the order matters; 0 and less are no fences."""
-    if all(lease.fence <= 1 for lease in s.leases):
-        return watches, s.leases
-    leases, columns = list(s.leases), [list(row) for row in watches]
-    for e, lease in enumerate(s.leases):
+    if all(lease.fence <= 1 for lease in held):
+        return watches, held
+    leases, columns = list(held), [list(row) for row in watches]
+    for e, lease in enumerate(held):
         fences = {0, lease.fence, *(row[e].fence for row in watches if row[e].fence > 0)}
         rank = {fence: rank for rank, fence in enumerate(sorted(fences))}
         leases[e] = Lease(lease.holder, rank[lease.fence])
@@ -95,8 +93,10 @@ def _watches_that_matter(m: Model, s: State) -> tuple[tuple[Watch, ...], ...]:
     if all(watch.fence <= 0 for row in s.watches for watch in row):
         return s.watches
     return tuple(
-        tuple(watch if watch.fence <= 0 else _what_matters(m, s, w, e, watch) for e, watch in enumerate(row))
-        for w, row in enumerate(s.watches)
+        [
+            tuple([watch if watch.fence <= 0 else _what_matters(m, s, w, e, watch) for e, watch in enumerate(row)])
+            for w, row in enumerate(s.watches)
+        ]
     )
 
 
@@ -186,7 +186,7 @@ def _workers_swapped(s: State) -> State:
 
 def _sort_tasks(m: Model, s: State) -> State:
     """Two tasks of one engine are alike, and so are two engines with a task each that are treated alike."""
-    if m.tasks != 2 or m.goes_silent or m.hangs or (m.engines == 2 and len(s.leases) == 1):
+    if m.tasks != 2 or m.silent or m.hangs or (m.engines == 2 and len(s.leases) == 1):
         return s
     first, second = (s.rows[0], s.sites[0]), (s.rows[1], s.sites[1])
     if first < second:

@@ -1,5 +1,6 @@
 """Breadth first through every reachable state; the shortest trace of the first breach; then, who can still end."""
 
+import gc
 from dataclasses import dataclass
 
 from .invariants import Breach, breach_of_state, breach_of_step, finished
@@ -37,6 +38,15 @@ class Space:
 
 
 def check(m: Model) -> Verdict:
+    """The first breach there is, else whether every state can end."""
+    gc.disable()  # millions of tuples, none of them in a cycle: looking for cycles only costs time
+    try:
+        return _search(m)
+    finally:
+        gc.enable()
+
+
+def _search(m: Model) -> Verdict:
     start = reduced(m, m.start())
     space = Space([start], {start: 0}, [-1], [[]])
     known: dict[State, int] = {}  # unreduced states already judged, with the number of their reduced form

@@ -116,8 +116,6 @@ class State(NamedTuple):
     """By worker, then by engine."""
     coroutines: tuple[Coroutine, ...]
     dial: Dial
-    silent: bool
-    """Engine 0 answers nobody, for ever."""
 
 
 Step = tuple[bool, str, State]

@@ -1,6 +1,7 @@
 """Every variant of the claim protocol gets the verdict it must have (docs/architecture/protocol-model.md)."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +95,11 @@ def test_a_running_row_may_outlive_its_run_but_never_the_other_way_round() -> No
     assert breach(m, s, with_run) is None
     ended = with_run._replace(rows=(running._replace(state="CANCELLED"),))
     assert breach(m, s, ended) == Breach.ORPHAN
+
+
+def test_the_page_lists_every_variant_with_its_verdict() -> None:
+    page = (Path(__file__).parents[3] / "docs/architecture/protocol-model.md").read_text()
+    said = [line.split(" | ") for line in page.splitlines() if line.startswith("| ") and line.count(" | ") == 2]
+    for variant in VARIANTS:
+        verdict = f"**{variant.expected}** |" if variant.expected else "safe and live |"
+        assert any(name == f"| {variant.name}" and end == verdict for name, _, end in said), named(variant)
