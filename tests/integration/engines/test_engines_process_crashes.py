@@ -13,7 +13,7 @@ import pytest
 from contract.engines.harness import until, watched
 from integration.engines.process_stand import ProcessStand, lives
 from signalbox_executor.engines.port import EndCause, EngineUnavailable, Phase
-from signalbox_executor.engines.process import records
+from signalbox_executor.engines.process import inspection, records
 
 TESTS = Path(__file__).parents[2]
 
@@ -137,6 +137,27 @@ async def test_after_a_restart_of_the_host_runs_of_before_have_ended(stand: Proc
     assert (seen.phase, seen.cause) == (Phase.FAILED, EndCause.INFRASTRUCTURE)
     assert "host was started anew" in seen.message
     os.kill(program, signal.SIGKILL)
+
+
+async def test_a_wish_to_stop_that_came_before_the_supervisor_keeps_the_program_from_starting(
+    stand: ProcessStand,
+) -> None:
+    """A cancel that was killed after it left its wish must still count."""
+    asked = stand.shell("exit 0")
+    stand.run_folder(asked).mkdir()
+    records.mark(stand.run_folder(asked), records.CANCEL)
+    await stand.engine.submit(asked)
+    assert (await stand.end_of(asked)).phase is Phase.KILLED
+    assert await stand.starts(asked.run_key) == 0
+
+
+def test_a_key_whose_start_is_under_way_is_not_sealed(tmp_path: Path) -> None:
+    """Sealed and started at once, the task would be over while its work runs."""
+    with records.locked(tmp_path):
+        with pytest.raises(TimeoutError):
+            inspection.seal(tmp_path, 0.05)
+        assert not (tmp_path / records.SEALED).exists()
+    assert inspection.seal(tmp_path, 0.05)
 
 
 async def test_a_supervisor_told_to_end_ends_its_run_first(stand: ProcessStand) -> None:

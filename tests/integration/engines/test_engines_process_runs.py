@@ -81,7 +81,7 @@ async def test_what_a_program_leaves_in_the_background_ends_with_it(stand: Proce
 async def test_an_output_held_open_by_a_process_that_left_the_group_does_not_hold_up_the_end(
     stand: ProcessStand,
 ) -> None:
-    asked = stand.shell("setsid sleep 5 & echo done")
+    asked = stand.shell("setsid sh -c 'touch left; exec sleep 5' & until [ -e left ]; do :; done")
     began = time.monotonic()
     await stand.engine.submit(asked)
     assert (await stand.end_of(asked)).phase is Phase.SUCCEEDED
