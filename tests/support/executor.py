@@ -176,6 +176,7 @@ class Stand(Store):
             "resend_seconds": 0.5,
             "stop_seconds": 0.3,
             "unknown_seconds": 0.2,
+            "explain_seconds": 0.2,
             "engine_timeout_seconds": 5.0,
             "drain_seconds": 5.0,
             **changes,

@@ -37,6 +37,7 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine = open_engine) -> S
         Loop("take-over", worker.take_over, settings.take_over_seconds),
         Loop("refresh", worker.refresh, 1.0),
         Loop("tidy", worker.tidy, 1.0),
+        Loop("explain", worker.explain, settings.explain_seconds),
         Loop("watch", watcher.one_pass, 0.1),
         Loop("claim", worker.claim, settings.claim_seconds, most_backoff_seconds=5.0),
     ]

@@ -90,6 +90,7 @@ class Driver:
     async def drop(self) -> None:
         """Stop driving anything: none of it is ours any more."""
         await cancel(*self.driving.values())
+        await self._records.settle()
 
     def _start(self, claim: Claim, *, may_have_arrived: bool) -> None:
         task = asyncio.create_task(self._drive(claim, may_have_arrived), name=f"drive {claim.task.id}")

@@ -1,4 +1,4 @@
-"""What the executor does by itself, one pass each: claim, renew and sweep, take over, refresh, tidy."""
+"""What the executor does by itself, one pass each: claim, renew and sweep, take over, refresh, tidy, explain."""
 
 import asyncio
 import logging
@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 from signalbox_chassis import crash
 from signalbox_chassis.database import Database
 from signalbox_chassis.signals import signals
+from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor import facts
 from signalbox_executor.directory import Directory
 from signalbox_executor.drive import Driver
+from signalbox_executor.lifecycle import why_waiting
 from signalbox_executor.settings import ExecutorSettings
-from signalbox_executor.store import claim, engines, stop, workers
+from signalbox_executor.store import claim, engines, stop, waiting, workers
 from signalbox_executor.store.engines import Registered
 
 log = logging.getLogger(__name__)
@@ -118,6 +120,17 @@ class Worker:
         async with self.database.connection() as (connection, _):
             await workers.prune(connection)
         return len(late) == MOST_EXPIRED
+
+    async def explain(self) -> None:
+        """Say in the rows why their tasks wait, where that is news."""
+        async with self.database.unit_of_work() as work:
+            why: list[tuple[UUID, str, Waiting]] = []
+            for plan, queue, now in await waiting.queues(work.connection):
+                said = why_waiting(queue, not_before=None, now=now)
+                if said is not None:
+                    why.append((plan, queue.engine_id, said))
+            if why:
+                facts.publish_changes(work, await waiting.say(work.connection, why))
 
     async def _register(self) -> None:
         self.id = uuid4()

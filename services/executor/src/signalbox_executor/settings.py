@@ -37,6 +37,9 @@ class ExecutorSettings(ServiceSettings):
     unknown_seconds: float = Field(default=30.0, ge=0, le=86_400)
     """How long a task stays UNKNOWN before the policies `fail` and `retry` act: it may be seen again."""
 
+    explain_seconds: float = Field(default=2.0, ge=0.05, le=600)
+    """How often the reasons why tasks wait are looked at."""
+
     @field_validator("renew_seconds")
     @classmethod
     def _often_enough(cls, value: float, info: ValidationInfo) -> float:

@@ -23,6 +23,11 @@ class Together(Generic[Item]):
             self._writer = asyncio.create_task(self._run(), name="writes together")
         await done
 
+    async def settle(self) -> None:
+        """Return when nothing is being written any more."""
+        if self._writer is not None:
+            await self._writer
+
     async def _run(self) -> None:
         try:
             while self._waiting:

@@ -23,7 +23,8 @@ WHERE e.revision < excluded.revision
 _DELETE: Final = "UPDATE engine SET deleted = true, revision = GREATEST(revision, $2) WHERE id = $1 AND revision <= $2"
 
 _LIST: Final = """
-SELECT id, revision, definition::text AS definition, deleted, breaker = 'closed' OR probe_at <= now() AS may_ask FROM engine
+SELECT id, revision, definition::text AS definition, deleted, breaker = 'closed' OR probe_at <= now() AS may_ask
+FROM engine
 WHERE definition -> 'connection' ->> 'kind' <> 'process'
    OR COALESCE(definition -> 'connection' ->> 'host_id', $1) = $1
 ORDER BY id

@@ -39,11 +39,11 @@ WITH o AS MATERIALIZED (
     delay_seconds double precision, reason text, handle text, exit_code integer, result jsonb, started_at timestamptz)
 ), changed AS (
   UPDATE task t SET
-    version = t.version + 1, owner = NULL, waiting = NULL, reason = o.reason, cause = o.cause, exit_code = o.exit_code,
+    version = t.version + 1, owner = NULL, reason = o.reason, cause = o.cause, exit_code = o.exit_code,
     observed_at = now(), error = CASE WHEN o.outcome = 'over' THEN o.reason END,
     started_at = COALESCE(t.started_at, o.started_at, CASE WHEN o.phase = 'running' THEN now() END),
     (state, state_at, attempt, infrastructure_faults, sends, handle, phase, stop_intent_at, stop_cause, not_before,
-     queued_at, result, ended_at) = (
+     waiting, queued_at, result, ended_at) = (
       SELECT d.next,
              CASE WHEN d.next = t.state THEN t.state_at ELSE now() END,
              t.attempt + d.again::int,
@@ -54,6 +54,8 @@ WITH o AS MATERIALIZED (
              CASE WHEN NOT d.again THEN t.stop_intent_at END,
              CASE WHEN NOT d.again THEN t.stop_cause END,
              CASE WHEN d.again THEN now() + o.delay_seconds * interval '1 second' ELSE t.not_before END,
+             CASE WHEN d.again THEN jsonb_build_object('why', 'retry_delay', 'since_at', now(), 'until_at',
+                                    now() + o.delay_seconds * interval '1 second', 'detail', o.reason) END,
              CASE WHEN d.again THEN now() ELSE t.queued_at END,
              CASE WHEN d.next = 'SUCCEEDED' THEN o.result END,
              CASE WHEN d.next IN ('SUCCEEDED', 'FAILED', 'CANCELLED') THEN now() END

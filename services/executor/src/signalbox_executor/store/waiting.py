@@ -1,0 +1,86 @@
+"""What stands before the queued tasks of each plan on each engine, and saying it in their rows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from signalbox_chassis.connection import Connection, Row
+from signalbox_contracts.messages.plans import Waiting
+from signalbox_executor.lifecycle import Queue
+from signalbox_executor.store.rows import COLUMNS, Task, tasks_of
+
+HEADS: Final = 200
+"""Tasks of one plan on one engine that say why they wait; those behind them wait for these."""
+
+# One replica at a time is enough; nobody waits for the lock.
+_ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/waiting', 0))"
+
+_QUEUES: Final = """
+WITH queued AS MATERIALIZED (
+  SELECT plan_id, engine_id, min(definitions_revision) AS definitions_revision
+  FROM task WHERE state = 'QUEUED' GROUP BY 1, 2 LIMIT 1000
+), active AS MATERIALIZED (
+  SELECT plan_id, engine_id, count(*)::int AS n FROM task
+  WHERE state IN ('CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY 1, 2
+), ended AS MATERIALIZED (
+  SELECT t.plan_id, count(*)::int AS n FROM task t JOIN plan_rules r USING (plan_id)
+  WHERE r.canary_first IS NOT NULL AND t.plan_id IN (SELECT plan_id FROM queued)
+    AND t.state IN ('SUCCEEDED', 'FAILED') GROUP BY 1
+)
+SELECT q.plan_id, now() AS at, q.engine_id, q.definitions_revision,
+  e.id IS NOT NULL AND NOT e.deleted AS engine_known, COALESCE(e.intake, 'open') AS intake,
+  e.breaker_since AS breaker_since_at, e.probe_at, COALESCE(e.concurrency, 0) AS engine_limit,
+  COALESCE((SELECT sum(n) FROM active a WHERE a.engine_id = q.engine_id), 0)::int AS engine_active,
+  CASE WHEN e.starts_per_minute IS NULL THEN 1.0
+    ELSE e.tokens + e.starts_per_minute / 60 * extract(epoch FROM now() - e.tokens_at) END::float8 AS engine_tokens,
+  r.plan_id IS NOT NULL AS rules_known, COALESCE(r.held, false) AS held, COALESCE(r.held_reason, '') AS held_reason,
+  r.task_limit AS plan_limit,
+  COALESCE((SELECT sum(n) FROM active a WHERE a.plan_id = q.plan_id), 0)::int AS plan_active,
+  CASE WHEN r.starts_per_minute IS NULL THEN 1.0
+    ELSE r.tokens + r.starts_per_minute / 60 * extract(epoch FROM now() - r.tokens_at) END::float8 AS plan_tokens,
+  r.canary_first, COALESCE(d.n, 0) AS plan_ended,
+  COALESCE(d.n, 0) + COALESCE((SELECT sum(n) FROM active a WHERE a.plan_id = q.plan_id), 0)::int AS plan_started
+FROM queued q LEFT JOIN engine e ON e.id = q.engine_id LEFT JOIN plan_rules r ON r.plan_id = q.plan_id
+LEFT JOIN ended d ON d.plan_id = q.plan_id
+"""
+
+# INVARIANT state = QUEUED in the row: a task that was just claimed does not wait. Only what is new is written, so that
+# a long queue that stands still costs nothing.
+_SAY: Final = """
+WITH o AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS o (plan_id, engine_id, waiting)
+), heads AS MATERIALIZED (
+  SELECT h.id, o.waiting FROM o CROSS JOIN LATERAL (
+    SELECT t.id, t.waiting FROM task t
+    WHERE t.plan_id = o.plan_id AND t.engine_id = o.engine_id AND t.state = 'QUEUED' AND t.not_before <= now()
+    ORDER BY t.priority DESC, t.position LIMIT $4) h
+  WHERE h.waiting ->> 'why' IS DISTINCT FROM o.waiting ->> 'why'
+), locked AS MATERIALIZED (
+  SELECT t.id FROM task t WHERE t.id IN (SELECT id FROM heads) AND t.state = 'QUEUED' ORDER BY t.id
+  FOR UPDATE SKIP LOCKED
+)
+UPDATE task t SET waiting = heads.waiting, version = t.version + 1
+FROM locked JOIN heads USING (id) WHERE t.id = locked.id AND t.state = 'QUEUED'
+RETURNING {columns}
+""".replace("{columns}", COLUMNS)
+
+_FIELDS: Final = tuple(Queue.__dataclass_fields__)
+
+
+async def queues(connection: Connection) -> list[tuple[UUID, Queue, datetime]]:
+    """Each plan with queued tasks, what stands before them, and the database's time; nothing if another looks."""
+    if not await connection.fetchval(_ALONE):
+        return []
+    return [(row["plan_id"], _queue(row), row["at"]) for row in await connection.fetch(_QUEUES)]
+
+
+async def say(connection: Connection, why: Sequence[tuple[UUID, str, Waiting]]) -> list[Task]:
+    """Write why the first tasks of these plans on these engines wait; returns those for which that is news."""
+    plans, ids = [plan for plan, _, _ in why], [engine for _, engine, _ in why]
+    said = [waiting.model_dump_json(exclude_none=True) for _, _, waiting in why]
+    return tasks_of(await connection.fetch(_SAY, plans, ids, said, HEADS))
+
+
+def _queue(row: Row) -> Queue:
+    return Queue(**{name: row[name] for name in _FIELDS})
