@@ -39,7 +39,8 @@ def told(m: Model, verdict: Verdict) -> list[str]:
     steps = replay(m, verdict)
     lines = [f"{i:3} {'!' if fault else ' '} {label}" for i, (fault, label, _) in enumerate(steps, 1)]
     if verdict.breach is Breach.STUCK:
-        lines += [f"      stuck: {row}" for row in steps[-1][2].rows]
+        last = steps[-1][2] if steps else m.start()
+        lines += [f"      stuck: {row}" for row in last.rows]
     if verdict.breach:
         lines.append(f"    → {verdict.breach}")
     return lines
