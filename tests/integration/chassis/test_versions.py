@@ -100,5 +100,9 @@ async def test_partitions_are_made_ahead_and_dropped_when_past_unless_something_
     assert await stand.value("SELECT count(*) FROM outbox") == 0
     assert await stand.value("SELECT count(*) FROM inbox") >= 10
     await maintain(database, Shifted(16), **days)
+    assert await stand.value("SELECT count(*) FROM inbox") >= 10, "an old event handled lately may come again"
+    async with stand.database() as connection:
+        await connection.execute("UPDATE inbox SET received_at = now() - interval '9 days'")
+    await maintain(database, Shifted(16), **days)
     assert await stand.value("SELECT count(*) FROM inbox") == 0
     await database.stop()

@@ -24,7 +24,7 @@ def scripted(**script: Any) -> ScriptedWork:
     return ScriptedWork(script=script)
 
 
-async def ended(stand: Stand, count: int, *, seconds: float = 30) -> None:
+async def ended(stand: Stand, count: int, *, seconds: float = 90) -> None:
     async def all_ended() -> bool:
         done = await stand.states()
         return sum(done.get(state.value, 0) for state in TASK_ENDS) >= count
@@ -133,7 +133,10 @@ async def each_ran_once(stand: Stand, tasks: list[TaskSpec]) -> None:
 
 
 async def test_a_worker_paused_past_its_lease_wakes_to_find_its_tasks_taken(executors: Stand) -> None:
-    """Crash point 13: what it still has in flight carries the same key, and its writes match no row."""
+    """Crash point 13: what it still has in flight carries the same key, and its writes match no row.
+
+    Frozen inside a transaction it holds row locks until PostgreSQL ends its session after 10 s.
+    """
     plan = uuid4()
     work = scripted(answer_delay_seconds=0.5, run_seconds=0.1)
     tasks = [spec(plan, number, work=work) for number in range(5)]

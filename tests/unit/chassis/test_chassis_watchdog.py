@@ -45,7 +45,7 @@ class Process:
         self.now = 1000.0
         monkeypatch.setattr("signalbox_chassis.watchdog.time", SimpleNamespace(monotonic=lambda: self.now))
         self.consumer = FakeConsumer(lag=5)
-        self.settler = SimpleNamespace(progress_at=self.now)
+        self.settler = SimpleNamespace(progress_at=self.now, settling=False)
         self.relay = SimpleNamespace(active=True, oldest_seconds=0.0, progress_at=self.now)
         self.ended = 0
         self.watchdog = Watchdog(

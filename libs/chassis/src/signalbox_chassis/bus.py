@@ -3,6 +3,7 @@
 What each setting guards against is measured in `docs/architecture/messaging.md`; none is a matter of taste.
 """
 
+import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _NACKED = Counter("signalbox_batches_given_back_total", "Batches fetched again because a fault lasted", ["subscriber"])
 POLL_SECONDS = 1.0
 IDLE_FETCH_SECONDS = 0.5
+LASTING_FAULT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,11 @@ def _handler(name: str, topics: dict[str, Topic], settler: Settler) -> Callable[
             _NACKED.labels(name).inc()
             log.warning("giving a batch back to Kafka: %s", later)
             raise NackMessage from later
+        except Exception as error:  # not even parking worked: FastStream would fetch again at once, for ever
+            _NACKED.labels(name).inc()
+            log.exception("a batch could be neither handled nor parked")
+            await asyncio.sleep(LASTING_FAULT_SECONDS)
+            raise NackMessage from error
         crash.point("bus.handled")
         signals.fire(f"bus.{name}")
 

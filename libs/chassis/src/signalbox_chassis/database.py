@@ -6,7 +6,7 @@ the same transaction.
 """
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import PoolProxiedConnection
 
 from signalbox_chassis import crash
-from signalbox_chassis.connection import COMMAND_TIMEOUT_SECONDS, Connection, connect_arguments
+from signalbox_chassis.connection import COMMAND_TIMEOUT_SECONDS, Connection, Transaction, connect_arguments
 from signalbox_chassis.outbox import OutboxRow, outbox_row, write
 from signalbox_chassis.received import Received
 from signalbox_contracts.envelope import Event
@@ -57,6 +57,7 @@ class Database:
         self.engine: AsyncEngine = create_async_engine(
             make_url(url).set(drivername="postgresql+asyncpg"),
             isolation_level="AUTOCOMMIT",
+            hide_parameters=True,  # values of a failed statement must reach no log and no dead letter
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=COMMAND_TIMEOUT_SECONDS,
@@ -68,11 +69,18 @@ class Database:
     async def unit_of_work(self) -> AsyncGenerator[UnitOfWork]:
         """One transaction. It commits when the block ends, and is rolled back when the block raises."""
         async with self.connection() as (raw, sql):
-            async with raw.transaction():
+            transaction = raw.transaction()
+            await transaction.start()
+            try:
                 work = UnitOfWork(raw, sql, self.schema, [])
                 yield work
-                await write(raw, work.messages)
+                # fails if a handler swallowed a database error: COMMIT would answer by rolling back, and say nothing
+                await (write(raw, work.messages) if work.messages else raw.execute("SELECT"))
                 crash.point("work.before_commit")
+            except BaseException:
+                await _roll_back(transaction, sql)
+                raise
+            await transaction.commit()
             crash.point("work.committed")
         if work.messages:
             self.on_publish()
@@ -80,7 +88,11 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[tuple[Connection, AsyncConnection]]:
         """A connection without a transaction, for reads and for statements that cannot run inside one."""
-        async with self.engine.connect() as sql:
+        async with AsyncExitStack() as stack:
+            try:
+                sql = await stack.enter_async_context(self.engine.connect())
+            except OSError as error:  # no route, no address: to us the same as a refused connection
+                raise ConnectionError(f"PostgreSQL cannot be reached: {error}") from error
             proxied: PoolProxiedConnection = await sql.get_raw_connection()
             try:
                 yield cast("Connection", proxied.driver_connection), sql
@@ -100,6 +112,14 @@ class Database:
 
     async def stop(self) -> None:
         await self.engine.dispose()
+
+
+async def _roll_back(transaction: Transaction, sql: AsyncConnection) -> None:
+    """Roll back, or throw the connection away; never hide why by an error of its own."""
+    try:
+        await transaction.rollback()
+    except Exception:
+        await sql.invalidate()
 
 
 def _nothing() -> None:

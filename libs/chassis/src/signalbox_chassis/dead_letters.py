@@ -4,11 +4,11 @@ States: PARKED → REDRIVING → REDRIVEN, or back to PARKED when it fails again
 by an operation message, which only marks the rows; a loop does the work, one transaction per message.
 """
 
+import asyncio
 import base64
 import json
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +19,9 @@ from signalbox_chassis.clock import Clock
 from signalbox_chassis.connection import Connection, Row
 from signalbox_chassis.database import Database, UnitOfWork
 from signalbox_chassis.logs import redact
-from signalbox_chassis.received import Received, Record, read
+from signalbox_chassis.received import Received, Record, read, written_at
 from signalbox_chassis.router import Router
+from signalbox_chassis.transient import Failure, classify
 from signalbox_contracts.ids import dead_letter_id
 from signalbox_contracts.messages.operations import DeadLetterDrop, DeadLetterRedrive
 from signalbox_contracts.topics import Topic
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 _PARKED = Counter("signalbox_parked_total", "Messages parked", ["topic"])
 _WAITING = Gauge("signalbox_parked_messages", "Messages parked and not settled")
 ERROR_CHARACTERS = 2000
+REDRIVE_SECONDS = 30.0
 
 # Parking the same record twice is parking it once; the count says how often it was tried. A letter somebody settled
 # stays settled when its record comes again (offsets lost, topics replayed).
@@ -70,7 +72,7 @@ class DeadLetters:
             record.topic.name,
             record.partition,
             record.offset,
-            datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+            written_at(record),
             record.key,
             json.dumps([[name, _stored(value)] for name, value in record.headers]),
             record.value,
@@ -120,10 +122,10 @@ class DeadLetters:
         """Put dropped events in the inbox, so that a replay of their topic does not handle them after all."""
         readable: list[Received[Any]] = []
         for row in dropped:
-            record = self._record(row)
             try:
+                record = self._record(row)
                 readable.append(Received(read(record), record))
-            except (Undecodable, UnknownType):
+            except (ValueError, KeyError):  # unreadable, or of a topic this service no longer reads
                 continue
         await inbox.unhandled(work.connection, readable)
 
@@ -137,7 +139,7 @@ class DeadLetters:
         """Run one handler with its inbox row and its settling in one transaction; None when nothing is left."""
         letter_id: UUID | None = None
         try:
-            async with self._database.unit_of_work() as work:
+            async with asyncio.timeout(REDRIVE_SECONDS), self._database.unit_of_work() as work:
                 row = await work.connection.fetchrow(_NEXT, list(tried))
                 if row is None:
                     return None
@@ -147,8 +149,8 @@ class DeadLetters:
                     "UPDATE dead_letter SET state = 'REDRIVEN', settled_at = now() WHERE id = $1", letter_id
                 )
         except Exception as error:
-            if letter_id is None:
-                raise
+            if letter_id is None or classify(error) in (Failure.PASSING, Failure.REFUSED):
+                raise  # the loop tries again; the letter is still asked for
             await self._failed_again(letter_id, error)
         return letter_id
 

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from signalbox_chassis.logs import redact
+
 log = logging.getLogger(__name__)
 Check = Callable[[], Awaitable[str]]
 """Returns why the service is not ready, or an empty string."""
@@ -48,7 +50,7 @@ class Probes:
             async with asyncio.timeout(self._check_seconds):
                 return await check()
         except Exception as error:
-            return f"{type(error).__name__}: {error}"[:300]
+            return redact(f"{type(error).__name__}: {error}")[:300]
 
     async def _readyz(self, _: web.Request) -> web.Response:
         reasons = await self.not_ready()

@@ -9,6 +9,7 @@ from signalbox_contracts.envelope import Event
 from signalbox_contracts.topics import Topic
 from signalbox_contracts.wire import decode
 
+_LAST_MS = 253_402_300_799_000  # the end of the year 9999
 E = TypeVar("E", bound=Event[Any], covariant=True)
 
 
@@ -24,11 +25,16 @@ class Record(NamedTuple):
     value: bytes | None
 
 
+def written_at(record: Record) -> datetime:
+    """The record's own time. Anybody may have set it: it is held inside the calendar."""
+    return datetime.fromtimestamp(min(max(record.timestamp_ms, 0), _LAST_MS) / 1000, UTC)
+
+
 def read(record: Record) -> Event[Any]:
     """The event in a record; raises `Undecodable` or `UnknownType`."""
     at = None
     if record.value is None or record.topic.kind == "external":
-        at = datetime.fromtimestamp(max(record.timestamp_ms, 0) / 1000, UTC)
+        at = written_at(record)
     return decode(record.topic, record.value, key=record.key, headers=record.headers, record_time=at)
 
 

@@ -40,21 +40,22 @@ _RENEWED = prometheus_client.Counter(
 _UNSENT_AGE = Gauge("signalbox_outbox_oldest_seconds", "Age of the oldest unsent outbox row")
 _LAG = Histogram("signalbox_outbox_seconds", "Age of the oldest row of a batch when Kafka acknowledged it")
 
+TRY_LOCK_SECONDS = 0.5
+"""How often a standby asks for the lock."""
+HOLDER_FROZEN_SECONDS = 20.0
+"""A standby sends without the lock when rows are this old: repeats are harmless, a frozen holder is not."""
 SEND_TIMEOUT_SECONDS = 30.0
 """aiokafka's idempotent producer never gives up a batch, and its `stop` waits for it: every wait has a limit here."""
 
 _UNSENT = (
     "SELECT id, day, topic, key, headers, value, created_at FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT $1"
 )
+_TRY_LOCK = "SELECT pg_try_advisory_lock($1, $2)"
 # INVARIANT: a row is marked only after Kafka acknowledged it.
 _MARK = "UPDATE outbox SET sent_at = now() WHERE sent_at IS NULL AND id = ANY($1::bigint[]) AND day = ANY($2::date[])"
 _OLDEST = (
     "SELECT extract(epoch FROM clock_timestamp() - created_at) FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT 1"
 )
-
-
-class RelayElsewhere(Exception):
-    """Another replica of this service is the active relay."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ class Relay:
         self._settings = settings
         self._tracing = tracing
         self._producer: AIOKafkaProducer | None = None
-        self._lock: Connection | None = None
+        self._connection: Connection | None = None
+        self._holds_lock = False
+        self._try_lock_at = 0.0
         self.oldest_seconds = 0.0
         """Age of the oldest unsent row, as of the last look."""
         self.progress_at = time.monotonic()
@@ -84,7 +87,7 @@ class Relay:
 
     @property
     def active(self) -> bool:
-        return self._lock is not None and not self._lock.is_closed()
+        return self._holds_lock and self._connection is not None and not self._connection.is_closed()
 
     def wake(self) -> None:
         self._loop.wake()
@@ -105,42 +108,43 @@ class Relay:
         except Exception as error:
             log.info("rows left for the next relay: %s", error)
         await self._drop_producer()
-        if self._lock is not None:
-            self._lock.terminate()
+        if self._connection is not None:
+            self._connection.terminate()
 
     async def _pass(self) -> bool:
         """Send one batch; True if there may be more."""
         try:
-            lock = await self._hold_lock()
-            rows = await lock.fetch(_UNSENT, self._settings.batch)
+            connection = await self._connection_to_send()
+            if connection is None:
+                return False
+            rows = await connection.fetch(_UNSENT, self._settings.batch)
             if not rows:
                 self.progress_at = time.monotonic()
                 return False
             await self._send(rows)
             crash.point("relay.sent")
-            await lock.execute(_MARK, [row["id"] for row in rows], list({row["day"] for row in rows}))
+            await connection.execute(_MARK, [row["id"] for row in rows], list({row["day"] for row in rows}))
             crash.point("relay.marked")
             self.progress_at = time.monotonic()
-        except RelayElsewhere:
-            return False
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, KafkaError) as error:
             await self._give_up_connections(error)
             raise
         signals.fire("relay.sent")
         return len(rows) == self._settings.batch
 
-    async def _hold_lock(self) -> Connection:
-        """The connection that holds this service's relay lock; raises `RelayElsewhere`."""
-        if self._lock is None or self._lock.is_closed():
+    async def _connection_to_send(self) -> Connection | None:
+        """The relay's connection if it may send: it holds the lock, or the holder lets rows grow old (it is frozen)."""
+        if self._connection is None or self._connection.is_closed():
+            self._holds_lock = False
             schema = self._database.schema
-            connection = await connect(self._database.url, **connect_arguments(schema, f"{schema} relay"))
-            if not await connection.fetchval(
-                "SELECT pg_try_advisory_lock($1, $2)", crc32(b"relay") % 2**31, crc32(schema.encode()) % 2**31
-            ):
-                connection.terminate()
-                raise RelayElsewhere(schema)
-            self._lock = connection
-        return self._lock
+            self._connection = await connect(self._database.url, **connect_arguments(schema, f"{schema} relay"))
+        if not self._holds_lock and time.monotonic() >= self._try_lock_at:
+            self._try_lock_at = time.monotonic() + TRY_LOCK_SECONDS
+            key = crc32(self._database.schema.encode()) % 2**31
+            self._holds_lock = bool(await self._connection.fetchval(_TRY_LOCK, crc32(b"relay") % 2**31, key))
+        if self._holds_lock or self.oldest_seconds > HOLDER_FROZEN_SECONDS:
+            return self._connection
+        return None
 
     async def _send(self, rows: Sequence[Row]) -> None:
         """Send rows in order and wait for every acknowledgement, 30 s at most."""
@@ -218,9 +222,9 @@ class Relay:
         log.warning("relay starts over: %s: %s", type(error).__name__, error)
         if isinstance(error, KafkaError | TimeoutError | ConnectionError):
             await self._drop_producer()
-        if self._lock is not None and not isinstance(error, KafkaError):
-            self._lock.terminate()
-            self._lock = None
+        if self._connection is not None and not isinstance(error, KafkaError):
+            self._connection.terminate()
+            self._connection, self._holds_lock, self._try_lock_at = None, False, 0.0
 
     async def _drop_producer(self) -> None:
         producer, self._producer = self._producer, None

@@ -21,7 +21,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from prometheus_client import Histogram
 
 from signalbox_chassis import crash, inbox, telemetry
-from signalbox_chassis.database import Database
+from signalbox_chassis.database import Database, UnitOfWork
 from signalbox_chassis.dead_letters import DeadLetters
 from signalbox_chassis.logs import log_context
 from signalbox_chassis.received import Received, Record, read
@@ -29,7 +29,7 @@ from signalbox_chassis.router import Router
 from signalbox_chassis.telemetry import Telemetry
 from signalbox_chassis.transient import Failure, classify
 from signalbox_contracts.trace import is_traceparent
-from signalbox_contracts.wire import Undecodable, UnknownType
+from signalbox_contracts.wire import UnknownType
 
 log = logging.getLogger(__name__)
 _SETTLED = prometheus_client.Counter("signalbox_messages_total", "Messages settled", ["topic", "end"])
@@ -40,6 +40,10 @@ _WAITING = prometheus_client.Counter("signalbox_batch_waits_total", "Waits for a
 
 class RetryLater(Exception):
     """The fault did not pass in time: nothing was committed, fetch these messages again."""
+
+
+class StrayCancel(Exception):
+    """A handler raised CancelledError although nobody cancelled it."""
 
 
 class Settler:
@@ -63,15 +67,21 @@ class Settler:
         self._retry_seconds = retry_seconds
         self._handler_timeout_seconds = handler_timeout_seconds
         self._use_inbox = use_inbox
+        self.settling = False
+        """Whether a batch is being settled now: then "nothing left to fetch" does not mean idle."""
         self.progress_at = time.monotonic()
         """When something last moved or was knowingly waited for, on the monotonic clock; the watchdog reads it."""
 
     async def settle(self, records: Sequence[Record]) -> None:
         """Bring every record to one of its ends; raises `RetryLater` when a fault lasts."""
-        known = await self._read(records)
-        if known:
-            with self._spans(known):
-                await self._settle_known(known)
+        self.settling = True
+        try:
+            known = await self._read(records)
+            if known:
+                with self._spans(known):
+                    await self._settle_known(known)
+        finally:
+            self.settling = False
         self.progress_at = time.monotonic()
 
     async def _read(self, records: Sequence[Record]) -> list[Received[Any]]:
@@ -80,11 +90,12 @@ class Settler:
         for record in records:
             try:
                 event = read(record)
-            except (Undecodable, UnknownType) as unreadable:
+            except Exception as unreadable:  # whatever reading raises is the record's own fault
                 if isinstance(unreadable, UnknownType) and record.topic.unknown == "skip":
                     _SETTLED.labels(record.topic.name, "unknown").inc()
                     continue
-                await self._patiently(lambda record=record, error=unreadable: self._park(record, None, error))
+                fault = unreadable
+                await self._patiently(lambda record=record, error=fault: self._park(record, None, error))
             else:
                 if self._router.handles(event):
                     known.append(Received(event, record, trace_of(record, event.traceparent, event.tracestate)))
@@ -115,7 +126,7 @@ class Settler:
                 async with self._database.unit_of_work() as work:
                     new = await inbox.unhandled(work.connection, batch) if self._use_inbox else batch
                     if new:
-                        await self._router.handle(work, new)
+                        await self._handle(work, new)
         crash.point("settle.applied")
         _BATCH.observe(len(batch))
         _SECONDS.observe(time.monotonic() - started)
@@ -123,6 +134,16 @@ class Settler:
             _SETTLED.labels(topic, "done").inc(count)
         if len(new) < len(batch):
             _SETTLED.labels(batch[0].record.topic.name, "repeated").inc(len(batch) - len(new))
+
+    async def _handle(self, work: UnitOfWork, batch: Sequence[Received[Any]]) -> None:
+        try:
+            await self._router.handle(work, batch)
+        except asyncio.CancelledError as stray:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # nobody cancelled us: FastStream would end its loop for good and say nothing
+            raise StrayCancel("a handler let a cancellation of something else escape") from stray
 
     async def _park(self, record: Record, received: Received[Any] | None, error: BaseException) -> None:
         async with self._database.unit_of_work() as work:

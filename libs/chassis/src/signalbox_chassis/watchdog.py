@@ -67,7 +67,7 @@ class Watchdog:
         lag = await lag_of(consumer)
         if lag is not None:
             _LAG.labels(name).set(lag)
-        if lag == 0:
+        if lag == 0 and not self._settlers[name].settling:
             self._idle_since[name] = now
         moved_at = max(self._idle_since[name], self._settlers[name].progress_at)
         _SINCE.labels(name).set(now - moved_at)

@@ -26,7 +26,10 @@ def in_utc(instant: datetime) -> datetime:
         return instant
     if not instant.utcoffset():  # what pydantic reads from "Z": the same instant, without the cost of a conversion
         return instant.replace(tzinfo=UTC)
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the instant lies outside the calendar once said in UTC") from None
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(in_utc)]
