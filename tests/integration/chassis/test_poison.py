@@ -5,6 +5,7 @@ Faults 32 and 33 of the fault list.
 
 import asyncio
 import base64
+import contextlib
 import json
 import uuid
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from example_service.handlers import Bug
 from example_service.messages import COMMANDS, COUNTERS
+from signalbox_chassis.database import UnitOfWork
 from signalbox_contracts.messages.operations import (
     DeadLetterDrop,
     DeadLetterDropData,
@@ -46,6 +48,7 @@ POISON: dict[str, tuple[RawRecord, str]] = {
     "no CloudEvent": ((KEY, b'{"hello": 1}', ()), "type"),
     "wrong type of a field": ((KEY, changed(data={"number": "many"}), ()), "number"),
     "time without zone": ((KEY, changed(time="2026-01-01T00:00:00"), ()), "time"),
+    "time outside the calendar": ((KEY, changed(time="9999-12-31T23:59:59-23:59"), ()), "calendar"),
     "tombstone": ((KEY, None, ()), "not compacted"),
     "null character": ((KEY, changed(data={"number": 1, "filler": "\u0000"}), ()), "NUL"),
     "700 KiB body": ((KEY, changed(data={"number": 1, "filler": "x" * 700_000}), ()), "at most"),
@@ -203,6 +206,29 @@ async def test_a_message_whose_handler_always_runs_into_the_time_limit_is_parked
             return [letter["error"][:12] for letter in await parked(stand)] == ["TimeoutError"]
 
         await until(is_parked)
+
+
+@pytest.mark.parametrize(("fault", "said"), [("swallowed", "InFailedSQLTransaction"), ("cancelled", "StrayCancel")])
+async def test_a_handler_that_swallows_a_database_error_or_lets_a_cancel_escape_is_parked_not_lost(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
+) -> None:
+    """INVARIANT: a handled message has its effect. COMMIT of a failed transaction rolls back and says nothing."""
+
+    async def save(work: UnitOfWork, *_: object) -> None:
+        if fault == "cancelled":
+            raise asyncio.CancelledError
+        with contextlib.suppress(Exception):
+            await work.connection.execute("SELECT 1 / 0")
+
+    monkeypatch.setattr("example_service.store.save", save)
+    async with stand.running():
+        await stand.publish(commands(1, 1))
+
+        async def is_parked() -> bool:
+            return [said in letter["error"] for letter in await parked(stand)] == [True]
+
+        await until(is_parked, why=f"{said}: {await parked(stand)}")
+    assert await stand.value("SELECT count(*) FROM inbox") == 0
 
 
 def redrive(ids: list[uuid.UUID]) -> DeadLetterRedrive:
