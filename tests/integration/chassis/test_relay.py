@@ -3,8 +3,10 @@
 import asyncio
 import json
 from typing import Any
+from zlib import crc32
 
 import asyncpg
+import pytest
 
 from example_service.messages import COMMANDS, COUNTERS
 from signalbox_chassis.database import Database
@@ -85,6 +87,30 @@ async def cut_relay_connection(stand: Stand) -> None:
         )
     finally:
         await admin.close()
+
+
+async def test_a_standby_sends_when_the_holder_of_the_lock_is_frozen(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A holder that stands still keeps its session and its lock: nobody would ever send again."""
+    monkeypatch.setattr("signalbox_chassis.relay.HOLDER_FROZEN_SECONDS", 1.0)
+    database = Database(stand.url, schema=stand.schema, pool_size=3)
+    relay = relay_of(stand, database)
+    async with stand.database() as frozen:
+        keys = crc32(b"relay") % 2**31, crc32(stand.schema.encode()) % 2**31
+        await frozen.execute("SELECT pg_advisory_lock($1, $2)", *keys)
+        await relay.start()
+        try:
+            await stand.accept(commands(2, 5))
+            await stand.until_sent(seconds=30)
+            assert not relay.active
+        finally:
+            await relay.stop()
+            await database.stop()
+    assert {counter: sorted(set(sent)) for counter, sent in (await numbers_sent(stand)).items()} == {
+        "counter-000": list(range(5)),
+        "counter-001": list(range(5)),
+    }
 
 
 async def test_a_commit_wakes_the_relay_at_once(stand: Stand) -> None:
