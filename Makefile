@@ -1,7 +1,7 @@
 # `make` prints what each target is for.
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := libs/contracts libs/chassis compose/local services/executor
+PACKAGES := libs/contracts libs/chassis libs/client compose/local services/executor services/planner services/api-gateway
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help

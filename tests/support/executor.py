@@ -39,7 +39,8 @@ from signalbox_contracts.messages.task_commands import (
 from signalbox_contracts.messages.tasks import TasksStated
 from signalbox_contracts.topics import topic, topic_of
 from signalbox_contracts.wire import decode, encode
-from signalbox_executor.app import MIGRATIONS, executor
+from signalbox_executor import MIGRATIONS
+from signalbox_executor.app import executor
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import accept, claim, engines, rules, workers
 

@@ -7,7 +7,7 @@ the same transaction.
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import asyncpg
@@ -33,6 +33,12 @@ class UnitOfWork:
     """The same connection for SQLAlchemy statements."""
     schema: str
     messages: list[OutboxRow]
+    after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    def on_commit(self, wake: Callable[[], None]) -> None:
+        """Call this once the transaction has committed, never otherwise: to wake a loop, not to do work."""
+        if wake not in self.after_commit:
+            self.after_commit.append(wake)
 
     def publish(self, event: Event[Any], *, cause: Received[Any] | None = None, topic: Topic | None = None) -> None:
         """Send this after the commit. `cause` is the message it follows from: its trace goes on.
@@ -84,6 +90,8 @@ class Database:
             crash.point("work.committed")
         if work.messages:
             self.on_publish()
+        for wake in work.after_commit:
+            wake()
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[tuple[Connection, AsyncConnection]]:

@@ -21,8 +21,9 @@ class Service:
 SERVICES: Final = (
     Service(
         "api-gateway",
-        ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "deliveries.v1", NOTICES),
-        ("requests.v1", "operations.v1", "definitions.v1", "triggers.v1", NOTICES),
+        # operations.v1: for what the gateway itself parked
+        ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "deliveries.v1", NOTICES, "operations.v1"),
+        ("requests.v1", "operations.v1", "definitions.v1", "triggers.v1", "states.v1", NOTICES),
     ),
     Service(
         "planner",

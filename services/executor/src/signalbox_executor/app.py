@@ -1,7 +1,5 @@
 """Wiring of the executor."""
 
-from pathlib import Path
-
 from signalbox_chassis.bus import Subscription
 from signalbox_chassis.clock import SystemClock
 from signalbox_chassis.loops import Loop
@@ -14,7 +12,6 @@ from signalbox_executor.loops import Worker
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.watch import Watcher
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 NAME = "executor"
 
 

@@ -199,9 +199,13 @@ class PlanResume(Event[PlanOperationData], frozen=True):
 
 
 class PlanCancelData(PlanOperationData):
-    """End a plan: what waits is cancelled; what runs is left to end, or stopped with `kill`."""
+    """End a plan: what waits is cancelled; what runs is left to end, or stopped with `kill`.
+
+    With `item_keys`, only these items end and the plan goes on.
+    """
 
     kill: bool = False
+    item_keys: Annotated[tuple[ItemKey, ...], Field(max_length=MOST_ITEMS)] = ()
 
 
 class PlanCancel(Event[PlanCancelData], frozen=True):
