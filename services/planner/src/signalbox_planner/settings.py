@@ -1,0 +1,7 @@
+"""Settings of the planner."""
+
+from signalbox_chassis.settings import ServiceSettings
+
+
+class PlannerSettings(ServiceSettings):
+    pass
