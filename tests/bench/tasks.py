@@ -25,7 +25,9 @@ HERE = Path(__file__).parent / "peers"
 async def ours(bench: Bench, count: int) -> tuple[float, dict[str, float]]:
     """Seconds until the end was seen, and milliseconds of CPU per task of each process."""
     before, starts = bench.cpu_seconds(), len(await bench.starts())
-    items = [{"key": f"task/{n}", "engine": ENGINE, "work": {"kind": "scripted", "script": {}}} for n in range(count)]
+    items: list[dict[str, Any]] = [
+        {"key": f"task/{n}", "engine": ENGINE, "work": {"kind": "scripted", "script": {}}} for n in range(count)
+    ]
     began = time.perf_counter()
     plan = await bench.ask("POST", "/plans", name=f"{count} trivial tasks", items=items)
     ended = await bench.until_ended(plan["id"])
