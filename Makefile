@@ -42,9 +42,14 @@ test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL an
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST)
 
-bench: setup ## measure throughput beside what bounds it; prints, asserts no time
+bench: setup .local/bench/peers/.installed ## measure tasks, starts and plans beside peers and floors; prints, asserts no time
 	@$(BIN)/signalbox-local fetch
-	@cd tests && ../$(BIN)/python -m bench.throughput
+	@cd tests && ../$(BIN)/python -m bench $(PARTS)
+
+.local/bench/peers/.installed: tests/bench/peers/requirements.txt
+	@$(PYTHON) -m venv .local/bench/peers
+	@.local/bench/peers/bin/pip install -q --disable-pip-version-check -r tests/bench/peers/requirements.txt
+	@touch $@
 
 check: lint types imports generated test ## everything CI checks
 

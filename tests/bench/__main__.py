@@ -1,0 +1,45 @@
+"""Every row of the measurements, one after the other: `python -m bench [tasks] [start] [plans] [throughput]`."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import Any
+
+from bench import plans, start, tasks
+from bench.api import Bench, running
+
+PARTS = ("tasks", "start", "plans", "throughput")
+
+
+async def whole(parts: list[str]) -> None:
+    """The parts that need the whole stack, on one stack."""
+    rows: dict[str, Any] = {}
+    async with running() as bench:
+        for part in parts:
+            print(f"measuring {part} …", file=sys.stderr, flush=True)
+            rows[part] = await _measured(bench, part)
+            print(json.dumps({part: rows[part]}, indent=2), flush=True)
+
+
+async def _measured(bench: Bench, part: str) -> dict[str, Any]:
+    if part == "tasks":
+        return await tasks.measure(bench, 1000, 3)
+    if part == "start":
+        return await start.measure(bench, 500)
+    return await plans.measure(bench, 100_000)
+
+
+def main(wanted: list[str]) -> None:
+    parts = wanted or list(PARTS)
+    if unknown := set(parts) - set(PARTS):
+        sys.exit(f"not a measurement: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    on_the_stack = [part for part in parts if part != "throughput"]
+    if on_the_stack:
+        asyncio.run(whole(on_the_stack))
+    if "throughput" in parts:
+        subprocess.run([sys.executable, "-m", "bench.throughput"], check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
