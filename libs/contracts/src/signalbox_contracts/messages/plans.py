@@ -49,6 +49,7 @@ class WaitReason(OpenEnum):
     ENGINE_LIMIT = "engine_limit"
     START_RATE = "start_rate"
     BREAKER_OPEN = "breaker_open"
+    ENGINE_UNREACHABLE = "engine_unreachable"
     ENGINE_PAUSED = "engine_paused"
     FROZEN = "frozen"
     PLAN_PAUSED = "plan_paused"
