@@ -1,0 +1,111 @@
+"""Topics, roles and schemas on real servers: made once, found again, and what cannot be made is said in words."""
+
+import json
+import uuid
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from sqlalchemy.engine import make_url
+
+from example_service.app import MIGRATIONS as EXAMPLE
+from signalbox_chassis.connection import connect
+from signalbox_chassis.prepare import (
+    CannotPrepare,
+    Prepared,
+    PrepareSettings,
+    migrations,
+    prepare,
+    read_roles,
+    write_roles,
+)
+from signalbox_chassis.topics import require_topics
+from signalbox_contracts.topics import TOPICS
+from signalbox_executor import MIGRATIONS as EXECUTOR
+
+FOLDERS = {"first-one": EXAMPLE, "executor": EXECUTOR}
+
+
+@dataclass
+class Place:
+    """A database, roles and topics of this test only."""
+
+    settings: PrepareSettings
+    role_prefix: str
+
+    async def prepared(self, known: dict[str, str]) -> list[Prepared]:
+        return await prepare(self.settings, FOLDERS, known=known, role_prefix=self.role_prefix)
+
+
+@pytest_asyncio.fixture
+async def place(kafka_bootstrap: str, postgres_url: str) -> AsyncGenerator[Place]:
+    name = f"prepare_{uuid.uuid4().hex[:8]}"
+    admin = await connect(postgres_url)
+    await admin.execute(f"CREATE DATABASE {name}")
+    url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    settings = PrepareSettings.model_validate(
+        {"kafka_bootstrap": kafka_bootstrap, "database_url": url, "topic_prefix": f"{name}."}
+    )
+    yield Place(settings, f"{name}_")
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    for schema in ("first_one", "executor"):
+        await admin.execute(f"DROP ROLE IF EXISTS {name}_{schema}")
+    await admin.close()
+
+
+async def test_all_is_made_once_and_a_second_run_locks_nobody_out(place: Place, tmp_path: Path) -> None:
+    first = await place.prepared({})
+    write_roles(tmp_path / "roles.json", first)
+    again = await place.prepared(read_roles(tmp_path / "roles.json"))
+    assert again == first
+    assert (tmp_path / "roles.json").stat().st_mode & 0o077 == 0
+    await require_topics(place.settings.kafka_bootstrap, TOPICS, prefix=place.settings.topic_prefix)
+    for service in again:
+        connection = await connect(service.url, server_settings={"search_path": service.schema})
+        assert await connection.fetchval("SELECT count(*) FROM outbox") == 0
+        await connection.close()
+
+
+async def test_a_service_cannot_reach_what_is_another_ones(place: Place) -> None:
+    """Without this a fault in one service could change the truth of another."""
+    of = {one.schema: one.url for one in await place.prepared({})}
+    connection = await connect(of["first_one"])
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch("SELECT * FROM executor.task")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("CREATE TABLE public.mine (n int)")
+    finally:
+        await connection.close()
+
+
+async def test_a_database_that_does_not_let_us_in_is_named_without_its_password(place: Place) -> None:
+    wrong = make_url(place.settings.database_url.get_secret_value()).set(password="not-the-one")
+    settings = place.settings.model_copy(
+        update={"database_url": type(place.settings.database_url)(wrong.render_as_string(hide_password=False))}
+    )
+    with pytest.raises(CannotPrepare) as caught:
+        await prepare(settings, FOLDERS, known={}, role_prefix=place.role_prefix)
+    assert "schema first_one: InvalidPasswordError" in str(caught.value)
+    assert "not-the-one" not in str(caught.value)
+
+
+async def test_a_broker_that_is_not_there_is_named(place: Place) -> None:
+    settings = place.settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:9"})
+    with pytest.raises(CannotPrepare, match=r"topics on 127\.0\.0\.1:9"):
+        await prepare(settings, FOLDERS, known={}, role_prefix=place.role_prefix)
+
+
+def test_a_service_without_migrations_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CannotPrepare, match=f"planner: there are no migrations in {tmp_path}"):
+        migrations({"planner": tmp_path})
+
+
+def test_a_file_that_holds_something_else_is_not_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "roles.json"
+    file.write_text(json.dumps(["not", "addresses"]))
+    with pytest.raises(CannotPrepare, match=r"roles\.json cannot be read"):
+        read_roles(file)
