@@ -112,6 +112,7 @@ class Store:
     async def engine(self, id: str = "e1", *, revision: int = 1, **changes: Any) -> None:
         async with self.connection() as connection:
             await engines.define(connection, revision, engine(id, **changes), deleted=False)
+            await engines.saw(connection, revision)
 
     async def plan(
         self, count: int = 1, *, engine: str = "e1", rules: Rules | None = None, **changes: Any
@@ -178,6 +179,7 @@ class Stand(Store):
             "stop_seconds": 0.3,
             "unknown_seconds": 0.2,
             "explain_seconds": 0.2,
+            "say_seconds": 0.05,
             "engine_timeout_seconds": 5.0,
             "drain_seconds": 5.0,
             **changes,

@@ -18,24 +18,29 @@ NAME = "executor"
 def executor(settings: ExecutorSettings, *, open: OpenEngine = open_engine) -> Service:
     """The service, not started."""
     clock = SystemClock()
-    control = handlers.control(clock)
+    control = handlers.control(clock, lambda: claiming.wake())
     topics = (topic("task-commands.v1"), topic("operations.v1"))
-    service = Service(
-        NAME, settings, subscriptions=[Subscription("control", topics, control)], definitions=handlers.definitions()
-    )
+    definitions = handlers.definitions(lambda: refreshing.wake())
+    service = Service(NAME, settings, subscriptions=[Subscription("control", topics, control)], definitions=definitions)
     service.dead_letters.answer_operations(control)
     directory = Directory(open)
-    driver = Driver(service.database, directory, settings)
+    tracer = service.telemetry.tracer
+    driver = Driver(service.database, directory, settings, tracer)
     worker = Worker(service.database, directory, driver, settings)
-    watcher = Watcher(service.database, directory, worker, settings)
+    claiming = Loop("claim", worker.claim, settings.claim_seconds, most_backoff_seconds=5.0)
+    refreshing = Loop("refresh", worker.refresh, 1.0)
+    watcher = Watcher(service.database, directory, worker, settings, tracer, freed=claiming.wake)
+    watching = Loop("watch", watcher.one_pass, 0.1)
+    watcher.wake, driver.on_recorded = watching.wake, watcher.recorded
     service.parts = [("worker", worker), ("watcher", watcher)]
     service.loops = [
         Loop("renew", worker.renew, settings.renew_seconds, most_backoff_seconds=settings.renew_seconds),
         Loop("take-over", worker.take_over, settings.take_over_seconds),
-        Loop("refresh", worker.refresh, 1.0),
+        refreshing,
         Loop("tidy", worker.tidy, 1.0),
         Loop("explain", worker.explain, settings.explain_seconds),
-        Loop("watch", watcher.one_pass, 0.1),
-        Loop("claim", worker.claim, settings.claim_seconds, most_backoff_seconds=5.0),
+        Loop("say", worker.say, settings.say_seconds),
+        watching,
+        claiming,
     ]
     return service

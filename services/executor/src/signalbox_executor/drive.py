@@ -7,14 +7,17 @@ self-sweep or a take-over goes on from there with the same run key.
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from opentelemetry import context as otel_context
+from opentelemetry.trace import Tracer
 from prometheus_client import Counter, Gauge
 
 from signalbox_chassis import crash, telemetry
+from signalbox_chassis.connection import Connection
 from signalbox_chassis.database import Database
 from signalbox_chassis.loops import backoff
 from signalbox_chassis.signals import signals
@@ -61,31 +64,38 @@ class Driver:
     database: Database
     directory: Directory
     settings: ExecutorSettings
+    tracer: Tracer
+    on_recorded: Callable[[str, Sequence[UUID]], None] = lambda engine_id, task_ids: None
+    """Called with an engine and the tasks that were just recorded to run there."""
     driving: dict[UUID, asyncio.Task[None]] = field(default_factory=dict[UUID, "asyncio.Task[None]"])
 
     def __post_init__(self) -> None:
-        self._records = Together(self._record_all)
+        self._records = Together(self._record_all, most=500)
 
     @property
     def free(self) -> int:
         """How many more tasks may be taken."""
         return self.settings.most_driven - len(self.driving)
 
-    async def take(self, claims: Sequence[Claim]) -> None:
-        """State the intent of those not sent yet, in one transaction, then drive them all."""
+    async def intend(self, connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
+        """State the intent of those not sent yet; returns what may be driven once that has committed.
+
+        Claim and intent may share a transaction: that only leaves out what could happen between them.
+        """
         fresh = [(claim.task.id, claim.task.fence) for claim in claims if claim.task.state is TaskState.CLAIMED]
-        intended: set[UUID] = set()
-        if fresh:
-            crash.point("executor.claimed")
-            async with self.database.unit_of_work() as work:
-                tasks = await submit.intend(work.connection, fresh)
-                facts.publish_changes(work, tasks)
-            intended = {task.id for task in tasks}
+        if not fresh:
+            return list(claims)
+        crash.point("executor.claimed")
+        intended = {task.id for task in await submit.intend(connection, fresh)}
+        return [claim for claim in claims if claim.task.state is TaskState.SUBMITTING or claim.task.id in intended]
+
+    def drive(self, claims: Sequence[Claim]) -> None:
+        """Drive what is intended, each in a coroutine of its own."""
+        if claims:
             crash.point("executor.after_intent")
         for claim in claims:
-            sent = claim.task.state is TaskState.SUBMITTING
-            if (sent or claim.task.id in intended) and claim.task.id not in self.driving:
-                self._start(claim, may_have_arrived=sent)
+            if claim.task.id not in self.driving:
+                self._start(claim, may_have_arrived=claim.task.state is TaskState.SUBMITTING)
 
     async def drop(self) -> None:
         """Stop driving anything: none of it is ours any more."""
@@ -110,7 +120,8 @@ class Driver:
         try:
             engine = self.directory.get(claim.task.engine_id)
             if engine is not None:
-                await _Pipe(self, claim, engine, may_have_arrived).run()
+                with self.tracer.start_as_current_span(f"submit {claim.task.engine_id}", attributes=_attributes(claim)):
+                    await _Pipe(self, claim, engine, may_have_arrived).run()
         finally:
             otel_context.detach(token)
 
@@ -125,7 +136,16 @@ class Driver:
                 work.connection, [(claim.task.id, claim.task.fence, handle) for claim, handle in started]
             )
             await engines.answered(work.connection, [claim.task.engine_id for claim, _ in started])
-            facts.publish_changes(work, tasks)
+        by_engine: defaultdict[str, list[UUID]] = defaultdict(list)
+        for task in tasks:
+            by_engine[task.engine_id].append(task.id)
+        for engine_id, ids in by_engine.items():
+            self.on_recorded(engine_id, ids)
+
+
+def _attributes(claim: Claim) -> dict[str, str | int]:
+    task = claim.task
+    return {"task.id": str(task.id), "task.attempt": task.attempt, "task.fence": task.fence}
 
 
 class _Pipe:
@@ -204,8 +224,10 @@ class _Pipe:
         arrived = not isinstance(error, EngineUnavailable) or error.may_have_arrived
         self._unclear = self._unclear or arrived
         self._failures += 1
-        async with self._driver.database.connection() as (connection, _):
-            await engines.failed(connection, self._claim.task.engine_id, str(error) or "no answer in time")
+        task, said = self._claim.task, str(error) or "no answer in time"
+        async with self._driver.database.unit_of_work() as work:
+            facts.publish_changes(work, await submit.unreachable(work.connection, task.id, task.fence, said))
+            await engines.failed(work.connection, task.engine_id, said)
         seconds = 0.02 + backoff(self._failures, first=0.2, most=self._driver.settings.resend_seconds)
         return Wait(seconds, copies=1 if arrived else 0)
 

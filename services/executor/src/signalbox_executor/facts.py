@@ -6,6 +6,9 @@ from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
+from opentelemetry import context as otel_context
+
+from signalbox_chassis import telemetry
 from signalbox_chassis.database import UnitOfWork
 from signalbox_chassis.received import Received
 from signalbox_contracts.ids import run_key
@@ -19,13 +22,20 @@ SOURCE: Final = "signalbox/executor"
 
 
 def publish_changes(work: UnitOfWork, tasks: Iterable[Task], *, cause: Received[Any] | None = None) -> None:
-    """State these tasks as part of the transaction that changed them: no move is without its fact."""
+    """State these tasks as part of the transaction that changed them: no move is without its fact.
+
+    Without a cause the fact goes on with the trace of its plan's tasks.
+    """
     in_order = sorted(tasks, key=lambda task: (task.plan_id, task.id))
     for plan_id, mine in groupby(in_order, key=lambda task: task.plan_id):
         changed = list(mine)
         time = max(task.observed_at or task.state_at for task in changed)
-        for page in packed([record(task) for task in changed]):
-            work.publish(_fact(TasksStatedData(plan_id=plan_id, tasks=page), time), cause=cause)
+        token = otel_context.attach(telemetry.extract({"traceparent": changed[0].traceparent or ""}))
+        try:
+            for page in packed([record(task) for task in changed]):
+                work.publish(_fact(TasksStatedData(plan_id=plan_id, tasks=page), time), cause=cause)
+        finally:
+            otel_context.detach(token)
 
 
 def publish_answer(
@@ -52,10 +62,7 @@ def _fact(data: TasksStatedData, time: datetime) -> TasksStated:
 
 
 def record(task: Task) -> TaskRecord:
-    """The whole state of a task, and the move it just made."""
-    move = TaskTransition(
-        version=task.version, state=task.state, attempt=task.attempt, at=task.state_at, reason=task.reason[:2000]
-    )
+    """The whole state of a task, and the moves that led there since the fact before."""
     sent = task.state not in (TaskState.QUEUED, TaskState.CLAIMED) and task.submitted_at is not None
     # until the next attempt is sent, the row still has the times of the one before
     waiting = Waiting.model_validate(task.waiting) if task.waiting and task.state not in TASK_ENDS else None
@@ -68,7 +75,7 @@ def record(task: Task) -> TaskRecord:
         cancel_requested=task.cancel_requested_at is not None,
         not_before_at=task.not_before,
         waiting=waiting,
-        transitions=(move,) if task.moved else (),
+        transitions=tuple(TaskTransition.model_validate(move) for move in task.moves),
         **_same(task),
     )
 

@@ -2,7 +2,7 @@
 Out: tasks.state, the answer to each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from signalbox_chassis.clock import Clock
@@ -16,14 +16,15 @@ from signalbox_executor import facts
 from signalbox_executor.store import accept, engines, rules, stop
 
 
-def control(clock: Clock) -> Router:
-    """Commands of plans."""
+def control(clock: Clock, wake: Callable[[], None]) -> Router:
+    """Commands of plans. `wake` is called once something may be claimed that could not before."""
     router = Router()
 
     @router.on(PlanRules)
     async def keep_rules(work: UnitOfWork, events: Sequence[Received[PlanRules]]) -> None:
         for received in sorted(events, key=lambda one: (one.event.data.plan_id, one.event.data.version)):
             await rules.save_rules(work.connection, received.event.data)
+        work.on_commit(wake)
         have = await rules.versions(work.connection, [received.event.data.plan_id for received in events])
         for received in events:
             plan = received.event.data.plan_id
@@ -34,8 +35,12 @@ def control(clock: Clock) -> Router:
         have = await rules.versions(work.connection, [received.event.data.plan_id for received in events])
         for received in sorted(events, key=lambda one: one.event.data.plan_id):
             data = received.event.data
-            await accept.accept(work.connection, data, _traceparent(received))
-            asked = [*(task.task_id for task in data.tasks), *data.known]
+            new = await accept.accept(work.connection, data, _traceparent(received))
+            if new:
+                work.on_commit(wake)
+            asked = [id for id in (*(task.task_id for task in data.tasks), *data.known) if id not in new]
+            if not asked:
+                continue  # what is new is said with its first moves, or a moment later by itself
             tasks = await accept.present(work.connection, asked)
             found = {task.id for task in tasks}
             facts.publish_answer(
@@ -44,7 +49,7 @@ def control(clock: Clock) -> Router:
                 rules_version=have.get(data.plan_id, 0),
                 time=clock.now(),
                 tasks=tasks,
-                missing=[id for id in data.known if id not in found],
+                missing=[id for id in data.known if id not in found and id not in new],
                 cause=received,
             )
 
@@ -54,6 +59,7 @@ def control(clock: Clock) -> Router:
             data = received.event.data
             reason = f"cancelled by {data.actor}: {data.reason}"[:2000] if data.reason else f"cancelled by {data.actor}"
             changed = await stop.cancel(work.connection, data.plan_id, data.task_ids, kill=data.kill, reason=reason)
+            work.on_commit(wake)
             facts.publish_changes(work, changed, cause=received)
             done = {task.id for task in changed}
             rest = await accept.present(work.connection, [id for id in data.task_ids if id not in done])
@@ -63,8 +69,8 @@ def control(clock: Clock) -> Router:
     return router
 
 
-def definitions() -> Router:
-    """Engine snapshots. The feed has no inbox: the revision guards."""
+def definitions(wake: Callable[[], None]) -> Router:
+    """Engine snapshots. The feed has no inbox: the revision guards. `wake` is called after they were kept."""
     router = Router()
 
     @router.on(DefinitionSnapshot)
@@ -75,6 +81,8 @@ def definitions() -> Router:
                 await engines.define(work.connection, data.revision, data.definition, deleted=data.deleted)
             elif data.kind == "engine":
                 await engines.delete(work.connection, data.id, data.revision)
+        await engines.saw(work.connection, max(received.event.data.revision for received in events))
+        work.on_commit(wake)
 
     @router.on(DefinitionTombstone)
     async def forget(work: UnitOfWork, events: Sequence[Received[DefinitionTombstone]]) -> None:

@@ -15,11 +15,12 @@ from signalbox_executor.directory import Directory
 from signalbox_executor.drive import Driver
 from signalbox_executor.lifecycle import why_waiting
 from signalbox_executor.settings import ExecutorSettings
-from signalbox_executor.store import claim, engines, stop, waiting, workers
+from signalbox_executor.store import accept, claim, engines, stop, waiting, workers
 from signalbox_executor.store.engines import Registered
 
 log = logging.getLogger(__name__)
 MOST_EXPIRED = 200
+MOST_SAID = 500
 
 
 @dataclass
@@ -54,29 +55,31 @@ class Worker:
         """Look at the engines: which there are, and which may be asked."""
         async with self.database.connection() as (connection, _):
             found = await engines.listed(connection, self.host_id)
-        await self.directory.update(found)
-        self.registered = {engine.id: engine for engine in found}
+            await self.directory.update(found)
+            self.registered = {engine.id: engine for engine in found}
+            await workers.reach(connection, self.id, self._reachable())
 
     async def claim(self) -> bool:
         """Claim what may start, in every group, and drive it; True if there may be more."""
         more = False
-        async with self.database.connection() as (connection, _):
-            groups = await claim.groups(connection)
-        for group in groups:
+        for group in sorted({one.definition.group for one in self.registered.values() if one.takes_work}):
             async with self._hands:
                 more |= await self._claim_group(group)
         return more
 
     async def _claim_group(self, group: str) -> bool:
         most = min(self.settings.claim_batch, self.driver.free)
-        reachable = [id for id in self.registered if self.directory.get(id) is not None]
+        reachable = self._reachable()
         if most < 1 or not reachable:
             return False
         async with self.database.unit_of_work() as work:
             claims = await claim.claim(work.connection, self.id, group=group, reachable=reachable, most=most)
-            facts.publish_changes(work, [one.task for one in claims])
-        await self.driver.take(claims)
+            intended = await self.driver.intend(work.connection, claims)
+        self.driver.drive(intended)
         return len(claims) == most
+
+    def _reachable(self) -> list[str]:
+        return [id for id in self.registered if self.directory.get(id) is not None]
 
     async def renew(self) -> None:
         """Renew the lease, or drop everything and begin anew under another id; then sweep."""
@@ -96,7 +99,10 @@ class Worker:
                 rows = await workers.own_rows(
                     connection, self.id, driven=list(self.driver.driving), most=max(self.driver.free, 0)
                 )
-            await self.driver.take([claim.claim_of(row) for row in rows])
+            if rows:
+                async with self.database.unit_of_work() as work:
+                    intended = await self.driver.intend(work.connection, [claim.claim_of(row) for row in rows])
+                self.driver.drive(intended)
 
     async def take_over(self) -> None:
         """Take what dead workers had claimed."""
@@ -121,6 +127,13 @@ class Worker:
             await workers.prune(connection)
         return len(late) == MOST_EXPIRED
 
+    async def say(self) -> bool:
+        """Say the moves that no later fact took along."""
+        async with self.database.unit_of_work() as work:
+            left = await accept.left_unsaid(work.connection, seconds=self.settings.say_seconds, most=MOST_SAID)
+            facts.publish_changes(work, left)
+        return len(left) == MOST_SAID
+
     async def explain(self) -> None:
         """Say in the rows why their tasks wait, where that is news."""
         async with self.database.unit_of_work() as work:
@@ -138,4 +151,5 @@ class Worker:
             await workers.register(
                 connection, self.id, host_id=self.host_id, lease_seconds=self.settings.worker_lease_seconds
             )
+            await workers.reach(connection, self.id, self._reachable())
         signals.fire("worker.registered")

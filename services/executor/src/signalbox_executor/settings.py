@@ -18,9 +18,9 @@ class ExecutorSettings(ServiceSettings):
     """How often a worker renews its lease and looks for rows of its own that nobody drives."""
     claim_seconds: float = Field(default=0.5, ge=0.02, le=60)
     """How often a worker looks for tasks to claim when nothing woke it."""
-    claim_batch: int = Field(default=50, ge=1, le=1000)
+    claim_batch: int = Field(default=200, ge=1, le=1000)
     """Most tasks claimed in one transaction."""
-    most_driven: int = Field(default=200, ge=1, le=10_000)
+    most_driven: int = Field(default=400, ge=1, le=10_000)
     """Most tasks one worker submits at once; it claims no more than that."""
     take_over_seconds: float = Field(default=2.0, ge=0.1, le=60)
     """How often a worker looks for dead ones."""
@@ -37,7 +37,9 @@ class ExecutorSettings(ServiceSettings):
     unknown_seconds: float = Field(default=30.0, ge=0, le=86_400)
     """How long a task stays UNKNOWN before the policies `fail` and `retry` act: it may be seen again."""
 
-    explain_seconds: float = Field(default=2.0, ge=0.05, le=600)
+    say_seconds: float = Field(default=0.25, ge=0.02, le=60)
+    """How long a move may wait for the next fact of its task before it is said by itself."""
+    explain_seconds: float = Field(default=1.0, ge=0.05, le=600)
     """How often the reasons why tasks wait are looked at."""
 
     @field_validator("renew_seconds")

@@ -13,28 +13,57 @@ from signalbox_executor.store.rows import COLUMNS, Task, tasks_of
 _ACCEPT: Final = """
 INSERT INTO task (id, plan_id, item_key, step, position, task_group, group_limit, engine_id, spec, traceparent,
     definitions_revision, max_attempts, infrastructure_attempts, priority, not_before, on_unknown, queued_seconds,
-    submitting_seconds, running_seconds, cancelling_seconds, total_seconds)
+    submitting_seconds, running_seconds, cancelling_seconds, total_seconds, moves, said, waiting)
 SELECT (s ->> 'task_id')::uuid, $2, s ->> 'item_key', s ->> 'step', (s ->> 'position')::int, s ->> 'group',
     (s ->> 'group_limit')::int, s ->> 'engine', s, $3, $4, (s -> 'retries' ->> 'max_attempts')::int,
     (s -> 'retries' ->> 'infrastructure_attempts')::int, (s ->> 'priority')::int,
     COALESCE((s ->> 'not_before_at')::timestamptz, now()), s ->> 'on_unknown', (l ->> 'queued_seconds')::float8,
     (l ->> 'submitting_seconds')::float8, (l ->> 'running_seconds')::float8, (l ->> 'cancelling_seconds')::float8,
-    (l ->> 'total_seconds')::float8
+    (l ->> 'total_seconds')::float8,
+    jsonb_build_array(jsonb_build_object('version', 1, 'state', 'QUEUED', 'attempt', 1, 'at', now(), 'reason', '')),
+    false, CASE WHEN (s ->> 'not_before_at')::timestamptz > now() THEN jsonb_build_object('why', 'retry_delay',
+      'holder', 'plan', 'since_at', now(), 'until_at', s ->> 'not_before_at', 'detail', 'not before its time') END
 FROM unnest($1::jsonb[]) AS s, LATERAL (SELECT s -> 'time_limits' AS l) AS limits
 ORDER BY 1
 ON CONFLICT (id) DO NOTHING
+RETURNING id
 """
 
 _PRESENT: Final = "SELECT {columns} FROM task t WHERE t.id = ANY($1) ORDER BY t.id".replace("{columns}", COLUMNS)
 
+# What was not said for a while is said by itself: the version stays, so a fact that carries it anyway is the same fact.
+_LEFT: Final = """
+UPDATE task t SET said = true
+WHERE t.id IN (SELECT id FROM task WHERE NOT said AND state_at <= now() - $1 * interval '1 second'
+               ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
+  AND NOT t.said
+RETURNING {columns}
+""".replace("{columns}", COLUMNS)
 
-async def accept(connection: Connection, command: TasksEnsureData, traceparent: str | None) -> None:
-    """Make sure these tasks exist."""
-    if command.tasks:
-        specs = [task.model_dump_json() for task in command.tasks]
-        await connection.execute(_ACCEPT, specs, command.plan_id, traceparent, command.definitions_revision)
+_OF_PLANS: Final = """
+SELECT {columns} FROM task t WHERE t.plan_id = $1 AND t.id > $2 ORDER BY t.id LIMIT $3
+""".replace("{columns}", COLUMNS)
+
+
+async def accept(connection: Connection, command: TasksEnsureData, traceparent: str | None) -> set[UUID]:
+    """Make sure these tasks exist; returns those that are new. Their first fact is still to be said."""
+    if not command.tasks:
+        return set()
+    specs = [task.model_dump_json() for task in command.tasks]
+    rows = await connection.fetch(_ACCEPT, specs, command.plan_id, traceparent, command.definitions_revision)
+    return {row["id"] for row in rows}
 
 
 async def present(connection: Connection, ids: Sequence[UUID]) -> list[Task]:
     """These tasks as they are now, those that are known."""
     return tasks_of(await connection.fetch(_PRESENT, list(ids)))
+
+
+async def left_unsaid(connection: Connection, *, seconds: float, most: int) -> list[Task]:
+    """Tasks whose last move waits for a fact for so long; they count as said from here on."""
+    return tasks_of(await connection.fetch(_LEFT, seconds, most))
+
+
+async def of_plan(connection: Connection, plan_id: UUID, *, after: UUID, most: int) -> list[Task]:
+    """The next tasks of a plan by id, as they are now."""
+    return tasks_of(await connection.fetch(_OF_PLANS, plan_id, after, most))

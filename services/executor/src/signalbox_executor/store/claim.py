@@ -12,7 +12,7 @@ from uuid import UUID
 from signalbox_chassis import crash
 from signalbox_chassis.connection import Connection, Row
 from signalbox_contracts.messages.task_commands import TaskSpec
-from signalbox_executor.store.rows import COLUMNS, Task, task_of
+from signalbox_executor.store.rows import COLUMNS, Task, move, task_of
 from signalbox_executor.store.workers import is_live
 
 MOST_PLANS: Final = 100
@@ -27,11 +27,6 @@ class Claim:
     spec: TaskSpec
     traceparent: str | None
 
-
-_GROUPS: Final = """
-SELECT DISTINCT engine_group FROM engine
-WHERE intake = 'open' AND NOT deleted AND (breaker = 'closed' OR probe_at <= now())
-"""
 
 # INVARIANT claims of one group are serialised over all replicas. A database may hold two schemas of ours.
 _LOCK_GROUP: Final = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/claim/' || $1, 0))"
@@ -58,6 +53,7 @@ WITH active AS MATERIALIZED (
     FROM unnest($1::text[]) AS e (id) CROSS JOIN LATERAL (
       SELECT t.priority, t.queued_at FROM task t
       WHERE t.plan_id = p.plan_id AND t.engine_id = e.id AND t.state = 'QUEUED' AND t.not_before <= now()
+        AND t.definitions_revision <= (SELECT revision FROM seen)
       ORDER BY t.priority DESC, t.position LIMIT 1) AS first) AS head
   WHERE NOT p.held AND NOT p.closed AND head.priority IS NOT NULL
     AND COALESCE(a.n, 0) < COALESCE(p.task_limit, 2147483647)
@@ -70,7 +66,8 @@ ORDER BY p.plan_id FOR UPDATE
 
 # INVARIANT state = QUEUED in the claimed row; CLAIMED, SUBMITTING, RUNNING *and UNKNOWN* count against every limit:
 # each may have work on the engine. Start tokens are spent by the statement that claims.
-_CLAIM: Final = """
+_CLAIM: Final = (
+    """
 WITH active AS MATERIALIZED (
   SELECT plan_id, engine_id, task_group, count(*)::int AS n,
          count(*) FILTER (WHERE state IN ('CLAIMED', 'SUBMITTING'))::int AS starting
@@ -133,9 +130,9 @@ WITH active AS MATERIALIZED (
   FOR UPDATE SKIP LOCKED
 ), claimed AS (
   UPDATE task t SET state = 'CLAIMED', owner = $1, fence = t.fence + 1, sends = 0, version = t.version + 1,
-         state_at = now(), waiting = NULL, reason = ''
+         state_at = now(), waiting = NULL, reason = '', moves = {move}, said = false
   FROM locked WHERE t.id = locked.id AND t.state = 'QUEUED'
-  RETURNING {columns}, t.spec::text AS spec, t.traceparent
+  RETURNING {columns}, t.spec::text AS spec
 ), engines_spent AS (
   UPDATE engine e SET tokens = s.tokens - n.n, tokens_at = GREATEST(e.tokens_at, now())
   FROM engines s JOIN (SELECT engine_id, count(*) AS n FROM claimed GROUP BY 1) n ON n.engine_id = s.id
@@ -146,25 +143,25 @@ WITH active AS MATERIALIZED (
   WHERE p.plan_id = s.plan_id AND p.starts_per_minute IS NOT NULL
 )
 SELECT * FROM claimed
-""".replace("{columns}", COLUMNS).replace(
-    "{may_start}",
-    """t.plan_id = p.plan_id AND t.engine_id = e.id AND t.state = 'QUEUED' AND t.not_before <= now()
+""".replace("{columns}", COLUMNS)
+    .replace("{move}", move("'CLAIMED'"))
+    .replace(
+        "{may_start}",
+        """t.plan_id = p.plan_id AND t.engine_id = e.id AND t.state = 'QUEUED' AND t.not_before <= now()
+       AND t.definitions_revision <= (SELECT revision FROM seen)
        AND NOT EXISTS (SELECT FROM in_group g WHERE g.plan_id = t.plan_id AND g.task_group = t.task_group
                        AND g.n >= t.group_limit)""",
+    )
 )
 
 # INVARIANT state, owner and fence: only what was never sent, and only its owner, goes back.
 _GIVE_BACK: Final = """
-UPDATE task t SET state = 'QUEUED', owner = NULL, version = t.version + 1, state_at = now(), reason = $4
+UPDATE task t SET state = 'QUEUED', owner = NULL, version = t.version + 1, state_at = now(), reason = $4,
+       moves = {move}, said = false
 FROM unnest($1::uuid[], $2::bigint[]) AS o (id, fence)
 WHERE t.id = o.id AND t.state = 'CLAIMED' AND t.owner = $3 AND t.fence = o.fence
 RETURNING {columns}
-""".replace("{columns}", COLUMNS)
-
-
-async def groups(connection: Connection) -> list[str]:
-    """The engine groups in which something may be started."""
-    return [row["engine_group"] for row in await connection.fetch(_GROUPS)]
+""".replace("{columns}", COLUMNS).replace("{move}", move("'QUEUED'", reason="$4::text"))
 
 
 async def claim(
@@ -187,7 +184,8 @@ async def claim(
 
 
 def claim_of(row: Row) -> Claim:
-    return Claim(task_of(row), TaskSpec.model_validate_json(row["spec"]), row["traceparent"])
+    task = task_of(row)
+    return Claim(task, TaskSpec.model_validate_json(row["spec"]), task.traceparent)
 
 
 async def give_back(connection: Connection, worker: UUID, claims: Sequence[Claim], reason: str) -> list[Task]:

@@ -43,8 +43,13 @@ RETURNING breaker = 'open' AS open
 _ANSWERED: Final = """
 UPDATE engine SET failures = 0, breaker = 'closed', breaker_since = NULL, probe_at = NULL, last_error = NULL,
   last_answer_at = now(), version = version + 1
-WHERE id = ANY ($1) AND (failures > 0 OR breaker = 'open')
+WHERE id = ANY ($1) AND (failures > 0 OR breaker = 'open' OR last_answer_at IS NULL
+  OR last_answer_at < now() - interval '1 second')
 """
+
+
+# INVARIANT raised only, in the transaction that keeps the definitions up to it: a task waits until then.
+_SAW: Final = "UPDATE seen SET revision = $1 WHERE revision < $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,11 @@ class Registered:
     definition: EngineDefinition
     may_ask: bool
     deleted: bool = False
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether anything may be started there, as of the last look; the claim looks again under its locks."""
+        return self.may_ask and not self.deleted and self.definition.intake == "open"
 
 
 async def define(connection: Connection, revision: int, engine: EngineDefinition, *, deleted: bool) -> None:
@@ -75,6 +85,11 @@ async def define(connection: Connection, revision: int, engine: EngineDefinition
         breaker.failures,
         breaker.open_seconds,
     )
+
+
+async def saw(connection: Connection, revision: int) -> None:
+    """Every definition up to this revision is kept here."""
+    await connection.execute(_SAW, revision)
 
 
 async def delete(connection: Connection, engine_id: str, revision: int) -> None:

@@ -1,6 +1,7 @@
 """Observation: one worker per engine at a time asks about its RUNNING and UNKNOWN tasks, rows first, engine second."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -28,15 +29,16 @@ RETURNING fence
 _HOLDS: Final = "SELECT fence FROM engine_lease WHERE engine_id = $1 AND holder = $2 AND fence = $3 FOR SHARE"
 
 # INVARIANT read before the engine is asked: what was submitted after the engine answered must not look "not found".
-_WATCHED: Final = """
+_WATCHED_COLUMNS: Final = """
 SELECT t.id, t.attempt, t.handle, t.state, t.phase, t.infrastructure_faults, t.stop_cause,
        (t.spec -> 'retries')::text AS retries,
        COALESCE(t.on_unknown, e.definition ->> 'on_unknown', 'hold') AS on_unknown,
-       t.state_at + $4 * interval '1 second' < now() AS patience_over
+       t.state_at + $2 * interval '1 second' < now() AS patience_over
 FROM task t LEFT JOIN engine e ON e.id = t.engine_id
-WHERE t.engine_id = $1 AND t.state IN ('RUNNING', 'UNKNOWN') AND t.id > $2
-ORDER BY t.id LIMIT $3
+WHERE t.engine_id = $1 AND t.state IN ('RUNNING', 'UNKNOWN')
 """
+_WATCHED: Final = _WATCHED_COLUMNS + "AND t.id > $3 ORDER BY t.id LIMIT $4"
+_WATCHED_OF: Final = _WATCHED_COLUMNS + "AND t.id = ANY ($3) ORDER BY t.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,14 @@ async def watched(
     connection: Connection, engine_id: str, *, after: UUID, most: int, unknown_seconds: float
 ) -> list[Watch]:
     """The next runs of an engine by task id."""
-    return [_watch(row) for row in await connection.fetch(_WATCHED, engine_id, after, most, unknown_seconds)]
+    return [_watch(row) for row in await connection.fetch(_WATCHED, engine_id, unknown_seconds, after, most)]
+
+
+async def watched_of(
+    connection: Connection, engine_id: str, task_ids: Sequence[UUID], *, unknown_seconds: float
+) -> list[Watch]:
+    """Those of these tasks that run on the engine."""
+    return [_watch(row) for row in await connection.fetch(_WATCHED_OF, engine_id, unknown_seconds, list(task_ids))]
 
 
 def _watch(row: Row) -> Watch:

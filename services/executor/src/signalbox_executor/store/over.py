@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from signalbox_chassis.connection import Connection
 from signalbox_executor.lifecycle import Verdict
-from signalbox_executor.store.rows import COLUMNS, Task, tasks_of
+from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ WITH o AS MATERIALIZED (
     observed_at = now(), error = CASE WHEN o.outcome = 'over' THEN o.reason END,
     started_at = COALESCE(t.started_at, o.started_at, CASE WHEN o.phase = 'running' THEN now() END),
     (state, state_at, attempt, infrastructure_faults, sends, handle, phase, stop_intent_at, stop_cause, not_before,
-     waiting, queued_at, result, ended_at) = (
+     waiting, queued_at, result, ended_at, moves, said) = (
       SELECT d.next,
              CASE WHEN d.next = t.state THEN t.state_at ELSE now() END,
              t.attempt + d.again::int,
@@ -54,11 +54,12 @@ WITH o AS MATERIALIZED (
              CASE WHEN NOT d.again THEN t.stop_intent_at END,
              CASE WHEN NOT d.again THEN t.stop_cause END,
              CASE WHEN d.again THEN now() + o.delay_seconds * interval '1 second' ELSE t.not_before END,
-             CASE WHEN d.again THEN jsonb_build_object('why', 'retry_delay', 'since_at', now(), 'until_at',
-                                    now() + o.delay_seconds * interval '1 second', 'detail', o.reason) END,
+             CASE WHEN d.again THEN jsonb_build_object('why', 'retry_delay', 'holder', 'plan', 'since_at', now(),
+                 'until_at', now() + o.delay_seconds * interval '1 second', 'detail', o.reason) END,
              CASE WHEN d.again THEN now() ELSE t.queued_at END,
              CASE WHEN d.next = 'SUCCEEDED' THEN o.result END,
-             CASE WHEN d.next IN ('SUCCEEDED', 'FAILED', 'CANCELLED') THEN now() END
+             CASE WHEN d.next IN ('SUCCEEDED', 'FAILED', 'CANCELLED') THEN now() END,
+             CASE WHEN d.next = t.state THEN {unsaid} ELSE {move} END, true
       FROM (SELECT n.next, n.next = 'QUEUED' AS again FROM (SELECT CASE
               WHEN o.outcome = 'running' THEN 'RUNNING'
               WHEN o.outcome = 'unknown' THEN 'UNKNOWN'
@@ -80,17 +81,20 @@ WITH o AS MATERIALIZED (
 SELECT * FROM changed
 """
 
+_SAID: Final = _WRITE.replace("{unsaid}", UNSAID).replace(
+    "{move}", move("d.next", reason="o.reason", attempt="t.attempt + d.again::int")
+)
 # INVARIANT state + attempt in the written row: what was seen of one attempt never touches another, and a terminal row
 # never moves. The observer's fence is only the second wall.
-_OBSERVED: Final = _WRITE.replace("{columns}", COLUMNS).replace(
+_OBSERVED: Final = _SAID.replace("{columns}", COLUMNS).replace(
     "{guard}", "t.state IN ('RUNNING', 'UNKNOWN') AND t.attempt = o.attempt"
 )
 # INVARIANT a refusal ends the attempt only while the one copy that was refused is the only one ever sent.
-_REJECTED: Final = _WRITE.replace("{columns}", COLUMNS).replace(
+_REJECTED: Final = _SAID.replace("{columns}", COLUMNS).replace(
     "{guard}", "t.state = 'SUBMITTING' AND t.fence = o.fence AND t.sends = 1"
 )
 # INVARIANT a sealed key has no run and never will: whatever was sent, the attempt is over, and only its driver says so.
-_SEALED: Final = _WRITE.replace("{columns}", COLUMNS).replace("{guard}", "t.state = 'SUBMITTING' AND t.fence = o.fence")
+_SEALED: Final = _SAID.replace("{columns}", COLUMNS).replace("{guard}", "t.state = 'SUBMITTING' AND t.fence = o.fence")
 
 
 async def write_observed(connection: Connection, endings: Sequence[Ending]) -> list[Task]:

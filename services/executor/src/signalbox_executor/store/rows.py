@@ -1,7 +1,7 @@
 """A task's row as a frozen value, and the columns every statement returns."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -48,19 +48,33 @@ class Task:
     started_at: datetime | None
     observed_at: datetime | None
     ended_at: datetime | None
-    moved: bool
-    """Its state changed in the transaction that read this."""
+    traceparent: str | None
+    moves: Sequence[Mapping[str, Any]]
+    """The moves the fact of this version says, oldest first."""
 
 
 _FIELDS: Final = tuple(Task.__dataclass_fields__)
 _SAID_SO: Final = {
-    "moved": "t.state_at = now() AS moved",
     # as text: SQLAlchemy's connections decode jsonb, asyncpg's own do not
     "waiting": "t.waiting::text AS waiting",
     "result": "t.result::text AS result",
+    "moves": "t.moves::text AS moves",
 }
 COLUMNS: Final = ", ".join(_SAID_SO.get(name, f"t.{name}") for name in _FIELDS)
 """For RETURNING and SELECT, the table being `task t`."""
+
+# INVARIANT one version always has the same moves: those since the last fact, and its own. Facts are told apart by task
+# and version, so the same version with other moves would be dropped by its readers.
+UNSAID: Final = "CASE WHEN t.said THEN '[]'::jsonb ELSE t.moves END"
+"""What `moves` becomes in a statement that raises the version and does not move the task."""
+
+
+def move(state: str, *, reason: str = "''", attempt: str = "t.attempt") -> str:
+    """What `moves` becomes in a statement that moves the task; every argument is SQL."""
+    return (
+        f"{UNSAID} || jsonb_build_object('version', t.version + 1, 'state', {state}, 'attempt', {attempt},"
+        f" 'at', now(), 'reason', left({reason}, 2000))"
+    )
 
 
 def task_of(row: Row) -> Task:
@@ -69,6 +83,7 @@ def task_of(row: Row) -> Task:
     values["phase"] = Phase(values["phase"]) if values["phase"] else None
     values["cause"] = EndCause(values["cause"]) if values["cause"] else None
     values["waiting"] = json.loads(values["waiting"]) if values["waiting"] else None
+    values["moves"] = json.loads(values["moves"])
     values["result"] = json.loads(values["result"]) if values["result"] else None
     return Task(**values)
 

@@ -8,11 +8,12 @@ from uuid import UUID
 from signalbox_chassis.connection import Connection
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.port import Watched
-from signalbox_executor.store.rows import COLUMNS, Task, tasks_of
+from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of
 
 # INVARIANT one UPDATE that finishes QUEUED and CLAIMED itself, and only flags the rest: a flag on a CLAIMED row would
 # stay for ever, and a SUBMITTING row that is written CANCELLED leaves an orphan. Rows are locked in id order.
-_CANCEL: Final = """
+_CANCEL: Final = (
+    """
 WITH wanted AS MATERIALIZED (
   SELECT id FROM task
   WHERE plan_id = $1 AND (cardinality($2::uuid[]) = 0 OR id = ANY ($2))
@@ -27,11 +28,15 @@ UPDATE task t SET
   cause = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN 'cancelled' ELSE t.cause END,
   ended_at = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN now() END,
   state_at = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN now() ELSE t.state_at END,
+  moves = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN {move} ELSE {unsaid} END, said = true,
   state = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN 'CANCELLED' ELSE t.state END
 FROM wanted
 WHERE t.id = wanted.id AND t.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
 RETURNING {columns}
 """.replace("{columns}", COLUMNS)
+    .replace("{unsaid}", UNSAID)
+    .replace("{move}", move("'CANCELLED'", reason="$4::text"))
+)
 
 # A task that waited longer than it may ends without ever having been sent. INVARIANT state = QUEUED in the row.
 _EXPIRE: Final = """
@@ -43,15 +48,16 @@ WITH late AS MATERIALIZED (
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE task t SET state = 'FAILED', cause = 'timed_out', reason = 'waited longer than its time limit', waiting = NULL,
-       error = 'waited longer than its time limit', version = t.version + 1, state_at = now(), ended_at = now()
+       error = 'waited longer than its time limit', version = t.version + 1, state_at = now(), ended_at = now(),
+       moves = {move}, said = true
 FROM late WHERE t.id = late.id AND t.state = 'QUEUED'
 RETURNING {columns}
-""".replace("{columns}", COLUMNS)
+""".replace("{columns}", COLUMNS).replace("{move}", move("'FAILED'", reason="'waited longer than its time limit'"))
 
 # INVARIANT the intent is in the row before the call leaves: several engines cannot say "killed", and a stop whose
 # answer was lost must be known. Bound to the attempt: it never stops the next one.
 _OVERDUE: Final = """
-UPDATE task t SET stop_intent_at = now(), version = t.version + 1,
+UPDATE task t SET stop_intent_at = now(), version = t.version + 1, moves = {unsaid}, said = true,
        stop_cause = CASE WHEN t.cancel_requested_at IS NOT NULL AND t.kill THEN 'cancelled' ELSE 'timed_out' END
 WHERE t.id IN (
     SELECT id FROM task
@@ -62,7 +68,7 @@ WHERE t.id IN (
     ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
   AND t.state IN ('RUNNING', 'UNKNOWN') AND t.stop_intent_at IS NULL
 RETURNING {columns}
-""".replace("{columns}", COLUMNS)
+""".replace("{columns}", COLUMNS).replace("{unsaid}", UNSAID)
 
 # Repeated until seen terminal: the rows that are to stop, whoever recorded it.
 _STOPPING: Final = """
@@ -74,11 +80,13 @@ ORDER BY stop_intent_at LIMIT $2
 # A run that does not end although it was asked to is not known to have ended: UNKNOWN, with its slot, for a person.
 _STUBBORN: Final = """
 UPDATE task t SET state = 'UNKNOWN', version = t.version + 1, state_at = now(),
-       reason = 'asked to stop, and not seen ended within its time limit'
+       reason = 'asked to stop, and not seen ended within its time limit', moves = {move}, said = true
 WHERE t.engine_id = $1 AND t.state = 'RUNNING' AND t.cancelling_seconds IS NOT NULL
   AND t.stop_intent_at + t.cancelling_seconds * interval '1 second' <= now() AND t.phase <> 'lost'
 RETURNING {columns}
-""".replace("{columns}", COLUMNS)
+""".replace("{columns}", COLUMNS).replace(
+    "{move}", move("'UNKNOWN'", reason="'asked to stop, and not seen ended within its time limit'")
+)
 
 
 @dataclass(frozen=True, slots=True)

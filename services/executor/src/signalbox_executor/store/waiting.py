@@ -8,7 +8,7 @@ from uuid import UUID
 from signalbox_chassis.connection import Connection, Row
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor.lifecycle import Queue
-from signalbox_executor.store.rows import COLUMNS, Task, tasks_of
+from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, tasks_of
 
 HEADS: Final = 200
 """Tasks of one plan on one engine that say why they wait; those behind them wait for these."""
@@ -60,10 +60,10 @@ WITH o AS MATERIALIZED (
   SELECT t.id FROM task t WHERE t.id IN (SELECT id FROM heads) AND t.state = 'QUEUED' ORDER BY t.id
   FOR UPDATE SKIP LOCKED
 )
-UPDATE task t SET waiting = heads.waiting, version = t.version + 1
+UPDATE task t SET waiting = heads.waiting, version = t.version + 1, moves = {unsaid}, said = true
 FROM locked JOIN heads USING (id) WHERE t.id = locked.id AND t.state = 'QUEUED'
 RETURNING {columns}
-""".replace("{columns}", COLUMNS)
+""".replace("{columns}", COLUMNS).replace("{unsaid}", UNSAID)
 
 _FIELDS: Final = tuple(Queue.__dataclass_fields__)
 

@@ -53,10 +53,12 @@ RETURNING id
 # INVARIANT a worker finds its own rows again that no coroutine of its drives: the answer of a commit was lost, and its
 # own live lease would keep the row from everybody else for ever. It drives them under the row's own fence.
 _OWN: Final = """
-SELECT {columns}, t.spec::text AS spec, t.traceparent FROM task t
+SELECT {columns}, t.spec::text AS spec FROM task t
 WHERE t.owner = $1 AND t.state IN ('CLAIMED', 'SUBMITTING') AND t.id <> ALL ($2::uuid[])
 ORDER BY t.id LIMIT $3
 """.replace("{columns}", COLUMNS)
+
+_REACHES: Final = "UPDATE worker SET reaches = $2 WHERE id = $1 AND reaches <> $2"
 
 _PRUNE: Final = """
 DELETE FROM worker w WHERE w.dead AND w.lease_until < clock_timestamp() - interval '1 day'
@@ -71,6 +73,11 @@ async def register(connection: Connection, worker: UUID, *, host_id: str, lease_
 async def renew(connection: Connection, worker: UUID, *, lease_seconds: float) -> bool:
     """False: this id is over. Drop all work and take a new one."""
     return await connection.fetchval(_RENEW, worker, lease_seconds) is not None
+
+
+async def reach(connection: Connection, worker: UUID, engine_ids: Sequence[str]) -> None:
+    """Say which engines this worker can talk to."""
+    await connection.execute(_REACHES, worker, sorted(engine_ids))
 
 
 async def retire(connection: Connection, worker: UUID) -> None:
