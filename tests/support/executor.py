@@ -179,6 +179,7 @@ class Stand(Store):
             "stop_seconds": 0.3,
             "unknown_seconds": 0.2,
             "explain_seconds": 0.2,
+            "explain_after_seconds": 0.1,
             "say_seconds": 0.05,
             "engine_timeout_seconds": 5.0,
             "drain_seconds": 5.0,

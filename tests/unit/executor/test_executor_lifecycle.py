@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -10,10 +11,22 @@ from hypothesis import strategies as st
 
 from signalbox_contracts.definitions.rules import Retries
 from signalbox_contracts.messages.plans import WaitReason
+from signalbox_contracts.messages.states import EngineRecord
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TASK_TRANSITIONS, TaskState
 from signalbox_executor.engines.port import ENDS, Observation
-from signalbox_executor.lifecycle import Budget, Outcome, Queue, Run, budget, judge, retry_delay, why_waiting
+from signalbox_executor.lifecycle import (
+    Budget,
+    Outcome,
+    Queue,
+    Run,
+    budget,
+    judge,
+    retry_delay,
+    who_is_ahead,
+    why_waiting,
+    worth_saying,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RUN = Run(
@@ -136,35 +149,76 @@ def test_faults_and_tries_have_delays_of_their_own() -> None:
     assert (failed.delay_seconds, lost.delay_seconds) == (5, 30)
 
 
+PLAN, OTHER = UUID(int=1), UUID(int=2)
 CLEAR = Queue(
-    engine_id="e1", engine_known=True, definitions_revision=42, engine_limit=10, rules_known=True, plan_limit=5
-)
+    plan_id=PLAN, engine_id="e1", engine_known=True, definitions_revision=42, seen_revision=42, engine_limit=10,
+    rules_known=True, plan_limit=5,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("changes", "why", "holder"),
     [
-        ({"rules_known": False}, WaitReason.RULES_NOT_SEEN, "plan"),
-        ({"held": True, "held_reason": "frozen"}, WaitReason.PLAN_PAUSED, "plan"),
+        ({"rules_known": False}, WaitReason.RULES_NOT_SEEN, f"plan:{PLAN}"),
+        ({"held": True, "held_reason": "paused by user:ann"}, WaitReason.PLAN_PAUSED, f"plan:{PLAN}"),
+        ({"canary_first": 2, "plan_started": 2}, WaitReason.CANARY, f"plan:{PLAN}"),
+        ({"plan_active": 5}, WaitReason.PLAN_LIMIT, f"plan:{PLAN}"),
+        ({"plan_tokens": 0.5, "plan_rate": 60}, WaitReason.START_RATE, f"plan:{PLAN}"),
         ({"engine_known": False}, WaitReason.DEFINITION_NOT_SEEN, "engine:e1"),
+        ({"seen_revision": 41}, WaitReason.DEFINITION_NOT_SEEN, "engine:e1"),
         ({"intake": "draining"}, WaitReason.ENGINE_PAUSED, "engine:e1"),
+        ({"reached": False}, WaitReason.ENGINE_UNREACHABLE, "engine:e1"),
         ({"breaker_since_at": NOW, "probe_at": NOW}, WaitReason.BREAKER_OPEN, "engine:e1"),
-        ({"canary_first": 2, "plan_started": 2}, WaitReason.CANARY, "plan"),
-        ({"plan_active": 5}, WaitReason.PLAN_LIMIT, "plan"),
         ({"engine_active": 10}, WaitReason.ENGINE_LIMIT, "engine:e1"),
-        ({"engine_tokens": 0.4}, WaitReason.START_RATE, "engine:e1"),
+        ({"engine_tokens": 0.4, "engine_rate": 60}, WaitReason.START_RATE, "engine:e1"),
     ],
 )
-def test_what_waits_says_what_for(changes: dict[str, Any], why: WaitReason, holder: str) -> None:
-    waiting = why_waiting(replace(CLEAR, **changes), not_before=None, now=NOW)
+def test_what_waits_says_what_for_and_who_holds_that(changes: dict[str, Any], why: WaitReason, holder: str) -> None:
+    waiting = why_waiting(replace(CLEAR, **changes), now=NOW)
     assert waiting is not None
-    assert (waiting.why, waiting.holder) == (why, holder)
+    assert (waiting.why, waiting.holder, waiting.since_at) == (why, holder, NOW)
     assert waiting.detail
 
 
-def test_what_is_next_waits_for_nothing_and_a_retry_for_its_time() -> None:
-    assert why_waiting(CLEAR, not_before=None, now=NOW) is None
-    later = NOW + timedelta(seconds=9)
-    waiting = why_waiting(CLEAR, not_before=later, now=NOW)
+def test_what_is_next_waits_for_nothing_and_a_start_for_its_token() -> None:
+    assert why_waiting(CLEAR, now=NOW) is None
+    waiting = why_waiting(replace(CLEAR, engine_tokens=0.5, engine_rate=60.0), now=NOW)
     assert waiting is not None
-    assert (waiting.why, waiting.until_at) == (WaitReason.RETRY_DELAY, later)
+    assert waiting.until_at == NOW + timedelta(seconds=0.5)
+
+
+def test_who_goes_first_on_a_full_engine_is_named_unless_it_holds_itself_back() -> None:
+    full = replace(CLEAR, engine_active=10)
+    urgent = replace(full, plan_id=OTHER, plan_priority=90)
+    waiting = why_waiting(full, ahead=who_is_ahead(full, [full, urgent]), now=NOW)
+    assert waiting is not None
+    assert (waiting.why, waiting.holder) == (WaitReason.PRIORITY, f"plan:{OTHER}")
+    assert why_waiting(CLEAR, ahead=urgent, now=NOW) is None, "there is room for both"
+    assert who_is_ahead(urgent, [full, urgent]) is None
+    assert who_is_ahead(full, [replace(urgent, held=True)]) is None
+    assert who_is_ahead(full, [replace(urgent, engine_id="e2")]) is None
+    assert who_is_ahead(full, [replace(full, plan_id=OTHER)]) is None, "equals go by age"
+
+
+ENGINE = EngineRecord(engine_id="e1", version=2, definitions_revision=1, slots=100, slots_used=50, last_answer_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "worth"),
+    [
+        ({"version": 3}, False),
+        ({"slots_used": 49}, False),
+        ({"slots_used": 61}, True),
+        ({"slots_used": 0}, True),
+        ({"queued": 1}, True),
+        ({"breaker": "open"}, True),
+        ({"intake": "paused"}, True),
+        ({"unknown": 1}, True),
+        ({"last_error": "no answer"}, True),
+        ({"last_answer_at": NOW + timedelta(seconds=29)}, False),
+        ({"last_answer_at": NOW + timedelta(seconds=31)}, True),
+    ],
+)
+def test_an_engine_is_stated_when_it_changed_and_not_for_every_slot(changes: dict[str, Any], worth: bool) -> None:
+    assert worth_saying(EngineRecord.model_validate({**ENGINE.model_dump(), **changes}), ENGINE) is worth
+    assert worth_saying(ENGINE, None)

@@ -10,6 +10,7 @@ from signalbox_executor.directory import Directory, OpenEngine, open_engine
 from signalbox_executor.drive import Driver
 from signalbox_executor.loops import Worker
 from signalbox_executor.settings import ExecutorSettings
+from signalbox_executor.tell import Teller
 from signalbox_executor.watch import Watcher
 
 NAME = "executor"
@@ -32,6 +33,7 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine = open_engine) -> S
     watcher = Watcher(service.database, directory, worker, settings, tracer, freed=claiming.wake)
     watching = Loop("watch", watcher.one_pass, 0.1)
     watcher.wake, driver.on_recorded = watching.wake, watcher.recorded
+    teller = Teller(service.database, directory, worker.reachable)
     service.parts = [("worker", worker), ("watcher", watcher)]
     service.loops = [
         Loop("renew", worker.renew, settings.renew_seconds, most_backoff_seconds=settings.renew_seconds),
@@ -39,6 +41,9 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine = open_engine) -> S
         refreshing,
         Loop("tidy", worker.tidy, 1.0),
         Loop("explain", worker.explain, settings.explain_seconds),
+        Loop("engine states", teller.engines, 1.0),
+        Loop("tests", teller.tests, 0.5),
+        Loop("tells", teller.plans, 0.5),
         Loop("say", worker.say, settings.say_seconds),
         watching,
         claiming,

@@ -1,5 +1,5 @@
-"""In: plan.rules, tasks.ensure, tasks.cancel; definitions of engines. Changes: plan_rules, task, engine.
-Out: tasks.state, the answer to each.
+"""In: plan.rules, tasks.ensure, tasks.cancel, engine.test, plan.tell, logs.follow; definitions of engines.
+Changes: plan_rules, task, engine, seen, operation, log_follow. Out: tasks.state and operation.result, the answers.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +11,13 @@ from signalbox_chassis.received import Received
 from signalbox_chassis.router import Router
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
+from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanTell
+from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.task_commands import PlanRules, TasksCancel, TasksEnsure
 from signalbox_executor import facts
-from signalbox_executor.store import accept, engines, rules, stop
+from signalbox_executor.store import accept, engines, operations, rules, stop
+from signalbox_executor.store.operations import Asked
+from signalbox_executor.tell import answer
 
 
 def control(clock: Clock, wake: Callable[[], None]) -> Router:
@@ -66,7 +70,37 @@ def control(clock: Clock, wake: Callable[[], None]) -> Router:
             if rest:
                 facts.publish_changes(work, rest, cause=received)
 
+    _operations(router)
     return router
+
+
+def _operations(router: Router) -> None:
+    """What is asked about an engine, a plan's tasks or a log: kept and answered by a loop, or answered at once."""
+
+    @router.on(EngineTest)
+    async def test(work: UnitOfWork, events: Sequence[Received[EngineTest]]) -> None:
+        for received in events:
+            await operations.keep_test(work.connection, received.event, _traceparent(received))
+
+    @router.on(PlanTell)
+    async def tell(work: UnitOfWork, events: Sequence[Received[PlanTell]]) -> None:
+        for received in events:
+            if received.event.data.tasks:
+                await operations.keep_tell(work.connection, received.event, _traceparent(received))
+
+    @router.on(LogsFollow)
+    async def follow(work: UnitOfWork, events: Sequence[Received[LogsFollow]]) -> None:
+        for received in events:
+            event = received.event
+            now = await work.connection.fetchval("SELECT now()")
+            until = await operations.follow(work.connection, event)
+            asked = Asked(
+                event.data.operation_id, "logs.follow", event.id, event.subject or "", _traceparent(received), now, now
+            )
+            if until is None:
+                answer(work, asked, Outcome.REFUSED, f"task {event.data.task_id} has no attempt {event.data.attempt}")
+            else:
+                answer(work, asked, Outcome.DONE, f"followed until {until.isoformat(timespec='seconds')}")
 
 
 def definitions(wake: Callable[[], None]) -> Router:

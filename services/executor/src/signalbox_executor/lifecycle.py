@@ -4,13 +4,16 @@ The parts of a decision that two processes could race for (the cancel flag, how 
 they are a CASE in the statement that writes the row (`store/over.py`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
 from signalbox_contracts.definitions.rules import OnUnknown, Retries
 from signalbox_contracts.messages.plans import Waiting, WaitReason
+from signalbox_contracts.messages.states import EngineRecord
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TaskState
 from signalbox_executor.engines.port import ENDS, Observation
@@ -131,59 +134,158 @@ def _ended(cause: EndCause, seen: Observation) -> str:
     return f"{cause.value.replace('_', ' ')}{code}{said}"
 
 
+def worth_saying(now: EngineRecord, said: EngineRecord | None) -> bool:
+    """Whether an engine differs from what was said of it last.
+
+    Counts change all the time: slots count by tenths of the limit, the queue by its number of digits, and the last
+    answer by half minutes.
+    """
+    return said is None or _coarse(now) != _coarse(said)
+
+
+def _coarse(record: EngineRecord) -> tuple[object, ...]:
+    used, slots = record.slots_used, record.slots
+    answered = record.last_answer_at
+    return (
+        record.definitions_revision, record.breaker, record.breaker_since_at, record.intake, record.last_error,
+        record.unknown, slots, -(-used * 10 // slots) if slots else used, used >= slots,
+        len(str(record.queued)) if record.queued else 0, int(answered.timestamp() // 30) if answered else 0,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
     """What stands before the queued tasks of one plan on one engine. None for what has not been heard of."""
 
+    plan_id: UUID
     engine_id: str
     engine_known: bool
     definitions_revision: int
+    seen_revision: int = 0
     intake: str = "open"
+    reached: bool = True
+    """An executor that lives can talk to the engine."""
     breaker_since_at: datetime | None = None
     probe_at: datetime | None = None
     engine_limit: int = 0
     engine_active: int = 0
     engine_tokens: float = 1.0
+    engine_rate: float | None = None
+    """Starts per minute; None for no limit."""
     rules_known: bool = False
     held: bool = False
     held_reason: str = ""
+    plan_priority: int = 50
+    task_priority: int = 50
+    """The highest among the queued tasks."""
     plan_limit: int | None = None
     plan_active: int = 0
     plan_tokens: float = 1.0
+    plan_rate: float | None = None
     canary_first: int | None = None
     plan_started: int = 0
     plan_ended: int = 0
 
 
-def why_waiting(queue: Queue, *, not_before: datetime | None, now: datetime) -> Waiting | None:
-    """The first thing that keeps a queued task from being claimed; None if it is next.
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    why: WaitReason
+    detail: str
+    holder: str
+    until_at: datetime | None = None
 
-    `not_before` is given only while it lies ahead.
+
+def why_waiting(queue: Queue, *, ahead: Queue | None = None, now: datetime) -> Waiting | None:
+    """The first thing that keeps the queued tasks from being claimed; None if they are next.
+
+    `ahead` is the queue of another plan that goes first on this engine.
     """
-    holder = f"engine:{queue.engine_id}"
-    for applies, why, detail, until in (
-        (not queue.rules_known, WaitReason.RULES_NOT_SEEN, "the plan's rules have not arrived", None),
-        (queue.held, WaitReason.PLAN_PAUSED, queue.held_reason, None),
-        (not queue.engine_known, WaitReason.DEFINITION_NOT_SEEN, _not_seen(queue), None),
-        (queue.intake != "open", WaitReason.ENGINE_PAUSED, f"{queue.engine_id} is {queue.intake}", None),
-        (queue.breaker_since_at is not None, WaitReason.BREAKER_OPEN, f"{queue.engine_id} does not answer",
-         queue.probe_at),
-        (not_before is not None, WaitReason.RETRY_DELAY, "not before its time", not_before),
-        (_canary(queue), WaitReason.CANARY, f"the first {queue.canary_first} are tried alone", None),
-        (_full(queue.plan_active, queue.plan_limit), WaitReason.PLAN_LIMIT, _holds(queue.plan_active, queue.plan_limit),
-         None),
-        (_full(queue.engine_active, queue.engine_limit), WaitReason.ENGINE_LIMIT,
-         _holds(queue.engine_active, queue.engine_limit), None),
-        (min(queue.engine_tokens, queue.plan_tokens) < 1, WaitReason.START_RATE, "starts per minute are used up", None),
-    ):  # fmt: skip
-        if applies:
-            ours = why in (WaitReason.RULES_NOT_SEEN, WaitReason.PLAN_PAUSED, WaitReason.CANARY, WaitReason.PLAN_LIMIT)
-            return Waiting(why=why, holder="plan" if ours else holder, since_at=now, until_at=until, detail=detail)
+    answer = _of_plan(queue, now) or _of_engine(queue) or _of_slots(queue, ahead, now)
+    if answer is None:
+        return None
+    return Waiting(
+        why=answer.why, holder=answer.holder, since_at=now, until_at=answer.until_at, detail=answer.detail[:2000]
+    )
+
+
+def who_is_ahead(queue: Queue, queues: Iterable[Queue]) -> Queue | None:
+    """The queue of another plan that would be served first on the same engine, if any."""
+    mine = _rank(queue)
+    others = [
+        other
+        for other in queues
+        if other.engine_id == queue.engine_id and other.plan_id != queue.plan_id and _rank(other) > mine
+    ]
+    return max((other for other in others if not _holds_itself_back(other)), key=_rank, default=None)
+
+
+def _rank(queue: Queue) -> tuple[int, int]:
+    return queue.plan_priority, queue.task_priority
+
+
+def _holds_itself_back(queue: Queue) -> bool:
+    return not queue.rules_known or queue.held or _canary(queue) or _full(queue.plan_active, queue.plan_limit)
+
+
+def _of_plan(queue: Queue, now: datetime) -> _Answer | None:
+    """What the plan's own rules say."""
+    plan = f"plan:{queue.plan_id}"
+    if not queue.rules_known:
+        return _Answer(WaitReason.RULES_NOT_SEEN, "the plan's rules have not arrived", plan)
+    if queue.held:
+        return _Answer(WaitReason.PLAN_PAUSED, queue.held_reason or "the plan is held", plan)
+    if _canary(queue):
+        return _Answer(WaitReason.CANARY, f"the first {queue.canary_first} are tried alone", plan)
+    if _full(queue.plan_active, queue.plan_limit):
+        return _Answer(WaitReason.PLAN_LIMIT, _taken(queue.plan_active, queue.plan_limit), plan)
+    if queue.plan_tokens < 1 and queue.plan_rate is not None:
+        return _Answer(
+            WaitReason.START_RATE, f"at most {queue.plan_rate:g} starts a minute, by the plan's rules", plan,
+            _token_at(queue.plan_tokens, queue.plan_rate, now),
+        )  # fmt: skip
     return None
 
 
-def _not_seen(queue: Queue) -> str:
-    return f"engine definition {queue.engine_id} of r{queue.definitions_revision} not seen yet"
+def _of_engine(queue: Queue) -> _Answer | None:
+    """What keeps the engine from taking anything."""
+    id, holder = queue.engine_id, f"engine:{queue.engine_id}"
+    if queue.seen_revision < queue.definitions_revision:
+        return _Answer(
+            WaitReason.DEFINITION_NOT_SEEN,
+            f"engine definition {id} of r{queue.definitions_revision} not seen yet: r{queue.seen_revision} was",
+            holder,
+        )
+    if not queue.engine_known:
+        return _Answer(WaitReason.DEFINITION_NOT_SEEN, f"there is no engine {id} in the definitions", holder)
+    if queue.intake != "open":
+        return _Answer(WaitReason.ENGINE_PAUSED, f"{id} is {queue.intake}", holder)
+    if not queue.reached:
+        return _Answer(WaitReason.ENGINE_UNREACHABLE, f"no executor that runs can reach {id}", holder)
+    if queue.breaker_since_at is not None:
+        return _Answer(WaitReason.BREAKER_OPEN, f"{id} does not answer", holder, queue.probe_at)
+    return None
+
+
+def _of_slots(queue: Queue, ahead: Queue | None, now: datetime) -> _Answer | None:
+    """What keeps the engine from taking more, and who goes first."""
+    holder = f"engine:{queue.engine_id}"
+    full = _full(queue.engine_active, queue.engine_limit)
+    spent = queue.engine_tokens < 1 and queue.engine_rate is not None
+    if (full or spent) and ahead is not None:
+        said = f"plan priority {ahead.plan_priority}, task priority {ahead.task_priority}"
+        return _Answer(WaitReason.PRIORITY, f"another plan goes first: {said}", f"plan:{ahead.plan_id}")
+    if full:
+        return _Answer(WaitReason.ENGINE_LIMIT, _taken(queue.engine_active, queue.engine_limit), holder)
+    if spent and queue.engine_rate is not None:
+        return _Answer(
+            WaitReason.START_RATE, f"at most {queue.engine_rate:g} starts a minute on {queue.engine_id}", holder,
+            _token_at(queue.engine_tokens, queue.engine_rate, now),
+        )  # fmt: skip
+    return None
+
+
+def _token_at(tokens: float, per_minute: float, now: datetime) -> datetime:
+    return now + timedelta(seconds=min((1 - tokens) * 60 / per_minute, 86_400.0))
 
 
 def _canary(queue: Queue) -> bool:
@@ -195,5 +297,5 @@ def _full(active: int, limit: int | None) -> bool:
     return limit is not None and active >= limit
 
 
-def _holds(active: int, limit: int | None) -> str:
+def _taken(active: int, limit: int | None) -> str:
     return f"{active} of {limit} slots are taken"

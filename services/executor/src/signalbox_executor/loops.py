@@ -9,13 +9,12 @@ from uuid import UUID, uuid4
 from signalbox_chassis import crash
 from signalbox_chassis.database import Database
 from signalbox_chassis.signals import signals
-from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor import facts
 from signalbox_executor.directory import Directory
 from signalbox_executor.drive import Driver
-from signalbox_executor.lifecycle import why_waiting
+from signalbox_executor.lifecycle import who_is_ahead, why_waiting
 from signalbox_executor.settings import ExecutorSettings
-from signalbox_executor.store import accept, claim, engines, stop, waiting, workers
+from signalbox_executor.store import accept, claim, engines, operations, stop, waiting, workers
 from signalbox_executor.store.engines import Registered
 
 log = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ class Worker:
             found = await engines.listed(connection, self.host_id)
             await self.directory.update(found)
             self.registered = {engine.id: engine for engine in found}
-            await workers.reach(connection, self.id, self._reachable())
+            await workers.reach(connection, self.id, self.reachable())
 
     async def claim(self) -> bool:
         """Claim what may start, in every group, and drive it; True if there may be more."""
@@ -69,7 +68,7 @@ class Worker:
 
     async def _claim_group(self, group: str) -> bool:
         most = min(self.settings.claim_batch, self.driver.free)
-        reachable = self._reachable()
+        reachable = self.reachable()
         if most < 1 or not reachable:
             return False
         async with self.database.unit_of_work() as work:
@@ -78,7 +77,8 @@ class Worker:
         self.driver.drive(intended)
         return len(claims) == most
 
-    def _reachable(self) -> list[str]:
+    def reachable(self) -> list[str]:
+        """The engines this process can talk to, by id."""
         return [id for id in self.registered if self.directory.get(id) is not None]
 
     async def renew(self) -> None:
@@ -125,6 +125,7 @@ class Worker:
             facts.publish_changes(work, late)
         async with self.database.connection() as (connection, _):
             await workers.prune(connection)
+            await operations.forget_follows(connection)
         return len(late) == MOST_EXPIRED
 
     async def say(self) -> bool:
@@ -137,11 +138,12 @@ class Worker:
     async def explain(self) -> None:
         """Say in the rows why their tasks wait, where that is news."""
         async with self.database.unit_of_work() as work:
-            why: list[tuple[UUID, str, Waiting]] = []
-            for plan, queue, now in await waiting.queues(work.connection):
-                said = why_waiting(queue, not_before=None, now=now)
-                if said is not None:
-                    why.append((plan, queue.engine_id, said))
+            queues, now = await waiting.queues(work.connection, after_seconds=self.settings.explain_after_seconds)
+            why = [
+                (queue.plan_id, queue.engine_id, said)
+                for queue in queues
+                if (said := why_waiting(queue, ahead=who_is_ahead(queue, queues), now=now)) is not None
+            ]
             if why:
                 facts.publish_changes(work, await waiting.say(work.connection, why))
 
@@ -151,5 +153,5 @@ class Worker:
             await workers.register(
                 connection, self.id, host_id=self.host_id, lease_seconds=self.settings.worker_lease_seconds
             )
-            await workers.reach(connection, self.id, self._reachable())
+            await workers.reach(connection, self.id, self.reachable())
         signals.fire("worker.registered")

@@ -41,6 +41,8 @@ class ExecutorSettings(ServiceSettings):
     """How long a move may wait for the next fact of its task before it is said by itself."""
     explain_seconds: float = Field(default=1.0, ge=0.05, le=600)
     """How often the reasons why tasks wait are looked at."""
+    explain_after_seconds: float = Field(default=0.5, ge=0, le=600)
+    """How long a task is queued before the reason is looked for: most do not wait."""
 
     @field_validator("renew_seconds")
     @classmethod

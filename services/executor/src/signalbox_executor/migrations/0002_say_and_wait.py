@@ -1,4 +1,4 @@
-"""Moves not yet said, which definitions were seen, who reaches which engine, engine facts, tests and followed logs."""
+"""Moves not yet said, definitions seen, who reaches which engine, engine facts, operations under way, followed logs."""
 
 from alembic import op
 
@@ -25,13 +25,18 @@ CREATE TABLE engine_state (
     said      jsonb NOT NULL
 ) WITH (fillfactor = 50);
 
-CREATE TABLE engine_test (
-    operation_id uuid PRIMARY KEY,
-    engine_id    text NOT NULL,
-    revision     bigint NOT NULL,
-    asked        text NOT NULL,
-    traceparent  text,
-    asked_at     timestamptz NOT NULL DEFAULT now()
+CREATE TABLE operation (
+    id          uuid PRIMARY KEY,
+    kind        text NOT NULL CHECK (kind IN ('engine.test', 'plan.tell')),
+    event_id    text NOT NULL,
+    target      text NOT NULL,
+    traceparent text,
+    asked_at    timestamptz NOT NULL DEFAULT now(),
+    engine_id   text,
+    revision    bigint,
+    plan_ids    uuid[],
+    after       uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    told        bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE log_follow (

@@ -1,7 +1,7 @@
 """What stands before the queued tasks of each plan on each engine, and saying it in their rows."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor.lifecycle import Queue
 from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, tasks_of
 
-HEADS: Final = 200
+HEADS: Final = 1000
 """Tasks of one plan on one engine that say why they wait; those behind them wait for these."""
 
 # One replica at a time is enough; nobody waits for the lock.
@@ -18,8 +18,8 @@ _ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schem
 
 _QUEUES: Final = """
 WITH queued AS MATERIALIZED (
-  SELECT plan_id, engine_id, min(definitions_revision) AS definitions_revision
-  FROM task WHERE state = 'QUEUED' GROUP BY 1, 2 LIMIT 1000
+  SELECT plan_id, engine_id, min(definitions_revision) AS definitions_revision, max(priority) AS task_priority
+  FROM task WHERE state = 'QUEUED' AND queued_at <= now() - $1 * interval '1 second' GROUP BY 1, 2 LIMIT 1000
 ), active AS MATERIALIZED (
   SELECT plan_id, engine_id, count(*)::int AS n FROM task
   WHERE state IN ('CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY 1, 2
@@ -28,16 +28,17 @@ WITH queued AS MATERIALIZED (
   WHERE r.canary_first IS NOT NULL AND t.plan_id IN (SELECT plan_id FROM queued)
     AND t.state IN ('SUCCEEDED', 'FAILED') GROUP BY 1
 )
-SELECT q.plan_id, now() AS at, q.engine_id, q.definitions_revision,
+SELECT q.plan_id, q.engine_id, q.definitions_revision, q.task_priority, (SELECT revision FROM seen) AS seen_revision,
   e.id IS NOT NULL AND NOT e.deleted AS engine_known, COALESCE(e.intake, 'open') AS intake,
+  EXISTS (SELECT FROM worker w WHERE NOT w.dead AND w.lease_until > now() AND q.engine_id = ANY (w.reaches)) AS reached,
   e.breaker_since AS breaker_since_at, e.probe_at, COALESCE(e.concurrency, 0) AS engine_limit,
   COALESCE((SELECT sum(n) FROM active a WHERE a.engine_id = q.engine_id), 0)::int AS engine_active,
-  CASE WHEN e.starts_per_minute IS NULL THEN 1.0
+  e.starts_per_minute AS engine_rate, CASE WHEN e.starts_per_minute IS NULL THEN 1.0
     ELSE e.tokens + e.starts_per_minute / 60 * extract(epoch FROM now() - e.tokens_at) END::float8 AS engine_tokens,
   r.plan_id IS NOT NULL AS rules_known, COALESCE(r.held, false) AS held, COALESCE(r.held_reason, '') AS held_reason,
-  r.task_limit AS plan_limit,
+  r.task_limit AS plan_limit, COALESCE(r.priority, 50) AS plan_priority,
   COALESCE((SELECT sum(n) FROM active a WHERE a.plan_id = q.plan_id), 0)::int AS plan_active,
-  CASE WHEN r.starts_per_minute IS NULL THEN 1.0
+  r.starts_per_minute AS plan_rate, CASE WHEN r.starts_per_minute IS NULL THEN 1.0
     ELSE r.tokens + r.starts_per_minute / 60 * extract(epoch FROM now() - r.tokens_at) END::float8 AS plan_tokens,
   r.canary_first, COALESCE(d.n, 0) AS plan_ended,
   COALESCE(d.n, 0) + COALESCE((SELECT sum(n) FROM active a WHERE a.plan_id = q.plan_id), 0)::int AS plan_started
@@ -68,11 +69,15 @@ RETURNING {columns}
 _FIELDS: Final = tuple(Queue.__dataclass_fields__)
 
 
-async def queues(connection: Connection) -> list[tuple[UUID, Queue, datetime]]:
-    """Each plan with queued tasks, what stands before them, and the database's time; nothing if another looks."""
+async def queues(connection: Connection, *, after_seconds: float) -> tuple[list[Queue], datetime]:
+    """What stands before tasks that are queued for so long, by plan and engine, and the database's time.
+
+    Nothing if another replica looks.
+    """
     if not await connection.fetchval(_ALONE):
-        return []
-    return [(row["plan_id"], _queue(row), row["at"]) for row in await connection.fetch(_QUEUES)]
+        return [], datetime.now(UTC)
+    found = [_queue(row) for row in await connection.fetch(_QUEUES, after_seconds)]
+    return found, await connection.fetchval("SELECT now()")
 
 
 async def say(connection: Connection, why: Sequence[tuple[UUID, str, Waiting]]) -> list[Task]:

@@ -1,0 +1,72 @@
+"""What is said of engines: their whole state, and what was said last."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from signalbox_chassis.connection import Connection
+from signalbox_contracts.messages.states import EngineRecord
+
+# One replica at a time is enough; nobody waits for the lock.
+_ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/engine-state', 0))"
+
+_NOW: Final = """
+WITH counts AS MATERIALIZED (
+  SELECT engine_id, count(*) FILTER (WHERE state = 'UNKNOWN')::int AS unknown,
+         count(*) FILTER (WHERE state <> 'QUEUED')::int AS active,
+         count(*) FILTER (WHERE state = 'QUEUED')::int AS queued
+  FROM task WHERE state IN ('QUEUED', 'CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY 1
+)
+SELECT e.id, e.revision, e.failures, e.breaker_since, e.concurrency, e.last_answer_at, e.last_error,
+  CASE WHEN e.breaker = 'closed' THEN 'closed' WHEN e.probe_at <= now() THEN 'half_open' ELSE 'open' END AS breaker,
+  CASE WHEN e.intake = 'draining' AND COALESCE(c.active, 0) = 0 THEN 'drained' ELSE e.intake END AS intake,
+  COALESCE(c.active, 0) AS active, COALESCE(c.queued, 0) AS queued, COALESCE(c.unknown, 0) AS unknown,
+  COALESCE(s.version, 0) AS version, s.said::text AS said
+FROM engine e LEFT JOIN counts c ON c.engine_id = e.id LEFT JOIN engine_state s ON s.engine_id = e.id
+WHERE NOT e.deleted ORDER BY e.id
+"""
+
+_SAID: Final = """
+INSERT INTO engine_state (engine_id, version, said)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::jsonb[])
+ON CONFLICT (engine_id) DO UPDATE SET version = excluded.version, said = excluded.said
+"""
+
+
+async def engine_records(connection: Connection) -> list[tuple[EngineRecord, EngineRecord | None]]:
+    """Each engine as it is, under its next version, and as it was said last; nothing if another replica looks."""
+    if not await connection.fetchval(_ALONE):
+        return []
+    return [
+        (
+            EngineRecord.model_validate(
+                {
+                    "engine_id": row["id"],
+                    "version": row["version"] + 1,
+                    "definitions_revision": row["revision"],
+                    "breaker": row["breaker"],
+                    "breaker_since_at": row["breaker_since"],
+                    "failures": row["failures"],
+                    "intake": row["intake"],
+                    "slots": row["concurrency"],
+                    "slots_used": row["active"],
+                    "queued": row["queued"],
+                    "unknown": row["unknown"],
+                    "last_answer_at": row["last_answer_at"],
+                    "last_error": row["last_error"],
+                }
+            ),
+            EngineRecord.model_validate(json.loads(row["said"])) if row["said"] else None,
+        )
+        for row in await connection.fetch(_NOW)
+    ]
+
+
+async def keep_said(connection: Connection, records: Sequence[EngineRecord]) -> None:
+    """Remember what was said."""
+    await connection.execute(
+        _SAID,
+        [record.engine_id for record in records],
+        [record.version for record in records],
+        [record.model_dump_json() for record in records],
+    )
