@@ -38,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("fetch", help="download what is missing, start nothing")
     up = commands.add_parser("up", help="start what does not run, and leave it running")
+    up.add_argument("--services", action="store_true", help="and Signalbox itself on top of the servers")
+    up.add_argument("--scripted", action="store_true", help="and the scripted engine, which runs what scripts say")
     up.add_argument("--brokers", type=int, choices=(1, 3), help="Kafka brokers (default: those there are, else 1)")
     commands.add_parser("down", help="stop what `up` started, and nothing else; data is kept")
     status = commands.add_parser("status", help="say what is healthy; exit 1 unless all is")
@@ -57,13 +59,33 @@ def _fetch(stack: Stack, _: argparse.Namespace) -> int:
 
 def _up(stack: Stack, arguments: argparse.Namespace) -> int:
     started = time.monotonic()
-    rows = stack.up(arguments.brokers)
+    services = arguments.services or arguments.scripted
+    rows = stack.up(arguments.brokers, services=services, scripted=arguments.scripted)
     print(table(rows))
+    if stack.signalbox.addresses():
+        print(_welcome(stack))
     print(
         f"\nup in {time.monotonic() - started:.1f} s. Addresses for clients: {_short(stack.folder / 'env')} "
         "(`signalbox-local env`). `make down` stops it."
     )
     return 0 if all(row.fine for row in rows) else 1
+
+
+def _welcome(stack: Stack) -> str:
+    """Where the API is, who may use it, and what next."""
+    signalbox = stack.signalbox
+    file = _short(signalbox.token_file)
+    lines = ["", f"API       {signalbox.api_url}/api/v1   (described at {signalbox.api_url}/docs)"]
+    if stack.new_token:
+        lines.append(f"token     {stack.new_token}   (shown once; kept in {file}, readable by you only)")
+    else:
+        lines.append(f"token     in {file}")
+    lines += [
+        f"log in    signalbox login --url {signalbox.api_url} --token-file {file}",
+        f'or        eval "$(signalbox-local env)"; export SIGNALBOX_TOKEN=$(cat {file})',
+        "then      signalbox status; signalbox engine list; `make demo` runs three jobs",
+    ]
+    return "\n".join(lines)
 
 
 def _down(stack: Stack, _: argparse.Namespace) -> int:

@@ -60,6 +60,11 @@ def read_order(folder: Path) -> Order | None:
         return None
 
 
+def leave_once(folder: Path, variables: Mapping[str, str]) -> None:
+    """Variables for the service's next start, and that one only."""
+    write_private(folder / ONCE, json.dumps(dict(variables)))
+
+
 def pause_after(failures: int) -> float:
     """Seconds to wait after so many ends in a row."""
     return min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(max(failures - 1, 0), 10))

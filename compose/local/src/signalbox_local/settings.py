@@ -16,6 +16,9 @@ GIVEN = {
 }
 """Server → the variable that names one to use instead of starting it; also what `signalbox-local env` prints."""
 
+PORTS = {**{name: f"SIGNALBOX_{name.upper()}_PORT" for name in GIVEN}, "api": "SIGNALBOX_PORT"}
+"""Server → the variable that insists on its port. `api` is the api-gateway's."""
+
 _SCHEMES = {
     "postgres": ("postgresql", "postgres"),
     "redis": ("redis", "rediss"),
@@ -38,7 +41,8 @@ class Settings:
     redis_server: str | None = None
     """SIGNALBOX_REDIS_SERVER: a `redis-server` executable."""
     ports: Mapping[str, int] = field(default_factory=dict[str, int])
-    """SIGNALBOX_{KAFKA,POSTGRES,REDIS,OTLP}_PORT: a port to insist on instead of a free one."""
+    """SIGNALBOX_{KAFKA,POSTGRES,REDIS,OTLP}_PORT and SIGNALBOX_PORT (the API): a port to insist on instead of a free
+    one."""
     given: Mapping[str, str] = field(default_factory=dict[str, str])
     """Server → address, for each server that is given and not started."""
 
@@ -66,7 +70,7 @@ def load(environment: Mapping[str, str] | None = None, *, start: Path | None = N
         java=env.get("SIGNALBOX_JAVA") or None,
         postgres_bin=env.get("SIGNALBOX_POSTGRES_BIN") or None,
         redis_server=env.get("SIGNALBOX_REDIS_SERVER") or None,
-        ports={name: port for name in GIVEN if (port := _port(env, f"SIGNALBOX_{name.upper()}_PORT")) is not None},
+        ports={name: port for name, variable in PORTS.items() if (port := _port(env, variable)) is not None},
         given={name: _address(name, variable, env[variable]) for name, variable in GIVEN.items() if env.get(variable)},
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from signalbox_local import folders, kafka, probe
+from signalbox_local import first_use, folders, kafka, keep, probe
 from signalbox_local.errors import SettingWrong, StackBusy
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.otlp import OtlpReceiver
@@ -23,7 +23,9 @@ from signalbox_local.programs import Programs
 from signalbox_local.progress import Reporter
 from signalbox_local.redis import RedisServer
 from signalbox_local.secret import write_private
+from signalbox_local.services import KeptService
 from signalbox_local.settings import GIVEN, Settings
+from signalbox_local.signalbox import Signalbox
 
 LOCK_SECONDS = 240.0
 HEALTHY, SILENT, STOPPED, ABSENT = "healthy", "not answering", "stopped", "not available"
@@ -63,6 +65,9 @@ class Stack:
         self.reporter = reporter or Reporter()
         self.folder = settings.stack
         self.programs = Programs(settings, self.reporter)
+        self.signalbox = Signalbox(settings, self.reporter, OWNED)
+        self.new_token: str | None = None
+        """The administrator's token, when `up` made it: it is shown once."""
         self._record = self._read_record()
         # an environment made by `signalbox-local env` names our own servers: those are not given
         own = self._record["own"]
@@ -81,8 +86,12 @@ class Stack:
         if "redis" not in self.given:
             self.programs.redis()
 
-    def up(self, brokers: int | None = None) -> list[Row]:
-        """Start what does not run, wait until all is healthy, write `env`. Raises what stops it; the rest stays up."""
+    def up(self, brokers: int | None = None, *, services: bool = False, scripted: bool = False) -> list[Row]:
+        """Start what does not run, wait until all is healthy, write `env`. Raises what stops it; the rest stays up.
+
+        `services`: Signalbox itself on top, with an administrator and the engine `local`; `scripted`: and the scripted
+        engine. Services of an earlier `up` that died are started again either way.
+        """
         folders.make(self.folder)
         folders.check_space(self.folder)
         with self._locked() as lock:
@@ -102,21 +111,39 @@ class Stack:
                 server.wait_ready()
                 for line in server.changed:
                     self.reporter.say(line)
-            self._write_env(servers)
+            addresses = self._write_env(servers)
+            if services or any(kept.expected for kept in self.signalbox.services.values()):
+                self._signalbox_up(addresses, servers, lock, scripted)
         return self.status()
+
+    def _signalbox_up(self, addresses: dict[str, str], servers: dict[str, Server], lock: int, scripted: bool) -> None:
+        kafka = servers.get("kafka")
+        replication = min(3, len(kafka.nodes)) if isinstance(kafka, KafkaCluster) else 1
+        life = Life(owned=False, keep_fds=(lock,))
+        self.signalbox = Signalbox(self.settings, self.reporter, life)
+        self.signalbox.up(addresses, replication=replication, scripted=scripted)
+        self._write_env(servers)
+        self.new_token = first_use.administrator(self.signalbox)
+        for engine in first_use.engines(self.signalbox, scripted=scripted):
+            self.reporter.say(f"engine {engine} is defined")
 
     def down(self) -> list[str]:
         """Stop every process that a pid file of this stack names. Returns what was done, a line each."""
         if not self.folder.exists():
             return []
         with self._locked():
-            found = [(file, read_pid_file(file)) for file in self._pid_files()]
-            for _, running in found:
-                if running:
-                    # a frozen one first has to wake up
-                    send(running, signal.SIGCONT)
-                    send(running, running.stop_signal)
-            lines = [self._finish(file, running) for file, running in found]
+            lines: list[str] = []
+            # the services first: they say their last word to the servers
+            for files in self._pid_files():
+                found = [(file, read_pid_file(file)) for file in files]
+                for _, running in found:
+                    if running:
+                        # a frozen one first has to wake up
+                        send(running, signal.SIGCONT)
+                        send(running, running.stop_signal)
+                lines += [self._finish(file, running) for file, running in found]
+            for order in self.folder.glob(f"*/{keep.ORDER}"):
+                order.unlink()  # the next `up` says anew what is to run
             for name in ("env", "servers.json"):
                 (self.folder / name).unlink(missing_ok=True)
         return lines
@@ -133,7 +160,8 @@ class Stack:
                 rows.append(Row(name, f"given, {state}", _public(address), None, "-"))
             else:
                 rows += self._rows(name, servers[name])
-        return rows
+        kept = [service for service in self.signalbox.services.values() if service.expected]
+        return [*rows, *(self._service_row(service) for service in reversed(kept))]
 
     def environment(self) -> str:
         """The text of `env`: shell lines that point clients at the stack. Raises SettingWrong when it is not up."""
@@ -174,8 +202,15 @@ class Stack:
         state = STOPPED if pid is None else HEALTHY if healthy() else SILENT
         return Row(process.name, state, where, pid, str(process.log) if process.log.exists() else "-")
 
-    def _pid_files(self) -> list[Path]:
-        return [*sorted(self.folder.glob("*/server.pid")), *sorted(self.folder.glob("*/node*/server.pid"))]
+    def _service_row(self, service: KeptService) -> Row:
+        port = "api" if "api" in service.port_names else "http"
+        return self._row(service.process, service.healthy, lambda: f"127.0.0.1:{service.book[port]}")
+
+    def _pid_files(self) -> list[list[Path]]:
+        """In the order of stopping; what stands in one list is stopped together."""
+        every = [*sorted(self.folder.glob("*/server.pid")), *sorted(self.folder.glob("*/node*/server.pid"))]
+        kept = [file for file in every if (file.parent / keep.ORDER).exists()]
+        return [kept, [file for file in every if file not in kept]]
 
     def _finish(self, file: Path, running: Running | None) -> str:
         if running is None:
@@ -200,13 +235,16 @@ class Stack:
         except (OSError, ValueError, KeyError, TypeError):
             return {"own": {}, "absent": {}}
 
-    def _write_env(self, servers: dict[str, Server]) -> None:
+    def _write_env(self, servers: dict[str, Server]) -> dict[str, str]:
+        """Write down what clients are told; returns the addresses of the servers."""
         own = {name: address_of(server) for name, server in servers.items()}
         absent = [name for name in GIVEN if name not in own and name not in self.given]
         write_private(self.folder / "servers.json", json.dumps({"own": own, "absent": absent}))
         addresses = {**own, **self.given}
         lines = [f"export {GIVEN[name]}={shlex.quote(addresses[name])}\n" for name in GIVEN if name in addresses]
+        lines += [f"export {name}={shlex.quote(url)}\n" for name, url in self.signalbox.addresses().items()]
         write_private(self.folder / "env", "".join(lines))
+        return addresses
 
     @contextmanager
     def _locked(self) -> Generator[int]:

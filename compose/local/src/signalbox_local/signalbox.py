@@ -1,0 +1,192 @@
+"""Signalbox put on top of the servers: prepared, started, given an administrator and its first engines."""
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from signalbox_local import examples, folders
+from signalbox_local.errors import CannotContinue, ServerNotReady
+from signalbox_local.process import Life
+from signalbox_local.progress import Reporter
+from signalbox_local.secret import write_private
+from signalbox_local.services import KeptService, pass_on
+from signalbox_local.settings import Settings
+
+GATEWAY, PLANNER, EXECUTOR, SCRIPTED = "api-gateway", "planner", "executor", "scripted"
+NAMES: Final = (SCRIPTED, EXECUTOR, PLANNER, GATEWAY)
+"""In the order of starting."""
+PREPARE_SECONDS = 120
+MODULES: Final = {PLANNER: "signalbox_planner", EXECUTOR: "signalbox_executor", GATEWAY: "signalbox_gateway"}
+FOR_ONE_MACHINE: Final = {
+    # one executor, restarted in a second: nobody need wait half a minute until a dead one's work is taken over
+    "SIGNALBOX_WORKER_LEASE_SECONDS": "6",
+    "SIGNALBOX_RENEW_SECONDS": "2",
+    "SIGNALBOX_TAKE_OVER_SECONDS": "1",
+}
+OURS: Final = (
+    "SIGNALBOX_KAFKA_BOOTSTRAP", "SIGNALBOX_DATABASE_URL", "SIGNALBOX_REDIS_URL", "SIGNALBOX_OTLP_ENDPOINT",
+    "SIGNALBOX_API_URL", "SIGNALBOX_SCRIPTED_URL", "SIGNALBOX_TOKEN", "SIGNALBOX_PORT", "SIGNALBOX_JAVA",
+    "SIGNALBOX_POSTGRES_BIN", "SIGNALBOX_REDIS_SERVER", "SIGNALBOX_KAFKA_PORT", "SIGNALBOX_POSTGRES_PORT",
+    "SIGNALBOX_REDIS_PORT", "SIGNALBOX_OTLP_PORT", "SIGNALBOX_PROCESS_PROGRAMS", "SIGNALBOX_PROCESS_WORKING_FOLDERS",
+    "SIGNALBOX_EGRESS_ALLOW", "SIGNALBOX_CRASH_AT",
+)  # fmt: skip
+"""Variables that the stack sets itself, or that are about the stack and not for a service."""
+
+
+class Signalbox:
+    """The services of one state folder."""
+
+    def __init__(self, settings: Settings, reporter: Reporter, life: Life) -> None:
+        self.folder = settings.stack
+        self.reporter = reporter
+        api = settings.ports.get("api")
+        self.services = {
+            name: KeptService(
+                self.folder / name,
+                name,
+                life=life,
+                ports=("http", "api") if name == GATEWAY else ("http",),
+                fixed={"api": api} if api and name == GATEWAY else None,
+            )
+            for name in NAMES
+        }
+        self.services[GATEWAY].paths["api"] = "/healthz"
+        self.services[SCRIPTED].paths["http"] = "/counts"
+
+    @property
+    def api_url(self) -> str:
+        return self.services[GATEWAY].url("api")
+
+    @property
+    def scripted_url(self) -> str:
+        return self.services[SCRIPTED].url("http")
+
+    @property
+    def token_file(self) -> Path:
+        return self.folder / "admin-token"
+
+    @property
+    def programs(self) -> Path:
+        """Where the example programs lie, that the engine `local` may run."""
+        return self.folder / "programs"
+
+    @property
+    def work(self) -> Path:
+        """The one folder, with all below it, that runs of the engine `local` may work in."""
+        return self.folder / "work"
+
+    def addresses(self) -> dict[str, str]:
+        """What clients are told: variable → address, of what is expected to run."""
+        if not self.services[GATEWAY].expected:
+            return {}
+        told = {"SIGNALBOX_API_URL": self.api_url}
+        if self.services[SCRIPTED].expected:
+            told["SIGNALBOX_SCRIPTED_URL"] = self.scripted_url
+        return told
+
+    # ------------------------------------------------------------------ starting
+
+    def up(self, servers: Mapping[str, str], *, replication: int, scripted: bool) -> None:
+        """Start all on these servers and wait until they answer. Raises CannotContinue and its kinds."""
+        wanted = [name for name in NAMES if name != SCRIPTED or scripted or self.services[name].expected]
+        roles = self._prepare(servers, replication)
+        for name in wanted:
+            self.services[name].settle()
+        for name in wanted:
+            command, environment = self._order(name, servers, roles)
+            self.services[name].told(command, environment)
+        began = time.monotonic()
+        for name in wanted:
+            self.services[name].launch()
+        for name in wanted:
+            self.services[name].wait_ready()
+            for line in self.services[name].changed:
+                self.reporter.say(line)
+        self.reporter.say(f"services answer after {time.monotonic() - began:.1f} s")
+
+    def _prepare(self, servers: Mapping[str, str], replication: int) -> dict[str, str]:
+        """Topics, roles, schemas; the services' own database addresses."""
+        file = self.folder / "roles.json"
+        environment = {
+            **pass_on(os.environ, OURS),
+            "PATH": os.environ.get("PATH", ""),
+            "SIGNALBOX_KAFKA_BOOTSTRAP": servers["kafka"],
+            "SIGNALBOX_DATABASE_URL": servers["postgres"],
+        }
+        command = [sys.executable, "-m", "signalbox_chassis.prepare"]
+        command += ["--roles", str(file), "--replication", str(replication)]
+        try:
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False, timeout=PREPARE_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise ServerNotReady(
+                f"topics and schemas were not ready within {PREPARE_SECONDS} s", "see `make status`, then again"
+            ) from None
+        if done.returncode:
+            raise CannotContinue(done.stderr.strip()[-4000:], "cure what it names, then `make up` again")
+        self.reporter.say(done.stdout.strip())
+        return json.loads(file.read_text())
+
+    def _order(
+        self, name: str, servers: Mapping[str, str], roles: Mapping[str, str]
+    ) -> tuple[list[str], dict[str, str]]:
+        """Command and variables of a service."""
+        service = self.services[name]
+        if name == SCRIPTED:
+            data = folders.make(service.folder / "data")
+            module = "signalbox_executor.engines.scripted.server"
+            return [sys.executable, "-m", module, "--folder", str(data), "--port", str(service.book["http"])], {}
+        environment = {
+            **FOR_ONE_MACHINE,
+            **pass_on(os.environ, OURS),
+            "SIGNALBOX_KAFKA_BOOTSTRAP": servers["kafka"],
+            "SIGNALBOX_DATABASE_URL": roles[name],
+            "SIGNALBOX_HTTP_PORT": str(service.book["http"]),
+            "SIGNALBOX_BLOB_URL": f"file://{folders.make(self.folder / 'blobs')}",
+            "SIGNALBOX_SECRET_KEY": self._secret_key(),
+            "SIGNALBOX_EGRESS_ALLOW": _joined("127.0.0.1", "localhost", os.environ.get("SIGNALBOX_EGRESS_ALLOW", "")),
+        }
+        if "otlp" in servers:
+            environment["SIGNALBOX_OTLP_ENDPOINT"] = servers["otlp"]
+        if name == GATEWAY:
+            environment |= {
+                "SIGNALBOX_API_HOST": "127.0.0.1",
+                "SIGNALBOX_API_PORT": str(service.book["api"]),
+                "SIGNALBOX_TRACE_STORE_URL": servers.get("otlp", ""),
+            }
+        if name == EXECUTOR:
+            environment |= self._process_engine()
+        return [sys.executable, "-m", MODULES[name]], environment
+
+    def _process_engine(self) -> dict[str, str]:
+        """What the operator of this host allows: the example programs, and what the caller adds."""
+        programs = [*map(str, examples.install(self.programs)), *_listed("SIGNALBOX_PROCESS_PROGRAMS")]
+        places = [str(folders.make(self.work)), *_listed("SIGNALBOX_PROCESS_WORKING_FOLDERS")]
+        return {
+            "SIGNALBOX_PROCESS_FOLDER": str(folders.make(self.folder / "process")),
+            "SIGNALBOX_PROCESS_PROGRAMS": ",".join(programs),
+            "SIGNALBOX_PROCESS_WORKING_FOLDERS": ",".join(places),
+        }
+
+    def _secret_key(self) -> str:
+        """Wraps the keys of the vault's secrets; made once, and lost with the folder."""
+        file = self.folder / "secret-key"
+        if not file.exists():
+            write_private(file, base64.b64encode(secrets.token_bytes(32)).decode())
+        return file.read_text()
+
+
+def _listed(variable: str) -> list[str]:
+    return [part.strip() for part in os.environ.get(variable, "").split(",") if part.strip()]
+
+
+def _joined(*parts: str) -> str:
+    return ",".join(part for part in parts if part)
