@@ -15,7 +15,7 @@ STOP_SECONDS = 20.0
 """A service drains for up to 15 s."""
 API_PORT = 8000
 """Where the API listens when the port is free at the first start, and none is insisted on."""
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "PYTHONPATH")
 
 
 class KeptService:
@@ -76,8 +76,7 @@ class KeptService:
 
     def told(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """What to run. One that runs with another command or other settings is stopped: `launch` starts it anew."""
-        outside = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-        self.order = keep.Order(self.name, list(command), {**outside, **environment}, STOP_SECONDS)
+        self.order = keep.Order(self.name, list(command), {**outside(os.environ), **environment}, STOP_SECONDS)
         before = keep.read_order(self.folder)
         if self.running() and (before is None or _told(before) != _told(self.order)):
             self.changed.append(f"{self.name} is started again: its settings changed")
@@ -107,6 +106,11 @@ class KeptService:
 def _told(order: keep.Order) -> tuple[list[str], dict[str, str]]:
     """What makes a difference: not where the terminal stood that started it."""
     return list(order.command), {name: value for name, value in order.environment.items() if name not in KEPT_VARIABLES}
+
+
+def outside(environment: Mapping[str, str]) -> dict[str, str]:
+    """What every program needs of the caller's surroundings."""
+    return {name: environment[name] for name in KEPT_VARIABLES if name in environment}
 
 
 def pass_on(environment: Mapping[str, str], ours: Sequence[str]) -> dict[str, str]:

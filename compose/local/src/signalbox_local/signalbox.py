@@ -16,7 +16,7 @@ from signalbox_local.errors import CannotContinue, ServerNotReady
 from signalbox_local.process import Life
 from signalbox_local.progress import Reporter
 from signalbox_local.secret import write_private
-from signalbox_local.services import KeptService, pass_on
+from signalbox_local.services import KeptService, outside, pass_on
 from signalbox_local.settings import Settings
 
 GATEWAY, PLANNER, EXECUTOR, SCRIPTED = "api-gateway", "planner", "executor", "scripted"
@@ -115,8 +115,8 @@ class Signalbox:
         """Topics, roles, schemas; the services' own database addresses."""
         file = self.folder / "roles.json"
         environment = {
+            **outside(os.environ),
             **pass_on(os.environ, OURS),
-            "PATH": os.environ.get("PATH", ""),
             "SIGNALBOX_KAFKA_BOOTSTRAP": servers["kafka"],
             "SIGNALBOX_DATABASE_URL": servers["postgres"],
         }
