@@ -86,7 +86,7 @@ class Driver:
         if not fresh:
             return list(claims)
         crash.point("executor.claimed")
-        intended = {task.id for task in await submit.intend(connection, fresh)}
+        intended = set(await submit.intend(connection, fresh))
         return [claim for claim in claims if claim.task.state is TaskState.SUBMITTING or claim.task.id in intended]
 
     def drive(self, claims: Sequence[Claim]) -> None:
@@ -132,13 +132,16 @@ class Driver:
 
     async def _record_all(self, started: Sequence[tuple[Claim, str]]) -> None:
         async with self.database.unit_of_work() as work:
-            tasks = await submit.record(
-                work.connection, [(claim.task.id, claim.task.fence, handle) for claim, handle in started]
+            recorded = set(
+                await submit.record(
+                    work.connection, [(claim.task.id, claim.task.fence, handle) for claim, handle in started]
+                )
             )
             await engines.answered(work.connection, [claim.task.engine_id for claim, _ in started])
         by_engine: defaultdict[str, list[UUID]] = defaultdict(list)
-        for task in tasks:
-            by_engine[task.engine_id].append(task.id)
+        for claim, _ in started:
+            if claim.task.id in recorded:
+                by_engine[claim.task.engine_id].append(claim.task.id)
         for engine_id, ids in by_engine.items():
             self.on_recorded(engine_id, ids)
 

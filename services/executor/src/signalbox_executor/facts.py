@@ -1,12 +1,14 @@
 """`tasks.state`: what is said of tasks after they changed. Many items of one plan go in one message."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
 from opentelemetry import context as otel_context
+from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from signalbox_chassis import telemetry
 from signalbox_chassis.database import UnitOfWork
@@ -14,8 +16,9 @@ from signalbox_chassis.received import Received
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_contracts.messages.tasks import TaskRecord, TasksStated, TasksStatedData, TaskTransition
-from signalbox_contracts.pages import packed
+from signalbox_contracts.pages import ENVELOPE_BYTES, packed
 from signalbox_contracts.states import TASK_ENDS, TaskState
+from signalbox_contracts.wire import MAX_MESSAGE_BYTES
 from signalbox_executor.store.rows import Task
 
 SOURCE: Final = "signalbox/executor"
@@ -32,7 +35,7 @@ def publish_changes(work: UnitOfWork, tasks: Iterable[Task], *, cause: Received[
         time = max(task.observed_at or task.state_at for task in changed)
         token = otel_context.attach(telemetry.extract({"traceparent": changed[0].traceparent or ""}))
         try:
-            for page in packed([record(task) for task in changed]):
+            for page in _pages(changed):
                 work.publish(_fact(TasksStatedData(plan_id=plan_id, tasks=page), time), cause=cause)
         finally:
             otel_context.detach(token)
@@ -49,8 +52,7 @@ def publish_answer(
     cause: Received[Any] | None = None,
 ) -> None:
     """Answer a command of a plan: the present states, what is not known here, and which rules we have."""
-    records = [record(task) for task in tasks]
-    pages = list(packed(records)) or [()]
+    pages = list(_pages(tasks)) or [()]
     for number, page in enumerate(pages):
         lost = tuple(missing) if number == 0 else ()
         data = TasksStatedData(plan_id=plan_id, rules_version=rules_version, tasks=page, missing=lost)
@@ -65,27 +67,60 @@ def record(task: Task) -> TaskRecord:
     """The whole state of a task, and the moves that led there since the fact before."""
     sent = task.state not in (TaskState.QUEUED, TaskState.CLAIMED) and task.submitted_at is not None
     # until the next attempt is sent, the row still has the times of the one before
-    waiting = Waiting.model_validate(task.waiting) if task.waiting and task.state not in TASK_ENDS else None
+    waiting = Waiting.model_validate_json(task.waiting) if task.waiting and task.state not in TASK_ENDS else None
     return TaskRecord(
         task_id=task.id,
-        run_key=run_key(task.id, task.attempt) if sent else None,
-        submitted_at=task.submitted_at if sent else None,
-        started_at=task.started_at if sent else None,
+        item_key=task.item_key,
+        version=task.version,
+        state=task.state,
         engine=task.engine_id,
+        step=task.step,
+        attempt=task.attempt,
+        max_attempts=task.max_attempts,
+        infrastructure_faults=task.infrastructure_faults,
+        run_key=run_key(task.id, task.attempt) if sent else None,
+        handle=task.handle,
+        phase=task.phase,
+        exit_code=task.exit_code,
+        cause=task.cause,
+        error=task.error,
+        waiting=waiting,
         cancel_requested=task.cancel_requested_at is not None,
         not_before_at=task.not_before,
-        waiting=waiting,
-        transitions=tuple(TaskTransition.model_validate(move) for move in task.moves),
-        **_same(task),
+        queued_at=task.queued_at,
+        submitted_at=task.submitted_at if sent else None,
+        started_at=task.started_at if sent else None,
+        ended_at=task.ended_at,
+        observed_at=task.observed_at,
+        result=from_json(task.result) if task.result else None,
+        transitions=_MOVES.validate_json(task.moves),
     )
 
 
-_SAME: Final = (
-    "item_key", "version", "state", "step", "attempt", "max_attempts", "infrastructure_faults", "handle", "phase",
-    "exit_code", "cause", "error", "queued_at", "ended_at", "observed_at", "result",
-)  # fmt: skip
-"""What has the same name in the row and in the fact."""
+_MOVES: Final = TypeAdapter(tuple[TaskTransition, ...])
+_PLAIN_BYTES: Final = 900
+"""What a record without any text takes, at most."""
+_PAGE: Final = 150
+"""Ordinary records that fit into one message whatever they hold."""
 
 
-def _same(task: Task) -> Mapping[str, Any]:
-    return {name: getattr(task, name) for name in _SAME}
+def _pages(tasks: Sequence[Task]) -> Iterator[tuple[TaskRecord, ...]]:
+    """The records of these tasks in few messages that fit.
+
+    To measure a record is to write it: that is done only where the texts, at their worst, might not fit.
+    """
+    for at in range(0, len(tasks), _PAGE):
+        some = tasks[at : at + _PAGE]
+        records = [record(task) for task in some]
+        most = len(some) * _PLAIN_BYTES + sum(map(_text_bytes, some))
+        if most <= MAX_MESSAGE_BYTES - ENVELOPE_BYTES:
+            yield tuple(records)
+        else:
+            yield from packed(records)
+
+
+def _text_bytes(task: Task) -> int:
+    """At most so many bytes of JSON: what is JSON already stays as it is, any other character may take six."""
+    told = task.moves + (task.waiting or "") + (task.result or "")
+    plain = len(task.item_key) + len(task.handle or "") + len(task.error or "")
+    return 6 * plain + (len(told) if told.isascii() else len(told.encode()))

@@ -37,7 +37,7 @@ class ExecutorSettings(ServiceSettings):
     unknown_seconds: float = Field(default=30.0, ge=0, le=86_400)
     """How long a task stays UNKNOWN before the policies `fail` and `retry` act: it may be seen again."""
 
-    say_seconds: float = Field(default=0.25, ge=0.02, le=60)
+    say_seconds: float = Field(default=0.5, ge=0.02, le=60)
     """How long a move may wait for the next fact of its task before it is said by itself."""
     explain_seconds: float = Field(default=1.0, ge=0.05, le=600)
     """How often the reasons why tasks wait are looked at."""

@@ -1,22 +1,20 @@
 """A task's row as a frozen value, and the columns every statement returns."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
-
-from pydantic import JsonValue
 
 from signalbox_chassis.connection import Row
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TaskState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What a fact says of a task, and what its writers guard with. Not its spec, which only a claim needs."""
+class Task(NamedTuple):
+    """What a fact says of a task, and what its writers guard with. Not its spec, which only a claim needs.
+
+    JSON stays text until a fact needs it: a row is read several times in a task's life, and said once or twice.
+    """
 
     id: UUID
     plan_id: UUID
@@ -37,11 +35,11 @@ class Task:
     not_before: datetime
     cancel_requested_at: datetime | None
     kill: bool
-    waiting: JsonValue
+    waiting: str | None
     cause: EndCause | None
     error: str | None
     exit_code: int | None
-    result: JsonValue
+    result: str | None
     queued_at: datetime
     state_at: datetime
     submitted_at: datetime | None
@@ -49,17 +47,19 @@ class Task:
     observed_at: datetime | None
     ended_at: datetime | None
     traceparent: str | None
-    moves: Sequence[Mapping[str, Any]]
+    moves: str
     """The moves the fact of this version says, oldest first."""
 
 
-_FIELDS: Final = tuple(Task.__dataclass_fields__)
+_FIELDS: Final = Task._fields
+_STATE, _PHASE, _CAUSE = (_FIELDS.index(name) for name in ("state", "phase", "cause"))
 _SAID_SO: Final = {
     # as text: SQLAlchemy's connections decode jsonb, asyncpg's own do not
     "waiting": "t.waiting::text AS waiting",
     "result": "t.result::text AS result",
     "moves": "t.moves::text AS moves",
 }
+_STATES: Final = {state.value: state for state in TaskState}
 COLUMNS: Final = ", ".join(_SAID_SO.get(name, f"t.{name}") for name in _FIELDS)
 """For RETURNING and SELECT, the table being `task t`."""
 
@@ -78,14 +78,12 @@ def move(state: str, *, reason: str = "''", attempt: str = "t.attempt") -> str:
 
 
 def task_of(row: Row) -> Task:
-    values: dict[str, Any] = {name: row[name] for name in _FIELDS}
-    values["state"] = TaskState(values["state"])
-    values["phase"] = Phase(values["phase"]) if values["phase"] else None
-    values["cause"] = EndCause(values["cause"]) if values["cause"] else None
-    values["waiting"] = json.loads(values["waiting"]) if values["waiting"] else None
-    values["moves"] = json.loads(values["moves"])
-    values["result"] = json.loads(values["result"]) if values["result"] else None
-    return Task(**values)
+    """The task in a row that begins with `COLUMNS`."""
+    values: list[Any] = list(row.values())[: len(_FIELDS)]
+    values[_STATE] = _STATES[values[_STATE]]
+    values[_PHASE] = Phase(values[_PHASE]) if values[_PHASE] else None
+    values[_CAUSE] = EndCause(values[_CAUSE]) if values[_CAUSE] else None
+    return Task._make(values)
 
 
 def tasks_of(rows: Iterable[Row]) -> list[Task]:

@@ -15,8 +15,8 @@ UPDATE task t SET state = 'SUBMITTING', sends = 1, version = t.version + 1, stat
        said = false
 FROM unnest($1::uuid[], $2::bigint[]) AS o (id, fence)
 WHERE t.id = o.id AND t.state = 'CLAIMED' AND t.fence = o.fence
-RETURNING {columns}
-""".replace("{columns}", COLUMNS).replace("{move}", move("'SUBMITTING'"))
+RETURNING t.id
+""".replace("{move}", move("'SUBMITTING'"))
 
 # INVARIANT raised before each further copy leaves: `sends` = 1 proves that one copy is all there ever was. A copy that
 # surely never left, or was answered "later", is not counted again ($3 = 0).
@@ -32,8 +32,8 @@ UPDATE task t SET state = 'RUNNING', handle = o.handle, phase = 'submitted', own
        state_at = now(), observed_at = now(), reason = '', waiting = NULL, moves = {move}, said = false
 FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS o (id, fence, handle)
 WHERE t.id = o.id AND t.state = 'SUBMITTING' AND t.fence = o.fence
-RETURNING {columns}
-""".replace("{columns}", COLUMNS).replace("{move}", move("'RUNNING'"))
+RETURNING t.id
+""".replace("{move}", move("'RUNNING'"))
 
 
 # INVARIANT state = SUBMITTING and fence. Said once: until it is recorded, or settled, the reason stays.
@@ -54,11 +54,11 @@ class Resend:
     overdue: bool
 
 
-async def intend(connection: Connection, claims: Sequence[tuple[UUID, int]]) -> list[Task]:
+async def intend(connection: Connection, claims: Sequence[tuple[UUID, int]]) -> list[UUID]:
     """Say that these (id, fence) are about to be sent. What is not returned is not ours any more: touch nothing."""
     in_order = sorted(claims)
     ids, fences = [id for id, _ in in_order], [fence for _, fence in in_order]
-    return tasks_of(await connection.fetch(_INTENT, ids, fences))
+    return [row["id"] for row in await connection.fetch(_INTENT, ids, fences)]
 
 
 async def raise_sends(connection: Connection, task_id: UUID, fence: int, *, copies: int = 1) -> Resend | None:
@@ -67,11 +67,11 @@ async def raise_sends(connection: Connection, task_id: UUID, fence: int, *, copi
     return Resend(row["to_stop"], bool(row["overdue"])) if row else None
 
 
-async def record(connection: Connection, started: Sequence[tuple[UUID, int, str]]) -> list[Task]:
+async def record(connection: Connection, started: Sequence[tuple[UUID, int, str]]) -> list[UUID]:
     """Write the engine's names of runs (id, fence, handle). What is not returned is not ours any more."""
     in_order = sorted(started)
     ids, fences, handles = [one[0] for one in in_order], [one[1] for one in in_order], [one[2] for one in in_order]
-    return tasks_of(await connection.fetch(_RECORD, ids, fences, handles))
+    return [row["id"] for row in await connection.fetch(_RECORD, ids, fences, handles)]
 
 
 async def unreachable(connection: Connection, task_id: UUID, fence: int, reason: str) -> list[Task]:
