@@ -1,0 +1,14 @@
+"""End-to-end tests: `make e2e`. The stack is started once for all of them."""
+
+import pytest
+
+from support.e2e import api, whole
+
+__all__ = ["api", "whole"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/e2e" in item.path.as_posix():
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(300))

@@ -1,0 +1,53 @@
+"""One trace from the HTTP call to the end on the engine, across the death of the executor that submitted it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from demo.api import Api
+from signalbox_local.signalbox import EXECUTOR
+from support.e2e import Whole, started_once, unique, until, until_async
+
+
+def connected_to(spans: Sequence[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """Names of the spans without a parent here, and of those that hang on none of the others."""
+    known = {span["span_id"] for span in spans}
+    roots = [span["name"] for span in spans if not span["parent_id"]]
+    loose = [span["name"] for span in spans if span["parent_id"] and span["parent_id"] not in known]
+    return roots, loose
+
+
+async def test_one_trace_connects_the_call_the_submit_and_the_end_across_the_executors_death(
+    whole: Whole, api: Api
+) -> None:
+    job = unique("traced")
+    script = {"run_seconds": 1, "log": "hello from the engine\n"}
+    work = {"kind": "scripted", "script": script}
+    await api.define("jobs", {"id": job, "name": job, "engine": "scripted", "work": work})
+    await whole.arm(EXECUTOR, "executor.before_record")
+    before = whole.service(EXECUTOR).starts
+    plan = await api.ask("POST", f"/jobs/{job}/start", {})
+    await until(lambda: whole.service(EXECUTOR).starts > before, why="the executor was not killed")
+    ended = await api.ended(plan["id"], seconds=40)
+    assert ended["state"] == "SUCCEEDED"
+    (task,) = (await api.ask("GET", f"/plans/{plan['id']}/tasks"))["items"]
+    started_once(await whole.starts(), [task["run_key"]])
+
+    spans: list[dict[str, Any]] = []
+
+    async def whole_trace_is_there() -> bool:
+        answer = await api.request("GET", f"/traces/{ended['trace_id']}")
+        spans[:] = answer.body.get("spans", [])
+        names = " ".join(span["name"] for span in spans)
+        # the span of the root is sent when its process exports the next time
+        return "submit" in names and "end" in names.split() and any(not span["parent_id"] for span in spans)
+
+    await until_async(whole_trace_is_there, seconds=20, why=f"the trace is not whole: {[s['name'] for s in spans]}")
+    roots, loose = connected_to(spans)
+    assert (len(roots), loose) == (1, []), [(s["service"], s["name"]) for s in spans]
+    assert {span["service"] for span in spans} >= {"api-gateway", "planner", "executor"}
+    assert ended["trace_id"] == plan["trace_id"]
+
+    drawn = whole.command("trace", ended["trace_id"])
+    assert drawn.returncode == 0, drawn.stderr
+    for word in ("api-gateway", "planner", "executor", "submit"):
+        assert word in drawn.stdout

@@ -1,0 +1,94 @@
+"""Create, then start at once: what runs is what was just created, also when the executor hears of definitions late."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from demo.api import Api
+from signalbox_local.signalbox import EXECUTOR
+from support.e2e import Whole, unique
+
+TIMES = 1000
+LATE_SECONDS = 5
+
+
+@asynccontextmanager
+async def stopwatched(whole: Whole) -> AsyncGenerator[tuple[Api, list[float]]]:
+    """The API, and for each request the seconds since the answer before it."""
+    gaps: list[float] = []
+    answered = time.perf_counter()
+
+    async def begins(*_: Any) -> None:
+        gaps.append(time.perf_counter() - answered)
+
+    async def ends(*_: Any) -> None:
+        nonlocal answered
+        answered = time.perf_counter()
+
+    watch = aiohttp.TraceConfig()
+    watch.on_request_start.append(begins)
+    watch.on_request_end.append(ends)
+    headers = {"Authorization": f"Bearer {whole.token}"}
+    async with aiohttp.ClientSession(headers=headers, trace_configs=[watch]) as session:
+        yield Api(whole.signalbox.api_url, session), gaps
+
+
+async def create_and_start(whole: Whole, engine: str, times: int) -> dict[str, int]:
+    """Plan → the number its version was created with. Each was started within a millisecond of being created."""
+    job = unique("version")
+    wanted: dict[str, int] = {}
+    quick = number = 0
+    async with stopwatched(whole) as (api, gaps):
+        while quick < times:
+            work = {"kind": "scripted", "script": {"result": number}}
+            definition = {"id": job, "name": job, "engine": engine, "work": work}
+            await api.ask(*(("PUT", f"/jobs/{job}") if number else ("POST", "/jobs")), definition)
+            plan = await api.ask("POST", f"/jobs/{job}/start", {})
+            wanted[plan["id"]] = number
+            number += 1
+            quick += gaps[-1] < 0.001
+            assert number < times * 1.5 + 5, "this machine is too busy to start anything within a millisecond"
+    return wanted
+
+
+async def check(api: Api, engine: str, wanted: dict[str, int]) -> None:
+    """Every plan ran the version it was started with."""
+    for plan in wanted:
+        ended = await api.ended(plan, seconds=60)
+        assert ended["state"] == "SUCCEEDED", ended
+    tasks = await api.every(f"/tasks?engine={engine}")
+    found: dict[str, Any] = {task["plan_id"]: task.get("result") for task in tasks}
+    assert {plan: found.get(plan) for plan in wanted} == wanted
+
+
+async def test_a_start_right_after_a_create_runs_what_was_created_a_thousand_times(whole: Whole, api: Api) -> None:
+    engine = unique("fresh")
+    await api.define("engines", definition_of(whole, engine))
+    wanted = await create_and_start(whole, engine, TIMES)
+    await check(api, engine, wanted)
+
+
+async def test_the_same_with_definitions_that_reach_the_executor_five_seconds_late(whole: Whole, api: Api) -> None:
+    async with whole.as_program(EXECUTOR, "late_definitions.py", LATE_SECONDS=str(LATE_SECONDS)):
+        engine = unique("late")
+        await api.define("engines", definition_of(whole, engine))
+        began = time.monotonic()
+        first = await create_and_start(whole, engine, 1)
+        waiting = await api.ask("GET", f"/plans/{next(iter(first))}?wait=3s&until=end")
+        assert waiting["ended_at"] is None, "the executor knew the engine at once: nothing was late"
+        wanted = await create_and_start(whole, engine, TIMES - 1)
+        await check(api, engine, first | wanted)
+        assert time.monotonic() - began >= LATE_SECONDS - 1
+
+
+def definition_of(whole: Whole, engine: str) -> dict[str, Any]:
+    return {
+        "id": engine,
+        "name": engine,
+        "connection": {"kind": "scripted", "url": whole.signalbox.scripted_url},
+        "limits": {"concurrency": 1000},
+        "observe_every_seconds": 0.5,
+    }
