@@ -29,7 +29,11 @@ class Claim:
 
 
 # INVARIANT claims of one group are serialised over all replicas. A database may hold two schemas of ours.
-_LOCK_GROUP: Final = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/claim/' || $1, 0))"
+# To plan the claim takes longer than to run it: this transaction uses the plan its connection made first.
+_LOCK_GROUP: Final = """
+SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/claim/' || $1, 0)),
+       set_config('plan_cache_mode', 'force_generic_plan', true)
+"""
 
 # INVARIANT an engine's limits cannot change between the counts and the claim.
 _LOCK_ENGINES: Final = """
