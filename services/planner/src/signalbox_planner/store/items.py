@@ -1,0 +1,179 @@
+"""Rows of items: stored by COPY, sent in order of position, moved by what the executor says."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, cast
+from uuid import UUID
+
+import asyncpg
+
+from signalbox_chassis.connection import Connection, Row
+from signalbox_contracts.states import TaskState
+from signalbox_planner.lifecycle import Moved
+
+
+class Item(NamedTuple):
+    """One piece of work. `work` is its JSON, as it came."""
+
+    plan_id: UUID
+    position: int
+    key: str
+    engine: str
+    work: str
+    state: str | None = None
+
+
+class Said(NamedTuple):
+    """The newest that was said of one task."""
+
+    plan_id: UUID
+    key: str
+    version: int
+    state: str
+
+
+class KeyTwice(ValueError):
+    """Two items of a plan have the same key; the text names it."""
+
+
+_STORED: Final = ("plan_id", "position", "key", "engine", "work", "state")
+
+# INVARIANT an older fact never moves an item back: the version decides, whatever order facts arrive in.
+# INVARIANT counts are moved by what rows really moved: `old` is the row as this statement found it.
+_MOVE: Final = """
+WITH said AS (
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[]) AS s (plan_id, key, version, state)
+),
+moved AS (
+    UPDATE item i SET state = said.state, task_version = said.version
+    FROM said JOIN item old ON old.plan_id = said.plan_id AND old.key = said.key
+    WHERE i.plan_id = old.plan_id AND i.position = old.position AND old.task_version < said.version
+    RETURNING i.plan_id, old.state AS before, i.state AS after, i.task_version - old.task_version AS versions
+)
+SELECT plan_id, before, after, count(*) AS items, sum(versions)::bigint AS versions FROM moved
+GROUP BY plan_id, before, after
+"""
+_NEXT: Final = """
+SELECT plan_id, position, key, engine, work, state FROM item
+WHERE plan_id = $1 AND position >= $2 ORDER BY position LIMIT $3
+"""
+_LIVE: Final = """
+SELECT plan_id, position, key, engine, work, state FROM item
+WHERE plan_id = $1 AND position < $2 AND (state IS NULL OR state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))
+ORDER BY position
+"""
+_CANCEL_UNSENT: Final = """
+WITH gone AS (
+    UPDATE item SET state = 'CANCELLED' WHERE plan_id = $1 AND position >= $2 AND position < $3 AND state IS NULL
+    RETURNING 1
+) SELECT count(*) FROM gone
+"""
+_BY_KEY: Final = "SELECT plan_id, position, key, engine, work, state FROM item WHERE plan_id = $1 AND key = ANY($2)"
+_CANCEL_THESE: Final = """
+WITH gone AS (
+    UPDATE item SET state = 'CANCELLED' WHERE plan_id = $1 AND key = ANY($2) AND position >= $3 AND state IS NULL
+    RETURNING 1
+) SELECT count(*) FROM gone
+"""
+# the failures of a parent become the items of its child, densely numbered from where the last step ended
+_FAILURES: Final = """
+SELECT position, key, engine, work FROM item
+WHERE plan_id = $1 AND position >= $2 AND state IN ('FAILED', 'CANCELLED')
+ORDER BY position LIMIT $3
+"""
+_PAGE: Final = """
+SELECT plan_id, position, key, engine, work, state FROM item
+WHERE plan_id = $1 AND position >= $2 AND position < $3 ORDER BY position
+"""
+
+
+async def seen_pages(connection: Connection, plan_id: UUID, pages: Sequence[int]) -> set[int]:
+    """Which of these pages are new; from now on they are not."""
+    rows = await connection.fetch(
+        "INSERT INTO page SELECT $1, unnest($2::int[]) ON CONFLICT DO NOTHING RETURNING page", plan_id, list(pages)
+    )
+    return {row["page"] for row in rows}
+
+
+async def store(connection: Connection, items: Sequence[Item]) -> None:
+    """Add items by one binary COPY. Raises `KeyTwice`, and then has added none of them."""
+    if not items:
+        return
+    try:
+        async with connection.transaction():  # a savepoint
+            await connection.copy_records_to_table("item", records=items, columns=_STORED)
+    except asyncpg.UniqueViolationError as error:
+        detail = cast("str | None", getattr(error, "detail", None)) or ""
+        key = detail.partition("=(")[2].partition(", ")[2].partition(") already")[0]
+        raise KeyTwice(f"key {key[:200]!r} is used twice: each item needs its own") from None
+
+
+async def move(connection: Connection, said: Iterable[Said]) -> dict[UUID, list[Moved]]:
+    """Apply the newest of what was said; how many items moved from where to where, by plan."""
+    newest: dict[tuple[UUID, str], Said] = {}
+    for one in said:
+        known = newest.get((one.plan_id, one.key))
+        if known is None or known.version < one.version:
+            newest[one.plan_id, one.key] = one
+    columns = [list(column) for column in zip(*newest.values(), strict=True)]
+    found: dict[UUID, list[Moved]] = {}
+    for row in await connection.fetch(_MOVE, *columns) if columns else ():
+        before = TaskState(row["before"]) if row["before"] else None
+        moved = Moved(before, TaskState(row["after"]), row["items"], row["versions"])
+        found.setdefault(row["plan_id"], []).append(moved)
+    return found
+
+
+async def following(connection: Connection, plan_id: UUID, position: int, most: int) -> list[Item]:
+    """The next items from this position on."""
+    return _items(await connection.fetch(_NEXT, plan_id, position, most))
+
+
+async def live(
+    connection: Connection, plan_id: UUID, before: int, *, position: int = 0, most: int = 100_000
+) -> list[Item]:
+    """Items that were sent and have not ended."""
+    return _items(await connection.fetch(_LIVE, plan_id, before))
+
+
+async def page(connection: Connection, plan_id: UUID, first: int, end: int) -> list[Item]:
+    """Items with positions in [first, end)."""
+    return _items(await connection.fetch(_PAGE, plan_id, first, end))
+
+
+async def by_key(connection: Connection, plan_id: UUID, keys: Sequence[str]) -> list[Item]:
+    """Items with these keys."""
+    return _items(await connection.fetch(_BY_KEY, plan_id, list(keys)))
+
+
+async def cancel_unsent(connection: Connection, plan_id: UUID, first: int, end: int) -> int:
+    """End items in [first, end) that were never sent; how many."""
+    return await connection.fetchval(_CANCEL_UNSENT, plan_id, first, end)
+
+
+async def cancel_these(connection: Connection, plan_id: UUID, keys: Sequence[str], first_unsent: int) -> int:
+    """End those of these items that were never sent; how many."""
+    return await connection.fetchval(_CANCEL_THESE, plan_id, list(keys), first_unsent)
+
+
+async def failures(
+    connection: Connection, parent: UUID, position: int, most: int, keys: Sequence[str] = ()
+) -> list[Item]:
+    """Failed and cancelled items of a plan, from this position on; of these keys only, where some are given."""
+    if keys:
+        rows = [item for item in await by_key(connection, parent, keys) if item.state in ("FAILED", "CANCELLED")]
+        return sorted(rows, key=lambda item: item.position)
+    return [
+        Item(parent, row["position"], row["key"], row["engine"], row["work"])
+        for row in await connection.fetch(_FAILURES, parent, position, most)
+    ]
+
+
+async def count_failures(connection: Connection, parent: UUID) -> int:
+    """How many items of a plan failed or were cancelled."""
+    return await connection.fetchval(
+        "SELECT count(*) FROM item WHERE plan_id = $1 AND state IN ('FAILED', 'CANCELLED')", parent
+    )
+
+
+def _items(rows: Sequence[Row]) -> list[Item]:
+    return [Item(row["plan_id"], row["position"], row["key"], row["engine"], row["work"], row["state"]) for row in rows]

@@ -1,0 +1,134 @@
+"""Rows of plans, and the values they are."""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+from signalbox_chassis.connection import Connection
+from signalbox_contracts.definitions.rules import Rules
+from signalbox_contracts.messages.plans import Counts
+from signalbox_contracts.states import PlanState
+from signalbox_planner.lifecycle import Awaited, Frame, Plan
+
+_COLUMNS: Final = (
+    "id", "frame", "definitions_revision", "traceparent", "state", "version", "counts", "reason", "created_at",
+    "started_at", "ended_at", "pages", "pages_seen", "pages_said", "end_position", "next_position", "tasks",
+    "live_tasks", "task_versions", "rules", "rules_version", "rules_confirmed", "held", "held_by", "held_reason",
+    "held_at", "held_version", "stop_actor", "stop_reason", "stop_kill", "awaited", "parent_position", "said_version",
+)  # fmt: skip
+_NEVER_CHANGED: Final = frozenset({"id", "frame", "traceparent", "created_at"})
+_CHANGED: Final = tuple(name for name in _COLUMNS if name not in _NEVER_CHANGED)
+
+# INVARIANT whoever changes a plan holds its row; locked in the order of ids, so that two batches never wait for
+# each other in a circle.
+_LOCKED: Final = f"SELECT {', '.join(_COLUMNS)} FROM plan WHERE id = ANY($1) ORDER BY id FOR UPDATE"  # noqa: S608
+_INSERT: Final = (
+    f"INSERT INTO plan ({', '.join(_COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join(f'${n}' for n in range(1, len(_COLUMNS) + 1))}) ON CONFLICT (id) DO NOTHING RETURNING id"
+)
+_UPDATE: Final = f"UPDATE plan SET {', '.join(f'{name} = ${n}' for n, name in enumerate(_CHANGED, 2))} WHERE id = $1"  # noqa: S608
+# news from the executor push the next question back to where questions start
+_HEARD: Final = "UPDATE plan SET ask_at = now() + make_interval(secs => $2), asks = 0 WHERE id = ANY($1)"
+_DUE: Final = """
+SELECT id FROM plan
+WHERE state NOT IN ('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED') AND started_at IS NOT NULL
+  AND ask_at <= now()
+ORDER BY ask_at LIMIT $1
+"""
+_ASKED: Final = """
+UPDATE plan SET asks = least(asks + 1, 10),
+                ask_at = now() + make_interval(secs => least($2 * 2 ^ (asks + 1), $3) * (0.9 + 0.2 * random()))
+WHERE id = $1
+"""
+_UNFINISHED: Final = """
+SELECT id FROM plan
+WHERE state IN ('RUNNING', 'PAUSED', 'CANCELLING', 'ACCEPTED')
+  AND ((state = 'RUNNING' AND NOT held AND next_position < end_position
+       AND live_tasks < greatest($1, least(2 * coalesce((rules::json->>'limit')::int, 0), 20000)))
+    OR (state = 'CANCELLING' AND next_position < end_position)
+    OR parent_position IS NOT NULL)
+ORDER BY created_at LIMIT 20
+"""
+
+
+async def locked(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Plan]:
+    """These plans, locked until the transaction ends; those that are not known are left out."""
+    rows = await connection.fetch(_LOCKED, list(set(ids)))
+    return {row["id"]: _plan(row) for row in rows}
+
+
+async def add(connection: Connection, plan: Plan) -> bool:
+    """Keep a new plan; False when there is one already."""
+    return await connection.fetchval(_INSERT, *_values(plan, _COLUMNS)) is not None
+
+
+async def save(connection: Connection, plans: Sequence[Plan]) -> None:
+    """Write what became of these plans, which are locked."""
+    if plans:
+        await connection.executemany(_UPDATE, [(plan.id, *_values(plan, _CHANGED)) for plan in plans])
+
+
+async def reframe(connection: Connection, plan: Plan) -> None:
+    """Keep the frame that the last page of a request brought."""
+    await connection.execute(
+        "UPDATE plan SET frame = $2 WHERE id = $1", plan.id, plan.frame.model_dump_json(exclude_defaults=True)
+    )
+
+
+async def heard(connection: Connection, ids: Sequence[UUID], *, seconds: float) -> None:
+    """The executor spoke of these plans: nothing has to be asked for a while."""
+    await connection.execute(_HEARD, list(ids), seconds)
+
+
+async def unheard(connection: Connection, *, most: int) -> list[UUID]:
+    """Plans whose tasks nobody spoke of for too long."""
+    return [row["id"] for row in await connection.fetch(_DUE, most)]
+
+
+async def asked(connection: Connection, plan_id: UUID, *, seconds: float, most_seconds: float) -> None:
+    """Ask again later, each time twice as late."""
+    await connection.execute(_ASKED, plan_id, seconds, most_seconds)
+
+
+async def unfinished(connection: Connection, *, window: int) -> list[UUID]:
+    """Plans with something left to do for the planner itself: items to send, to cancel, or to copy."""
+    return [row["id"] for row in await connection.fetch(_UNFINISHED, window)]
+
+
+def _values(plan: Plan, columns: Sequence[str]) -> list[Any]:
+    return [_encoded(name, getattr(plan, name)) for name in columns]
+
+
+def _encoded(name: str, value: Any) -> Any:
+    if name in ("frame", "rules", "counts"):
+        return value.model_dump_json(exclude_defaults=True)
+    if name == "awaited":
+        return json.dumps([[str(one.operation_id), one.rules_version] for one in value]) if value else "[]"
+    return str(value) if name == "state" else value
+
+
+def _plan(row: Any) -> Plan:
+    values = dict(row)
+    values["frame"] = _frame(row["frame"])
+    values["rules"] = _rules(row["rules"])
+    values["counts"] = Counts.model_validate_json(row["counts"])
+    values["state"] = PlanState(row["state"])
+    values["awaited"] = _awaited(row["awaited"])
+    return Plan(**values)
+
+
+def _awaited(text: str) -> tuple[Awaited, ...]:
+    said: list[tuple[str, int]] = json.loads(text)
+    return tuple(Awaited(UUID(operation), version) for operation, version in said)
+
+
+@lru_cache(maxsize=1024)
+def _frame(text: str) -> Frame:
+    return Frame.model_validate_json(text)
+
+
+@lru_cache(maxsize=1024)
+def _rules(text: str) -> Rules:
+    return Rules.model_validate_json(text)
