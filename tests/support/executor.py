@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import aiohttp
 import asyncpg
@@ -37,7 +37,7 @@ from signalbox_contracts.messages.task_commands import (
     TaskSpec,
 )
 from signalbox_contracts.messages.tasks import TasksStated
-from signalbox_contracts.topics import topic, topic_of
+from signalbox_contracts.topics import Topic, topic, topic_of
 from signalbox_contracts.wire import decode, encode
 from signalbox_executor import MIGRATIONS
 from signalbox_executor.app import executor
@@ -49,6 +49,7 @@ TOPICS = tuple(
     for name in ("task-commands.v1", "operations.v1", "definitions.v1", "tasks.v1", "dead-letters.v1", "states.v1")
 )
 PLANNER = "signalbox/planner"
+E = TypeVar("E", bound=Event[Any])
 
 
 def spec(plan: uuid.UUID, number: int, engine: str = "e1", **changes: Any) -> TaskSpec:
@@ -233,6 +234,22 @@ class Stand(Store):
         finally:
             await producer.stop()
 
+    async def say_all(self, events: Sequence[Event[Any]]) -> None:
+        """Write many messages, without waiting for each."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
+        await producer.start()
+        try:
+            send = cast("Callable[..., Awaitable[Awaitable[Any]]]", producer.send)
+            sent: list[Awaitable[Any]] = []
+            for event in events:
+                said = encode(event)
+                name = topic_of(type(event)).full_name(self.prefix)
+                sent.append(await send(name, said.value, key=said.key, headers=list(said.headers)))
+            for one in sent:
+                await one
+        finally:
+            await producer.stop()
+
     async def register(self, id: str = "e1", *, revision: int = 1, **changes: Any) -> None:
         """Register the scripted engine under this id."""
         definition = engine(id, changes.pop("url", self.engine_url), **{"concurrency": 50, **changes})
@@ -246,23 +263,28 @@ class Stand(Store):
 
     async def facts(self) -> list[TasksStated]:
         """Every `tasks.state` said so far, in order per plan."""
-        tasks = topic("tasks.v1")
+        return [event for event in await self.said(topic("tasks.v1")) if isinstance(event, TasksStated)]
+
+    async def said(self, place: Topic) -> list[Event[Any]]:
         raw: Any = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
         consumer = cast("Consumer", raw)
         await consumer.start()
         try:
-            partitions = [TopicPartition(tasks.full_name(self.prefix), number) for number in range(tasks.partitions)]
+            partitions = [TopicPartition(place.full_name(self.prefix), number) for number in range(place.partitions)]
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             ends = await consumer.end_offsets(partitions)
-            found: list[TasksStated] = []
+            found: list[Event[Any]] = []
             while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
                 for batch in (await consumer.getmany(timeout_ms=200)).values():
-                    events = [decode(tasks, raw.value, key=raw.key, headers=tuple(raw.headers)) for raw in batch]
-                    found += [event for event in events if isinstance(event, TasksStated)]
+                    found += [decode(place, raw.value, key=raw.key, headers=tuple(raw.headers)) for raw in batch]
             return found
         finally:
             await consumer.stop()
+
+    async def states_said(self, kind: type[E]) -> list[E]:
+        """Every event of this kind on `states.v1` so far, in order per key."""
+        return [event for event in await self.said(topic("states.v1")) if isinstance(event, kind)]
 
     async def starts(self) -> dict[str, int]:
         """How often each run key was started on the engine."""
@@ -271,16 +293,35 @@ class Stand(Store):
         return {key: len(starts) for key, starts in said["starts"].items()}
 
 
+def operation(event: type[E], target: str, **data: Any) -> E:
+    """A command of the gateway about something else than a plan's course."""
+    values = {"operation_id": uuid.uuid4(), "actor": "user:ann", **data}
+    made: Any = event.of(
+        cast("Any", event.model_fields["data"].annotation)(**values), subject=target, source="signalbox/api-gateway",
+        time=datetime.now(UTC), id=uuid.uuid4(),
+    )  # fmt: skip
+    return made
+
+
 def rules_of(plan: uuid.UUID, rules: Rules | None = None, *, version: int = 1, **changes: Any) -> PlanRules:
     data = PlanRulesData(plan_id=plan, version=version, rules=rules or Rules(), **changes)
     return PlanRules.of(data, subject=plan, source=PLANNER, time=datetime.now(UTC), id=uuid.uuid4())
 
 
-def ensure(plan: uuid.UUID, tasks: Sequence[TaskSpec] = (), known: Sequence[uuid.UUID] = ()) -> TasksEnsure:
+def ensure(
+    plan: uuid.UUID,
+    tasks: Sequence[TaskSpec] = (),
+    known: Sequence[uuid.UUID] = (),
+    *,
+    revision: int = 1,
+    traceparent: str | None = None,
+) -> TasksEnsure:
     data = TasksEnsureData(
-        plan_id=plan, definitions_revision=1, rules_version=1, tasks=tuple(tasks), known=tuple(known)
+        plan_id=plan, definitions_revision=revision, rules_version=1, tasks=tuple(tasks), known=tuple(known)
     )
-    return TasksEnsure.of(data, subject=plan, source=PLANNER, time=datetime.now(UTC), id=uuid.uuid4())
+    return TasksEnsure.of(
+        data, subject=plan, source=PLANNER, time=datetime.now(UTC), id=uuid.uuid4(), traceparent=traceparent
+    )
 
 
 def cancel_of(plan: uuid.UUID, *tasks: uuid.UUID, kill: bool = True) -> TasksCancel:

@@ -25,12 +25,11 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine = open_engine) -> S
     service = Service(NAME, settings, subscriptions=[Subscription("control", topics, control)], definitions=definitions)
     service.dead_letters.answer_operations(control)
     directory = Directory(open)
-    tracer = service.telemetry.tracer
-    driver = Driver(service.database, directory, settings, tracer)
+    driver = Driver(service.database, directory, settings, service.telemetry)
     worker = Worker(service.database, directory, driver, settings)
     claiming = Loop("claim", worker.claim, settings.claim_seconds, most_backoff_seconds=5.0)
     refreshing = Loop("refresh", worker.refresh, 1.0)
-    watcher = Watcher(service.database, directory, worker, settings, tracer, freed=claiming.wake)
+    watcher = Watcher(service.database, directory, worker, settings, service.telemetry, freed=claiming.wake)
     watching = Loop("watch", watcher.one_pass, 0.1)
     watcher.wake, driver.on_recorded = watching.wake, watcher.recorded
     teller = Teller(service.database, directory, worker.reachable)

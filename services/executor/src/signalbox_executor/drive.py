@@ -9,11 +9,11 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
-from opentelemetry import context as otel_context
-from opentelemetry.trace import Tracer
 from prometheus_client import Counter, Gauge
 
 from signalbox_chassis import crash, telemetry
@@ -22,6 +22,7 @@ from signalbox_chassis.database import Database
 from signalbox_chassis.loops import backoff
 from signalbox_chassis.signals import signals
 from signalbox_chassis.tasks import cancel
+from signalbox_chassis.telemetry import Telemetry
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TaskState
@@ -64,7 +65,7 @@ class Driver:
     database: Database
     directory: Directory
     settings: ExecutorSettings
-    tracer: Tracer
+    tracing: Telemetry
     on_recorded: Callable[[str, Sequence[UUID]], None] = lambda engine_id, task_ids: None
     """Called with an engine and the tasks that were just recorded to run there."""
     driving: dict[UUID, asyncio.Task[None]] = field(default_factory=dict[UUID, "asyncio.Task[None]"])
@@ -116,14 +117,21 @@ class Driver:
             log.error("drive of %s ended half way: %r; the sweep goes on with it", claim.task.id, error)
 
     async def _drive(self, claim: Claim, may_have_arrived: bool) -> None:
-        token = otel_context.attach(telemetry.extract({"traceparent": claim.traceparent or ""}))
-        try:
-            engine = self.directory.get(claim.task.engine_id)
-            if engine is not None:
-                with self.tracer.start_as_current_span(f"submit {claim.task.engine_id}", attributes=_attributes(claim)):
-                    await _Pipe(self, claim, engine, may_have_arrived).run()
-        finally:
-            otel_context.detach(token)
+        engine = self.directory.get(claim.task.engine_id)
+        if engine is None:
+            return
+        with self._span(claim):
+            await _Pipe(self, claim, engine, may_have_arrived).run()
+
+    def _span(self, claim: Claim) -> AbstractContextManager[Any]:
+        """In the trace of the task, whoever drives it: a take-over adds a span beside the one that was cut off."""
+        if not self.tracing.recording:
+            return nullcontext()
+        return self.tracing.tracer.start_as_current_span(
+            f"submit {claim.task.engine_id}",
+            context=telemetry.extract({"traceparent": claim.traceparent or ""}),
+            attributes=_attributes(claim),
+        )
 
     async def recorded(self, claim: Claim, handle: str) -> None:
         crash.point("executor.before_record")

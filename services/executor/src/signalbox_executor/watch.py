@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from opentelemetry.trace import Tracer
-
 from signalbox_chassis import crash, telemetry
 from signalbox_chassis.database import Database
 from signalbox_chassis.signals import signals
 from signalbox_chassis.tasks import cancel
+from signalbox_chassis.telemetry import Telemetry
 from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT
 from signalbox_executor import facts
 from signalbox_executor.directory import Directory
@@ -58,7 +57,7 @@ class Watcher:
     directory: Directory
     worker: Worker
     settings: ExecutorSettings
-    tracer: Tracer
+    tracing: Telemetry
     wake: Callable[[], None] = _nothing
     """Brings `one_pass` round at once."""
     freed: Callable[[], None] = _nothing
@@ -242,10 +241,10 @@ class Watcher:
 
     def _trace_ends(self, changed: Sequence[Task]) -> None:
         """A span for each end, in the trace of its task: whoever started the run, and whoever sees its end."""
-        for task in changed:
+        for task in changed if self.tracing.recording else ():
             if task.state in TASK_ENDS:
                 began = task.started_at or task.submitted_at or task.state_at
-                span = self.tracer.start_span(
+                span = self.tracing.tracer.start_span(
                     "end",
                     context=telemetry.extract({"traceparent": task.traceparent or ""}),
                     attributes={
