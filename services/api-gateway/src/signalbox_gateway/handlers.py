@@ -1,0 +1,135 @@
+"""In: plan.state, plan.items, tasks.state, engine.state, operation.result, dead_letter.parked.
+Changes: the read model (plan, task, engine_state, operation_answer, parked). Out: nothing; waiting requests wake.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from signalbox_chassis.bus import Subscription
+from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.received import Received
+from signalbox_chassis.router import Router
+from signalbox_contracts.messages.dead_letters import DeadLetterParked
+from signalbox_contracts.messages.plans import PlanItems, PlanItemsData, PlanStated
+from signalbox_contracts.messages.states import EngineStated, OperationResult
+from signalbox_contracts.messages.tasks import TasksStated
+from signalbox_contracts.topics import topic
+from signalbox_gateway.projection import store
+from signalbox_gateway.projection.rows import (
+    AnswerRow,
+    ItemRow,
+    PlanEventRow,
+    PlanRow,
+    TaskFacts,
+    answer_row,
+    item_rows,
+    page_row,
+    parked_row,
+    plan_events,
+    plan_row,
+    trace_id,
+)
+from signalbox_gateway.waits import Waits
+
+TOPICS = tuple(topic(name) for name in ("plans.v1", "tasks.v1", "states.v1", "dead-letters.v1"))
+
+
+def subscription(waits: Waits) -> Subscription:
+    """What the read model is made from."""
+    return Subscription("facts", TOPICS, facts(waits))
+
+
+def facts(waits: Waits) -> Router:
+    """Facts of plans, tasks, engines, operations and parked messages."""
+    router = Router()
+
+    @router.on(PlanStated)
+    async def plans(work: UnitOfWork, events: Sequence[Received[PlanStated]]) -> None:
+        rows: dict[UUID, PlanRow] = {}
+        moves: dict[tuple[UUID, int], PlanEventRow] = {}
+        answers: list[AnswerRow] = []
+        for received in events:
+            record = received.event.data
+            seen = rows.get(record.plan_id)
+            if seen is None or seen.version < record.version:
+                rows[record.plan_id] = plan_row(record, trace_id(_traceparent(received)))
+            moves |= {(move.plan_id, move.version): move for move in plan_events(record)}
+            answers += [AnswerRow(id, "done", "", None, received.event.time) for id in _uuids(record.answered)]
+        await store.write_plans(work.connection, list(rows.values()), list(moves.values()))
+        await store.write_answers(work.connection, answers)
+        ended = [row.id for row in rows.values() if row.expected]
+        if ended:
+            await store.complete_plans(work.connection, ended)
+        work.on_commit(lambda: waits.woken([*rows, *(answer.operation_id for answer in answers)]))
+
+    @router.on(PlanItems)
+    async def items(work: UnitOfWork, events: Sequence[Received[PlanItems]]) -> None:
+        pages: dict[tuple[UUID, int], PlanItemsData] = {}
+        for received in events:
+            data = received.event.data
+            seen = pages.get((data.plan_id, data.page))
+            if seen is None or (seen.round, seen.version) < (data.round, data.version):
+                pages[data.plan_id, data.page] = data
+        news = await store.take_pages(work.connection, [page_row(data) for data in pages.values()])
+        lines: dict[UUID, ItemRow] = {row.id: row for key in sorted(news) for row in item_rows(pages[key])}
+        await store.write_items(work.connection, list(lines.values()))
+        await _complete(work, waits, {plan for plan, _ in news})
+
+    @router.on(TasksStated)
+    async def tasks(work: UnitOfWork, events: Sequence[Received[TasksStated]]) -> None:
+        said = TaskFacts()
+        for received in events:
+            said.add(received.event.data)
+        if not said.tasks:
+            return
+        await store.write_tasks(work.connection, said)
+        await _complete(work, waits, {row.plan_id for row in said.tasks.values()})
+        work.on_commit(lambda: waits.woken(said.tasks))
+
+    @router.on(EngineStated)
+    async def engines(work: UnitOfWork, events: Sequence[Received[EngineStated]]) -> None:
+        await store.write_engines(work.connection, [received.event.data for received in events])
+
+    @router.on(OperationResult)
+    async def results(work: UnitOfWork, events: Sequence[Received[OperationResult]]) -> None:
+        said = [received.event.data for received in events]
+        await store.write_answers(
+            work.connection, [answer_row(received.event.data, received.event.time) for received in events]
+        )
+        letters = [
+            (data.operation_id, data.operation, data.outcome.value)
+            for data in said
+            if data.operation.startswith("dead_letter.")
+        ]
+        await store.settle_letters(work.connection, letters)
+        plans = _uuids(data.target.removeprefix("plan:") for data in said if data.target.startswith("plan:"))
+        work.on_commit(lambda: waits.woken([*plans, *(data.operation_id for data in said)]))
+
+    @router.on(DeadLetterParked)
+    async def letters(work: UnitOfWork, events: Sequence[Received[DeadLetterParked]]) -> None:
+        await store.write_parked(work.connection, [parked_row(received.event.data) for received in events])
+
+    return router
+
+
+async def _complete(work: UnitOfWork, waits: Waits, plans: set[UUID]) -> None:
+    """The last fact of an ended plan may come after its end: then whoever waits for the end has it now."""
+    complete = await store.complete_plans(work.connection, plans)
+    if complete:
+        work.on_commit(lambda: waits.woken(complete))
+
+
+def _traceparent(received: Received[Any]) -> str | None:
+    return received.event.traceparent or received.trace.get("traceparent")
+
+
+def _uuids(texts: Any) -> list[UUID]:
+    """Those that are ids: an operation may carry a name of its sender's."""
+    found: list[UUID] = []
+    for text in texts:
+        try:
+            found.append(UUID(text))
+        except ValueError:
+            continue
+    return found

@@ -1,0 +1,49 @@
+"""Waiting for the read model to move: woken by this process's commits, and looking again where another one wrote."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
+from uuid import UUID
+
+T = TypeVar("T")
+LOOK_AGAIN_SECONDS: Final = 0.5
+"""Another gateway may have read the fact: its commit wakes nobody here."""
+
+
+class Waits:
+    """Who waits for which plan, task or operation."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[UUID, set[asyncio.Event]] = {}
+
+    def woken(self, ids: Iterable[UUID]) -> None:
+        """What is known of these has just changed."""
+        for id in ids:
+            for event in self._waiting.get(id, ()):
+                event.set()
+
+    async def until(
+        self, id: UUID, look: Callable[[], Awaitable[T]], enough: Callable[[T], bool], *, seconds: float
+    ) -> T:
+        """What `look` sees as soon as it is enough, else what it sees when time is up."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + seconds
+        event = asyncio.Event()
+        self._waiting.setdefault(id, set()).add(event)
+        try:
+            while True:
+                event.clear()
+                seen = await look()
+                left = give_up_at - loop.time()
+                if enough(seen) or left <= 0:
+                    return seen
+                try:
+                    async with asyncio.timeout(min(left, LOOK_AGAIN_SECONDS)):
+                        await event.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            mine = self._waiting[id]
+            mine.discard(event)
+            if not mine:
+                del self._waiting[id]

@@ -1,0 +1,196 @@
+"""Why something waits, in one sentence: what for, who holds it, since when, and what would free it. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from signalbox_contracts.messages.plans import WaitReason
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that waits, with the names its sentence needs."""
+
+    detail: str
+    holder: str
+    """The name without its kind: `local` of `engine:local`."""
+    of_engine: bool
+    plan: str
+    task: str
+    until: str
+
+
+Words = Callable[[Case], tuple[str, str]]
+"""What it waits for, and what would free it."""
+
+
+def said(
+    waiting: Mapping[str, Any], *, plan: str, engine: str | None = None, task: str = "", tasks: int | None = None
+) -> dict[str, Any]:
+    """A `waiting` of a fact with its sentence. `tasks` is how many say the same."""
+    why, holder = str(waiting["why"]), str(waiting.get("holder") or "")
+    detail, since, until = str(waiting.get("detail") or ""), waiting.get("since_at"), waiting.get("until_at")
+    kind, _, name = holder.partition(":")
+    of_engine = kind == "engine"
+    case = Case(
+        detail=detail,
+        holder=name or (engine or "" if of_engine or not holder else holder),
+        of_engine=of_engine,
+        plan=plan,
+        task=task or "ID",
+        until=f" at {_moment(until)}" if until else "",
+    )
+    words = WORDS.get(_reason(why), _other)
+    cause, remedy = words(case)
+    counted = f"{tasks} tasks: " if tasks is not None and tasks > 1 else ""
+    sentence = f"{counted}{cause}, since {_moment(since)}; {remedy}"
+    answer = {"why": why, "sentence": sentence, "holder": holder, "since_at": since, "until_at": until}
+    return {**answer, "detail": detail, **({} if tasks is None else {"tasks": tasks})}
+
+
+def not_heard(plan: str, since: str, planner: str) -> dict[str, Any]:
+    """A plan that was accepted and of which the planner has said nothing. `planner` says how that one is."""
+    sentence = f"the planner has not answered since {_moment(since)}{planner}; look at `signalbox status`"
+    return {"why": "planner", "sentence": sentence, "holder": "service:planner", "since_at": since, "until_at": None,
+            "detail": planner.strip(" ,:")}  # fmt: skip
+
+
+def _reason(why: str) -> WaitReason:
+    return WaitReason(why)  # one we do not know becomes OTHER
+
+
+def _moment(instant: Any) -> str:
+    """To the second: nobody reads the rest."""
+    text = instant.isoformat() if hasattr(instant, "isoformat") else str(instant)
+    return text[:19] + "Z" if len(text) >= 19 else text
+
+
+def _with(cause: str, detail: str) -> str:
+    return f"{cause} ({detail})" if detail else cause
+
+
+def _dependency(case: Case) -> tuple[str, str]:
+    return _with("waits for other items of the plan", case.detail), (
+        f"starts when they have succeeded: `signalbox plan items {case.plan}`"
+    )
+
+
+def _plan_limit(case: Case) -> tuple[str, str]:
+    return _with(f"the limit of plan {case.plan} is used up", case.detail), (
+        f"goes on when one of its tasks ends; raise the limit with `signalbox plan rules {case.plan}`"
+    )
+
+
+def _engine_limit(case: Case) -> tuple[str, str]:
+    return _with(f"the limit of engine {case.holder} is used up", case.detail), (
+        f"goes on when one of its tasks ends; raise the limit with `signalbox engine update {case.holder}`"
+    )
+
+
+def _start_rate(case: Case) -> tuple[str, str]:
+    who = f"engine {case.holder}" if case.of_engine else f"plan {case.plan}"
+    change = f"signalbox engine update {case.holder}" if case.of_engine else f"signalbox plan rules {case.plan}"
+    return _with(f"the start rate of {who} is used up", case.detail), (
+        f"the next start may go{case.until or ' soon'}; raise the rate with `{change}`"
+    )
+
+
+def _breaker_open(case: Case) -> tuple[str, str]:
+    return _with(f"the breaker of engine {case.holder} is open", case.detail), (
+        f"it is asked again{case.until or ' soon'}; see what is wrong with `signalbox engine test {case.holder}`"
+    )
+
+
+def _engine_paused(case: Case) -> tuple[str, str]:
+    return _with(f"engine {case.holder} takes no new work", case.detail), (
+        f"open it with `signalbox engine resume {case.holder}`"
+    )
+
+
+def _engine_unreachable(case: Case) -> tuple[str, str]:
+    return _with(f"engine {case.holder} cannot be reached", case.detail), (
+        "start an executor that can reach it; `signalbox status` shows those that run"
+    )
+
+
+def _frozen(case: Case) -> tuple[str, str]:
+    return _with(f"a freeze of {case.holder or 'the project'} holds it", case.detail), (
+        f"goes on when the freeze ends{case.until}"
+    )
+
+
+def _plan_paused(case: Case) -> tuple[str, str]:
+    return _with(f"plan {case.plan} is held", case.detail), f"let it go on with `signalbox plan resume {case.plan}`"
+
+
+def _canary(case: Case) -> tuple[str, str]:
+    return _with(f"the first items of plan {case.plan} are tried alone", case.detail), (
+        f"goes on when enough of them succeeded; change that with `signalbox plan rules {case.plan}`"
+    )
+
+
+def _retry_delay(case: Case) -> tuple[str, str]:
+    return _with(f"does not start before{case.until or ' its time'}", case.detail), (
+        f"starts by itself then; give it up with `signalbox task cancel {case.task}`"
+    )
+
+
+def _definition_not_seen(case: Case) -> tuple[str, str]:
+    return _with(f"the executor has not seen the definition of engine {case.holder}", case.detail), (
+        "goes on when it arrives; if it does not, see the executor's lag in `signalbox status`"
+    )
+
+
+def _rules_not_seen(case: Case) -> tuple[str, str]:
+    return _with(f"the executor has not seen the rules of plan {case.plan}", case.detail), (
+        "the planner sends them again by itself; see its state in `signalbox status`"
+    )
+
+
+def _approval(case: Case) -> tuple[str, str]:
+    return _with(f"plan {case.plan} waits for approval", case.detail), "somebody with that right approves or rejects it"
+
+
+def _previous_plan(case: Case) -> tuple[str, str]:
+    return _with(f"plan {case.holder} goes first", case.detail), (
+        f"starts when that one has ended: `signalbox plan show {case.holder}`"
+    )
+
+
+def _priority(case: Case) -> tuple[str, str]:
+    return _with("others with a higher priority, or whose turn it is, go first", case.detail), (
+        f"raise the priority with `signalbox plan rules {case.plan}`"
+    )
+
+
+def _person(case: Case) -> tuple[str, str]:
+    return _with("a person has to decide", case.detail), f"see `signalbox task show {case.task}`"
+
+
+def _other(case: Case) -> tuple[str, str]:
+    return _with(f"waits for {case.holder or 'something this gateway does not know'}", case.detail), (
+        f"goes on{case.until or ' when that is free'}"
+    )
+
+
+WORDS: Final[Mapping[WaitReason, Words]] = {
+    WaitReason.DEPENDENCY: _dependency,
+    WaitReason.PLAN_LIMIT: _plan_limit,
+    WaitReason.ENGINE_LIMIT: _engine_limit,
+    WaitReason.START_RATE: _start_rate,
+    WaitReason.BREAKER_OPEN: _breaker_open,
+    WaitReason.ENGINE_PAUSED: _engine_paused,
+    WaitReason.ENGINE_UNREACHABLE: _engine_unreachable,
+    WaitReason.FROZEN: _frozen,
+    WaitReason.PLAN_PAUSED: _plan_paused,
+    WaitReason.CANARY: _canary,
+    WaitReason.RETRY_DELAY: _retry_delay,
+    WaitReason.DEFINITION_NOT_SEEN: _definition_not_seen,
+    WaitReason.RULES_NOT_SEEN: _rules_not_seen,
+    WaitReason.APPROVAL: _approval,
+    WaitReason.PREVIOUS_PLAN: _previous_plan,
+    WaitReason.PRIORITY: _priority,
+    WaitReason.PERSON: _person,
+    WaitReason.OTHER: _other,
+}
+"""Every reason of the contracts has its words; a test compares them."""
