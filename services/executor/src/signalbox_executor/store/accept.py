@@ -49,7 +49,7 @@ async def accept(connection: Connection, command: TasksEnsureData, traceparent: 
     """Make sure these tasks exist; returns those that are new. Their first fact is still to be said."""
     if not command.tasks:
         return set()
-    specs = [task.model_dump_json() for task in command.tasks]
+    specs = [task.model_dump_json(exclude_none=True) for task in command.tasks]
     rows = await connection.fetch(_ACCEPT, specs, command.plan_id, traceparent, command.definitions_revision)
     return {row["id"] for row in rows}
 
