@@ -8,12 +8,14 @@ from support.e2e import Whole, scripted, started_once
 async def test_every_service_killed_in_turn_while_200_tasks_run_loses_and_doubles_nothing(
     whole: Whole, api: Api
 ) -> None:
-    # three waves of tasks, so that claims, submits and ends fall into every kill
-    items = scripted(200, run_seconds=2)
+    # three waves of tasks, so that claims, submits and ends fall between the kills
+    items = scripted(200, run_seconds=8)
     plan = await api.ask("POST", "/plans", {"name": "200 under fire", "items": items, "rules": {"limit": 70}})
     for name in (GATEWAY, PLANNER, EXECUTOR):
         await whole.kill(name)
         await whole.healthy(name)
+    still = await api.ask("GET", f"/plans/{plan['id']}")
+    assert still["ended_at"] is None, "it was over before the last kill: the kills showed nothing"
     ended = await api.ended(plan["id"], seconds=90)
     assert ended["state"] == "SUCCEEDED"
     assert ended["counts"]["succeeded"] == 200
