@@ -1,7 +1,5 @@
 """A schema of its own for every test; topics and a scripted engine where they are needed."""
 
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest_asyncio
 
 from signalbox_chassis.topics import create_topics
 from support.executor import TOPICS, Stand, Store, make_store, remove_store
+from support.scripted import scripted_server
 
 
 @pytest_asyncio.fixture
@@ -22,19 +21,8 @@ async def store(postgres_url: str) -> AsyncGenerator[Store]:
 @pytest.fixture
 def scripted_url(tmp_path: Path) -> Iterator[str]:
     """A scripted engine of its own."""
-    folder = tmp_path / "engine"
-    folder.mkdir()
-    with (tmp_path / "engine.log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "signalbox_executor.engines.scripted.server", "--folder", str(folder)],
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
-    assert server.stdout is not None
-    with server.stdout:
-        yield server.stdout.readline().decode().strip()
-        server.kill()
-        server.wait()
+    with scripted_server(tmp_path) as url:
+        yield url
 
 
 @pytest_asyncio.fixture

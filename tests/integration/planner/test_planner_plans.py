@@ -1,0 +1,252 @@
+"""Plans from request to end, with a real executor, on real Kafka and PostgreSQL."""
+
+import time
+import uuid
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.params import Param
+from signalbox_contracts.definitions.rules import Rules
+from signalbox_contracts.definitions.work import ProcessWork, ScriptedWork
+from signalbox_contracts.messages.operations import PlanTell, PlanTellData
+from signalbox_contracts.messages.requests import (
+    PlanCancel,
+    PlanPause,
+    PlanRequest,
+    PlanResume,
+    PlanRetry,
+    PlanRulesRequest,
+)
+from signalbox_contracts.messages.states import Outcome
+from support.planner import GATEWAY, Planners, command, item, request_items, request_job
+from support.stand import until
+
+JOB = Job(id="nightly", name="Nightly", engine="e1", work=ScriptedWork.model_validate({"script": {}}))
+
+
+async def test_a_job_becomes_a_plan_of_one_task_that_ends_with_everything_a_reader_needs(planners: Planners) -> None:
+    asked = request_job(JOB)
+    plan = asked.data.plan_id
+    async with planners.running(), planners.executors.running():
+        await planners.executors.say(asked, asked)
+        await planners.until_state(plan, "SUCCEEDED")
+    said = await planners.said(plan)
+    moves = [move.state for one in said for move in one.data.transitions]
+    assert moves == ["ACCEPTED", "RUNNING", "SUCCEEDED"]
+    last = said[-1].data
+    assert (last.counts.total, last.counts.succeeded) == (1, 1)
+    assert last.target == "job:nightly"
+    assert last.event_date == (datetime.now(UTC) - timedelta(days=1)).date()
+    said_of_tasks = [one.data for one in await planners.executors.facts() if one.data.plan_id == plan]
+    facts = [task for data in said_of_tasks for task in data.tasks]
+    assert last.expected is not None
+    assert (last.expected.items, last.expected.tasks, last.expected.item_pages) == (1, 1, 1)
+    assert last.expected.task_versions == max(task.version for task in facts)
+    assert [one.data.version for one in said] == sorted({one.data.version for one in said})
+    (page,) = await planners.pages(plan)
+    assert [one.key for one in page.data.items] == ["nightly"]
+    assert await planners.starts(plan) == {1: 1}
+
+
+async def test_a_failing_job_is_a_failed_plan_and_a_list_with_a_failure_ends_with_errors(planners: Planners) -> None:
+    job = request_job(JOB.model_copy(update={"work": ScriptedWork.model_validate({"script": {"exit_code": 1}})}))
+    pages = request_items([item(1), item(2, exit_code=1), item(3)])
+    async with planners.running(), planners.executors.running():
+        await planners.executors.say(job, *pages)
+        await planners.until_state(job.data.plan_id, "FAILED")
+        await planners.until_state(pages[0].data.plan_id, "COMPLETED_WITH_ERRORS")
+
+
+async def test_a_job_is_rendered_with_its_parameters(planners: Planners) -> None:
+    work = ProcessWork(argv=("load", "{{ params.table }}", "{{ event_date }}"))
+    job = Job(id="load", name="Load", engine="e1", work=work, params={"table": Param(required=True)})
+    good, bad = request_job(job, table="orders"), request_job(job)
+    async with planners.running():
+        await planners.executors.say(good, bad)
+        await planners.until_state(good.data.plan_id, "RUNNING")
+        await planners.until_state(bad.data.plan_id, "REFUSED")
+    stored = await planners.value("SELECT work FROM item WHERE plan_id = $1", good.data.plan_id)
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
+    assert ProcessWork.model_validate_json(stored).argv == ("load", "orders", yesterday.isoformat())
+    assert "table is missing" in (await planners.said(bad.data.plan_id))[-1].data.reason
+
+
+async def test_pages_may_be_repeated_and_come_in_any_order(planners: Planners) -> None:
+    pages = request_items([item(n) for n in range(25)], a_page=10, rules=Rules(limit=0))
+    plan = pages[0].data.plan_id
+    async with planners.running():
+        await planners.executors.say(pages[2], pages[0], pages[2])
+        await planners.until_plan(plan, "pages_seen", lambda seen: seen == 2)
+        assert await planners.value("SELECT state FROM plan WHERE id = $1", plan) == "ACCEPTED"
+        await planners.executors.say(pages[0], pages[1])
+        await planners.until_state(plan, "RUNNING")
+    assert await planners.value("SELECT count(*) FROM item WHERE plan_id = $1", plan) == 25
+    said = await planners.pages(plan)
+    assert sorted(one.data.page for one in said) == [1, 2, 3]
+    last = (await planners.said(plan))[-1].data
+    assert (last.counts.total, last.counts.waiting) == (25, 25)
+
+
+@pytest.mark.parametrize("same_page", [True, False])
+async def test_a_key_used_twice_is_refused_by_name(planners: Planners, same_page: bool) -> None:
+    pages = request_items([item(n) for n in (1, 2, 1, 3)], a_page=4 if same_page else 2)
+    plan = pages[0].data.plan_id
+    async with planners.running():
+        await planners.executors.say(*pages)
+        await planners.until_state(plan, "REFUSED")
+    last = (await planners.said(plan))[-1].data
+    assert "'item/000001' is used twice" in last.reason
+    assert last.counts.total == last.counts.skipped
+
+
+async def test_a_plan_is_paused_once_the_executor_says_so_and_goes_on_when_resumed(planners: Planners) -> None:
+    pages = request_items([item(n) for n in range(30)], rules=Rules(limit=0))
+    plan = pages[0].data.plan_id
+    pause = command(PlanPause, plan, reason="lunch")
+    wider = command(PlanRulesRequest, plan, rules=Rules(limit=5))
+    resume = command(PlanResume, plan)
+    async with planners.running():
+        await planners.executors.say(*pages)
+        await planners.until_state(plan, "RUNNING")
+        await planners.executors.say(pause)
+        await planners.until_plan(plan, "held", lambda held: held)
+        assert await planners.value("SELECT state FROM plan WHERE id = $1", plan) == "RUNNING"
+        async with planners.executors.running():
+            await planners.until_state(plan, "PAUSED")
+            await planners.executors.say(wider)
+            await planners.until_plan(plan, "rules_confirmed", lambda confirmed: confirmed == 3)
+            assert not await planners.starts(plan)
+            await planners.executors.say(resume)
+            await planners.until_state(plan, "SUCCEEDED")
+    said = await planners.said(plan)
+    answered = [id for one in said for id in one.data.answered]
+    assert answered == [str(one.data.operation_id) for one in (pause, wider, resume)]
+    paused = next(one.data for one in said if one.data.state == "PAUSED")
+    assert [(one.why, one.holder, one.detail) for one in paused.waiting] == [("plan_paused", "user:ann", "lunch")]
+    assert await planners.starts(plan) == {1: 30}
+
+
+async def test_commands_that_do_not_apply_are_refused_with_the_reason(planners: Planners) -> None:
+    asked = request_job(JOB)
+    plan, nobody = asked.data.plan_id, uuid.uuid4()
+    async with planners.running(), planners.executors.running():
+        await planners.executors.say(asked)
+        await planners.until_state(plan, "SUCCEEDED")
+        late = [command(PlanPause, plan), command(PlanCancel, plan), command(PlanResume, nobody)]
+        await planners.executors.say(*late)
+
+        operations = [one.data.operation_id for one in late]
+
+        async def answered() -> bool:
+            return len(await planners.answers(*operations)) == 3
+
+        await until(answered)
+    said = await planners.answers(*operations)
+    assert [said[one.data.operation_id].outcome for one in late] == [Outcome.REFUSED] * 3
+    assert "SUCCEEDED" in said[late[0].data.operation_id].reason
+    assert f"plan {nobody} is not known" in said[late[2].data.operation_id].reason
+
+
+async def test_what_failed_is_retried_as_a_linked_plan(planners: Planners) -> None:
+    pages = request_items([item(n, **({"exit_code": 1} if n % 3 == 0 else {})) for n in range(450)])
+    plan, child, second = pages[0].data.plan_id, uuid.uuid4(), uuid.uuid4()
+    async with planners.running(step_items=200), planners.executors.running():
+        await planners.executors.say(*pages)
+        await planners.until_state(plan, "COMPLETED_WITH_ERRORS", seconds=60)
+        retry = command(PlanRetry, plan, child_plan_id=child, definitions_revision=1)
+        one = command(
+            PlanRetry, plan, child_plan_id=second, definitions_revision=1, item_keys=("item/000003", "item/000001")
+        )
+        await planners.executors.say(retry, retry, one)
+        await planners.until_state(child, "COMPLETED_WITH_ERRORS", seconds=60)
+        await planners.until_state(second, "REFUSED")
+    last = (await planners.said(child))[-1].data
+    assert (last.parent, last.counts.total, last.counts.failed) == (plan, 150, 150)
+    assert "item/000001' is SUCCEEDED" in (await planners.said(second))[-1].data.reason
+    assert await planners.starts(plan, child) == {1: 600}
+
+
+async def test_single_items_are_cancelled_and_the_plan_goes_on(planners: Planners) -> None:
+    pages = request_items([item(n) for n in range(6)], rules=Rules(limit=0))
+    plan = pages[0].data.plan_id
+    async with planners.running(send_window=4), planners.executors.running():
+        await planners.executors.say(*pages)
+        await planners.until_plan(plan, "next_position", lambda position: position == 4)
+        await planners.executors.say(command(PlanCancel, plan, item_keys=("item/000001", "item/000005")))
+        await planners.until_plan(plan, "counts::json->>'cancelled'", lambda n: n == "2")
+        await planners.executors.say(command(PlanRulesRequest, plan, rules=Rules()))
+        await planners.until_state(plan, "COMPLETED_WITH_ERRORS")
+    last = (await planners.said(plan))[-1].data
+    assert (last.counts.succeeded, last.counts.cancelled) == (4, 2)
+    assert last.expected is not None
+    assert last.expected.tasks == 5
+
+
+async def test_tasks_nobody_speaks_of_are_asked_after_and_sent_again_when_they_are_lost(planners: Planners) -> None:
+    """Without asking, a command lost with its topic would leave the plan running for ever."""
+    pages = request_items([item(n) for n in range(3)], rules=Rules(limit=0))
+    plan = pages[0].data.plan_id
+    async with planners.running(ask_seconds=0.3, ask_most_seconds=0.5):
+        async with planners.executors.running():
+            await planners.executors.say(*pages)
+            await planners.until_plan(plan, "rules_confirmed", lambda confirmed: confirmed == 1)
+        await planners.executors.rows("DELETE FROM task WHERE plan_id = $1", plan)
+        await planners.executors.rows("DELETE FROM plan_rules WHERE plan_id = $1", plan)
+        async with planners.executors.running():
+            await planners.executors.say(command(PlanRulesRequest, plan, rules=Rules()))
+            await planners.until_state(plan, "SUCCEEDED")
+    assert await planners.starts(plan) == {1: 3}
+
+
+async def test_a_plan_is_told_again_under_fresh_ids(planners: Planners) -> None:
+    pages = request_items([item(n) for n in range(450)], rules=Rules(limit=0))
+    plan = pages[0].data.plan_id
+    async with planners.running():
+        await planners.executors.say(*pages)
+        await planners.until_state(plan, "RUNNING")
+        data = PlanTellData(operation_id=uuid.uuid4(), actor="user:ann", plan_ids=(plan,), tasks=False)
+        asked = PlanTell.of(data, subject="plans:all", source=GATEWAY, time=datetime.now(UTC), id=uuid.uuid4())
+        await planners.executors.say(asked)
+
+        async def told() -> bool:
+            return len(await planners.pages(plan)) == 6
+
+        await until(told)
+    said = await planners.pages(plan)
+    assert Counter(one.data.page for one in said) == {1: 2, 2: 2, 3: 2}
+    assert len({one.id for one in said}) == 6
+    keys = [one.key for page in said[3:] for one in page.data.items]
+    assert keys == [f"item/{n:06}" for n in range(450)]
+
+
+async def test_twenty_thousand_items_are_accepted_paused_resumed_and_cancelled(planners: Planners) -> None:
+    pages = request_items([item(n) for n in range(20_000)], rules=Rules(limit=0))
+    plan = pages[0].data.plan_id
+    async with planners.running(), planners.executors.running():
+        began = time.perf_counter()
+        await planners.executors.say_all(pages)
+        await planners.until_state(plan, "RUNNING", seconds=90)
+        print(f"20,000 items accepted in {time.perf_counter() - began:.2f} s")
+        await planners.executors.say(command(PlanPause, plan))
+        await planners.until_state(plan, "PAUSED", seconds=60)
+        await planners.executors.say(command(PlanResume, plan))
+        await planners.until_plan(plan, "state", lambda state: state == "RUNNING", seconds=60)
+        await planners.executors.say(command(PlanCancel, plan, kill=True))
+        await planners.until_state(plan, "CANCELLED", seconds=90)
+        print(f"and cancelled after {time.perf_counter() - began:.2f} s")
+    last = (await planners.said(plan))[-1].data
+    assert last.expected is not None
+    assert (last.counts.total, last.counts.cancelled, last.expected.item_pages) == (20_000, 20_000, 100)
+    assert last.expected.tasks <= 1000
+    said = Counter(one.data.page for one in await planners.pages(plan))
+    assert said == dict.fromkeys(range(1, 101), 1)
+
+
+def test_requests_are_pages_of_one_plan() -> None:
+    pages = request_items([item(n) for n in range(401)])
+    assert [one.data.page for one in pages] == [1, 2, 3]
+    assert len({one.id for one in pages}) == 3
+    assert isinstance(pages[0], PlanRequest)

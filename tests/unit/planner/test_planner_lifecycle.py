@@ -1,0 +1,175 @@
+"""The rules of a plan's life, for any order of events."""
+
+import itertools
+import uuid
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox_contracts.definitions.rules import Rules
+from signalbox_contracts.messages.plans import Counts
+from signalbox_contracts.states import PLAN_ENDS, TASK_ENDS, PlanState, TaskState
+from signalbox_planner import lifecycle
+from signalbox_planner.lifecycle import CommandRefused, Frame, Moved, Plan
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+ANN = "user:ann"
+
+
+def new(**changes: object) -> Plan:
+    frame = Frame(name="a list", actor=ANN, event_date=date(2026, 1, 1))
+    plan = Plan(id=uuid.UUID(int=1), frame=frame, definitions_revision=1, created_at=NOW)
+    return replace(lifecycle.accept(plan, NOW), **changes)  # pyright: ignore[reportArgumentType]
+
+
+def started(items: int, **changes: object) -> Plan:
+    return lifecycle.start(lifecycle.stored(new(**changes), items, end_position=items), NOW)
+
+
+ITEM_COUNT = 4
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("fact"), st.integers(0, ITEM_COUNT - 1), st.sampled_from(sorted(set(TaskState)))),
+        st.tuples(st.just("send"), st.just(0), st.none()),
+        st.tuples(st.just("confirm"), st.integers(0, 6), st.none()),
+        st.tuples(st.sampled_from(["pause", "resume", "cancel", "kill", "rules", "drop"]), st.just(0), st.none()),
+    ),
+    max_size=40,
+)
+
+
+class World:
+    """A plan with its items, as store and steps would move them."""
+
+    def __init__(self) -> None:
+        self.plan = started(ITEM_COUNT)
+        self.items: list[TaskState | None] = [None] * ITEM_COUNT
+        self.versions = [0] * ITEM_COUNT
+
+    def apply(self, what: str, number: int, state: TaskState | None) -> None:
+        plan, operation = self.plan, uuid.uuid4()
+        if what == "fact":
+            self.fact(number, state)
+        elif what == "send" and lifecycle.room(plan, 2):
+            self.plan = lifecycle.sent(plan, 1, plan.next_position + 1)
+        elif what == "confirm":
+            self.plan = lifecycle.confirm(plan, number, NOW)
+        elif what == "drop" and plan.state is PlanState.CANCELLING:
+            first = plan.next_position
+            unsent = [n for n in range(first, ITEM_COUNT) if self.items[n] is None]
+            for n in unsent:
+                self.items[n] = TaskState.CANCELLED
+            moved = [Moved(None, TaskState.CANCELLED, len(unsent))] if unsent else []
+            self.plan = lifecycle.count(replace(plan, next_position=ITEM_COUNT), moved, NOW)
+        else:
+            self.command(what, operation)
+
+    def command(self, what: str, operation: uuid.UUID) -> None:
+        commands = {
+            "pause": lambda: lifecycle.pause(self.plan, operation, ANN, "why", NOW),
+            "resume": lambda: lifecycle.resume(self.plan, operation, ANN, "", NOW),
+            "cancel": lambda: lifecycle.cancel(self.plan, operation, ANN, "", NOW, kill=False),
+            "kill": lambda: lifecycle.cancel(self.plan, operation, ANN, "", NOW, kill=True),
+            "rules": lambda: lifecycle.change_rules(self.plan, operation, Rules(limit=3)),
+        }
+        if what in commands:
+            try:
+                self.plan = commands[what]()
+            except CommandRefused:
+                return
+            waits = [one.operation_id for one in self.plan.awaited]
+            assert operation in (*self.plan.answered, *waits), "an operation that was taken is answered, now or later"
+
+    def fact(self, number: int, state: TaskState | None) -> None:
+        before = self.items[number]
+        if state is None or before in TASK_ENDS or number >= self.plan.next_position:
+            return  # an end never moves, and nothing is said of what was not sent
+        self.items[number] = state
+        self.versions[number] += 1
+        self.plan = lifecycle.count(self.plan, [Moved(before, state, 1, 1)], NOW)
+
+
+@given(EVENTS)
+def test_whatever_happens_counts_balance_and_moves_follow_the_table(
+    events: list[tuple[str, int, TaskState | None]],
+) -> None:
+    world = World()
+    for what, number, state in events:
+        before = world.plan
+        world.apply(what, number, state)
+        after = world.plan
+        assert after.version >= before.version
+        if before.state in PLAN_ENDS:
+            assert (after.state, after.counts) == (before.state, before.counts), "an ended plan never moves"
+        counts = after.counts
+        of_items = [lifecycle.COUNTED[state] for state in world.items]
+        assert {name: getattr(counts, name) for name in set(of_items)} == {
+            name: of_items.count(name) for name in set(of_items)
+        }
+        assert counts.total == ITEM_COUNT
+        assert after.task_versions == sum(world.versions)
+        assert after.ended == all(state in TASK_ENDS for state in world.items)
+    moves = [PlanState.ACCEPTED, *(one.state for one in world.plan.moves[1:])]
+    assert all(b in lifecycle.TRANSITIONS[a] for a, b in itertools.pairwise(moves))
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "failed", "cancelled", "one_job", "end"),
+    [
+        (3, 0, 0, False, "SUCCEEDED"),
+        (2, 1, 0, False, "COMPLETED_WITH_ERRORS"),
+        (0, 3, 0, False, "COMPLETED_WITH_ERRORS"),
+        (2, 0, 1, False, "COMPLETED_WITH_ERRORS"),
+        (1, 0, 0, True, "SUCCEEDED"),
+        (0, 1, 0, True, "FAILED"),
+    ],
+)
+def test_a_plan_is_green_only_when_everything_succeeded(
+    succeeded: int, failed: int, cancelled: int, one_job: bool, end: str
+) -> None:
+    total = succeeded + failed + cancelled
+    plan = started(total)
+    plan = replace(plan, frame=plan.frame.model_copy(update={"stops_at_failure": one_job}), next_position=total)
+    moved = [
+        Moved(None, state, items, items)
+        for state, items in (
+            (TaskState.SUCCEEDED, succeeded), (TaskState.FAILED, failed), (TaskState.CANCELLED, cancelled),
+        )
+        if items
+    ]  # fmt: skip
+    assert lifecycle.count(plan, moved, NOW).state == end
+
+
+def test_a_plan_is_paused_only_when_its_rules_are_confirmed() -> None:
+    """Were it said before, somebody would read PAUSED while an executor still starts tasks."""
+    operation = uuid.uuid4()
+    paused = lifecycle.pause(started(2), operation, ANN, "lunch", NOW)
+    assert (paused.state, paused.answered) == (PlanState.RUNNING, ())
+    assert lifecycle.confirm(paused, 1, NOW).state is PlanState.RUNNING
+    confirmed = lifecycle.confirm(paused, 2, NOW)
+    assert (confirmed.state, confirmed.answered) == (PlanState.PAUSED, (operation,))
+    assert lifecycle.room(confirmed, 100) == 0
+
+
+def test_a_confirmation_of_rules_that_were_never_sent_confirms_nothing() -> None:
+    plan = started(2)
+    assert lifecycle.confirm(plan, 7, NOW) is plan
+
+
+def test_the_window_bounds_what_is_sent_and_grows_with_the_limit() -> None:
+    plan = started(50_000)
+    assert lifecycle.room(plan, 1000) == 1000
+    assert lifecycle.room(replace(plan, live_tasks=1000, next_position=1000), 1000) == 0
+    assert lifecycle.room(replace(plan, live_tasks=900, next_position=1000), 1000) == 0, "no small refills"
+    assert lifecycle.room(replace(plan, rules=Rules(limit=4000)), 1000) == 8000
+    assert lifecycle.room(replace(plan, rules=Rules(limit=90_000)), 1000) == 20_000
+
+
+def test_cancelling_what_has_not_started_ends_it_at_once() -> None:
+    plan = lifecycle.stored(new(pages=2), 3, end_position=3)
+    ended = lifecycle.cancel(plan, uuid.uuid4(), ANN, "", NOW, kill=False)
+    assert ended.state is PlanState.CANCELLED
+    assert ended.counts == Counts(total=3, cancelled=3)
