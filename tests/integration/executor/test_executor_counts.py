@@ -7,8 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
-import asyncpg
 
+from signalbox_chassis.connection import Connection, connect
 from signalbox_chassis.topics import create_topics
 from signalbox_local.postgres import PostgresServer
 from support.executor import TOPICS, Stand, ensure, make_store, rules_of, spec
@@ -31,7 +31,7 @@ async def test_statements_wal_messages_and_engine_calls_per_task_stay_below_thei
     stand = Stand(store.url, store.schema, kafka_bootstrap, scripted_url, tmp_path)
     await create_topics(kafka_bootstrap, TOPICS, prefix=stand.prefix)
     await stand.register(concurrency=10_000, observe_every_seconds=1)
-    admin: Any = await asyncpg.connect(private_postgres.url)  # pyright: ignore[reportUnknownVariableType]
+    admin = await connect(private_postgres.url)
     await admin.execute(f"ALTER ROLE {stand.schema} SET log_statement = 'all'")
     await admin.execute(f"SET search_path = {stand.schema}")
     plan = uuid4()
@@ -47,7 +47,7 @@ async def test_statements_wal_messages_and_engine_calls_per_task_stay_below_thei
 
         await until(all_ended, why="every task succeeded")
         statements = STATEMENT.findall(private_postgres.log.read_text()[log:])
-        written = await wal_bytes(admin) - wal
+        written = (await wal_bytes(admin)) - wal
         asked = await engine_calls(stand) - calls
         messages = int(await admin.fetchval("SELECT count(*) FROM outbox WHERE topic = 'tasks.v1'"))
     await admin.close()
@@ -63,10 +63,12 @@ async def test_statements_wal_messages_and_engine_calls_per_task_stay_below_thei
     assert per_task["executor_statements_per_task"] > 0.01, "statements were really counted"
 
 
-async def wal_bytes(admin: Any) -> int:
+async def wal_bytes(admin: Connection) -> int:
     return int(await admin.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
 
 
 async def engine_calls(stand: Stand) -> int:
     async with aiohttp.ClientSession() as session, session.get(f"{stand.engine_url}/counts") as answer:
-        return sum((await answer.json())["calls"].values())
+        said = await answer.json()
+    calls: dict[str, int] = said["calls"]
+    return sum(calls.values())

@@ -1,0 +1,143 @@
+"""Limits as they are kept by running executors: time in each state, slots, starts a minute, and one probe at a time."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+
+from signalbox_chassis.tasks import cancel
+from signalbox_contracts.definitions.rules import Retries, Rules, TimeLimits
+from signalbox_contracts.definitions.work import ScriptedWork
+from signalbox_contracts.states import TASKS_HOLDING_A_SLOT
+from support.executor import Stand, ensure, rules_of, spec
+from support.stand import until
+
+ACTIVE = [state.value for state in TASKS_HOLDING_A_SLOT]
+
+
+def scripted(**script: Any) -> ScriptedWork:
+    return ScriptedWork(script=script)
+
+
+async def in_state(stand: Stand, state: str, count: int) -> None:
+    async def there() -> bool:
+        return (await stand.states()).get(state, 0) >= count
+
+    await until(there, seconds=60, why=f"{count} tasks {state}")
+
+
+@asynccontextmanager
+async def sampled(stand: Stand, query: str, *args: Any) -> AsyncGenerator[Counter[str]]:
+    """The highest number seen of each name the query counts, looked at every few milliseconds."""
+    peaks: Counter[str] = Counter()
+
+    async def sample() -> None:
+        async with stand.connection() as connection:
+            while True:
+                for row in await connection.fetch(query, *args):
+                    peaks[row["name"]] = max(peaks[row["name"]], row["n"])
+                peaks["looks"] += 1
+                await asyncio.sleep(0.003)
+
+    sampling = asyncio.create_task(sample())
+    try:
+        yield peaks
+    finally:
+        await cancel(sampling)
+
+
+async def test_each_state_has_a_time_limit_and_what_follows_depends_on_the_state(executors: Stand) -> None:
+    plan = uuid4()
+    often = Retries(max_attempts=100, delay_seconds=0.2, max_delay_seconds=0.2)
+    tasks = [
+        spec(plan, 0, "paused", time_limits=TimeLimits(queued_seconds=0.4)),
+        spec(plan, 1, work=scripted(lose_requests=1000), time_limits=TimeLimits(submitting_seconds=0.3)),
+        spec(plan, 2, work=scripted(never_ends=True), time_limits=TimeLimits(running_seconds=0.3)),
+        spec(
+            plan, 3, work=scripted(never_ends=True, ignore_cancels=1000),
+            time_limits=TimeLimits(running_seconds=0.3, cancelling_seconds=0.4),
+        ),
+        spec(plan, 4, work=scripted(exit_code=1), retries=often, time_limits=TimeLimits(total_seconds=1.0)),
+        spec(plan, 5, work=scripted(never_ends=True), time_limits=TimeLimits(total_seconds=0.5)),
+    ]  # fmt: skip
+    await executors.register(breaker={"failures": 1000})
+    await executors.register("paused", intake="paused")
+    async with executors.running():
+        await executors.say(rules_of(plan), ensure(plan, tasks))
+        await in_state(executors, "FAILED", 5)
+        await in_state(executors, "UNKNOWN", 1)
+    found = await executors.rows("SELECT position, state, cause, attempt, stop_cause FROM task ORDER BY position")
+    ends = {row["position"]: (row["state"], row["cause"], row["stop_cause"]) for row in found}
+    assert ends[0] == ("FAILED", "timed_out", None), "never sent"
+    assert ends[1] == ("FAILED", "timed_out", None), "its key was sealed"
+    assert ends[2] == ("FAILED", "timed_out", "timed_out"), "stopped"
+    assert ends[3][::2] == ("UNKNOWN", "timed_out"), "asked to stop, and still there"
+    assert ends[4][0] == "FAILED"
+    assert ends[5] == ("FAILED", "timed_out", "timed_out")
+    assert next(row["attempt"] for row in found if row["position"] == 4) > 1, "tried until its whole time was up"
+    assert not [key for key, count in (await executors.starts()).items() if count > 1]
+
+
+async def test_two_executors_never_exceed_the_limits_of_engine_and_plan_and_reach_them(executors: Stand) -> None:
+    """INVARIANT: limits hold at every moment over all replicas. They are sampled from outside, from committed rows."""
+    small, big = uuid4(), uuid4()
+    await executors.register(concurrency=8)
+    other = executors.spawn()
+    query = """
+        SELECT 'engine' AS name, count(*)::int AS n FROM task WHERE state = ANY ($1)
+        UNION ALL SELECT plan_id::text, count(*)::int FROM task WHERE state = ANY ($1) GROUP BY plan_id
+    """
+    async with executors.running(), sampled(executors, query, ACTIVE) as peaks:
+        work = scripted(run_seconds=0.05)
+        await executors.say(
+            rules_of(small, Rules(limit=3)), ensure(small, [spec(small, n, work=work) for n in range(40)]),
+            rules_of(big), ensure(big, [spec(big, n, work=work) for n in range(80)]),
+        )  # fmt: skip
+        await in_state(executors, "SUCCEEDED", 120)
+    assert other.poll() is None
+    assert peaks["engine"] == 8
+    assert peaks[str(small)] == 3
+    assert peaks["looks"] > 100
+
+
+async def test_an_open_breaker_lets_one_start_through_at_a_time_and_closes_with_the_first_answer(
+    executors: Stand,
+) -> None:
+    plan = uuid4()
+    await executors.register(breaker={"failures": 2, "open_seconds": 0.3})
+    query = """
+        SELECT 'starting' AS name, count(*)::int AS n FROM task
+        WHERE state IN ('CLAIMED', 'SUBMITTING') AND EXISTS (SELECT FROM engine WHERE breaker = 'open')
+    """
+    async with executors.running():
+        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=scripted(down_seconds=2))]))
+
+        async def opened() -> bool:
+            return await executors.value("SELECT breaker FROM engine") == "open"
+
+        await until(opened, why="the breaker opened")
+        async with sampled(executors, query) as peaks:
+            await executors.say(ensure(plan, [spec(plan, n) for n in range(1, 30)]))
+            await in_state(executors, "SUCCEEDED", 30)
+    assert peaks["starting"] == 1
+    assert await executors.value("SELECT breaker FROM engine") == "closed"
+
+
+async def test_starts_a_minute_hold_in_every_stretch_of_time(executors: Stand) -> None:
+    plan, per_second, at_once = uuid4(), 10, 3
+    await executors.register(starts_per_minute=per_second * 60, starts_at_once=at_once)
+    async with executors.running():
+        await executors.say(rules_of(plan), ensure(plan, [spec(plan, n) for n in range(20)]))
+        await in_state(executors, "SUCCEEDED", 20)
+    async with aiohttp.ClientSession() as session, session.get(f"{executors.engine_url}/starts") as answer:
+        said = await answer.json()
+    times = sorted(start["monotonic"] for starts in said["starts"].values() for start in starts)
+    travel = 0.3  # a start may be late, and the next one not
+    for first, begin in enumerate(times):
+        for last, end in enumerate(times[first:], start=first):
+            assert last - first + 1 <= at_once + per_second * (end - begin + travel)
+    assert times[-1] - times[0] > (20 - at_once) / per_second - travel
