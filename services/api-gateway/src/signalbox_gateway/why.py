@@ -130,7 +130,7 @@ def _canary(case: Case) -> tuple[str, str]:
 
 
 def _retry_delay(case: Case) -> tuple[str, str]:
-    return _with(f"does not start before{case.until or ' its time'}", case.detail), (
+    return _with(f"does not start before{case.until.removeprefix(' at') or ' its time'}", case.detail), (
         f"starts by itself then; give it up with `signalbox task cancel {case.task}`"
     )
 

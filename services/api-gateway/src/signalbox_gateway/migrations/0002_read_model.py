@@ -89,7 +89,7 @@ CREATE TABLE task_attempt (
     attempt integer NOT NULL,
     version bigint NOT NULL,
     ended   boolean NOT NULL,
-    record  text NOT NULL,
+    record  jsonb NOT NULL,
     PRIMARY KEY (task_id, attempt)
 );
 

@@ -77,7 +77,7 @@ class AttemptRow(NamedTuple):
     attempt: int
     version: int
     ended: bool
-    record: str
+    record: dict[str, Any]
 
 
 class PageRow(NamedTuple):
@@ -134,9 +134,8 @@ class TaskFacts:
                     record.task_id, move.version, move.state.value, move.attempt, move.at, move.reason
                 )
             for attempt in attempt_rows(record):
-                had = self.attempts.get((attempt.task_id, attempt.attempt))
-                if had is None or (had.ended, had.version) < (attempt.ended, attempt.version):
-                    self.attempts[attempt.task_id, attempt.attempt] = attempt
+                key = (attempt.task_id, attempt.attempt)
+                self.attempts[key] = merged(self.attempts.get(key), attempt)
 
 
 def task_row(plan_id: UUID, record: TaskRecord) -> TaskRow:
@@ -162,6 +161,14 @@ def attempt_rows(record: TaskRecord) -> Iterable[AttemptRow]:
         yield _attempt(record, record.attempt - 1, record.version, True, at)
 
 
+def merged(had: AttemptRow | None, said: AttemptRow) -> AttemptRow:
+    """What two facts say of one try: all of both, and the newer's where they differ."""
+    if had is None:
+        return said
+    old, new = (had, said) if had.version < said.version else (said, had)
+    return new._replace(ended=old.ended or new.ended, record=old.record | new.record)
+
+
 def _attempt(record: TaskRecord, number: int, version: int, ended: bool, ended_at: datetime | None) -> AttemptRow:
     said: dict[str, Any] = {"attempt": number, "ended_at": ended_at, "cause": record.cause, "error": record.error}
     said["exit_code"] = record.exit_code
@@ -176,7 +183,7 @@ def _attempt(record: TaskRecord, number: int, version: int, ended: bool, ended_a
             "started_at": record.started_at,
         }
     kept = {name: value for name, value in said.items() if value is not None}
-    return AttemptRow(record.task_id, number, version, ended, to_json(kept).decode())
+    return AttemptRow(record.task_id, number, version, ended, kept)
 
 
 def plan_row(record: PlanRecord, trace_id: str | None) -> PlanRow:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from signalbox_chassis.connection import Connection
 from signalbox_contracts.messages.plans import PlanRecord
 from signalbox_contracts.messages.states import EngineRecord
@@ -72,12 +74,12 @@ ON CONFLICT DO NOTHING
 # What is known of a try only grows: its end, told by the task that queues the next, keeps what was said when it ran.
 _ATTEMPTS: Final = """
 INSERT INTO task_attempt AS a (task_id, attempt, version, ended, record)
-SELECT * FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bool[], $5::text[])
+SELECT * FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bool[], $5::jsonb[])
   AS n (task_id, attempt, version, ended, record) ORDER BY task_id, attempt
 ON CONFLICT (task_id, attempt) DO UPDATE SET version = greatest(a.version, excluded.version),
     ended = a.ended OR excluded.ended,
-    record = CASE WHEN excluded.version > a.version THEN (a.record::jsonb || excluded.record::jsonb)::text
-                  ELSE (excluded.record::jsonb || a.record::jsonb)::text END
+    record = CASE WHEN excluded.version > a.version THEN a.record || excluded.record
+                  ELSE excluded.record || a.record END
 WHERE excluded.version <> a.version
 """
 
@@ -171,7 +173,8 @@ async def write_plans(connection: Connection, rows: Sequence[PlanRow], events: S
 async def write_tasks(connection: Connection, facts: TaskFacts) -> None:
     await _write(connection, _TASKS, list(facts.tasks.values()))
     await _write(connection, _TASK_EVENTS, list(facts.events.values()))
-    await _write(connection, _ATTEMPTS, list(facts.attempts.values()))
+    attempts = [(*row[:-1], to_json(row.record).decode()) for row in facts.attempts.values()]
+    await _write(connection, _ATTEMPTS, attempts)
 
 
 async def take_pages(connection: Connection, rows: Sequence[PageRow]) -> set[tuple[UUID, int]]:

@@ -1,0 +1,341 @@
+"""The read model on real servers: facts published by the test, answers read as the routes read them."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from typing import Any
+
+import pytest_asyncio
+
+from signalbox_contracts.ids import task_id
+from signalbox_contracts.messages.plans import Waiting, WaitReason
+from signalbox_contracts.messages.states import (
+    EngineRecord,
+    EngineStated,
+    OperationResult,
+    OperationResultData,
+    Outcome,
+)
+from signalbox_contracts.messages.tasks import EndCause, TasksStated
+from signalbox_contracts.states import PlanState, TaskState
+from signalbox_contracts.topics import topic
+from signalbox_gateway.projection import reading, store
+from signalbox_gateway.projection.reading import PlanFilter, TaskFilter
+from support.read_model import (
+    NEEDED,
+    NOW,
+    ReadModel,
+    items_page,
+    plan_ended,
+    plan_record,
+    plan_stated,
+    read_model,
+    task_record,
+    tasks_stated,
+)
+from support.stand import until
+
+S = TaskState
+LIFE = (S.QUEUED, S.CLAIMED, S.SUBMITTING, S.RUNNING, S.SUCCEEDED)
+
+
+@pytest_asyncio.fixture
+async def model(postgres_url: str, kafka_bootstrap: str) -> AsyncGenerator[ReadModel]:
+    async with read_model(postgres_url, kafka_bootstrap) as made, made.running():
+        yield made
+
+
+async def plan_answer(model: ReadModel, plan: uuid.UUID) -> dict[str, Any] | None:
+    async with model.connection() as connection:
+        return await reading.plan(connection, plan)
+
+
+async def until_complete(model: ReadModel, plan: uuid.UUID) -> dict[str, Any]:
+    async def complete() -> bool:
+        answer = await plan_answer(model, plan)
+        return answer is not None and answer["complete"]
+
+    await until(complete, why="the plan is complete in the read model")
+    answer = await plan_answer(model, plan)
+    assert answer is not None
+    return answer
+
+
+async def until_handled(model: ReadModel, events: int) -> None:
+    async def handled() -> bool:
+        return await model.value("SELECT count(*) FROM inbox") >= events
+
+    await until(handled, why=f"{events} events handled")
+
+
+def lives(plan: uuid.UUID, tasks: int) -> list[TasksStated]:
+    """Every state of every task, one message for each move of up to 200 tasks."""
+    return [
+        tasks_stated(plan, *(task_record(plan, n, state, version) for n in range(at, min(at + 200, tasks))))
+        for at in range(0, tasks, 200)
+        for version, state in enumerate(LIFE, start=1)
+    ]
+
+
+async def rows(model: ReadModel) -> list[Any]:
+    """All of what is known of plans and tasks, as it is stored."""
+    async with model.connection() as connection:
+        found: list[Any] = []
+        for query in (
+            "SELECT id, version, state, record, complete FROM plan ORDER BY id",
+            "SELECT id, version, state, position, item, record FROM task ORDER BY id",
+            "SELECT * FROM plan_event ORDER BY 1, 2",
+            "SELECT * FROM task_event ORDER BY 1, 2",
+            "SELECT * FROM task_attempt ORDER BY 1, 2",
+        ):
+            found += [tuple(row.values()) for row in await connection.fetch(query)]
+        return found
+
+
+async def test_facts_repeated_and_in_any_order_leave_what_was_said_last(model: ReadModel) -> None:
+    """Without the versions in the statements a late fact would bring a task back to life."""
+    plan = uuid.uuid4()
+    said: list[Any] = [
+        plan_stated(plan, PlanState.RUNNING, 1),
+        *(items_page(plan, page, pages=2, each=20) for page in (1, 2)),
+        *lives(plan, 40),
+        plan_ended(plan, 5, tasks=40, task_versions=200, pages=2),
+    ]
+    shuffled = random.Random(7).sample(said * 3, len(said) * 3)
+    # a second copy under another id passes the inbox: only the version is in its way
+    again = [event.model_copy(update={"id": str(uuid.uuid4())}) for event in shuffled]
+    await model.say(*shuffled)
+    await until_handled(model, len(said))
+    answer = await until_complete(model, plan)
+    assert (answer["state"], answer["counts"]["succeeded"]) == ("SUCCEEDED", 40)
+    before = await rows(model)
+    last = uuid.uuid4()
+    await model.say(*again, plan_stated(plan, PlanState.RUNNING, 2), plan_stated(last, PlanState.RUNNING, 1))
+    await model.say(*(event.model_copy(update={"id": str(uuid.uuid4())}) for event in said))
+    await until_handled(model, len(said) + len(again) + len(said) + 2)
+    after = await rows(model)
+    assert [row for row in after if last not in row and row not in before] == [
+        (plan, 2, "RUNNING", NOW, "user:ann", "")
+    ], "a move nobody had heard of is kept; nothing else changed"
+
+
+async def test_ten_thousand_tasks_are_read_and_listed_page_by_page_in_order(model: ReadModel) -> None:
+    plan, count = uuid.uuid4(), 10_000
+    pages = count // 200
+    await model.say(
+        plan_stated(plan, PlanState.RUNNING, 1),
+        *(items_page(plan, page, pages=pages) for page in range(1, pages + 1)),
+        *lives(plan, count),
+        plan_ended(plan, 9, tasks=count, task_versions=count * len(LIFE), pages=pages),
+    )
+    await until_complete(model, plan)
+    seen: list[str] = []
+    after: Any = None
+    async with model.connection() as connection:
+        while True:
+            page = await reading.tasks(connection, TaskFilter(plan=[plan]), limit=200, after=after)
+            seen += [task["item_key"] for task in page.items]
+            if page.next_after is None:
+                break
+            after = page.next_after
+        items = await reading.plan_items(
+            connection, plan, state=["SUCCEEDED"], limit=200, after=[9899, str(uuid.UUID(int=0))]
+        )
+        failed = await reading.tasks(connection, TaskFilter(plan=[plan], state=["FAILED"]), limit=200)
+        newest = await reading.tasks(connection, TaskFilter(), limit=5)
+        events = await reading.task_events(connection, task_id(plan, "item/77"), limit=50)
+    assert seen == [f"item/{number}" for number in range(count)]
+    assert [item["position"] for item in items.items] == list(range(9899, 10_000))
+    assert not failed.items
+    assert [task["item_key"] for task in newest.items] == [f"item/{n}" for n in range(9999, 9994, -1)]
+    assert [event["state"] for event in events.items] == [state.value for state in LIFE]
+
+
+async def test_a_started_plan_is_readable_at_once_and_is_replaced_by_the_first_fact(model: ReadModel) -> None:
+    plan = uuid.uuid4()
+    record = plan_record(plan, PlanState.ACCEPTED, 0, transitions=(), reason="month end", labels={"team": "data"})
+    async with model.connection() as connection:
+        assert await store.accept_plan(connection, record, trace_id="0af7651916cd43dd8448eb211c80319c")
+        assert not await store.accept_plan(connection, record, trace_id=None), "a repeated start writes nothing"
+        answer = await reading.plan(connection, plan)
+        assert answer is not None
+        assert (answer["state"], answer["version"], answer["id"]) == ("ACCEPTED", 0, str(plan))
+        listed = await reading.plans(connection, PlanFilter(label=["team:data"], q="NIGHT"), limit=10)
+        assert [one["id"] for one in listed.items] == [str(plan)]
+        assert not (await reading.plans(connection, PlanFilter(label=["team:web"]), limit=10)).items
+    await model.say(plan_stated(plan, PlanState.RUNNING, 1))
+
+    async def running() -> bool:
+        said = await plan_answer(model, plan)
+        return said is not None and said["state"] == "RUNNING"
+
+    await until(running)
+    answer = await plan_answer(model, plan)
+    assert answer is not None
+    assert answer["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    async with model.connection() as connection:
+        events = await reading.plan_events(connection, plan, limit=10)
+        assert await reading.plan_counts(connection, PlanFilter()) == {"RUNNING": 1}
+    assert [(event["version"], event["state"]) for event in events.items] == [(0, "ACCEPTED"), (1, "RUNNING")]
+
+
+async def test_a_plan_sums_up_why_its_tasks_wait_and_forgets_it_when_they_run(model: ReadModel) -> None:
+    plan = uuid.uuid4()
+    waiting = Waiting(why=WaitReason.PLAN_LIMIT, holder="plan", since_at=NOW, detail="1 of 1 slots are taken")
+    later = waiting.model_copy(update={"since_at": NOW + timedelta(minutes=1)})
+    await model.say(
+        plan_stated(plan, PlanState.RUNNING, 1),
+        tasks_stated(
+            plan,
+            task_record(plan, 0, S.RUNNING, 4),
+            task_record(plan, 1, S.QUEUED, 1, waiting=later),
+            task_record(plan, 2, S.QUEUED, 1, waiting=waiting),
+        ),
+    )
+
+    async def known() -> bool:
+        return bool(await model.value("SELECT count(*) = 3 FROM task WHERE version >= 0"))
+
+    await until(known)
+    answer = await plan_answer(model, plan)
+    assert answer is not None
+    (one,) = answer["waiting"]
+    assert (one["why"], one["tasks"], one["since_at"]) == ("plan_limit", 2, NOW.isoformat().replace("+00:00", "Z"))
+    assert f"`signalbox plan rules {plan}`" in one["sentence"]
+    async with model.connection() as connection:
+        listed = await reading.tasks(connection, TaskFilter(why=["plan_limit"]), limit=10)
+    assert {task["waiting"]["detail"] for task in listed.items} == {"1 of 1 slots are taken"}
+    await model.say(
+        tasks_stated(plan, task_record(plan, 1, S.CLAIMED, 2), task_record(plan, 2, S.CLAIMED, 2)),
+    )
+
+    async def free() -> bool:
+        said = await plan_answer(model, plan)
+        return said is not None and not said["waiting"]
+
+    await until(free)
+
+
+async def test_each_try_of_a_task_is_kept_with_how_it_ended(model: ReadModel) -> None:
+    plan = uuid.uuid4()
+    said = [
+        task_record(plan, 0, S.RUNNING, 4, handle="one"),
+        task_record(plan, 0, S.QUEUED, 5, attempt=2, cause=EndCause.FAILED, error="exit 1", exit_code=1),
+        task_record(plan, 0, S.RUNNING, 8, attempt=2, handle="two"),
+        task_record(plan, 0, S.SUCCEEDED, 9, attempt=2, handle="two", cause=EndCause.COMPLETED, exit_code=0),
+    ]
+    await model.say(*(tasks_stated(plan, record) for record in (said[1], said[3], said[0], said[2])))
+
+    await until_handled(model, len(said))
+    async with model.connection() as connection:
+        tries = await reading.task_attempts(connection, task_id(plan, "item/0"), limit=10)
+    first, second = tries.items
+    assert (first["attempt"], first["handle"], first["cause"], first["exit_code"]) == (1, "one", "failed", 1)
+    assert (second["attempt"], second["handle"], second["cause"], second["exit_code"]) == (2, "two", "completed", 0)
+
+
+async def test_a_control_call_is_pending_until_a_fact_or_a_result_answers_it(model: ReadModel) -> None:
+    plan, pause, cancel = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+    async with model.connection() as connection:
+        for id, name in ((pause, "plan.pause"), (cancel, "plan.cancel")):
+            await connection.execute(
+                "INSERT INTO operation (id, operation, target, actor, reason, asked_at)"
+                " VALUES ($1, $2, $3, 'user:ann', 'why not', now())",
+                id,
+                name,
+                f"plan:{plan}",
+            )
+    await model.say(plan_stated(plan, PlanState.RUNNING, 1))
+
+    async def pending(name: str | None) -> bool:
+        answer = await plan_answer(model, plan)
+        return answer is not None and (answer["pending_operation"] or {}).get("operation") == name
+
+    await until(lambda: pending("plan.cancel"))
+    result = OperationResultData(
+        operation_id=cancel, target=f"plan:{plan}", operation="plan.cancel", outcome=Outcome.REFUSED, reason="too late"
+    )
+    await model.say(
+        OperationResult.of(result, subject=f"plan:{plan}", source="signalbox/planner", time=NOW, id=uuid.uuid4())
+    )
+    await until(lambda: pending("plan.pause"))
+    await model.say(plan_stated(plan, PlanState.PAUSED, 2, answered=(str(pause), "not an id")))
+    await until(lambda: pending(None))
+    async with model.connection() as connection:
+        refused, done = await reading.operation(connection, cancel), await reading.operation(connection, pause)
+    assert refused is not None
+    assert done is not None
+    assert (refused["state"], refused["answer"]) == ("refused", "too late")
+    assert done["state"] == "done"
+
+
+async def test_who_waits_is_told_within_a_tenth_of_a_second_of_the_fact(model: ReadModel) -> None:
+    """The wake comes with the commit: looking again every half second could not be as quick ten times in a row."""
+    took: list[float] = []
+    for _ in range(10):
+        plan = uuid.uuid4()
+
+        async def look(plan: uuid.UUID = plan) -> dict[str, Any] | None:
+            return await plan_answer(model, plan)
+
+        def enough(seen: dict[str, Any] | None) -> bool:
+            return seen is not None
+
+        waiting = asyncio.create_task(model.waits.until(plan, look, enough, seconds=10))
+        await asyncio.sleep(0)
+        await model.say(plan_stated(plan, PlanState.RUNNING, 1))
+        said_at = time.monotonic()
+        assert await waiting is not None
+        took.append(time.monotonic() - said_at)
+    assert sorted(took)[8] < 0.1, took
+
+
+async def test_a_malformed_message_on_each_topic_it_reads_is_parked_and_visible(model: ReadModel) -> None:
+    names = [name for name in NEEDED if name != "operations.v1"]
+    await model.produce((topic(name), b"key", b'{"specversion": "1.0", "type": 7') for name in names)
+
+    async def visible() -> bool:
+        async with model.connection() as connection:
+            return len((await reading.dead_letters(connection, limit=10)).items) == len(names)
+
+    await until(visible, why="one parked message for each topic")
+    async with model.connection() as connection:
+        page = await reading.dead_letters(connection, service=["api-gateway"], limit=10)
+        assert {letter["topic"] for letter in page.items} == set(names)
+        letter = await reading.dead_letter(connection, uuid.UUID(page.items[0]["id"]))
+        assert letter is not None
+        assert letter["value_bytes"] == 32
+        operation = uuid.uuid4()
+        assert await store.ask_letters(connection, operation, [uuid.UUID(letter["id"])])
+    dropped = OperationResultData(
+        operation_id=operation, target="dead_letters:api-gateway", operation="dead_letter.drop", outcome=Outcome.DONE
+    )
+    await model.say(
+        OperationResult.of(dropped, subject=dropped.target, source="signalbox/api-gateway", time=NOW, id=operation)
+    )
+
+    async def settled() -> bool:
+        async with model.connection() as connection:
+            return len((await reading.dead_letters(connection, state=["DROPPED"], limit=10)).items) == 1
+
+    await until(settled)
+
+
+async def test_an_engine_shows_the_newest_state_said_of_it(model: ReadModel) -> None:
+    for version in (2, 1, 3):
+        record = EngineRecord(engine_id="local", version=version, definitions_revision=1, slots_used=version)
+        await model.say(
+            EngineStated.of(
+                record, subject="engine:local", source="signalbox/executor", time=NOW, aggregateversion=version
+            )
+        )
+
+    async def newest() -> bool:
+        async with model.connection() as connection:
+            states = await reading.engine_states(connection)
+        return states.get("local", {}).get("slots_used") == 3
+
+    await until(newest)

@@ -1,0 +1,73 @@
+"""Every reason to wait has a sentence with its holder, its limit, since when, and a remedy."""
+
+from typing import Any
+
+import pytest
+
+from signalbox_contracts.messages.plans import WaitReason
+from signalbox_gateway import why
+
+PLAN, TASK = "0195-plan", "0195-task"
+SINCE = "2026-03-29T01:30:00Z"
+
+
+def said(reason: str, holder: str = "", detail: str = "", until: str | None = None) -> str:
+    waiting: dict[str, Any] = {"why": reason, "holder": holder, "since_at": SINCE, "until_at": until, "detail": detail}
+    return why.said(waiting, plan=PLAN, engine="local", task=TASK)["sentence"]
+
+
+@pytest.mark.parametrize("reason", list(WaitReason))
+def test_every_reason_has_a_sentence_with_since_and_detail(reason: WaitReason) -> None:
+    sentence = said(reason.value, "engine:local", "8 of 8 slots are taken")
+    assert "8 of 8 slots are taken" in sentence
+    assert "since 2026-03-29T01:30:00Z; " in sentence
+    assert reason in why.WORDS
+
+
+@pytest.mark.parametrize(
+    ("reason", "holder", "words"),
+    [
+        ("plan_limit", "plan", f"the limit of plan {PLAN} is used up"),
+        ("plan_limit", "plan", f"`signalbox plan rules {PLAN}`"),
+        ("engine_limit", "engine:local", "the limit of engine local is used up"),
+        ("engine_limit", "engine:local", "`signalbox engine update local`"),
+        ("start_rate", "engine:local", "the start rate of engine local"),
+        ("start_rate", "plan", f"`signalbox plan rules {PLAN}`"),
+        ("breaker_open", "engine:local", "`signalbox engine test local`"),
+        ("engine_paused", "engine:local", "`signalbox engine resume local`"),
+        ("engine_unreachable", "engine:local", "engine local cannot be reached"),
+        ("plan_paused", "plan", f"`signalbox plan resume {PLAN}`"),
+        ("retry_delay", "", f"`signalbox task cancel {TASK}`"),
+        ("definition_not_seen", "engine:local", "definition of engine local"),
+        ("previous_plan", "plan:0195-other", "`signalbox plan show 0195-other`"),
+    ],
+)
+def test_the_sentence_names_the_holder_and_the_remedy(reason: str, holder: str, words: str) -> None:
+    assert words in said(reason, holder)
+
+
+def test_a_time_is_said_where_there_is_one() -> None:
+    until = "2026-03-29T02:00:00Z"
+    assert f"does not start before at {until}" not in said("retry_delay", until=until)
+    for reason in ("retry_delay", "start_rate", "breaker_open"):
+        assert until in said(reason, "engine:local", until=until)
+
+
+def test_a_reason_of_a_newer_executor_gets_a_sentence_with_its_own_words() -> None:
+    answer = why.said(
+        {"why": "moon_phase", "holder": "engine:moon", "since_at": SINCE, "detail": "not full"}, plan=PLAN, engine="x"
+    )
+    assert answer["why"] == "moon_phase"
+    assert "waits for moon (not full)" in answer["sentence"]
+
+
+def test_many_tasks_with_one_reason_are_counted() -> None:
+    waiting = {"why": "plan_limit", "holder": "plan", "since_at": SINCE}
+    answer = why.said(waiting, plan=PLAN, engine="local", tasks=200)
+    assert answer["tasks"] == 200
+    assert answer["sentence"].startswith("200 tasks: ")
+
+
+def test_a_plan_nobody_planned_says_that_the_planner_is_silent() -> None:
+    answer = why.not_heard(PLAN, SINCE, ": it has no member in its consumer group")
+    assert "the planner has not answered since 2026-03-29T01:30:00Z: it has no member" in answer["sentence"]
