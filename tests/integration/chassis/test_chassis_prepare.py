@@ -1,6 +1,8 @@
 """Topics, roles and schemas on real servers: made once, found again, and what cannot be made is said in words."""
 
+import base64
 import json
+import os
 import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -23,10 +25,11 @@ from signalbox_chassis.prepare import (
     write_roles,
 )
 from signalbox_chassis.topics import require_topics
+from signalbox_chassis.vault import Vault
 from signalbox_contracts.topics import TOPICS
 from signalbox_executor import MIGRATIONS as EXECUTOR
 
-FOLDERS = {"first-one": EXAMPLE, "executor": EXECUTOR}
+FOLDERS = {"api-gateway": EXAMPLE, "executor": EXECUTOR}
 
 
 @dataclass
@@ -51,7 +54,7 @@ async def place(kafka_bootstrap: str, postgres_url: str) -> AsyncGenerator[Place
     )
     yield Place(settings, f"{name}_")
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    for schema in ("first_one", "executor"):
+    for schema in ("api_gateway", "executor"):
         await admin.execute(f"DROP ROLE IF EXISTS {name}_{schema}")
     await admin.close()
 
@@ -72,7 +75,7 @@ async def test_all_is_made_once_and_a_second_run_locks_nobody_out(place: Place, 
 async def test_a_service_cannot_reach_what_is_another_ones(place: Place) -> None:
     """Without this a fault in one service could change the truth of another."""
     of = {one.schema: one.url for one in await place.prepared({})}
-    connection = await connect(of["first_one"])
+    connection = await connect(of["api_gateway"])
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.fetch("SELECT * FROM executor.task")
@@ -82,6 +85,20 @@ async def test_a_service_cannot_reach_what_is_another_ones(place: Place) -> None
         await connection.close()
 
 
+async def test_secrets_are_written_by_the_gateway_and_not_by_the_executor(place: Place) -> None:
+    key = base64.b64encode(os.urandom(32)).decode()
+    of = {one.schema: one.url for one in await place.prepared({})}
+    writer, reader = (Vault(of[name], keys=key) for name in ("api_gateway", "executor"))
+    try:
+        await writer.set("a", "the value", ("work",), "", "user:ann")
+        assert await reader.read(["a"], "work") == {"a": "the value"}
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await reader.set("a", "another", ("work",), "", "user:ann")
+    finally:
+        await writer.stop()
+        await reader.stop()
+
+
 async def test_a_database_that_does_not_let_us_in_is_named_without_its_password(place: Place) -> None:
     wrong = make_url(place.settings.database_url.get_secret_value()).set(password="not-the-one")
     settings = place.settings.model_copy(
@@ -89,7 +106,7 @@ async def test_a_database_that_does_not_let_us_in_is_named_without_its_password(
     )
     with pytest.raises(CannotPrepare) as caught:
         await prepare(settings, FOLDERS, known={}, role_prefix=place.role_prefix)
-    assert "schema first_one: InvalidPasswordError" in str(caught.value)
+    assert "schema api_gateway: InvalidPasswordError" in str(caught.value)
     assert "not-the-one" not in str(caught.value)
 
 

@@ -161,6 +161,7 @@ class Signalbox:
             "SIGNALBOX_HTTP_PORT": str(service.book["http"]),
             "SIGNALBOX_BLOB_URL": f"file://{folders.make(self.folder / 'blobs')}",
             "SIGNALBOX_SECRET_KEY": self._secret_key(),
+            "SIGNALBOX_SECRETS_URL": roles[name],
             "SIGNALBOX_EGRESS_ALLOW": _joined("127.0.0.1", "localhost", os.environ.get("SIGNALBOX_EGRESS_ALLOW", "")),
         }
         if "otlp" in servers:

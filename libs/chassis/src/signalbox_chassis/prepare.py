@@ -1,7 +1,8 @@
 """`python -m signalbox_chassis.prepare --roles FILE`: topics, roles and schemas, before any service starts.
 
 Every topic of the contracts; for each service of the entry-point group `signalbox.migrations` a role of its own, which
-owns its schema and can reach no other, and its migrations. May be run again at any time: what is there is left as it
+owns its schema and can reach no other, and its migrations; the place of secrets, which the gateway writes and the
+executor reads. May be run again at any time: what is there is left as it
 is, what is missing is made. FILE keeps the services' addresses with their passwords, readable by its owner only; a
 password in it is used again, so running services are not locked out.
 
@@ -15,7 +16,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -29,10 +30,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from signalbox_chassis.migrations import migrate, provision
 from signalbox_chassis.settings import ServiceSettings
 from signalbox_chassis.topics import TopicMissing, TopicRefused, create_topics
+from signalbox_chassis.vault import provision_vault
 from signalbox_contracts.topics import TOPICS
 
 GROUP: Final = "signalbox.migrations"
 ROLE_PREFIX: Final = "signalbox_"
+SECRETS_WRITER: Final = "api-gateway"
+SECRETS_READERS: Final = {"executor": ("work", "engine")}
+"""Service → the uses of secrets it may read. The writer reads none."""
 
 
 class CannotPrepare(Exception):
@@ -87,6 +92,7 @@ async def prepare(
     try:
         # one after the other: alembic keeps the migration it is in for the whole process
         made = [await _service(settings, name, folder, known, role_prefix) for name, folder in folders.items()]
+        await _vault(settings, folders, role_prefix)
     except BaseException:
         topics.cancel()
         await asyncio.gather(topics, return_exceptions=True)
@@ -115,6 +121,21 @@ async def _service(
     except (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError) as error:
         raise CannotPrepare(f"schema {schema}: {type(error).__name__}: {error}") from error
     return Prepared(name, schema, url)
+
+
+async def _vault(settings: ServiceSettings, services: Iterable[str], role_prefix: str) -> None:
+    """The place of secrets, where there is a service that may write them."""
+    here = set(services)
+    if SECRETS_WRITER not in here:
+        return
+    try:
+        await provision_vault(
+            settings.database_url.get_secret_value(),
+            writer_role=f"{role_prefix}{schema_of(SECRETS_WRITER)}",
+            readers={f"{role_prefix}{schema_of(name)}": uses for name, uses in SECRETS_READERS.items() if name in here},
+        )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise CannotPrepare(f"schema secrets: {type(error).__name__}: {error}") from error
 
 
 def password_of(url: str) -> str:
