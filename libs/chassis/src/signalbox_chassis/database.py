@@ -65,6 +65,7 @@ class Database:
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,  # values of a failed statement must reach no log and no dead letter
             pool_size=pool_size,
+            pool_use_lifo=True,  # the connection used last has its statements prepared and planned
             max_overflow=0,
             pool_timeout=COMMAND_TIMEOUT_SECONDS,
             pool_recycle=1800,
