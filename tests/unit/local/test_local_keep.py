@@ -72,6 +72,9 @@ def test_a_service_that_is_killed_is_there_again_and_the_log_says_so(kept: Kept)
     until(lambda: len(kept.starts()) == 2, "not started again")
     assert "was ended by SIGKILL: started again in 0.1 s" in kept.process.log.read_text()
     until(lambda: keep.child_of(kept.folder)["starts"] == 2, "the second start is not recorded")
+    pid = kept.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert children == [kept.starts()[1][0]], "measurements look for it there"
 
 
 def test_a_service_that_keeps_ending_is_started_more_and_more_rarely() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -227,7 +228,9 @@ def spawn(
         )  # fmt: skip
 
     try:
-        child = _forker.submit(fork).result()
+        # the main thread lives as long as the process too, and then the child shows as its own in /proc
+        on_main = threading.current_thread() is threading.main_thread()
+        child = fork() if on_main else _forker.submit(fork).result()
     finally:
         os.close(write_fd)
     with os.fdopen(read_fd, "rb") as report:
