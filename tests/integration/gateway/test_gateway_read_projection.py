@@ -66,7 +66,7 @@ async def until_complete(model: ReadModel, plan: uuid.UUID) -> dict[str, Any]:
 
 async def until_handled(model: ReadModel, events: int) -> None:
     async def handled() -> bool:
-        return await model.value("SELECT count(*) FROM inbox") >= events
+        return int(await model.value("SELECT count(*) FROM inbox")) >= events
 
     await until(handled, why=f"{events} events handled")
 
@@ -252,7 +252,8 @@ async def test_a_control_call_is_pending_until_a_fact_or_a_result_answers_it(mod
 
     async def pending(name: str | None) -> bool:
         answer = await plan_answer(model, plan)
-        return answer is not None and (answer["pending_operation"] or {}).get("operation") == name
+        said = answer["pending_operation"] if answer is not None else None
+        return answer is not None and (said["operation"] if said else None) == name
 
     await until(lambda: pending("plan.cancel"))
     result = OperationResultData(

@@ -285,7 +285,8 @@ _ATTEMPT: Final[Answer] = {
 async def task_attempts(connection: Connection, id: UUID, *, limit: int, after: After | None = None) -> Page:
     """The tries of a task, the first one first. `state` is the last one said while it was the present try."""
     rows = await connection.fetch(
-        "SELECT attempt, record::text AS record FROM task_attempt WHERE task_id = $1 AND attempt > $2 ORDER BY attempt LIMIT $3",
+        "SELECT attempt, record::text AS record FROM task_attempt WHERE task_id = $1 AND attempt > $2"
+        " ORDER BY attempt LIMIT $3",
         id,
         after[0] if after else 0,
         limit + 1,

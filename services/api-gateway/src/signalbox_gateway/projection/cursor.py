@@ -1,0 +1,54 @@
+"""Cursors: where a page ended, opaque to the caller and checked when it comes back."""
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+_SHAPES: Final[dict[str, tuple[type, ...]]] = {
+    "plans": (datetime, UUID),
+    "dead_letters": (datetime, UUID),
+    "items": (int, UUID),
+    "tasks_of_plan": (int, UUID),
+    "tasks": (int,),
+    "events": (int,),
+    "attempts": (int,),
+}
+
+
+class BadCursor(ValueError):
+    """It was not made by this route."""
+
+
+def encode(kind: str, after: Sequence[Any] | None) -> str | None:
+    """The cursor of the next page; None after the last one."""
+    if after is None:
+        return None
+    return base64.urlsafe_b64encode(json.dumps([kind, *after]).encode()).decode().rstrip("=")
+
+
+def decode(kind: str, cursor: str | None) -> list[Any] | None:
+    """What `encode` took; raises `BadCursor`."""
+    if cursor is None:
+        return None
+    try:
+        said, *after = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        if said != kind or len(after) != len(_SHAPES[kind]):
+            raise BadCursor(cursor[:100])
+        for value, shape in zip(after, _SHAPES[kind], strict=True):
+            _check(value, shape)
+    except (ValueError, TypeError) as wrong:
+        raise BadCursor(cursor[:100]) from wrong
+    return after
+
+
+def _check(value: Any, shape: type) -> None:
+    if shape is datetime:
+        if datetime.fromisoformat(value).tzinfo is None:
+            raise BadCursor("no zone")
+    elif shape is UUID:
+        UUID(value)
+    elif type(value) is not int or not -(2**31) <= value < 2**63:
+        raise BadCursor("no number")

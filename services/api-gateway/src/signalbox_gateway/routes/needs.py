@@ -1,0 +1,106 @@
+"""What the reading routes need of the rest of the gateway, and the three ways in which they refuse.
+
+`http` turns `NotThere` into 404 `not-found`, `Wrong` into 422 `invalid` with its field, `Unavailable` into 503.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import Query, Request, Response
+from pydantic import AfterValidator, Field
+from pydantic_core import to_json
+
+from signalbox_chassis.blobs import Blobs
+from signalbox_chassis.database import Database
+from signalbox_contracts.messages.plans import Decision, WaitReason
+from signalbox_contracts.states import PlanState, TaskState
+from signalbox_contracts.vocabulary import OpenEnum
+from signalbox_gateway.groups import Groups
+from signalbox_gateway.projection import cursor
+from signalbox_gateway.projection.reading import Page
+from signalbox_gateway.waits import Waits
+
+MOST_WAIT_SECONDS: Final = 60.0
+
+
+class NotThere(LookupError):
+    """Nothing has this id, or nothing that the caller may see."""
+
+    def __init__(self, kind: str, id: object) -> None:
+        super().__init__(f"there is no {kind} {id}")
+
+
+class Wrong(ValueError):
+    """A parameter is wrong in a way its type cannot say."""
+
+    def __init__(self, field: str, value: str, allowed: str) -> None:
+        super().__init__(f"{field} must be {allowed}")
+        self.field, self.value, self.allowed = field, value, allowed
+
+
+class Unavailable(Exception):
+    """What this route reads from does not answer now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """Handed to each `routes(needs)`."""
+
+    database: Database
+    waits: Waits
+    groups: Groups
+    permission: Callable[[str], Any]
+    """The FastAPI dependency (`Depends(…)`) that lets callers with this permission through."""
+    actor: Callable[[Request], str]
+    """Who asks, as `user:<name>`."""
+    blobs: Blobs | None = None
+    trace_store_url: str = ""
+
+
+def _known(words: type[OpenEnum]) -> Any:
+    allowed = [word.value for word in words if word.value != "OTHER"]
+
+    def check(values: list[str]) -> list[str]:
+        wrong = [value for value in values if value not in allowed]
+        if wrong:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return values
+
+    return AfterValidator(check)
+
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+Cursor = Annotated[str | None, Query(max_length=500)]
+Words = Annotated[list[Annotated[str, Field(max_length=255)]], Query(max_length=50)]
+Ids = Annotated[list[UUID], Query(max_length=50)]
+Labels = Annotated[list[Annotated[str, Field(pattern=r"^[^:]+:.*$", max_length=512)]], Query(max_length=20)]
+PlanStates = Annotated[list[str], Query(max_length=50), _known(PlanState)]
+TaskStates = Annotated[list[str], Query(max_length=50), _known(TaskState)]
+Decisions = Annotated[list[str], Query(max_length=10), _known(Decision)]
+Reasons = Annotated[list[str], Query(max_length=50), _known(WaitReason)]
+Wait = Annotated[str | None, Query(pattern=r"^([0-5]?[0-9](\.[0-9]{1,3})?|60)s$", description="`10s`, at most `60s`")]
+MinVersion = Annotated[int | None, Query(ge=0)]
+Until = Annotated[str | None, Query(pattern="^end$")]
+
+
+def seconds(wait: str | None) -> float:
+    """`10s` as seconds; 0 for None."""
+    return min(float(wait.removesuffix("s")), MOST_WAIT_SECONDS) if wait else 0.0
+
+
+def after(kind: str, text: str | None) -> list[Any] | None:
+    """Where the last page ended; raises `Wrong`."""
+    try:
+        return cursor.decode(kind, text)
+    except cursor.BadCursor:
+        raise Wrong("cursor", (text or "")[:100], "the next_cursor of a page of this route") from None
+
+
+def answer(said: Any, *, status: int = 200) -> Response:
+    return Response(to_json(said), status_code=status, media_type="application/json")
+
+
+def page(kind: str, found: Page) -> Response:
+    return answer({"items": found.items, "next_cursor": cursor.encode(kind, found.next_after)})

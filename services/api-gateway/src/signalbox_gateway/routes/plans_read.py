@@ -1,0 +1,170 @@
+"""In: plan_list, plan_counts, plan_show, plan_events, plan_items, plan_tasks. Changes: nothing."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AwareDatetime
+
+from signalbox_contracts.states import PLAN_ENDS
+from signalbox_gateway import why
+from signalbox_gateway.projection import reading
+from signalbox_gateway.projection.reading import PlanFilter, TaskFilter
+from signalbox_gateway.routes.needs import (
+    Cursor,
+    Decisions,
+    Ids,
+    Labels,
+    Limit,
+    MinVersion,
+    Needs,
+    NotThere,
+    PlanStates,
+    Reasons,
+    TaskStates,
+    Until,
+    Wait,
+    Words,
+    after,
+    answer,
+    page,
+    seconds,
+)
+
+_ENDS: Final = frozenset(state.value for state in PLAN_ENDS)
+LATE_SECONDS: Final = 2.0
+"""How long the last facts of an ended plan's tasks are waited for, and how long the planner may be silent."""
+_LOOK_SECONDS: Final = 1.0
+
+
+async def wanted_plans(
+    state: PlanStates = [],  # noqa: B006 -- FastAPI copies defaults
+    project: Words = [],  # noqa: B006
+    target: Words = [],  # noqa: B006
+    actor: Words = [],  # noqa: B006
+    label: Labels = [],  # noqa: B006
+    parent: Ids = [],  # noqa: B006
+    created_after: AwareDatetime | None = None,
+    created_before: AwareDatetime | None = None,
+    q: Annotated[str, Query(max_length=255)] = "",
+) -> PlanFilter:
+    return PlanFilter(
+        state=state, project=project, target=target, actor=actor, label=label, parent=parent,
+        created_after=created_after, created_before=created_before, q=q,
+    )  # fmt: skip
+
+
+Wanted = Annotated[PlanFilter, Depends(wanted_plans)]
+
+
+def routes(needs: Needs) -> APIRouter:
+    """Plans, read."""
+    router = APIRouter(prefix="/plans", tags=["plans"], dependencies=[needs.permission("plan.read")])
+
+    @router.get("", operation_id="plan_list")
+    async def plan_list(wanted: Wanted, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        """Plans, newest first."""
+        begin = after("plans", cursor)
+        async with needs.database.connection() as (connection, _):
+            return page("plans", await reading.plans(connection, wanted, limit=limit, after=begin))
+
+    @router.get("/counts", operation_id="plan_counts")
+    async def plan_counts(wanted: Wanted) -> Response:
+        """How many plans are in each state."""
+        async with needs.database.connection() as (connection, _):
+            return answer({"counts": await reading.plan_counts(connection, wanted)})
+
+    @router.get("/{id}", operation_id="plan_show")
+    async def plan_show(id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None) -> Response:
+        """A plan; with `wait`, as soon as it has that version, or its end and all facts of its tasks."""
+
+        async def look() -> reading.Answer | None:
+            async with needs.database.connection() as (connection, _):
+                return await reading.plan(connection, id)
+
+        def enough(seen: reading.Answer | None) -> bool:
+            return seen is None or (
+                (min_version is None or seen["version"] >= min_version) and (until is None or has_ended(seen))
+            )
+
+        seen = await needs.waits.until(id, look, enough, seconds=seconds(wait))
+        if seen is None:
+            raise NotThere("plan", id)
+        return answer(await _with_planner(needs, seen))
+
+    @router.get("/{id}/events", operation_id="plan_events")
+    async def plan_events(id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        """The moves of a plan with actor and reason, the first one first."""
+        begin = after("events", cursor)
+        async with needs.database.connection() as (connection, _):
+            await _must_be_there(connection, id)
+            return page("events", await reading.plan_events(connection, id, limit=limit, after=begin))
+
+    @router.get("/{id}/items", operation_id="plan_items")
+    async def plan_items(
+        id: UUID,
+        decision: Decisions = [],  # noqa: B006
+        state: TaskStates = [],  # noqa: B006
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The items of a plan as decided, by position."""
+        begin = after("items", cursor)
+        async with needs.database.connection() as (connection, _):
+            await _must_be_there(connection, id)
+            found = await reading.plan_items(connection, id, decision=decision, state=state, limit=limit, after=begin)
+        return page("items", found)
+
+    @router.get("/{id}/tasks", operation_id="plan_tasks")
+    async def plan_tasks(
+        id: UUID,
+        state: TaskStates = [],  # noqa: B006
+        engine: Words = [],  # noqa: B006
+        why: Reasons = [],  # noqa: B006
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The tasks of a plan, by position."""
+        begin = after("tasks_of_plan", cursor)
+        wanted = TaskFilter(plan=[id], state=state, engine=engine, why=why)
+        async with needs.database.connection() as (connection, _):
+            await _must_be_there(connection, id)
+            return page("tasks_of_plan", await reading.tasks(connection, wanted, limit=limit, after=begin))
+
+    return router
+
+
+def has_ended(seen: reading.Answer) -> bool:
+    """Whether a plan is over and everything about it was read, or its end is old enough not to wait for the rest."""
+    if seen["state"] not in _ENDS:
+        return False
+    ended_at = seen["ended_at"]
+    late = ended_at is None or datetime.now(UTC) - datetime.fromisoformat(ended_at) > timedelta(seconds=LATE_SECONDS)
+    return seen["complete"] or late
+
+
+async def _must_be_there(connection: Any, id: UUID) -> None:
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM plan WHERE id = $1)", id):
+        raise NotThere("plan", id)
+
+
+async def _with_planner(needs: Needs, seen: reading.Answer) -> reading.Answer:
+    """A plan that the planner has not answered for says so, and how the planner is."""
+    since = datetime.fromisoformat(seen["created_at"])
+    if seen["version"] > 0 or datetime.now(UTC) - since < timedelta(seconds=LATE_SECONDS):
+        return seen
+    planner = ""
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            groups = await needs.groups.look()
+    except Exception:
+        planner = ": Kafka does not answer either"
+    else:
+        mine = [group for group in groups if group["group"].endswith("planner.control")]
+        if mine and not mine[0]["members"]:
+            planner = ": no planner runs"
+        elif mine:
+            planner = f": it is {mine[0]['lag']} messages behind"
+    return {**seen, "waiting": [*seen["waiting"], why.not_heard(seen["id"], seen["created_at"], planner)]}

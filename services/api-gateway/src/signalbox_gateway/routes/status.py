@@ -1,0 +1,86 @@
+"""In: status_show. Each part is asked by itself, in bounded time: one that does not answer says so, the rest stands."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from fastapi import APIRouter, Response
+
+from signalbox_chassis.connection import Connection
+from signalbox_chassis.database import Database
+from signalbox_gateway.projection import reading
+from signalbox_gateway.routes.needs import Needs, answer
+
+PART_SECONDS: Final = 3.0
+"""How long one part may take."""
+
+_OUTBOX: Final = (
+    "SELECT COALESCE(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox WHERE sent_at IS NULL"
+)
+_PLANS: Final = "SELECT state, count(*)::int AS n FROM plan GROUP BY 1 ORDER BY 1"
+_TASKS: Final = "SELECT state, count(*)::int AS n FROM task WHERE state IS NOT NULL GROUP BY 1 ORDER BY 1"
+_PARKED: Final = "SELECT count(*)::int FROM parked WHERE state <> 'DROPPED'"
+
+Part = Callable[[], Awaitable[dict[str, Any]]]
+
+
+def routes(needs: Needs) -> APIRouter:
+    """How everything is."""
+    router = APIRouter(tags=["status"], dependencies=[needs.permission("status.read")])
+
+    @router.get("/status", operation_id="status_show")
+    async def status_show() -> Response:
+        """The gateway's database and outbox, Kafka and its consumer groups, engines, plans, tasks, parked messages."""
+        parts: list[Part] = [
+            lambda: _database(needs.database),
+            lambda: _kafka(needs),
+            lambda: _outbox(needs.database),
+            lambda: _read_model(needs.database),
+        ]
+        names = (("database",), ("kafka", "groups"), ("outbox",), ("engines", "plans", "tasks", "parked"))
+        said: dict[str, Any] = {}
+        for keys, found in zip(names, await asyncio.gather(*map(_bounded, parts)), strict=True):
+            said |= {key: found.get(key) for key in keys}
+            if "problem" in found:
+                said[keys[0]] = {"ok": False, "problem": found["problem"]}
+        return answer(said)
+
+    return router
+
+
+async def _bounded(part: Part) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(PART_SECONDS):
+            return await part()
+    except TimeoutError:
+        return {"problem": f"no answer within {PART_SECONDS:g} s"}
+    except Exception as error:  # whatever is wrong with it is what this route is asked for
+        return {"problem": f"{type(error).__name__}: {error}"[:300]}
+
+
+async def _database(database: Database) -> dict[str, Any]:
+    await database.ping()
+    return {"database": {"ok": True}}
+
+
+async def _kafka(needs: Needs) -> dict[str, Any]:
+    return {"groups": await needs.groups.look(), "kafka": {"ok": True}}
+
+
+async def _outbox(database: Database) -> dict[str, Any]:
+    async with database.connection() as (connection, _):
+        return {"outbox": {"ok": True, "oldest_unsent_seconds": await connection.fetchval(_OUTBOX)}}
+
+
+async def _read_model(database: Database) -> dict[str, Any]:
+    async with database.connection() as (connection, _):
+        return {
+            "engines": list((await reading.engine_states(connection)).values()),
+            "plans": await _counts(connection, _PLANS),
+            "tasks": await _counts(connection, _TASKS),
+            "parked": await connection.fetchval(_PARKED),
+        }
+
+
+async def _counts(connection: Connection, query: str) -> dict[str, int]:
+    return {row["state"]: row["n"] for row in await connection.fetch(query)}

@@ -1,0 +1,192 @@
+"""In: task_list, task_show, task_attempts, task_events, task_logs. Out: logs.follow, while somebody follows a log."""
+
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from signalbox_chassis.blobs import Blobs, BlobStoreFailed
+from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
+from signalbox_contracts.states import TASK_ENDS
+from signalbox_gateway import captured
+from signalbox_gateway.projection import reading
+from signalbox_gateway.projection.reading import TaskFilter
+from signalbox_gateway.routes.needs import (
+    Cursor,
+    Ids,
+    Limit,
+    MinVersion,
+    Needs,
+    NotThere,
+    Reasons,
+    TaskStates,
+    Unavailable,
+    Until,
+    Wait,
+    Words,
+    after,
+    answer,
+    page,
+    seconds,
+)
+
+_ENDS: Final = frozenset(state.value for state in TASK_ENDS)
+_TEXT: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+"""A log is whatever the program wrote: no browser may take it for anything but text."""
+FOLLOW_SECONDS: Final = 60.0
+MOST_FOLLOW_SECONDS: Final = 3600.0
+LAST_WORDS_SECONDS: Final = 20.0
+"""How long a log may end after its attempt."""
+_ASK_SECONDS: Final = 1.0
+
+
+def routes(needs: Needs) -> APIRouter:
+    """Tasks, read."""
+    router = APIRouter(prefix="/tasks", tags=["tasks"], dependencies=[needs.permission("task.read")])
+
+    @router.get("", operation_id="task_list")
+    async def task_list(
+        plan: Ids = [],  # noqa: B006
+        state: TaskStates = [],  # noqa: B006
+        engine: Words = [],  # noqa: B006
+        why: Reasons = [],  # noqa: B006
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Tasks, newest first; of one plan by position."""
+        kind = "tasks_of_plan" if len(plan) == 1 else "tasks"
+        begin = after(kind, cursor)
+        wanted = TaskFilter(plan=plan, state=state, engine=engine, why=why)
+        async with needs.database.connection() as (connection, _):
+            return page(kind, await reading.tasks(connection, wanted, limit=limit, after=begin))
+
+    @router.get("/{id}", operation_id="task_show")
+    async def task_show(id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None) -> Response:
+        """A task; with `wait`, as soon as it has that version or its end."""
+
+        def enough(seen: reading.Answer | None) -> bool:
+            return seen is None or (
+                (min_version is None or seen["version"] >= min_version) and (until is None or seen["state"] in _ENDS)
+            )
+
+        seen = await needs.waits.until(id, lambda: _task(needs, id), enough, seconds=seconds(wait))
+        if seen is None:
+            raise NotThere("task", id)
+        return answer(seen)
+
+    @router.get("/{id}/attempts", operation_id="task_attempts")
+    async def task_attempts(id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        """The tries of a task."""
+        begin = after("attempts", cursor)
+        await _must_be_there(needs, id)
+        async with needs.database.connection() as (connection, _):
+            return page("attempts", await reading.task_attempts(connection, id, limit=limit, after=begin))
+
+    @router.get("/{id}/events", operation_id="task_events")
+    async def task_events(id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        """The moves of a task."""
+        begin = after("events", cursor)
+        await _must_be_there(needs, id)
+        async with needs.database.connection() as (connection, _):
+            return page("events", await reading.task_events(connection, id, limit=limit, after=begin))
+
+    @router.get("/{id}/logs", operation_id="task_logs", response_class=Response)
+    async def task_logs(
+        request: Request,
+        id: UUID,
+        attempt: Annotated[int | None, Query(ge=1)] = None,
+        tail: Annotated[int | None, Query(ge=0, le=100_000, description="Only the last lines")] = None,
+        since: Annotated[int, Query(ge=0, description="Only from this byte on")] = 0,
+        follow: bool = False,
+    ) -> Response:
+        """The log of an attempt, the present one unless named."""
+        task = await _must_be_there(needs, id)
+        if needs.blobs is None:
+            raise Unavailable("no blob store is configured: SIGNALBOX_BLOB_URL")
+        log = _Log(needs, needs.blobs, id, attempt or task["attempt"], needs.actor(request))
+        try:
+            text, at = await log.stored(tail, since)
+        except BlobStoreFailed as failed:
+            raise Unavailable(f"the blob store does not answer: {failed}") from failed
+        if not follow:
+            return Response(text, media_type="text/plain; charset=utf-8", headers=_TEXT)
+        return StreamingResponse(log.followed(task, text, at), media_type="text/plain; charset=utf-8", headers=_TEXT)
+
+    return router
+
+
+class _Log:
+    """The log of one attempt, for one caller."""
+
+    def __init__(self, needs: Needs, blobs: Blobs, task: UUID, attempt: int, actor: str) -> None:
+        self._needs, self._blobs, self._task, self._attempt, self._actor = needs, blobs, task, attempt, actor
+        self._over_at: float | None = None
+
+    async def stored(self, tail: int | None, since: int) -> tuple[bytes, int]:
+        """What is stored now, and the offset after it."""
+        pieces, _ = await captured.chunks(self._blobs, self._task, self._attempt)
+        if tail is not None:
+            return await captured.tail(self._blobs, pieces, tail)
+        parts, at = [b""], since
+        async for text, end in captured.read(self._blobs, pieces, since=since):
+            parts.append(text)
+            at = end
+        return b"".join(parts), at
+
+    async def followed(self, task: reading.Answer, text: bytes, at: int) -> AsyncIterator[bytes]:
+        """What is stored, then what comes, until the log has ended or an hour is over."""
+        yield text
+        give_up_at, asked_at, looked_at = time.monotonic() + MOST_FOLLOW_SECONDS, 0.0, 0.0
+        while time.monotonic() < give_up_at:
+            now = time.monotonic()
+            if now - asked_at > FOLLOW_SECONDS * 0.8 and not self._is_past(task):
+                await self._ask(task)
+                asked_at = now
+            if now - looked_at > _ASK_SECONDS:
+                task = await _task(self._needs, self._task) or task
+                looked_at = now
+                if self._over_at is None and self._is_past(task):
+                    self._over_at = now
+            over = self._over_at is not None and now - self._over_at > LAST_WORDS_SECONDS
+            new, at, ended = await captured.more(self._blobs, self._task, self._attempt, since=at)
+            if new:
+                yield new
+            if ended or over:
+                return
+            await captured.rest()
+
+    def _is_past(self, task: reading.Answer) -> bool:
+        return task["state"] in _ENDS or int(task["attempt"]) > self._attempt
+
+    async def _ask(self, task: reading.Answer) -> None:
+        """Ask the executor to store this log more often."""
+        data = LogsFollowData(
+            operation_id=uuid4(),
+            actor=self._actor,
+            plan_id=UUID(task["plan_id"]),
+            task_id=self._task,
+            attempt=self._attempt,
+            for_seconds=FOLLOW_SECONDS,
+        )
+        event = LogsFollow.of(
+            data, subject=f"task:{self._task}", source="signalbox/api-gateway", time=datetime.now(UTC),
+            id=data.operation_id,
+        )  # fmt: skip
+        async with self._needs.database.unit_of_work() as work:
+            work.publish(event)
+
+
+async def _task(needs: Needs, id: UUID) -> reading.Answer | None:
+    async with needs.database.connection() as (connection, _):
+        return await reading.task(connection, id)
+
+
+async def _must_be_there(needs: Needs, id: UUID) -> reading.Answer:
+    task = await _task(needs, id)
+    if task is None:
+        raise NotThere("task", id)
+    return task

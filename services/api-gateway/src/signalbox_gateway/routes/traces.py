@@ -1,0 +1,71 @@
+"""In: trace_show. The spans of one trace, from the configured trace store (`GET <store>/traces/<id>`)."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, cast
+
+import aiohttp
+from fastapi import APIRouter, Path, Response
+
+from signalbox_gateway.routes.needs import Needs, NotThere, Unavailable, answer
+
+MOST_BYTES: Final = 16 * 1024 * 1024
+MOST_SPANS: Final = 10_000
+SECONDS: Final = 5.0
+
+
+def routes(needs: Needs) -> APIRouter:
+    """Traces, read."""
+    router = APIRouter(prefix="/traces", tags=["traces"], dependencies=[needs.permission("trace.read")])
+
+    @router.get("/{trace_id}", operation_id="trace_show")
+    async def trace_show(trace_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Response:
+        """Every span of a trace, the earliest first."""
+        if not needs.trace_store_url:
+            raise NotThere("trace store: none is configured, so no trace", trace_id)
+        found = await _fetch(f"{needs.trace_store_url.rstrip('/')}/traces/{trace_id}")
+        if not found:
+            raise NotThere("trace", trace_id)
+        return answer({"trace_id": trace_id, "spans": [span(one) for one in found[:MOST_SPANS]]})
+
+    return router
+
+
+async def _fetch(url: str) -> list[dict[str, Any]]:
+    """The store's spans, none for a trace it does not have; raises `Unavailable`."""
+    try:
+        # the operator configures this address, nobody types it: it needs no guard
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SECONDS)) as session,
+            session.get(url) as response,
+        ):
+            if response.status == 404:
+                return []
+            response.raise_for_status()
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(1 << 16):
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    raise Unavailable(f"the trace has more than {MOST_BYTES} bytes")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Unavailable(f"the trace store does not answer: {type(error).__name__}") from error
+    try:
+        found: Any = json.loads(body)
+    except ValueError as error:
+        raise Unavailable("the trace store's answer is no JSON") from error
+    return cast("list[dict[str, Any]]", found) if isinstance(found, list) else []
+
+
+def span(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A span of the store as the API shows it."""
+    status: Mapping[str, Any] = said.get("status") or {}
+    return {
+        "span_id": said.get("span_id"),
+        "parent_id": said.get("parent_span_id") or None,
+        "service": said.get("service", ""),
+        "name": said.get("name", ""),
+        "start_ns": said.get("start_ns"),
+        "end_ns": said.get("end_ns"),
+        "status": str(status.get("code", "unset")).lower(),
+        "attributes": said.get("attributes") or {},
+    }
