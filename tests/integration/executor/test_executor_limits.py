@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import pytest
 
 from signalbox_chassis.tasks import cancel
 from signalbox_contracts.definitions.rules import Retries, Rules, TimeLimits
@@ -127,12 +128,16 @@ async def test_an_open_breaker_lets_one_start_through_at_a_time_and_closes_with_
     assert await executors.value("SELECT breaker FROM engine") == "closed"
 
 
-async def test_starts_a_minute_hold_in_every_stretch_of_time(executors: Stand) -> None:
-    plan, per_second, at_once = uuid4(), 10, 3
+@pytest.mark.parametrize(("per_second", "at_once", "count"), [(10, 3, 20), (50, 2, 100)])
+async def test_starts_a_minute_hold_in_every_stretch_of_time_and_are_used(
+    executors: Stand, per_second: int, at_once: int, count: int
+) -> None:
+    """The claim comes round when there are tokens again, not only every `claim_seconds`."""
+    plan = uuid4()
     await executors.register(starts_per_minute=per_second * 60, starts_at_once=at_once)
-    async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, [spec(plan, n) for n in range(20)]))
-        await in_state(executors, "SUCCEEDED", 20)
+    async with executors.running(claim_seconds=0.5):
+        await executors.say(rules_of(plan), ensure(plan, [spec(plan, n) for n in range(count)]))
+        await in_state(executors, "SUCCEEDED", count)
     async with aiohttp.ClientSession() as session, session.get(f"{executors.engine_url}/starts") as answer:
         said = await answer.json()
     times = sorted(start["monotonic"] for starts in said["starts"].values() for start in starts)
@@ -140,4 +145,5 @@ async def test_starts_a_minute_hold_in_every_stretch_of_time(executors: Stand) -
     for first, begin in enumerate(times):
         for last, end in enumerate(times[first:], start=first):
             assert last - first + 1 <= at_once + per_second * (end - begin + travel)
-    assert times[-1] - times[0] > (20 - at_once) / per_second - travel
+    least = (count - at_once) / per_second
+    assert least - travel < times[-1] - times[0] < 3 * least + 1, "neither faster nor as slow as the loop's own pace"

@@ -30,6 +30,7 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine = open_engine) -> S
     claiming = Loop("claim", worker.claim, settings.claim_seconds, most_backoff_seconds=5.0)
     refreshing = Loop("refresh", worker.refresh, 1.0)
     watcher = Watcher(service.database, directory, worker, settings, service.telemetry, freed=claiming.wake)
+    worker.wake = claiming.wake
     watching = Loop("watch", watcher.one_pass, 0.1)
     watcher.wake, driver.on_recorded = watching.wake, watcher.recorded
     teller = Teller(service.database, directory, worker.reachable)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -15,11 +16,16 @@ from signalbox_executor.drive import Driver
 from signalbox_executor.lifecycle import who_is_ahead, why_waiting
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import accept, claim, engines, operations, stop, waiting, workers
+from signalbox_executor.store.claim import Claim
 from signalbox_executor.store.engines import Registered
 
 log = logging.getLogger(__name__)
 MOST_EXPIRED = 200
 MOST_SAID = 500
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass
@@ -31,6 +37,8 @@ class Worker:
     driver: Driver
     settings: ExecutorSettings
     id: UUID = field(default_factory=uuid4)
+    wake: Callable[[], None] = _nothing
+    """Brings `claim` round at once."""
     registered: dict[str, Registered] = field(default_factory=dict[str, Registered])
     """The engines this host may reach, by id."""
 
@@ -55,8 +63,10 @@ class Worker:
         async with self.database.connection() as (connection, _):
             found = await engines.listed(connection, self.host_id)
             await self.directory.update(found)
-            self.registered = {engine.id: engine for engine in found}
+            before, self.registered = self.registered, {engine.id: engine for engine in found}
             await workers.reach(connection, self.id, self.reachable())
+        if self.registered != before:
+            self.wake()
 
     async def claim(self) -> bool:
         """Claim what may start, in every group, and drive it; True if there may be more."""
@@ -75,7 +85,18 @@ class Worker:
             claims = await claim.claim(work.connection, self.id, group=group, reachable=reachable, most=most)
             intended = await self.driver.intend(work.connection, claims)
         self.driver.drive(intended)
+        self._wake_for_tokens(claims)
         return len(claims) == most
+
+    def _wake_for_tokens(self, claims: Sequence[Claim]) -> None:
+        """Come back when an engine has its start tokens again: it saves no more than `starts_at_once`."""
+        for engine_id in {one.task.engine_id for one in claims}:
+            engine = self.registered.get(engine_id)
+            limits = engine.definition.limits if engine else None
+            if limits is not None and limits.starts_per_minute is not None:
+                seconds = 1.02 * limits.starts_at_once * 60 / limits.starts_per_minute
+                if seconds < self.settings.claim_seconds:
+                    asyncio.get_running_loop().call_later(max(seconds, 0.02), self.wake)
 
     def reachable(self) -> list[str]:
         """The engines this process can talk to, by id."""

@@ -1,8 +1,8 @@
 """Observation: one worker per engine at a time asks about its RUNNING and UNKNOWN tasks, rows first, engine second."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -74,13 +74,19 @@ async def watched_of(
     return [_watch(row) for row in await connection.fetch(_WATCHED_OF, engine_id, unknown_seconds, list(task_ids))]
 
 
+@lru_cache(maxsize=1000)
+def _retries(said: str) -> Retries:
+    """Most tasks of a plan say the same."""
+    return Retries.model_validate_json(said)
+
+
 def _watch(row: Row) -> Watch:
     run = Run(
         state=TaskState(row["state"]),
         phase=Phase(row["phase"]) if row["phase"] else None,
         attempt=row["attempt"],
         infrastructure_faults=row["infrastructure_faults"],
-        retries=Retries.model_validate(json.loads(row["retries"])),
+        retries=_retries(row["retries"]),
         on_unknown=row["on_unknown"],
         stop_cause=row["stop_cause"],
         patience_over=row["patience_over"],
