@@ -157,7 +157,8 @@ def attempt_rows(record: TaskRecord) -> Iterable[AttemptRow]:
     if record.state not in _NOT_SENT and record.run_key:
         yield _attempt(record, record.attempt, record.version, record.state in TASK_ENDS, record.ended_at)
     elif record.attempt > 1 and record.state is TaskState.QUEUED and record.cause is not None:
-        at = next((move.at for move in record.transitions if move.state is TaskState.QUEUED), record.observed_at)
+        queued = [move.at for move in record.transitions if move.state is TaskState.QUEUED]
+        at = queued[-1] if queued else record.observed_at  # the first may be of the task's accept, said only now
         yield _attempt(record, record.attempt - 1, record.version, True, at)
 
 
