@@ -55,6 +55,10 @@ class Groups:
                 self._seen_at = time.monotonic()
             return self._seen
 
+    async def said(self) -> dict[str, Any]:
+        """The same, as the status shows it."""
+        return {"groups": await self.look()}
+
     async def start(self) -> None:
         """Nothing: the first question connects."""
 

@@ -3,44 +3,45 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
+from signalbox_gateway.http.access import permission
+from signalbox_gateway.http.parts import With
 from signalbox_gateway.projection import reading
-from signalbox_gateway.routes.needs import Cursor, Limit, Needs, NotThere, Words, after, answer, page
+from signalbox_gateway.routes.params import Cursor, Limit, Words, after, answer, missing, page
 
 States = Annotated[list[Annotated[str, Field(pattern="^(PARKED|ASKED|REDRIVING|DROPPED)$")]], Query(max_length=10)]
 
 
-def routes(needs: Needs) -> APIRouter:
-    """Parked messages, read."""
-    router = APIRouter(
-        prefix="/dead-letters", tags=["dead letters"], dependencies=[needs.permission("dead_letter.read")]
-    )
+router = APIRouter(
+    prefix="/dead-letters", tags=["dead letters"], dependencies=[Depends(permission("dead_letter.read"))]
+)
 
-    @router.get("", operation_id="dead_letter_list")
-    async def dead_letter_list(
-        service: Words = [],  # noqa: B006 -- FastAPI copies defaults
-        topic: Words = [],  # noqa: B006
-        state: States = [],  # noqa: B006
-        limit: Limit = 50,
-        cursor: Cursor = None,
-    ) -> Response:
-        """Parked messages of every service, newest first."""
-        begin = after("dead_letters", cursor)
-        async with needs.database.connection() as (connection, _):
-            found = await reading.dead_letters(
-                connection, service=service, topic=topic, state=state, limit=limit, after=begin
-            )
-        return page("dead_letters", found)
 
-    @router.get("/{id}", operation_id="dead_letter_show")
-    async def dead_letter_show(id: UUID) -> Response:
-        """Where it was, why it was parked, its headers and the beginning of its value."""
-        async with needs.database.connection() as (connection, _):
-            found = await reading.dead_letter(connection, id)
-        if found is None:
-            raise NotThere("parked message", id)
-        return answer(found)
+@router.get("", operation_id="dead_letter_list")
+async def dead_letter_list(
+    parts: With,
+    service: Words = [],  # noqa: B006 -- FastAPI copies defaults
+    topic: Words = [],  # noqa: B006
+    state: States = [],  # noqa: B006
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Parked messages of every service, newest first."""
+    begin = after("dead_letters", cursor)
+    async with parts.database.connection() as (connection, _):
+        found = await reading.dead_letters(
+            connection, service=service, topic=topic, state=state, limit=limit, after=begin
+        )
+    return page("dead_letters", found)
 
-    return router
+
+@router.get("/{id}", operation_id="dead_letter_show")
+async def dead_letter_show(parts: With, id: UUID) -> Response:
+    """Where it was, why it was parked, its headers and the beginning of its value."""
+    async with parts.database.connection() as (connection, _):
+        found = await reading.dead_letter(connection, id)
+    if found is None:
+        raise missing("parked message", id)
+    return answer(found)

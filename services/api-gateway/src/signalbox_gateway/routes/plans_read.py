@@ -10,17 +10,17 @@ from pydantic import AwareDatetime
 
 from signalbox_contracts.states import PLAN_ENDS
 from signalbox_gateway import why
+from signalbox_gateway.http.access import permission
+from signalbox_gateway.http.parts import Parts, With
 from signalbox_gateway.projection import reading
 from signalbox_gateway.projection.reading import PlanFilter, TaskFilter
-from signalbox_gateway.routes.needs import (
+from signalbox_gateway.routes.params import (
     Cursor,
     Decisions,
     Ids,
     Labels,
     Limit,
     MinVersion,
-    Needs,
-    NotThere,
     PlanStates,
     Reasons,
     TaskStates,
@@ -29,6 +29,7 @@ from signalbox_gateway.routes.needs import (
     Words,
     after,
     answer,
+    missing,
     page,
     seconds,
 )
@@ -59,81 +60,87 @@ async def wanted_plans(
 Wanted = Annotated[PlanFilter, Depends(wanted_plans)]
 
 
-def routes(needs: Needs) -> APIRouter:
-    """Plans, read."""
-    router = APIRouter(prefix="/plans", tags=["plans"], dependencies=[needs.permission("plan.read")])
+router = APIRouter(prefix="/plans", tags=["plans"], dependencies=[Depends(permission("plan.read"))])
 
-    @router.get("", operation_id="plan_list")
-    async def plan_list(wanted: Wanted, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        """Plans, newest first."""
-        begin = after("plans", cursor)
-        async with needs.database.connection() as (connection, _):
-            return page("plans", await reading.plans(connection, wanted, limit=limit, after=begin))
 
-    @router.get("/counts", operation_id="plan_counts")
-    async def plan_counts(wanted: Wanted) -> Response:
-        """How many plans are in each state."""
-        async with needs.database.connection() as (connection, _):
-            return answer({"counts": await reading.plan_counts(connection, wanted)})
+@router.get("", operation_id="plan_list")
+async def plan_list(parts: With, wanted: Wanted, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """Plans, newest first."""
+    begin = after("plans", cursor)
+    async with parts.database.connection() as (connection, _):
+        return page("plans", await reading.plans(connection, wanted, limit=limit, after=begin))
 
-    @router.get("/{id}", operation_id="plan_show")
-    async def plan_show(id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None) -> Response:
-        """A plan; with `wait`, as soon as it has that version, or its end and all facts of its tasks."""
 
-        async def look() -> reading.Answer | None:
-            async with needs.database.connection() as (connection, _):
-                return await reading.plan(connection, id)
+@router.get("/counts", operation_id="plan_counts")
+async def plan_counts(parts: With, wanted: Wanted) -> Response:
+    """How many plans are in each state."""
+    async with parts.database.connection() as (connection, _):
+        return answer({"counts": await reading.plan_counts(connection, wanted)})
 
-        def enough(seen: reading.Answer | None) -> bool:
-            return seen is None or (
-                (min_version is None or seen["version"] >= min_version) and (until is None or has_ended(seen))
-            )
 
-        seen = await needs.waits.until(id, look, enough, seconds=seconds(wait))
-        if seen is None:
-            raise NotThere("plan", id)
-        return answer(await _with_planner(needs, seen))
+@router.get("/{id}", operation_id="plan_show")
+async def plan_show(
+    parts: With, id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None
+) -> Response:
+    """A plan; with `wait`, as soon as it has that version, or its end and all facts of its tasks."""
 
-    @router.get("/{id}/events", operation_id="plan_events")
-    async def plan_events(id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        """The moves of a plan with actor and reason, the first one first."""
-        begin = after("events", cursor)
-        async with needs.database.connection() as (connection, _):
-            await _must_be_there(connection, id)
-            return page("events", await reading.plan_events(connection, id, limit=limit, after=begin))
+    async def look() -> reading.Answer | None:
+        async with parts.database.connection() as (connection, _):
+            return await reading.plan(connection, id)
 
-    @router.get("/{id}/items", operation_id="plan_items")
-    async def plan_items(
-        id: UUID,
-        decision: Decisions = [],  # noqa: B006
-        state: TaskStates = [],  # noqa: B006
-        limit: Limit = 50,
-        cursor: Cursor = None,
-    ) -> Response:
-        """The items of a plan as decided, by position."""
-        begin = after("items", cursor)
-        async with needs.database.connection() as (connection, _):
-            await _must_be_there(connection, id)
-            found = await reading.plan_items(connection, id, decision=decision, state=state, limit=limit, after=begin)
-        return page("items", found)
+    def enough(seen: reading.Answer | None) -> bool:
+        return seen is None or (
+            (min_version is None or seen["version"] >= min_version) and (until is None or has_ended(seen))
+        )
 
-    @router.get("/{id}/tasks", operation_id="plan_tasks")
-    async def plan_tasks(
-        id: UUID,
-        state: TaskStates = [],  # noqa: B006
-        engine: Words = [],  # noqa: B006
-        why: Reasons = [],  # noqa: B006
-        limit: Limit = 50,
-        cursor: Cursor = None,
-    ) -> Response:
-        """The tasks of a plan, by position."""
-        begin = after("tasks_of_plan", cursor)
-        wanted = TaskFilter(plan=[id], state=state, engine=engine, why=why)
-        async with needs.database.connection() as (connection, _):
-            await _must_be_there(connection, id)
-            return page("tasks_of_plan", await reading.tasks(connection, wanted, limit=limit, after=begin))
+    seen = await parts.waits.until(id, look, enough, seconds=seconds(wait))
+    if seen is None:
+        raise missing("plan", id)
+    return answer(await _with_planner(parts, seen))
 
-    return router
+
+@router.get("/{id}/events", operation_id="plan_events")
+async def plan_events(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """The moves of a plan with actor and reason, the first one first."""
+    begin = after("events", cursor)
+    async with parts.database.connection() as (connection, _):
+        await _must_be_there(connection, id)
+        return page("events", await reading.plan_events(connection, id, limit=limit, after=begin))
+
+
+@router.get("/{id}/items", operation_id="plan_items")
+async def plan_items(
+    parts: With,
+    id: UUID,
+    decision: Decisions = [],  # noqa: B006
+    state: TaskStates = [],  # noqa: B006
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """The items of a plan as decided, by position."""
+    begin = after("items", cursor)
+    async with parts.database.connection() as (connection, _):
+        await _must_be_there(connection, id)
+        found = await reading.plan_items(connection, id, decision=decision, state=state, limit=limit, after=begin)
+    return page("items", found)
+
+
+@router.get("/{id}/tasks", operation_id="plan_tasks")
+async def plan_tasks(
+    parts: With,
+    id: UUID,
+    state: TaskStates = [],  # noqa: B006
+    engine: Words = [],  # noqa: B006
+    why: Reasons = [],  # noqa: B006
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """The tasks of a plan, by position."""
+    begin = after("tasks_of_plan", cursor)
+    wanted = TaskFilter(plan=[id], state=state, engine=engine, why=why)
+    async with parts.database.connection() as (connection, _):
+        await _must_be_there(connection, id)
+        return page("tasks_of_plan", await reading.tasks(connection, wanted, limit=limit, after=begin))
 
 
 def has_ended(seen: reading.Answer) -> bool:
@@ -147,10 +154,10 @@ def has_ended(seen: reading.Answer) -> bool:
 
 async def _must_be_there(connection: Any, id: UUID) -> None:
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM plan WHERE id = $1)", id):
-        raise NotThere("plan", id)
+        raise missing("plan", id)
 
 
-async def _with_planner(needs: Needs, seen: reading.Answer) -> reading.Answer:
+async def _with_planner(parts: Parts, seen: reading.Answer) -> reading.Answer:
     """A plan that the planner has not answered for says so, and how the planner is."""
     since = datetime.fromisoformat(seen["created_at"])
     if seen["version"] > 0 or datetime.now(UTC) - since < timedelta(seconds=LATE_SECONDS):
@@ -158,7 +165,7 @@ async def _with_planner(needs: Needs, seen: reading.Answer) -> reading.Answer:
     planner = ""
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            groups = await needs.groups.look()
+            groups = (await parts.broker()).get("groups", [])
     except Exception:
         planner = ": Kafka does not answer either"
     else:

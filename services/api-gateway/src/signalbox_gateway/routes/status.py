@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
 from signalbox_chassis.connection import Connection
 from signalbox_chassis.database import Database
+from signalbox_gateway.http.access import permission
+from signalbox_gateway.http.parts import Parts, With
 from signalbox_gateway.projection import reading
-from signalbox_gateway.routes.needs import Needs, answer
+from signalbox_gateway.routes.params import answer
 
 PART_SECONDS: Final = 3.0
 """How long one part may take."""
@@ -24,28 +26,25 @@ _PARKED: Final = "SELECT count(*)::int FROM parked WHERE state <> 'DROPPED'"
 Part = Callable[[], Awaitable[dict[str, Any]]]
 
 
-def routes(needs: Needs) -> APIRouter:
-    """How everything is."""
-    router = APIRouter(tags=["status"], dependencies=[needs.permission("status.read")])
+router = APIRouter(tags=["status"], dependencies=[Depends(permission("status.read"))])
 
-    @router.get("/status", operation_id="status_show")
-    async def status_show() -> Response:
-        """The gateway's database and outbox, Kafka and its consumer groups, engines, plans, tasks, parked messages."""
-        parts: list[Part] = [
-            lambda: _database(needs.database),
-            lambda: _kafka(needs),
-            lambda: _outbox(needs.database),
-            lambda: _read_model(needs.database),
-        ]
-        names = (("database",), ("kafka", "groups"), ("outbox",), ("engines", "plans", "tasks", "parked"))
-        said: dict[str, Any] = {}
-        for keys, found in zip(names, await asyncio.gather(*map(_bounded, parts)), strict=True):
-            said |= {key: found.get(key) for key in keys}
-            if "problem" in found:
-                said[keys[0]] = {"ok": False, "problem": found["problem"]}
-        return answer(said)
 
-    return router
+@router.get("/status", operation_id="status_show")
+async def status_show(parts: With) -> Response:
+    """The gateway's database and outbox, Kafka and its consumer groups, engines, plans, tasks, parked messages."""
+    asked: list[Part] = [
+        lambda: _database(parts.database),
+        lambda: _kafka(parts),
+        lambda: _outbox(parts.database),
+        lambda: _read_model(parts.database),
+    ]
+    names = (("database",), ("kafka", "groups"), ("outbox",), ("engines", "plans", "tasks", "parked"))
+    said: dict[str, Any] = {}
+    for keys, found in zip(names, await asyncio.gather(*map(_bounded, asked)), strict=True):
+        said |= {key: found.get(key) for key in keys}
+        if "problem" in found:
+            said[keys[0]] = {"ok": False, "problem": found["problem"]}
+    return answer(said)
 
 
 async def _bounded(part: Part) -> dict[str, Any]:
@@ -63,8 +62,8 @@ async def _database(database: Database) -> dict[str, Any]:
     return {"database": {"ok": True}}
 
 
-async def _kafka(needs: Needs) -> dict[str, Any]:
-    return {"groups": await needs.groups.look(), "kafka": {"ok": True}}
+async def _kafka(parts: Parts) -> dict[str, Any]:
+    return {"kafka": {"ok": True}, "groups": [], **await parts.broker()}
 
 
 async def _outbox(database: Database) -> dict[str, Any]:

@@ -6,30 +6,31 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from signalbox_chassis.blobs import Blobs, BlobStoreFailed
 from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
 from signalbox_contracts.states import TASK_ENDS
 from signalbox_gateway import captured
+from signalbox_gateway.http.access import permission
+from signalbox_gateway.http.parts import Parts, With
+from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.projection import reading
 from signalbox_gateway.projection.reading import TaskFilter
-from signalbox_gateway.routes.needs import (
+from signalbox_gateway.routes.params import (
     Cursor,
     Ids,
     Limit,
     MinVersion,
-    Needs,
-    NotThere,
     Reasons,
     TaskStates,
-    Unavailable,
     Until,
     Wait,
     Words,
     after,
     answer,
+    missing,
     page,
     seconds,
 )
@@ -44,86 +45,91 @@ LAST_WORDS_SECONDS: Final = 20.0
 _ASK_SECONDS: Final = 1.0
 
 
-def routes(needs: Needs) -> APIRouter:
-    """Tasks, read."""
-    router = APIRouter(prefix="/tasks", tags=["tasks"], dependencies=[needs.permission("task.read")])
+router = APIRouter(prefix="/tasks", tags=["tasks"], dependencies=[Depends(permission("task.read"))])
 
-    @router.get("", operation_id="task_list")
-    async def task_list(
-        plan: Ids = [],  # noqa: B006
-        state: TaskStates = [],  # noqa: B006
-        engine: Words = [],  # noqa: B006
-        why: Reasons = [],  # noqa: B006
-        limit: Limit = 50,
-        cursor: Cursor = None,
-    ) -> Response:
-        """Tasks, newest first; of one plan by position."""
-        kind = "tasks_of_plan" if len(plan) == 1 else "tasks"
-        begin = after(kind, cursor)
-        wanted = TaskFilter(plan=plan, state=state, engine=engine, why=why)
-        async with needs.database.connection() as (connection, _):
-            return page(kind, await reading.tasks(connection, wanted, limit=limit, after=begin))
 
-    @router.get("/{id}", operation_id="task_show")
-    async def task_show(id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None) -> Response:
-        """A task; with `wait`, as soon as it has that version or its end."""
+@router.get("", operation_id="task_list")
+async def task_list(
+    parts: With,
+    plan: Ids = [],  # noqa: B006
+    state: TaskStates = [],  # noqa: B006
+    engine: Words = [],  # noqa: B006
+    why: Reasons = [],  # noqa: B006
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """Tasks, newest first; of one plan by position."""
+    kind = "tasks_of_plan" if len(plan) == 1 else "tasks"
+    begin = after(kind, cursor)
+    wanted = TaskFilter(plan=plan, state=state, engine=engine, why=why)
+    async with parts.database.connection() as (connection, _):
+        return page(kind, await reading.tasks(connection, wanted, limit=limit, after=begin))
 
-        def enough(seen: reading.Answer | None) -> bool:
-            return seen is None or (
-                (min_version is None or seen["version"] >= min_version) and (until is None or seen["state"] in _ENDS)
-            )
 
-        seen = await needs.waits.until(id, lambda: _task(needs, id), enough, seconds=seconds(wait))
-        if seen is None:
-            raise NotThere("task", id)
-        return answer(seen)
+@router.get("/{id}", operation_id="task_show")
+async def task_show(
+    parts: With, id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None
+) -> Response:
+    """A task; with `wait`, as soon as it has that version or its end."""
 
-    @router.get("/{id}/attempts", operation_id="task_attempts")
-    async def task_attempts(id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        """The tries of a task."""
-        begin = after("attempts", cursor)
-        await _must_be_there(needs, id)
-        async with needs.database.connection() as (connection, _):
-            return page("attempts", await reading.task_attempts(connection, id, limit=limit, after=begin))
+    def enough(seen: reading.Answer | None) -> bool:
+        return seen is None or (
+            (min_version is None or seen["version"] >= min_version) and (until is None or seen["state"] in _ENDS)
+        )
 
-    @router.get("/{id}/events", operation_id="task_events")
-    async def task_events(id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
-        """The moves of a task."""
-        begin = after("events", cursor)
-        await _must_be_there(needs, id)
-        async with needs.database.connection() as (connection, _):
-            return page("events", await reading.task_events(connection, id, limit=limit, after=begin))
+    seen = await parts.waits.until(id, lambda: _task(parts, id), enough, seconds=seconds(wait))
+    if seen is None:
+        raise missing("task", id)
+    return answer(seen)
 
-    @router.get("/{id}/logs", operation_id="task_logs", response_class=Response)
-    async def task_logs(
-        request: Request,
-        id: UUID,
-        attempt: Annotated[int | None, Query(ge=1)] = None,
-        tail: Annotated[int | None, Query(ge=0, le=100_000, description="Only the last lines")] = None,
-        since: Annotated[int, Query(ge=0, description="Only from this byte on")] = 0,
-        follow: bool = False,
-    ) -> Response:
-        """The log of an attempt, the present one unless named."""
-        task = await _must_be_there(needs, id)
-        if needs.blobs is None:
-            raise Unavailable("no blob store is configured: SIGNALBOX_BLOB_URL")
-        log = _Log(needs, needs.blobs, id, attempt or task["attempt"], needs.actor(request))
-        try:
-            text, at = await log.stored(tail, since)
-        except BlobStoreFailed as failed:
-            raise Unavailable(f"the blob store does not answer: {failed}") from failed
-        if not follow:
-            return Response(text, media_type="text/plain; charset=utf-8", headers=_TEXT)
-        return StreamingResponse(log.followed(task, text, at), media_type="text/plain; charset=utf-8", headers=_TEXT)
 
-    return router
+@router.get("/{id}/attempts", operation_id="task_attempts")
+async def task_attempts(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """The tries of a task."""
+    begin = after("attempts", cursor)
+    await _must_be_there(parts, id)
+    async with parts.database.connection() as (connection, _):
+        return page("attempts", await reading.task_attempts(connection, id, limit=limit, after=begin))
+
+
+@router.get("/{id}/events", operation_id="task_events")
+async def task_events(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """The moves of a task."""
+    begin = after("events", cursor)
+    await _must_be_there(parts, id)
+    async with parts.database.connection() as (connection, _):
+        return page("events", await reading.task_events(connection, id, limit=limit, after=begin))
+
+
+@router.get("/{id}/logs", operation_id="task_logs", response_class=Response)
+async def task_logs(
+    parts: With,
+    request: Request,
+    id: UUID,
+    attempt: Annotated[int | None, Query(ge=1)] = None,
+    tail: Annotated[int | None, Query(ge=0, le=100_000, description="Only the last lines")] = None,
+    since: Annotated[int, Query(ge=0, description="Only from this byte on")] = 0,
+    follow: bool = False,
+) -> Response:
+    """The log of an attempt, the present one unless named."""
+    task = await _must_be_there(parts, id)
+    if parts.blobs is None:
+        raise Problem("unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")
+    log = _Log(parts, parts.blobs, id, attempt or task["attempt"], request.state.principal.actor)
+    try:
+        text, at = await log.stored(tail, since)
+    except BlobStoreFailed as failed:
+        raise Problem("unavailable", f"the blob store does not answer: {failed}") from failed
+    if not follow:
+        return Response(text, media_type="text/plain; charset=utf-8", headers=_TEXT)
+    return StreamingResponse(log.followed(task, text, at), media_type="text/plain; charset=utf-8", headers=_TEXT)
 
 
 class _Log:
     """The log of one attempt, for one caller."""
 
-    def __init__(self, needs: Needs, blobs: Blobs, task: UUID, attempt: int, actor: str) -> None:
-        self._needs, self._blobs, self._task, self._attempt, self._actor = needs, blobs, task, attempt, actor
+    def __init__(self, parts: Parts, blobs: Blobs, task: UUID, attempt: int, actor: str) -> None:
+        self._parts, self._blobs, self._task, self._attempt, self._actor = parts, blobs, task, attempt, actor
         self._over_at: float | None = None
 
     async def stored(self, tail: int | None, since: int) -> tuple[bytes, int]:
@@ -147,7 +153,7 @@ class _Log:
                 await self._ask(task)
                 asked_at = now
             if now - looked_at > _ASK_SECONDS:
-                task = await _task(self._needs, self._task) or task
+                task = await _task(self._parts, self._task) or task
                 looked_at = now
                 if self._over_at is None and self._is_past(task):
                     self._over_at = now
@@ -176,17 +182,17 @@ class _Log:
             data, subject=f"task:{self._task}", source="signalbox/api-gateway", time=datetime.now(UTC),
             id=data.operation_id,
         )  # fmt: skip
-        async with self._needs.database.unit_of_work() as work:
+        async with self._parts.database.unit_of_work() as work:
             work.publish(event)
 
 
-async def _task(needs: Needs, id: UUID) -> reading.Answer | None:
-    async with needs.database.connection() as (connection, _):
+async def _task(parts: Parts, id: UUID) -> reading.Answer | None:
+    async with parts.database.connection() as (connection, _):
         return await reading.task(connection, id)
 
 
-async def _must_be_there(needs: Needs, id: UUID) -> reading.Answer:
-    task = await _task(needs, id)
+async def _must_be_there(parts: Parts, id: UUID) -> reading.Answer:
+    task = await _task(parts, id)
     if task is None:
-        raise NotThere("task", id)
+        raise missing("task", id)
     return task

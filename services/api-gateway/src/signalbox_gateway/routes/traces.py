@@ -5,34 +5,34 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, cast
 
 import aiohttp
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Path, Response
 
-from signalbox_gateway.routes.needs import Needs, NotThere, Unavailable, answer
+from signalbox_gateway.http.access import permission
+from signalbox_gateway.http.parts import With
+from signalbox_gateway.http.problems import Problem
+from signalbox_gateway.routes.params import answer, missing
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 MOST_SPANS: Final = 10_000
 SECONDS: Final = 5.0
 
 
-def routes(needs: Needs) -> APIRouter:
-    """Traces, read."""
-    router = APIRouter(prefix="/traces", tags=["traces"], dependencies=[needs.permission("trace.read")])
+router = APIRouter(prefix="/traces", tags=["traces"], dependencies=[Depends(permission("trace.read"))])
 
-    @router.get("/{trace_id}", operation_id="trace_show")
-    async def trace_show(trace_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Response:
-        """Every span of a trace, the earliest first."""
-        if not needs.trace_store_url:
-            raise NotThere("trace store: none is configured, so no trace", trace_id)
-        found = await _fetch(f"{needs.trace_store_url.rstrip('/')}/traces/{trace_id}")
-        if not found:
-            raise NotThere("trace", trace_id)
-        return answer({"trace_id": trace_id, "spans": [span(one) for one in found[:MOST_SPANS]]})
 
-    return router
+@router.get("/{trace_id}", operation_id="trace_show")
+async def trace_show(parts: With, trace_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Response:
+    """Every span of a trace, the earliest first."""
+    if not parts.settings.trace_store_url:
+        raise Problem("not-found", "no trace store is configured")
+    found = await _fetch(f"{parts.settings.trace_store_url.rstrip('/')}/traces/{trace_id}")
+    if not found:
+        raise missing("trace", trace_id)
+    return answer({"trace_id": trace_id, "spans": [span(one) for one in found[:MOST_SPANS]]})
 
 
 async def _fetch(url: str) -> list[dict[str, Any]]:
-    """The store's spans, none for a trace it does not have; raises `Unavailable`."""
+    """The store's spans, none for a trace it does not have; raises a `Problem`."""
     try:
         # the operator configures this address, nobody types it: it needs no guard
         async with (
@@ -46,13 +46,13 @@ async def _fetch(url: str) -> list[dict[str, Any]]:
             async for chunk in response.content.iter_chunked(1 << 16):
                 body += chunk
                 if len(body) > MOST_BYTES:
-                    raise Unavailable(f"the trace has more than {MOST_BYTES} bytes")
+                    raise Problem("unavailable", f"the trace has more than {MOST_BYTES} bytes")
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Unavailable(f"the trace store does not answer: {type(error).__name__}") from error
+        raise Problem("unavailable", f"the trace store does not answer: {type(error).__name__}") from error
     try:
         found: Any = json.loads(body)
     except ValueError as error:
-        raise Unavailable("the trace store's answer is no JSON") from error
+        raise Problem("unavailable", "the trace store's answer is no JSON") from error
     return cast("list[dict[str, Any]]", found) if isinstance(found, list) else []
 
 

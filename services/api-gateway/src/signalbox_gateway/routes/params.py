@@ -1,62 +1,25 @@
-"""What the reading routes need of the rest of the gateway, and the three ways in which they refuse.
+"""Parameters the reading routes share, and how they answer."""
 
-`http` turns `NotThere` into 404 `not-found`, `Wrong` into 422 `invalid` with its field, `Unavailable` into 503.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 from pydantic import AfterValidator, Field
 from pydantic_core import to_json
 
-from signalbox_chassis.blobs import Blobs
-from signalbox_chassis.database import Database
 from signalbox_contracts.messages.plans import Decision, WaitReason
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.vocabulary import OpenEnum
-from signalbox_gateway.groups import Groups
+from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.projection import cursor
 from signalbox_gateway.projection.reading import Page
-from signalbox_gateway.waits import Waits
 
 MOST_WAIT_SECONDS: Final = 60.0
 
 
-class NotThere(LookupError):
-    """Nothing has this id, or nothing that the caller may see."""
-
-    def __init__(self, kind: str, id: object) -> None:
-        super().__init__(f"there is no {kind} {id}")
-
-
-class Wrong(ValueError):
-    """A parameter is wrong in a way its type cannot say."""
-
-    def __init__(self, field: str, value: str, allowed: str) -> None:
-        super().__init__(f"{field} must be {allowed}")
-        self.field, self.value, self.allowed = field, value, allowed
-
-
-class Unavailable(Exception):
-    """What this route reads from does not answer now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Needs:
-    """Handed to each `routes(needs)`."""
-
-    database: Database
-    waits: Waits
-    groups: Groups
-    permission: Callable[[str], Any]
-    """The FastAPI dependency (`Depends(…)`) that lets callers with this permission through."""
-    actor: Callable[[Request], str]
-    """Who asks, as `user:<name>`."""
-    blobs: Blobs | None = None
-    trace_store_url: str = ""
+def missing(kind: str, id: object) -> Problem:
+    """Nothing has this id."""
+    return Problem("not-found", f"there is no {kind} {id}")
 
 
 def _known(words: type[OpenEnum]) -> Any:
@@ -91,11 +54,11 @@ def seconds(wait: str | None) -> float:
 
 
 def after(kind: str, text: str | None) -> list[Any] | None:
-    """Where the last page ended; raises `Wrong`."""
+    """Where the last page ended; raises a `Problem`."""
     try:
         return cursor.decode(kind, text)
     except cursor.BadCursor:
-        raise Wrong("cursor", (text or "")[:100], "the next_cursor of a page of this route") from None
+        raise invalid("cursor", text, "only a `next_cursor` of this list is allowed") from None
 
 
 def answer(said: Any, *, status: int = 200) -> Response:
