@@ -1,7 +1,26 @@
-"""Settings of the api-gateway."""
+"""Settings of the gateway."""
 
-from signalbox_chassis.settings import ServiceSettings
+from pydantic import AliasChoices, Field, SecretStr
+
+from signalbox_chassis.settings import ServiceSettings, allowed
 
 
 class GatewaySettings(ServiceSettings):
-    pass
+    api_host: str = "127.0.0.1"
+    """Address the API listens on."""
+    api_port: int = Field(
+        default=8080, ge=0, le=65535, validation_alias=AliasChoices("SIGNALBOX_API_PORT", "api_port", "PORT")
+    )
+    """Port of the API; 0 takes a free one and logs it. `PORT` is read as well."""
+    plan_body_bytes: int = Field(default=67_108_864, ge=1024, le=1_073_741_824)
+    """Largest body of `POST /plans`; every other route takes 1 MiB at most."""
+    token_cache_seconds: float = Field(default=2.0, ge=0, le=60)
+    """How long a token that was good is taken as good without asking the database: revoking takes that long at most."""
+    trace_store_url: str = Field(
+        default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
+    )
+    """Where traces are read from (`GET <url>/traces/<id>`). Empty: `signalbox trace` finds none."""
+    secrets_url: SecretStr | None = None
+    """PostgreSQL of the secrets, with the role that may write them. Empty: no secrets can be kept."""
+    secret_key: SecretStr | None = None
+    """Keys that wrap the secrets' own, as base64 of 32 bytes each, newest first, separated by commas."""

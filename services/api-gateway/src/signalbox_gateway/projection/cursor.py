@@ -15,6 +15,7 @@ _SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "tasks": (int,),
     "events": (int,),
     "attempts": (int,),
+    "names": (str,),
 }
 
 
@@ -50,5 +51,8 @@ def _check(value: Any, shape: type) -> None:
             raise BadCursor("no zone")
     elif shape is UUID:
         UUID(value)
+    elif shape is str:
+        if not isinstance(value, str):
+            raise BadCursor("no name")
     elif type(value) is not int or not -(2**31) <= value < 2**63:
         raise BadCursor("no number")

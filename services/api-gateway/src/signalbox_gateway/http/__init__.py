@@ -1,0 +1,1 @@
+"""What holds for every route: who may, what is wrong, once only, pages, versions, traces."""

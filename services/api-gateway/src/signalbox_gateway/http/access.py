@@ -1,0 +1,131 @@
+"""Who calls, and what they may.
+
+Every route declares its permission; one that does not keeps the service from starting.
+"""
+
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
+
+from signalbox_chassis.database import Database
+from signalbox_gateway.http.parts import With
+from signalbox_gateway.http.problems import Problem
+
+_TOKEN: Final = re.compile(r"^sbt_([a-z0-9]{12})_([A-Za-z0-9_-]{32,128})$")
+_FOUND: Final = """
+SELECT t.secret_hash, t.permissions, t.expires_at, p.name FROM token t JOIN principal p ON p.name = t.principal
+WHERE t.id = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
+"""
+ALL: Final = "*"
+PUBLIC: Final = frozenset({"/openapi.json", "/docs", "/healthz", "/problems", "/problems/{slug}"})
+"""Paths that need no token: nothing there is about anybody's work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. `permissions` holds names such as `plan.start`, or `*` for all."""
+
+    name: str
+    token_id: str
+    permissions: frozenset[str]
+    expires_at: datetime | None
+
+    @property
+    def actor(self) -> str:
+        return f"user:{self.name}"
+
+    def may(self, permission: str) -> bool:
+        return ALL in self.permissions or permission in self.permissions
+
+
+@dataclass
+class Tokens:
+    """Looks tokens up. A good one is remembered for a moment, so that a busy client costs no query a call."""
+
+    database: Database
+    remember_seconds: float
+    _good: dict[bytes, tuple[float, Principal]] = field(default_factory=dict[bytes, tuple[float, Principal]])
+
+    async def principal(self, header: str) -> Principal | None:
+        """Whose token this is; None for any that is not good, whatever is wrong with it."""
+        scheme, _, token = header.partition(" ")
+        said = _TOKEN.match(token.strip()) if scheme.lower() == "bearer" else None
+        if said is None:
+            return None
+        id, secret = said.groups()
+        hashed = hashlib.sha256(secret.encode()).digest()
+        key = id.encode() + hashed
+        known = self._good.get(key)
+        if known and known[0] > time.monotonic():
+            return known[1]
+        found = await self._look_up(id, hashed)
+        if found is None:
+            self._good.pop(key, None)
+            return None
+        if len(self._good) > 10_000:
+            self._good.clear()
+        self._good[key] = (time.monotonic() + self.remember_seconds, found)
+        return found
+
+    async def _look_up(self, id: str, hashed: bytes) -> Principal | None:
+        async with self.database.connection() as (connection, _):
+            row = await connection.fetchrow(_FOUND, id)
+        if row is None or not hmac.compare_digest(row["secret_hash"], hashed):
+            return None
+        return Principal(row["name"], id, frozenset(row["permissions"]), row["expires_at"])
+
+
+class UndeclaredRoute(RuntimeError):
+    """A route says neither which permission it needs nor that it is public."""
+
+
+def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
+    """The dependency of a route that needs this permission; it gives the route who calls."""
+
+    async def needs(request: Request, parts: With) -> Principal:
+        tokens: Tokens = request.app.state.tokens
+        principal = await tokens.principal(request.headers.get("authorization", ""))
+        if principal is None:
+            raise Problem(
+                "unauthenticated", "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="signalbox"'}
+            )
+        if not principal.may(name):
+            raise Problem("forbidden", f"this needs the permission {name}")
+        request.state.principal = principal
+        return principal
+
+    needs.permission = name  # type: ignore[attr-defined]
+    return needs
+
+
+def permissions_of(app: FastAPI) -> dict[str, str]:
+    """The permission of every route, by method and path. Raises `UndeclaredRoute`."""
+    found: dict[str, str] = {}
+    for route in app.routes:
+        path = getattr(route, "path", "")
+        if path in PUBLIC:
+            continue
+        declared = _declared(route)
+        if declared is None:
+            raise UndeclaredRoute(f"{path} declares no permission")
+        for method in sorted(getattr(route, "methods", None) or ()):
+            found[f"{method} {path}"] = declared
+    return found
+
+
+def _declared(route: Any) -> str | None:
+    if not isinstance(route, APIRoute):
+        return None
+    for dependency in route.dependant.dependencies:
+        name = getattr(dependency.call, "permission", None)
+        if name is not None:
+            return name
+    return None

@@ -1,0 +1,69 @@
+"""Bodies: their size is bounded before they are read, their fields are checked by name."""
+
+from collections.abc import MutableMapping
+from typing import Any, Final, TypeVar, cast
+
+from fastapi import Request
+from pydantic import BaseModel, JsonValue
+from pydantic_core import from_json
+
+from signalbox_gateway.http.problems import Problem, checked, invalid
+from signalbox_gateway.http.traces import current_trace_id
+
+MOST_BYTES: Final = 1_048_576
+M = TypeVar("M", bound=BaseModel)
+
+
+class Capped:
+    """ASGI middleware: a body over its cap is answered 413 without being kept, whatever its headers say."""
+
+    def __init__(self, app: Any, plan_body_bytes: int) -> None:
+        self.app = app
+        self.plan_body_bytes = plan_body_bytes
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        plans = scope["method"] == "POST" and scope["path"].rstrip("/") == "/api/v1/plans"
+        most = self.plan_body_bytes if plans else MOST_BYTES
+        headers = dict(scope["headers"])
+        said = headers.get(b"content-length", b"")
+        if said.isdigit() and int(said) > most:
+            await _too_large(most)(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Any:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > most:
+                raise Problem("too-large", f"at most {most} bytes are allowed here")
+            return message
+
+        await self.app(scope, counted, send)
+
+
+def _too_large(most: int) -> Any:
+    problem = Problem("too-large", f"at most {most} bytes are allowed here", headers={"Connection": "close"})
+    return problem.response(current_trace_id())
+
+
+async def json_body(request: Request) -> dict[str, JsonValue]:
+    """The body as a JSON object; nothing at all is an empty one."""
+    raw = await request.body()
+    if not raw:
+        return {}
+    try:
+        value: Any = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise invalid("body", None, f"is not JSON: {str(error)[:200]}") from None
+    if not isinstance(value, dict):
+        raise invalid("body", None, "a JSON object is expected")
+    return cast("dict[str, JsonValue]", value)
+
+
+async def body_of(request: Request, model: type[M]) -> M:
+    """The body as this model; unknown fields are refused."""
+    return checked(model, await json_body(request))

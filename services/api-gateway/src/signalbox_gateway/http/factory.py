@@ -1,0 +1,209 @@
+"""The FastAPI application: routes, what holds for all of them, its own description."""
+
+import html
+import logging
+from collections.abc import Iterator
+from typing import Any, Final
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+
+from signalbox_chassis.transient import Failure, classify
+from signalbox_contracts.definitions.engine import Engine
+from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.problems import Problem as Field
+from signalbox_gateway.http.access import Tokens, permissions_of
+from signalbox_gateway.http.bodies import Capped
+from signalbox_gateway.http.parts import Parts
+from signalbox_gateway.http.problems import PAGES, TITLES, Problem, invalid, invalid_all
+from signalbox_gateway.http.traces import Traced, current_trace_id
+
+log = logging.getLogger(__name__)
+BASE: Final = "/api/v1"
+_REF: Final = "#/components/schemas/{model}"
+_SAFE: Final = (
+    (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+)  # fmt: skip
+
+
+async def _only_known_parameters(request: Request) -> None:
+    """A misspelt filter must not answer with everything."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not request.query_params:
+        return
+    known = set(_query_names(route.dependant))
+    for name in request.query_params:
+        if name not in known:
+            words = ", ".join(sorted(known)) or "no parameters"
+            raise invalid(name, request.query_params[name], f"is not a parameter of this route: {words} allowed")
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _query_names(inner)
+
+
+def application(parts: Parts, routers: list[APIRouter]) -> FastAPI:
+    """The application. Raises `UndeclaredRoute` when a route declares no permission."""
+    app = FastAPI(
+        title="Signalbox", version="1", docs_url=None, redoc_url=None, openapi_url=None,
+        dependencies=[Depends(_only_known_parameters)], generate_unique_id_function=lambda route: route.name,
+    )  # fmt: skip
+    app.state.parts = parts
+    app.state.tokens = Tokens(parts.database, parts.settings.token_cache_seconds)
+    for router in routers:
+        app.include_router(router, prefix=BASE)
+    _describe(app)
+    _answer_errors(app)
+    permissions_of(app)
+    app.add_middleware(_Safe)
+    app.add_middleware(Capped, plan_body_bytes=parts.settings.plan_body_bytes)
+    app.add_middleware(Traced, tracer=parts.tracer)
+    return app
+
+
+class _Safe:
+    """ASGI middleware: headers that keep browsers from doing anything with an answer."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def answer(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                present = {name for name, _ in message.get("headers", [])}
+                message["headers"] = [
+                    *message.get("headers", []), *((name, value) for name, value in _SAFE if name not in present)
+                ]  # fmt: skip
+            await send(message)
+
+        await self.app(scope, receive, answer if scope["type"] == "http" else send)
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def problem(_: Request, error: Problem) -> Response:
+        return error.response(current_trace_id())
+
+    @app.exception_handler(RequestValidationError)
+    async def not_valid(_: Request, error: RequestValidationError) -> Response:
+        fields = [
+            Field(
+                ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0]),
+                None if one["type"] == "missing" else repr(one.get("input"))[:100],
+                one["msg"].removeprefix("Value error, "),
+            )
+            for one in error.errors()
+        ]
+        return invalid_all(fields).response(current_trace_id())
+
+    @app.exception_handler(HTTPException)
+    async def plain(request: Request, error: HTTPException) -> Response:
+        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "internal")
+        detail = f"{request.method} {request.url.path} is not a route" if slug == "not-found" else ""
+        return Problem(slug, detail, headers=dict(error.headers or {})).response(current_trace_id())
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        if classify(error) is Failure.PASSING:
+            log.warning("%s %s: %r", request.method, request.url.path, error)
+            return Problem("unavailable", "the database does not answer").response(current_trace_id())
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return Problem("internal").response(current_trace_id())
+
+
+def _describe(app: FastAPI) -> None:
+    """`/openapi.json`, `/docs`, `/problems`, `/healthz`: no token needed, no other server asked."""
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        return JSONResponse(document(app))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(_listing(document(app)))
+
+    @app.get("/problems", include_in_schema=False)
+    async def problems() -> HTMLResponse:
+        links = "".join(f'<li><a href="/problems/{slug}">{slug}</a></li>' for slug in TITLES)
+        return HTMLResponse(_page("Problems", f"<ul>{links}</ul>"))
+
+    @app.get("/problems/{slug}", include_in_schema=False)
+    async def one_problem(slug: str) -> HTMLResponse:
+        if slug not in TITLES:
+            raise Problem("not-found", f"{slug!r} is not a problem of this API")
+        status, title = TITLES[slug]
+        return HTMLResponse(_page(title, f"<p>HTTP {status}</p><p>{html.escape(PAGES[slug])}</p>"))
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, bool]:
+        return {"alive": True}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: FastAPI's, with the definitions' schemas, the permissions and how to prove who calls."""
+    made = FastAPI.openapi(app)
+    components = made.setdefault("components", {})
+    _, definitions = models_json_schema([(Engine, "validation"), (Job, "validation")], ref_template=_REF)
+    components["schemas"] = {**definitions["$defs"], **components.get("schemas", {})}
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    made["security"] = [{"token": []}]
+    permissions = permissions_of(app)
+    for path, methods in made["paths"].items():
+        for method, operation in methods.items():
+            operation["x-permission"] = permissions[f"{method.upper()} {path}"]
+            operation["responses"].pop("422", None)
+            operation["responses"]["4XX"] = {
+                "description": "a problem",
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            }
+    for name in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(name, None)
+    components["schemas"]["Problem"] = _PROBLEM
+    return made
+
+
+_TEXT: Final = {"type": "string"}
+_PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "trace_id"],
+    "properties": {
+        "type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT, "trace_id": _TEXT,
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"field": _TEXT, "value": {"type": ["string", "null"]}, "allowed": _TEXT},
+            },
+        },
+    },
+}  # fmt: skip
+
+
+def _page(title: str, body: str) -> str:
+    style = (
+        "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}td{padding:.2rem 1rem .2rem 0}"
+    )
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)} · Signalbox</title>"
+        f"<style>{style}</style><h1>{html.escape(title)}</h1>{body}</html>"
+    )
+
+
+def _listing(made: dict[str, Any]) -> str:
+    rows = [
+        f"<tr><td><code>{method.upper()}</code></td><td><code>{html.escape(path)}</code></td>"
+        f"<td>{html.escape(operation['operationId'])}</td><td><code>{operation['x-permission']}</code></td>"
+        f"<td>{html.escape(operation.get('description', '').partition(chr(10))[0])}</td></tr>"
+        for path, methods in made["paths"].items()
+        for method, operation in methods.items()
+    ]
+    return _page("API", f'<p>As <a href="/openapi.json">OpenAPI</a>.</p><table>{"".join(rows)}</table>')

@@ -1,0 +1,99 @@
+"""What is wrong with a request, as RFC 9457 `application/problem+json`."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from fastapi.responses import Response
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from signalbox_contracts.definitions.problems import Problem as Field
+from signalbox_contracts.definitions.problems import problems_in
+
+MOST_ERRORS: Final = 100
+MEDIA_TYPE: Final = "application/problem+json"
+
+TITLES: Final[dict[str, tuple[int, str]]] = {
+    "unauthenticated": (401, "Who you are is not known"),
+    "forbidden": (403, "You may not do this"),
+    "not-found": (404, "There is no such thing"),
+    "invalid": (422, "The request is not valid"),
+    "conflict": (409, "It cannot be done as things are"),
+    "in-use": (409, "Something still uses it"),
+    "precondition-failed": (412, "It has changed meanwhile"),
+    "idempotency-key-reused": (422, "The idempotency key was used for another request"),
+    "request-in-progress": (409, "The same request is being answered"),
+    "too-large": (413, "The body is too large"),
+    "method-not-allowed": (405, "The method is not allowed here"),
+    "unavailable": (503, "Something this needs cannot be reached"),
+    "internal": (500, "Something went wrong here"),
+}
+PAGES: Final[dict[str, str]] = {
+    "unauthenticated": "Send `Authorization: Bearer sbt_…` with a token that exists, is not revoked and has not "
+    "expired. `python -m signalbox_gateway admin token NAME` makes one; `signalbox login` keeps it.",
+    "forbidden": "The token is good, and lacks the permission named in `detail`.",
+    "not-found": "The path or the id is wrong, or what it named is gone.",
+    "invalid": "Each entry of `errors` names a field, its value and what is allowed there. Nothing was changed.",
+    "conflict": "The request is well-formed and does not fit the present state, which `detail` names.",
+    "in-use": "`users` lists what refers to it. Change or remove those first.",
+    "precondition-failed": "`If-Match` names another revision than the present one. Read it again and decide anew.",
+    "idempotency-key-reused": "A key belongs to one request: method, path and body. Take a fresh key for another one.",
+    "request-in-progress": "The first request with this key is not answered yet. Ask again in a moment.",
+    "too-large": "`detail` says how many bytes are allowed.",
+    "method-not-allowed": "The `Allow` header lists what this path takes.",
+    "unavailable": "The database or another part does not answer. The request may be repeated.",
+    "internal": "Repeat the request; with an `Idempotency-Key` that is always safe. `trace_id` finds the log lines.",
+}
+
+
+class Problem(Exception):
+    """Ends a request with this answer. `errors` are the fields that are wrong; `more` are members of its own."""
+
+    def __init__(
+        self, slug: str, detail: str = "", *, errors: Iterable[Field] = (), headers: dict[str, str] | None = None,
+        **more: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(detail or slug)
+        self.slug = slug
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = headers or {}
+        self.more = more
+
+    @property
+    def status(self) -> int:
+        return TITLES[self.slug][0]
+
+    def response(self, trace_id: str) -> Response:
+        status, title = TITLES[self.slug]
+        body: dict[str, Any] = {
+            "type": f"/problems/{self.slug}", "title": title, "status": status, "detail": self.detail or title,
+            "trace_id": trace_id, **self.more,
+        }  # fmt: skip
+        if self.errors:
+            body["errors"] = [
+                {"field": one.field, "value": one.value, "allowed": one.allowed} for one in self.errors[:MOST_ERRORS]
+            ]
+        return Response(to_json(body), status_code=status, media_type=MEDIA_TYPE, headers=self.headers)
+
+
+def invalid(field: str, value: object, allowed: str) -> Problem:
+    """One field is wrong."""
+    said = None if value is None else repr(value)[:100]
+    return Problem("invalid", f"{field}: {allowed}", errors=[Field(field, said, allowed)])
+
+
+def invalid_all(errors: Sequence[Field]) -> Problem:
+    """These fields are wrong."""
+    more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return Problem("invalid", f"{errors[0].field}: {errors[0].allowed}{more}", errors=errors)
+
+
+def checked(adapter: TypeAdapter[Any] | type[Any], written: Any, *, place: str = "") -> Any:
+    """What was written, as a value; unknown fields are refused. `place` goes before each field's name."""
+    kind: TypeAdapter[Any] = adapter if isinstance(adapter, TypeAdapter) else TypeAdapter(adapter)
+    try:
+        return kind.validate_python(written, extra="forbid")
+    except ValidationError as error:
+        found = [Field(place + one.field if place else one.field, one.value, one.allowed) for one in problems_in(error)]
+        raise invalid_all(found) from None
