@@ -184,6 +184,8 @@ class Stand(Store):
             "say_seconds": 0.05,
             "engine_timeout_seconds": 5.0,
             "drain_seconds": 5.0,
+            "egress_allow": "127.0.0.1",
+            "log_seconds": 0.2,
             **changes,
         }
         return ExecutorSettings(**values)
@@ -199,7 +201,7 @@ class Stand(Store):
 
     def spawn(self, **environment: str) -> subprocess.Popen[bytes]:
         """An executor as a process of its own, ended with the test."""
-        settings = self.settings().model_dump(exclude={"database_url"})
+        settings = self.settings().model_dump(exclude={"database_url", "secret_key", "secrets_url"})
         mine = {f"SIGNALBOX_{name.upper()}": str(value) for name, value in settings.items()}
         others = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
         with (self.folder / "child.log").open("ab") as log:

@@ -226,9 +226,10 @@ async def test_spoilt_records_of_one_run_do_not_hide_the_others(stand: ProcessSt
 
 async def test_a_supervisor_that_does_not_answer_in_time_makes_the_engine_unavailable(stand: ProcessStand) -> None:
     settings = ProcessSettings(folder=stand.folder, permits=stand.settings.permits, start_timeout_seconds=0.001)
-    asked = stand.shell("exit 0")
+    asked, late = stand.shell("exit 0"), ProcessEngine(settings)
     with pytest.raises(EngineUnavailable) as unavailable:
-        await ProcessEngine(settings).submit(asked)
+        await late.submit(asked)
+    await late.close()
     assert unavailable.value.may_have_arrived
     await stand.engine.submit(asked)
     assert (await stand.end_of(asked)).phase is Phase.SUCCEEDED

@@ -6,7 +6,7 @@ from signalbox_chassis.loops import Loop
 from signalbox_chassis.service import Service
 from signalbox_contracts.topics import topic
 from signalbox_executor import handlers
-from signalbox_executor.directory import Directory, OpenEngine, open_engine
+from signalbox_executor.directory import Directory, OpenEngine, opener
 from signalbox_executor.drive import Driver
 from signalbox_executor.loops import Worker
 from signalbox_executor.settings import ExecutorSettings
@@ -16,15 +16,15 @@ from signalbox_executor.watch import Watcher
 NAME = "executor"
 
 
-def executor(settings: ExecutorSettings, *, open: OpenEngine = open_engine) -> Service:
+def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> Service:
     """The service, not started."""
     clock = SystemClock()
-    control = handlers.control(clock, lambda: claiming.wake())
+    control = handlers.control(clock, lambda: claiming.wake(), lambda: answering.wake())
     topics = (topic("task-commands.v1"), topic("operations.v1"))
     definitions = handlers.definitions(lambda: refreshing.wake())
     service = Service(NAME, settings, subscriptions=[Subscription("control", topics, control)], definitions=definitions)
     service.dead_letters.answer_operations(control)
-    directory = Directory(open)
+    directory = Directory(open or opener(settings))
     driver = Driver(service.database, directory, settings, service.telemetry)
     worker = Worker(service.database, directory, driver, settings)
     claiming = Loop("claim", worker.claim, settings.claim_seconds, most_backoff_seconds=5.0)
@@ -34,6 +34,7 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine = open_engine) -> S
     watching = Loop("watch", watcher.one_pass, 0.1)
     watcher.wake, driver.on_recorded = watching.wake, watcher.recorded
     teller = Teller(service.database, directory, worker.reachable)
+    answering = Loop("operations", teller.operations, 2.0)
     service.parts = [("worker", worker), ("watcher", watcher)]
     service.loops = [
         Loop("renew", worker.renew, settings.renew_seconds, most_backoff_seconds=settings.renew_seconds),
@@ -42,9 +43,8 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine = open_engine) -> S
         Loop("tidy", worker.tidy, 1.0),
         Loop("explain", worker.explain, settings.explain_seconds),
         Loop("engine states", teller.engines, 1.0),
-        Loop("tests", teller.tests, 0.5),
-        Loop("tells", teller.plans, 0.5),
-        Loop("say", worker.say, settings.say_seconds),
+        answering,
+        Loop("say", worker.say, settings.say_seconds / 2),
         watching,
         claiming,
     ]

@@ -2,29 +2,66 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from socket import gethostname
 
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
-from signalbox_contracts.definitions.engine import ScriptedConnection
+from signalbox_contracts.definitions.engine import ProcessConnection, ScriptedConnection
 from signalbox_executor.engines.port import Engine
+from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessSettings, load_host_id
+from signalbox_executor.engines.process.permits import Permits
 from signalbox_executor.engines.scripted.adapter import ScriptedEngine
+from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store.engines import Registered
 
 OpenEngine = Callable[[EngineDefinition], Engine | None]
 """The adapter of a definition; None for a kind this executor has none for."""
 
 
-def open_engine(definition: EngineDefinition) -> Engine | None:
-    connection = definition.connection
-    if isinstance(connection, ScriptedConnection):
-        return ScriptedEngine(connection.url, name=definition.id)
-    return None
+def opener(settings: ExecutorSettings) -> OpenEngine:
+    """Makes adapters as the operator's settings say."""
+    guard, processes = settings.guard(), process_settings(settings)
+
+    def open_engine(definition: EngineDefinition) -> Engine | None:
+        connection = definition.connection
+        if isinstance(connection, ScriptedConnection):
+            return ScriptedEngine(connection.url, name=definition.id, guard=guard)
+        if isinstance(connection, ProcessConnection) and processes is not None:
+            return ProcessEngine(processes, connection.host_id)
+        return None
+
+    return open_engine
+
+
+def process_settings(settings: ExecutorSettings) -> ProcessSettings | None:
+    """What the operator allows here; None if no processes run here."""
+    if not settings.process_folder:
+        return None
+    folder = Path(settings.process_folder)
+    folder.mkdir(0o700, parents=True, exist_ok=True)
+    permits = Permits(
+        programs=_paths(settings.process_programs), working_folders=_paths(settings.process_working_folders)
+    )
+    return ProcessSettings(folder=folder, permits=permits, host_id=settings.host_id)
+
+
+def host_id(settings: ExecutorSettings) -> str:
+    """What this host is called: as set, else as its process folder says, else by its name. Raises `WrongHost`."""
+    processes = process_settings(settings)
+    if processes is not None:
+        return load_host_id(processes.folder, settings.host_id)
+    return settings.host_id or gethostname()
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part.strip()) for part in text.split(",") if part.strip())
 
 
 @dataclass
 class Directory:
     """Engines by id. `update` is called with what the database has; the rest only looks up."""
 
-    open: OpenEngine = open_engine
+    open: OpenEngine
     _engines: dict[str, tuple[int, Engine]] = field(default_factory=dict[str, tuple[int, Engine]])
 
     async def update(self, registered: Sequence[Registered]) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -11,7 +10,7 @@ from signalbox_chassis import crash
 from signalbox_chassis.database import Database
 from signalbox_chassis.signals import signals
 from signalbox_executor import facts
-from signalbox_executor.directory import Directory
+from signalbox_executor.directory import Directory, host_id
 from signalbox_executor.drive import Driver
 from signalbox_executor.lifecycle import who_is_ahead, why_waiting
 from signalbox_executor.settings import ExecutorSettings
@@ -43,7 +42,7 @@ class Worker:
     """The engines this host may reach, by id."""
 
     def __post_init__(self) -> None:
-        self.host_id = self.settings.host_id or socket.gethostname()
+        self.host_id = host_id(self.settings)
         # claim and sweep take rows into our hands; the sweep must not see a claim that is not driven *yet*
         self._hands = asyncio.Lock()
 

@@ -2,16 +2,38 @@
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from signalbox_chassis.settings import ServiceSettings, allowed
+from signalbox_chassis.guard import EgressSettings
+from signalbox_chassis.settings import allowed
+from signalbox_chassis.vault import VaultSettings
+
+_PATHS = r"^(/[^,]*(,/[^,]*)*)?$"
+_PATHS_WORDS = allowed("absolute paths, separated by commas")
 
 
-class ExecutorSettings(ServiceSettings):
+class ExecutorSettings(VaultSettings, EgressSettings):
     host_id: str = Field(
         default="",
         pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$",
         json_schema_extra=allowed("up to 128 letters, digits, `.`, `_` and `-`"),
     )
-    """The host this executor runs on: process engines with this host id are its own. Empty: the host's own name."""
+    """The host this executor runs on: process engines with this host id are its own. Empty: the id kept in
+    `process_folder`, or the host's own name."""
+    process_folder: str = Field(default="", pattern=r"^(/.*)?$", json_schema_extra=allowed("an absolute path"))
+    """Where the runs of process engines are kept, on a local disk. Empty: this executor runs no processes."""
+    process_programs: str = Field(default="", pattern=_PATHS, json_schema_extra=_PATHS_WORDS)
+    """Programs that process engines may start, as absolute paths separated by commas. An interpreter on the list is as
+    good as a shell."""
+    process_working_folders: str = Field(default="", pattern=_PATHS, json_schema_extra=_PATHS_WORDS)
+    """Folders that processes may work in, and below, as absolute paths separated by commas. Without one a process works
+    in the folder of its run."""
+    process_keep_days: float = Field(default=14.0, ge=1, le=400)
+    """Days the folder of a run is kept after its end. Longer than engines' `key_retention_seconds`: it is the key."""
+    log_seconds: float = Field(default=15.0, ge=0.05, le=600)
+    """How often what a running attempt wrote goes to the blob store."""
+    log_follow_seconds: float = Field(default=2.0, ge=0.05, le=600)
+    """The same while somebody follows the attempt."""
+    log_most_bytes: int = Field(default=64 * 1024 * 1024, ge=65_536, le=1024**3)
+    """Most bytes of one attempt's log that are kept; the rest is left out, and the log says so."""
     worker_lease_seconds: float = Field(default=30.0, ge=0.5, le=600)
     """A worker not heard of for this long is dead, and what it claimed is taken over."""
     renew_seconds: float = Field(default=10.0, ge=0.1, le=200)

@@ -4,8 +4,6 @@ Crash points (`process.*`) stand where a kill of the executor must leave the run
 """
 
 import asyncio
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,11 +25,10 @@ from signalbox_executor.engines.port import (
 from signalbox_executor.engines.process import inspection, records, supervisor
 from signalbox_executor.engines.process.output import read_output
 from signalbox_executor.engines.process.permits import Permits, check_run_key
+from signalbox_executor.engines.process.starter import Starter
 
-_SUPERVISOR: Final = (sys.executable, "-P", "-m", supervisor.__name__)
-_HANDED_ON: Final = ("PYTHONPATH", "SIGNALBOX_CRASH_AT")
 STARTS_AT_ONCE: Final = 8
-"""Supervisors that are being started at the same time: each is a Python process."""
+"""Supervisors that are being started at the same time: more would only wait for the disk together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +39,8 @@ class ProcessSettings:
     """Absolute, on a local disk: run folders and the host id. It must outlive the executor."""
     permits: Permits
     start_timeout_seconds: float = 30.0
+    host_id: str = ""
+    """The id the operator gave this host; empty: the folder's own."""
 
 
 class ProcessEngine:
@@ -51,9 +50,10 @@ class ProcessEngine:
         self._settings = settings
         self._runs = settings.folder.absolute() / "runs"
         self._runs.mkdir(0o700, parents=True, exist_ok=True)
-        self.host_id = load_host_id(settings.folder)
+        self.host_id = load_host_id(settings.folder, settings.host_id)
         self._expected_host_id = host_id
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._starter = Starter()
 
     @property
     def identity(self) -> Identity:
@@ -97,7 +97,8 @@ class ProcessEngine:
             return LogPage(*await asyncio.to_thread(read_output, folder, offset, limit))
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """End the starter; supervisors and their runs go on."""
+        await self._starter.close()
 
     def _folder(self, run_key: str) -> Path:
         if self._expected_host_id not in (None, self.host_id):
@@ -110,33 +111,13 @@ class ProcessEngine:
 
     async def _start(self, folder: Path) -> None:
         async with self._starts:
-            code = await self._run_supervisor(folder)
+            starting = self._starter.start(folder)
+            crash.point("process.spawned")
+            code = await asyncio.wait_for(starting, self._settings.start_timeout_seconds)
         if code == supervisor.SEALED:
             raise EngineRefused("process", "it was sealed", field="run_key", value=folder.name, sealed=True)
         if code != supervisor.STARTED:
             raise EngineUnavailable("process", f"the supervisor did not start it (exit code {code})")
-
-    async def _run_supervisor(self, folder: Path) -> int:
-        """The exit code of the process that forks the supervisor; it ends when the run has started."""
-        environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
-        process = await asyncio.create_subprocess_exec(
-            *_SUPERVISOR,
-            str(folder),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd="/",
-            env=environment,
-            start_new_session=True,
-        )
-        crash.point("process.spawned")
-        try:
-            return await asyncio.wait_for(process.wait(), self._settings.start_timeout_seconds)
-        finally:
-            if process.returncode is None:  # too slow, or we are cancelled; the supervisor itself goes on
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
 
 
 class _disk_as_engine:  # noqa: N801 -- reads as a word at its place of use
@@ -160,17 +141,24 @@ def _prepare(folder: Path, spec: dict[str, Any]) -> None:
     records.write(folder, records.SPEC, spec)
 
 
-def load_host_id(folder: Path) -> str:
-    """The id of this host, made at the first call and kept in the folder. Two callers at once get the same."""
+class WrongHost(ValueError):
+    """The folder holds the runs of another host id: "not found" in it would say nothing of this one."""
+
+
+def load_host_id(folder: Path, wanted: str = "") -> str:
+    """The id of this host, kept in the folder from the first call on. Two callers at once get the same.
+
+    `wanted` is what the operator calls this host; raises `WrongHost` if the folder has another id already.
+    """
     path = folder / "host-id"
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        pass
-    made = folder / f".host-id.{uuid4().hex}"
-    made.write_text(f"host-{uuid4()}\n")
-    with suppress(FileExistsError):
-        path.hardlink_to(made)
-    made.unlink()
-    records.sync_folder(folder)
-    return path.read_text().strip()
+    if not path.exists():
+        made = folder / f".host-id.{uuid4().hex}"
+        made.write_text(f"{wanted or f'host-{uuid4()}'}\n")
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+        made.unlink()
+        records.sync_folder(folder)
+    found = path.read_text().strip()
+    if wanted and found != wanted:
+        raise WrongHost(f"{folder} belongs to host {found!r}, and this one is called {wanted!r}")
+    return found

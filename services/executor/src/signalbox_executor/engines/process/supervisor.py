@@ -1,13 +1,15 @@
-"""`python -m signalbox_executor.engines.process.supervisor FOLDER`: start the program of one run, and see it end.
+"""Start the program of one run, and see it end. Standard library only (`crash` is): all of it is forked for each run.
 
-Standard library only (`crash` is). The first process forks, waits until its child says what became of the start, and
-exits with that; the child lives on in a session of its own, whatever happens to the executor.
+`serve` is the starter's process: it reads `number folder` lines and answers each with `number code`. For each it forks
+a process that forks the supervisor and waits until that says what became of the start; the supervisor lives on in a
+session of its own, whatever happens to the starter and the executor.
 
 The program starts in two steps, so that a kill at any point leaves either nothing or a recorded start: it is forked and
 waits; its pid goes into the start record on disk; only then is it let go. If we die before that, it sees the pipe close
 and ends without having run.
 """
 
+import gc
 import os
 import signal
 import stat
@@ -29,26 +31,48 @@ LOCK_SECONDS = 10.0
 CANNOT_START = 127
 
 
+def serve() -> NoReturn:
+    """Answer until nobody asks any more: the pipe closes with the executor."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes in between
+    gc.freeze()  # what is loaded is shared with every supervisor; a collection would copy it
+    for line in sys.stdin:
+        number, _, folder = line.rstrip("\n").partition(" ")
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _answer(number, Path(folder))
+    os._exit(0)
+
+
+def _answer(number: str, folder: Path) -> NoReturn:
+    code = FAILED
+    try:
+        code = main(folder)
+    finally:
+        with suppress(OSError):  # the executor may be gone
+            os.write(1, f"{number} {code}\n".encode())
+        os._exit(0)
+
+
 def main(folder: Path) -> int:
     """Fork the supervisor, and wait for what it says about the start."""
     told, tell = os.pipe()
     if os.fork() == 0:
         os.close(told)
         os.setsid()
-        _detach(tell)
+        _detach(folder, tell)
     os.close(tell)
     said = os.read(told, 1)
     return said[0] if said else FAILED
 
 
-def _detach(tell: int) -> NoReturn:
+def _detach(folder: Path, tell: int) -> NoReturn:
     """What the child does: its standard streams lead nowhere, and it never returns into the parent's code."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
     code = FAILED
     try:
-        code = supervise(Path(sys.argv[1]), tell)
+        code = supervise(folder, tell)
     finally:
         os._exit(code)
 
@@ -159,7 +183,3 @@ def _say(tell: int, code: int) -> int:
         os.write(tell, bytes([code]))
     os.close(tell)
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

@@ -9,6 +9,7 @@ import aiohttp
 from pydantic import Field, ValidationError
 from pydantic_core import to_json
 
+from signalbox_chassis.guard import AddressRefused, Guard
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.vocabulary import Seconds, Value
@@ -75,12 +76,15 @@ class AnswerTooLong(Exception):
 
 
 class ScriptedEngine:
-    """A scripted engine at a URL."""
+    """A scripted engine at a URL. Without a guard of the operator's only 127.0.0.1 is called."""
 
-    def __init__(self, url: str, *, name: str = "scripted", timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, name: str = "scripted", timeout_seconds: float = 30.0, guard: Guard | None = None
+    ) -> None:
         self._url = url.rstrip("/")
         self._name = name
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._guard = guard or Guard("127.0.0.1")
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -195,6 +199,8 @@ class ScriptedEngine:
     async def _errors(self) -> AsyncGenerator[None]:
         try:
             yield
+        except AddressRefused as refused:
+            raise EngineUnavailable(self._name, str(refused), may_have_arrived=False) from refused
         except aiohttp.ClientConnectorError as error:
             raise EngineUnavailable(self._name, str(error), may_have_arrived=False) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -202,7 +208,7 @@ class ScriptedEngine:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, connector=aiohttp.TCPConnector(limit=100))
+            self._session = self._guard.session(timeout=self._timeout)
         return self._session
 
     def _expect(self, body: bytes, status: int, *expected: int) -> bytes:
