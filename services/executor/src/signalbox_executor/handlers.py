@@ -20,8 +20,11 @@ from signalbox_executor.store.operations import Asked
 from signalbox_executor.tell import answer
 
 
-def control(clock: Clock, wake: Callable[[], None]) -> Router:
-    """Commands of plans. `wake` is called once something may be claimed that could not before."""
+def control(clock: Clock, wake: Callable[[], None], wake_operations: Callable[[], None]) -> Router:
+    """Commands of plans, and operations.
+
+    `wake` is called once something may be claimed that could not before, `wake_operations` when one was kept.
+    """
     router = Router()
 
     @router.on(PlanRules)
@@ -70,23 +73,25 @@ def control(clock: Clock, wake: Callable[[], None]) -> Router:
             if rest:
                 facts.publish_changes(work, rest, cause=received)
 
-    _operations(router)
+    _operations(router, wake_operations)
     return router
 
 
-def _operations(router: Router) -> None:
+def _operations(router: Router, wake: Callable[[], None]) -> None:
     """What is asked about an engine, a plan's tasks or a log: kept and answered by a loop, or answered at once."""
 
     @router.on(EngineTest)
     async def test(work: UnitOfWork, events: Sequence[Received[EngineTest]]) -> None:
         for received in events:
             await operations.keep_test(work.connection, received.event, _traceparent(received))
+        work.on_commit(wake)
 
     @router.on(PlanTell)
     async def tell(work: UnitOfWork, events: Sequence[Received[PlanTell]]) -> None:
         for received in events:
             if received.event.data.tasks:
                 await operations.keep_tell(work.connection, received.event, _traceparent(received))
+        work.on_commit(wake)
 
     @router.on(LogsFollow)
     async def follow(work: UnitOfWork, events: Sequence[Received[LogsFollow]]) -> None:

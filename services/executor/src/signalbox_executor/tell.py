@@ -54,6 +54,11 @@ class Teller:
             if changed:
                 await states.keep_said(work.connection, changed)
 
+    async def operations(self) -> bool:
+        """Answer what was asked; True while a plan is being told."""
+        await self.tests()
+        return await self.plans()
+
     async def tests(self) -> None:
         """Try the connections somebody asked about, each by asking about a run that does not exist."""
         async with self.database.connection() as (connection, _):
