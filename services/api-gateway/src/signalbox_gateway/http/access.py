@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
-from fastapi.routing import APIRoute
+from fastapi.routing import iter_route_contexts
 
 from signalbox_chassis.database import Database
 from signalbox_gateway.http.parts import With
@@ -109,8 +109,8 @@ def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
 def permissions_of(app: FastAPI) -> dict[str, str]:
     """The permission of every route, by method and path. Raises `UndeclaredRoute`."""
     found: dict[str, str] = {}
-    for route in app.routes:
-        path = getattr(route, "path", "")
+    for route in iter_route_contexts(app.routes):  # those of included routers too, with their whole path
+        path = route.path
         if path in PUBLIC:
             continue
         declared = _declared(route)
@@ -122,9 +122,8 @@ def permissions_of(app: FastAPI) -> dict[str, str]:
 
 
 def _declared(route: Any) -> str | None:
-    if not isinstance(route, APIRoute):
-        return None
-    for dependency in route.dependant.dependencies:
+    dependant: Any = getattr(route, "dependant", None)
+    for dependency in dependant.dependencies if dependant is not None else ():
         name = getattr(dependency.call, "permission", None)
         if name is not None:
             return name

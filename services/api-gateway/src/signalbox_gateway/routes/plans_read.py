@@ -165,7 +165,7 @@ async def _with_planner(parts: Parts, seen: reading.Answer) -> reading.Answer:
     planner = ""
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            groups = (await parts.broker()).get("groups", [])
+            groups: list[dict[str, Any]] = (await parts.broker()).get("groups", [])
     except Exception:
         planner = ": Kafka does not answer either"
     else:

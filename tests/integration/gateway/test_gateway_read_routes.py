@@ -1,0 +1,309 @@
+"""The reading routes over HTTP: filters, cursors, waiting, logs, status, traces, on real servers."""
+
+import asyncio
+import gzip
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import uvicorn
+from fastapi import FastAPI
+from opentelemetry.trace import NoOpTracer
+
+from signalbox_chassis.blobs import Blobs
+from signalbox_chassis.clock import SystemClock
+from signalbox_contracts.ids import task_id
+from signalbox_contracts.messages.operations import LogsFollow
+from signalbox_contracts.messages.plans import Waiting, WaitReason
+from signalbox_contracts.states import PlanState, TaskState
+from signalbox_contracts.topics import topic
+from signalbox_contracts.wire import decode
+from signalbox_gateway.groups import Groups
+from signalbox_gateway.http.access import Principal
+from signalbox_gateway.http.factory import application
+from signalbox_gateway.http.parts import Parts
+from signalbox_gateway.projection import store
+from signalbox_gateway.routes import dead_letters, operations, plans_read, status, tasks, traces
+from signalbox_gateway.settings import GatewaySettings
+from support.read_model import (
+    NOW,
+    ReadModel,
+    items_page,
+    plan_ended,
+    plan_record,
+    plan_stated,
+    read_model,
+    task_record,
+    tasks_stated,
+)
+from support.stand import until
+
+S = TaskState
+ROUTERS = [module.router for module in (plans_read, tasks, dead_letters, operations, status, traces)]
+
+
+class OneToken:
+    """Stands in for the tokens' table: these tests are about reading."""
+
+    async def principal(self, header: str) -> Principal | None:
+        return Principal("ann", "t", frozenset({"*"}), None)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+class Api:
+    """The routes on a port of their own, asked as a client would."""
+
+    def __init__(self, model: ReadModel, parts: Parts, folder: Path, session: aiohttp.ClientSession) -> None:
+        self.model, self.parts, self.session = model, parts, session
+        self.blobs = Blobs(folder.as_uri())
+
+    async def get(self, path: str, **params: Any) -> Answer:
+        async with self.session.get(f"/api/v1{path}", params=params) as answer:
+            return Answer(answer.status, answer.headers, await answer.text())
+
+    async def read(self, path: str, **params: Any) -> Any:
+        answer = await self.get(path, **params)
+        assert answer.status == 200, answer.text
+        return answer.json()
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncGenerator[str]:
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", ws="none", log_config=None))
+    serve = asyncio.create_task(server.serve())
+
+    async def started() -> bool:
+        return server.started
+
+    await until(started)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await serve
+
+
+@pytest_asyncio.fixture
+async def api(postgres_url: str, kafka_bootstrap: str, tmp_path: Path) -> AsyncGenerator[Api]:
+    async with read_model(postgres_url, kafka_bootstrap) as model, model.running() as service:
+        groups = Groups(kafka_bootstrap, group_prefix=model.prefix, topic_prefix=model.prefix)
+        settings = GatewaySettings.model_validate(model.settings().model_dump())
+        parts = Parts(
+            database=service.database,
+            waits=model.waits,
+            settings=settings,
+            tracer=NoOpTracer(),
+            clock=SystemClock(),
+            broker=groups.said,
+            blobs=Blobs(tmp_path.as_uri()),
+        )
+        app = application(parts, ROUTERS)
+        app.state.tokens = OneToken()
+        async with serving(app) as url, aiohttp.ClientSession(url) as session:
+            yield Api(model, parts, tmp_path, session)
+        await groups.stop()
+
+
+async def until_there(api: Api, path: str) -> Any:
+    async def there() -> bool:
+        return (await api.get(path)).status == 200
+
+    await until(there, why=f"{path} answers")
+    return await api.read(path)
+
+
+async def test_plans_are_listed_newest_first_filtered_and_in_pages(api: Api) -> None:
+    plans = [uuid.uuid4() for _ in range(5)]
+    for number, plan in enumerate(plans):
+        state = PlanState.RUNNING if number % 2 else PlanState.PAUSED
+        at = NOW + timedelta(minutes=number)
+        await api.model.say(plan_stated(plan, state, 1, created_at=at, name=f"Plan {number}"))
+    await until_there(api, f"/plans/{plans[-1]}")
+
+    async def all_there() -> bool:
+        return sum((await api.read("/plans/counts"))["counts"].values()) == 5
+
+    await until(all_there)
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await api.read("/plans", limit=2, **({"cursor": cursor} if cursor else {}))
+        seen += [plan["id"] for plan in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == [str(plan) for plan in reversed(plans)]
+    both = await api.read("/plans", state=["RUNNING", "FAILED"])
+    assert {plan["state"] for plan in both["items"]} == {"RUNNING"}
+    assert len(both["items"]) == 2
+    after = (NOW + timedelta(minutes=3)).isoformat()
+    assert len((await api.read("/plans", created_after=after))["items"]) == 2
+    assert (await api.read("/plans/counts"))["counts"] == {"PAUSED": 3, "RUNNING": 2}
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/plans?state=GONE", "state"),
+        ("/plans?cursor=abc", "cursor"),
+        ("/plans?limit=0", "limit"),
+        ("/plans?colour=red", "colour"),
+        ("/tasks?why=hunger", "why"),
+        ("/plans/not-an-id", "id"),
+        ("/dead-letters?state=LOST", "state.0"),
+        ("/operations/019b5d9e-0000-7000-8000-000000000000?wait=61s", "wait"),
+    ],
+)
+async def test_a_wrong_parameter_is_named(api: Api, path: str, field: str) -> None:
+    answer = await api.get(path)
+    assert answer.status == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"][0]["field"] == field
+
+
+async def test_what_is_not_there_is_not_found(api: Api) -> None:
+    id = uuid.uuid4()
+    paths = [f"/plans/{id}", f"/plans/{id}/events", f"/plans/{id}/items", f"/plans/{id}/tasks", f"/tasks/{id}"]
+    paths += [f"/tasks/{id}/logs", f"/tasks/{id}/attempts", f"/dead-letters/{id}", f"/operations/{id}"]
+    for path in [*paths, f"/traces/{id.hex}"]:
+        assert (await api.get(path)).status == 404, path
+
+
+async def test_waiting_for_the_end_answers_when_the_last_fact_of_a_task_is_there_too(api: Api) -> None:
+    """An answer at the plan's own fact would list tasks that seem to run still."""
+    plan = uuid.uuid4()
+    await api.model.say(plan_stated(plan, PlanState.RUNNING, 1), items_page(plan, 1, pages=1, each=1))
+    await until_there(api, f"/plans/{plan}")
+    waiting = asyncio.create_task(api.read(f"/plans/{plan}", wait="20s", until="end"))
+    now = datetime.now(UTC)
+    ended = plan_ended(plan, 5, tasks=1, task_versions=5, pages=1)
+    record = ended.data.model_copy(update={"ended_at": now + timedelta(seconds=30)})
+    await api.model.say(ended.model_copy(update={"data": record}))
+
+    async def known() -> bool:
+        return (await api.read(f"/plans/{plan}"))["state"] == "SUCCEEDED"
+
+    await until(known)
+    assert not waiting.done()
+    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.SUCCEEDED, 5)))
+    said_at = time.monotonic()
+    answer = await waiting
+    assert time.monotonic() - said_at < 0.5
+    assert answer["complete"]
+    assert [task["state"] for task in (await api.read(f"/plans/{plan}/tasks"))["items"]] == ["SUCCEEDED"]
+
+
+async def test_waiting_for_a_version_ends_with_what_is_true_when_time_is_up(api: Api) -> None:
+    plan = uuid.uuid4()
+    await api.model.say(plan_stated(plan, PlanState.RUNNING, 1))
+    await until_there(api, f"/plans/{plan}")
+    began = time.monotonic()
+    answer = await api.read(f"/plans/{plan}", wait="0.7s", min_version=9)
+    assert answer["version"] == 1
+    assert 0.6 < time.monotonic() - began < 5
+
+
+async def test_a_task_says_why_it_waits_in_a_sentence(api: Api) -> None:
+    plan = uuid.uuid4()
+    why = Waiting(why=WaitReason.ENGINE_PAUSED, holder="engine:local", since_at=NOW, detail="local is paused")
+    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.QUEUED, 1, waiting=why)))
+    task = await until_there(api, f"/tasks/{task_id(plan, 'item/0')}")
+    assert task["plan_id"] == str(plan)
+    assert task["waiting"]["sentence"] == (
+        "engine local takes no new work (local is paused), since 2026-03-29T01:30:00Z;"
+        " open it with `signalbox engine resume local`"
+    )
+    listed = await api.read("/tasks", why="engine_paused", engine="local")
+    assert [one["id"] for one in listed["items"]] == [task["id"]]
+
+
+async def test_a_plan_the_planner_has_not_answered_for_says_so(api: Api) -> None:
+    plan = uuid.uuid4()
+    record = plan_record(plan, PlanState.ACCEPTED, 0, transitions=())
+    async with api.model.connection() as connection:
+        await store.accept_plan(connection, record, trace_id=None)
+    (waiting,) = (await api.read(f"/plans/{plan}"))["waiting"]
+    assert "the planner has not answered since 2026-03-29T01:30:00Z: no planner runs" in waiting["sentence"]
+
+
+async def log_of(api: Api, plan: uuid.UUID, *texts: bytes, attempt: int = 1, first: int = 0) -> str:
+    """Store these pieces one after the other."""
+    task, at = task_id(plan, "item/0"), first
+    for text in texts:
+        await api.blobs.write(f"logs/{task}/{attempt}/{at:016d}.gz", gzip.compress(text))
+        at += len(text)
+    return f"/tasks/{task}/logs"
+
+
+async def test_logs_are_read_whole_from_a_byte_and_from_the_end(api: Api) -> None:
+    plan = uuid.uuid4()
+    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
+    await until_there(api, f"/tasks/{task_id(plan, 'item/0')}")
+    path = await log_of(api, plan, b"one\ntwo\n", b"three\n<script>\n")
+    answer = await api.get(path)
+    assert answer.text == "one\ntwo\nthree\n<script>\n"
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert (await api.get(path, since=5)).text == "wo\nthree\n<script>\n"
+    assert (await api.get(path, tail=3)).text == "two\nthree\n<script>\n"
+    assert (await api.get(path, attempt=2)).text == ""
+    await log_of(api, plan, b"last\n", first=1000)
+    assert "\n[977 bytes are not kept]\nlast\n" in (await api.get(path)).text
+
+
+async def test_a_followed_log_streams_until_it_ends_and_the_executor_is_asked_to_hurry(api: Api) -> None:
+    plan = uuid.uuid4()
+    task = task_id(plan, "item/0")
+    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
+    await until_there(api, f"/tasks/{task}")
+    path = await log_of(api, plan, b"one\n")
+    following = asyncio.create_task(api.get(path, follow="true"))
+
+    async def asked() -> bool:
+        return bool(await api.model.value("SELECT count(*) FROM outbox WHERE topic = 'operations.v1'"))
+
+    await until(asked)
+    value = await api.model.value("SELECT value FROM outbox WHERE topic = 'operations.v1'")
+    event = decode(topic("operations.v1"), value)
+    assert isinstance(event, LogsFollow)
+    assert (event.data.task_id, event.data.attempt, event.data.actor) == (task, 1, "user:ann")
+    await log_of(api, plan, b"two\n", first=4)
+    await api.blobs.write(f"logs/{task}/1/end.json", json.dumps({"bytes": 8, "truncated": False}).encode())
+    assert (await following).text == "one\ntwo\n"
+
+
+async def test_the_status_says_how_everything_is_and_which_part_does_not_answer(api: Api) -> None:
+    plan = uuid.uuid4()
+    await api.model.say(plan_stated(plan, PlanState.RUNNING, 1), tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
+    await until_there(api, f"/tasks/{task_id(plan, 'item/0')}")
+    said = await api.read("/status")
+    assert (said["database"], said["kafka"]) == ({"ok": True}, {"ok": True})
+    assert said["outbox"]["oldest_unsent_seconds"] >= 0
+    assert said["tasks"] == {"RUNNING": 1}
+    groups = {group["group"]: group for group in said["groups"]}
+    assert groups[f"{api.model.prefix}api-gateway.facts"]["members"] == 1
+    assert groups[f"{api.model.prefix}planner.control"] == {
+        "group": f"{api.model.prefix}planner.control", "members": 0, "lag": 0,
+    }  # fmt: skip
+    api.parts.broker = Groups("127.0.0.1:1", group_prefix="x", topic_prefix="x").said
+    began = time.monotonic()
+    said = await api.read("/status")
+    assert time.monotonic() - began < 6
+    assert not said["kafka"]["ok"]
+    assert said["database"] == {"ok": True}
