@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import DescribeGroupsRequest_v2
+from aiokafka.protocol.api import Request
 
 from signalbox_chassis.consumer import Consumer
 from signalbox_contracts.services import SERVICES
@@ -72,8 +75,9 @@ class Groups:
         admin = self._admin
         names = {self._group_prefix + name: name for name in expected_groups()}
         members = await _members(admin, list(names))
-        committed = {name: await admin.list_consumer_group_offsets(name) for name in names}
-        ends = await self._ends({partition for offsets in committed.values() for partition in offsets})
+        offsets = await asyncio.gather(*(admin.list_consumer_group_offsets(name) for name in names))
+        committed = dict(zip(names, offsets, strict=True))
+        ends = await self._ends({partition for said in committed.values() for partition in said})
         return [
             {
                 "group": name,
@@ -97,18 +101,28 @@ class Groups:
     async def _close(self) -> None:
         admin, consumer = self._admin, self._consumer
         self._admin = self._consumer = None
-        for one in (admin, consumer):
-            if one is not None:
-                try:
+        for ending in (admin and admin.close, consumer and consumer.stop):
+            if ending is not None:
+                with suppress(Exception):  # it may be ended because it failed
                     async with asyncio.timeout(1):
-                        await (one.close() if one is admin else one.stop())
-                except Exception:
-                    pass
+                        await ending()
+
+
+class _Describe(Request[DescribeGroupsRequest_v2]):
+    """Version 2 of the question: aiokafka 0.14.0 reads the answer of version 3, which it would choose, by the schema of
+    version 2 and closes the connection when a group has members."""
+
+    API_KEY = 15
+
+    def __init__(self, groups: list[str]) -> None:
+        self._groups = groups
+
+    def build(self, request_struct_class: type[DescribeGroupsRequest_v2]) -> DescribeGroupsRequest_v2:
+        return request_struct_class(self._groups)
 
 
 async def _members(admin: Any, names: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for response in await admin.describe_consumer_groups(names):
-        for group in response.groups:
-            found[group[1]] = len(group[5])
-    return found
+    nodes = await asyncio.gather(*(admin.find_coordinator(name) for name in names))
+    mine = {node: [name for name, of in zip(names, nodes, strict=True) if of == node] for node in set(nodes)}
+    said = await asyncio.gather(*(admin._send_request(_Describe(groups), node) for node, groups in mine.items()))
+    return {group[1]: len(group[5]) for response in said for group in response.groups}
