@@ -64,6 +64,7 @@ def application(parts: Parts, routers: list[APIRouter]) -> FastAPI:
     _describe(app)
     _answer_errors(app)
     permissions_of(app)
+    app.add_middleware(_Unexpected)
     app.add_middleware(_Safe)
     app.add_middleware(Capped, plan_body_bytes=parts.settings.plan_body_bytes)
     app.add_middleware(Traced, tracer=parts.tracer)
@@ -88,6 +89,41 @@ class _Safe:
         await self.app(scope, receive, answer if scope["type"] == "http" else send)
 
 
+class _Unexpected:
+    """ASGI middleware: what no route foresaw is answered too.
+
+    Not an exception handler: Starlette's for `Exception` runs outside of all middleware, where the trace is over, and
+    raises the error again.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        begun = False
+
+        async def answer(message: dict[str, Any]) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answer)
+        except Exception as error:
+            if begun:  # the rest of this answer is lost: the connection is closed, so that nobody takes it for whole
+                raise
+            await _unexpected(scope, error).response(current_trace_id())(scope, receive, send)
+
+
+def _unexpected(scope: Any, error: Exception) -> Problem:
+    said = f"{scope['method']} {scope['path']}"
+    if classify(error) in (Failure.PASSING, Failure.SLOW, Failure.REFUSED):
+        log.warning("%s: %r", said, error)
+        return Problem("unavailable", "the database does not answer", headers={"Retry-After": "1"})
+    log.error("%s failed", said, exc_info=error)
+    return Problem("internal")
+
+
 def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def problem(_: Request, error: Problem) -> Response:
@@ -110,14 +146,6 @@ def _answer_errors(app: FastAPI) -> None:
         slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "internal")
         detail = f"{request.method} {request.url.path} is not a route" if slug == "not-found" else ""
         return Problem(slug, detail, headers=dict(error.headers or {})).response(current_trace_id())
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
-        if classify(error) is Failure.PASSING:
-            log.warning("%s %s: %r", request.method, request.url.path, error)
-            return Problem("unavailable", "the database does not answer").response(current_trace_id())
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return Problem("internal").response(current_trace_id())
 
 
 def _describe(app: FastAPI) -> None:
