@@ -195,7 +195,7 @@ CASES = [
     Case("breaker_open", "engine:e1", break_engine, nothing, until=True),
     Case("engine_unreachable", "engine:far", foreign_host, same_host),
     Case("definition_not_seen", "engine:e1", future_revision, newest_revision),
-    Case("retry_delay", "plan", fail_once, nothing, until=True),
+    Case("retry_delay", "plan:", fail_once, nothing, until=True),
 ]
 
 

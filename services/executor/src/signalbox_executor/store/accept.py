@@ -22,7 +22,8 @@ SELECT (s ->> 'task_id')::uuid, $2, s ->> 'item_key', s ->> 'step', (s ->> 'posi
     (l ->> 'total_seconds')::float8,
     jsonb_build_array(jsonb_build_object('version', 1, 'state', 'QUEUED', 'attempt', 1, 'at', now(), 'reason', '')),
     false, CASE WHEN (s ->> 'not_before_at')::timestamptz > now() THEN jsonb_build_object('why', 'retry_delay',
-      'holder', 'plan', 'since_at', now(), 'until_at', s ->> 'not_before_at', 'detail', 'not before its time') END
+      'holder', 'plan:' || $2::uuid, 'since_at', now(), 'until_at', s ->> 'not_before_at',
+      'detail', 'not before its time') END
 FROM unnest($1::jsonb[]) AS s, LATERAL (SELECT s -> 'time_limits' AS l) AS limits
 ORDER BY 1
 ON CONFLICT (id) DO NOTHING
