@@ -101,11 +101,14 @@ class Groups:
     async def _close(self) -> None:
         admin, consumer = self._admin, self._consumer
         self._admin = self._consumer = None
-        for ending in (admin and admin.close, consumer and consumer.stop):
-            if ending is not None:
-                with suppress(Exception):  # it may be ended because it failed
-                    async with asyncio.timeout(1):
-                        await ending()
+        with suppress(Exception):  # it may be ended because it failed
+            async with asyncio.timeout(1):
+                if admin is not None:
+                    await admin.close()
+        with suppress(Exception):
+            async with asyncio.timeout(1):
+                if consumer is not None:
+                    await consumer.stop()
 
 
 class _Describe(Request[DescribeGroupsRequest_v2]):

@@ -1,11 +1,12 @@
 """Settings of the gateway."""
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field
 
-from signalbox_chassis.settings import ServiceSettings, allowed
+from signalbox_chassis.settings import allowed
+from signalbox_chassis.vault import VaultSettings
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(VaultSettings):
     api_host: str = "127.0.0.1"
     """Address the API listens on."""
     api_port: int = Field(
@@ -20,7 +21,3 @@ class GatewaySettings(ServiceSettings):
         default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
     )
     """Where traces are read from (`GET <url>/traces/<id>`). Empty: `signalbox trace` finds none."""
-    secrets_url: SecretStr | None = None
-    """PostgreSQL of the secrets, with the role that may write them. Empty: no secrets can be kept."""
-    secret_key: SecretStr | None = None
-    """Keys that wrap the secrets' own, as base64 of 32 bytes each, newest first, separated by commas."""

@@ -1,0 +1,79 @@
+"""Wiring of the gateway."""
+
+from signalbox_chassis.blobs import Blobs
+from signalbox_chassis.bus import Subscription
+from signalbox_chassis.loops import Loop
+from signalbox_chassis.router import Router
+from signalbox_chassis.service import Service
+from signalbox_contracts.topics import topic
+from signalbox_gateway import handlers
+from signalbox_gateway.groups import Groups
+from signalbox_gateway.http.factory import application
+from signalbox_gateway.http.once import FORGET, KEPT_HOURS
+from signalbox_gateway.http.parts import Parts
+from signalbox_gateway.routes import (
+    dead_letters,
+    dead_letters_write,
+    engines,
+    jobs,
+    me,
+    operations,
+    plans_read,
+    plans_write,
+    secrets,
+    status,
+    tasks,
+    tasks_write,
+    traces,
+)
+from signalbox_gateway.server import ApiServer
+from signalbox_gateway.settings import GatewaySettings
+from signalbox_gateway.waits import Waits
+
+NAME = "api-gateway"
+ROUTERS = [
+    module.router
+    for module in (
+        engines, jobs, plans_read, plans_write, tasks, tasks_write, secrets, dead_letters, dead_letters_write,
+        operations, status, traces, me,
+    )
+]  # fmt: skip
+"""Every route of the API."""
+
+
+def gateway(settings: GatewaySettings) -> Service:
+    """The service, not started."""
+    waits = Waits()
+    control = Router()
+    service = Service(
+        NAME,
+        settings,
+        subscriptions=[
+            handlers.subscription(waits),
+            # nothing but what is asked about messages this service parked itself
+            Subscription("control", (topic("operations.v1"),), control),
+        ],
+        sends=[topic("requests.v1"), topic("operations.v1"), topic("definitions.v1")],
+    )
+    service.dead_letters.answer_operations(control)
+    groups = Groups(settings.kafka_bootstrap, group_prefix=settings.group_prefix, topic_prefix=settings.topic_prefix)
+    vault = settings.vault()
+    parts = Parts(
+        service.database,
+        waits,
+        settings,
+        service.telemetry.tracer,
+        service.clock,
+        vault,
+        Blobs(settings.blob_url) if settings.blob_url else None,
+        groups.said,
+    )
+
+    async def forget() -> None:
+        async with service.database.connection() as (connection, _):
+            await connection.execute(FORGET, KEPT_HOURS)
+
+    server = ApiServer(application(parts, ROUTERS), settings.api_host, settings.api_port)
+    service.parts = [("groups", groups), *([("vault", vault)] if vault else []), ("api", server)]
+    service.loops = [Loop("forget answers", forget, 600.0)]
+    return service

@@ -1,0 +1,34 @@
+"""`openapi.json`, made from the routes: `python -m signalbox_gateway.openapi [--check]`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final, cast
+
+from signalbox_gateway.app import ROUTERS
+from signalbox_gateway.http.factory import application, document
+from signalbox_gateway.http.parts import Parts
+from signalbox_gateway.settings import GatewaySettings
+
+FILE: Final = Path(__file__).parents[2] / "openapi.json"
+
+
+def text() -> str:
+    """The document, as it is committed. Nothing real is touched: only routes are read."""
+    nothing: Any = None
+    settings = cast("GatewaySettings", type("Defaults", (), {"token_cache_seconds": 0.0, "plan_body_bytes": 0}))
+    app = application(Parts(nothing, nothing, settings, nothing, nothing), ROUTERS)
+    return json.dumps(document(app), indent=1, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    made = text()
+    if "--check" in sys.argv[1:]:
+        if not FILE.exists() or FILE.read_text() != made:
+            sys.exit(f"{FILE.name} is stale: run make generate")
+    else:
+        FILE.write_text(made)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""In: dead_letter_redrive, dead_letter_drop. Changes: parked, operation. Out: dead_letter.redrive, dead_letter.drop."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from signalbox_chassis.database import UnitOfWork
+from signalbox_contracts.messages.operations import DeadLetterDrop, DeadLetterRedrive
+from signalbox_contracts.vocabulary import MOST_ITEMS, Text
+from signalbox_gateway import operations
+from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.bodies import body_of
+from signalbox_gateway.http.once import Answer, write
+from signalbox_gateway.http.parts import Parts, With
+from signalbox_gateway.http.problems import invalid
+from signalbox_gateway.projection import store
+
+router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+Operator = Annotated[Principal, Depends(permission("dead_letter.operate"))]
+_SERVICES: Final = "SELECT id, service FROM parked WHERE id = ANY($1)"
+_BODY: dict[str, Any] = {
+    "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Letters"}}}}
+}
+
+
+class Letters(BaseModel):
+    """Which parked messages, and why."""
+
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_ITEMS)]
+    reason: Text = ""
+
+
+@router.post("/redrive", operation_id="dead_letter_redrive", status_code=202, openapi_extra=_BODY)
+async def dead_letter_redrive(request: Request, parts: With, principal: Operator) -> Response:
+    """Feed parked messages again to the one handler that failed."""
+    return await _ask(request, parts, principal, DeadLetterRedrive, await body_of(request, Letters))
+
+
+@router.post("/drop", operation_id="dead_letter_drop", status_code=202, openapi_extra=_BODY)
+async def dead_letter_drop(request: Request, parts: With, principal: Operator) -> Response:
+    """Give parked messages up, for a reason."""
+    said = await body_of(request, Letters)
+    if not said.reason.strip():
+        raise invalid("reason", said.reason, "a reason is needed to give a message up")
+    return await _ask(request, parts, principal, DeadLetterDrop, said)
+
+
+async def _ask(request: Request, parts: Parts, principal: Principal, message: Any, said: Letters) -> Response:
+    async def act(work: UnitOfWork) -> Answer:
+        rows = await work.connection.fetch(_SERVICES, said.ids)
+        unknown = set(said.ids) - {row["id"] for row in rows}
+        if unknown:
+            raise invalid("ids", str(min(unknown)), "is not a parked message")
+        asked: list[dict[str, Any]] = []
+        for service in sorted({row["service"] for row in rows}):
+            ids = [row["id"] for row in rows if row["service"] == service]
+            operation = uuid4()
+            ids = await store.ask_letters(work.connection, operation, ids)
+            if ids:
+                await operations.ask(
+                    work, parts, principal, message, target=f"dead_letters:{service}", reason=said.reason,
+                    id=operation, service=service, dead_letter_ids=tuple(ids),
+                )  # fmt: skip
+                asked.append({"operation_id": operation, "service": service, "ids": ids})
+        return Answer({"operations": asked}, 202)
+
+    return await write(request, parts, principal, act)

@@ -1,0 +1,21 @@
+"""In: me_show. Changes: nothing."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.routes.params import answer
+
+router = APIRouter(tags=["me"])
+
+
+@router.get("/me", operation_id="me_show")
+async def me_show(principal: Annotated[Principal, Depends(permission("me.read"))]) -> Response:
+    """Who the token is, what it may, and until when it is good."""
+    return answer(
+        {
+            "name": principal.name, "actor": principal.actor, "token_id": principal.token_id,
+            "permissions": sorted(principal.permissions), "expires_at": principal.expires_at,
+        }
+    )  # fmt: skip

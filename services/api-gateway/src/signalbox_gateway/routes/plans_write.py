@@ -1,0 +1,168 @@
+"""In: plan_create, plan_pause … plan_retry. Changes: plan, operation. Out: plan.request and the commands of a plan."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from signalbox_chassis.database import UnitOfWork
+from signalbox_contracts.definitions.rules import Rules
+from signalbox_contracts.ids import child_plan_id
+from signalbox_contracts.messages.plans import PlanRecord
+from signalbox_contracts.messages.requests import PlanCancel, PlanPause, PlanResume, PlanRetry, PlanRulesRequest
+from signalbox_contracts.states import PLAN_ENDS, PlanState
+from signalbox_contracts.vocabulary import MOST_ITEMS, ItemKey, Text
+from signalbox_gateway import operations, starts
+from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.bodies import body_of
+from signalbox_gateway.http.once import Answer, idempotency_key, write
+from signalbox_gateway.http.parts import Parts, With
+from signalbox_gateway.http.problems import Problem
+from signalbox_gateway.http.traces import current_trace_id
+from signalbox_gateway.projection import reading, store
+from signalbox_gateway.routes.jobs import job_version
+from signalbox_gateway.routes.params import missing
+
+router = APIRouter(tags=["plans"])
+Starter = Annotated[Principal, Depends(permission("plan.start"))]
+Controller = Annotated[Principal, Depends(permission("plan.control"))]
+_REVISION: Final = "SELECT coalesce(max(revision), 0) FROM definition WHERE kind = 'engine'"
+_RECORD: Final = "SELECT record FROM plan WHERE id = $1"
+
+
+class Why(BaseModel):
+    reason: Text = ""
+
+
+class Cancel(BaseModel):
+    """What waits is cancelled; what runs is left to end, or stopped with `kill`."""
+
+    kill: bool = False
+    reason: Text = ""
+
+
+class NewRules(BaseModel):
+    """The whole rules the plan shall have from now on."""
+
+    rules: Rules
+    reason: Text = ""
+
+
+class Retry(BaseModel):
+    """Which failures: these items, or all."""
+
+    item_keys: Annotated[list[ItemKey], Field(max_length=MOST_ITEMS)] = Field(default_factory=list[ItemKey])
+    reason: Text = ""
+
+
+def body(model: type[BaseModel]) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"content": {"application/json": {"schema": reference}}}}
+
+
+@router.post("/plans", operation_id="plan_create", status_code=202, openapi_extra=body(starts.PlanCreate))
+async def plan_create(request: Request, parts: With, principal: Starter) -> Response:
+    """Start a plan of 1 to 100,000 items, or of one job."""
+    said = await body_of(request, starts.PlanCreate)
+    items = await starts.read_items(said.items) if said.items is not None else []
+    plan_id = starts.plan_id(principal, idempotency_key(request))
+
+    async def act(work: UnitOfWork) -> Answer:
+        if said.job is None:
+            shown = await starts.start_items(work, parts, principal, plan_id, said, items)
+        else:
+            job = await job_version(work.connection, said.job.id, said.job.version)
+            start = starts.JobStart.model_construct(
+                params=said.params, rules=said.rules, event_date=said.event_date, reason=said.reason,
+                labels=said.labels,
+            )  # fmt: skip
+            shown = await starts.start_job(work, parts, principal, plan_id, job, start, name=said.name)
+        return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
+
+    return await write(request, parts, principal, act)
+
+
+@router.post("/plans/{id}/pause", operation_id="plan_pause", status_code=202, openapi_extra=body(Why))
+async def plan_pause(id: UUID, request: Request, parts: With, principal: Controller) -> Response:
+    """Start nothing new of this plan. It is PAUSED once the executors have confirmed it."""
+    said = await body_of(request, Why)
+    return await _command(request, parts, principal, id, PlanPause, said.reason)
+
+
+@router.post("/plans/{id}/resume", operation_id="plan_resume", status_code=202, openapi_extra=body(Why))
+async def plan_resume(id: UUID, request: Request, parts: With, principal: Controller) -> Response:
+    """Go on with a paused plan."""
+    said = await body_of(request, Why)
+    return await _command(request, parts, principal, id, PlanResume, said.reason)
+
+
+@router.post("/plans/{id}/cancel", operation_id="plan_cancel", status_code=202, openapi_extra=body(Cancel))
+async def plan_cancel(id: UUID, request: Request, parts: With, principal: Controller) -> Response:
+    """End a plan."""
+    said = await body_of(request, Cancel)
+    return await _command(request, parts, principal, id, PlanCancel, said.reason, kill=said.kill)
+
+
+@router.put("/plans/{id}/rules", operation_id="plan_rules", status_code=202, openapi_extra=body(NewRules))
+async def plan_rules(id: UUID, request: Request, parts: With, principal: Controller) -> Response:
+    """Run by other rules from now on: the whole of them."""
+    said = await body_of(request, NewRules)
+    return await _command(request, parts, principal, id, PlanRulesRequest, said.reason, rules=said.rules)
+
+
+@router.post("/plans/{id}/retry", operation_id="plan_retry", status_code=202, openapi_extra=body(Retry))
+async def plan_retry(id: UUID, request: Request, parts: With, principal: Starter) -> Response:
+    """Run what failed once more, as a linked plan."""
+    said = await body_of(request, Retry)
+    key = idempotency_key(request)
+    child = child_plan_id(id, f"{principal.name}:{key}" if key else str(uuid4()))
+
+    async def act(work: UnitOfWork) -> Answer:
+        parent = await live_plan(work, id, ended=True)
+        if not said.item_keys and not parent.counts.failed + parent.counts.cancelled:
+            raise Problem("conflict", f"nothing failed in plan {id}: there is nothing to retry")
+        record = PlanRecord(
+            plan_id=child, version=0, state=PlanState.ACCEPTED, name=f"Retry of {parent.name}"[:200],
+            actor=principal.actor, target=parent.target, target_version=parent.target_version, parent=id,
+            project=parent.project, labels=parent.labels, event_date=parent.event_date, rules=parent.rules,
+            reason=said.reason, created_at=parts.clock.now(),
+        )  # fmt: skip
+        await store.accept_plan(work.connection, record, trace_id=current_trace_id())
+        revision: int = await work.connection.fetchval(_REVISION)
+        await operations.ask(
+            work, parts, principal, PlanRetry, target=f"plan:{id}", subject=str(id), reason=said.reason, plan_id=id,
+            child_plan_id=child, item_keys=tuple(said.item_keys), definitions_revision=revision,
+        )  # fmt: skip
+        shown = await reading.plan(work.connection, child)
+        return Answer(shown, 202, {"Location": f"/api/v1/plans/{child}"})
+
+    return await write(request, parts, principal, act)
+
+
+async def _command(
+    request: Request, parts: Parts, principal: Principal, id: UUID, message: Any, reason: str, **data: Any
+) -> Response:
+    """Ask the planner. One that has ended is refused here: it never moves again."""
+
+    async def act(work: UnitOfWork) -> Answer:
+        await live_plan(work, id)
+        operation = await operations.ask(
+            work, parts, principal, message, target=f"plan:{id}", subject=str(id), reason=reason, plan_id=id, **data
+        )
+        shown = await reading.plan(work.connection, id)
+        return Answer({"operation_id": operation, "plan": shown}, 202)
+
+    return await write(request, parts, principal, act)
+
+
+async def live_plan(work: UnitOfWork, id: UUID, *, ended: bool = False) -> PlanRecord:
+    """The plan, which must be live, or ended where that is wanted."""
+    record = await work.connection.fetchval(_RECORD, id)
+    if record is None:
+        raise missing("plan", id)
+    plan = PlanRecord.model_validate_json(record)
+    if (plan.state in PLAN_ENDS) != ended:
+        words = "only an ended plan can be retried" if ended else "it never moves again"
+        raise Problem("conflict", f"plan {id} is {plan.state}: {words}")
+    return plan

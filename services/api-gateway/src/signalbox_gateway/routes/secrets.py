@@ -1,0 +1,85 @@
+"""In: secret_list … secret_delete. Changes: the vault. Out: nothing; a value never leaves it by here."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, Field, SecretStr
+
+from signalbox_chassis.vault import SecretInfo, SecretMissing, Vault
+from signalbox_contracts.definitions.definition import ShortText
+from signalbox_gateway import definitions
+from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.bodies import body_of
+from signalbox_gateway.http.parts import Parts, With
+from signalbox_gateway.http.problems import Problem
+from signalbox_gateway.routes.params import answer, missing
+
+router = APIRouter(prefix="/secrets", tags=["secrets"])
+Reader = Annotated[Principal, Depends(permission("secret.read"))]
+Editor = Annotated[Principal, Depends(permission("secret.write"))]
+SecretName = Annotated[str, Path(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$")]
+_BODY: dict[str, Any] = {
+    "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/SecretSet"}}}}
+}
+
+
+class SecretSet(BaseModel):
+    """A value, and who may read it: work that runs, engines' connections, channels."""
+
+    value: Annotated[SecretStr, Field(min_length=1, max_length=65_536)]
+    uses: Annotated[list[Literal["work", "engine", "channel"]], Field(min_length=1)]
+    description: ShortText = ""
+
+
+def _vault(parts: Parts) -> Vault:
+    if parts.vault is None:
+        raise Problem("unavailable", "no secrets can be kept here: set SIGNALBOX_SECRETS_URL and SIGNALBOX_SECRET_KEY")
+    return parts.vault
+
+
+@router.get("", operation_id="secret_list")
+async def secret_list(parts: With, _: Reader) -> Response:
+    """Every secret without its value."""
+    return answer({"items": [_shown(one) for one in await _vault(parts).listed()], "next_cursor": None})
+
+
+@router.get("/{name}", operation_id="secret_show")
+async def secret_show(name: SecretName, parts: With, _: Reader) -> Response:
+    """A secret without its value."""
+    try:
+        return answer(_shown(await _vault(parts).info(name)))
+    except SecretMissing:
+        raise missing("secret", name) from None
+
+
+@router.put("/{name}", operation_id="secret_set", openapi_extra=_BODY)
+async def secret_set(name: SecretName, request: Request, parts: With, principal: Editor) -> Response:
+    """Keep a value, over an older one if there is one."""
+    said = await body_of(request, SecretSet)
+    info = await _vault(parts).set(
+        name, said.value.get_secret_value(), uses=said.uses, description=said.description, actor=principal.actor
+    )
+    return answer(_shown(info))
+
+
+@router.delete("/{name}", operation_id="secret_delete", status_code=204)
+async def secret_delete(name: SecretName, parts: With, principal: Editor) -> Response:
+    """Forget a secret that no definition names."""
+    async with parts.database.connection() as (connection, _sql):
+        users = await definitions.users_of_secret(connection, name)
+    if users:
+        raise Problem("in-use", f"secret {name} is named by {', '.join(users[:5])}", users=users)
+    try:
+        await _vault(parts).delete(name, actor=principal.actor)
+    except SecretMissing:
+        raise missing("secret", name) from None
+    return Response(status_code=204)
+
+
+def _shown(info: SecretInfo) -> dict[str, Any]:
+    when: datetime = info.created_at
+    return {
+        "name": info.name, "version": info.version, "uses": list(info.uses), "description": info.description,
+        "created_at": when, "updated_at": info.updated_at, "updated_by": info.updated_by,
+    }  # fmt: skip
