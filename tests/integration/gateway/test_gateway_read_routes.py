@@ -21,6 +21,7 @@ from opentelemetry.trace import NoOpTracer
 
 from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.clock import SystemClock
+from signalbox_chassis.telemetry import Telemetry
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.operations import LogsFollow
 from signalbox_contracts.messages.plans import Waiting, WaitReason
@@ -34,6 +35,7 @@ from signalbox_gateway.http.parts import Parts
 from signalbox_gateway.projection import store
 from signalbox_gateway.routes import dead_letters, operations, plans_read, status, tasks, traces
 from signalbox_gateway.settings import GatewaySettings
+from signalbox_local.otlp import OtlpReceiver
 from support.read_model import (
     NOW,
     ReadModel,
@@ -307,3 +309,22 @@ async def test_the_status_says_how_everything_is_and_which_part_does_not_answer(
     assert time.monotonic() - began < 6
     assert not said["kafka"]["ok"]
     assert said["database"] == {"ok": True}
+
+
+async def test_a_trace_is_read_from_the_store_that_is_configured(api: Api, otlp: OtlpReceiver) -> None:
+    telemetry = Telemetry("executor", otlp_endpoint=otlp.endpoint)
+    with telemetry.tracer.start_as_current_span("outer", attributes={"task": "t1"}) as outer:
+        telemetry.tracer.start_span("inner").end()
+    await asyncio.to_thread(telemetry.stop)
+    trace_id = format(outer.get_span_context().trace_id, "032x")
+    assert (await api.get(f"/traces/{trace_id}")).status == 404, "no store is configured"
+    api.parts.settings = api.parts.settings.model_copy(update={"trace_store_url": otlp.endpoint})
+    said = await until_there(api, f"/traces/{trace_id}")
+    first, second = said["spans"]
+    assert (first["name"], first["service"], first["parent_id"], first["attributes"]) == (
+        "outer", "executor", None, {"task": "t1"},
+    )  # fmt: skip
+    assert (second["name"], second["parent_id"], second["status"]) == ("inner", first["span_id"], "unset")
+    assert (await api.get(f"/traces/{'0' * 31}1")).status == 404
+    api.parts.settings = api.parts.settings.model_copy(update={"trace_store_url": "http://127.0.0.1:1"})
+    assert (await api.get(f"/traces/{trace_id}")).status == 503
