@@ -53,7 +53,7 @@ class EgressSettings(ServiceSettings):
 
     @field_validator("egress_allow")
     @classmethod
-    def _can_be_read(cls, value: str) -> str:
+    def _allow_can_be_read(cls, value: str) -> str:
         Guard(value)
         return value
 

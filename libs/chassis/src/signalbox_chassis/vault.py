@@ -133,7 +133,7 @@ class VaultSettings(ServiceSettings):
 
     @field_validator("secret_key")
     @classmethod
-    def _can_be_read(cls, value: SecretStr) -> SecretStr:
+    def _keys_can_be_read(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value():
             Keys(value.get_secret_value())
         return value

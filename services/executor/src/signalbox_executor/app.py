@@ -1,14 +1,19 @@
 """Wiring of the executor."""
 
+from functools import partial
+
+from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.bus import Subscription
 from signalbox_chassis.clock import SystemClock
 from signalbox_chassis.loops import Loop
 from signalbox_chassis.service import Service
 from signalbox_contracts.topics import topic
 from signalbox_executor import handlers
-from signalbox_executor.directory import Directory, OpenEngine, opener
+from signalbox_executor.directory import Directory, OpenEngine, opener, prune_runs
 from signalbox_executor.drive import Driver
+from signalbox_executor.logs import LogKeeper
 from signalbox_executor.loops import Worker
+from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.tell import Teller
 from signalbox_executor.watch import Watcher
@@ -25,7 +30,8 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
     service = Service(NAME, settings, subscriptions=[Subscription("control", topics, control)], definitions=definitions)
     service.dead_letters.answer_operations(control)
     directory = Directory(open or opener(settings))
-    driver = Driver(service.database, directory, settings, service.telemetry)
+    secrets = Secrets(settings.vault())
+    driver = Driver(service.database, directory, settings, service.telemetry, secrets=secrets)
     worker = Worker(service.database, directory, driver, settings)
     claiming = Loop("claim", worker.claim, settings.claim_seconds, most_backoff_seconds=5.0)
     refreshing = Loop("refresh", worker.refresh, 1.0)
@@ -35,7 +41,7 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
     watcher.wake, driver.on_recorded = watching.wake, watcher.recorded
     teller = Teller(service.database, directory, worker.reachable)
     answering = Loop("operations", teller.operations, 2.0)
-    service.parts = [("worker", worker), ("watcher", watcher)]
+    service.parts = [("secrets", secrets), ("worker", worker), ("watcher", watcher)]
     service.loops = [
         Loop("renew", worker.renew, settings.renew_seconds, most_backoff_seconds=settings.renew_seconds),
         Loop("take-over", worker.take_over, settings.take_over_seconds),
@@ -47,5 +53,12 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
         Loop("say", worker.say, settings.say_seconds / 2),
         watching,
         claiming,
+        Loop("prune runs", partial(prune_runs, settings), 3600.0),
     ]
+    if settings.blob_url:
+        keeper = LogKeeper(
+            service.database, directory, secrets, Blobs(settings.blob_url), settings, reachable=worker.reachable
+        )
+        every = min(settings.log_seconds, settings.log_follow_seconds, 1.0)
+        service.loops = [*service.loops, Loop("logs", keeper.one_pass, every)]
     return service

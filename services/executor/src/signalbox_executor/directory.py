@@ -1,5 +1,6 @@
 """The engines this process can talk to: made from their definitions, remade when those change."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from signalbox_contracts.definitions.engine import ProcessConnection, ScriptedCo
 from signalbox_executor.engines.port import Engine
 from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessSettings, load_host_id
 from signalbox_executor.engines.process.permits import Permits
+from signalbox_executor.engines.process.prune import prune
 from signalbox_executor.engines.scripted.adapter import ScriptedEngine
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store.engines import Registered
@@ -51,6 +53,12 @@ def host_id(settings: ExecutorSettings) -> str:
     if processes is not None:
         return load_host_id(processes.folder, settings.host_id)
     return settings.host_id or gethostname()
+
+
+async def prune_runs(settings: ExecutorSettings) -> None:
+    """Remove what processes of long ago left on this host."""
+    if settings.process_folder:
+        await asyncio.to_thread(prune, Path(settings.process_folder), settings.process_keep_days)
 
 
 def _paths(text: str) -> tuple[Path, ...]:

@@ -40,6 +40,7 @@ from signalbox_executor.engines.port import (
     bounded,
 )
 from signalbox_executor.lifecycle import Outcome, Verdict, budget, retry_delay
+from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import engines, over, submit
 from signalbox_executor.store.claim import Claim
@@ -68,6 +69,7 @@ class Driver:
     tracing: Telemetry
     on_recorded: Callable[[str, Sequence[UUID]], None] = lambda engine_id, task_ids: None
     """Called with an engine and the tasks that were just recorded to run there."""
+    secrets: Secrets = field(default_factory=Secrets)
     driving: dict[UUID, asyncio.Task[None]] = field(default_factory=dict[UUID, "asyncio.Task[None]"])
 
     def __post_init__(self) -> None:
@@ -216,7 +218,7 @@ class _Pipe:
         engine_id, settings = self._claim.task.engine_id, self._driver.settings
         try:
             async with asyncio.timeout(settings.engine_timeout_seconds):
-                handle = await self._engine.submit(self._submission)
+                handle = await self._engine.submit(await self._driver.secrets.fill(self._submission))
         except EngineRefused as refused:
             _SENT.labels(engine_id, "refused").inc()
             await self._refused(refused)

@@ -33,6 +33,7 @@ __all__ = [
     "LogPage",
     "Observation",
     "Phase",
+    "RemembersSecrets",
     "Seals",
     "Submission",
     "Watched",
@@ -71,12 +72,15 @@ class Submission:
     run_key: str
     task_id: UUID
     attempt: int
-    work: Work
+    work: Work = field(repr=False)
+    """With secret values in it: in no text for people."""
     time_limit_seconds: float | None = None
     """Most time the run may take, from its start on the engine. An engine that cannot see to it itself ignores this:
     the executor cancels what is overdue."""
     traceparent: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """The secret values in the work, to be masked in its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,4 +221,13 @@ class FetchesLogs(Protocol):
 
     async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
         """At most `limit` bytes from `offset` on. No data: nothing more yet, or nothing known of this run."""
+        ...
+
+
+@runtime_checkable
+class RemembersSecrets(Protocol):
+    """Knows which secret values it gave to a run: what they were then, whatever they are now."""
+
+    async def secrets(self, watched: Watched) -> frozenset[str]:
+        """None for a run it does not know."""
         ...

@@ -96,6 +96,12 @@ class ProcessEngine:
         with _disk_as_engine():
             return LogPage(*await asyncio.to_thread(read_output, folder, offset, limit))
 
+    async def secrets(self, watched: Watched) -> frozenset[str]:
+        folder = self._folder(watched.run_key)
+        with _disk_as_engine():
+            spec = await asyncio.to_thread(records.read, folder, records.SPEC)
+        return frozenset(spec.get("secrets", ())) if spec else frozenset()
+
     async def close(self) -> None:
         """End the starter; supervisors and their runs go on."""
         await self._starter.close()

@@ -46,6 +46,7 @@ class Permits:
             "working_directory": self._working_directory(work, folder),
             "stop_grace_seconds": work.stop_grace_seconds,
             "time_limit_seconds": submission.time_limit_seconds,
+            "secrets": list(submission.secrets),
         }
 
     def _program(self, asked: str) -> str:
@@ -96,14 +97,15 @@ def check_run_key(run_key: str) -> str:
 
 
 def _check_sizes(work: ProcessWork, environment: dict[str, str]) -> None:
-    texts = [(f"work.argv[{at}]", text) for at, text in enumerate(work.argv)]
-    texts += [(f"work.environment.{name}", f"{name}={value}") for name, value in environment.items()]
-    for field, text in texts:
+    # of the environment only the name is shown: its values may be secret
+    texts = [(f"work.argv[{at}]", text, text) for at, text in enumerate(work.argv)]
+    texts += [(f"work.environment.{name}", f"{name}={value}", name) for name, value in environment.items()]
+    for field, text, shown in texts:
         if "\0" in text:
-            raise _refused(field, text, "text without a zero byte is allowed")
+            raise _refused(field, shown, "text without a zero byte is allowed")
         if len(text.encode()) > TEXT_BYTES:
-            raise _refused(field, text, f"it has {len(text.encode())} bytes, {TEXT_BYTES} are allowed")
-    if (size := sum(len(text.encode()) for _, text in texts)) > ALL_BYTES:
+            raise _refused(field, shown, f"it has {len(text.encode())} bytes, {TEXT_BYTES} are allowed")
+    if (size := sum(len(text.encode()) for _, text, _ in texts)) > ALL_BYTES:
         raise _refused("work", "argv and environment", f"they have {size} bytes, {ALL_BYTES} are allowed")
 
 
