@@ -1,0 +1,82 @@
+"""Bulk requests: each wrong item is named by its place, and a hundred thousand are read without holding others up."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from signalbox_gateway.http.problems import MOST_ERRORS, Problem
+from signalbox_gateway.starts import read_items
+
+
+def item(number: int, **changes: Any) -> dict[str, Any]:
+    work = {"kind": "scripted", "script": {}}
+    return {"key": f"item/{number}", "engine": "scripted", "work": work, **changes}
+
+
+async def refused(items: list[Any]) -> Problem:
+    with pytest.raises(Problem) as caught:
+        await read_items(items)
+    assert caught.value.status == 422
+    return caught.value
+
+
+async def test_right_items_are_read_in_order() -> None:
+    read = await read_items([item(number) for number in range(5)])
+    assert [one.key for one in read] == [f"item/{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"work": {"kind": "scripted", "scrpt": {}}}, "items.3.work.scripted.scrpt"),
+        ({"work": {"kind": "cobol"}}, "items.3.work"),
+        ({"key": ""}, "items.3.key"),
+        ({"engin": "x"}, "items.3.engin"),
+        ({"engine": None}, "items.3.engine"),
+        ({"depends_on": ["item/0"]}, "items.3.depends_on"),
+    ],
+)
+async def test_a_wrong_item_is_named_by_its_place(changes: dict[str, Any], field: str) -> None:
+    items = [item(number) for number in range(5)]
+    items[3] |= changes
+    problem = await refused(items)
+    assert [one.field for one in problem.errors] == [field]
+
+
+async def test_the_place_of_an_item_far_behind_is_right() -> None:
+    items = [item(number) for number in range(4500)]
+    items[4321]["key"] = 7
+    assert [one.field for one in (await refused(items)).errors] == ["items.4321.key"]
+
+
+async def test_a_key_used_twice_names_both_items() -> None:
+    problem = await refused([item(1), item(2), item(1)])
+    assert problem.errors[0].field == "items.2.key"
+    assert "items.0" in problem.errors[0].allowed
+
+
+async def test_at_most_a_hundred_wrong_items_are_named() -> None:
+    problem = await refused([item(number, engine=None) for number in range(1000)])
+    assert len(problem.errors) == MOST_ERRORS
+
+
+async def test_others_get_their_turn_while_a_hundred_thousand_items_are_read() -> None:
+    """Without it a probe, a cancel or a log would wait for as long as the largest request takes."""
+    items = [item(number) for number in range(100_000)]
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    began = time.monotonic()
+    watching = asyncio.create_task(other())
+    read = await read_items(items)
+    watching.cancel()
+    assert len(read) == 100_000
+    assert turns > 20
+    print(f"100,000 items read in {time.monotonic() - began:.2f} s, {turns} turns for others")
