@@ -64,7 +64,7 @@ class PlanCreate(_Start):
     name: Title | None = None
     job: JobChoice | None = None
     params: Params = Field(default_factory=dict)
-    items: Annotated[list[JsonValue], Field(max_length=MOST_PLAN_ITEMS)] | None = None
+    items: Annotated[list[Any], Field(max_length=MOST_PLAN_ITEMS)] | None = None
     """`{key, engine, work}` each; checked one by one afterwards, to name the wrong ones."""
     retries: Retries = Retries()
     time_limits: TimeLimits = TimeLimits()

@@ -23,11 +23,13 @@ from signalbox_gateway.http.traces import current_trace_id
 from signalbox_gateway.projection import reading, store
 from signalbox_gateway.routes.jobs import job_version
 from signalbox_gateway.routes.params import missing
+from signalbox_gateway.uncollected import uncollected
 
 router = APIRouter(tags=["plans"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
 Controller = Annotated[Principal, Depends(permission("plan.control"))]
 _REVISION: Final = "SELECT coalesce(max(revision), 0) FROM definition WHERE kind = 'engine'"
+_LARGE_BYTES: Final = 1_048_576
 _RECORD: Final = "SELECT record FROM plan WHERE id = $1"
 
 
@@ -64,23 +66,25 @@ def body(model: type[BaseModel]) -> dict[str, Any]:
 @router.post("/plans", operation_id="plan_create", status_code=202, openapi_extra=body(starts.PlanCreate))
 async def plan_create(request: Request, parts: With, principal: Starter) -> Response:
     """Start a plan of 1 to 100,000 items, or of one job."""
-    said = await body_of(request, starts.PlanCreate)
-    items = await starts.read_items(said.items) if said.items is not None else []
-    plan_id = starts.plan_id(principal, idempotency_key(request))
+    large = len(await request.body()) > _LARGE_BYTES  # read before: a slow caller must not hold the collector up
+    with uncollected(large):
+        said = await body_of(request, starts.PlanCreate)
+        items = await starts.read_items(said.items) if said.items is not None else []
+        plan_id = starts.plan_id(principal, idempotency_key(request))
 
-    async def act(work: UnitOfWork) -> Answer:
-        if said.job is None:
-            shown = await starts.start_items(work, parts, principal, plan_id, said, items)
-        else:
-            job = await job_version(work.connection, said.job.id, said.job.version)
-            start = starts.JobStart.model_construct(
-                params=said.params, rules=said.rules, event_date=said.event_date, reason=said.reason,
-                labels=said.labels,
-            )  # fmt: skip
-            shown = await starts.start_job(work, parts, principal, plan_id, job, start, name=said.name)
-        return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
+        async def act(work: UnitOfWork) -> Answer:
+            if said.job is None:
+                shown = await starts.start_items(work, parts, principal, plan_id, said, items)
+            else:
+                job = await job_version(work.connection, said.job.id, said.job.version)
+                start = starts.JobStart.model_construct(
+                    params=said.params, rules=said.rules, event_date=said.event_date, reason=said.reason,
+                    labels=said.labels,
+                )  # fmt: skip
+                shown = await starts.start_job(work, parts, principal, plan_id, job, start, name=said.name)
+            return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
 
-    return await write(request, parts, principal, act)
+        return await write(request, parts, principal, act)
 
 
 @router.post("/plans/{id}/pause", operation_id="plan_pause", status_code=202, openapi_extra=body(Why))
