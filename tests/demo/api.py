@@ -56,7 +56,7 @@ class Api:
             except ValueError:
                 said = {}
             found = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
-            return Answer(answer.status, dict(answer.headers), found, text)
+            return Answer(answer.status, answer.headers, found, text)
 
     async def ask(self, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
         """What it answers; raises `Unexpected` for anything but success."""
