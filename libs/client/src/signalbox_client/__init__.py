@@ -1,1 +1,1 @@
-"""A typed client of the HTTP API, and the `signalbox` command built on it."""
+"""A client of the HTTP API, and the `signalbox` command."""

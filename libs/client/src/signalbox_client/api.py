@@ -1,0 +1,174 @@
+"""Calls of the HTTP API. Synchronous, on the standard library: a command must start fast.
+
+A call that changes something carries an `Idempotency-Key` of its own, so it is repeated after a lost answer without
+being done twice.
+"""
+
+import ipaddress
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from typing import Any, Final, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+BASE: Final = "/api/v1"
+TRIES: Final = 4
+MOST_BYTES: Final = 256 * 1024 * 1024
+"""Most of an answer that is read: an untrusted one must not fill the memory."""
+
+
+class Unreachable(Exception):
+    """The API does not answer, or not as itself."""
+
+
+class Refused(Exception):
+    """The API answered with a problem (RFC 9457)."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.slug = str(problem.get("type", "")).rpartition("/")[2] or str(status)
+        self.detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
+        self.errors: list[dict[str, Any]] = [one for one in problem.get("errors", ()) if isinstance(one, dict)]
+        self.trace_id = str(problem.get("trace_id", ""))
+        self.users: list[str] = [str(one) for one in problem.get("users", ())]
+        super().__init__(self.detail)
+
+
+Params = Mapping[str, "str | int | Sequence[str] | None"]
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """An API that redirects is not ours: a token must not follow."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Api:
+    """One API, as one caller. `url` is without `/api/v1`; `seconds` is the most one try may take."""
+
+    url: str
+    token: str
+    seconds: float = 90.0
+
+    def get(self, path: str, params: Params | None = None) -> Any:
+        """The JSON of an answer. Raises `Refused`, `Unreachable`."""
+        return self._json("GET", path, params)
+
+    def post(self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
+        return self._json("POST", path, None, body if body is not None else {}, headers)
+
+    def put(self, path: str, body: Any, *, headers: Mapping[str, str] | None = None) -> Any:
+        return self._json("PUT", path, None, body, headers)
+
+    def delete(self, path: str, *, headers: Mapping[str, str] | None = None) -> Any:
+        return self._json("DELETE", path, None, None, headers)
+
+    def pages(self, path: str, params: Params | None = None, *, most: int | None = None) -> Iterator[Any]:
+        """The entries of a list, over as many pages as it takes; `most` bounds them."""
+        cursor: str | None = None
+        left = most
+        while left is None or left > 0:
+            size = 200 if left is None else min(200, left)
+            said = self.get(path, {**(params or {}), "limit": size, "cursor": cursor})
+            items = said["items"]
+            yield from items
+            left = None if left is None else left - len(items)
+            cursor = said.get("next_cursor")
+            if not cursor:
+                return
+
+    def stream(self, path: str, params: Params | None = None) -> Iterator[bytes]:
+        """The bytes of an answer as they come. Raises `Unreachable` when it breaks off."""
+        response = self._send("GET", path, params, None, {})
+        with response:
+            try:
+                while chunk := response.read1(65_536):
+                    yield chunk
+            except (OSError, HTTPException) as error:
+                raise Unreachable(f"the answer broke off: {error}") from None
+
+    def _json(
+        self, method: str, path: str, params: Params | None, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        raw = None if body is None else json.dumps(body).encode()
+        given = {**(headers or {}), **({"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {})}
+        # PUT and DELETE name the state they want: again changes nothing, unless If-Match was meant once
+        again = "If-Match" not in given
+        for attempt in range(1, TRIES + 1):
+            try:
+                with self._send(method, path, params, raw, given) as response:
+                    said = response.read(MOST_BYTES)
+                return json.loads(said) if said else None
+            except (Unreachable, OSError, HTTPException) as error:
+                if attempt == TRIES or not again:
+                    raise error if isinstance(error, Unreachable) else Unreachable(str(error)) from None
+            except Refused as problem:
+                in_progress = problem.slug in ("request-in-progress", "unavailable")
+                if not in_progress or attempt == TRIES:
+                    raise
+            time.sleep(0.2 * 2**attempt)
+        raise AssertionError("the last try returns or raises")
+
+    def _send(
+        self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]
+    ) -> HTTPResponse:
+        request = urllib.request.Request(self.url.rstrip("/") + BASE + path + _query(params), data=body, method=method)
+        request.add_header("Accept", "application/json")
+        request.add_header("Authorization", f"Bearer {self.token}")
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
+        for name, value in headers.items():
+            request.add_header(name, value)
+        try:
+            return cast("HTTPResponse", _opener(self.url).open(request, timeout=self.seconds))
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _refused(error.code, error.read(1 << 20)) from None
+        except urllib.error.URLError as error:
+            raise Unreachable(f"{self.url} does not answer: {error.reason}") from None
+        except (TimeoutError, OSError, HTTPException) as error:
+            raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from None
+
+
+def place(*parts: object) -> str:
+    """A path of these parts, each quoted."""
+    return "".join(f"/{quote(str(part), safe='')}" for part in parts)
+
+
+def _query(params: Params | None) -> str:
+    pairs: list[tuple[str, str]] = []
+    for name, value in (params or {}).items():
+        if value is None or value == "":
+            continue
+        values = [str(value)] if isinstance(value, str | int) else [str(one) for one in value]
+        pairs += [(name, one) for one in values]
+    return f"?{urlencode(pairs)}" if pairs else ""
+
+
+def _refused(status: int, raw: bytes) -> Refused:
+    try:
+        said: Any = json.loads(raw)
+    except ValueError:
+        said = {}
+    return Refused(status, cast("dict[str, Any]", said) if isinstance(said, dict) else {})
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    handlers: list[urllib.request.BaseHandler] = [_Stay()]
+    if _is_here(urlsplit(url).hostname or ""):
+        handlers.append(urllib.request.ProxyHandler({}))  # a proxy cannot reach what is on this host
+    return urllib.request.build_opener(*handlers)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,88 @@
+"""Where the API is and who we are: from the environment, else from a file only its owner can read."""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from signalbox_client.api import Api
+
+URL, TOKEN, CONTEXT = "SIGNALBOX_API_URL", "SIGNALBOX_TOKEN", "SIGNALBOX_CONTEXT"
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+class NotLoggedIn(Exception):
+    """No token is known for where the command goes."""
+
+
+class BadContext(ValueError):
+    """A context that is not there, or an address that is none."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One API and one token."""
+
+    url: str
+    token: str
+
+
+@dataclass
+class Contexts:
+    """All that are kept, and which one is in use."""
+
+    current: str = ""
+    known: dict[str, Context] = field(default_factory=dict[str, Context])
+
+
+def file() -> Path:
+    """`$XDG_CONFIG_HOME/signalbox/contexts.json`."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "signalbox" / "contexts.json"
+
+
+def load() -> Contexts:
+    try:
+        said = json.loads(file().read_text())
+        known = {name: Context(**one) for name, one in said["known"].items()}
+        return Contexts(said["current"], known)
+    except FileNotFoundError:
+        return Contexts()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadContext(f"{file()} cannot be read ({error}): remove it and log in again") from None
+
+
+def save(contexts: Contexts) -> None:
+    """Replace the file; it is never readable by others, not for a moment."""
+    folder = file().parent
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".contexts-")  # made 0600
+    with os.fdopen(handle, "w") as out:
+        json.dump({"current": contexts.current, "known": {n: asdict(c) for n, c in contexts.known.items()}}, out)
+    Path(name).replace(file())
+
+
+def checked_url(url: str) -> str:
+    """The address without a slash at its end. Raises `BadContext`."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadContext(f"{url!r} is not an address: http://… or https://… is")
+    return url.rstrip("/").removesuffix("/api/v1")
+
+
+def api(name: str | None = None) -> Api:
+    """What a command calls. A token given by the environment wins, then the named context, then the one in use."""
+    name = name or os.environ.get(CONTEXT) or None
+    token = os.environ.get(TOKEN, "")
+    if token and name is None:
+        return Api(checked_url(os.environ.get(URL) or DEFAULT_URL), token)
+    contexts = load()
+    name = name or contexts.current
+    context = contexts.known.get(name)
+    if context is None:
+        if name:
+            raise BadContext(f"there is no context {name}: {', '.join(sorted(contexts.known)) or 'none is kept'}")
+        raise NotLoggedIn("nobody is logged in: run `signalbox login --url URL`, or set SIGNALBOX_TOKEN")
+    return Api(context.url, context.token)

@@ -1,0 +1,117 @@
+"""Waiting for plans, tasks and operations, with progress on stderr."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from signalbox_client.api import Api, place
+from signalbox_client.exits import EndedBadly, TookTooLong
+from signalbox_client.output import plain, say, state, took
+
+GOOD: Final = frozenset({"SUCCEEDED"})
+PLAN_ENDS: Final = frozenset({"SUCCEEDED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED", "REFUSED"})
+TASK_ENDS: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
+_LOOK_SECONDS: Final = 10
+_BAR: Final = 24
+
+
+def plan(api: Api, id: str, *, timeout: float | None = None, until_end: bool = True) -> dict[str, Any]:
+    """Follow a plan to its end and return it. Raises `TookTooLong`."""
+    return _follow(api, place("plans", id), PLAN_ENDS, plan_line, timeout)
+
+
+def task(api: Api, id: str, *, timeout: float | None = None) -> dict[str, Any]:
+    """Follow a task to its end and return it."""
+    return _follow(api, place("tasks", id), TASK_ENDS, task_line, timeout)
+
+
+def ended_well(found: dict[str, Any], what: str) -> None:
+    """Raises `EndedBadly` unless it succeeded."""
+    if found["state"] not in GOOD:
+        why = found.get("error") or found.get("reason") or ""
+        raise EndedBadly(f"{what} {found['id']} ended: {found['state']}{f': {plain(why)}' if why else ''}")
+
+
+def operation(api: Api, id: str, *, timeout: float | None = 60) -> dict[str, Any]:
+    """Wait for the answer to an operation. Raises `EndedBadly` when it was refused or failed."""
+    give_up_at = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = _LOOK_SECONDS if give_up_at is None else max(0, min(_LOOK_SECONDS, int(give_up_at - time.monotonic())))
+        found = api.get(place("operations", id), {"wait": f"{left}s", "until": "end"})
+        if found["state"] != "pending":
+            break
+        if give_up_at is not None and time.monotonic() >= give_up_at:
+            raise TookTooLong(f"operation {id} is not answered yet: signalbox operation show {id}")
+    if found["state"] != "done":
+        raise EndedBadly(f"{found['operation']} was {found['state']}: {plain(found.get('answer') or '')}")
+    return found
+
+
+def _follow(
+    api: Api, path: str, ends: frozenset[str], line: Callable[[dict[str, Any]], str], timeout: float | None
+) -> dict[str, Any]:
+    give_up_at = None if timeout is None else time.monotonic() + timeout
+    shown = Progress()
+    found = api.get(path)
+    while True:
+        shown.line(line(found))
+        if found["state"] in ends and found.get("ended_at"):
+            shown.end()
+            return found
+        if give_up_at is not None and time.monotonic() >= give_up_at:
+            shown.end()
+            raise TookTooLong(f"it is {found['state']} still, and goes on")
+        seconds = (
+            _LOOK_SECONDS if give_up_at is None else max(1, min(_LOOK_SECONDS, int(give_up_at - time.monotonic())))
+        )
+        found = api.get(path, {"wait": f"{seconds}s", "min_version": int(found["version"]) + 1})
+
+
+class Progress:
+    """One line that is redrawn on a terminal, and a line for each change elsewhere."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._live = sys.stderr.isatty()
+
+    def line(self, text: str) -> None:
+        if text == self._last:
+            return
+        if self._live:
+            print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+        else:
+            say(text)
+        self._last = text
+
+    def end(self) -> None:
+        if self._live and self._last:
+            print(file=sys.stderr)
+
+
+def plan_line(found: dict[str, Any]) -> str:
+    """State, how far, and why it waits."""
+    counts = found["counts"]
+    ended = counts["succeeded"] + counts["failed"] + counts["skipped"] + counts["cancelled"]
+    parts = [state(found["state"]), _bar(ended, counts["total"]), f"{ended}/{counts['total']}"]
+    parts += [f"{counts[name]} {name}" for name in ("active", "failed", "unknown", "cancelled") if counts[name]]
+    parts.append(took(found["created_at"], found["ended_at"]))
+    waits = [plain(one.get("sentence") or one.get("detail") or "") for one in found.get("waiting") or ()]
+    if waits and not found["ended_at"]:
+        parts.append(waits[0])
+    return "  ".join(part for part in parts if part)
+
+
+def task_line(found: dict[str, Any]) -> str:
+    parts = [state(found["state"]), f"attempt {found['attempt']}/{found['max_attempts']}"]
+    waiting = found.get("waiting")
+    if waiting and not found["ended_at"]:
+        parts.append(plain(waiting.get("sentence") or waiting.get("detail") or waiting.get("why") or ""))
+    return "  ".join(part for part in parts if part)
+
+
+def _bar(done: int, total: int) -> str:
+    if not total:
+        return ""
+    filled = round(_BAR * done / total)
+    return "█" * filled + "░" * (_BAR - filled)

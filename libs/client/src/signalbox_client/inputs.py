@@ -1,0 +1,96 @@
+"""What commands are given: common options, files in YAML or JSON, values from a prompt."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from signalbox_client import contexts
+from signalbox_client.api import Api
+from signalbox_client.output import FORMATS
+
+
+def _format(value: str) -> str:
+    if value not in FORMATS:
+        raise typer.BadParameter(f"{value} is not allowed: {', '.join(FORMATS)}")
+    return value
+
+
+Form = Annotated[str, typer.Option("-o", "--output", callback=_format, help=" | ".join(FORMATS))]
+Reason = Annotated[str, typer.Option("--reason", help="why; kept with what is done")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
+File = Annotated[str, typer.Option("-f", "--file", help="YAML or JSON; `-` is the standard input")]
+Most = Annotated[int, typer.Option("--limit", min=1, help="most entries")]
+Everything = Annotated[bool, typer.Option("--all", help="all entries, over as many pages as it takes")]
+Wait = Annotated[bool, typer.Option("--wait", help="wait for the end; the exit code says how it ended")]
+Timeout = Annotated[float | None, typer.Option("--timeout", min=0, help="most seconds to wait")]
+
+
+def api() -> Api:
+    """The API of the context in use."""
+    return contexts.api()
+
+
+def document(file: str) -> dict[str, Any]:
+    """The object in a file. Ends the command when there is none."""
+    import yaml  # reads JSON as well
+
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+    try:
+        said = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise typer.BadParameter(f"{file} is neither YAML nor JSON: {error}") from None
+    if not isinstance(said, dict):
+        raise typer.BadParameter(f"{file} must hold one object")
+    return cast("dict[str, Any]", said)
+
+
+def pairs(given: list[str] | None, option: str) -> dict[str, Any]:
+    """`name=value` as a mapping. A value that is JSON is taken as such, else as text."""
+    found: dict[str, Any] = {}
+    for one in given or ():
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{one!r} is not name=value", param_hint=option)
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def labels(given: list[str] | None) -> dict[str, str]:
+    """`key=value` as labels: always texts."""
+    found: dict[str, str] = {}
+    for one in given or ():
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{one!r} is not key=value", param_hint="--label")
+        found[name] = value
+    return found
+
+
+def sure(question: str, yes: bool) -> None:
+    """Ask before something is destroyed. Without a terminal `--yes` is needed."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"{question} Give --yes to do it without being asked.")
+    if not typer.confirm(question, err=True):
+        raise typer.Abort
+
+
+def secret_value(what: str) -> str:
+    """A value that must not be seen: from the standard input, or asked for without echo."""
+    if sys.stdin.isatty():
+        return typer.prompt(what, hide_input=True, err=True)
+    return sys.stdin.read().removesuffix("\n")
+
+
+def most(limit: int, everything: bool) -> int | None:
+    return None if everything else limit
