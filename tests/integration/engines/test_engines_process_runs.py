@@ -1,6 +1,7 @@
 """How a program is run: its environment, its limits, its output, and what is refused."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from contract.engines.harness import SHELL, ProcessHarness, until, watched
 from integration.engines.process_stand import ProcessStand
 from signalbox_contracts.definitions.work import ProcessWork
 from signalbox_executor.engines.port import EndCause, EngineRefused, EngineUnavailable, Phase, Submission
-from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessSettings, load_host_id
+from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessSettings, WrongHost, load_host_id
 from signalbox_executor.engines.process.output import Output, read_output
 from signalbox_executor.engines.process.permits import Permits
+from signalbox_executor.engines.process.prune import prune
 
 
 async def test_a_program_gets_what_was_given_and_nothing_of_ours(
@@ -246,6 +248,38 @@ async def test_thirty_submits_at_once_all_run(stand: ProcessStand) -> None:
 
     await until(all_succeeded, "all succeeded")
     assert [await stand.starts(one.run_key) for one in asked] == [1] * 30
+
+
+async def test_folders_of_runs_that_ended_long_ago_are_removed_and_no_others(stand: ProcessStand) -> None:
+    old, new, running = stand.shell("exit 0"), stand.shell("exit 0"), stand.shell("sleep 60")
+    for asked in (old, new, running):
+        await stand.engine.submit(asked)
+    for asked in (old, new):
+        await stand.end_of(asked)
+        await stand.is_over(asked)
+    for path in (stand.run_folder(old) / "end.json", stand.run_folder(running) / "started.json"):
+        os.utime(path, (0, 0))
+    assert prune(stand.folder, keep_days=14) == 1
+    assert not stand.run_folder(old).exists()
+    assert stand.run_folder(new).exists()
+    assert stand.run_folder(running).exists()
+    assert not list(stand.folder.glob(".gone-*"))
+
+
+async def test_a_host_the_operator_named_keeps_its_name_and_its_folder(tmp_path: Path) -> None:
+    assert load_host_id(tmp_path, "host-a") == "host-a"
+    assert load_host_id(tmp_path) == "host-a"
+    with pytest.raises(WrongHost, match="'host-a'"):
+        load_host_id(tmp_path, "host-b")
+
+
+async def test_supervisors_outlive_the_starter_and_a_new_one_is_begun(stand: ProcessStand) -> None:
+    first, second = stand.shell("sleep 0.3; echo done"), stand.shell("exit 0")
+    await stand.engine.submit(first)
+    await stand.engine.close()
+    await stand.engine.submit(second)
+    assert [(await stand.end_of(asked)).phase for asked in (first, second)] == [Phase.SUCCEEDED] * 2
+    assert await stand.output(first) == "done\n"
 
 
 def _task() -> Any:
