@@ -6,11 +6,10 @@ that was computed independently.
 
 import asyncio
 import json
-import os
 import random
-import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from demo.api import Api, connected
+from demo.drawing import waterfall
 from demo.evidence import Start, expected_answer, faults, starts
 from signalbox_local.process import OWNED
 from signalbox_local.progress import Reporter
@@ -28,7 +28,7 @@ from signalbox_local.signalbox import EXECUTOR, Signalbox
 ROWS = 200_000
 STEP_SECONDS = 60
 KILL_SECONDS = 30
-COMMAND = Path(sys.executable).with_name("signalbox")
+SPAN_SECONDS = 8
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -96,6 +96,15 @@ class Demo:
             while self.executor.starts < starts:  # noqa: ASYNC110 -- it is a file that changes
                 await asyncio.sleep(0.02)
 
+    async def spans(self, trace_id: str) -> list[dict[str, Any]]:
+        """The spans of a trace, once its end is among them: services send theirs every few seconds."""
+        spans: list[dict[str, Any]] = []
+        give_up_at = time.monotonic() + SPAN_SECONDS
+        while time.monotonic() < give_up_at and not any(span["name"].startswith("end") for span in spans):
+            spans = (await self.api.request("GET", f"/traces/{trace_id}")).body.get("spans", [])
+            await asyncio.sleep(0.2)
+        return spans
+
     def took_over(self, since: int) -> bool:
         """Whether an executor says, after this place of its log, that it took a dead one's work over."""
         with self.executor.process.log.open("rb") as log:
@@ -129,7 +138,7 @@ async def main() -> int:
             answer=answered.get("result"),
             expected=expected_answer(ROWS, demo.seed),
         )
-        show(stack, demo, begun)
+        await show(stack, demo, begun)
     for fault in found:
         console.print(f"[red bold]not as promised:[/] {fault}")
     if not found:
@@ -140,33 +149,26 @@ async def main() -> int:
     return 1 if found else 0
 
 
-def show(stack: Signalbox, demo: Demo, begun: list[Start]) -> None:
+async def show(stack: Signalbox, demo: Demo, begun: list[Start]) -> None:
     """The evidence, and where to look further."""
     console.print("\n[bold]what the programs wrote down themselves[/]")
     for start in begun:
         console.print(f"    {time.strftime('%H:%M:%S', time.localtime(start.at))}  {start.program:<9}  {start.run_key}")
     query, aggregate = demo.tasks[-1], demo.tasks[1]
     console.print(f"\n[bold]the answer[/]  {json.dumps(query.get('result'))}")
-    say(stack, "the trace of step 2", "trace", aggregate["trace_id"])
-    say(stack, "the log of step 3", "task", "logs", query["id"])
+    console.print(f"\n[bold]the trace of step 2[/]  (signalbox trace {aggregate['trace_id']})")
+    say(waterfall(await demo.spans(aggregate["trace_id"])))
+    console.print(f"\n[bold]the log of step 3[/]  (signalbox task logs {query['id']})")
+    log = await demo.api.request("GET", f"/tasks/{query['id']}/logs")
+    say(log.text.splitlines())
     console.print(
         f"\nmore: signalbox plan list; signalbox task events {aggregate['id']}; {stack.api_url}/docs\n"
         f'      eval "$(signalbox-local env)"; export SIGNALBOX_TOKEN=$(cat {stack.token_file}) first'
     )
 
 
-def say(stack: Signalbox, title: str, *words: str) -> None:
-    """A command of the client and what it printed. Nothing is judged by it."""
-    console.print(f"\n[bold]{title}[/]  $ signalbox {' '.join(words)}")
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")},
-        "SIGNALBOX_API_URL": stack.api_url,
-        "SIGNALBOX_TOKEN": stack.token_file.read_text().strip(),
-    }
-    done = subprocess.run(
-        [str(COMMAND), *words], env=environment, capture_output=True, text=True, check=False, timeout=30
-    )
-    console.print("\n".join(f"    {line}" for line in (done.stdout + done.stderr).splitlines()), markup=False)
+def say(lines: Sequence[str]) -> None:
+    console.print("\n".join(f"    {line}" for line in lines), markup=False)
 
 
 if __name__ == "__main__":

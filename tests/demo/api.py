@@ -1,6 +1,7 @@
 """The HTTP API as a program uses it, with the administrator's token; answers are checked, waits have an end."""
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -48,7 +49,9 @@ class Api:
         data: bytes | None = None,
     ) -> Answer:
         """Whatever the API says."""
-        more: dict[str, Any] = {"json": body} if body is not None else {"data": data} if data is not None else {}
+        more: dict[str, Any] = (
+            {"json": body} if body is not None else {"data": io.BytesIO(data)} if data is not None else {}
+        )
         async with self.session.request(method, f"{self.url}/api/v1{path}", headers=headers, **more) as answer:
             text = await answer.text()
             try:

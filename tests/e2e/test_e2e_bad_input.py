@@ -37,7 +37,7 @@ def said(answer: Answer) -> tuple[int, str, list[str]]:
     [
         pytest.param(
             "POST", "/plans", {"name": "x", "items": [{**scripted(1)[0], "engine": "nowhere"}]}, {},
-            (422, "invalid", ["items[0].engine"]), id="unknown-engine-of-an-item",
+            (422, "invalid", ["items.0.engine"]), id="unknown-engine-of-an-item",
         ),
         pytest.param("POST", "/jobs/no-such-job/start", {}, {}, (404, "not-found", NO_FIELD), id="unknown-job"),
         pytest.param("POST", "/jobs", {**JOB, "colour": "red"}, {}, (422, "invalid", ["colour"]), id="unknown-field"),
@@ -48,7 +48,7 @@ def said(answer: Answer) -> tuple[int, str, list[str]]:
         pytest.param("POST", "/jobs", JOB, {"Authorization": ""}, (401, "unauthenticated", NO_FIELD), id="no-token"),
         pytest.param("POST", "/plans", {"name": "x", "items": []}, {}, (422, "invalid", ["items"]), id="no-items"),
         pytest.param("DELETE", "/jobs", None, {}, (405, "method-not-allowed", NO_FIELD), id="no-such-method"),
-        pytest.param("GET", "/plans/not-an-id", None, {}, (404, "not-found", NO_FIELD), id="no-such-plan"),
+        pytest.param("GET", "/plans/not-an-id", None, {}, (422, "invalid", ["id"]), id="no-id-of-a-plan"),
     ],
 )  # fmt: skip
 async def test_a_wrong_request_is_named_and_changes_nothing(
