@@ -5,7 +5,7 @@ PACKAGES := libs/contracts libs/chassis libs/client compose/local services/execu
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status env test bench check lint types imports generated generate lock sizes clean
+.PHONY: help setup demo up down status env test e2e bench check lint types imports generated generate lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,12 +22,12 @@ setup: .venv/.installed ## make the environment in .venv from requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-build-isolation --no-deps $(PACKAGES:%=-e %)
 	@touch $@
 
-demo: setup ## the example service on the real stack, one process killed in mid-batch
-	@$(BIN)/signalbox-local up
-	@eval "$$($(BIN)/signalbox-local env)" && cd tests && ../$(BIN)/python -m example_service.demo
+demo: setup ## three jobs on the real stack, the executor killed in the second; says what was promised and seen
+	@$(BIN)/signalbox-local up --services
+	@cd tests && ../$(BIN)/python -m demo
 
-up: setup ## start Kafka, PostgreSQL and Redis under .local/ and leave them running
-	@$(BIN)/signalbox-local up
+up: setup ## start Kafka, PostgreSQL, Redis and the services under .local/, and leave them running
+	@$(BIN)/signalbox-local up --services
 
 down: setup ## stop what `make up` started, and nothing else
 	@$(BIN)/signalbox-local down
@@ -41,6 +41,10 @@ env: setup ## print the addresses of the local stack as shell exports
 test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL and Redis
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST)
+
+e2e: setup ## the whole stack through its API and command line, services killed meanwhile (6 minutes)
+	@$(BIN)/signalbox-local fetch
+	@$(PYTEST) -m e2e tests/e2e
 
 bench: setup .local/bench/peers/.installed ## measure tasks, starts and plans beside peers and floors; prints, asserts no time
 	@$(BIN)/signalbox-local fetch
@@ -66,10 +70,14 @@ imports: setup ## the layers: services stand on chassis, chassis on contracts
 generated: setup ## fail when a generated file is stale
 	@$(BIN)/python -m signalbox_contracts.generate --check
 	@$(BIN)/python -m signalbox_chassis.settings_table --check docs/settings.md
+	@$(BIN)/python -m signalbox_gateway.openapi --check
+	@$(BIN)/python -m signalbox_client.reference --check
 
-generate: setup ## write the generated files: JSON Schemas, asyncapi.json, golden samples, the settings table
+generate: setup ## write the generated files: JSON Schemas, asyncapi.json, openapi.json, golden samples, settings, commands
 	@$(BIN)/python -m signalbox_contracts.generate
 	@$(BIN)/python -m signalbox_chassis.settings_table docs/settings.md
+	@$(BIN)/python -m signalbox_gateway.openapi
+	@$(BIN)/python -m signalbox_client.reference
 
 lock: setup ## resolve the workspace into requirements.lock
 	@$(BIN)/uv lock -q --upgrade
