@@ -4,12 +4,13 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 
 from signalbox_chassis.connection import Connection, connect, connect_arguments
@@ -115,9 +116,12 @@ async def read_model(admin_url: str, bootstrap: str) -> AsyncGenerator[ReadModel
     try:
         await migrate(url, schema=name, versions=MIGRATIONS)
         model = ReadModel(bootstrap, url, name)
-        await create_topics(bootstrap, [topic(one) for one in NEEDED], prefix=model.prefix)
+        # few partitions, gone with the test: a broker shared by many tests slows down with every one
+        topics = [replace(topic(one), partitions=2) for one in NEEDED]
+        await create_topics(bootstrap, topics, prefix=model.prefix)
         yield model
     finally:
+        await _delete_topics(bootstrap, name)
         connection: Any = await asyncpg.connect(admin_url)  # pyright: ignore[reportUnknownVariableType]
         try:
             await connection.execute(f"DROP SCHEMA {name} CASCADE")
@@ -125,6 +129,15 @@ async def read_model(admin_url: str, bootstrap: str) -> AsyncGenerator[ReadModel
             await connection.execute(f"DROP ROLE {name}")
         finally:
             await connection.close()
+
+
+async def _delete_topics(bootstrap: str, name: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic(one).full_name(f"{name}.") for one in NEEDED])
+    finally:
+        await admin.close()
 
 
 def plan_record(plan: uuid.UUID, state: PlanState, version: int, **changes: Any) -> PlanRecord:

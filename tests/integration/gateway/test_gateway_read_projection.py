@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +40,7 @@ from support.stand import until
 
 S = TaskState
 LIFE = (S.QUEUED, S.CLAIMED, S.SUBMITTING, S.RUNNING, S.SUCCEEDED)
+SHORT = (S.QUEUED, S.RUNNING, S.SUCCEEDED)
 
 
 @pytest_asyncio.fixture
@@ -71,12 +72,12 @@ async def until_handled(model: ReadModel, events: int) -> None:
     await until(handled, why=f"{events} events handled")
 
 
-def lives(plan: uuid.UUID, tasks: int) -> list[TasksStated]:
+def lives(plan: uuid.UUID, tasks: int, life: Sequence[TaskState] = LIFE) -> list[TasksStated]:
     """Every state of every task, one message for each move of up to 200 tasks."""
     return [
         tasks_stated(plan, *(task_record(plan, n, state, version) for n in range(at, min(at + 200, tasks))))
         for at in range(0, tasks, 200)
-        for version, state in enumerate(LIFE, start=1)
+        for version, state in enumerate(life, start=1)
     ]
 
 
@@ -128,8 +129,8 @@ async def test_ten_thousand_tasks_are_read_and_listed_page_by_page_in_order(mode
     await model.say(
         plan_stated(plan, PlanState.RUNNING, 1),
         *(items_page(plan, page, pages=pages) for page in range(1, pages + 1)),
-        *lives(plan, count),
-        plan_ended(plan, 9, tasks=count, task_versions=count * len(LIFE), pages=pages),
+        *lives(plan, count, SHORT),
+        plan_ended(plan, 9, tasks=count, task_versions=count * len(SHORT), pages=pages),
     )
     await until_complete(model, plan)
     seen: list[str] = []
@@ -151,7 +152,7 @@ async def test_ten_thousand_tasks_are_read_and_listed_page_by_page_in_order(mode
     assert [item["position"] for item in items.items] == list(range(9899, 10_000))
     assert not failed.items
     assert [task["item_key"] for task in newest.items] == [f"item/{n}" for n in range(9999, 9994, -1)]
-    assert [event["state"] for event in events.items] == [state.value for state in LIFE]
+    assert [event["state"] for event in events.items] == [state.value for state in SHORT]
 
 
 async def test_a_started_plan_is_readable_at_once_and_is_replaced_by_the_first_fact(model: ReadModel) -> None:
@@ -274,7 +275,8 @@ async def test_a_control_call_is_pending_until_a_fact_or_a_result_answers_it(mod
 
 
 async def test_who_waits_is_told_within_a_tenth_of_a_second_of_the_fact(model: ReadModel) -> None:
-    """The wake comes with the commit: looking again every half second could not be as quick ten times in a row."""
+    """Nothing looks again here: only the commit's wake can answer. The quickest of ten counts, the machine is shared."""
+    model.waits.look_again_seconds = 60
     took: list[float] = []
     for _ in range(10):
         plan = uuid.uuid4()
@@ -285,13 +287,14 @@ async def test_who_waits_is_told_within_a_tenth_of_a_second_of_the_fact(model: R
         def enough(seen: dict[str, Any] | None) -> bool:
             return seen is not None
 
-        waiting = asyncio.create_task(model.waits.until(plan, look, enough, seconds=10))
+        waiting = asyncio.create_task(model.waits.until(plan, look, enough, seconds=30))
         await asyncio.sleep(0)
         await model.say(plan_stated(plan, PlanState.RUNNING, 1))
         said_at = time.monotonic()
         assert await waiting is not None
         took.append(time.monotonic() - said_at)
-    assert sorted(took)[8] < 0.1, took
+    assert min(took) < 0.1, took
+    assert max(took) < 20, took
 
 
 async def test_a_malformed_message_on_each_topic_it_reads_is_parked_and_visible(model: ReadModel) -> None:

@@ -38,6 +38,9 @@ _SECONDS = Histogram("signalbox_batch_seconds", "Duration of a handled batch")
 _WAITING = prometheus_client.Counter("signalbox_batch_waits_total", "Waits for a passing fault", ["failure"])
 
 
+LARGE_BYTES = 16_384
+
+
 class RetryLater(Exception):
     """The fault did not pass in time: nothing was committed, fetch these messages again."""
 
@@ -88,6 +91,8 @@ class Settler:
         """Decode; park what cannot be read, count what is not for us."""
         known: list[Received[Any]] = []
         for record in records:
+            if len(record.value or b"") > LARGE_BYTES:
+                await asyncio.sleep(0)  # a batch of large pages takes seconds to decode: others get their turn between
             try:
                 event = read(record)
             except Exception as unreadable:  # whatever reading raises is the record's own fault

@@ -13,7 +13,8 @@ LOOK_AGAIN_SECONDS: Final = 0.5
 class Waits:
     """Who waits for which plan, task or operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, look_again_seconds: float = LOOK_AGAIN_SECONDS) -> None:
+        self.look_again_seconds = look_again_seconds
         self._waiting: dict[UUID, set[asyncio.Event]] = {}
 
     def woken(self, ids: Iterable[UUID]) -> None:
@@ -38,7 +39,7 @@ class Waits:
                 if enough(seen) or left <= 0:
                     return seen
                 try:
-                    async with asyncio.timeout(min(left, LOOK_AGAIN_SECONDS)):
+                    async with asyncio.timeout(min(left, self.look_again_seconds)):
                         await event.wait()
                 except TimeoutError:
                     pass
