@@ -231,6 +231,30 @@ async def test_a_process_and_its_log_outlast_a_killed_executor(place: Place, poi
     assert [run.name for run in runs.iterdir()] == [run_key(task, 1)]
 
 
+@pytest.mark.parametrize(("lines", "truncated"), [(10_000, False), (40_000, True)])
+async def test_of_a_long_log_the_beginning_and_the_end_are_kept(place: Place, lines: int, truncated: bool) -> None:
+    async with place.stand.running(**place.settings, log_most_bytes=65_536):
+        first = 10_001
+        task = await place.start(f"PATH=/usr/bin:/bin; seq {first} {first + lines - 1}")
+        folder = place.blobs / "logs" / str(task) / "1"
+
+        async def complete() -> bool:
+            return (folder / "end.json").exists()
+
+        await until(complete, "the log is complete")
+    said = json.loads((folder / "end.json").read_text())
+    pieces = [
+        (int(path.name.removesuffix(".gz")), gzip.decompress(path.read_bytes())) for path in sorted(folder.glob("*.gz"))
+    ]
+    end = pieces[-1][0] + len(pieces[-1][1])
+    assert said == {"bytes": end, "truncated": truncated}
+    stored = sum(len(data) for _, data in pieces)
+    assert (stored < end) == truncated
+    assert stored <= 65_536 + 16_384
+    assert pieces[0][0] == 0
+    assert pieces[-1][1].endswith(f"{10_000 + lines}\n".encode())
+
+
 def _says(place: Place, task: uuid.UUID, text: str) -> Callable[[], Awaitable[bool]]:
     async def says() -> bool:
         return place.log(task) == text

@@ -8,6 +8,7 @@ import asyncio
 import gzip
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,7 @@ from signalbox_chassis import crash
 from signalbox_chassis.blobs import BlobExists, Blobs
 from signalbox_chassis.database import Database
 from signalbox_executor.directory import Directory
-from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, FetchesLogs, RemembersSecrets
+from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, FetchesLogs, LogPage, RemembersSecrets
 from signalbox_executor.secrets import Mask, Secrets
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import logs
@@ -73,26 +74,52 @@ class LogKeeper:
             return
         mask = await self._mask(copy)
         offset, truncated, more = copy.bytes, copy.truncated, True
-        while more:
-            room = self.settings.log_most_bytes - offset
-            if room <= 0:
-                truncated, more = True, False
-                continue
-            async with asyncio.timeout(self.settings.engine_timeout_seconds):
-                page = await engine.logs(copy.watched, offset=offset, limit=min(CHUNK_BYTES, room))
-            truncated = truncated or page.offset > offset
-            # while it runs, what may be the beginning of a secret waits for what follows; at its end nothing follows
-            full = len(page.data) == min(CHUNK_BYTES, room)
-            data = mask.clean(page.data, last=copy.ended and not full) if mask else page.data
-            more, truncated = bool(data), truncated or (full and not data)
+        head = self.settings.log_most_bytes - self._tail_bytes
+        while more and offset < head:
+            page, data = await self._page(copy, engine, mask, offset, min(CHUNK_BYTES, head - offset))
+            truncated, more = truncated or page.offset > offset, bool(data)
             if data:
                 offset = page.offset + await self._store(copy, page.offset, data)
         async with self.database.connection() as (connection, _):
             await logs.kept(connection, copy, offset, truncated=truncated)
         if copy.ended:
+            if more:
+                offset, passed_over = await self._keep_tail(copy, engine, mask, offset)
+                truncated = truncated or passed_over
             said = json.dumps({"bytes": offset, "truncated": truncated}).encode()
             await self.blobs.write(f"{copy.folder}/end.json", said, replace=True)
             await self._done(copy)
+
+    async def _keep_tail(self, copy: Copy, engine: FetchesLogs, mask: Mask, offset: int) -> tuple[int, bool]:
+        """Store the last of a log that is longer than its head; where it ends, and whether anything was passed over."""
+        kept: deque[tuple[int, bytes]] = deque()
+        size, passed_over = 0, False
+        while True:
+            page, data = await self._page(copy, engine, mask, offset, min(CHUNK_BYTES, self._tail_bytes))
+            if not data:
+                break
+            passed_over, offset = passed_over or page.offset > offset, page.offset + len(data)
+            kept.append((page.offset, data))
+            size += len(data)
+            while size - len(kept[0][1]) >= self._tail_bytes:
+                size, passed_over = size - len(kept.popleft()[1]), True
+        for at, data in kept:
+            await self._store(copy, at, data)
+        return offset, passed_over
+
+    @property
+    def _tail_bytes(self) -> int:
+        return self.settings.log_most_bytes // 4
+
+    async def _page(
+        self, copy: Copy, engine: FetchesLogs, mask: Mask, offset: int, limit: int
+    ) -> tuple[LogPage, bytes]:
+        """What the engine has from this offset on, and what of it can be stored."""
+        async with asyncio.timeout(self.settings.engine_timeout_seconds):
+            page = await engine.logs(copy.watched, offset=offset, limit=limit)
+        # what may be the beginning of a secret waits for what follows; at the end nothing follows
+        last = copy.ended and len(page.data) < limit
+        return page, mask.clean(page.data, last=last) if mask else page.data
 
     async def _store(self, copy: Copy, offset: int, data: bytes) -> int:
         """How many bytes are stored from this offset on."""

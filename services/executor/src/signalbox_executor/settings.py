@@ -33,7 +33,7 @@ class ExecutorSettings(VaultSettings, EgressSettings):
     log_follow_seconds: float = Field(default=2.0, ge=0.05, le=600)
     """The same while somebody follows the attempt."""
     log_most_bytes: int = Field(default=64 * 1024 * 1024, ge=65_536, le=1024**3)
-    """Most bytes of one attempt's log that are kept; the rest is left out, and the log says so."""
+    """Most bytes of one attempt's log that are kept: three quarters from its beginning, one from its end."""
     worker_lease_seconds: float = Field(default=30.0, ge=0.5, le=600)
     """A worker not heard of for this long is dead, and what it claimed is taken over."""
     renew_seconds: float = Field(default=10.0, ge=0.1, le=200)
