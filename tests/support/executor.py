@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import aiohttp
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 
 from signalbox_chassis.connection import Connection, Row, connect, connect_arguments
@@ -329,6 +330,16 @@ def ensure(
 def cancel_of(plan: uuid.UUID, *tasks: uuid.UUID, kill: bool = True) -> TasksCancel:
     data = TasksCancelData(plan_id=plan, task_ids=tasks, kill=kill, actor="user:ann")
     return TasksCancel.of(data, subject=plan, source=PLANNER, time=datetime.now(UTC), id=uuid.uuid4())
+
+
+async def remove_topics(stand: Stand) -> None:
+    """A broker that keeps the topics of every test grows slow."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=stand.bootstrap, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic.full_name(stand.prefix) for topic in TOPICS])
+    finally:
+        await admin.close()
 
 
 async def make_store(admin_url: str) -> Store:

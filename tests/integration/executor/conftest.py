@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from signalbox_chassis.topics import create_topics
-from support.executor import TOPICS, Stand, Store, make_store, remove_store
+from support.executor import TOPICS, Stand, Store, make_store, remove_store, remove_topics
 from support.scripted import scripted_server
 
 
@@ -31,3 +31,4 @@ async def executors(store: Store, scripted_url: str, kafka_bootstrap: str, tmp_p
     await create_topics(kafka_bootstrap, TOPICS, prefix=stand.prefix)
     yield stand
     stand.stop_children()
+    await remove_topics(stand)

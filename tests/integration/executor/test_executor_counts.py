@@ -11,7 +11,7 @@ import aiohttp
 from signalbox_chassis.connection import Connection, connect
 from signalbox_chassis.topics import create_topics
 from signalbox_local.postgres import PostgresServer
-from support.executor import TOPICS, Stand, ensure, make_store, rules_of, spec
+from support.executor import TOPICS, Stand, ensure, make_store, remove_topics, rules_of, spec
 from support.stand import until
 
 TASKS = 2000
@@ -51,6 +51,7 @@ async def test_statements_wal_messages_and_engine_calls_per_task_stay_below_thei
         asked = await engine_calls(stand) - calls
         messages = int(await admin.fetchval("SELECT count(*) FROM outbox WHERE topic = 'tasks.v1'"))
     await admin.close()
+    await remove_topics(stand)
     per_task = {
         "executor_statements_per_task": len(statements) / TASKS,
         "executor_wal_bytes_per_task": written / TASKS,
