@@ -206,7 +206,7 @@ def _kind(definition: definitions.Kept) -> str:
 
 async def _engine_words(connection: Connection) -> str:
     known = [one.definition.id for one in await definitions.listed(connection, "engine", limit=20)]
-    return f"{', '.join(known)} are" if known else "none is registered yet"
+    return f"allowed are {', '.join(known)}" if known else "none is registered yet"
 
 
 async def _pages(items: Sequence[RequestedItem]) -> AsyncGenerator[tuple[RequestedItem, ...]]:

@@ -95,5 +95,9 @@ def checked(adapter: TypeAdapter[Any] | type[Any], written: Any, *, place: str =
     try:
         return kind.validate_python(written, extra="forbid")
     except ValidationError as error:
-        found = [Field(place + one.field if place else one.field, one.value, one.allowed) for one in problems_in(error)]
+        found = [Field(place + _place(one.field), one.value, one.allowed) for one in problems_in(error)]
         raise invalid_all(found) from None
+
+
+def _place(field: str) -> str:
+    return "body" if field == "definition" else field  # what is wrong with the whole of it

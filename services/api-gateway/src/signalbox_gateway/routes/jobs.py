@@ -1,7 +1,5 @@
 """In: job_list … job_stop. Changes: definitions, plan. Out: definition.snapshot, plan.request, plan.cancel."""
 
-import re
-import unicodedata
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -21,6 +19,7 @@ from signalbox_gateway.http.parts import With
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.http.versions import etag, must_match, not_modified
 from signalbox_gateway.projection import cursor as cursors
+from signalbox_gateway.routes.named import named
 from signalbox_gateway.routes.params import Cursor, Labels, Limit, Words, after, answer, missing
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -93,11 +92,8 @@ async def job_list(
 
 @router.post("", operation_id="job_create", status_code=201, openapi_extra=_BODY)
 async def job_create(request: Request, parts: With, principal: Editor) -> Response:
-    """Save a job. Without `id` one is made of its name."""
-    body = await json_body(request)
-    if "id" not in body and isinstance(body.get("name"), str):
-        body["id"] = _slug(str(body["name"]))
-    job: Job = checked(Job, body)
+    """Save a job. Without `id` one is made of its name, without a name it has its id's."""
+    job: Job = checked(Job, named(await json_body(request)))
 
     async def act(work: UnitOfWork) -> Answer:
         await definitions.lock(work.connection)
@@ -138,10 +134,7 @@ async def job_versions(id: str, parts: With, _: Reader) -> Response:
 @router.put("/{id}", operation_id="job_update", openapi_extra=_BODY)
 async def job_update(id: str, request: Request, parts: With, principal: Editor) -> Response:
     """Save the next version of a job; plans that run keep theirs."""
-    body = await json_body(request)
-    if body.setdefault("id", id) != id:
-        raise invalid("id", body["id"], f"must be {id}, as in the path, or left out")
-    job: Job = checked(Job, body)
+    job: Job = checked(Job, named(await json_body(request), id=id))
 
     async def act(work: UnitOfWork) -> Answer:
         await definitions.lock(work.connection)
@@ -198,9 +191,3 @@ async def job_stop(id: str, request: Request, parts: With, principal: Stopper) -
         return Answer({"operations": asked}, 202)
 
     return await write(request, parts, principal, act)
-
-
-def _slug(name: str) -> str:
-    """A name as an id: letters without marks, digits and dashes."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:100].rstrip("-") or "job"

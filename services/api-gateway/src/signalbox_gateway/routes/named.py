@@ -1,6 +1,7 @@
 """Definitions as people write them: an id made of the name, a name made of the id."""
 
 import re
+import unicodedata
 from typing import Any, Final
 
 from pydantic import JsonValue
@@ -17,7 +18,8 @@ def named(said: dict[str, JsonValue], *, id: str | None = None) -> dict[str, Any
         raise invalid("id", found["id"], f"must be {id}, as in the path: an id does not change")
     name = found.get("name")
     if "id" not in found and isinstance(name, str):
-        made = _NOT_ALLOWED.sub("-", name.lower()).strip("-._")[:128]
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()  # letters without marks
+        made = _NOT_ALLOWED.sub("-", plain).strip("-._")[:100].rstrip("-._")
         if not made:
             raise invalid("id", None, "is missing, and cannot be made of this name")
         found["id"] = made
