@@ -275,7 +275,7 @@ async def test_a_control_call_is_pending_until_a_fact_or_a_result_answers_it(mod
 
 
 async def test_who_waits_is_told_within_a_tenth_of_a_second_of_the_fact(model: ReadModel) -> None:
-    """Nothing looks again here: only the commit's wake can answer. The quickest of ten counts, the machine is shared."""
+    """Nothing looks again here: only the commit can wake. The quickest of ten counts, for others use the machine."""
     model.waits.look_again_seconds = 60
     took: list[float] = []
     for _ in range(10):
