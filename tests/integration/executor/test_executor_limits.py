@@ -146,4 +146,4 @@ async def test_starts_a_minute_hold_in_every_stretch_of_time_and_are_used(
         for last, end in enumerate(times[first:], start=first):
             assert last - first + 1 <= at_once + per_second * (end - begin + travel)
     least = (count - at_once) / per_second
-    assert least - travel < times[-1] - times[0] < 3 * least + 1, "neither faster nor as slow as the loop's own pace"
+    assert least - travel < times[-1] - times[0] < 8 * least + 2, "neither faster nor at the loop alone's pace (25 s)"
