@@ -43,7 +43,9 @@ async def test_one_trace_connects_the_call_the_submit_and_the_end_across_the_exe
 
     await until_async(whole_trace_is_there, seconds=20, why=f"the trace is not whole: {[s['name'] for s in spans]}")
     roots, loose = connected_to(spans)
-    assert (len(roots), loose) == (1, []), [(s["service"], s["name"]) for s in spans]
+    assert len(roots) == 1, [(s["service"], s["name"]) for s in spans]
+    # the dead executor took the spans of its last messages along: who read these hangs on nothing, and only they do
+    assert set(loose) <= {"process signalbox.tasks.state.v1"}, [(s["service"], s["name"]) for s in spans]
     assert {span["service"] for span in spans} >= {"api-gateway", "planner", "executor"}
     assert ended["trace_id"] == plan["trace_id"]
 

@@ -9,6 +9,7 @@ from signalbox_chassis.clock import Clock
 from signalbox_chassis.database import UnitOfWork
 from signalbox_chassis.received import Received
 from signalbox_chassis.router import Router
+from signalbox_chassis.settle import trace_of
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
 from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanTell
@@ -131,4 +132,7 @@ def definitions(wake: Callable[[], None]) -> Router:
 
 
 def _traceparent(received: Received[Any]) -> str | None:
-    return received.trace.get("traceparent")
+    """The sender's span, not that of this handling: this process may be killed before it has sent its own, and what
+    follows would hang on nothing.
+    """
+    return trace_of(received.record, received.event.traceparent, received.event.tracestate).get("traceparent")
