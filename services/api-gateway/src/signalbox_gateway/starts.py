@@ -22,6 +22,7 @@ from signalbox_contracts.messages.requests import PlanRequest, PlanRequestData, 
 from signalbox_contracts.pages import packed
 from signalbox_contracts.states import PlanState
 from signalbox_contracts.vocabulary import MOST_ITEMS, Name, Text
+from signalbox_contracts.wire import MessageTooLarge
 from signalbox_gateway import definitions
 from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.parts import Parts
@@ -33,6 +34,7 @@ MOST_PLAN_ITEMS: Final = 100_000
 _AT_ONCE: Final = 2000
 """Items checked before other requests get their turn."""
 _ITEMS: Final = TypeAdapter(list[RequestedItem])
+Version = Annotated[int, Field(ge=1, le=2_147_483_647)]
 
 
 class _Start(BaseModel):
@@ -48,14 +50,14 @@ class JobStart(_Start):
     """What a start may say beside the job."""
 
     params: Params = Field(default_factory=dict)
-    version: Annotated[int, Field(ge=1)] | None = None
+    version: Version | None = None
 
 
 class JobChoice(BaseModel):
     """A job, and which of its versions; the newest when none is said."""
 
     id: Name
-    version: Annotated[int, Field(ge=1)] | None = None
+    version: Version | None = None
 
 
 class PlanCreate(_Start):
@@ -64,7 +66,7 @@ class PlanCreate(_Start):
     name: Title | None = None
     job: JobChoice | None = None
     params: Params = Field(default_factory=dict)
-    items: Annotated[list[Any], Field(max_length=MOST_PLAN_ITEMS)] | None = None
+    items: Annotated[list[Any], Field(min_length=1, max_length=MOST_PLAN_ITEMS)] | None = None
     """`{key, engine, work}` each; checked one by one afterwards, to name the wrong ones."""
     retries: Retries = Retries()
     time_limits: TimeLimits = TimeLimits()
@@ -74,8 +76,6 @@ class PlanCreate(_Start):
     def _one_of_both(self) -> Self:
         if (self.job is None) == (self.items is None):
             raise ValueError("either items or job is needed, and not both")
-        if self.items is not None and not self.items:
-            raise ValueError("items is empty: at least one is needed")
         return self
 
 
@@ -212,9 +212,17 @@ async def _engine_words(connection: Connection) -> str:
 async def _pages(items: Sequence[RequestedItem]) -> AsyncGenerator[tuple[RequestedItem, ...]]:
     """Pages of at most 200 items and 256 KiB, made in parts so that others get their turn."""
     for at in range(0, len(items), _AT_ONCE):
-        for page in packed(items[at : at + _AT_ONCE], most=MOST_ITEMS):
-            yield page
+        try:
+            for page in packed(items[at : at + _AT_ONCE], most=MOST_ITEMS):
+                yield page
+        except MessageTooLarge as error:
+            number = next(number for number, item in enumerate(items) if _size(item) >= error.size)
+            raise invalid(f"items.{number}", None, f"has {error.size} bytes as JSON: too large for a message") from None
         await asyncio.sleep(0)
+
+
+def _size(item: RequestedItem) -> int:
+    return len(item.model_dump_json(exclude_none=True).encode()) + 1
 
 
 def _data(

@@ -18,6 +18,7 @@ from fastapi.routing import iter_route_contexts
 from signalbox_chassis.database import Database
 from signalbox_gateway.http.parts import With
 from signalbox_gateway.http.problems import Problem
+from signalbox_gateway.http.queries import only_known_parameters
 
 _TOKEN: Final = re.compile(r"^sbt_([a-z0-9]{12})_([A-Za-z0-9_-]{32,128})$")
 _FOUND: Final = """
@@ -99,6 +100,7 @@ def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
             )
         if not principal.may(name):
             raise Problem("forbidden", f"this needs the permission {name}")
+        only_known_parameters(request)  # after: without a token, nothing is said about the route
         request.state.principal = principal
         return principal
 

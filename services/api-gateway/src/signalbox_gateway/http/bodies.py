@@ -11,6 +11,7 @@ from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.http.traces import current_trace_id
 
 MOST_BYTES: Final = 1_048_576
+NO_ZERO: Final = "a zero byte is not allowed"
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -61,7 +62,24 @@ async def json_body(request: Request) -> dict[str, JsonValue]:
         raise invalid("body", None, f"is not JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise invalid("body", None, "a JSON object is expected")
+    if b"\\u0000" in raw and (place := _zero(cast("JsonValue", value))) is not None:
+        raise invalid(place or "body", None, NO_ZERO)
     return cast("dict[str, JsonValue]", value)
+
+
+def _zero(value: JsonValue) -> str | None:
+    """Where a text with a zero byte is, which no database column takes; None for nowhere."""
+    if isinstance(value, str):
+        return "" if "\0" in value else None
+    if isinstance(value, dict):
+        inner = [(name.replace("\0", "?"), name if "\0" in name else one) for name, one in value.items()]
+    else:
+        inner = [(str(number), one) for number, one in enumerate(value)] if isinstance(value, list) else []
+    for name, one in inner:
+        found = _zero(one)
+        if found is not None:
+            return f"{name}.{found}" if found else name
+    return None
 
 
 async def body_of(request: Request, model: type[M]) -> M:

@@ -2,14 +2,11 @@
 
 import html
 import logging
-from collections.abc import Iterator
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.dependencies.models import Dependant
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
@@ -17,10 +14,11 @@ from signalbox_chassis.transient import Failure, classify
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.problems import Problem as Field
+from signalbox_contracts.wire import MessageTooLarge
 from signalbox_gateway.http.access import Tokens, permissions_of
 from signalbox_gateway.http.bodies import Capped
 from signalbox_gateway.http.parts import Parts
-from signalbox_gateway.http.problems import PAGES, TITLES, Problem, invalid, invalid_all
+from signalbox_gateway.http.problems import PAGES, TITLES, Problem, invalid_all
 from signalbox_gateway.http.traces import Traced, current_trace_id
 
 log = logging.getLogger(__name__)
@@ -33,29 +31,11 @@ _SAFE: Final = (
 )  # fmt: skip
 
 
-async def _only_known_parameters(request: Request) -> None:
-    """A misspelt filter must not answer with everything."""
-    route = request.scope.get("route")
-    if not isinstance(route, APIRoute) or not request.query_params:
-        return
-    known = set(_query_names(route.dependant))
-    for name in request.query_params:
-        if name not in known:
-            words = ", ".join(sorted(known)) or "no parameters"
-            raise invalid(name, request.query_params[name], f"is not a parameter of this route: {words} allowed")
-
-
-def _query_names(dependant: Dependant) -> Iterator[str]:
-    yield from (field.alias for field in dependant.query_params)
-    for inner in dependant.dependencies:
-        yield from _query_names(inner)
-
-
 def application(parts: Parts, routers: list[APIRouter]) -> FastAPI:
     """The application. Raises `UndeclaredRoute` when a route declares no permission."""
     app = FastAPI(
         title="Signalbox", version="1", docs_url=None, redoc_url=None, openapi_url=None,
-        dependencies=[Depends(_only_known_parameters)], generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=lambda route: route.name,
     )  # fmt: skip
     app.state.parts = parts
     app.state.tokens = Tokens(parts.database, parts.settings.token_cache_seconds)
@@ -140,6 +120,10 @@ def _answer_errors(app: FastAPI) -> None:
             for one in error.errors()
         ]
         return invalid_all(fields).response(current_trace_id())
+
+    @app.exception_handler(MessageTooLarge)
+    async def large(_: Request, error: MessageTooLarge) -> Response:
+        return Problem("too-large", f"as a message, {error}").response(current_trace_id())
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> Response:

@@ -27,6 +27,7 @@ Reader = Annotated[Principal, Depends(permission("job.read"))]
 Editor = Annotated[Principal, Depends(permission("job.write"))]
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
 Stopper = Annotated[Principal, Depends(permission("plan.control"))]
+VersionOf = Annotated[int | None, Query(ge=1, le=2_147_483_647)]
 _BODY: dict[str, Any] = {
     "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}}}
 }
@@ -108,7 +109,11 @@ async def job_create(request: Request, parts: With, principal: Editor) -> Respon
 
 @router.get("/{id}", operation_id="job_show")
 async def job_show(
-    id: str, request: Request, parts: With, _: Reader, version: Annotated[int | None, Query(ge=1)] = None
+    id: str,
+    request: Request,
+    parts: With,
+    _: Reader,
+    version: Annotated[int | None, Query(ge=1, le=2_147_483_647)] = None,
 ) -> Response:
     """A job, or one of its versions."""
     async with parts.database.connection() as (connection, _sql):

@@ -1,18 +1,19 @@
 """In: secret_list … secret_delete. Changes: the vault. Out: nothing; a value never leaves it by here."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
-from signalbox_chassis.vault import SecretInfo, SecretMissing, Vault
+from signalbox_chassis.vault import InvalidSecret, SecretInfo, SecretMissing, Vault
 from signalbox_contracts.definitions.definition import ShortText
 from signalbox_gateway import definitions
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body_of
 from signalbox_gateway.http.parts import Parts, With
-from signalbox_gateway.http.problems import Problem
+from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.routes.params import answer, missing
 
 router = APIRouter(prefix="/secrets", tags=["secrets"])
@@ -56,10 +57,17 @@ async def secret_show(name: SecretName, parts: With, _: Reader) -> Response:
 @router.put("/{name}", operation_id="secret_set", openapi_extra=_BODY)
 async def secret_set(name: SecretName, request: Request, parts: With, principal: Editor) -> Response:
     """Keep a value, over an older one if there is one."""
-    said = await body_of(request, SecretSet)
-    info = await _vault(parts).set(
-        name, said.value.get_secret_value(), uses=said.uses, description=said.description, actor=principal.actor
-    )
+    try:
+        said = await body_of(request, SecretSet)
+    except Problem as problem:  # the value is in no answer, also when it is of the wrong kind
+        problem.errors = tuple(replace(one, value=None) for one in problem.errors)
+        raise
+    try:
+        info = await _vault(parts).set(
+            name, said.value.get_secret_value(), uses=said.uses, description=said.description, actor=principal.actor
+        )
+    except InvalidSecret as error:
+        raise invalid(error.field, None, str(error).removeprefix(f"{error.field}: ")) from None
     return answer(_shown(info))
 
 

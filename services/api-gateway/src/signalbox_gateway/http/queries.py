@@ -1,0 +1,32 @@
+"""Paths and query parameters, before a route looks at them."""
+
+from collections.abc import Iterator
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from signalbox_gateway.http.bodies import NO_ZERO
+from signalbox_gateway.http.problems import Problem, invalid
+
+
+def only_known_parameters(request: Request) -> None:
+    """Refuse a misspelt filter, which would answer with everything, and zero bytes, which no column takes."""
+    if "\0" in request.scope["path"]:
+        raise Problem("not-found", "no path with a zero byte leads anywhere")
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not request.query_params:
+        return
+    known = set(_names(route.dependant))
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            words = ", ".join(sorted(known)) or "no parameters"
+            raise invalid(name, value, f"is not a parameter of this route: {words} allowed")
+        if "\0" in value:
+            raise invalid(name, value, NO_ZERO)
+
+
+def _names(dependant: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _names(inner)

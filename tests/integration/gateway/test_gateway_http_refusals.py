@@ -1,0 +1,171 @@
+"""What the gateway refuses, over HTTP on real servers: the right problem with its field, and nothing changed."""
+
+import io
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from support.gateway import JOB, SCRIPTED, Gateway, item, running_gateway
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+NUL = "a\0b"
+_ALL = """
+SELECT (SELECT count(*) FROM definition_version), (SELECT max(revision) FROM definition), (SELECT count(*) FROM plan),
+    (SELECT count(*) FROM operation), (SELECT max(id) FROM outbox), (SELECT count(*) FROM idempotency)
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(postgres_url: str, kafka_bootstrap: str) -> AsyncGenerator[Gateway]:
+    async with running_gateway(postgres_url, kafka_bootstrap, plan_body_bytes=2_000_000) as api:
+        await api.ask("POST", "/engines", SCRIPTED)
+        await api.ask("POST", "/engines", {"id": "host", "connection": {"kind": "process"}})
+        await api.ask("POST", "/jobs", JOB)
+        yield api
+
+
+async def everything(api: Gateway) -> Any:
+    """What a refused request must leave as it was. The outbox empties by itself: its sequence is compared."""
+    async with api.connection() as connection:
+        sent = await connection.fetchval("SELECT last_value FROM outbox_id_seq")
+        row = await connection.fetchrow(_ALL.replace("(SELECT max(id) FROM outbox)", "0"))
+        return sent, tuple(row or ())
+
+
+def plan(**changes: Any) -> dict[str, Any]:
+    return {"name": "x", "items": [item(0), item(1)], **changes}
+
+
+def with_item(**changes: Any) -> dict[str, Any]:
+    return plan(items=[item(0), item(1, **changes)])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "fields"),
+    [
+        pytest.param("POST", "/plans", with_item(engine="sparky"), ["items.1.engine"], id="unknown engine"),
+        pytest.param("POST", "/plans", with_item(engine="host"), ["items.1.work.kind"], id="engine of another kind"),
+        pytest.param("POST", "/plans", with_item(key="item/0"), ["items.1.key"], id="key used twice"),
+        pytest.param("POST", "/plans", plan(colour="red"), ["colour"], id="unknown field"),
+        pytest.param("POST", "/plans", plan(rules={"limit": -1}), ["rules.limit"], id="rules"),
+        pytest.param("POST", "/plans", plan(rules={"limi": 1}), ["rules.limi"], id="misspelt rule"),
+        pytest.param("POST", "/plans", plan(items=[]), ["items"], id="no items"),
+        pytest.param("POST", "/plans", plan(job={"id": "nightly"}), ["body"], id="both items and a job"),
+        pytest.param("POST", "/plans", with_item(key=NUL), ["items.1.key"], id="zero byte in a key"),
+        pytest.param("POST", "/plans", plan(name=NUL), ["name"], id="zero byte in a name"),
+        pytest.param("POST", "/plans", plan(labels={"a": NUL}), ["labels.a"], id="zero byte in a label"),
+        pytest.param("POST", "/plans", plan(reason=NUL), ["reason"], id="zero byte in a reason"),
+        pytest.param("POST", "/plans", [1], ["body"], id="no object"),
+        pytest.param("POST", "/jobs", {**JOB, "id": "b", "engine": "sparky"}, ["engine"], id="job on no engine"),
+        pytest.param("POST", "/jobs", {**JOB, "id": "b", "shedule": "x"}, ["shedule"], id="unknown field of a job"),
+        pytest.param("POST", "/jobs", {**JOB, "id": "A b"}, ["id"], id="id with a blank"),
+        pytest.param("POST", "/jobs", {**JOB, "id": "b", "labels": {"a": NUL}}, ["labels.a"], id="zero byte in a job"),
+        pytest.param("PUT", "/jobs/nightly", {**JOB, "id": "other"}, ["id"], id="another id than the path's"),
+        pytest.param("POST", "/jobs/nightly/start", {"params": {"day": 1}}, ["params.day"], id="undeclared parameter"),
+        pytest.param("POST", "/jobs/nightly/start", {"version": 2}, ["version"], id="version not there"),
+        pytest.param("POST", "/jobs/nightly/start", {"version": 2**40}, ["version"], id="version beyond any"),
+        pytest.param("POST", "/engines", {"id": "e", "connection": {"kind": "cobol"}}, ["connection"], id="kind"),
+        pytest.param("GET", "/jobs?colour=red", None, ["colour"], id="unknown query parameter"),
+        pytest.param("GET", "/jobs?limit=201", None, ["limit"], id="page too large"),
+        pytest.param("GET", "/jobs?cursor=abc", None, ["cursor"], id="cursor of nobody"),
+        pytest.param("GET", "/jobs?q=%00", None, ["q"], id="zero byte in a filter"),
+        pytest.param("GET", "/jobs?label=a:%00", None, ["label"], id="zero byte in a label's filter"),
+        pytest.param("GET", "/plans?project=%00", None, ["project"], id="zero byte in a plan's filter"),
+        pytest.param("GET", "/jobs/nightly?version=99999999999", None, ["version"], id="version no integer holds"),
+        pytest.param("GET", "/plans/x", None, ["id"], id="no id of a plan"),
+        pytest.param("GET", "/plans?min_version=1", None, ["min_version"], id="another route's parameter"),
+        pytest.param("PUT", "/secrets/a", {"value": "", "uses": ["work"]}, ["value"], id="empty secret"),
+        pytest.param("PUT", "/secrets/a", {"value": "x", "uses": []}, ["uses"], id="secret of no use"),
+        pytest.param("PUT", "/secrets/a", {"value": "é" * 40_000, "uses": ["work"]}, ["value"], id="large secret"),
+        pytest.param("PUT", "/secrets/-a", {"value": "x", "uses": ["work"]}, ["name"], id="name of a secret"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_request_names_its_field_and_changes_nothing(
+    api: Gateway, method: str, path: str, body: Any, fields: list[str]
+) -> None:
+    before = await everything(api)
+    answer = await api.request(method, path, body)
+    assert answer.problem == (422, "invalid"), answer.text
+    assert [name for name in answer.fields if any(name.startswith(one) for one in fields)], answer.text
+    assert answer.body["trace_id"] == answer.headers["X-Trace-Id"]
+    assert await everything(api) == before
+
+
+async def test_an_unknown_engine_is_answered_with_those_there_are(api: Gateway) -> None:
+    answer = await api.request("POST", "/plans", with_item(engine="sparky"))
+    (error,) = answer.body["errors"]
+    assert error["value"] == "'sparky'"
+    assert "host" in error["allowed"]
+    assert "scripted" in error["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "problem"),
+    [
+        ("POST", "/jobs/none/start", {}, (404, "not-found")),
+        ("GET", "/jobs/%00", None, (404, "not-found")),
+        ("GET", "/nothing", None, (404, "not-found")),
+        ("DELETE", "/jobs", None, (405, "method-not-allowed")),
+        ("POST", "/jobs", JOB, (409, "conflict")),
+        ("DELETE", "/engines/scripted", None, (409, "in-use")),
+        ("POST", "/plans/00000000-0000-4000-8000-000000000000/pause", {}, (404, "not-found")),
+    ],
+)
+async def test_what_is_not_there_or_does_not_fit_is_refused(
+    api: Gateway, method: str, path: str, body: Any, problem: tuple[int, str]
+) -> None:
+    before = await everything(api)
+    answer = await api.request(method, path, body)
+    assert answer.problem == problem, answer.text
+    assert await everything(api) == before
+
+
+async def test_a_body_that_is_no_json_is_refused(api: Gateway) -> None:
+    for text in ("{", '{"a": NaN}', '"\\ud800"', "[" * 100_000, "\x00"):
+        answer = await api.request("POST", "/jobs", data=text.encode())
+        assert answer.problem == (422, "invalid"), text[:20]
+        assert answer.fields == ["body"]
+
+
+@pytest.mark.parametrize(("path", "most"), [("/jobs", 1_048_576), ("/plans", 2_000_000)])
+async def test_a_body_over_its_cap_is_refused_with_and_without_its_length(api: Gateway, path: str, most: int) -> None:
+    before = await everything(api)
+
+    async def in_pieces() -> AsyncGenerator[bytes]:
+        for _ in range(most // 65_536 + 2):
+            yield b" " * 65_536
+
+    for data in (io.BytesIO(b" " * (most + 1)), in_pieces()):
+        answer = await api.request("POST", path, data=data)
+        assert answer.problem == (413, "too-large")
+        assert str(most) in answer.body["detail"]
+    assert await everything(api) == before
+
+
+async def test_an_item_or_a_job_too_large_for_a_message_is_refused_by_name(api: Gateway) -> None:
+    before = await everything(api)
+    huge = {"kind": "process", "argv": ["/bin/true", *("x" * 4000 for _ in range(200))]}
+    answer = await api.request("POST", "/plans", with_item(engine="host", work=huge))
+    assert answer.status in (413, 422), answer.text
+    assert answer.fields[0].startswith("items.1"), answer.text
+    answer = await api.request("POST", "/jobs", {"id": "huge", "engine": "host", "work": huge})
+    assert answer.status in (413, 422), answer.text
+    assert await everything(api) == before
+
+
+@pytest.mark.parametrize("value", [["hunter2"], {"a": "hunter2"}, "hunter2" * 20_000, "hunter2\0"])
+async def test_what_was_to_be_a_secret_is_in_no_problem(api: Gateway, value: Any) -> None:
+    answer = await api.request("PUT", "/secrets/pass", {"value": value, "uses": ["work"]})
+    assert answer.problem == (422, "invalid")
+    assert answer.fields[0].startswith("value")
+    assert "hunter2" not in answer.text
+    assert (await api.request("GET", "/secrets/pass")).problem == (404, "not-found")
+
+
+async def test_without_a_token_nothing_is_said_about_a_route(api: Gateway) -> None:
+    for path in ("/jobs?colour=red", "/jobs?limit=201", "/plans/x", "/jobs/%00"):
+        answer = await api.request("GET", path, token="")
+        assert answer.problem == (401, "unauthenticated")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
