@@ -45,7 +45,7 @@ Params = Mapping[str, "str | int | Sequence[str] | None"]
 class _Stay(urllib.request.HTTPRedirectHandler):
     """An API that redirects is not ours: a token must not follow."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
         return None
 
 
@@ -99,8 +99,8 @@ class Api:
     ) -> Any:
         raw = None if body is None else json.dumps(body).encode()
         given = {**(headers or {}), **({"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {})}
-        # PUT and DELETE name the state they want: again changes nothing, unless If-Match was meant once
-        again = "If-Match" not in given
+        # a PUT or DELETE whose answer was lost may have been done: again it would say what is no longer so
+        again = method in ("GET", "POST")
         for attempt in range(1, TRIES + 1):
             try:
                 with self._send(method, path, params, raw, given) as response:

@@ -79,10 +79,17 @@ def api(name: str | None = None) -> Api:
     if token and name is None:
         return Api(checked_url(os.environ.get(URL) or DEFAULT_URL), token)
     contexts = load()
+    url = os.environ.get(URL)
+    if url and name is None:
+        # a token is only ever sent to where it was kept for
+        for context in contexts.known.values():
+            if context.url == checked_url(url):
+                return Api(context.url, context.token)
+        raise NotLoggedIn(f"no token is kept for {url}: run `signalbox login --url {url}`, or set {TOKEN}")
     name = name or contexts.current
     context = contexts.known.get(name)
     if context is None:
         if name:
             raise BadContext(f"there is no context {name}: {', '.join(sorted(contexts.known)) or 'none is kept'}")
-        raise NotLoggedIn("nobody is logged in: run `signalbox login --url URL`, or set SIGNALBOX_TOKEN")
+        raise NotLoggedIn(f"nobody is logged in: run `signalbox login --url URL`, or set {TOKEN}")
     return Api(context.url, context.token)

@@ -1,9 +1,11 @@
 """What a command's exit code says, and how its errors are told."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
+
+import typer
 
 from signalbox_client.api import Refused, Unreachable
 from signalbox_client.contexts import BadContext, NotLoggedIn
@@ -30,7 +32,7 @@ class TookTooLong(Exception):
 
 
 @contextmanager
-def told() -> Iterator[None]:  # pyright: ignore[reportDeprecated]
+def told() -> Generator[None]:
     """Turn what went wrong into words on stderr and an exit code."""
     try:
         yield
@@ -55,7 +57,7 @@ def told() -> Iterator[None]:  # pyright: ignore[reportDeprecated]
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(DONE)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
         sys.exit(INTERRUPTED)
 

@@ -1,5 +1,6 @@
 """Waiting for plans, tasks and operations, with progress on stderr."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -7,16 +8,17 @@ from typing import Any, Final
 
 from signalbox_client.api import Api, place
 from signalbox_client.exits import EndedBadly, TookTooLong
-from signalbox_client.output import plain, say, state, took
+from signalbox_client.output import cut, plain, say, state, took
 
 GOOD: Final = frozenset({"SUCCEEDED"})
 PLAN_ENDS: Final = frozenset({"SUCCEEDED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED", "REFUSED"})
 TASK_ENDS: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _LOOK_SECONDS: Final = 10
+_REST_SECONDS: Final = 0.2
 _BAR: Final = 24
 
 
-def plan(api: Api, id: str, *, timeout: float | None = None, until_end: bool = True) -> dict[str, Any]:
+def plan(api: Api, id: str, *, timeout: float | None = None) -> dict[str, Any]:
     """Follow a plan to its end and return it. Raises `TookTooLong`."""
     return _follow(api, place("plans", id), PLAN_ENDS, plan_line, timeout)
 
@@ -79,7 +81,8 @@ class Progress:
         if text == self._last:
             return
         if self._live:
-            print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[2K{cut(text, width)}", end="", file=sys.stderr, flush=True)
         else:
             say(text)
         self._last = text

@@ -24,13 +24,19 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 File = Annotated[str, typer.Option("-f", "--file", help="YAML or JSON; `-` is the standard input")]
 Most = Annotated[int, typer.Option("--limit", min=1, help="most entries")]
 Everything = Annotated[bool, typer.Option("--all", help="all entries, over as many pages as it takes")]
+State = Annotated[list[str] | None, typer.Option("--state", help="only these; repeatable")]
+Label = Annotated[list[str] | None, typer.Option("--label", help="`key:value`; repeatable, all of them")]
 Wait = Annotated[bool, typer.Option("--wait", help="wait for the end; the exit code says how it ended")]
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0, help="most seconds to wait")]
 
 
+chosen: list[str] = []
+"""The context named by `--context`, if any."""
+
+
 def api() -> Api:
     """The API of the context in use."""
-    return contexts.api()
+    return contexts.api(chosen[0] if chosen else None)
 
 
 def document(file: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ Column = tuple[str, "str | Callable[[Row], Any]"]
 FORMATS: Final = ("table", "json", "jsonl", "yaml", "name")
 # an engine's log or a name of somebody else's may hold sequences that move the cursor, or change the title
 _CONTROL: Final = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_][^\x1b\x07]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_][^\x1b\x07]*(?:\x07|\x1b\\)?"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 _STATES: Final = {
     "SUCCEEDED": ("✓", 32), "COMPLETED_WITH_ERRORS": ("!", 33), "FAILED": ("✗", 31), "REFUSED": ("✗", 31),
@@ -69,6 +70,12 @@ def _span(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
+def cut(text: str, width: int) -> str:
+    """At most this many characters of a line, so that it can be redrawn; colours go when it is cut."""
+    bare = _bare(text)
+    return text if len(bare) <= width else f"{bare[: width - 1]}…"
+
+
 def rows(found: Iterable[Row], form: str, columns: Sequence[Column], *, name: str = "id", empty: str = "none") -> None:
     """A list in the form that was asked for. `empty` is said, on stderr, when there is nothing."""
     if form == "jsonl":
@@ -115,12 +122,20 @@ def table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
 
 def _cell(row: Row, get: "str | Callable[[Row], Any]") -> str:
-    value = get(row) if callable(get) else row.get(get)
+    value = get(row) if callable(get) else _field(row, get)
     if value is None:
         return ""
     if isinstance(value, dict | list):
         return plain(json.dumps(value))
     return str(value) if callable(get) else plain(value).replace("\n", " ")
+
+
+def _field(row: Row, path: str) -> Any:
+    """A field, or one inside of others: `counts.total`."""
+    value: Any = row
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return value  # pyright: ignore[reportUnknownVariableType]
 
 
 def _bare(text: str) -> str:

@@ -1,0 +1,97 @@
+"""`signalbox`: the command line. Everything it does is a call of the API."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from signalbox_client import contexts, exits, inputs
+from signalbox_client.api import Api
+from signalbox_client.commands.contexts import context
+from signalbox_client.commands.engines import engine
+from signalbox_client.commands.jobs import job
+from signalbox_client.commands.letters import dead_letter, operation
+from signalbox_client.commands.look import status, trace, whoami
+from signalbox_client.commands.plans import plan
+from signalbox_client.commands.registered import command
+from signalbox_client.commands.secrets import secret
+from signalbox_client.commands.tasks import task
+from signalbox_client.output import say
+
+ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoami"}
+"""Operations of the API whose command is not `noun verb`."""
+OURS: Final = frozenset(
+    {"login", "logout", "context list", "context use", "context remove", "plan watch", "task watch"}
+)  # fmt: skip
+"""Commands that are no operation of the API."""
+_CODES: Final = "Exit codes: " + "; ".join(f"{code} {words}" for code, words in exits.MEANING.items()) + "."
+
+app = typer.Typer(
+    help=f"Run, re-run and watch data jobs.\n\n{_CODES}", no_args_is_help=True, rich_markup_mode=None,
+    pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+for _name, _group in {
+    "engine": engine, "job": job, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter,
+    "operation": operation, "context": context,
+}.items():  # fmt: skip
+    app.add_typer(_group, name=_name)
+command(app, "status")(status)
+command(app, "trace")(trace)
+command(app, "whoami")(whoami)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"signalbox {version('signalbox-client')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: Annotated[str | None, typer.Option("--context", envvar=contexts.CONTEXT, help="which context")] = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Options of every command."""
+    inputs.chosen[:] = [context] if context else []
+
+
+@command(app, "login")
+def login(
+    url: Annotated[str, typer.Option("--url", envvar=contexts.URL, help="where the API is")] = contexts.DEFAULT_URL,
+    name: Annotated[str, typer.Option("--name", help="what to call this context")] = "default",
+    token_file: Annotated[str, typer.Option("--token-file", help="file that holds the token")] = "",
+) -> None:
+    """Keep a token that works: from a file, the standard input, or asked for."""
+    try:
+        token = Path(token_file).read_text().strip() if token_file else inputs.secret_value("token").strip()
+    except OSError as error:
+        raise typer.BadParameter(f"{token_file} cannot be read: {error.strerror}") from None
+    where = contexts.checked_url(url)
+    me = Api(where, token).get("/me")
+    kept = contexts.load()
+    kept.known[name] = contexts.Context(where, token)
+    kept.current = name
+    contexts.save(kept)
+    say(f"logged in to {where} as {me['name']}; context {name}")
+
+
+@command(app, "logout")
+def logout() -> None:
+    """Forget the token in use. It stays good elsewhere: `admin revoke` ends it."""
+    kept = contexts.load()
+    if kept.known.pop(kept.current, None) is None:
+        raise contexts.NotLoggedIn("nobody is logged in")
+    kept.current = next(iter(kept.known), "")
+    contexts.save(kept)
+    say("logged out")
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(exits.INTERRUPTED)

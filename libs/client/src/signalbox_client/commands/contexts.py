@@ -1,0 +1,42 @@
+"""`signalbox context`: which API, as whom."""
+
+from signalbox_client import contexts
+from signalbox_client.commands.registered import command, group
+from signalbox_client.inputs import Form
+from signalbox_client.output import Column, rows, say
+
+context = group("Which API is called, and as whom.")
+COLUMNS: tuple[Column, ...] = (
+    ("context", "name"), ("in use", lambda found: "✓" if found["current"] else ""), ("url", "url"),
+)  # fmt: skip
+
+
+@command(context, "list")
+def context_list(output: Form = "table") -> None:
+    """List contexts, without their tokens."""
+    kept = contexts.load()
+    found = [{"name": name, "url": one.url, "current": name == kept.current} for name, one in kept.known.items()]
+    rows(found, output, COLUMNS, name="name", empty="no contexts: `signalbox login` makes one")
+
+
+@command(context, "use")
+def context_use(name: str) -> None:
+    """Call this one from now on."""
+    kept = contexts.load()
+    if name not in kept.known:
+        raise contexts.BadContext(f"there is no context {name}: {', '.join(sorted(kept.known)) or 'none is kept'}")
+    kept.current = name
+    contexts.save(kept)
+    say(f"{kept.known[name].url} is in use")
+
+
+@command(context, "remove")
+def context_remove(name: str) -> None:
+    """Forget a context and its token."""
+    kept = contexts.load()
+    if kept.known.pop(name, None) is None:
+        raise contexts.BadContext(f"there is no context {name}")
+    if kept.current == name:
+        kept.current = ""
+    contexts.save(kept)
+    say(f"context {name} is forgotten")

@@ -1,0 +1,66 @@
+"""`signalbox status`, `trace`, `whoami`: how everything is."""
+
+from typing import Any, cast
+
+from signalbox_client import waterfall
+from signalbox_client.api import place
+from signalbox_client.inputs import Form, api
+from signalbox_client.output import Column, ago, one, plain, rows, table
+
+GROUPS: tuple[Column, ...] = (("group", "group"), ("members", "members"), ("behind", "lag"))
+ENGINES: tuple[Column, ...] = (
+    ("engine", "engine_id"), ("intake", "intake"), ("breaker", "breaker"),
+    ("slots", lambda found: f"{found['slots_used']}/{found['slots']}"), ("queued", "queued"), ("unknown", "unknown"),
+    ("last answer", lambda found: ago(found["last_answer_at"])), ("last error", "last_error"),
+)  # fmt: skip
+ME: tuple[Column, ...] = (
+    ("name", "name"), ("token", "token_id"), ("may", lambda found: ", ".join(found["permissions"])),
+    ("until", "expires_at"),
+)  # fmt: skip
+
+
+def status(output: Form = "table") -> None:
+    """Show how the parts are: what listens, what waits, what is parked."""
+    said = api().get("/status")
+    if output != "table":
+        one(said, output, ())
+        return
+    lines = [[name, _part(said.get(name))] for name in ("database", "kafka", "outbox")]
+    lines += [[name, _numbers(said.get(name))] for name in ("plans", "tasks")]
+    table(["part", ""], [*lines, ["parked", str(said.get("parked", "?"))]])
+    if said.get("groups"):
+        print()
+        rows(said["groups"], "table", GROUPS, name="group")
+    if isinstance(said.get("engines"), list) and said["engines"]:
+        print()
+        rows(said["engines"], "table", ENGINES)
+
+
+def trace(id: str, output: Form = "table") -> None:
+    """Draw a trace: what happened when, in which service."""
+    said = api().get(place("traces", id))
+    if output != "table":
+        one(said, output, (), name="trace_id")
+        return
+    for line in waterfall.drawn(said["spans"]):
+        print(line)
+
+
+def whoami(output: Form = "table") -> None:
+    """Show who the token is, and what it may."""
+    one(api().get("/me"), output, ME, name="name")
+
+
+def _part(said: Any) -> str:
+    part = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+    if not part.get("ok"):
+        return f"✗ {plain(part.get('problem', 'does not answer'))}"
+    age = part.get("oldest_unsent_seconds")
+    return "✓ ok" if not age else f"✓ ok, oldest unsent message {age:.1f} s"
+
+
+def _numbers(said: Any) -> str:
+    part = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+    if "problem" in part:
+        return f"✗ {plain(part['problem'])}"
+    return ", ".join(f"{number} {plain(name)}" for name, number in part.items()) or "none"

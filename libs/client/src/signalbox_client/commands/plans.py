@@ -1,0 +1,194 @@
+"""`signalbox plan`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from signalbox_client import following, inputs
+from signalbox_client.api import place
+from signalbox_client.commands.jobs import Kill
+from signalbox_client.commands.registered import PLAN, asked, command, group, started
+from signalbox_client.inputs import Everything, File, Form, Label, Most, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.output import Column, ago, one, rows, state, took
+
+plan = group("What a request was expanded into: every execution is one.")
+
+
+def _done(found: Any) -> str:
+    counts = found["counts"]
+    return f"{counts['succeeded'] + counts['failed'] + counts['skipped'] + counts['cancelled']}/{counts['total']}"
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("plan", "id"), ("state", lambda found: state(found["state"])), ("done", _done), ("failed", "counts.failed"),
+    ("age", lambda found: ago(found["created_at"])),
+    ("took", lambda found: took(found["started_at"], found["ended_at"])), ("by", "actor"), ("name", "name"),
+)  # fmt: skip
+EVENTS: tuple[Column, ...] = (
+    ("at", "at"), ("state", lambda found: state(found["state"])), ("by", "actor"), ("reason", "reason"),
+)  # fmt: skip
+ITEMS: tuple[Column, ...] = (
+    ("position", "position"), ("key", "key"), ("decision", "decision"), ("engine", "engine"),
+    ("state", lambda found: state(found["state"]) if found.get("state") else ""), ("task", "task_id"),
+    ("reason", "reason"),
+)  # fmt: skip
+TASKS: tuple[Column, ...] = (
+    ("task", "id"), ("state", lambda found: state(found["state"])), ("item", "item_key"), ("engine", "engine"),
+    ("attempt", lambda found: f"{found['attempt']}/{found['max_attempts']}"),
+    ("took", lambda found: took(found["started_at"], found["ended_at"])), ("waits for", "waiting.why"),
+    ("error", "error"),
+)  # fmt: skip
+
+
+@command(plan, "create")
+def plan_create(file: File, wait: Wait = False, timeout: Timeout = None, output: Form = "table") -> None:
+    """Start a plan of items, or of a job, from a file."""
+    started(api().post("/plans", inputs.document(file)), output, wait=wait, timeout=timeout)
+
+
+@command(plan, "list")
+def plan_list(
+    state: State = None,
+    project: list[str] | None = None,
+    target: list[str] | None = None,
+    actor: list[str] | None = None,
+    label: Label = None,
+    parent: str = "",
+    created_after: str = "",
+    created_before: str = "",
+    q: str = "",
+    limit: Most = 50,
+    all: Everything = False,
+    output: Form = "table",
+) -> None:
+    """List plans, newest first."""
+    params = {
+        "state": state, "project": project, "target": target, "actor": actor, "label": label, "parent": parent,
+        "created_after": created_after, "created_before": created_before, "q": q,
+    }  # fmt: skip
+    found = api().pages("/plans", params, most=inputs.most(limit, all))
+    rows(found, output, COLUMNS, empty="no plans: `signalbox job start` or `signalbox plan create` makes one")
+
+
+@command(plan, "counts")
+def plan_counts(output: Form = "table") -> None:
+    """Count plans by state."""
+    counts = api().get("/plans/counts")["counts"]
+    found = [{"state": name, "plans": number} for name, number in counts.items()]
+    rows(found, output, (("state", "state"), ("plans", "plans")), name="state", empty="no plans yet")
+
+
+@command(plan, "show")
+def plan_show(id: str, output: Form = "table") -> None:
+    """Show a plan, and why it does not move."""
+    one(api().get(place("plans", id)), output, PLAN)
+
+
+@command(plan, "watch")
+def plan_watch(id: str, timeout: Timeout = None, output: Form = "table") -> None:
+    """Follow a plan to its end; the exit code says how it ended."""
+    found = following.plan(api(), id, timeout=timeout)
+    one(found, output, PLAN)
+    following.ended_well(found, "plan")
+
+
+@command(plan, "events")
+def plan_events(id: str, limit: Most = 200, all: Everything = False, output: Form = "table") -> None:
+    """List the moves of a plan."""
+    rows(api().pages(place("plans", id, "events"), most=inputs.most(limit, all)), output, EVENTS, name="version")
+
+
+@command(plan, "items")
+def plan_items(
+    id: str,
+    decision: list[str] | None = None,
+    state: State = None,
+    limit: Most = 50,
+    all: Everything = False,
+    output: Form = "table",
+) -> None:
+    """List the items of a plan, by position."""
+    params = {"decision": decision, "state": state}
+    found = api().pages(place("plans", id, "items"), params, most=inputs.most(limit, all))
+    rows(found, output, ITEMS, name="key", empty="no such items")
+
+
+@command(plan, "tasks")
+def plan_tasks(
+    id: str,
+    state: State = None,
+    engine: list[str] | None = None,
+    why: list[str] | None = None,
+    limit: Most = 50,
+    all: Everything = False,
+    output: Form = "table",
+) -> None:
+    """List the tasks of a plan, by position."""
+    params = {"state": state, "engine": engine, "why": why}
+    found = api().pages(place("plans", id, "tasks"), params, most=inputs.most(limit, all))
+    rows(found, output, TASKS, empty="no such tasks")
+
+
+@command(plan, "pause")
+def plan_pause(
+    id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
+) -> None:
+    """Start nothing new of a plan."""
+    asked(api().post(place("plans", id, "pause"), {"reason": reason}), output, wait=wait, timeout=timeout)
+
+
+@command(plan, "resume")
+def plan_resume(
+    id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
+) -> None:
+    """Go on with a paused plan."""
+    asked(api().post(place("plans", id, "resume"), {"reason": reason}), output, wait=wait, timeout=timeout)
+
+
+@command(plan, "cancel")
+def plan_cancel(
+    id: str,
+    kill: Kill = False,
+    reason: Reason = "",
+    yes: Yes = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """End a plan: what waits is cancelled, what runs goes on to its end."""
+    inputs.sure(f"Cancel plan {id}?", yes)
+    said = api().post(place("plans", id, "cancel"), {"kill": kill, "reason": reason})
+    asked(said, output, wait=wait, timeout=timeout)
+
+
+@command(plan, "rules")
+def plan_rules(
+    id: str,
+    file: Annotated[str, typer.Option("-f", "--file", help="the whole rules; `-` is the standard input")] = "",
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="only the limit; the other rules stay")] = None,
+    reason: Reason = "",
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """Change how a plan runs, while it does."""
+    if bool(file) == (limit is not None):
+        raise typer.BadParameter("give either --file or --limit")
+    rules: dict[str, Any] = inputs.document(file) if file else api().get(place("plans", id))["rules"]
+    rules |= {} if file else {"limit": limit}
+    said = api().put(place("plans", id, "rules"), {"rules": rules, "reason": reason})
+    asked(said, output, wait=wait, timeout=timeout)
+
+
+@command(plan, "retry")
+def plan_retry(
+    id: str,
+    item: Annotated[list[str] | None, typer.Option("--item", help="only this one; repeatable")] = None,
+    reason: Reason = "",
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """Run what failed once more, as a linked plan."""
+    said = api().post(place("plans", id, "retry"), {"item_keys": item or [], "reason": reason})
+    started(said, output, wait=wait, timeout=timeout)

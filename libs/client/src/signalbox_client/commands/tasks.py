@@ -1,0 +1,124 @@
+"""`signalbox task`."""
+
+import sys
+import time
+from typing import Annotated, Any, Final
+
+import typer
+
+from signalbox_client import following, inputs
+from signalbox_client.api import Unreachable, place
+from signalbox_client.commands.jobs import Kill
+from signalbox_client.commands.plans import TASKS
+from signalbox_client.commands.registered import asked, command, group, waits
+from signalbox_client.inputs import Everything, Form, Most, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.output import Column, one, plain, rows, state
+
+task = group("Items that run on an engine, with their attempts and logs.")
+_BREAKS: Final = 5
+FIELDS: tuple[Column, ...] = (
+    ("task", "id"), ("item", "item_key"), ("state", "state"), ("waits", waits), ("plan", "plan_id"),
+    ("engine", "engine"), ("attempt", lambda found: f"{found['attempt']}/{found['max_attempts']}"),
+    ("run key", "run_key"), ("handle", "handle"), ("phase", "phase"), ("exit code", "exit_code"), ("cause", "cause"),
+    ("error", "error"), ("result", "result"), ("queued", "queued_at"), ("submitted", "submitted_at"),
+    ("started", "started_at"), ("ended", "ended_at"), ("not before", "not_before_at"), ("trace", "trace_id"),
+)  # fmt: skip
+ATTEMPTS: tuple[Column, ...] = (
+    ("attempt", "attempt"), ("state", "state"), ("handle", "handle"), ("submitted", "submitted_at"),
+    ("started", "started_at"), ("ended", "ended_at"), ("exit code", "exit_code"), ("cause", "cause"),
+    ("error", "error"),
+)  # fmt: skip
+EVENTS: tuple[Column, ...] = (
+    ("at", "at"), ("state", lambda found: state(found["state"])), ("attempt", "attempt"), ("reason", "reason"),
+)  # fmt: skip
+
+
+@command(task, "list")
+def task_list(
+    plan: list[str] | None = None,
+    state: State = None,
+    engine: list[str] | None = None,
+    why: Annotated[list[str] | None, typer.Option("--why", help="only what waits for this; repeatable")] = None,
+    limit: Most = 50,
+    all: Everything = False,
+    output: Form = "table",
+) -> None:
+    """List tasks, newest first."""
+    params = {"plan": plan, "state": state, "engine": engine, "why": why}
+    rows(api().pages("/tasks", params, most=inputs.most(limit, all)), output, TASKS, empty="no such tasks")
+
+
+@command(task, "show")
+def task_show(id: str, output: Form = "table") -> None:
+    """Show a task, and why it waits."""
+    one(api().get(place("tasks", id)), output, FIELDS)
+
+
+@command(task, "watch")
+def task_watch(id: str, timeout: Timeout = None, output: Form = "table") -> None:
+    """Follow a task to its end; the exit code says how it ended."""
+    found = following.task(api(), id, timeout=timeout)
+    one(found, output, FIELDS)
+    following.ended_well(found, "task")
+
+
+@command(task, "attempts")
+def task_attempts(id: str, output: Form = "table") -> None:
+    """List the tries of a task."""
+    rows(api().pages(place("tasks", id, "attempts")), output, ATTEMPTS, name="attempt", empty="not tried yet")
+
+
+@command(task, "events")
+def task_events(id: str, output: Form = "table") -> None:
+    """List the moves of a task."""
+    rows(api().pages(place("tasks", id, "events")), output, EVENTS, name="version", empty="nothing was said of it yet")
+
+
+@command(task, "logs")
+def task_logs(
+    id: str,
+    attempt: int | None = None,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, help="only so many lines from the end")] = None,
+    since: Annotated[int, typer.Option("--since", min=0, help="from this byte on")] = 0,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on until the attempt has ended")] = False,
+) -> None:
+    """Print the log of a task."""
+    params: dict[str, Any] = {"attempt": attempt, "tail": tail, "follow": "true" if follow else None}
+    breaks = 0
+    while True:
+        try:
+            for chunk in api().stream(place("tasks", id, "logs"), {**params, "since": since or None}):
+                since, breaks = since + len(chunk), 0
+                _write(chunk)
+            return
+        except Unreachable:
+            breaks += 1
+            # after a tail we do not know at which byte we are
+            if not follow or tail is not None or breaks > _BREAKS:
+                raise
+            time.sleep(2**breaks / 5)
+
+
+@command(task, "cancel")
+def task_cancel(
+    id: str,
+    kill: Kill = False,
+    reason: Reason = "",
+    yes: Yes = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """End one task; its plan goes on."""
+    inputs.sure(f"Cancel task {id}?", yes)
+    said = api().post(place("tasks", id, "cancel"), {"kill": kill, "reason": reason})
+    asked(said, output, wait=wait, timeout=timeout)
+
+
+def _write(chunk: bytes) -> None:
+    """As it came, but on a terminal without anything that could steer it."""
+    if sys.stdout.isatty():
+        sys.stdout.write(plain(chunk.decode(errors="replace")))
+    else:
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.flush()

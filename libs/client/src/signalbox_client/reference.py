@@ -1,0 +1,83 @@
+"""`docs/cli.md`, made from the commands: `python -m signalbox_client.reference [--check]`."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import typer.main
+
+from signalbox_client import exits
+from signalbox_client.app import app
+
+FILE: Final = Path(__file__).parents[4] / "docs" / "cli.md"
+_HEAD: Final = """# `signalbox`, the command line
+
+Everything it does is a call of [the API](architecture/api.md); every operation has a command. Data goes to stdout,
+talk to stderr; `-o json` is the API's own answer and stable, tables are not. Where: `SIGNALBOX_API_URL` and
+`SIGNALBOX_TOKEN`, or a context kept by `signalbox login` (`$XDG_CONFIG_HOME/signalbox/contexts.json`, readable by its
+owner only). `signalbox --install-completion` adds completion to your shell.
+
+This page is generated (`make generate`).
+"""
+
+
+def text() -> str:
+    """The page."""
+    lines = [_HEAD, "| Exit code | |", "|---|---|"]
+    lines += [f"| {code} | {words} |" for code, words in exits.MEANING.items()]
+    for name, command in commands():
+        lines += [
+            "",
+            f"## `signalbox {name}`",
+            "",
+            (command.help or "").strip(),
+            "",
+            "```",
+            _usage(name, command),
+            "```",
+        ]
+        options = [_option(one) for one in command.params if _is_shown(one)]
+        if options:
+            lines += ["", "| Option | |", "|---|---|", *options]
+    return "\n".join(lines) + "\n"
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command with its whole name, in order."""
+    root: Any = typer.main.get_command(app)
+    for name, command in sorted(root.commands.items()):
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield name, command
+        else:
+            yield from ((f"{name} {verb}", one) for verb, one in sorted(inner.items()))
+
+
+def _usage(name: str, command: Any) -> str:
+    given = [one for one in command.params if one.param_type_name == "argument"]
+    arguments = [f"{one.name.upper()}{'...' if one.nargs == -1 else ''}" for one in given]
+    options = ["[OPTIONS]"] if any(map(_is_shown, command.params)) else []
+    return " ".join(["signalbox", name, *arguments, *options])
+
+
+def _is_shown(parameter: Any) -> bool:
+    return parameter.param_type_name == "option" and parameter.name != "help" and not parameter.hidden
+
+
+def _option(parameter: Any) -> str:
+    words = (parameter.help or "").replace("|", "\\|")
+    return f"| `{', '.join(parameter.opts)}` | {words} |"
+
+
+def main() -> None:
+    made = text()
+    if "--check" in sys.argv[1:]:
+        if not FILE.exists() or FILE.read_text() != made:
+            sys.exit(f"{FILE.name} is stale: run make generate")
+    else:
+        FILE.write_text(made)
+
+
+if __name__ == "__main__":
+    main()

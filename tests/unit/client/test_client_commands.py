@@ -1,0 +1,203 @@
+"""The command line without a server: what it covers, prints and refuses."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from signalbox_client import contexts, output, reference, waterfall
+from signalbox_client.api import Api, Refused, Unreachable
+from signalbox_client.app import ALONE, OURS
+from signalbox_client.contexts import BadContext, Context, Contexts, NotLoggedIn
+
+OPENAPI = Path(__file__).parents[3] / "services" / "api-gateway" / "openapi.json"
+COMMAND = Path(sys.executable).with_name("signalbox")
+
+
+def test_every_operation_of_the_api_has_a_command_and_no_command_is_of_nothing() -> None:
+    document = json.loads(OPENAPI.read_text())
+    operations = {one["operationId"] for methods in document["paths"].values() for one in methods.values()}
+    commands = {name for name, _ in reference.commands()}
+    expected = {
+        ALONE.get(one, one.rpartition("_")[0].replace("_", "-") + " " + one.rpartition("_")[2]) for one in operations
+    }
+    assert commands - OURS == expected
+
+
+def test_the_page_of_the_commands_is_fresh() -> None:
+    assert reference.FILE.read_text() == reference.text()
+
+
+def test_control_sequences_of_others_never_reach_a_terminal() -> None:
+    nasty = "a\x1b[2Jb\x1b]0;title\x07c\x07\u202ed\r\n\te"
+    assert output.plain(nasty) == "abcd\n\te"
+
+
+def test_a_table_is_aligned_whatever_the_colours(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(["a", "b"], [["\x1b[31mred\x1b[0m", "1"], ["x", "22"]])
+    lines = capsys.readouterr().out.splitlines()
+    assert [output.plain(line) for line in lines] == ["a    b", "red  1", "x    22"]
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "yaml", "name"])
+def test_data_is_printed_in_the_form_that_was_asked_for(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    output.rows([{"id": "p1", "n": 1}], form, (("id", "id"),))
+    said = capsys.readouterr().out
+    expected = {"json": '[\n  {\n    "id": "p1",\n    "n": 1\n  }\n]\n', "jsonl": '{"id": "p1", "n": 1}\n',
+                "yaml": "- id: p1\n  n: 1\n", "name": "p1\n"}  # fmt: skip
+    assert said == expected[form]
+
+
+def test_a_trace_is_drawn_below_its_parents() -> None:
+    def span(id: str, parent: str | None, service: str, name: str, start: int, end: int, status: str = "ok") -> Any:
+        times = {"start_ns": str(start), "end_ns": str(end)}
+        return {"span_id": id, "parent_id": parent, "service": service, "name": name, "status": status, **times}
+
+    spans = [
+        span("a", None, "gateway", "POST", 0, 4_000_000),
+        span("b", "a", "planner", "process", 2_000_000, 4_000_000),
+        span("c", "gone", "x", "alone", 1, 2, "error"),
+    ]
+    lines = waterfall.drawn(spans)
+    assert [line.rpartition("ms")[2].strip() for line in lines] == ["gateway: POST", "planner: process", "✗ x: alone"]
+    assert lines[0].startswith("█" * 40)
+    assert lines[1].startswith(" " * 20 + "█" * 20)
+
+
+def test_contexts_are_kept_where_only_their_owner_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in (contexts.URL, contexts.TOKEN, contexts.CONTEXT):
+        monkeypatch.delenv(name, raising=False)
+    contexts.save(Contexts("b", {"a": Context("http://a", "ta"), "b": Context("http://b", "tb")}))
+    assert stat.S_IMODE(contexts.file().stat().st_mode) == 0o600
+    assert contexts.api() == Api("http://b", "tb")
+    assert contexts.api("a") == Api("http://a", "ta")
+    with pytest.raises(BadContext, match="no context c: a, b"):
+        contexts.api("c")
+    monkeypatch.setenv(contexts.URL, "http://a/")
+    assert contexts.api() == Api("http://a", "ta"), "a token is only sent to where it was kept for"
+    monkeypatch.setenv(contexts.URL, "http://elsewhere")
+    with pytest.raises(NotLoggedIn, match="elsewhere"):
+        contexts.api()
+    monkeypatch.setenv(contexts.TOKEN, "t")
+    assert contexts.api() == Api("http://elsewhere", "t")
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers from a list; what it was asked is kept."""
+
+    answers: ClassVar[list[tuple[int, Any]]] = []
+    asked: ClassVar[list[tuple[str, str, str | None, str | None]]] = []
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        key, authorization = self.headers.get("idempotency-key"), self.headers.get("authorization")
+        type(self).asked.append((self.command, self.path, key, authorization))
+        status, body = type(self).answers.pop(0)
+        if status == 0:
+            self.close_connection = True
+            self.connection.close()
+            return
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "http://127.0.0.1:1/")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Server.answers, Server.asked = [], []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as listening:
+        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_a_post_whose_answer_is_lost_is_repeated_under_the_same_key(server: str) -> None:
+    Server.answers[:] = [(0, None), (200, {"id": "p1"})]
+    assert Api(server, "t").post("/plans", {}) == {"id": "p1"}
+    (first, second) = Server.asked
+    assert first[2] is not None
+    assert first == second
+
+
+def test_a_delete_whose_answer_is_lost_is_not_repeated(server: str) -> None:
+    Server.answers[:] = [(0, None), (204, None)]
+    with pytest.raises(Unreachable):
+        Api(server, "t").delete("/jobs/a")
+    assert len(Server.asked) == 1
+
+
+def test_a_token_does_not_follow_a_redirect(server: str) -> None:
+    Server.answers[:] = [(302, {})]
+    with pytest.raises(Refused, match="HTTP 302"):
+        Api(server, "t").get("/me")
+
+
+def test_a_list_is_read_over_as_many_pages_as_it_takes(server: str) -> None:
+    Server.answers[:] = [(200, {"items": [1, 2], "next_cursor": "c"}), (200, {"items": [3], "next_cursor": None})]
+    assert list(Api(server, "t").pages("/plans", {"state": ["A", "B"]})) == [1, 2, 3]
+    assert [path for _, path, _, _ in Server.asked] == [
+        "/api/v1/plans?state=A&state=B&limit=200", "/api/v1/plans?state=A&state=B&limit=200&cursor=c",
+    ]  # fmt: skip
+
+
+def run(server: str, *words: str, token: str = "sbt_x") -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": "/nowhere", "SIGNALBOX_API_URL": server, "SIGNALBOX_TOKEN": token,
+    }  # fmt: skip
+    return subprocess.run(
+        [str(COMMAND), *words], env=environment, capture_output=True, text=True, timeout=30, check=False, input=""
+    )
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 3), (409, 2), (412, 2), (422, 2), (500, 5)])
+def test_a_problem_is_told_with_its_fields_and_has_its_exit_code(server: str, status: int, code: int) -> None:
+    problem = {
+        "type": "/problems/some", "title": "t", "status": status, "detail": "no such \x1b[2Jthing", "trace_id": "abc",
+        "errors": [{"field": "rules.limit", "value": "-1", "allowed": "at least 0"}],
+    }  # fmt: skip
+    Server.answers[:] = [(status, problem)]
+    done = run(server, "plan", "pause", "p1")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "no such thing" in done.stderr
+    assert "rules.limit -1: at least 0" in done.stderr
+    assert "trace abc" in done.stderr
+
+
+def test_what_destroys_asks_and_without_a_terminal_needs_yes(server: str) -> None:
+    done = run(server, "job", "delete", "nightly")
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert Server.asked == []
+
+
+def test_a_server_that_is_not_there_has_its_exit_code() -> None:
+    done = run("http://127.0.0.1:1", "plan", "cancel", "p1", "--yes")
+    assert done.returncode == 5
+    assert "does not answer" in done.stderr
+
+
+def test_empty_lists_say_what_to_do(server: str) -> None:
+    Server.answers[:] = [(200, {"items": [], "next_cursor": None})]
+    done = run(server, "job", "list")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "signalbox job create" in done.stderr
