@@ -52,7 +52,7 @@ class Api:
         more: dict[str, Any] = (
             {"json": body} if body is not None else {"data": io.BytesIO(data)} if data is not None else {}
         )
-        async with self.session.request(method, f"{self.url}/api/v1{path}", headers=headers, **more) as answer:
+        async with self.session.request(method, f"{self.url}/api/v1{path}", **more) as answer:
             text = await answer.text()
             try:
                 said: Any = json.loads(text) if text else {}
