@@ -49,9 +49,11 @@ class Api:
         data: bytes | None = None,
     ) -> Answer:
         """Whatever the API says."""
-        more: dict[str, Any] = (
-            {"json": body} if body is not None else {"data": io.BytesIO(data)} if data is not None else {}
-        )
+        more: dict[str, Any] = {"headers": dict(headers or {})}
+        if body is not None or data is not None:
+            # as a stream: aiohttp warns of large bodies in one piece
+            more["data"] = io.BytesIO(json.dumps(body).encode() if data is None else data)
+            more["headers"].setdefault("Content-Type", "application/json")
         async with self.session.request(method, f"{self.url}/api/v1{path}", **more) as answer:
             text = await answer.text()
             try:
