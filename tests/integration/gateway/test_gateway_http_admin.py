@@ -1,0 +1,80 @@
+"""`python -m signalbox_gateway admin …` on a real database: tokens are printed once and kept as a hash."""
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from signalbox_chassis.connection import Connection, connect, connect_arguments
+from signalbox_chassis.migrations import migrate, provision
+from signalbox_gateway import MIGRATIONS
+from signalbox_gateway.admin import main
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Admin:
+    connection: Connection
+    captured: pytest.CaptureFixture[str]
+
+    async def run(self, *words: str) -> Said:
+        """The command as the shell would run it, in a thread: it has an event loop of its own."""
+        code = await asyncio.to_thread(main, words)
+        out, err = self.captured.readouterr()
+        return Said(code, out, err)
+
+
+@pytest_asyncio.fixture
+async def admin(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> AsyncGenerator[Admin]:
+    name = f"a{uuid.uuid4().hex[:12]}"
+    url = await provision(postgres_url, role=name, password=uuid.uuid4().hex, schema=name)
+    await migrate(url, schema=name, versions=MIGRATIONS)
+    monkeypatch.setenv("SIGNALBOX_DATABASE_URL", url)
+    monkeypatch.setenv("SIGNALBOX_DATABASE_SCHEMA", name)
+    monkeypatch.setenv("SIGNALBOX_KAFKA_BOOTSTRAP", "127.0.0.1:9")
+    connection = await connect(url, **connect_arguments(name, "test"))
+    yield Admin(connection, capsys)
+    await connection.close()
+    owner = await connect(postgres_url)
+    await owner.execute(f"DROP SCHEMA {name} CASCADE; DROP OWNED BY {name}; DROP ROLE {name}")
+    await owner.close()
+
+
+async def test_a_token_is_printed_once_listed_without_its_secret_and_revoked(admin: Admin) -> None:
+    made = await admin.run("create", "ann", "--days", "30")
+    assert made.code == 0, made.err
+    (token,) = made.out.split()
+    _, id, secret = token.split("_", 2)
+    query = "SELECT secret_hash, expires_at IS NULL AS endless FROM token WHERE id = $1"
+    row = await admin.connection.fetchrow(query, id)
+    assert row is not None
+    assert (row["secret_hash"], row["endless"]) == (hashlib.sha256(secret.encode()).digest(), False)
+    listed = (await admin.run("list")).out
+    assert id in listed
+    assert secret not in listed
+    assert (await admin.run("revoke", id)).code == 0
+    assert "revoked" in (await admin.run("list")).out
+
+
+async def test_what_cannot_be_done_is_said_and_changes_nothing(admin: Admin) -> None:
+    assert (await admin.run("create", "ann")).code == 0
+    for words, said in ((("create", "ann"), "is there already"), (("token", "bob"), "there is no bob"),
+                        (("revoke", "nothing"), "there is no token")):  # fmt: skip
+        refused = await admin.run(*words)
+        assert refused.code == 1
+        assert said in refused.err
+        assert not refused.out
+    assert (await admin.run("create", "eve", "--days", "0")).code == 2
+    assert await admin.connection.fetchval("SELECT count(*) FROM token") == 1
