@@ -13,6 +13,7 @@ import aiohttp
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
+from yarl import URL
 
 from signalbox_chassis.connection import Connection, connect, connect_arguments
 from signalbox_chassis.migrations import migrate, provision
@@ -78,7 +79,8 @@ class Gateway:
         mine = self.token if token is None else token
         said = {**({"Authorization": f"Bearer {mine}"} if mine else {}), **(headers or {})}
         sent: dict[str, Any] = {"data": data} if data is not None else {"json": body} if body is not None else {}
-        where = path if path.startswith("/api/") else f"/api/v1{path}"
+        outside = path.startswith(("/api/", "/openapi.json", "/docs", "/problems", "/healthz"))
+        where = URL(path if outside else f"/api/v1{path}", encoded=True)
         async with self.session.request(method, where, headers=said, **sent) as answer:
             return Answer(answer.status, answer.headers, await answer.text())
 

@@ -1,6 +1,10 @@
 """What the gateway refuses, over HTTP on real servers: the right problem with its field, and nothing changed."""
 
+import asyncio
+import base64
 import io
+import json
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -168,3 +172,58 @@ async def test_without_a_token_nothing_is_said_about_a_route(api: Gateway) -> No
         answer = await api.request("GET", path, token="")
         assert answer.problem == (401, "unauthenticated")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+WORDS = (
+    "", "99999999999999999999", "-1", "%FF", "%C3%A9", "'", "a:b", ":", "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59-14:00", "%F0%9F%90%99", "..%2F..%2Fetc", "00000000-0000-4000-8000-000000000000", "eyJhIjoxfQ",
+    "0s",
+)  # fmt: skip
+
+
+async def test_no_value_of_a_parameter_makes_the_gateway_fail(api: Gateway) -> None:
+    """What no column, calendar or range holds is refused or finds nothing; it never is an error of ours."""
+    document = (await api.request("GET", "/openapi.json")).body
+    asked: list[str] = []
+    for path, methods in document["paths"].items():
+        if "get" not in methods or path.endswith("/status"):
+            continue
+        parameters = methods["get"].get("parameters", [])
+        usual = path
+        for one in parameters:
+            if one["in"] == "path":
+                usual = usual.replace(f"{{{one['name']}}}", "00000000-0000-4000-8000-000000000000")
+        for word in WORDS:
+            urls = [re.sub(r"\{.*?\}", word or "x", path)] if "{" in path else []
+            urls += [f"{usual}?{one['name']}={word}" for one in parameters if one["in"] == "query"]
+            answers = await asyncio.gather(*(api.request("GET", url) for url in urls))
+            asked += [f"{answer.status} {url}" for answer, url in zip(answers, urls, strict=True)]
+    assert len(asked) > 300
+    assert not [one for one in asked if one.startswith("5")]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/plans", ["plans", "9999-12-31T23:59:59-14:00", "00000000-0000-4000-8000-000000000000"]),
+        ("/plans", ["plans", "2026-01-01T00:00:00Z", "x"]),
+        ("/jobs", ["names", NUL]),
+        ("/jobs", ["plans", "2026-01-01T00:00:00Z", "00000000-0000-4000-8000-000000000000"]),
+        ("/jobs", ["names"]),
+        ("/jobs", {"names": 1}),
+    ],
+)
+async def test_a_forged_cursor_is_refused(api: Gateway, path: str, said: Any) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
+    answer = await api.request("GET", f"{path}?cursor={cursor}")
+    assert answer.problem == (422, "invalid"), answer.text
+    assert answer.fields == ["cursor"]
+
+
+async def test_a_cursor_beyond_every_position_is_the_end(api: Gateway) -> None:
+    started = await api.ask("POST", "/plans", plan())
+    nobody = "00000000-0000-4000-8000-000000000000"
+    for place, kind in (("items", "items"), ("tasks", "tasks_of_plan")):
+        cursor = base64.urlsafe_b64encode(json.dumps([kind, 2**40, nobody]).encode()).decode().rstrip("=")
+        page = await api.ask("GET", f"/plans/{started['id']}/{place}?cursor={cursor}")
+        assert page == {"items": [], "next_cursor": None}

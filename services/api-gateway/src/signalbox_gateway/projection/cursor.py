@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from signalbox_contracts.vocabulary import in_utc
+
 _SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "plans": (datetime, UUID),
     "dead_letters": (datetime, UUID),
@@ -47,12 +49,14 @@ def decode(kind: str, cursor: str | None) -> list[Any] | None:
 
 def _check(value: Any, shape: type) -> None:
     if shape is datetime:
-        if datetime.fromisoformat(value).tzinfo is None:
+        instant = datetime.fromisoformat(value)
+        if instant.tzinfo is None:
             raise BadCursor("no zone")
+        in_utc(instant)
     elif shape is UUID:
         UUID(value)
     elif shape is str:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or "\0" in value:
             raise BadCursor("no name")
     elif type(value) is not int or not -(2**31) <= value < 2**63:
         raise BadCursor("no number")

@@ -213,7 +213,7 @@ async def plan_items(
     where.any_of("t.decision", "text", decision)
     where.any_of("t.state", "text", state)
     if after is not None:
-        where.add("(t.position, t.id) > (?::int, ?::uuid)", after[0], UUID(after[1]))
+        where.add("(t.position, t.id) > (?::bigint, ?::uuid)", after[0], UUID(after[1]))
     query = "SELECT t.id, t.position, t.item, t.state FROM task t WHERE {where} ORDER BY t.position, t.id LIMIT "
     rows = await connection.fetch(query.replace("{where}", str(where)) + f"{limit + 1:d}", *where.values)
     items = [{**_ITEM, **from_json(row["item"])} | ({"state": row["state"]} if row["state"] else {}) for row in rows]
@@ -244,7 +244,7 @@ async def tasks(connection: Connection, wanted: TaskFilter, *, limit: int, after
     where.any_of("t.why", "text", wanted.why)
     of_one = len(wanted.plan) == 1
     if after is not None and of_one:
-        where.add("(t.position, t.id) > (?::int, ?::uuid)", after[0], UUID(after[1]))
+        where.add("(t.position, t.id) > (?::bigint, ?::uuid)", after[0], UUID(after[1]))
     elif after is not None:
         where.add("t.seq < ?::bigint", after[0])
     order = "t.position, t.id" if of_one else "t.seq DESC"
@@ -285,7 +285,7 @@ _ATTEMPT: Final[Answer] = {
 async def task_attempts(connection: Connection, id: UUID, *, limit: int, after: After | None = None) -> Page:
     """The tries of a task, the first one first. `state` is the last one said while it was the present try."""
     rows = await connection.fetch(
-        "SELECT attempt, record::text AS record FROM task_attempt WHERE task_id = $1 AND attempt > $2"
+        "SELECT attempt, record::text AS record FROM task_attempt WHERE task_id = $1 AND attempt > $2::bigint"
         " ORDER BY attempt LIMIT $3",
         id,
         after[0] if after else 0,

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime
 
 from signalbox_contracts.states import PLAN_ENDS
+from signalbox_contracts.vocabulary import Instant
 from signalbox_gateway import why
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.parts import Parts, With
@@ -47,8 +47,8 @@ async def wanted_plans(
     actor: Words = [],  # noqa: B006
     label: Labels = [],  # noqa: B006
     parent: Ids = [],  # noqa: B006
-    created_after: AwareDatetime | None = None,
-    created_before: AwareDatetime | None = None,
+    created_after: Instant | None = None,
+    created_before: Instant | None = None,
     q: Annotated[str, Query(max_length=255)] = "",
 ) -> PlanFilter:
     return PlanFilter(
