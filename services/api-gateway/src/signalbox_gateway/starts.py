@@ -246,10 +246,16 @@ def _record(data: PlanRequestData, now: Any, *, total: int, **more: Any) -> Plan
     )  # fmt: skip
 
 
+async def accept(work: UnitOfWork, record: PlanRecord) -> None:
+    """Write a plan's first row. Refuses a key whose answer is forgotten while its plan is not: nothing starts twice."""
+    if not await store.accept_plan(work.connection, record, trace_id=current_trace_id()):
+        raise Problem("idempotency-key-reused", f"this key made plan {record.plan_id} long ago: take a fresh one")
+
+
 async def _send(
     work: UnitOfWork, parts: Parts, record: PlanRecord, pieces: Sequence[PlanRequestData]
 ) -> dict[str, Any]:
-    await store.accept_plan(work.connection, record, trace_id=current_trace_id())
+    await accept(work, record)
     for number, data in enumerate(pieces):
         work.publish(
             PlanRequest.of(

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from signalbox_chassis.transient import Failure, classify
 from signalbox_contracts.definitions.engine import Engine
@@ -89,6 +90,8 @@ class _Unexpected:
 
         try:
             await self.app(scope, receive, answer)
+        except ClientDisconnect:
+            return  # in the middle of its body: there is nobody to answer
         except Exception as error:
             if begun:  # the rest of this answer is lost: the connection is closed, so that nobody takes it for whole
                 raise

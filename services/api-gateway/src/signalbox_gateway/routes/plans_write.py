@@ -19,8 +19,7 @@ from signalbox_gateway.http.bodies import body_of
 from signalbox_gateway.http.once import Answer, idempotency_key, write
 from signalbox_gateway.http.parts import Parts, With
 from signalbox_gateway.http.problems import Problem
-from signalbox_gateway.http.traces import current_trace_id
-from signalbox_gateway.projection import reading, store
+from signalbox_gateway.projection import reading
 from signalbox_gateway.routes.jobs import job_version
 from signalbox_gateway.routes.params import missing
 from signalbox_gateway.uncollected import uncollected
@@ -132,7 +131,7 @@ async def plan_retry(id: UUID, request: Request, parts: With, principal: Starter
             project=parent.project, labels=parent.labels, event_date=parent.event_date, rules=parent.rules,
             reason=said.reason, created_at=parts.clock.now(),
         )  # fmt: skip
-        await store.accept_plan(work.connection, record, trace_id=current_trace_id())
+        await starts.accept(work, record)
         revision: int = await work.connection.fetchval(_REVISION)
         await operations.ask(
             work, parts, principal, PlanRetry, target=f"plan:{id}", subject=str(id), reason=said.reason, plan_id=id,
