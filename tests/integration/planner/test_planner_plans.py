@@ -90,6 +90,19 @@ async def test_pages_may_be_repeated_and_come_in_any_order(planners: Planners) -
     assert (last.counts.total, last.counts.waiting) == (25, 25)
 
 
+async def test_pages_that_disagree_are_refused_and_nothing_runs(planners: Planners) -> None:
+    plan = uuid.uuid4()
+    pages = request_items([item(n) for n in range(6)], plan=plan, a_page=2)
+    other = request_items([item(n) for n in range(8)], plan=plan, a_page=2)
+    async with planners.running():
+        await planners.executors.say(pages[0], other[1], pages[2])
+        await planners.until_state(plan, "REFUSED")
+    last = (await planners.said(plan))[-1].data
+    assert "pages: page" in last.reason
+    assert last.counts.total == last.counts.skipped
+    assert await planners.value("SELECT tasks FROM plan WHERE id = $1", plan) == 0
+
+
 @pytest.mark.parametrize("same_page", [True, False])
 async def test_a_key_used_twice_is_refused_by_name(planners: Planners, same_page: bool) -> None:
     pages = request_items([item(n) for n in (1, 2, 1, 3)], a_page=4 if same_page else 2)
@@ -220,6 +233,9 @@ async def test_a_plan_is_told_again_under_fresh_ids(planners: Planners) -> None:
     assert len({one.id for one in said}) == 6
     keys = [one.key for page in said[3:] for one in page.data.items]
     assert keys == [f"item/{n:06}" for n in range(450)]
+    version = await planners.value("SELECT version FROM plan WHERE id = $1", plan)
+    assert version > 1
+    assert [one.data.version for one in said] == [1, 1, 1, version, version, version], "readers keep the newest"
 
 
 async def test_twenty_thousand_items_are_accepted_paused_resumed_and_cancelled(planners: Planners) -> None:

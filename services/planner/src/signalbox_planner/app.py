@@ -15,7 +15,7 @@ NAME = "planner"
 def planner(settings: PlannerSettings) -> Service:
     """The service, not started."""
     steps = Steps(settings, lambda: going_on.wake())
-    control = handlers.control(settings, steps)
+    control = handlers.control(steps)
     facts = handlers.observed(settings, steps)
     service = Service(
         NAME,

@@ -78,10 +78,9 @@ def state(work: UnitOfWork, plan: Plan, at: datetime, *, id: UUID | None = None)
         )
 
 
-def items(
-    work: UnitOfWork, plan: Plan, page: int, pages: int, rows: Sequence[Item], at: datetime, *, id: UUID | None = None
-) -> None:
-    """`plan.items`: one page of at most 200."""
+def items(work: UnitOfWork, plan: Plan, page: int, rows: Sequence[Item], at: datetime, *, again: bool = False) -> None:
+    """`plan.items`: one page of at most 200. Said again it has the plan's version, so that newer states win."""
+    version = plan.version if again else 1
     records = tuple(
         ItemRecord.model_construct(
             key=row.key, position=row.position, decision=Decision.RUN, engine=row.engine,
@@ -90,10 +89,14 @@ def items(
         for row in rows
     )  # fmt: skip
     data = PlanItemsData.model_construct(
-        plan_id=plan.id, round=0, version=1, page=page, pages=pages, items=records
+        plan_id=plan.id, round=0, version=version, page=page, pages=plan.pages, items=records
     )  # fmt: skip
     with in_trace(plan):
-        work.publish(PlanItems.of(data, subject=plan.id, source=SOURCE, time=at, aggregateversion=1, id=id))
+        work.publish(
+            PlanItems.of(
+                data, subject=plan.id, source=SOURCE, time=at, aggregateversion=version, id=uuid4() if again else None
+            )
+        )
 
 
 def rules(work: UnitOfWork, plan: Plan, at: datetime, *, again: bool = False) -> None:

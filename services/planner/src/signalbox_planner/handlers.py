@@ -42,7 +42,7 @@ from signalbox_planner.store.items import Item, KeyTwice, Said
 Change = Callable[[Plan, datetime], Plan]
 
 
-def control(settings: PlannerSettings, steps: Steps) -> Router:
+def control(steps: Steps) -> Router:
     """Requests and commands."""
     router = Router()
     _requests(router, steps)
@@ -52,7 +52,7 @@ def control(settings: PlannerSettings, steps: Steps) -> Router:
     async def retry(work: UnitOfWork, events: Sequence[Received[PlanRetry]]) -> None:
         for received in events:
             data = received.event.data
-            await _retry(work, steps, received, data.plan_id, data.child_plan_id, data.item_keys)
+            await _retry(work, steps, received, data.child_plan_id, data.item_keys)
 
     @router.on(PlanTell)
     async def tell(work: UnitOfWork, events: Sequence[Received[PlanTell]]) -> None:
@@ -94,7 +94,10 @@ async def _take_pages(
     if last is not None and not isinstance(last.event.data.what, RunItems):
         return await _take_whole(work, steps, plan, last, now)
     if last is not None:  # only the last page says the whole
-        plan = replace(plan, frame=expand.frame(last.event.data, last.event.time))
+        frame = expand.frame(last.event.data, last.event.time, project=last.event.project)
+        if last.event.data.event_date is None:  # items may be rendered with the one of the first page already
+            frame = frame.model_copy(update={"event_date": plan.frame.event_date})
+        plan = replace(plan, frame=frame)
         await plans.reframe(work.connection, plan)
     new = await items.seen_pages(work.connection, plan.id, [one.event.data.page for one in pages])
     try:
@@ -102,8 +105,13 @@ async def _take_pages(
             raise expand.RequestRefused("preview: a list of items needs none, it says itself what will run")
         for one in pages:
             data = one.event.data
+            expand.check_page(data, pages=plan.pages, items=plan.counts.total if data.page in new else 0)
             if data.page in new:
-                plan = await _store(work, plan, data.page, expand.page_items(plan.id, data.page, data.items), now)
+                new.remove(data.page)
+                rows = expand.page_items(
+                    plan.id, data.page, data.items, event_date=plan.frame.event_date, name=data.name, actor=data.actor
+                )
+                plan = await _store(work, plan, data.page, rows, now)
     except (expand.RequestRefused, KeyTwice) as error:
         return lifecycle.refuse(plan, now, str(error))
     if plan.pages_seen < plan.pages:
@@ -139,17 +147,18 @@ async def _store(work: UnitOfWork, plan: Plan, page: int, rows: list[Item], now:
     """One page of items: kept, and said."""
     await items.store(work.connection, rows)
     if rows:
-        facts.items(work, plan, page, plan.pages, rows, now)
+        facts.items(work, plan, page, rows, now)
     return lifecycle.stored(plan, len(rows), end_position=rows[-1].position + 1 if rows else 0)
 
 
 def _new(pages: list[Received[PlanRequest]], now: datetime) -> Plan:
     """The plan a request's first messages make. Its frame may still change with the last page."""
-    first = pages[-1]
-    data = first.event.data
+    first = pages[-1].event
+    data = first.data
     plan = Plan(
-        id=data.plan_id, frame=expand.frame(data, first.event.time), definitions_revision=data.definitions_revision,
-        traceparent=first.trace.get("traceparent"), created_at=now, pages=data.pages, rules=data.rules,
+        id=data.plan_id, frame=expand.frame(data, first.time, project=first.project), created_at=now,
+        definitions_revision=data.definitions_revision, traceparent=pages[-1].trace.get("traceparent"),
+        pages=data.pages, rules=data.rules,
     )  # fmt: skip
     return lifecycle.accept(plan, now)
 
@@ -258,7 +267,7 @@ async def _cancel_items(work: UnitOfWork, received: Received[PlanCancel]) -> Non
 
 
 async def _retry(
-    work: UnitOfWork, steps: Steps, received: Received[PlanRetry], parent_id: UUID, child_id: UUID, keys: Sequence[str]
+    work: UnitOfWork, steps: Steps, received: Received[PlanRetry], child_id: UUID, keys: Sequence[str]
 ) -> None:
     """A linked child of what failed. Asked twice, there is still one."""
     data, now = received.event.data, await _now(work)

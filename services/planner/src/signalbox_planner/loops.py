@@ -91,7 +91,7 @@ class Planning:
                 rows = await items.page(work.connection, plan.id, first, (end - 1) * PAGE_ITEMS)
                 for number in range(told.page, end):
                     mine = [row for row in rows if row.position // PAGE_ITEMS == number - 1]
-                    facts.items(work, plan, number, plan.pages, mine, now, id=uuid4())
+                    facts.items(work, plan, number, mine, now, again=True)
             await tells.advance(work.connection, told.plan_id, end if end <= last else None)
         return True
 

@@ -68,7 +68,7 @@ class Steps:
         await items.store(work.connection, rows)
         for n in range(0, len(rows), PAGE_ITEMS):
             page = rows[n : n + PAGE_ITEMS]
-            facts.items(work, plan, page[0].position // PAGE_ITEMS + 1, plan.pages, page, now)
+            facts.items(work, plan, page[0].position // PAGE_ITEMS + 1, page, now)
             plan = lifecycle.stored(plan, len(page), end_position=page[-1].position + 1)
         if not keys and len(found) == most:
             work.on_commit(self.wake)

@@ -128,9 +128,7 @@ async def following(connection: Connection, plan_id: UUID, position: int, most: 
     return _items(await connection.fetch(_NEXT, plan_id, position, most))
 
 
-async def live(
-    connection: Connection, plan_id: UUID, before: int, *, position: int = 0, most: int = 100_000
-) -> list[Item]:
+async def live(connection: Connection, plan_id: UUID, before: int) -> list[Item]:
     """Items that were sent and have not ended."""
     return _items(await connection.fetch(_LIVE, plan_id, before))
 
