@@ -14,9 +14,12 @@ from signalbox_chassis.service import Service
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.definitions.work import ScriptedWork
+from signalbox_contracts.envelope import Event
 from signalbox_contracts.messages.plans import PlanItems, PlanStated
 from signalbox_contracts.messages.requests import PlanRequest, PlanRequestData, RequestedItem, RunItems, RunJob
 from signalbox_contracts.messages.states import OperationResult, OperationResultData
+from signalbox_contracts.messages.tasks import TaskRecord, TasksStated, TasksStatedData
+from signalbox_contracts.states import TaskState
 from signalbox_contracts.topics import topic
 from signalbox_planner import MIGRATIONS
 from signalbox_planner.app import planner
@@ -62,6 +65,11 @@ class Planners(Store):
         """Every `plan.items` of a plan so far, in order."""
         said = await self.executors.said(topic("plans.v1"))
         return [event for event in said if isinstance(event, PlanItems) and event.data.plan_id == plan]
+
+    async def commanded(self, plan: uuid.UUID) -> list[Event[Any]]:
+        """Everything the executors were told about a plan so far, in order."""
+        said = await self.executors.said(topic("task-commands.v1"))
+        return [event for event in said if event.subject == str(plan)]
 
     async def starts(self, *plans: uuid.UUID) -> Counter[int]:
         """How many tasks of these plans were started how often on the engine."""
@@ -134,3 +142,14 @@ def command(event: Any, plan: uuid.UUID, **data: Any) -> Any:
     kind = event.model_fields["data"].annotation
     values = {"operation_id": uuid.uuid4(), "actor": "user:ann", "plan_id": plan, **data}
     return event.of(kind(**values), subject=plan, source=GATEWAY, time=datetime.now(UTC), id=uuid.uuid4())
+
+
+def running(plan: uuid.UUID, task: uuid.UUID, key: str, version: int, state: str = "RUNNING") -> TasksStated:
+    """What an executor would say of one task, that has confirmed no rules."""
+    now = datetime.now(UTC)
+    record = TaskRecord(
+        task_id=task, item_key=key, version=version, state=TaskState(state), engine="e1", queued_at=now,
+        observed_at=now,
+    )  # fmt: skip
+    data = TasksStatedData(plan_id=plan, tasks=(record,))
+    return TasksStated.of(data, subject=plan, source="signalbox/executor", time=now, aggregateversion=0)

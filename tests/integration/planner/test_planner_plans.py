@@ -11,6 +11,7 @@ from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.params import Param
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.definitions.work import ProcessWork, ScriptedWork
+from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.operations import PlanTell, PlanTellData
 from signalbox_contracts.messages.requests import (
     PlanCancel,
@@ -21,7 +22,8 @@ from signalbox_contracts.messages.requests import (
     PlanRulesRequest,
 )
 from signalbox_contracts.messages.states import Outcome
-from support.planner import GATEWAY, Planners, command, item, request_items, request_job
+from signalbox_contracts.messages.task_commands import PlanRules, TasksEnsure
+from support.planner import GATEWAY, Planners, command, item, request_items, request_job, running
 from support.stand import until
 
 JOB = Job(id="nightly", name="Nightly", engine="e1", work=ScriptedWork.model_validate({"script": {}}))
@@ -212,6 +214,48 @@ async def test_tasks_nobody_speaks_of_are_asked_after_and_sent_again_when_they_a
             await planners.executors.say(command(PlanRulesRequest, plan, rules=Rules()))
             await planners.until_state(plan, "SUCCEEDED")
     assert await planners.starts(plan) == {1: 3}
+
+
+async def test_what_was_lost_is_said_again_even_while_the_plan_is_busy(planners: Planners) -> None:
+    """Facts about one task must not put off the question after another, nor the rules nobody confirmed."""
+    pages = request_items([item(n) for n in range(3)], rules=Rules(limit=0))
+    plan = pages[0].data.plan_id
+    busy = task_id(plan, "item/000000")
+    async with planners.running(ask_seconds=1, ask_most_seconds=2):
+        await planners.executors.say(*pages)
+        await planners.until_state(plan, "RUNNING")
+        version = 0
+
+        async def asked_while_facts_arrive() -> bool:
+            nonlocal version
+            version += 1
+            await planners.executors.say(running(plan, busy, "item/000000", version))
+            said = [one for one in await planners.commanded(plan) if isinstance(one, TasksEnsure | PlanRules)]
+            rules = [one.id for one in said if isinstance(one, PlanRules)]
+            asked = [one for one in said if isinstance(one, TasksEnsure) and len(one.data.known) == 3]
+            return len(rules) > 1 and len(asked) > 1
+
+        await until(asked_while_facts_arrive)
+    assert version > 2
+
+
+async def test_an_end_is_said_to_the_executor_until_it_is_confirmed(planners: Planners) -> None:
+    pages = request_items([item(1)], rules=Rules(limit=0))
+    plan = pages[0].data.plan_id
+
+    async def closed_again() -> bool:
+        said = [one for one in await planners.commanded(plan) if isinstance(one, PlanRules) and one.data.closed]
+        return len(said) > 1
+
+    async with planners.running(ask_seconds=0.2):
+        await planners.executors.say(*pages)
+        await planners.until_state(plan, "RUNNING")
+        done = running(plan, task_id(plan, "item/000001"), "item/000001", 3, state="SUCCEEDED")
+        await planners.executors.say(done)
+        await planners.until_state(plan, "SUCCEEDED")
+        await until(closed_again)
+        async with planners.executors.running():
+            await planners.until_plan(plan, "rules_said_at", lambda at: at is None)
 
 
 async def test_a_plan_is_told_again_under_fresh_ids(planners: Planners) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import uuid
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -73,7 +73,7 @@ class World:
             "resume": lambda: lifecycle.resume(self.plan, operation, ANN, "", NOW),
             "cancel": lambda: lifecycle.cancel(self.plan, operation, ANN, "", NOW, kill=False),
             "kill": lambda: lifecycle.cancel(self.plan, operation, ANN, "", NOW, kill=True),
-            "rules": lambda: lifecycle.change_rules(self.plan, operation, Rules(limit=3)),
+            "rules": lambda: lifecycle.change_rules(self.plan, operation, Rules(limit=3), NOW),
         }
         if what in commands:
             try:
@@ -173,3 +173,21 @@ def test_cancelling_what_has_not_started_ends_it_at_once() -> None:
     ended = lifecycle.cancel(plan, uuid.uuid4(), ANN, "", NOW, kill=False)
     assert ended.state is PlanState.CANCELLED
     assert ended.counts == Counts(total=3, cancelled=3)
+
+
+def test_rules_are_said_again_until_the_newest_are_confirmed_and_the_close_as_well() -> None:
+    later = NOW + timedelta(seconds=5)
+    plan = lifecycle.confirm(started(1), 1, NOW)
+    assert plan.rules_said_at is None
+    operation = uuid.uuid4()
+    changed = lifecycle.change_rules(plan, operation, Rules(limit=3), later)
+    assert changed.rules_said_at == later
+    assert lifecycle.confirm(replace(changed, rules_confirmed=0), 1, later).rules_said_at == later
+    assert lifecycle.confirm(changed, 2, later).rules_said_at is None
+    sent = lifecycle.sent(changed, 1, 1)
+    ended = lifecycle.count(sent, [Moved(None, TaskState.SUCCEEDED, 1, 1)], later)
+    assert (ended.state, ended.rules_said_at) == (PlanState.SUCCEEDED, later)
+    assert lifecycle.confirm(ended, 2, later).rules_said_at == later, "only the rules that close it confirm the end"
+    closed = lifecycle.confirm(ended, 3, later)
+    assert (closed.rules_said_at, closed.rules_confirmed, closed.answered) == (None, 2, (operation,))
+    assert lifecycle.confirm(closed, 3, later) is closed

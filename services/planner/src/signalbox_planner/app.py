@@ -29,5 +29,10 @@ def planner(settings: PlannerSettings) -> Service:
     service.dead_letters.answer_operations(control)
     planning = Planning(service.database, settings, steps)
     going_on = Loop("go on", planning.go_on, 1.0)
-    service.loops = [going_on, Loop("ask", planning.ask, 2.0), Loop("tell", planning.tell, 1.0)]
+    service.loops = [
+        going_on,
+        Loop("ask", planning.ask, 2.0),
+        Loop("rules", planning.repeat_rules, 2.0),
+        Loop("tell", planning.tell, 1.0),
+    ]
     return service

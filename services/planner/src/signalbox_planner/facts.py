@@ -29,7 +29,7 @@ from signalbox_contracts.messages.task_commands import (
 from signalbox_contracts.pages import packed
 from signalbox_contracts.states import TaskState
 from signalbox_contracts.vocabulary import MOST_ITEMS
-from signalbox_planner.lifecycle import PAGE_ITEMS, Plan, expected, waiting
+from signalbox_planner.lifecycle import PAGE_ITEMS, Plan, closing_version, expected, waiting
 from signalbox_planner.store.items import Item
 
 SOURCE: Final = "signalbox/planner"
@@ -101,7 +101,7 @@ def items(work: UnitOfWork, plan: Plan, page: int, rows: Sequence[Item], at: dat
 
 def rules(work: UnitOfWork, plan: Plan, at: datetime, *, again: bool = False) -> None:
     """`plan.rules`. One more version closes them: the plan has ended."""
-    version = plan.rules_version + 1 if plan.ended else plan.rules_version
+    version = closing_version(plan) if plan.ended else plan.rules_version
     held_reason = f"paused by {plan.held_by}: {plan.held_reason}" if plan.held_reason else f"paused by {plan.held_by}"
     data = PlanRulesData(
         plan_id=plan.id, version=version, rules=plan.rules, held=plan.held,

@@ -189,8 +189,9 @@ def _commands(router: Router, steps: Steps) -> None:
         for received in events:
             data = received.event.data
             await _change(
-                work, steps, received, lambda plan, _, d=data: lifecycle.change_rules(plan, d.operation_id, d.rules)
-            )
+                work, steps, received,
+                lambda plan, now, d=data: lifecycle.change_rules(plan, d.operation_id, d.rules, now),
+            )  # fmt: skip
 
     @router.on(PlanCancel)
     async def cancel(work: UnitOfWork, events: Sequence[Received[PlanCancel]]) -> None:
@@ -353,7 +354,9 @@ def observed(settings: PlannerSettings, steps: Steps) -> Router:
                 done.append(after)
         await plans.save(work.connection, facts.say(work, done, now))
         if moved:
-            await plans.heard(work.connection, list(moved), seconds=settings.ask_seconds)
+            await plans.heard(
+                work.connection, list(moved), seconds=settings.ask_seconds, most_seconds=settings.ask_most_seconds
+            )
 
     return router
 

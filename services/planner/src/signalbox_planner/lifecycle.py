@@ -88,6 +88,8 @@ class Plan:
     rules: Rules = field(default_factory=Rules)
     rules_version: int = 1
     rules_confirmed: int = 0
+    rules_said_at: datetime | None = None
+    """While the newest rules are not confirmed: when they were last said. Those of an ended plan close it."""
     held: bool = False
     held_by: str | None = None
     held_reason: str = ""
@@ -145,7 +147,7 @@ def accept(plan: Plan, at: datetime) -> Plan:
 
 def start(plan: Plan, at: datetime) -> Plan:
     """Every item is here: run. A plan of nothing has succeeded."""
-    running = replace(move(plan, PlanState.RUNNING, at), started_at=at)
+    running = replace(move(plan, PlanState.RUNNING, at), started_at=at, rules_said_at=at)
     return finish(running, at)
 
 
@@ -211,9 +213,15 @@ def count(plan: Plan, moved: list[Moved], at: datetime) -> Plan:
 
 def confirm(plan: Plan, rules_version: int, at: datetime) -> Plan:
     """The executor has these rules: what waited for them is true now."""
+    if plan.ended and plan.rules_said_at is not None and rules_version >= closing_version(plan):
+        plan = replace(plan, rules_said_at=None)
+        rules_version = plan.rules_version  # whoever closed it has taken all before
     if rules_version <= plan.rules_confirmed or rules_version > plan.rules_version:
         return plan
-    confirmed = replace(changed(plan), rules_confirmed=rules_version)
+    waits = plan.ended or rules_version < plan.rules_version
+    confirmed = replace(
+        changed(plan), rules_confirmed=rules_version, rules_said_at=plan.rules_said_at if waits else None
+    )
     done = tuple(one.operation_id for one in plan.awaited if one.rules_version <= rules_version)
     left = tuple(one for one in plan.awaited if one.rules_version > rules_version)
     confirmed = replace(confirmed, awaited=left, answered=(*confirmed.answered, *done))
@@ -222,6 +230,11 @@ def confirm(plan: Plan, rules_version: int, at: datetime) -> Plan:
     if moves_with_rules and confirmed.state != wanted and rules_version >= confirmed.held_version:
         return move(confirmed, wanted, at, actor=confirmed.held_by, reason=confirmed.held_reason)
     return confirmed
+
+
+def closing_version(plan: Plan) -> int:
+    """The version of the rules that close an ended plan: one more than it ever ran by."""
+    return plan.rules_version + 1
 
 
 def pause(plan: Plan, operation: UUID, actor: str, reason: str, at: datetime) -> Plan:
@@ -242,14 +255,15 @@ def resume(plan: Plan, operation: UUID, actor: str, reason: str, at: datetime) -
     return _with_rules(plan, operation, at, held=False, actor=actor, reason=reason)
 
 
-def change_rules(plan: Plan, operation: UUID, rules: Rules) -> Plan:
+def change_rules(plan: Plan, operation: UUID, rules: Rules, at: datetime) -> Plan:
     """Run by other rules from now on."""
     if plan.ended or plan.state is PlanState.CANCELLING:
         raise CommandRefused(f"the rules of a plan that is {plan.state} cannot be changed")
     version = plan.rules_version + 1
     return replace(
-        changed(plan), rules=rules, rules_version=version, awaited=(*plan.awaited, Awaited(operation, version))
-    )
+        changed(plan), rules=rules, rules_version=version, rules_said_at=at,
+        awaited=(*plan.awaited, Awaited(operation, version)),
+    )  # fmt: skip
 
 
 def cancel(plan: Plan, operation: UUID, actor: str, reason: str, at: datetime, *, kill: bool) -> Plan:
@@ -279,7 +293,8 @@ def finish(plan: Plan, at: datetime) -> Plan:
     counts = plan.counts
     if not plan.started or plan.ended or counts.waiting or counts.active or counts.unknown:
         return plan
-    return replace(move(plan, end_of(plan), at, actor=plan.stop_actor, reason=plan.stop_reason), ended_at=at)
+    ended = move(plan, end_of(plan), at, actor=plan.stop_actor, reason=plan.stop_reason)
+    return replace(ended, ended_at=at, rules_said_at=at)
 
 
 def end_of(plan: Plan) -> PlanState:
@@ -341,5 +356,5 @@ def _with_rules(plan: Plan, operation: UUID, at: datetime, *, held: bool, actor:
     version = plan.rules_version + 1
     return replace(
         changed(plan), held=held, held_by=actor, held_reason=reason, held_at=at, held_version=version,
-        rules_version=version, awaited=(*plan.awaited, Awaited(operation, version)),
+        rules_version=version, rules_said_at=at, awaited=(*plan.awaited, Awaited(operation, version)),
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """What the planner does by itself, one pass each: go on with what is unfinished, ask after the silent, tell again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -48,7 +48,7 @@ class Planning:
         return True
 
     async def ask(self) -> bool:
-        """Ask after the tasks of plans nobody spoke of; say their rules again where no executor confirmed them."""
+        """Ask after the tasks of plans nobody spoke of."""
         async with self.database.connection() as (connection, _):
             due = await plans.unheard(connection, most=50)
         for plan_id in due:
@@ -64,12 +64,24 @@ class Planning:
 
     async def _ask(self, work: UnitOfWork, plan: Plan) -> None:
         now = await _now(work)
-        if plan.rules_confirmed < plan.rules_version:
-            facts.rules(work, plan, now, again=True)
         rows = await items.live(work.connection, plan.id, plan.next_position)
         facts.ask(work, plan, rows, now)
         if plan.stop_actor and rows:
             facts.cancel(work, plan, now, kill=plan.stop_kill, by=plan.stop_actor, why=plan.stop_reason)
+
+    async def repeat_rules(self) -> bool:
+        """Say rules again that no executor confirmed, however busy their plans are."""
+        async with self.database.connection() as (connection, _):
+            due = await plans.unconfirmed(connection, seconds=self.settings.ask_seconds, most=50)
+        for plan_id in due:
+            async with self.database.unit_of_work() as work:
+                plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
+                if plan is None or plan.rules_said_at is None:
+                    continue  # confirmed meanwhile
+                now = await _now(work)
+                facts.rules(work, plan, now, again=True)
+                await plans.save(work.connection, [replace(plan, rules_said_at=now)])
+        return len(due) == 50
 
     async def tell(self) -> bool:
         """Say the next part of a plan that somebody wants to hear again."""

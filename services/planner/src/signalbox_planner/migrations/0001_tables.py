@@ -35,6 +35,7 @@ CREATE TABLE plan (
     rules                text NOT NULL,
     rules_version        bigint NOT NULL,
     rules_confirmed      bigint NOT NULL DEFAULT 0,
+    rules_said_at        timestamptz,
     held                 boolean NOT NULL DEFAULT false,
     held_by              text,
     held_reason          text NOT NULL DEFAULT '',
@@ -47,10 +48,13 @@ CREATE TABLE plan (
     parent_position      integer,
     said_version         bigint NOT NULL DEFAULT 0,
     ask_at               timestamptz NOT NULL DEFAULT now() + interval '60 seconds',
+    asked_at             timestamptz NOT NULL DEFAULT now(),
     asks                 smallint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 CREATE INDEX plan_live ON plan (ask_at)
     WHERE state NOT IN ('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED');
+
+CREATE INDEX plan_rules_unconfirmed ON plan (rules_said_at) WHERE rules_said_at IS NOT NULL;
 
 CREATE TABLE page (
     plan_id uuid NOT NULL,

@@ -15,8 +15,9 @@ from signalbox_planner.lifecycle import Awaited, Frame, Plan
 _COLUMNS: Final = (
     "id", "frame", "definitions_revision", "traceparent", "state", "version", "counts", "reason", "created_at",
     "started_at", "ended_at", "pages", "pages_seen", "pages_said", "end_position", "next_position", "tasks",
-    "live_tasks", "task_versions", "rules", "rules_version", "rules_confirmed", "held", "held_by", "held_reason",
-    "held_at", "held_version", "stop_actor", "stop_reason", "stop_kill", "awaited", "parent_position", "said_version",
+    "live_tasks", "task_versions", "rules", "rules_version", "rules_confirmed", "rules_said_at", "held", "held_by",
+    "held_reason", "held_at", "held_version", "stop_actor", "stop_reason", "stop_kill", "awaited", "parent_position",
+    "said_version",
 )  # fmt: skip
 _NEVER_CHANGED: Final = frozenset({"id", "frame", "traceparent", "created_at"})
 _CHANGED: Final = tuple(name for name in _COLUMNS if name not in _NEVER_CHANGED)
@@ -29,8 +30,12 @@ _INSERT: Final = (
     f"VALUES ({', '.join(f'${n}' for n in range(1, len(_COLUMNS) + 1))}) ON CONFLICT (id) DO NOTHING RETURNING id"
 )
 _UPDATE: Final = f"UPDATE plan SET {', '.join(f'{name} = ${n}' for n, name in enumerate(_CHANGED, 2))} WHERE id = $1"  # noqa: S608
-# news from the executor push the next question back to where questions start
-_HEARD: Final = "UPDATE plan SET ask_at = now() + make_interval(secs => $2), asks = 0 WHERE id = ANY($1)"
+# News from the executor push the next question back to where questions start, yet never beyond the longest time since
+# the last one: a busy plan may have a task that was lost, and nobody speaks of that.
+_HEARD: Final = """
+UPDATE plan SET asks = 0, ask_at = least(now() + make_interval(secs => $2), asked_at + make_interval(secs => $3))
+WHERE id = ANY($1)
+"""
 _DUE: Final = """
 SELECT id FROM plan
 WHERE state NOT IN ('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED') AND started_at IS NOT NULL
@@ -38,9 +43,17 @@ WHERE state NOT IN ('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED',
 ORDER BY ask_at LIMIT $1
 """
 _ASKED: Final = """
-UPDATE plan SET asks = least(asks + 1, 10),
+UPDATE plan SET asks = least(asks + 1, 10), asked_at = now(),
                 ask_at = now() + make_interval(secs => least($2 * 2 ^ (asks + 1), $3) * (0.9 + 0.2 * random()))
 WHERE id = $1
+"""
+# Closing rules are repeated each time twice as late, for a day: an executor that never heard of it loses little.
+_RULES_DUE: Final = """
+SELECT id FROM plan
+WHERE rules_said_at IS NOT NULL
+  AND rules_said_at + greatest(make_interval(secs => $1), rules_said_at - ended_at) <= now()
+  AND (ended_at IS NULL OR rules_said_at < ended_at + interval '1 day')
+ORDER BY rules_said_at LIMIT $2
 """
 _UNFINISHED: Final = """
 SELECT id FROM plan
@@ -77,14 +90,19 @@ async def reframe(connection: Connection, plan: Plan) -> None:
     )
 
 
-async def heard(connection: Connection, ids: Sequence[UUID], *, seconds: float) -> None:
+async def heard(connection: Connection, ids: Sequence[UUID], *, seconds: float, most_seconds: float) -> None:
     """The executor spoke of these plans: nothing has to be asked for a while."""
-    await connection.execute(_HEARD, list(ids), seconds)
+    await connection.execute(_HEARD, list(ids), seconds, most_seconds)
 
 
 async def unheard(connection: Connection, *, most: int) -> list[UUID]:
-    """Plans whose tasks nobody spoke of for too long."""
+    """Plans whose tasks nobody spoke of for too long, or that were not asked after for too long."""
     return [row["id"] for row in await connection.fetch(_DUE, most)]
+
+
+async def unconfirmed(connection: Connection, *, seconds: float, most: int) -> list[UUID]:
+    """Plans whose newest rules were said so long ago and are not confirmed."""
+    return [row["id"] for row in await connection.fetch(_RULES_DUE, seconds, most)]
 
 
 async def asked(connection: Connection, plan_id: UUID, *, seconds: float, most_seconds: float) -> None:
