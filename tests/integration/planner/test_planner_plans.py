@@ -210,10 +210,20 @@ async def test_tasks_nobody_speaks_of_are_asked_after_and_sent_again_when_they_a
             await planners.until_plan(plan, "rules_confirmed", lambda confirmed: confirmed == 1)
         await planners.executors.rows("DELETE FROM task WHERE plan_id = $1", plan)
         await planners.executors.rows("DELETE FROM plan_rules WHERE plan_id = $1", plan)
+        # what the planner heard before the loss is newer than all the executor will say of these tasks from now on
+        await planners.executors.say(running(plan, task_id(plan, "item/000000"), "item/000000", 50))
+        await planners.until_plan(plan, "task_versions", lambda versions: versions >= 50)
+        await planners.executors.say(command(PlanCancel, plan, item_keys=("item/000002",)))
         async with planners.executors.running():
+            await planners.until_plan(plan, "counts::json->>'cancelled'", lambda n: n == "1")
             await planners.executors.say(command(PlanRulesRequest, plan, rules=Rules()))
-            await planners.until_state(plan, "SUCCEEDED")
-    assert await planners.starts(plan) == {1: 3}
+            await planners.until_state(plan, "COMPLETED_WITH_ERRORS")
+    assert await planners.starts(plan) == {1: 2}
+    last = (await planners.said(plan))[-1].data
+    assert (last.counts.succeeded, last.counts.cancelled) == (2, 1)
+    rows = await planners.executors.rows("SELECT version FROM task WHERE plan_id = $1", plan)
+    assert last.expected is not None
+    assert last.expected.task_versions == sum(row["version"] for row in rows)
 
 
 async def test_what_was_lost_is_said_again_even_while_the_plan_is_busy(planners: Planners) -> None:

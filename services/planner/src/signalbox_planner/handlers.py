@@ -37,7 +37,7 @@ from signalbox_planner.lifecycle import CommandRefused, Moved, Plan
 from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.steps import Steps
 from signalbox_planner.store import items, plans, tells
-from signalbox_planner.store.items import Item, KeyTwice, Said
+from signalbox_planner.store.items import Item, KeyTwice, Said, Stopping
 
 Change = Callable[[Plan, datetime], Plan]
 
@@ -261,6 +261,8 @@ async def _cancel_items(work: UnitOfWork, received: Received[PlanCancel]) -> Non
     after = lifecycle.count(lifecycle.answer(plan, data.operation_id), moved, now)
     sent = [row for row in rows if row.position < plan.next_position and row.state not in TASK_ENDS]
     if sent:
+        how = Stopping(data.kill, data.actor, data.reason)
+        await items.stop_these(work.connection, plan.id, [row.position for row in sent], how)
         facts.cancel(work, after, now, sent, kill=data.kill, by=data.actor, why=data.reason)
     if after.ended:
         facts.rules(work, after, now)
@@ -346,7 +348,7 @@ def observed(settings: PlannerSettings, steps: Steps) -> Router:
             after = lifecycle.count(plan, moved.get(plan_id, []), now)
             after = lifecycle.confirm(after, confirmed[plan_id], now)
             if lost := missing[plan_id]:
-                await steps.send_missing(work, after, lost, now)
+                after = await steps.send_missing(work, after, lost, now)
             after = await steps.send(work, after, now)
             if after.ended and not plan.ended:
                 facts.rules(work, after, now)

@@ -66,8 +66,7 @@ class Planning:
         now = await _now(work)
         rows = await items.live(work.connection, plan.id, plan.next_position)
         facts.ask(work, plan, rows, now)
-        if plan.stop_actor and rows:
-            facts.cancel(work, plan, now, kill=plan.stop_kill, by=plan.stop_actor, why=plan.stop_reason)
+        self.steps.say_cancels(work, plan, rows, now)
 
     async def repeat_rules(self) -> bool:
         """Say rules again that no executor confirmed, however busy their plans are."""

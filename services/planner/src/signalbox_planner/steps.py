@@ -17,6 +17,7 @@ from signalbox_planner import facts, lifecycle
 from signalbox_planner.lifecycle import PAGE_ITEMS, Moved, Plan
 from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.store import items
+from signalbox_planner.store.items import Item
 
 MOST_SENT: Final = 2000
 """Most tasks sent in one transaction."""
@@ -47,14 +48,29 @@ class Steps:
             work.on_commit(self.wake)
         return lifecycle.sent(plan, len(fresh), rows[-1].position + 1 if rows else plan.end_position)
 
-    async def send_missing(self, work: UnitOfWork, plan: Plan, lost: Collection[UUID], now: datetime) -> None:
-        """The executor does not know these: send them whole. Nothing is counted twice: they were sent before."""
+    async def send_missing(self, work: UnitOfWork, plan: Plan, lost: Collection[UUID], now: datetime) -> Plan:
+        """The executor does not know these: send them whole, and what was asked of them; its versions begin anew.
+
+        They are no new tasks: they were counted when they were sent first.
+        """
         if plan.ended:
-            return
+            return plan
         rows = await items.live(work.connection, plan.id, plan.next_position)
         again = [row for row in rows if task_id(plan.id, row.key) in lost]
+        if not again:
+            return plan
         facts.rules(work, plan, now, again=True)
         facts.ensure(work, plan, again, now)
+        self.say_cancels(work, plan, again, now)
+        versions = await items.forget(work.connection, plan.id, [row.position for row in again])
+        return replace(plan, task_versions=plan.task_versions - versions) if versions else plan
+
+    def say_cancels(self, work: UnitOfWork, plan: Plan, rows: Sequence[Item], now: datetime) -> None:
+        """Say again which of these live tasks shall end: all, or those that were cancelled alone."""
+        if plan.stop_actor and rows:
+            facts.cancel(work, plan, now, kill=plan.stop_kill, by=plan.stop_actor, why=plan.stop_reason)
+        for how, mine in items.stopping(rows).items():
+            facts.cancel(work, plan, now, mine, kill=how.kill, by=how.actor, why=how.reason)
 
     async def copy(self, work: UnitOfWork, plan: Plan, now: datetime, *, keys: Sequence[str] = ()) -> Plan:
         """Copy the next failures of the parent; when that was all, start."""

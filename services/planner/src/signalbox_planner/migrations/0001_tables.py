@@ -70,6 +70,7 @@ CREATE TABLE item (
     work         text NOT NULL,
     state        text,
     task_version bigint NOT NULL DEFAULT 0,
+    stopping     text,
     PRIMARY KEY (plan_id, position),
     CONSTRAINT item_key UNIQUE (plan_id, key)
 ) WITH (fillfactor = 85);

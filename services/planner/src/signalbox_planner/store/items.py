@@ -1,5 +1,6 @@
 """Rows of items: stored by COPY, sent in order of position, moved by what the executor says."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, cast
 from uuid import UUID
@@ -20,6 +21,16 @@ class Item(NamedTuple):
     engine: str
     work: str
     state: str | None = None
+    stopping: str | None = None
+    """How it was cancelled alone, as `Stopping` in JSON; what was sent is asked to end until it has."""
+
+
+class Stopping(NamedTuple):
+    """A cancel of single items."""
+
+    kill: bool
+    actor: str
+    reason: str
 
 
 class Said(NamedTuple):
@@ -57,7 +68,7 @@ SELECT plan_id, position, key, engine, work, state FROM item
 WHERE plan_id = $1 AND position >= $2 ORDER BY position LIMIT $3
 """
 _LIVE: Final = """
-SELECT plan_id, position, key, engine, work, state FROM item
+SELECT plan_id, position, key, engine, work, state, stopping FROM item
 WHERE plan_id = $1 AND position < $2 AND (state IS NULL OR state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))
 ORDER BY position
 """
@@ -73,6 +84,19 @@ WITH gone AS (
     UPDATE item SET state = 'CANCELLED' WHERE plan_id = $1 AND key = ANY($2) AND position >= $3 AND state IS NULL
     RETURNING 1
 ) SELECT count(*) FROM gone
+"""
+# a kill stays one, whoever cancels again
+_STOP_THESE: Final = """
+UPDATE item SET stopping = $4 WHERE plan_id = $1 AND position = ANY($2)
+  AND (stopping IS NULL OR ($3 AND NOT (stopping::json->>0)::boolean))
+"""
+# INVARIANT what was lost begins anew at version 1: with the old version here, its facts would be taken for old ones
+_FORGET: Final = """
+WITH lost AS (
+    UPDATE item i SET task_version = 0 FROM item old
+    WHERE i.plan_id = $1 AND i.position = ANY($2) AND old.plan_id = i.plan_id AND old.position = i.position
+    RETURNING old.task_version AS version
+) SELECT coalesce(sum(version), 0)::bigint FROM lost
 """
 # the failures of a parent become the items of its child, densely numbered from where the last step ended
 _FAILURES: Final = """
@@ -100,7 +124,9 @@ async def store(connection: Connection, items: Sequence[Item]) -> None:
         return
     try:
         async with connection.transaction():  # a savepoint
-            await connection.copy_records_to_table("item", records=items, columns=_STORED)
+            await connection.copy_records_to_table(
+                "item", records=[item[: len(_STORED)] for item in items], columns=_STORED
+            )
     except asyncpg.UniqueViolationError as error:
         detail = cast("str | None", getattr(error, "detail", None)) or ""
         key = detail.partition("=(")[2].partition(", ")[2].partition(") already")[0]
@@ -130,7 +156,26 @@ async def following(connection: Connection, plan_id: UUID, position: int, most: 
 
 async def live(connection: Connection, plan_id: UUID, before: int) -> list[Item]:
     """Items that were sent and have not ended."""
-    return _items(await connection.fetch(_LIVE, plan_id, before))
+    return [Item(**dict(row)) for row in await connection.fetch(_LIVE, plan_id, before)]
+
+
+async def stop_these(connection: Connection, plan_id: UUID, positions: Sequence[int], how: Stopping) -> None:
+    """Remember that these items, which were sent, shall end."""
+    await connection.execute(_STOP_THESE, plan_id, list(positions), how.kill, json.dumps(how))
+
+
+def stopping(items: Iterable[Item]) -> dict[Stopping, list[Item]]:
+    """Those of these items that shall end, by how they were cancelled."""
+    found: dict[Stopping, list[Item]] = {}
+    for item in items:
+        if item.stopping is not None:
+            found.setdefault(Stopping(*json.loads(item.stopping)), []).append(item)
+    return found
+
+
+async def forget(connection: Connection, plan_id: UUID, positions: Sequence[int]) -> int:
+    """The executor lost these tasks: whatever it says of them next is news. The sum of the versions they had."""
+    return await connection.fetchval(_FORGET, plan_id, list(positions))
 
 
 async def page(connection: Connection, plan_id: UUID, first: int, end: int) -> list[Item]:
