@@ -200,6 +200,29 @@ async def test_single_items_are_cancelled_and_the_plan_goes_on(planners: Planner
     assert last.expected.tasks == 5
 
 
+async def test_newest_first_is_sent_from_the_end_and_the_order_may_change(planners: Planners) -> None:
+    pages = request_items([item(n) for n in range(12)], rules=Rules(limit=0, order="newest_first"))
+    plan = pages[0].data.plan_id
+    async with planners.running(send_window=4), planners.executors.running():
+        await planners.executors.say(*pages)
+        await planners.until_plan(plan, "unsent_end", lambda end: end == 8)
+        await planners.executors.say(command(PlanCancel, plan, item_keys=("item/000005", "item/000011")))
+        await planners.until_plan(plan, "counts::json->>'cancelled'", lambda n: n == "2")
+        await planners.executors.say(command(PlanRulesRequest, plan, rules=Rules(limit=2)))
+        await planners.until_state(plan, "COMPLETED_WITH_ERRORS")
+    sent = [
+        task.position
+        for one in await planners.commanded(plan)
+        if isinstance(one, TasksEnsure)
+        for task in one.data.tasks
+    ]
+    assert sent[:4] == [11, 10, 9, 8]
+    assert sorted(sent) == [n for n in range(12) if n != 5]
+    last = (await planners.said(plan))[-1].data
+    assert (last.counts.succeeded, last.counts.cancelled) == (10, 2)
+    assert await planners.starts(plan) == {1: 10}
+
+
 async def test_tasks_nobody_speaks_of_are_asked_after_and_sent_again_when_they_are_lost(planners: Planners) -> None:
     """Without asking, a command lost with its topic would leave the plan running for ever."""
     pages = request_items([item(n) for n in range(3)], rules=Rules(limit=0))

@@ -54,7 +54,7 @@ class World:
         if what == "fact":
             self.fact(number, state)
         elif what == "send" and lifecycle.room(plan, 2):
-            self.plan = lifecycle.sent(plan, 1, plan.next_position + 1)
+            self.plan = lifecycle.sent(plan, 1, next_position=plan.next_position + 1, unsent_end=plan.unsent_end)
         elif what == "confirm":
             self.plan = lifecycle.confirm(plan, number, NOW)
         elif what == "drop" and plan.state is PlanState.CANCELLING:
@@ -168,6 +168,15 @@ def test_the_window_bounds_what_is_sent_and_grows_with_the_limit() -> None:
     assert lifecycle.room(replace(plan, rules=Rules(limit=90_000)), 1000) == 20_000
 
 
+def test_what_is_left_to_send_may_shrink_from_both_ends() -> None:
+    """The order may be changed while a plan runs: nothing is sent twice, nothing is left."""
+    plan = lifecycle.sent(started(10), 3, next_position=3, unsent_end=10)
+    plan = lifecycle.sent(plan, 2, next_position=3, unsent_end=8)
+    assert [lifecycle.was_sent(plan, n) for n in range(10)] == [True] * 3 + [False] * 5 + [True] * 2
+    assert lifecycle.room(plan, 8) == 3
+    assert lifecycle.room(lifecycle.sent(plan, 5, next_position=8, unsent_end=8), 100) == 0
+
+
 def test_cancelling_what_has_not_started_ends_it_at_once() -> None:
     plan = lifecycle.stored(new(pages=2), 3, end_position=3)
     ended = lifecycle.cancel(plan, uuid.uuid4(), ANN, "", NOW, kill=False)
@@ -184,7 +193,7 @@ def test_rules_are_said_again_until_the_newest_are_confirmed_and_the_close_as_we
     assert changed.rules_said_at == later
     assert lifecycle.confirm(replace(changed, rules_confirmed=0), 1, later).rules_said_at == later
     assert lifecycle.confirm(changed, 2, later).rules_said_at is None
-    sent = lifecycle.sent(changed, 1, 1)
+    sent = lifecycle.sent(changed, 1, next_position=1, unsent_end=1)
     ended = lifecycle.count(sent, [Moved(None, TaskState.SUCCEEDED, 1, 1)], later)
     assert (ended.state, ended.rules_said_at) == (PlanState.SUCCEEDED, later)
     assert lifecycle.confirm(ended, 2, later).rules_said_at == later, "only the rules that close it confirm the end"

@@ -256,10 +256,10 @@ async def _cancel_items(work: UnitOfWork, received: Received[PlanCancel]) -> Non
     if refused:
         facts.answer(work, received, plan.id, Outcome.REFUSED, refused, now)
         return
-    gone = await items.cancel_these(work.connection, plan.id, data.item_keys, plan.next_position)
+    gone = await items.cancel_these(work.connection, plan.id, data.item_keys, plan.next_position, plan.unsent_end)
     moved = [Moved(None, TaskState.CANCELLED, gone)] if gone else []
     after = lifecycle.count(lifecycle.answer(plan, data.operation_id), moved, now)
-    sent = [row for row in rows if row.position < plan.next_position and row.state not in TASK_ENDS]
+    sent = [row for row in rows if lifecycle.was_sent(plan, row.position) and row.state not in TASK_ENDS]
     if sent:
         how = Stopping(data.kill, data.actor, data.reason)
         await items.stop_these(work.connection, plan.id, [row.position for row in sent], how)

@@ -80,6 +80,8 @@ class Plan:
     """One past the last item."""
     next_position: int = 0
     """The first item that was not sent yet."""
+    unsent_end: int = 0
+    """One past the last item that was not sent yet, once the plan has started: newest first is sent from the end."""
     tasks: int = 0
     """How many items were sent; each is a task."""
     live_tasks: int = 0
@@ -148,7 +150,7 @@ def accept(plan: Plan, at: datetime) -> Plan:
 def start(plan: Plan, at: datetime) -> Plan:
     """Every item is here: run. A plan of nothing has succeeded."""
     running = replace(move(plan, PlanState.RUNNING, at), started_at=at, rules_said_at=at)
-    return finish(running, at)
+    return finish(replace(running, unsent_end=plan.end_position), at)
 
 
 def refuse(plan: Plan, at: datetime, reason: str) -> Plan:
@@ -281,11 +283,17 @@ def cancel(plan: Plan, operation: UUID, actor: str, reason: str, at: datetime, *
     return finish(answer(move(marked, PlanState.CANCELLING, at, actor=actor, reason=reason), operation), at)
 
 
-def sent(plan: Plan, tasks: int, next_position: int) -> Plan:
-    """These many more items were sent as tasks."""
+def sent(plan: Plan, tasks: int, *, next_position: int, unsent_end: int) -> Plan:
+    """These many more items were sent as tasks; what is left to send is in [next_position, unsent_end)."""
     return replace(
-        plan, tasks=plan.tasks + tasks, live_tasks=plan.live_tasks + tasks, next_position=next_position
+        plan, tasks=plan.tasks + tasks, live_tasks=plan.live_tasks + tasks, next_position=next_position,
+        unsent_end=unsent_end,
     )  # fmt: skip
+
+
+def was_sent(plan: Plan, position: int) -> bool:
+    """Whether the item at this position is a task already."""
+    return not plan.next_position <= position < plan.unsent_end
 
 
 def finish(plan: Plan, at: datetime) -> Plan:
@@ -321,12 +329,12 @@ def room(plan: Plan, window: int) -> int:
 
     Twice the plan's limit at least, so that a wide plan is not held back by the window; 20,000 at most.
     """
-    if plan.state is not PlanState.RUNNING or plan.held or plan.next_position >= plan.end_position:
+    if plan.state is not PlanState.RUNNING or plan.held or plan.next_position >= plan.unsent_end:
         return 0
     most = max(window, min(2 * (plan.rules.limit or 0), 20_000))
     left = most - plan.live_tasks
     # small refills cost as much as large ones
-    return left if left >= min(PAGE_ITEMS, most // 4, plan.end_position - plan.next_position) else 0
+    return left if left >= min(PAGE_ITEMS, most // 4, plan.unsent_end - plan.next_position) else 0
 
 
 def waiting(plan: Plan) -> tuple[Waiting, ...]:

@@ -64,7 +64,7 @@ class Planning:
 
     async def _ask(self, work: UnitOfWork, plan: Plan) -> None:
         now = await _now(work)
-        rows = await items.live(work.connection, plan.id, plan.next_position)
+        rows = await items.live(work.connection, plan.id, plan.next_position, plan.unsent_end)
         facts.ask(work, plan, rows, now)
         self.steps.say_cancels(work, plan, rows, now)
 

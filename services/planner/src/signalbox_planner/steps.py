@@ -40,13 +40,20 @@ class Steps:
         most = lifecycle.room(plan, self.settings.send_window)
         if most <= 0:
             return plan
-        rows = await items.following(work.connection, plan.id, plan.next_position, min(most, MOST_SENT))
+        first, end, newest = plan.next_position, plan.unsent_end, plan.rules.order == "newest_first"
+        rows = await items.unsent(work.connection, plan.id, first, end, most=min(most, MOST_SENT), newest=newest)
         fresh = [row for row in rows if row.state is None]  # single items may have been cancelled meanwhile
         if fresh:
             facts.ensure(work, plan, fresh, now)
         if most > MOST_SENT:
             work.on_commit(self.wake)
-        return lifecycle.sent(plan, len(fresh), rows[-1].position + 1 if rows else plan.end_position)
+        if not rows:
+            first = end
+        elif newest:
+            end = rows[-1].position
+        else:
+            first = rows[-1].position + 1
+        return lifecycle.sent(plan, len(fresh), next_position=first, unsent_end=end)
 
     async def send_missing(self, work: UnitOfWork, plan: Plan, lost: Collection[UUID], now: datetime) -> Plan:
         """The executor does not know these: send them whole, and what was asked of them; its versions begin anew.
@@ -55,7 +62,7 @@ class Steps:
         """
         if plan.ended:
             return plan
-        rows = await items.live(work.connection, plan.id, plan.next_position)
+        rows = await items.live(work.connection, plan.id, plan.next_position, plan.unsent_end)
         again = [row for row in rows if task_id(plan.id, row.key) in lost]
         if not again:
             return plan
@@ -93,9 +100,9 @@ class Steps:
 
     async def cancel(self, work: UnitOfWork, plan: Plan, now: datetime) -> Plan:
         """End the next items that were never sent."""
-        if plan.state is not PlanState.CANCELLING or plan.next_position >= plan.end_position:
+        if plan.state is not PlanState.CANCELLING or plan.next_position >= plan.unsent_end:
             return plan
-        end = min(plan.next_position + self.settings.step_items, plan.end_position)
+        end = min(plan.next_position + self.settings.step_items, plan.unsent_end)
         gone = await items.cancel_unsent(work.connection, plan.id, plan.next_position, end)
         moved = [Moved(None, TaskState.CANCELLED, gone)] if gone else []
         return lifecycle.count(replace(plan, next_position=end), moved, now)

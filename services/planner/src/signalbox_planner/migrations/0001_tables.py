@@ -29,6 +29,7 @@ CREATE TABLE plan (
     pages_said           integer NOT NULL DEFAULT 0,
     end_position         integer NOT NULL DEFAULT 0,
     next_position        integer NOT NULL DEFAULT 0,
+    unsent_end           integer NOT NULL DEFAULT 0,
     tasks                integer NOT NULL DEFAULT 0,
     live_tasks           integer NOT NULL DEFAULT 0,
     task_versions        bigint NOT NULL DEFAULT 0,

@@ -63,13 +63,16 @@ moved AS (
 SELECT plan_id, before, after, count(*) AS items, sum(versions)::bigint AS versions FROM moved
 GROUP BY plan_id, before, after
 """
-_NEXT: Final = """
+_UNSENT: Final = """
 SELECT plan_id, position, key, engine, work, state FROM item
-WHERE plan_id = $1 AND position >= $2 ORDER BY position LIMIT $3
+WHERE plan_id = $1 AND position >= $2 AND position < $3 ORDER BY position {direction} LIMIT $4
 """
+_OLDEST: Final = _UNSENT.replace("{direction}", "ASC")
+_NEWEST: Final = _UNSENT.replace("{direction}", "DESC")
 _LIVE: Final = """
 SELECT plan_id, position, key, engine, work, state, stopping FROM item
-WHERE plan_id = $1 AND position < $2 AND (state IS NULL OR state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))
+WHERE plan_id = $1 AND (position < $2 OR position >= $3)
+  AND (state IS NULL OR state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))
 ORDER BY position
 """
 _CANCEL_UNSENT: Final = """
@@ -81,7 +84,8 @@ WITH gone AS (
 _BY_KEY: Final = "SELECT plan_id, position, key, engine, work, state FROM item WHERE plan_id = $1 AND key = ANY($2)"
 _CANCEL_THESE: Final = """
 WITH gone AS (
-    UPDATE item SET state = 'CANCELLED' WHERE plan_id = $1 AND key = ANY($2) AND position >= $3 AND state IS NULL
+    UPDATE item SET state = 'CANCELLED'
+    WHERE plan_id = $1 AND key = ANY($2) AND position >= $3 AND position < $4 AND state IS NULL
     RETURNING 1
 ) SELECT count(*) FROM gone
 """
@@ -149,14 +153,14 @@ async def move(connection: Connection, said: Iterable[Said]) -> dict[UUID, list[
     return found
 
 
-async def following(connection: Connection, plan_id: UUID, position: int, most: int) -> list[Item]:
-    """The next items from this position on."""
-    return _items(await connection.fetch(_NEXT, plan_id, position, most))
+async def unsent(connection: Connection, plan_id: UUID, first: int, end: int, *, most: int, newest: bool) -> list[Item]:
+    """The next items in [first, end), from the end of it on if the newest go first."""
+    return _items(await connection.fetch(_NEWEST if newest else _OLDEST, plan_id, first, end, most))
 
 
-async def live(connection: Connection, plan_id: UUID, before: int) -> list[Item]:
+async def live(connection: Connection, plan_id: UUID, first_unsent: int, unsent_end: int) -> list[Item]:
     """Items that were sent and have not ended."""
-    return [Item(**dict(row)) for row in await connection.fetch(_LIVE, plan_id, before)]
+    return [Item(**dict(row)) for row in await connection.fetch(_LIVE, plan_id, first_unsent, unsent_end)]
 
 
 async def stop_these(connection: Connection, plan_id: UUID, positions: Sequence[int], how: Stopping) -> None:
@@ -193,9 +197,11 @@ async def cancel_unsent(connection: Connection, plan_id: UUID, first: int, end: 
     return await connection.fetchval(_CANCEL_UNSENT, plan_id, first, end)
 
 
-async def cancel_these(connection: Connection, plan_id: UUID, keys: Sequence[str], first_unsent: int) -> int:
+async def cancel_these(
+    connection: Connection, plan_id: UUID, keys: Sequence[str], first_unsent: int, unsent_end: int
+) -> int:
     """End those of these items that were never sent; how many."""
-    return await connection.fetchval(_CANCEL_THESE, plan_id, list(keys), first_unsent)
+    return await connection.fetchval(_CANCEL_THESE, plan_id, list(keys), first_unsent, unsent_end)
 
 
 async def failures(

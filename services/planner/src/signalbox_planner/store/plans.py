@@ -14,10 +14,10 @@ from signalbox_planner.lifecycle import Awaited, Frame, Plan
 
 _COLUMNS: Final = (
     "id", "frame", "definitions_revision", "traceparent", "state", "version", "counts", "reason", "created_at",
-    "started_at", "ended_at", "pages", "pages_seen", "pages_said", "end_position", "next_position", "tasks",
-    "live_tasks", "task_versions", "rules", "rules_version", "rules_confirmed", "rules_said_at", "held", "held_by",
-    "held_reason", "held_at", "held_version", "stop_actor", "stop_reason", "stop_kill", "awaited", "parent_position",
-    "said_version",
+    "started_at", "ended_at", "pages", "pages_seen", "pages_said", "end_position", "next_position", "unsent_end",
+    "tasks", "live_tasks", "task_versions", "rules", "rules_version", "rules_confirmed", "rules_said_at", "held",
+    "held_by", "held_reason", "held_at", "held_version", "stop_actor", "stop_reason", "stop_kill", "awaited",
+    "parent_position", "said_version",
 )  # fmt: skip
 _NEVER_CHANGED: Final = frozenset({"id", "frame", "traceparent", "created_at"})
 _CHANGED: Final = tuple(name for name in _COLUMNS if name not in _NEVER_CHANGED)
@@ -58,9 +58,9 @@ ORDER BY rules_said_at LIMIT $2
 _UNFINISHED: Final = """
 SELECT id FROM plan
 WHERE state IN ('RUNNING', 'PAUSED', 'CANCELLING', 'ACCEPTED')
-  AND ((state = 'RUNNING' AND NOT held AND next_position < end_position
+  AND ((state = 'RUNNING' AND NOT held AND next_position < unsent_end
        AND live_tasks < greatest($1, least(2 * coalesce((rules::json->>'limit')::int, 0), 20000)))
-    OR (state = 'CANCELLING' AND next_position < end_position)
+    OR (state = 'CANCELLING' AND next_position < unsent_end)
     OR parent_position IS NOT NULL)
 ORDER BY created_at LIMIT 20
 """
