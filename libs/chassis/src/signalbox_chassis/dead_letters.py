@@ -8,7 +8,7 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +60,8 @@ class DeadLetters:
         self._database = database
         self._clock = clock
         self.sources: dict[str, tuple[Topic, Router]] = {}
+        self.wake: Callable[[], None] = lambda: None
+        """Called when a redrive was asked for."""
 
     async def park(
         self, work: UnitOfWork, record: Record, received: Received[Any] | None, error: BaseException
@@ -109,6 +111,7 @@ class DeadLetters:
             if data.service != self._service:
                 continue
             ids = list(data.dead_letter_ids)
+            work.on_commit(lambda: self.wake())
             found = await work.connection.fetch(_ASK, ids, state, data.operation_id, data.actor, data.reason)
             if state == "DROPPED":
                 await self._never_handle(work, found)

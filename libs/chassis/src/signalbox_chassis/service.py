@@ -221,11 +221,9 @@ class Service:
             self.settings.kafka_bootstrap,
             stuck_seconds=self.settings.stuck_seconds,
         )
-        return [
-            Loop("watchdog", watchdog.look, 5.0),
-            Loop("partitions", self._maintain, 3600.0),
-            Loop("redrive", self._redrive, 1.0),
-        ]
+        redrive = Loop("redrive", self._redrive, 5.0)
+        self.dead_letters.wake = redrive.wake
+        return [Loop("watchdog", watchdog.look, 5.0), Loop("partitions", self._maintain, 3600.0), redrive]
 
     def _consumers(self) -> dict[str, Consumer]:
         return {**self.bus.consumers(), **(self.feed.consumers() if self.feed else {})}

@@ -34,7 +34,7 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
     driver = Driver(service.database, directory, settings, service.telemetry, secrets=secrets)
     worker = Worker(service.database, directory, driver, settings)
     claiming = Loop("claim", worker.claim, settings.claim_seconds, most_backoff_seconds=5.0)
-    refreshing = Loop("refresh", worker.refresh, 1.0)
+    refreshing = Loop("refresh", worker.refresh, 2.0)
     watcher = Watcher(service.database, directory, worker, settings, service.telemetry, freed=claiming.wake)
     worker.wake = claiming.wake
     watching = Loop("watch", watcher.one_pass, 0.1)
@@ -46,7 +46,7 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
         Loop("renew", worker.renew, settings.renew_seconds, most_backoff_seconds=settings.renew_seconds),
         Loop("take-over", worker.take_over, settings.take_over_seconds),
         refreshing,
-        Loop("tidy", worker.tidy, 1.0),
+        Loop("tidy", worker.tidy, 2.0),
         Loop("explain", worker.explain, settings.explain_seconds),
         Loop("engine states", teller.engines, 1.0),
         answering,

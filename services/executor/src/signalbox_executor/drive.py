@@ -42,6 +42,7 @@ from signalbox_executor.engines.port import (
 from signalbox_executor.lifecycle import Outcome, Verdict, budget, retry_delay
 from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
+from signalbox_executor.spans import SpanBudget
 from signalbox_executor.store import engines, over, submit
 from signalbox_executor.store.claim import Claim
 from signalbox_executor.together import Together
@@ -70,6 +71,7 @@ class Driver:
     on_recorded: Callable[[str, Sequence[UUID]], None] = lambda engine_id, task_ids: None
     """Called with an engine and the tasks that were just recorded to run there."""
     secrets: Secrets = field(default_factory=Secrets)
+    spans: SpanBudget = field(default_factory=SpanBudget)
     driving: dict[UUID, asyncio.Task[None]] = field(default_factory=dict[UUID, "asyncio.Task[None]"])
 
     def __post_init__(self) -> None:
@@ -127,7 +129,7 @@ class Driver:
 
     def _span(self, claim: Claim) -> AbstractContextManager[Any]:
         """In the trace of the task, whoever drives it: a take-over adds a span beside the one that was cut off."""
-        if not self.tracing.recording:
+        if not self.tracing.recording or not self.spans.allows(claim.traceparent):
             return nullcontext()
         return self.tracing.tracer.start_as_current_span(
             f"submit {claim.task.engine_id}",

@@ -80,9 +80,10 @@ class LogKeeper:
             truncated, more = truncated or page.offset > offset, bool(data)
             if data:
                 offset = page.offset + await self._store(copy, page.offset, data)
-        async with self.database.connection() as (connection, _):
-            await logs.kept(connection, copy, offset, truncated=truncated)
-        if copy.ended:
+        if not copy.ended:
+            async with self.database.connection() as (connection, _):
+                await logs.kept(connection, copy, offset, truncated=truncated)
+        else:
             if more:
                 offset, passed_over = await self._keep_tail(copy, engine, mask, offset)
                 truncated = truncated or passed_over

@@ -24,6 +24,7 @@ from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, Engin
 from signalbox_executor.lifecycle import judge
 from signalbox_executor.loops import Worker
 from signalbox_executor.settings import ExecutorSettings
+from signalbox_executor.spans import SpanBudget
 from signalbox_executor.store import engines, observe, over, stop, workers
 from signalbox_executor.store.engines import Registered
 from signalbox_executor.store.rows import Task
@@ -62,6 +63,7 @@ class Watcher:
     """Brings `one_pass` round at once."""
     freed: Callable[[], None] = _nothing
     """Called when a slot was freed."""
+    spans: SpanBudget = field(default_factory=SpanBudget)
     _young: dict[str, dict[UUID, Young]] = field(default_factory=dict[str, "dict[UUID, Young]"])
     _fences: dict[str, tuple[int, float]] = field(default_factory=dict[str, "tuple[int, float]"])
     _alarm: asyncio.TimerHandle | None = None
@@ -141,7 +143,10 @@ class Watcher:
                 await engines.failed(connection, engine.id, str(error) or "no answer in time")
 
     async def _watch(self, engine: Registered, adapter: Engine) -> None:
-        """The whole pass: everything that runs there, and what is to stop."""
+        """The whole pass: everything that runs there, and what is to stop. Where nothing runs, one cheap look."""
+        async with self.database.connection() as (connection, _):
+            if not await observe.runs_something(connection, engine.id):
+                return
         fence = await self._acquire(engine.id)
         if fence is not None:
             await self.look(engine.id, adapter, fence)
@@ -242,7 +247,7 @@ class Watcher:
     def _trace_ends(self, changed: Sequence[Task]) -> None:
         """A span for each end, in the trace of its task: whoever started the run, and whoever sees its end."""
         for task in changed if self.tracing.recording else ():
-            if task.state in TASK_ENDS:
+            if task.state in TASK_ENDS and self.spans.allows(task.traceparent):
                 began = task.started_at or task.submitted_at or task.state_at
                 span = self.tracing.tracer.start_span(
                     "end",
@@ -293,4 +298,5 @@ def _ending(watch: observe.Watch, seen: Observation | None) -> over.Ending | Non
         exit_code=seen.exit_code,
         result=seen.result,
         started_at=seen.started_at,
+        silent=seen.log_bytes == 0,
     )

@@ -113,6 +113,8 @@ class Observation:
     started_at: datetime | None = None
     """By the engine's clock, as is `ended_at`: to be shown, never compared."""
     ended_at: datetime | None = None
+    log_bytes: int | None = None
+    """How much the run has written, where the engine says it with everything else: 0 spares asking for its log."""
 
     def __post_init__(self) -> None:
         if len(self.message) > MESSAGE_LENGTH:

@@ -37,6 +37,7 @@ SELECT t.id, t.attempt, t.handle, t.state, t.phase, t.infrastructure_faults, t.s
 FROM task t LEFT JOIN engine e ON e.id = t.engine_id
 WHERE t.engine_id = $1 AND t.state IN ('RUNNING', 'UNKNOWN')
 """
+_RUNS: Final = "SELECT EXISTS (SELECT FROM task t WHERE t.engine_id = $1 AND t.state IN ('RUNNING', 'UNKNOWN'))"
 _WATCHED: Final = _WATCHED_COLUMNS + "AND t.id > $3 ORDER BY t.id LIMIT $4"
 _WATCHED_OF: Final = _WATCHED_COLUMNS + "AND t.id = ANY ($3) ORDER BY t.id"
 
@@ -53,6 +54,11 @@ class Watch:
 async def acquire(connection: Connection, engine_id: str, worker: UUID, *, lease_seconds: float) -> int | None:
     """The fence under which this worker observes the engine, or None while another does. The worker must be live."""
     return await connection.fetchval(_ACQUIRE, engine_id, worker, lease_seconds)
+
+
+async def runs_something(connection: Connection, engine_id: str) -> bool:
+    """Whether anything may run on the engine, or is to be stopped there."""
+    return await connection.fetchval(_RUNS, engine_id)
 
 
 async def holds(connection: Connection, engine_id: str, worker: UUID, fence: int) -> bool:

@@ -30,13 +30,15 @@ class Ending:
     exit_code: int | None = None
     result: JsonValue = None
     started_at: datetime | None = None
+    silent: bool = False
+    """The run is over and wrote nothing: there is no log to keep."""
 
 
 _WRITE: Final = """
 WITH o AS MATERIALIZED (
-  SELECT * FROM jsonb_to_recordset($1::jsonb) AS o (
-    id uuid, attempt integer, fence bigint, outcome text, phase text, cause text, budget text,
-    delay_seconds double precision, reason text, handle text, exit_code integer, result jsonb, started_at timestamptz)
+  SELECT e.key::uuid AS id, o.* FROM jsonb_each($1::jsonb) AS e CROSS JOIN LATERAL jsonb_to_record(e.value) AS o (
+    attempt integer, fence bigint, outcome text, phase text, cause text, budget text, delay_seconds double precision,
+    reason text, handle text, exit_code integer, result jsonb, started_at timestamptz)
 ), changed AS (
   UPDATE task t SET
     version = t.version + 1, owner = NULL, reason = o.reason, cause = o.cause, exit_code = o.exit_code,
@@ -73,9 +75,12 @@ WITH o AS MATERIALIZED (
   WHERE t.id = o.id AND {guard}
   RETURNING {columns}
 ), history AS (
-  INSERT INTO attempt (task_id, attempt, handle, submitted_at, started_at, cause, exit_code, error)
-  SELECT c.id, o.attempt, COALESCE(o.handle, c.handle), c.submitted_at, c.started_at, o.cause, o.exit_code, c.error
-  FROM changed c JOIN o USING (id) WHERE o.outcome IN ('succeeded', 'over')
+  INSERT INTO attempt (task_id, attempt, handle, submitted_at, started_at, cause, exit_code, error, log_done)
+  SELECT c.id, o.attempt, COALESCE(o.handle, c.handle), c.submitted_at, c.started_at, o.cause, o.exit_code, c.error,
+         o.silent AND NOT EXISTS (SELECT FROM log_copy l WHERE l.task_id = c.id AND l.attempt = o.attempt)
+  FROM changed c CROSS JOIN LATERAL jsonb_to_record($1::jsonb -> c.id::text) AS o (
+    attempt integer, outcome text, cause text, handle text, exit_code integer, silent boolean)
+  WHERE o.outcome IN ('succeeded', 'over')
   ON CONFLICT DO NOTHING
 )
 SELECT * FROM changed
@@ -116,13 +121,14 @@ async def _write(connection: Connection, statement: str, endings: Sequence[Endin
     if not endings:
         return []
     rows = sorted(endings, key=lambda ending: ending.task_id)
-    return tasks_of(await connection.fetch(statement, json.dumps([_said(ending) for ending in rows])))
+    return tasks_of(
+        await connection.fetch(statement, json.dumps({str(ending.task_id): _said(ending) for ending in rows}))
+    )
 
 
 def _said(ending: Ending) -> dict[str, JsonValue]:
     verdict = ending.verdict
     return {
-        "id": str(ending.task_id),
         "attempt": ending.attempt,
         "fence": ending.fence,
         "outcome": verdict.outcome.value,
@@ -135,4 +141,5 @@ def _said(ending: Ending) -> dict[str, JsonValue]:
         "exit_code": ending.exit_code,
         "result": ending.result,
         "started_at": ending.started_at.isoformat() if ending.started_at else None,
+        "silent": ending.silent,
     }

@@ -65,6 +65,7 @@ class Said(Value):
     result_text: str | None = None
     started_at: _Epoch | None = None
     ended_at: _Epoch | None = None
+    log_bytes: Annotated[int, Field(ge=0)] | None = None
 
 
 class Looked(Value):
@@ -173,6 +174,7 @@ class ScriptedEngine:
             cause=cause,
             message=bounded(message),
             started_at=_instant(said.started_at),
+            log_bytes=said.log_bytes,
             ended_at=_instant(said.ended_at),
         )
 

@@ -39,7 +39,8 @@ class Run:
         if now < self.ends_at():
             pending = now < self.at + self.script.pending_seconds
             return {**answer, "phase": Phase.SUBMITTED if pending else Phase.RUNNING}
-        return {**answer, "ended_at": self.ends_at(), **self._end()}
+        log_bytes = len(self.script.log.encode())
+        return {**answer, "ended_at": self.ends_at(), "log_bytes": log_bytes, **self._end()}
 
     def _end(self) -> dict[str, Any]:
         if self.stopped_at is not None and self.ends_at() == self.stopped_at:
