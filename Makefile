@@ -40,7 +40,7 @@ env: setup ## print the addresses of the local stack as shell exports
 
 test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL and Redis
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST)
+	@$(BIN)/python tests/support/halves.py
 
 e2e: setup ## the whole stack through its API and command line, services killed meanwhile (6 minutes)
 	@$(BIN)/signalbox-local fetch

@@ -11,7 +11,7 @@ from signalbox_gateway.starts import read_items
 
 
 def item(number: int, **changes: Any) -> dict[str, Any]:
-    work = {"kind": "scripted", "script": {}}
+    work: dict[str, Any] = {"kind": "scripted", "script": {}}
     return {"key": f"item/{number}", "engine": "scripted", "work": work, **changes}
 
 

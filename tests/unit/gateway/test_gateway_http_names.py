@@ -1,5 +1,7 @@
 """Definitions as people write them."""
 
+from typing import Any
+
 import pytest
 
 from signalbox_gateway.http.problems import Problem
@@ -31,7 +33,7 @@ def test_an_id_that_is_not_the_paths_is_refused() -> None:
 
 def test_what_was_shown_may_be_sent_back() -> None:
     """Who edits a definition reads it first: what the gateway added must not stand in the way."""
-    shown = {
+    shown: dict[str, Any] = {
         "id": "e",
         "name": "E",
         "revision": 7,
