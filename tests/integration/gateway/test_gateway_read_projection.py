@@ -11,7 +11,7 @@ from typing import Any
 import pytest_asyncio
 
 from signalbox_contracts.ids import task_id
-from signalbox_contracts.messages.plans import Waiting, WaitReason
+from signalbox_contracts.messages.plans import Expected, Waiting, WaitReason
 from signalbox_contracts.messages.states import (
     EngineRecord,
     EngineStated,
@@ -24,6 +24,7 @@ from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
 from signalbox_gateway.projection import reading, store
 from signalbox_gateway.projection.reading import PlanFilter, TaskFilter
+from signalbox_gateway.projection.rows import plan_row
 from support.read_model import (
     NEEDED,
     NOW,
@@ -153,6 +154,23 @@ async def test_ten_thousand_tasks_are_read_and_listed_page_by_page_in_order(mode
     assert not failed.items
     assert [task["item_key"] for task in newest.items] == [f"item/{n}" for n in range(9999, 9994, -1)]
     assert [event["state"] for event in events.items] == [state.value for state in SHORT]
+
+
+async def test_the_end_of_a_small_plan_is_no_look_at_every_task_of_a_large_one(model: ReadModel) -> None:
+    large, small = uuid.uuid4(), uuid.uuid4()
+    expected = Expected(items=1, tasks=0, item_pages=0, task_versions=0)
+    items = """INSERT INTO task (id, plan_id, item_key, position)
+        SELECT gen_random_uuid(), $1, at::text, at FROM generate_series(1, $2) AS at"""
+    async with model.connection() as connection:
+        await connection.execute(items, large, 30_000)
+        await connection.execute(items, small, 1)
+        await connection.execute("ANALYZE task")  # the sample is nearly all of one plan
+        record = plan_record(small, PlanState.SUCCEEDED, 1, ended_at=NOW, expected=expected)
+        await store.write_plans(connection, [plan_row(record, None)], [])
+        async with connection.transaction():
+            assert await store.complete_plans(connection, [small]) == [small]
+            whole_looks = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relid = 'task'::regclass"
+            assert await connection.fetchval(whole_looks) == 0
 
 
 async def test_a_started_plan_is_readable_at_once_and_is_replaced_by_the_first_fact(model: ReadModel) -> None:
