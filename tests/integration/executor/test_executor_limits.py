@@ -62,7 +62,7 @@ async def test_each_state_has_a_time_limit_and_what_follows_depends_on_the_state
             plan, 3, work=scripted(never_ends=True, ignore_cancels=1000),
             time_limits=TimeLimits(running_seconds=0.3, cancelling_seconds=0.4),
         ),
-        spec(plan, 4, work=scripted(exit_code=1), retries=often, time_limits=TimeLimits(total_seconds=1.0)),
+        spec(plan, 4, work=scripted(exit_code=1), retries=often, time_limits=TimeLimits(total_seconds=4.0)),
         spec(plan, 5, work=scripted(never_ends=True), time_limits=TimeLimits(total_seconds=0.5)),
     ]  # fmt: skip
     await executors.register(breaker={"failures": 1000})
