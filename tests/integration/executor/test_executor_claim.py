@@ -125,15 +125,15 @@ async def test_nothing_is_claimed_without_rules_while_held_or_closed_or_before_i
 
 
 async def test_start_rates_of_engine_and_plan_spend_tokens_that_come_back_with_time(store: Store) -> None:
-    await store.engine(concurrency=100, starts_per_minute=60, starts_at_once=5)
-    plan = await store.plan(50, rules=Rules(starts_per_minute=120))
+    await store.engine(concurrency=100, starts_per_minute=6, starts_at_once=5)
+    plan = await store.plan(50, rules=Rules(starts_per_minute=6))
     await store.plan(50)
     me = await store.worker()
     claimed = await store.claim(me)
     assert len(claimed) == 5
     assert sum(one.task.plan_id == plan for one in claimed) == 1, "a plan begins with one token"
     assert await store.claim(me) == []
-    await store.rows("UPDATE engine SET tokens_at = tokens_at - interval '3 seconds'")
+    await store.rows("UPDATE engine SET tokens_at = tokens_at - interval '31 seconds'")
     assert len(await store.claim(me)) == 3
 
 
