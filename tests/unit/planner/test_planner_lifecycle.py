@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox_contracts.definitions.rules import Rules
@@ -92,6 +92,7 @@ class World:
         self.plan = lifecycle.count(self.plan, [Moved(before, state, 1, 1)], NOW)
 
 
+@settings(deadline=None)
 @given(EVENTS)
 def test_whatever_happens_counts_balance_and_moves_follow_the_table(
     events: list[tuple[str, int, TaskState | None]],
