@@ -5,10 +5,10 @@ PACKAGES := libs/contracts libs/chassis libs/client compose/local services/execu
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status env test e2e bench check lint types imports generated generate lock sizes clean
+.PHONY: help setup demo up down status env test e2e chaos bench check lint types imports generated generate lock sizes clean
 
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## make the environment in .venv from requirements.lock
 
@@ -40,11 +40,16 @@ env: setup ## print the addresses of the local stack as shell exports
 
 test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL and Redis
 	@$(BIN)/signalbox-local fetch
-	@$(BIN)/python tests/support/halves.py
+	@$(BIN)/python tests/support/parts.py
 
-e2e: setup ## the whole stack through its API and command line, services killed meanwhile (6 minutes)
+e2e: setup ## the whole stack through its API and command line, services killed meanwhile (many minutes)
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m e2e tests/e2e
+
+chaos: setup ## thousands of tasks while everything is killed, frozen, cut off and restarted, then judged; and three broken products caught (more than ten minutes)
+	@$(BIN)/signalbox-local fetch
+	@cd tests && ../$(BIN)/python -m chaos $(ARGS)
+	@$(PYTEST) -m chaos -k caught tests/chaos
 
 bench: setup .local/bench/peers/.installed ## measure tasks, starts and plans beside peers and floors; prints, asserts no time
 	@$(BIN)/signalbox-local fetch

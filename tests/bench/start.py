@@ -13,10 +13,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from bench import floor
 from bench.api import ENGINE, Bench, percentile, running
 
 JOB = "bench-start"
 TRACED = 40
+IDLE_SECONDS = 0.3
+"""After each end: what is said of it afterwards is done, and the stack is idle again."""
 HOPS = (
     ("gateway: request to commit", "requests.v1 written"),
     ("gateway: relay and Kafka", "requests.v1 sent"),
@@ -30,6 +33,7 @@ HOPS = (
 
 async def one(bench: Bench) -> tuple[float, dict[str, Any]]:
     """Milliseconds from the request to the engine, and the plan."""
+    await asyncio.sleep(IDLE_SECONDS)
     began = time.monotonic()
     plan = await bench.ask("POST", f"/jobs/{JOB}/start")
     ended = await bench.until_ended(plan["id"])
@@ -75,6 +79,7 @@ async def measure(bench: Bench, samples: int) -> dict[str, Any]:
         "p95 ms": round(percentile(times, 0.95), 1),
         "p99 ms": round(percentile(times, 0.99), 1),
         "longest ms": round(max(times), 1),
+        "floor": await floor.measure(bench, min(samples, 200)),
         "median ms of each hop": shares([found for found in traced if found]),
     }
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -124,7 +125,7 @@ async def service(stand: Stand, count: int) -> tuple[float, float, float]:
     status = Path(f"/proc/{child.pid}/status").read_text()
     rss = int(status.split("VmRSS:")[1].split()[0]) / 1024
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    child.terminate()
+    child.send_signal(signal.SIGTERM)
     child.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

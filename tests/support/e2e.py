@@ -77,7 +77,7 @@ class Whole:
         os.kill(child, signal.SIGKILL)
         await until(lambda: service.starts > before, why=f"{name} was not started again")
 
-    async def healthy(self, name: str, *, seconds: float = 30) -> None:
+    async def healthy(self, name: str, *, seconds: float = 60) -> None:
         await until_async(
             lambda: asyncio.to_thread(self.service(name).healthy), seconds=seconds, why=f"{name} does not answer"
         )

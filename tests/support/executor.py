@@ -1,9 +1,6 @@
 """A place for executors: schema, topics, plans and tasks as the planner would send them."""
 
 import os
-import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -44,11 +41,13 @@ from signalbox_executor import MIGRATIONS
 from signalbox_executor.app import executor
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import accept, claim, engines, rules, workers
+from support.forked import Forked
 
 TOPICS = tuple(
     topic(name)
     for name in ("task-commands.v1", "operations.v1", "definitions.v1", "tasks.v1", "dead-letters.v1", "states.v1")
 )
+
 PLANNER = "signalbox/planner"
 E = TypeVar("E", bound=Event[Any])
 
@@ -157,7 +156,7 @@ class Stand(Store):
     bootstrap: str
     engine_url: str
     folder: Path
-    children: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+    children: list[Forked] = field(default_factory=list[Forked])
 
     @property
     def prefix(self) -> str:
@@ -200,29 +199,19 @@ class Stand(Store):
         finally:
             await service.stop()
 
-    def spawn(self, **environment: str) -> subprocess.Popen[bytes]:
+    def spawn(self, **environment: str) -> Forked:
         """An executor as a process of its own, ended with the test."""
         settings = self.settings().model_dump(exclude={"database_url", "secret_key", "secrets_url"})
         mine = {f"SIGNALBOX_{name.upper()}": str(value) for name, value in settings.items()}
         others = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
-        with (self.folder / "child.log").open("ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "signalbox_executor"],
-                env={**others, **mine, "SIGNALBOX_DATABASE_URL": self.url, **environment},
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                process_group=0,
-            )
+        whole = {**others, **mine, "SIGNALBOX_DATABASE_URL": self.url, **environment}
+        child = Forked.start("executor", whole, self.folder / "child.log")
         self.children.append(child)
         return child
 
     def stop_children(self) -> None:
         for child in self.children:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGCONT)
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+            child.end()
 
     async def say(self, *events: Event[Any]) -> None:
         """Write messages as the planner and the gateway would."""

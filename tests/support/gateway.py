@@ -134,7 +134,9 @@ async def _served(url: str, name: str, bootstrap: str, changes: dict[str, Any]) 
         "kafka_bootstrap": bootstrap, "database_url": SecretStr(url), "database_schema": name,
         "topic_prefix": f"{name}.", "group_prefix": f"{name}.", "session_timeout_seconds": 3.0, "drain_seconds": 5.0,
         "api_port": 0, "secrets_url": SecretStr(url), "secrets_schema": f"{name}_secrets",
-        "secret_key": SecretStr(base64.b64encode(os.urandom(32)).decode()), **changes,
+        "secret_key": SecretStr(base64.b64encode(os.urandom(32)).decode()),
+        "hear_seconds": 3600,  # nobody answers here: what the gateway asks by itself would be among what is counted
+        **changes,
     }  # fmt: skip
     connection = await connect(url, **connect_arguments(name, "test"))
     token = await admin.create(connection, "ann", 1)

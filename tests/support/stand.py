@@ -2,9 +2,6 @@
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
@@ -34,6 +31,7 @@ from signalbox_chassis.topics import create_topics
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.topics import Topic, topic
 from signalbox_contracts.wire import encode
+from support.forked import Forked
 
 OURS = ("operations.v1", "definitions.v1", "dead-letters.v1", "states.v1")
 TOPICS = (COMMANDS, COUNTERS, *(topic(name) for name in OURS))
@@ -62,7 +60,7 @@ class Stand:
     prefix: str
     folder: Path
     otlp_endpoint: str = ""
-    children: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+    children: list[Forked] = field(default_factory=list[Forked])
 
     def settings(self, **changes: Any) -> ServiceSettings:
         """Settings as the environment would give them; times are short, so that a test need not wait."""
@@ -103,17 +101,9 @@ class Stand:
         finally:
             await service.stop()
 
-    def spawn(self, **environment: str) -> subprocess.Popen[bytes]:
+    def spawn(self, **environment: str) -> Forked:
         """The example service as a process of its own, ended with the test."""
-        with (self.folder / CHILD_LOGS).open("ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "example_service"],
-                env=self.environment(**environment),
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                process_group=0,
-            )
+        child = Forked.start("example", self.environment(**environment), self.folder / CHILD_LOGS)
         self.children.append(child)
         return child
 
@@ -122,10 +112,7 @@ class Stand:
 
     def stop_children(self) -> None:
         for child in self.children:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGCONT)
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+            child.end()
 
     @asynccontextmanager
     async def database(self) -> AsyncGenerator[Connection]:

@@ -7,7 +7,7 @@ from signalbox_executor.store import claim
 # each pair: a clause that reads the plan's limit, and the same for a plan without one
 CLAUSES = {
     "_CLAIM": ("COALESCE(p.task_limit, 2147483647)", "2147483647"),
-    "_LOCK_PLANS": ("COALESCE(p.task_limit, 2147483647)", "2147483647"),
+    "_LOCK": ("COALESCE(p.task_limit, 2147483647)", "2147483647"),
 }
 
 for name, (clause, without) in CLAUSES.items():

@@ -65,7 +65,7 @@ async def test_statements_and_kafka_requests_per_message_stay_below_their_bounds
 
 async def every_answer_is_sent(database: Database) -> bool:
     """Asked on the service's own pool, so it is counted too; PostgreSQL sleeps, so that it is asked seldom."""
-    async with database.connection() as (connection, _):
+    async with database.connection() as connection:
         row = await connection.fetchrow(
             "SELECT count(*) = $1 AS done, pg_sleep(0.2) FROM outbox WHERE sent_at IS NOT NULL", MESSAGES
         )

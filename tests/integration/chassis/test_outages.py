@@ -18,6 +18,7 @@ import pytest_asyncio
 from example_service.messages import COMMANDS, COUNTERS
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.postgres import PostgresServer
+from support.forked import Forked
 from support.stand import Stand, commands, forget_offsets, in_order_once, make_stand, until
 
 COUNTED = 20
@@ -228,7 +229,7 @@ async def fill_and_free(kafka: str, server: PostgresServer, disk: Path, tmp_path
         stand.stop_children()
 
 
-def cpu_seconds(child: subprocess.Popen[bytes]) -> float:
+def cpu_seconds(child: Forked) -> float:
     """User and system time of a process so far."""
     fields = Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -25,7 +25,7 @@ def submitter(stand: ProcessStand, task_id: UUID, text: str, crash_at: str = "")
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("point", ["folder", "prepared", "spawned", "started"])
+@pytest.mark.parametrize("point", ["folder", "prepared", "asked", "started"])
 async def test_the_submitter_killed_anywhere_and_the_key_submitted_again_is_one_start(
     stand: ProcessStand, point: str
 ) -> None:

@@ -19,11 +19,13 @@ from signalbox_executor.engines.port import (
     EngineRefused,
     EngineThrottled,
     EngineUnavailable,
+    Identity,
     Observation,
     Phase,
+    Seals,
     Submission,
 )
-from signalbox_executor.engines.scripted.adapter import ScriptedEngine
+from signalbox_executor.engines.scripted.adapter import ScriptedCopies, ScriptedEngine
 
 
 def scripted(**script: Any) -> Submission:
@@ -140,6 +142,14 @@ async def test_cancels_may_be_ignored_and_take_time(engine: ScriptedEngine) -> N
     assert (await reaches(engine, asked, *ENDS)).phase is Phase.KILLED
 
 
+async def test_a_held_run_runs_until_it_is_released(engine: ScriptedEngine, server: ScriptedServer) -> None:
+    asked = scripted(held=True, exit_code=1)
+    await engine.submit(asked)
+    assert (await look(engine, asked)).phase is Phase.RUNNING
+    await ask_server(server.url, f"/runs/{asked.run_key}/release", {})
+    assert (await look(engine, asked)).phase is Phase.FAILED
+
+
 async def test_an_engine_that_is_down_answers_nothing_until_it_is_back(
     engine: ScriptedEngine, server: ScriptedServer
 ) -> None:
@@ -229,3 +239,24 @@ async def test_ten_thousand_runs_are_observed_in_one_call(engine: ScriptedEngine
     after = (await ask_server(server.url, "/counts"))["calls"]
     assert after["submit"] - before["submit"] == 10_000
     assert after["observe"] - before["observe"] == 1
+
+
+async def test_an_engine_that_cannot_tell_copies_apart_starts_each_and_knows_them_by_their_handles(
+    server: ScriptedServer,
+) -> None:
+    engine, asked = ScriptedCopies(server.url), scripted(never_ends=True, log="on and on")
+    try:
+        assert engine.identity is Identity.NONE
+        assert not isinstance(engine, Seals), "there is no key to seal"
+        one, two = await engine.submit(asked), await engine.submit(asked)
+        assert await starts(server, asked) == 2
+        assert one != two
+        assert (await engine.observe([watched(asked)]))[asked.run_key].phase is Phase.LOST, "a key says nothing to it"
+        await engine.cancel(watched(asked))
+        await engine.cancel(watched(asked, two))
+        seen = [(await engine.observe([watched(asked, handle)]))[asked.run_key].phase for handle in (one, two)]
+        assert seen == [Phase.RUNNING, Phase.KILLED]
+        assert (await engine.logs(watched(asked, one))).data == b"on and on"
+        assert (await engine.logs(watched(asked))).data == b""
+    finally:
+        await engine.close()

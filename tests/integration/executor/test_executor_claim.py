@@ -64,14 +64,17 @@ async def test_more_saturated_plans_than_one_claim_looks_at_do_not_hide_the_one_
 async def test_fifty_thousand_queued_tasks_of_a_plan_with_limit_one_hold_nobody_back(store: Store) -> None:
     await store.engine(concurrency=100)
     crowd = await store.plan(1, rules=Rules(limit=1))
-    await store.rows(
-        "INSERT INTO task (id, plan_id, item_key, position, engine_id, spec, definitions_revision, max_attempts,"
-        " infrastructure_attempts, priority, queued_at)"
-        " SELECT gen_random_uuid(), plan_id, 'more/' || n, n, engine_id, spec, 1, 1, 10, 50, now() - interval '1 hour'"
-        " FROM task, generate_series(1, 50000) AS n WHERE plan_id = $1",
-        crowd,
-    )
-    await store.rows("ANALYZE task")
+    async with store.connection() as connection:
+        await connection.execute("SET statement_timeout = 0")
+        await connection.execute(
+            "INSERT INTO task (id, plan_id, item_key, position, engine_id, spec, definitions_revision, max_attempts,"
+            " infrastructure_attempts, priority, queued_at) SELECT gen_random_uuid(), plan_id, 'more/' || n, n,"
+            " engine_id, spec, 1, 1, 10, 50, now() - interval '1 hour'"
+            " FROM task, generate_series(1, 50000) AS n WHERE plan_id = $1",
+            crowd,
+            timeout=120,
+        )
+        await connection.execute("ANALYZE task", timeout=120)
     others = [await store.plan(3) for _ in range(5)]
     me = await store.worker()
     async with asyncio.timeout(5):
@@ -90,6 +93,30 @@ async def test_plans_share_an_engine_fairly_and_priority_goes_first(store: Store
     assert Counter(one.task.plan_id for one in await store.claim(me))[urgent] == 3
 
 
+async def test_a_plan_that_is_passed_over_for_long_has_one_start_in_five(store: Store) -> None:
+    """INVARIANT: priority says who goes first, not who waits for ever; where all wait for long it still decides most.
+
+    Behind more urgent plans than a claim looks at, too.
+    """
+    await store.engine(concurrency=1_000)
+    patient = await store.plan(50, rules=Rules(priority=1))
+    for _ in range(claim.MOST_PLANS + 5):
+        await store.plan(1, rules=Rules(priority=90))
+    me, order = await store.worker(), list[bool]()
+
+    async def next_is_patient() -> bool:
+        [one] = await store.claim(me, most=1)
+        return one.task.plan_id == patient
+
+    assert not any([await next_is_patient() for _ in range(6)]), "not for long enough"
+    passed = await store.value("SELECT passed_over_at FROM plan_rules WHERE plan_id = $1", patient)
+    assert passed is not None
+    for _ in range(15):
+        await store.rows("UPDATE plan_rules SET passed_over_at = now() - interval '1 hour'")
+        order.append(await next_is_patient())
+    assert order == [True, False, False, False, False] * 3
+
+
 async def test_within_a_plan_the_order_is_priority_then_position_or_newest_first(store: Store) -> None:
     await store.engine(concurrency=100)
     me = await store.worker()
@@ -100,7 +127,7 @@ async def test_within_a_plan_the_order_is_priority_then_position_or_newest_first
     assert {one.task.item_key for one in await store.claim(me) if one.task.plan_id == newest} == {"item/3", "item/2"}
 
 
-async def test_nothing_is_claimed_without_rules_while_held_or_closed_or_before_its_time(store: Store) -> None:
+async def test_nothing_is_claimed_without_rules_while_held_or_before_its_time(store: Store) -> None:
     await store.engine()
     me = await store.worker()
     plan = UUID(int=7)
@@ -108,8 +135,6 @@ async def test_nothing_is_claimed_without_rules_while_held_or_closed_or_before_i
     assert await store.claim(me) == [], "no rules"
     await store.rules(plan, Rules(), held=True)
     assert await store.claim(me) == [], "held"
-    await store.rules(plan, Rules(), version=2, closed=True)
-    assert await store.claim(me) == [], "closed"
     await store.rules(plan, Rules(limit=0), version=3)
     assert await store.claim(me) == [], "limit 0"
     await store.rules(plan, Rules(), version=2)
@@ -122,6 +147,27 @@ async def test_nothing_is_claimed_without_rules_while_held_or_closed_or_before_i
     assert await store.claim(me) == [], "engine paused"
     await store.engine(revision=3)
     assert len(await store.claim(me)) == 1
+
+
+async def test_a_plan_is_closed_when_nothing_of_it_waits_and_opens_for_what_came_back(store: Store) -> None:
+    """INVARIANT: no task waits behind a closed plan. After a restore tasks that had ended wait again, whichever of task
+    and close is heard first: they are sent under the same key, to see how they ended. What runs may be tried again.
+    """
+    await store.engine()
+    me = await store.worker()
+    plan = UUID(int=7)
+    await store.tasks(plan, [spec(plan, 0)])
+    await store.rules(plan, Rules(), closed=True)
+    assert len(await store.claim(me)) == 1, "one was waiting"
+    await store.rules(plan, Rules(), version=2, closed=True)
+    assert not await store.value("SELECT closed FROM plan_rules"), "it may be tried again"
+    await store.rows("UPDATE task SET state = 'SUCCEEDED', owner = NULL, ended_at = now()")
+    await store.rules(plan, Rules(), version=3, closed=True)
+    assert await store.value("SELECT closed FROM plan_rules")
+    await store.tasks(plan, [spec(plan, 0)])
+    assert await store.value("SELECT closed FROM plan_rules"), "it was known"
+    await store.tasks(plan, [spec(plan, 1)])
+    assert len(await store.claim(me)) == 1, "a new one"
 
 
 async def test_start_rates_of_engine_and_plan_spend_tokens_that_come_back_with_time(store: Store) -> None:

@@ -6,20 +6,29 @@ A statement that waits for a row lock goes on with the row as the other one left
 import asyncio
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
 from signalbox_chassis.connection import Connection
-from signalbox_contracts.definitions.rules import Retries
+from signalbox_chassis.database import Database
+from signalbox_contracts.definitions.rules import Retries, Rules
+from signalbox_contracts.ids import run_key
+from signalbox_contracts.messages.task_commands import PlanRulesData
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TaskState
+from signalbox_executor.engines.port import Observation, Watched
 from signalbox_executor.lifecycle import Budget, Outcome, Verdict
-from signalbox_executor.store import claim, observe, over, stop, submit, workers
+from signalbox_executor.settings import ExecutorSettings
+from signalbox_executor.store import claim, observe, over, rules, stop, submit, workers
 from signalbox_executor.store.claim import Claim
 from signalbox_executor.store.rows import Task
+from signalbox_executor.watch import Watcher
 from support.executor import Store, spec
 from support.stand import until
 
@@ -331,6 +340,157 @@ async def test_every_move_raises_the_version_and_is_allowed(store: Store, me: UU
     assert await _on(store, observed(one, Outcome.UNKNOWN, phase=Phase.LOST, cause=None)) == 1
     assert await _on(store, observed(one, Outcome.RUNNING, phase=Phase.RUNNING, cause=None)) == 1
     assert (await row(store, one))["version"] == 6
+
+
+def claims(worker: UUID, *, group: str = "default") -> Statement:
+    async def statement(connection: Connection) -> list[Claim]:
+        async with connection.transaction():
+            return await claim.claim(connection, worker, group=group, reachable=["e1", "e2"], most=10)
+
+    return statement
+
+
+async def test_claims_of_one_group_go_one_by_one_whatever_plans_they_serve(
+    store: Store, me: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: an engine's tasks are counted under a lock. Else two claims both find the last slot free."""
+    monkeypatch.setattr(claim, "MOST_PLANS", 1)
+    await store.engine(revision=2, concurrency=1)
+    await store.plan(1)
+    other = await store.worker()
+
+    async def of_another_plan(connection: Connection) -> list[Claim]:
+        await store.plan(1, rules=Rules(priority=90))
+        return await claims(other)(connection)
+
+    assert await raced(store, claims(me), of_another_plan) == (1, 0)
+
+
+async def test_a_plan_over_two_groups_keeps_its_limit(store: Store, me: UUID) -> None:
+    """INVARIANT: the plan's row is locked before its tasks are counted. The groups' locks do not see each other."""
+    await store.engine("e2", group="other")
+    plan = await store.plan(1, rules=Rules(limit=1))
+    await store.tasks(plan, [spec(plan, 1, "e2")])
+    assert await raced(store, claims(me), claims(await store.worker(), group="other")) == (1, 0)
+
+
+async def test_a_claim_that_waited_for_new_rules_obeys_them(store: Store, me: UUID) -> None:
+    """INVARIANT: the limit is that of the row just locked. One read before starts work after a pause was confirmed."""
+    plan = await store.plan(2, rules=Rules(limit=2))
+
+    async def lower(connection: Connection) -> list[UUID]:
+        await rules.save_rules(connection, PlanRulesData(plan_id=plan, version=2, rules=Rules(limit=0)))
+        return [plan]
+
+    assert await raced(store, lower, claims(me)) == (1, 0)
+
+
+async def test_older_rules_change_nothing(store: Store, me: UUID) -> None:
+    """INVARIANT: only newer rules replace older ones. Else a pause that was confirmed is undone by a late message."""
+    plan = await store.plan(1)
+    await store.rules(plan, Rules(limit=0), version=3)
+    await store.rules(plan, Rules(), version=2)
+    assert await store.claim(me) == []
+    await store.rules(plan, Rules(), version=4)
+    assert len(await store.claim(me)) == 1
+
+
+async def test_an_unknown_task_keeps_its_slot(store: Store, me: UUID) -> None:
+    """INVARIANT: UNKNOWN counts against every limit: its run may live."""
+    one = await running(store, me, rules=Rules(limit=1))
+    assert await _on(store, observed(one, Outcome.UNKNOWN, phase=Phase.LOST, cause=None)) == 1
+    await store.tasks(one.task.plan_id, [spec(one.task.plan_id, 1)])
+    assert await store.claim(me) == [], "the plan's limit"
+    await store.rules(one.task.plan_id, Rules(), version=2)
+    await store.engine(revision=2, concurrency=1)
+    assert await store.claim(me) == [], "the engine's limit"
+
+
+async def test_a_full_engine_holds_no_other_engine_back(store: Store, me: UUID) -> None:
+    """INVARIANT: an engine's limit counts its own tasks. Else one that is silent stops all the others."""
+    await store.engine(revision=2, concurrency=1)
+    await store.engine("e2", concurrency=1)
+    plan = await store.plan(2)
+    await store.tasks(plan, [spec(plan, 9, "e2")])
+    assert {one.task.engine_id for one in await store.claim(me)} == {"e1", "e2"}
+    await store.tasks(plan, [spec(plan, 10, "e2")])
+    await store.rows("UPDATE task SET state = 'SUCCEEDED', owner = NULL WHERE engine_id = 'e2' AND state = 'CLAIMED'")
+    assert [one.task.engine_id for one in await store.claim(me)] == ["e2"], "e1 is full"
+
+
+async def test_a_row_that_is_cancelled_while_a_claim_picks_it_stays_cancelled(
+    store: Store, me: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: the claim's UPDATE checks QUEUED in the row itself: it was picked from an older picture.
+
+    The claim is held, by a lock of ours, between its pick and its write.
+    """
+    picked = "), locked AS MATERIALIZED (\n  SELECT t.id FROM task t WHERE "
+    asked: Any = vars(claim)["_CLAIM"]
+    assert asked.count(picked) == 1
+    pause = f"), held AS MATERIALIZED (SELECT pg_advisory_xact_lock(7), count(*) FROM picked{picked}"  # noqa: S608
+    monkeypatch.setattr(claim, "_CLAIM", asked.replace(picked, pause + "(SELECT count(*) FROM held) = 1 AND "))  # noqa: S608
+    plan = await store.plan(1)
+
+    async def cancels(connection: Connection) -> list[Task]:
+        await connection.execute("SELECT pg_advisory_xact_lock(7)")
+        return await stop.cancel(connection, plan, [], kill=True, reason="no more")
+
+    assert await raced(store, cancels, claims(me)) == (1, 0)
+    assert await store.states() == {"CANCELLED": 1}
+
+
+async def test_a_worker_finds_its_own_rows_that_nobody_drives(store: Store, me: UUID) -> None:
+    """INVARIANT: the answer of a commit may be lost. The worker's live lease would keep the row from all others."""
+    lost, driven = await submitting(store, me), await claimed(store, me)
+    await running(store, me)
+    async with store.connection() as connection:
+        rows = await workers.own_rows(connection, me, driven=[driven.task.id], most=10)
+        assert [row["id"] for row in rows] == [lost.task.id]
+        assert await workers.own_rows(connection, await store.worker(), driven=[], most=10) == []
+
+
+async def test_the_lease_of_one_engine_is_not_that_of_another(store: Store, me: UUID) -> None:
+    """INVARIANT: one lease an engine. One that is silent holds up its own observer and nobody else's."""
+    other = await store.worker()
+    async with store.connection() as connection:
+        assert await observe.acquire(connection, "e1", me, lease_seconds=60) == 1
+        assert await observe.acquire(connection, "e2", other, lease_seconds=60) == 1
+
+
+def seen(key: str, phase: Phase, *, cause: EndCause | None = None) -> Observation:
+    return Observation(run_key=key, phase=phase, handle=None, at=datetime.now(UTC), cause=cause)
+
+
+async def test_what_is_recorded_while_the_engine_is_asked_is_not_taken_for_lost(store: Store, me: UUID) -> None:
+    """INVARIANT: first the rows, then the engine. An answer from before a submit does not know its run."""
+    early = await running(store, me)
+
+    class Answers:
+        """The engine has one run; as it answers, another begins."""
+
+        async def observe(self, watched: Sequence[Watched]) -> dict[str, Observation]:
+            key = run_key(early.task.id, 1)
+            there = {key: seen(key, Phase.SUCCEEDED, cause=EndCause.COMPLETED)}
+            lost = {one.run_key: seen(one.run_key, Phase.LOST) for one in watched}
+            late.append(await running(store, me))
+            return {**lost, **there}
+
+    late: list[Claim] = []
+    database = Database(store.url, schema=store.schema, pool_size=2, application="test")
+    worker: Any = SimpleNamespace(id=me)
+    nothing: Any = SimpleNamespace(recording=False)
+    settings = ExecutorSettings(kafka_bootstrap="no:1", database_schema=store.schema, database_url=SecretStr(store.url))
+    try:
+        async with database.connection() as connection:
+            fence = await observe.acquire(connection, "e1", me, lease_seconds=60)
+        assert fence is not None
+        adapter: Any = Answers()
+        await Watcher(database, nothing, worker, settings, nothing).look("e1", adapter, fence)
+    finally:
+        await database.stop()
+    assert (await row(store, early))["state"] == "SUCCEEDED"
+    assert (await row(store, late[0]))["state"] == "RUNNING"
 
 
 async def _on(store: Store, statement: Statement) -> int:

@@ -145,7 +145,7 @@ async def test_the_spans_of_a_task_are_one_trace_over_a_take_over(executors: Sta
         return victim.poll() is not None
 
     await until(killed, why="the first executor is killed")
-    assert victim.returncode == -signal.SIGKILL
+    assert victim.poll() == -signal.SIGKILL
     async with executors.running(otlp_endpoint=otlp.endpoint):
         await in_state(executors, "SUCCEEDED")
 

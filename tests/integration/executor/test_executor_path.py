@@ -1,9 +1,7 @@
-"""The whole path: commands in, runs on a real engine, facts out; and a kill -9 in the middle of it."""
+"""The whole path: commands in, runs on a real engine, facts out; and kill -9 among many tasks."""
 
 import signal
-import subprocess
-from collections import Counter, defaultdict
-from itertools import pairwise
+from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,10 +12,11 @@ from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.plans import WaitReason
 from signalbox_contracts.messages.task_commands import TaskSpec
-from signalbox_contracts.messages.tasks import TaskRecord
-from signalbox_contracts.states import TASK_ENDS, TASK_TRANSITIONS, TaskState
+from signalbox_contracts.states import TASK_ENDS, TaskState
 from support.executor import Stand, cancel_of, ensure, rules_of, spec
+from support.forked import Forked
 from support.stand import until
+from support.told import histories, told_whole
 
 
 def scripted(**script: Any) -> ScriptedWork:
@@ -46,27 +45,6 @@ async def in_state(stand: Stand, state: str, count: int = 1) -> None:
     await until(there, why=f"{count} tasks {state}")
 
 
-async def histories(stand: Stand) -> dict[UUID, list[TaskRecord]]:
-    """What was said of each task, by version; the same version twice is the same fact."""
-    said: defaultdict[UUID, dict[int, TaskRecord]] = defaultdict(dict)
-    for fact in await stand.facts():
-        for task in fact.data.tasks:
-            if task.transitions or task.version not in said[task.task_id]:
-                said[task.task_id][task.version] = task
-    return {id: [versions[version] for version in sorted(versions)] for id, versions in said.items()}
-
-
-def told_whole(history: list[TaskRecord]) -> None:
-    """Assert that the moves said are the moves made: allowed, none missing, and one end."""
-    moves = {move.version: move.state for task in history for move in task.transitions}
-    states = [moves[version] for version in sorted(moves)]
-    assert states[0] is TaskState.QUEUED
-    assert all(after in TASK_TRANSITIONS[before] for before, after in pairwise(states)), states
-    versions = sorted({*moves, *(task.version for task in history)})
-    assert versions == list(range(1, len(versions) + 1)), "every version was said, or is among the moves of a later one"
-    assert [task.version for task in history if task.state in TASK_ENDS] == [versions[-1]]
-
-
 async def test_two_hundred_tasks_each_run_once_and_say_so_once(executors: Stand) -> None:
     plan = uuid4()
     tasks = [spec(plan, number, work=scripted(run_seconds=0.05, result={"n": number})) for number in range(200)]
@@ -76,30 +54,18 @@ async def test_two_hundred_tasks_each_run_once_and_say_so_once(executors: Stand)
         await ended(executors, 200)
         await sent(executors)
     await each_ran_once(executors, tasks)
-    said = await histories(executors)
+    said = histories(await executors.facts())
     for task in tasks:
         last = said[task.task_id][-1]
         assert (last.state, last.result) == (TaskState.SUCCEEDED, {"n": task.position})
 
 
-@pytest.mark.parametrize("point", ["executor.after_intent", "executor.before_record"])
-async def test_a_kill_around_the_submit_starts_nothing_twice_and_loses_nothing(executors: Stand, point: str) -> None:
-    """Crash points 5 to 8: the row says SUBMITTING; whoever takes over sends the same key."""
-    plan = uuid4()
-    tasks = [spec(plan, number, work=scripted(run_seconds=0.1)) for number in range(10)]
-    await executors.register()
-    victim = executors.spawn(SIGNALBOX_CRASH_AT=point)
-    await executors.say(rules_of(plan, Rules(limit=4)), ensure(plan, tasks))
-    await killed(victim)
-    async with executors.running():
-        await ended(executors, 10)
-        await sent(executors)
-    await each_ran_once(executors, tasks)
-
-
 @pytest.mark.slow
-async def test_kills_elsewhere_start_nothing_twice_and_lose_nothing(executors: Stand) -> None:
-    """Crash points 4 and 10: two executors, each killed at a place of its own; a third goes on."""
+async def test_kills_among_many_tasks_start_nothing_twice_and_lose_nothing(executors: Stand) -> None:
+    """Two executors share the work, each killed at a place of its own; a third goes on.
+
+    Every single point is in `test_executor_crash_points.py`.
+    """
     plan = uuid4()
     tasks = [spec(plan, number, work=scripted(run_seconds=0.1)) for number in range(30)]
     await executors.register()
@@ -115,26 +81,26 @@ async def test_kills_elsewhere_start_nothing_twice_and_lose_nothing(executors: S
     await each_ran_once(executors, tasks)
 
 
-async def killed(victim: subprocess.Popen[bytes]) -> None:
+async def killed(victim: Forked) -> None:
     async def dead() -> bool:
         return victim.poll() is not None
 
     await until(dead, why="killed at its point")
-    assert victim.returncode == -signal.SIGKILL
+    assert victim.poll() == -signal.SIGKILL
 
 
 async def each_ran_once(stand: Stand, tasks: list[TaskSpec]) -> None:
     """Assert that every task succeeded, was started once on the engine, and said so once."""
     assert await stand.states() == {"SUCCEEDED": len(tasks)}
     assert await stand.starts() == {run_key(task.task_id, 1): 1 for task in tasks}
-    said = await histories(stand)
+    said = histories(await stand.facts())
     assert set(said) == {task.task_id for task in tasks}
     for history in said.values():
         told_whole(history)
 
 
 async def test_a_worker_paused_past_its_lease_wakes_to_find_its_tasks_taken(executors: Stand) -> None:
-    """Crash point 13: what it still has in flight carries the same key, and its writes match no row.
+    """What it still has in flight carries the same key, and its writes match no row. Leases run out by themselves here.
 
     Frozen inside a transaction it holds row locks until PostgreSQL ends its session after 10 s.
     """
@@ -215,7 +181,7 @@ async def test_a_cancel_ends_what_waits_stops_what_runs_and_is_told(executors: S
         await sent(executors)
     assert await executors.states() == {"CANCELLED": 6}
     assert len(await executors.starts()) == 2
-    for history in (await histories(executors)).values():
+    for history in histories(await executors.facts()).values():
         states = Counter(move.state for task in history for move in task.transitions)
         assert states[TaskState.CANCELLED] == 1
 
@@ -273,7 +239,7 @@ async def test_what_waits_says_what_for_once(executors: Stand) -> None:
         await sent(executors)
     said = [
         (task.waiting.why, task.item_key)
-        for history in (await histories(executors)).values()
+        for history in histories(await executors.facts()).values()
         for task in history
         if task.waiting and not task.transitions
     ]

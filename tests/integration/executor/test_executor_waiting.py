@@ -10,6 +10,7 @@ import pytest
 from signalbox_contracts.definitions.rules import Canary, Retries, Rules
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.plans import Waiting
+from signalbox_executor.store import waiting as store_waiting
 from support.executor import Stand, cancel_of, ensure, rules_of, spec
 from support.stand import until
 
@@ -212,6 +213,90 @@ async def test_what_waits_says_why_and_is_freed_by_the_remedy(executors: Stand, 
         await said_in_facts(executors, plan, case.why)
         await case.remedy(executors, plan)
         await freed(executors, plan)
+
+
+async def test_words_that_are_no_longer_true_are_said_anew_and_since_when_stays(executors: Stand) -> None:
+    plan = uuid4()
+    await executors.register()
+    async with executors.running():
+        await executors.say(
+            rules_of(plan, Rules(limit=1)), ensure(plan, [spec(plan, n, work=FOREVER) for n in range(3)])
+        )
+        before = await waits(executors, plan, "plan_limit")
+        assert before.detail == "1 of 1 slots are taken"
+        await executors.say(rules_of(plan, Rules(limit=2), version=2))
+
+        async def said_anew() -> bool:
+            return (await waits(executors, plan, "plan_limit")).detail == "2 of 2 slots are taken"
+
+        await until(said_anew, seconds=10, why="the new limit is said")
+        assert (await waits(executors, plan, "plan_limit")).since_at == before.since_at
+
+
+async def test_a_probe_that_failed_is_followed_by_the_time_of_the_next(executors: Stand) -> None:
+    plan = uuid4()
+    async with executors.running():
+        await executors.register(
+            connection={"kind": "scripted", "url": "http://127.0.0.1:1"}, breaker={"failures": 1, "open_seconds": 1}
+        )
+        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0)]))
+        await until(lambda: _open(executors), why="the breaker opened")
+        await executors.say(ensure(plan, [spec(plan, 1)]))
+        first = (await waits(executors, plan, "breaker_open")).until_at
+        assert first is not None
+
+        async def moved_on() -> bool:
+            now = (await waits(executors, plan, "breaker_open")).until_at
+            return now is not None and now > first
+
+        await until(moved_on, seconds=15, why="the next probe is said")
+
+
+async def test_a_task_that_is_being_submitted_where_no_executor_is_any_more_says_so_until_it_is_recorded(
+    executors: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_waiting, "RESTART_SECONDS", 0)
+    plan = uuid4()
+    await executors.register()
+    async with executors.running(engine_timeout_seconds=30.0):
+        slow = ScriptedWork(script={"accept_delay_seconds": 8, "never_ends": True})
+        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=slow)]))
+
+        async def sent() -> bool:
+            return await executors.value("SELECT state FROM task") == "SUBMITTING"
+
+        await until(sent, why="it was sent")
+        await redefined(executors, connection={"kind": "process", "host_id": "elsewhere"})
+        waiting = await waits(executors, plan, "engine_unreachable")
+        assert waiting.holder == "engine:e1"
+        assert waiting.detail == "no executor that runs can reach e1"
+        await executors.register(revision=3)
+        await until(lambda: _running(executors, plan), why="it runs")
+        assert await executors.value("SELECT waiting FROM task") is None
+
+
+async def test_a_running_task_that_no_executor_can_see_any_more_says_so_until_one_does(
+    executors: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_waiting, "RESTART_SECONDS", 0)
+    plan = uuid4()
+    await executors.register()
+    async with executors.running():
+        endless = ScriptedWork(script={"never_ends": True})
+        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=endless)]))
+        await until(lambda: _running(executors, plan), why="it runs")
+        await redefined(executors, connection={"kind": "process", "host_id": "elsewhere"})
+        waiting = await waits(executors, plan, "engine_unreachable")
+        assert waiting.detail == "no executor that runs can reach e1"
+        await said_in_facts(executors, plan, "engine_unreachable")
+        assert await executors.states() == {"RUNNING": 1}
+        await executors.register(revision=3)
+
+        async def seen() -> bool:
+            return await executors.value("SELECT waiting FROM task") is None
+
+        await until(seen, why="it is seen again")
+        assert await executors.states() == {"RUNNING": 1}
 
 
 async def test_a_task_whose_engine_does_not_answer_its_submit_says_so_until_it_does(executors: Stand) -> None:

@@ -223,7 +223,7 @@ async def test_a_plan_sums_up_why_its_tasks_wait_and_forgets_it_when_they_run(mo
     assert answer is not None
     (one,) = answer["waiting"]
     assert (one["why"], one["tasks"], one["since_at"]) == ("plan_limit", 2, NOW.isoformat().replace("+00:00", "Z"))
-    assert f"`signalbox plan rules {plan}`" in one["sentence"]
+    assert f"`signalbox plan rules {plan} --limit N`" in one["sentence"]
     async with model.connection() as connection:
         listed = await reading.tasks(connection, TaskFilter(why=["plan_limit"]), limit=10)
     assert {task["waiting"]["detail"] for task in listed.items} == {"1 of 1 slots are taken"}

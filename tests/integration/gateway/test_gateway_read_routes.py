@@ -23,7 +23,7 @@ from signalbox_chassis.clock import SystemClock
 from signalbox_chassis.telemetry import Telemetry
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.operations import LogsFollow
-from signalbox_contracts.messages.plans import Waiting, WaitReason
+from signalbox_contracts.messages.plans import Counts, Waiting, WaitReason
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import decode
@@ -232,6 +232,45 @@ async def test_a_task_says_why_it_waits_in_a_sentence(api: Api) -> None:
     )
     listed = await api.read("/tasks", why="engine_paused", engine="local")
     assert [one["id"] for one in listed["items"]] == [task["id"]]
+
+
+async def test_who_closed_an_engine_is_the_one_who_did_not_the_one_who_changed_it_later(api: Api) -> None:
+    plan = uuid.uuid4()
+    async with api.model.connection() as connection:
+        for version, (intake, who) in enumerate([("open", "bob"), ("paused", "ann"), ("draining", "bob")], start=1):
+            await connection.execute(
+                "INSERT INTO definition_version (kind, id, version, revision, body, created_by, created_at, reason)"
+                " VALUES ('engine', 'shut', $1::int, $1::int, $2, $3, $4, $5)",
+                version, json.dumps({"intake": intake}), f"user:{who}", NOW + timedelta(hours=version),
+                f"{who} says so",
+            )  # fmt: skip
+    why = Waiting(why=WaitReason.ENGINE_PAUSED, holder="engine:shut", since_at=NOW, detail="shut is draining")
+    await api.model.say(plan_stated(plan, PlanState.RUNNING, 1))
+    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.QUEUED, 1, waiting=why)))
+    task = await until_there(api, f"/tasks/{task_id(plan, 'item/0')}")
+    said = "engine shut takes no new work (shut is draining: by user:ann: ann says so), since 2026-03-29T03:30:00Z;"
+    assert said in task["waiting"]["sentence"]
+    (of_plan, *_) = (await until_there(api, f"/plans/{plan}"))["waiting"]
+    assert said in of_plan["sentence"]
+
+
+async def test_a_plan_says_a_reason_of_two_engines_once_and_that_nobody_is_there_to_start_anything(api: Api) -> None:
+    plan = uuid.uuid4()
+    why = Waiting(why=WaitReason.PLAN_LIMIT, holder=f"plan:{plan}", since_at=NOW, detail="1 of 1 slots are taken")
+    await api.model.say(plan_stated(plan, PlanState.RUNNING, 1, counts=Counts(total=5, waiting=5)))
+    records = [task_record(plan, n, S.QUEUED, 1, waiting=why, engine=f"e{n % 2}") for n in range(5)]
+    await api.model.say(tasks_stated(plan, *records))
+    await until_there(api, f"/tasks/{task_id(plan, 'item/4')}")
+    found: list[Any] = []
+
+    async def nobody_there() -> bool:  # a busy broker's first answer may take too long to be waited for
+        found[:] = (await api.read(f"/plans/{plan}"))["waiting"]
+        return len(found) == 2
+
+    await until(nobody_there, why=f"the plan says that no executor runs: {found}")
+    limit, nobody = found
+    assert (limit["tasks"], limit["why"]) == (5, "plan_limit")
+    assert nobody["sentence"].startswith("no executor runs")
 
 
 async def test_a_plan_the_planner_has_not_answered_for_says_so(api: Api) -> None:

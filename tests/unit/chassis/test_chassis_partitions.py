@@ -44,8 +44,8 @@ class FakeDatabase:
         self._fake = fake
 
     @asynccontextmanager
-    async def connection(self) -> AsyncGenerator[tuple[FakeConnection, None]]:
-        yield self._fake, None
+    async def connection(self) -> AsyncGenerator[FakeConnection]:
+        yield self._fake
 
 
 class At:

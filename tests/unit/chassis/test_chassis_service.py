@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from signalbox_chassis import logs
+from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.loops import Loop
 from signalbox_chassis.service import Part, Service
 from signalbox_chassis.settings import ServiceSettings
 
@@ -68,6 +70,23 @@ async def test_parts_start_in_order_and_stop_in_reverse() -> None:
     await under_test.start()
     await under_test.stop()
     assert told == ["start a", "start b", "start c", "stop c", "stop b", "stop a"]
+
+
+def test_work_under_way_goes_on_before_the_subscribers_read_and_new_work_begins_after() -> None:
+    """After a kill the subscribers wait for the dead member's session; after a restore everything waits for a replay,
+    and the watchdog looks on.
+    """
+
+    async def raised(_: UnitOfWork, floor: int) -> None: ...
+
+    made = Service(
+        "example", ServiceSettings(**GIVEN), early=[("observe", FakePart("observe", []))],
+        parts=[("api", FakePart("api", []))], loops=[Loop("claim", nothing, 1.0)], after_restore=raised,
+    )  # fmt: skip
+    assert [name for name, _ in made._parts()] == [  # pyright: ignore[reportPrivateUsage]
+        "probes", "database", "partitions", "topics", "life", "relay", "watchdog", "life", "replay",
+        "observe", "bus", "api", "partitions", "redrive", "claim",
+    ]  # fmt: skip
 
 
 async def test_a_service_is_ready_only_between_its_start_and_its_stop() -> None:
@@ -252,5 +271,5 @@ def test_run_hides_every_secret_of_the_settings_and_ends_with_1_when_a_part_cann
             logger.setLevel(level)
     assert ended.value.code == 1
     printed = capsys.readouterr().err
-    assert "fake ends: ValueError: it was ***" in printed
+    assert "fake ends: it was *** (ValueError)" in printed
     assert "password-of-r" not in printed

@@ -45,11 +45,12 @@ class Process:
         self.now = 1000.0
         monkeypatch.setattr("signalbox_chassis.watchdog.time", SimpleNamespace(monotonic=lambda: self.now))
         self.consumer = FakeConsumer(lag=5)
+        self.reads = True
         self.settler = SimpleNamespace(progress_at=self.now, settling=False)
         self.relay = SimpleNamespace(active=True, oldest_seconds=0.0, progress_at=self.now)
         self.ended = 0
         self.watchdog = Watchdog(
-            lambda: {"control": cast("Consumer", self.consumer)},
+            lambda: {"control": cast("Consumer", self.consumer)} if self.reads else {},
             {"control": cast("Settler", self.settler)},
             cast("Relay", self.relay),
             bootstrap,
@@ -106,6 +107,18 @@ async def test_without_lag_there_is_nothing_to_do_and_the_time_counts_from_the_f
     for _ in range(5):
         assert await process.look_after(STUCK) == 0
     process.consumer.lag = 1
+    assert await process.look_after(STUCK - 1) == 0
+    assert await process.look_after(2) == 1
+
+
+async def test_a_subscriber_that_was_kept_waiting_for_its_group_has_its_time_from_when_it_reads(
+    process: Process,
+) -> None:
+    """The watchdog starts before the subscribers, and one may join long after it, to find a backlog."""
+    process.reads = False
+    for _ in range(5):
+        assert await process.look_after(STUCK) == 0
+    process.reads = True
     assert await process.look_after(STUCK - 1) == 0
     assert await process.look_after(2) == 1
 

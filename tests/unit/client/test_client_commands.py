@@ -96,9 +96,10 @@ class Server(BaseHTTPRequestHandler):
 
     answers: ClassVar[list[tuple[int, Any]]] = []
     asked: ClassVar[list[tuple[str, str, str | None, str | None]]] = []
+    bodies: ClassVar[list[bytes]] = []
 
     def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length") or 0))
+        type(self).bodies.append(self.rfile.read(int(self.headers.get("content-length") or 0)))
         key, authorization = self.headers.get("idempotency-key"), self.headers.get("authorization")
         type(self).asked.append((self.command, self.path, key, authorization))
         status, body = type(self).answers.pop(0)
@@ -122,7 +123,7 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    Server.answers, Server.asked = [], []
+    Server.answers, Server.asked, Server.bodies = [], [], []
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as listening:
         thread = threading.Thread(target=listening.serve_forever, daemon=True)
         thread.start()
@@ -188,6 +189,42 @@ def test_what_destroys_asks_and_without_a_terminal_needs_yes(server: str) -> Non
     assert done.returncode == 2
     assert "--yes" in done.stderr
     assert Server.asked == []
+
+
+TASK = {"id": "t1", "state": "UNKNOWN", "attempt": 2, "engine": "local", "run_key": "sb-t1-2"}
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--adopt", "--fail"), ("--retry", "--handle", "run-1"), ("--fail", "--attempt", "0")]
+)
+def test_a_word_on_an_unknown_task_is_one_word(server: str, words: tuple[str, ...]) -> None:
+    done = run(server, "task", "resolve", "t1", "--reason", "looked", "--yes", *words)
+    assert done.returncode == 2
+    assert Server.asked == []
+
+
+def test_a_word_on_an_unknown_task_needs_a_reason(server: str) -> None:
+    done = run(server, "task", "resolve", "t1", "--fail", "--yes")
+    assert (done.returncode, Server.asked) == (2, [])
+    assert "--reason" in done.stderr
+
+
+def test_a_word_on_an_unknown_task_is_about_the_attempt_that_was_shown(server: str) -> None:
+    Server.answers[:] = [(200, TASK)]
+    done = run(server, "task", "resolve", "t1", "--retry", "--reason", "looked")
+    assert done.returncode == 2
+    assert "Task t1 on local is UNKNOWN in attempt 2" in " ".join(done.stderr.replace("│", " ").split())
+    assert len(Server.asked) == 1, "asked for, and nothing sent without --yes"
+    for words, attempt in ((("--adopt", "--handle", "run-1"), 2), (("--fail", "--attempt", "1"), 1)):
+        Server.asked.clear()
+        Server.answers[:] = [(200, TASK), (202, {"operation_id": "o1", "task": TASK})]
+        done = run(server, "task", "resolve", "t1", "--reason", "looked", "--yes", *words, "-o", "name")
+        assert (done.returncode, done.stdout) == (0, "o1\n"), done.stderr
+        assert [(method, path) for method, path, _, _ in Server.asked][-1] == ("POST", "/api/v1/tasks/t1/resolve")
+        assert json.loads(Server.bodies[-1]) == {
+            "action": words[0].removeprefix("--"), "attempt": attempt, "reason": "looked",
+            "handle": "run-1" if "--handle" in words else None,
+        }  # fmt: skip
 
 
 def test_a_server_that_is_not_there_has_its_exit_code() -> None:

@@ -121,6 +121,15 @@ def test_not_found_is_unknown_and_never_by_itself_another_try() -> None:
     assert (retried.outcome, retried.budget) == (Outcome.OVER, Budget.INFRASTRUCTURE)
 
 
+def test_a_run_that_would_not_stop_stays_unknown_while_it_runs_and_ends_when_it_does() -> None:
+    """Else it is RUNNING and UNKNOWN in turn, two facts with every look."""
+    stubborn = replace(RUN, state=TaskState.UNKNOWN, stop_given_up=True)
+    assert judge(stubborn, seen(Phase.RUNNING), chance=0) is None
+    ended = judge(stubborn, seen(Phase.SUCCEEDED), chance=0)
+    assert ended is not None
+    assert ended.outcome is Outcome.SUCCEEDED
+
+
 def test_a_task_that_was_unknown_and_is_seen_again_runs_again() -> None:
     verdict = judge(replace(RUN, state=TaskState.UNKNOWN), seen(Phase.RUNNING), chance=0)
     assert verdict is not None

@@ -1,5 +1,6 @@
 """The routes as a whole: each declares its permission, and the API is the one that is written down."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any, cast
@@ -68,3 +69,9 @@ def test_problems_are_those_the_page_lists_and_each_has_a_page() -> None:
 
 def test_the_committed_document_is_the_one_of_these_routes() -> None:
     assert openapi.FILE.read_text() == openapi.text(), "run `python -m signalbox_gateway.openapi`"
+
+
+def test_every_schema_the_document_refers_to_is_in_it() -> None:
+    made = json.dumps(document(app()))
+    named = set(re.findall(r'"#/components/schemas/([^"]+)"', made))
+    assert named - set(json.loads(made)["components"]["schemas"]) == set()

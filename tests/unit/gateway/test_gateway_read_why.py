@@ -1,9 +1,11 @@
 """Every reason to wait has a sentence with its holder, its limit, since when, and a remedy."""
 
+import re
 from typing import Any
 
 import pytest
 
+from signalbox_client import reference
 from signalbox_contracts.messages.plans import WaitReason
 from signalbox_gateway import why
 
@@ -28,22 +30,46 @@ def test_every_reason_has_a_sentence_with_since_and_detail(reason: WaitReason) -
     ("reason", "holder", "words"),
     [
         ("plan_limit", "plan", f"the limit of plan {PLAN} is used up"),
-        ("plan_limit", "plan", f"`signalbox plan rules {PLAN}`"),
+        ("plan_limit", "plan", f"`signalbox plan rules {PLAN} --limit N`"),
         ("engine_limit", "engine:local", "the limit of engine local is used up"),
-        ("engine_limit", "engine:local", "`signalbox engine update local`"),
+        ("engine_limit", "engine:local", "`signalbox engine update local --concurrency N`"),
+        ("engine_limit", "engine:local", "`signalbox task list --engine local --state RUNNING`"),
         ("start_rate", "engine:local", "the start rate of engine local"),
-        ("start_rate", "plan", f"`signalbox plan rules {PLAN}`"),
+        ("start_rate", "engine:local", "`signalbox engine update local --starts-per-minute N`"),
+        ("start_rate", "plan", f"`signalbox plan rules {PLAN} --starts-per-minute N`"),
         ("breaker_open", "engine:local", "`signalbox engine test local`"),
         ("engine_paused", "engine:local", "`signalbox engine resume local`"),
         ("engine_unreachable", "engine:local", "engine local cannot be reached"),
         ("plan_paused", "plan", f"`signalbox plan resume {PLAN}`"),
+        ("priority", "plan:0195-other", "plan 0195-other goes first"),
+        ("priority", "plan:0195-other", f"`signalbox plan rules {PLAN} --priority N`"),
         ("retry_delay", "", f"`signalbox task cancel {TASK}`"),
         ("definition_not_seen", "engine:local", "definition of engine local"),
+        ("person", "engine:local", "engine local cannot tell what became of it"),
+        ("person", "engine:local", f"`signalbox task resolve {TASK} --retry --reason WHY`"),
+        ("person", "", "a person has to decide"),
         ("previous_plan", "plan:0195-other", "`signalbox plan show 0195-other`"),
     ],
 )
 def test_the_sentence_names_the_holder_and_the_remedy(reason: str, holder: str, words: str) -> None:
     assert words in said(reason, holder)
+
+
+@pytest.mark.parametrize(
+    ("holder", "detail"), [("user:ann", "a look first"), (f"plan:{PLAN}", "paused by user:ann: a look first")]
+)
+def test_who_paused_a_plan_is_said_alike_by_the_planner_and_the_executor(holder: str, detail: str) -> None:
+    assert f"plan {PLAN} is paused by user:ann: a look first, since" in said("plan_paused", holder, detail)
+
+
+@pytest.mark.parametrize("reason", list(WaitReason))
+@pytest.mark.parametrize("holder", ["engine:local", "plan:0195-other", ""])
+def test_every_command_in_a_sentence_is_one_the_command_line_understands(reason: WaitReason, holder: str) -> None:
+    commands = dict(reference.commands())
+    for words in re.findall("`signalbox ([^`]*)`", said(reason.value, holder, "some detail")):
+        given = words.replace(" N", " 7").split()
+        name = " ".join(given[:2]) if " ".join(given[:2]) in commands else given[0]
+        commands[name].make_context(name, given[len(name.split()) :])  # raises for an option that is not there
 
 
 def test_a_time_is_said_where_there_is_one() -> None:

@@ -14,6 +14,7 @@ from .state import (
     FAILED,
     LIVE,
     NOBODY,
+    OBSERVED,
     QUEUED,
     RUNNING,
     SEALED,
@@ -75,7 +76,8 @@ def _cancelled(m: Model, s: State, t: int, read: str) -> tuple[str, State]:
 def stop(m: Model, s: State) -> Iterator[Step]:
     """Bound to the run key, repeated until the run is seen terminal."""
     for t, (row, site) in enumerate(zip(s.rows, s.sites, strict=True)):
-        if not row.cancel:
+        overdue = m.deadlines and row.state in OBSERVED
+        if not (row.cancel or overdue):
             continue
         key = row.attempt if row.state == SUBMITTING and not m.key_per_send else row.handle
         if not key or key in site.stops or phase_of(site, key) not in (LIVE, ABSENT):
@@ -88,7 +90,7 @@ def stop(m: Model, s: State) -> Iterator[Step]:
                 put_row(after, t, attempt_over(m, row, cancelled=True)),
             )
         else:
-            yield False, f"stop of key {key} is sent", after
+            yield not row.cancel, f"stop of key {key} is sent", after
 
 
 def seal(m: Model, s: State) -> Iterator[Step]:

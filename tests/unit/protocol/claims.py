@@ -20,6 +20,7 @@ from .state import (
     drop,
     put_row,
 )
+from .submits import intend
 
 
 def claim(m: Model, s: State) -> Iterator[Step]:
@@ -69,7 +70,11 @@ def _claimed(m: Model, s: State, w: int, t: int) -> Iterator[Step]:
     after = put_row(s, t, Row(CLAIMED, row.attempt, fence, w, row.cancel, 0, 0))
     me = Coroutine(w, t, fence, row.attempt, AT_INTENT, 0)
     label = f"w{w} claims t{t} (attempt {row.attempt}, fence {fence})"
-    yield False, label, after._replace(coroutines=add(s.coroutines, me))
+    claimed = after._replace(coroutines=add(s.coroutines, me))
+    if m.claim_intends:
+        yield from ((fault, f"{label}; {then}", sent) for fault, then, sent in intend(m, claimed, me))
+        return
+    yield False, label, claimed
     yield True, f"{label}, the commit's answer is lost", after
 
 

@@ -81,7 +81,7 @@ def breach_of_step(m: Model, before: State, after: State) -> Breach | None:
         if false_unknown and any(phase == LIVE for _, phase in site.runs):
             return Breach.FALSE_UNKNOWN
         # a limit that moves binds each claim: the newest one that was ever confirmed
-        if len(m.dial) > 1 and was.state == QUEUED and now.state == CLAIMED:
+        if len(m.dial) > 1 and was.state == QUEUED and now.state in (CLAIMED, SUBMITTING):
             active = sum(row.state in ACTIVE or row.state == UNKNOWN for row in after.rows)
             if active > m.dial[after.dial.newest]:
                 return Breach.LIMIT

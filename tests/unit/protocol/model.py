@@ -76,6 +76,7 @@ GUARDS: dict[str, str] = {
     "fence.sealed_wins": "the record asks the start fence: where the seal won, the attempt is over",
     "fence.loser_told": "a copy that lost the start fence reports 'not me', never success",
     "resolve.attempt": "a person's decision is about one attempt",
+    "expire.state": "only a QUEUED row ends because it waited too long",
 }
 OPTIONAL = {f"{write}.{what}" for write in ("intent", "record") for what in ("owner", "lease", "attempt")}
 RECOMMENDED = frozenset(set(GUARDS) - OPTIONAL)
@@ -104,6 +105,10 @@ class Model:
     new_attempt_on_lookup: bool = False
     start_fence: bool = False
     sweep_dead_owners: bool = False
+    claim_intends: bool = False
+    """Claim and intent are two statements of one transaction: no one ever sees a CLAIMED row."""
+    asks_twice: bool = True
+    """False: what may have been sent is never sent again; the row is UNKNOWN."""
 
     # bounds; the last worker never dies
     tasks: int = 1
@@ -128,6 +133,8 @@ class Model:
     looks_twice: bool = False
     """Time passes between selecting the rows and asking the engine."""
     forgets: bool = False
+    deadlines: bool = False
+    """Time limits end what waits, stop what runs, and give up what does not answer or does not stop."""
     rejects: bool = False
     stop_deletes: bool = False
     hangs: bool = False

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from . import cancels, claims, engine, observation, submits, workers
+from . import cancels, claims, deadlines, engine, observation, submits, workers
 from .model import Model
 from .state import State, Step
 
@@ -27,6 +27,8 @@ STEPS: tuple[Callable[[Model, State], Iterator[Step]], ...] = (
     cancels.stop,
     cancels.seal,
     cancels.resolve,
+    deadlines.expire,
+    deadlines.give_up,
     engine.happen,
 )
 

@@ -40,6 +40,11 @@ def attempt_over(m: Model, row: Row, *, cancelled: bool) -> Row:
     return row._replace(state=FAILED, owner=NOBODY, sends=0)
 
 
+def unknown(row: Row, me: Coroutine) -> Row:
+    """Given up: nobody drives it any more, and nobody knows what became of its copies."""
+    return Row(UNKNOWN, row.attempt, row.fence, NOBODY, row.cancel, me.key, 0)
+
+
 def sending(m: Model, s: State, me: Coroutine, key: int) -> tuple[Site, ...]:
     """A copy of the submit is under way from here on."""
     site = s.sites[me.task]
@@ -57,7 +62,8 @@ def drive(m: Model, s: State, t: int, w: int) -> State:
         me = Coroutine(w, t, row.fence, row.attempt, AT_RESEND, m.key(row.attempt, row.fence))
     after = s._replace(coroutines=tuple(sorted((*s.coroutines, me))))
     # where no engine rejects, sends decides nothing: the re-send is then folded into this step
-    return after if m.rejects or me.at == AT_INTENT else _sent_again(m, after, me)
+    folded = me.at == AT_RESEND and m.asks_twice and not m.rejects
+    return _sent_again(m, after, me) if folded else after
 
 
 def _sent_again(m: Model, s: State, me: Coroutine) -> State:
@@ -84,6 +90,9 @@ def intend(m: Model, s: State, me: Coroutine) -> Iterator[Step]:
 def resend(m: Model, s: State, me: Coroutine) -> Iterator[Step]:
     row, left = s.rows[me.task], drop(s.coroutines, me)
     guards = m.guards
+    if not m.asks_twice:
+        yield written(m, s, me, f"may have sent key {me.key}, and never asks twice: UNKNOWN", unknown(row, me))
+        return
     refused = ("resend.state" in guards and row.state != SUBMITTING) or (
         "resend.fence" in guards and row.fence != me.fence
     )
@@ -97,7 +106,8 @@ def resend(m: Model, s: State, me: Coroutine) -> Iterator[Step]:
         yield True, f"w{me.worker} raises sends for key {me.key}, the commit's answer is lost", lost
 
 
-def _write(m: Model, s: State, me: Coroutine, what: str, new: Row) -> Step:
+def written(m: Model, s: State, me: Coroutine, what: str, new: Row) -> Step:
+    """The guarded write of one that drives: its row, or nothing."""
     left = s._replace(coroutines=drop(s.coroutines, me))
     if m.matches("record", s, me):
         return False, f"w{me.worker} {what}", put_row(left, me.task, new)
@@ -109,18 +119,18 @@ def hear(m: Model, s: State, me: Coroutine) -> Iterator[Step]:
     row, site = s.rows[me.task], s.sites[me.task]
     over = attempt_over(m, row, cancelled=row.cancel)
     if any(phase == SEALED and m.attempt_of(key) == me.attempt for key, phase in site.runs):
-        yield _write(m, s, me, f"is told key {me.key} is sealed, attempt over", over)
+        yield written(m, s, me, f"is told key {me.key} is sealed, attempt over", over)
         if m.start_fence and "fence.sealed_wins" in m.guards:
             return
     if me.key in site.known:
         handle = _winner(m, site, me) if m.start_fence and "fence.winner" in m.guards else me.key
         recorded = Row(RUNNING, row.attempt, row.fence, NOBODY, row.cancel, handle, 0)
-        yield _write(m, s, me, f"hears key {me.key} exists, records t{me.task} RUNNING with handle {handle}", recorded)
+        yield written(m, s, me, f"hears key {me.key} exists, records t{me.task} RUNNING with handle {handle}", recorded)
     elif m.new_attempt_on_lookup:
-        yield _write(m, s, me, f"looks up key {me.key}: not found, queues a new attempt", over)
+        yield written(m, s, me, f"looks up key {me.key}: not found, queues a new attempt", over)
     elif m.cancel_submitting == "not found" and row.cancel:
         cancelled = attempt_over(m, row, cancelled=True)
-        yield _write(m, s, me, f"looks up key {me.key}: not found, records CANCELLED", cancelled)
+        yield written(m, s, me, f"looks up key {me.key}: not found, records CANCELLED", cancelled)
 
 
 def _winner(m: Model, site: Site, me: Coroutine) -> int:
@@ -141,11 +151,11 @@ def give_up_waiting(m: Model, s: State, me: Coroutine) -> Iterator[Step]:
 def hear_rejection(m: Model, s: State, me: Coroutine) -> Iterator[Step]:
     row = s.rows[me.task]
     if row.sends > 1 and "rejected.single" in m.guards:
-        unknown = Row(UNKNOWN, row.attempt, row.fence, NOBODY, row.cancel, me.key, 0)
-        yield _write(m, s, me, f"was rejected, other copies may be under way: t{me.task} UNKNOWN", unknown)
+        said = f"was rejected, other copies may be under way: t{me.task} UNKNOWN"
+        yield written(m, s, me, said, unknown(row, me))
     else:
         over = attempt_over(m, row, cancelled=row.cancel)
-        yield _write(m, s, me, f"was rejected: t{me.task} attempt over", over)
+        yield written(m, s, me, f"was rejected: t{me.task} attempt over", over)
 
 
 def go_on(m: Model, s: State) -> Iterator[Step]:

@@ -342,3 +342,27 @@ variant(
     **STALE,
     **TWO,
 )
+
+BUILT = "As the executor does it"
+JOINED: World = {"claim_intends": True, "workers": 2}
+LATE: World = {"deadlines": True, "workers": 2, **WAITS}
+variant(BUILT, "claim and intent in one transaction", SAFE, claim_intends=True)
+variant(BUILT, "same, slow twins, claims given back", SAFE, claim_intends=True, **HARSH)
+variant(BUILT, "same, the intent checks nothing", SAFE, without="intent.state intent.fence", **JOINED)
+variant(BUILT, "same, a cancel only flags CLAIMED", SAFE, without="cancel.claimed", **JOINED)
+variant(BUILT, "same, no self-sweep", Breach.STUCK, without="sweep", **JOINED)
+variant(
+    BUILT, "same, the claim looks at its worker row without a lock", Breach.STUCK,
+    without="claim.own_row_lock", **JOINED,
+)  # fmt: skip
+variant(
+    BUILT, "same, the claim's UPDATE does not check QUEUED", Breach.TERMINAL_CHANGED, without="claim.state", **JOINED
+)
+variant(BUILT, "time limits end, stop and give up", SAFE, **LATE)
+variant(BUILT, "a time limit ends what no longer waits", Breach.ORPHAN, without="expire.state", **LATE)
+variant(BUILT, "no identity, never asked twice", SAFE, asks_twice=False, key_per_send=True, **ONCE, **WAITS)
+variant(BUILT, "no identity, asked twice", Breach.TWO_RUNS, key_per_send=True, **ONCE, **WAITS)
+variant(
+    BUILT, "one transaction, time limits, seals, dead owners swept", SAFE,
+    claim_intends=True, cancel_submitting="seal", sweep_dead_owners=True, **LATE,
+)  # fmt: skip

@@ -18,6 +18,7 @@ from signalbox_local.errors import CannotContinue, ServerNotReady
 
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
 POLL_SECONDS = 0.02
+STAND_SECONDS = 2.0
 
 # The kernel ties "die with your parent" to the *thread* that forked. This one lives as long as the process, so a server
 # may be started from any short-lived thread.
@@ -170,10 +171,14 @@ class ServerProcess:
         self._forget()
 
     def freeze(self) -> None:
-        """Stop the process and all that it started in the middle of what they do (SIGSTOP)."""
-        for pid in self._family():
+        """Stop the process and all that it started in the middle of what they do (SIGSTOP); returns when they stand."""
+        family = self._family()
+        for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
+        give_up_at = time.monotonic() + STAND_SECONDS
+        while any(_moves(pid) for pid in family) and time.monotonic() < give_up_at:
+            time.sleep(POLL_SECONDS)
 
     def thaw(self) -> None:
         """Undo `freeze`."""
@@ -309,3 +314,14 @@ def _descendants(pid: int) -> list[int]:
             for child in (task / "children").read_text().split():
                 found += [int(child), *_descendants(int(child))]
     return found
+
+
+def _moves(pid: int) -> bool:
+    """Whether a thread of it has not been stopped yet: each stops when it next leaves the kernel."""
+    try:
+        return any(
+            task.read_text().rpartition(")")[2].split()[0] not in "TtZX"
+            for task in Path(f"/proc/{pid}/task").glob("*/stat")
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return False

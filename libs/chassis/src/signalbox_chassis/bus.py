@@ -27,7 +27,7 @@ from signalbox_contracts.topics import Topic
 log = logging.getLogger(__name__)
 _NACKED = Counter("signalbox_batches_given_back_total", "Batches fetched again because a fault lasted", ["subscriber"])
 POLL_SECONDS = 1.0
-IDLE_FETCH_SECONDS = 0.5
+WHOLE_FETCH_SECONDS = 0.5
 LASTING_FAULT_SECONDS = 2.0
 
 
@@ -62,9 +62,11 @@ class Bus:
         self._readers: dict[str, Any] = {}
 
     async def start(self) -> None:
-        """Join the groups. Raises KafkaError when no broker answers; may then be called again."""
+        """Join the groups, once. Raises KafkaError when no broker answers; may then be called again."""
+        if self._broker is not None:
+            return
         broker = KafkaBroker(
-            self._settings.bootstrap,
+            self._settings.bootstrap.split(","),  # FastStream takes a text for one address
             ack_policy=AckPolicy.NACK_ON_ERROR,  # every other policy commits what was not handled
             allow_auto_create_topics=False,
             consumer_only=True,
@@ -136,24 +138,33 @@ def _handler(name: str, topics: dict[str, Topic], settler: Settler) -> Callable[
     return handle
 
 
-def _patient_poll(max_records: int, busy_wait_seconds: float) -> Callable[[Consumer], Any]:
+def _patient_poll(max_records: int, partial_wait_seconds: float) -> Callable[[Consumer], Any]:
     async def get_msg(consumer: Consumer) -> tuple[KafkaRecord, ...]:
+        let_whole_fetches_wait(consumer, partial_wait_seconds)
         polled = await consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000), max_records=max_records)
-        let_fetches_wait(consumer, busy_wait_seconds if polled else IDLE_FETCH_SECONDS)
         return tuple(chain.from_iterable(polled.values()))
 
     return get_msg
 
 
-def let_fetches_wait(consumer: Consumer, seconds: float) -> None:
-    """How long the broker may hold an empty fetch, from the next one on.
+def let_whole_fetches_wait(consumer: Consumer, partial_wait_seconds: float) -> None:
+    """How long the broker may hold an empty fetch: long, but for one that leaves partitions out.
 
     aiokafka keeps one fetch open per broker, without the partitions it still has records of: what arrives there waits
-    for that fetch to end. So fetches are short while messages come, and long, which costs a tenth, when none do.
+    for that fetch to end. A fetch of all partitions misses nothing however long it waits, and each one costs both sides
+    half a millisecond: a service that hears something every second must not ask a hundred times a second.
     """
     fetcher: Any = getattr(consumer, "_fetcher", None)  # there is no public way to change it
-    if fetcher is not None:
+    if fetcher is None or "_get_actions_per_node" in vars(fetcher):
+        return
+    next_actions: Callable[[Any], Any] = fetcher._get_actions_per_node
+
+    def with_its_wait(assignment: Any) -> Any:
+        seconds = partial_wait_seconds if fetcher._records else WHOLE_FETCH_SECONDS
         fetcher._fetch_max_wait_ms = int(seconds * 1000)
+        return next_actions(assignment)
+
+    fetcher._get_actions_per_node = with_its_wait
 
 
 def _record(topic: Topic, raw: KafkaRecord) -> Record:

@@ -1,26 +1,24 @@
-"""One SQLAlchemy async engine per service, and the unit of work: one transaction that carries effects and messages.
+"""A pool of asyncpg connections per service, and the unit of work: a transaction that carries effects and messages."""
 
-The engine runs in AUTOCOMMIT, so SQLAlchemy never begins anything; the transaction belongs to the unit of work, which
-opens it on the raw asyncpg connection. Hot SQL runs there, ordinary statements through `work.sql`, and both are inside
-the same transaction.
-"""
-
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import asyncpg
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import PoolProxiedConnection
 
 from signalbox_chassis import crash
-from signalbox_chassis.connection import COMMAND_TIMEOUT_SECONDS, Connection, Transaction, connect_arguments
+from signalbox_chassis.connection import COMMAND_TIMEOUT_SECONDS, Connection, connect_arguments
 from signalbox_chassis.outbox import OutboxRow, outbox_row, write
 from signalbox_chassis.received import Received
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.topics import Topic
+
+_IDLE_SECONDS: Final = 1800.0
+_FOR_EVER: Final = 10**9
+_CLOSE_SECONDS: Final = 3.0
 
 
 @dataclass
@@ -28,9 +26,7 @@ class UnitOfWork:
     """What a handler works with. It neither commits nor publishes: it says what is to be published."""
 
     connection: Connection
-    """The raw asyncpg connection, inside the transaction."""
-    sql: AsyncConnection
-    """The same connection for SQLAlchemy statements."""
+    """Inside the transaction."""
     schema: str
     messages: list[OutboxRow]
     after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
@@ -53,83 +49,114 @@ class UnitOfWork:
 class Database:
     """The connections of one process to one schema.
 
-    `url` is a `postgresql://` DSN. `on_publish` is called after each commit that wrote outbox rows.
+    `url` is a `postgresql://` DSN. `on_publish` is called after each commit that wrote outbox rows, with their topics.
     """
 
     def __init__(self, url: str, *, schema: str, pool_size: int = 8, application: str = "signalbox") -> None:
         self.schema = schema
         self.url = url
-        self.on_publish: Callable[[], None] = _nothing
-        self.engine: AsyncEngine = create_async_engine(
-            make_url(url).set(drivername="postgresql+asyncpg"),
-            isolation_level="AUTOCOMMIT",
-            hide_parameters=True,  # values of a failed statement must reach no log and no dead letter
-            pool_size=pool_size,
-            pool_use_lifo=True,  # the connection used last has its statements prepared and planned
-            max_overflow=0,
-            pool_timeout=COMMAND_TIMEOUT_SECONDS,
-            pool_recycle=1800,
-            connect_args=connect_arguments(schema, application),
-        )
+        self.on_publish: Callable[[Iterable[str]], None] = _nothing
+        self._pool: Any = None
+        self._pool_arguments: dict[str, Any] = {"max_size": pool_size, **connect_arguments(schema, application)}
 
     @asynccontextmanager
-    async def unit_of_work(self) -> AsyncGenerator[UnitOfWork]:
-        """One transaction. It commits when the block ends, and is rolled back when the block raises."""
-        async with self.connection() as (raw, sql):
-            transaction = raw.transaction()
-            await transaction.start()
+    async def unit_of_work(self, *, begin: str = "BEGIN") -> AsyncGenerator[UnitOfWork]:
+        """One transaction. It commits when the block ends, and is rolled back when the block raises.
+
+        `begin` may have settings of this transaction after it (`BEGIN; SET LOCAL …`): no round trip of their own.
+        """
+        async with self.connection() as raw:
+            await raw.execute(begin)
             try:
-                work = UnitOfWork(raw, sql, self.schema, [])
+                work = UnitOfWork(raw, self.schema, [])
                 yield work
-                # fails if a handler swallowed a database error: COMMIT would answer by rolling back, and say nothing
-                await (write(raw, work.messages) if work.messages else raw.execute("SELECT"))
+                if work.messages:
+                    await write(raw, work.messages)
                 crash.point("work.before_commit")
             except BaseException:
-                await _roll_back(transaction, sql)
+                await _roll_back(raw)
                 raise
-            await transaction.commit()
+            await _commit(raw)
             crash.point("work.committed")
-        if work.messages:
-            self.on_publish()
-        for wake in work.after_commit:
-            wake()
+            # before the connection is given back, which lets others run: the relay is on its way while we go on
+            if work.messages:
+                self.on_publish({message.topic for message in work.messages})
+            for wake in work.after_commit:
+                wake()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncGenerator[tuple[Connection, AsyncConnection]]:
+    async def connection(self) -> AsyncGenerator[Connection]:
         """A connection without a transaction, for reads and for statements that cannot run inside one."""
-        async with AsyncExitStack() as stack:
-            try:
-                sql = await stack.enter_async_context(self.engine.connect())
-            except OSError as error:  # no route, no address: to us the same as a refused connection
-                raise ConnectionError(f"PostgreSQL cannot be reached: {error}") from error
-            proxied: PoolProxiedConnection = await sql.get_raw_connection()
-            try:
-                yield cast("Connection", proxied.driver_connection), sql
-            except BaseException as error:
-                # a connection in an unknown state (cut, timed out, cancelled in mid-statement) must not be used again
-                if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError | TimeoutError):
-                    await sql.invalidate()
-                raise
+        pool = await self._open_pool()
+        try:
+            raw = cast("Connection", await pool.acquire(timeout=COMMAND_TIMEOUT_SECONDS))
+        except (TimeoutError, OSError) as error:  # none free, no route, no address: to us the same as a refused one
+            raise ConnectionError(f"PostgreSQL cannot be reached: {error or 'no connection in time'}") from error
+        try:
+            yield raw
+        except BaseException as error:
+            # a connection in an unknown state (cut, timed out, cancelled in mid-statement) must not be used again
+            if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError | TimeoutError):
+                raw.terminate()
+            raise
+        finally:
+            await pool.release(raw)
+
+    async def _open_pool(self) -> Any:
+        """The pool, empty at first. The connection used last, which has its statements planned, is taken first."""
+        if self._pool is None:
+            self._pool = asyncpg.create_pool(  # pyright: ignore[reportUnknownMemberType]
+                self.url, min_size=0, init=_set_codecs, reset=_leave_as_it_is, max_queries=_FOR_EVER,
+                max_inactive_connection_lifetime=_IDLE_SECONDS, **self._pool_arguments,
+            )  # fmt: skip
+            await self._pool
+        return self._pool
 
     async def ping(self) -> None:
         """Raises when PostgreSQL does not answer."""
-        async with self.connection() as (raw, _):
+        async with self.connection() as raw:
             await raw.fetchval("SELECT 1", timeout=2)
 
     async def start(self) -> None:
         await self.ping()
 
     async def stop(self) -> None:
-        await self.engine.dispose()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
 
 
-async def _roll_back(transaction: Transaction, sql: AsyncConnection) -> None:
+async def _commit(raw: Connection) -> None:
+    """Commit, or say that nothing was: to COMMIT, a transaction in which a statement failed answers ROLLBACK.
+
+    A handler that swallowed a database error would otherwise have lost its work without anybody knowing. The answer is
+    read, instead of a statement more sent before it: this is the path of every message.
+    """
+    if await raw.execute("COMMIT") != "COMMIT":
+        raise asyncpg.InFailedSQLTransactionError("rolled back: a handler went on after a statement had failed")
+
+
+async def _roll_back(raw: Connection) -> None:
     """Roll back, or throw the connection away; never hide why by an error of its own."""
     try:
-        await transaction.rollback()
+        await raw.execute("ROLLBACK")
     except Exception:
-        await sql.invalidate()
+        raw.terminate()
 
 
-def _nothing() -> None:
+async def _set_codecs(connection: Any) -> None:
+    """`json` and `jsonb` are read as values; they are written as text."""
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(kind, schema="pg_catalog", encoder=str, decoder=json.loads)
+
+
+async def _leave_as_it_is(connection: Any) -> None:
+    """No statement when a connection is given back: transactions are ended here, and nothing else is set on it."""
+
+
+def _nothing(topics: Iterable[str]) -> None:
     pass

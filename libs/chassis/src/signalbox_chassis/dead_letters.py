@@ -178,7 +178,7 @@ class DeadLetters:
 
     async def _failed_again(self, letter_id: UUID, error: BaseException) -> None:
         log.error("redrive of %s failed: %s", letter_id, describe(error), exc_info=error)
-        async with self._database.connection() as (connection, _):
+        async with self._database.connection() as connection:
             await connection.execute(
                 "UPDATE dead_letter SET state = 'PARKED', attempts = attempts + 1, error = $2"
                 " WHERE id = $1 AND state = 'REDRIVING'",
@@ -188,7 +188,7 @@ class DeadLetters:
 
     async def count(self) -> int:
         """Messages parked and not settled."""
-        async with self._database.connection() as (connection, _):
+        async with self._database.connection() as connection:
             parked = await open_letters(connection)
         _WAITING.set(parked)
         return parked

@@ -144,6 +144,7 @@ class Guard:
 
 
 _ALLOW: Final = "SIGNALBOX_EGRESS_ALLOW"
+_MOST_GOOD: Final = 1000
 
 
 class _Resolver(AbstractResolver):
@@ -171,12 +172,18 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self, guard: Guard, limit: int) -> None:
         super().__init__(resolver=_Resolver(guard), limit=limit)
         self._guard = guard
+        self._good: set[tuple[str, str]] = set()
+        """Scheme and authority of URLs that were checked: nothing else of a URL is looked at."""
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
         """aiohttp calls this for each hop of a request; a literal address never reaches the resolver."""
         if req.proxy is not None:
             raise AddressRefused(_shown(req.url), "a proxy would look up its name for us")
-        self._guard.check_url(req.url)
+        origin = req.url.scheme, req.url.raw_authority
+        if origin not in self._good:
+            self._guard.check_url(req.url)
+            if len(self._good) < _MOST_GOOD:
+                self._good.add(origin)
         return await super().connect(req, traces, timeout)
 
 

@@ -24,7 +24,7 @@ def partition_name(table: str, day: date) -> str:
 async def maintain(database: Database, clock: Clock, *, inbox_days: int, outbox_days: int) -> None:
     """Make what will be needed, drop what is past its days. Safe to run in every replica at once."""
     today = clock.now().date()
-    async with database.connection() as (connection, _):
+    async with database.connection() as connection:
         # an event may be as old as its topic's retention when it is first read
         await _make(connection, database.schema, "inbox", _days(today - timedelta(days=inbox_days), inbox_days))
         await _make(connection, database.schema, "outbox", _days(today, 0))

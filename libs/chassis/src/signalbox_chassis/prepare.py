@@ -93,12 +93,12 @@ async def prepare(
         # one after the other: alembic keeps the migration it is in for the whole process
         made = [await _service(settings, name, folder, known, role_prefix) for name, folder in folders.items()]
         await _vault(settings, folders, role_prefix)
-    except BaseException:
+        await topics
+        return made
+    finally:
+        await asyncio.wait({topics}, timeout=5)  # aiokafka leaves a connection open that is cut off in the making
         topics.cancel()
         await asyncio.gather(topics, return_exceptions=True)
-        raise
-    await topics
-    return made
 
 
 async def _topics(settings: ServiceSettings, replication: int) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -31,6 +31,7 @@ from signalbox_chassis.loops import Loop
 from signalbox_chassis.outbox import unpack_headers
 from signalbox_chassis.signals import signals
 from signalbox_chassis.telemetry import Telemetry
+from signalbox_contracts.topics import TOPICS
 
 log = logging.getLogger(__name__)
 _SENT = prometheus_client.Counter("signalbox_outbox_sent_total", "Messages acknowledged by Kafka", ["topic"])
@@ -40,6 +41,9 @@ _RENEWED = prometheus_client.Counter(
 _UNSENT_AGE = Gauge("signalbox_outbox_oldest_seconds", "Age of the oldest unsent outbox row")
 _LAG = Histogram("signalbox_outbox_seconds", "Age of the oldest row of a batch when Kafka acknowledged it")
 
+FACTS_SECONDS = 0.02
+"""How long facts may gather: each message wakes every reader, while somebody waits for the command beside it."""
+FACTS = frozenset(topic.name for topic in TOPICS if topic.kind == "facts")
 TRY_LOCK_SECONDS = 0.5
 """How often a standby asks for the lock."""
 HOLDER_FROZEN_SECONDS = 20.0
@@ -50,6 +54,7 @@ SEND_TIMEOUT_SECONDS = 30.0
 _UNSENT = (
     "SELECT id, day, topic, key, headers, value, created_at FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT $1"
 )
+_UNSENT_ELSE = _UNSENT.replace("IS NULL ORDER", "IS NULL AND topic <> ALL ($2) ORDER")
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1, $2)"
 # INVARIANT: a row is marked only after Kafka acknowledged it.
 _MARK = "UPDATE outbox SET sent_at = now() WHERE sent_at IS NULL AND id = ANY($1::bigint[]) AND day = ANY($2::date[])"
@@ -68,7 +73,10 @@ class RelaySettings:
 
 
 class Relay:
-    """Sends what the outbox holds. `wake` after a commit; without it rows wait at most one poll."""
+    """Sends what the outbox holds. `wake` after a commit; without it rows wait at most one poll.
+
+    Commands go at once, facts a moment later, together: no order is kept between topics.
+    """
 
     def __init__(self, database: Database, settings: RelaySettings, tracing: Telemetry) -> None:
         self._database = database
@@ -83,13 +91,22 @@ class Relay:
         self.progress_at = time.monotonic()
         """When rows were last sent, or there were none to send, on the monotonic clock."""
         self._loop = Loop("relay", self._pass, settings.poll_seconds, most_backoff_seconds=2.0)
+        self._facts_due: asyncio.TimerHandle | None = None
         self._age_loop = Loop("relay age", self._look_at_age, 2.0)
 
     @property
     def active(self) -> bool:
         return self._holds_lock and self._connection is not None and not self._connection.is_closed()
 
-    def wake(self) -> None:
+    def wake(self, topics: Iterable[str]) -> None:
+        """Send what was just committed on these topics."""
+        if self._facts_due is None and any(topic in FACTS for topic in topics):
+            self._facts_due = asyncio.get_running_loop().call_later(FACTS_SECONDS, self._send_facts)
+        if not all(topic in FACTS for topic in topics):
+            self._loop.wake()
+
+    def _send_facts(self) -> None:
+        self._facts_due = None
         self._loop.wake()
 
     async def start(self) -> None:
@@ -101,6 +118,9 @@ class Relay:
         """Send what is there if that is quickly done, then let go."""
         await self._age_loop.stop()
         await self._loop.stop()
+        if self._facts_due is not None:
+            self._facts_due.cancel()
+            self._facts_due = None
         try:
             async with asyncio.timeout(5):
                 while await self._pass():
@@ -117,7 +137,7 @@ class Relay:
             connection = await self._connection_to_send()
             if connection is None:
                 return False
-            rows = await connection.fetch(_UNSENT, self._settings.batch)
+            rows = await self._unsent(connection)
             if not rows:
                 self.progress_at = time.monotonic()
                 return False
@@ -131,6 +151,12 @@ class Relay:
             raise
         signals.fire("relay.sent")
         return len(rows) == self._settings.batch
+
+    async def _unsent(self, connection: Connection) -> list[Row]:
+        """The next rows to send: all, but for facts that still gather."""
+        if self._facts_due is None:
+            return await connection.fetch(_UNSENT, self._settings.batch)
+        return await connection.fetch(_UNSENT_ELSE, self._settings.batch, list(FACTS))
 
     async def _connection_to_send(self) -> Connection | None:
         """The relay's connection if it may send: it holds the lock, or the holder lets rows grow old (it is frozen)."""
@@ -232,7 +258,7 @@ class Relay:
             await _end(producer)
 
     async def _look_at_age(self) -> None:
-        async with self._database.connection() as (connection, _):
+        async with self._database.connection() as connection:
             self.oldest_seconds = float(await connection.fetchval(_OLDEST) or 0.0)
         _UNSENT_AGE.set(self.oldest_seconds)
 

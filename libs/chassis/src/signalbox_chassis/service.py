@@ -1,7 +1,8 @@
 """A service process: parts started in order, stopped in reverse within a bound, ended by SIGTERM.
 
 The order is the promise: probes first, so that waiting is visible; then the database; definitions to their end; the
-relay; the subscribers; and last the service's own loops.
+relay; after a restore, what came since; what goes on by itself; the subscribers; and last the service's own parts and
+loops.
 """
 
 import asyncio
@@ -13,9 +14,11 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import uvloop
+from aiokafka import TopicPartition
 from prometheus_client import Gauge
 
 from signalbox_chassis import logs, partitions
@@ -25,6 +28,7 @@ from signalbox_chassis.consumer import Consumer
 from signalbox_chassis.database import Database
 from signalbox_chassis.dead_letters import DeadLetters
 from signalbox_chassis.definitions import DefinitionsFeed
+from signalbox_chassis.life import PULSE_SECONDS, AfterRestore, Life
 from signalbox_chassis.loops import Loop
 from signalbox_chassis.probes import Probes
 from signalbox_chassis.relay import Relay, RelaySettings
@@ -36,7 +40,7 @@ from signalbox_chassis.tasks import cancel
 from signalbox_chassis.telemetry import Telemetry
 from signalbox_chassis.topics import require_topics
 from signalbox_chassis.transient import Failure, classify
-from signalbox_chassis.watchdog import Watchdog
+from signalbox_chassis.watchdog import Watchdog, end_process
 from signalbox_contracts.topics import Topic, topic
 
 log = logging.getLogger(__name__)
@@ -50,14 +54,20 @@ class Part(Protocol):
     def stop(self) -> Awaitable[None]: ...
 
 
+async def _nothing() -> None:
+    pass
+
+
+def _named(loops: Sequence[Loop]) -> list[tuple[str, Part]]:
+    return [(loop.name, loop) for loop in loops]
+
+
 @dataclass(frozen=True)
-class Started:
-    """A part that has only a start."""
+class Step:
+    """A part that is no object of its own."""
 
     start: Callable[[], Awaitable[None]]
-
-    async def stop(self) -> None:
-        pass
+    stop: Callable[[], Awaitable[None]] = _nothing
 
 
 @dataclass
@@ -73,6 +83,11 @@ class Service:
     loops: Sequence[Loop] = ()
     parts: Sequence[tuple[str, Part]] = ()
     """Anything else, started after the subscribers and before the loops."""
+    early: Sequence[tuple[str, Part]] = ()
+    """What goes on with the work under way before the subscribers read. After a kill Kafka gives our partitions back
+    only when the dead member's session is over; what is new waits for that, as a cancel of it may lie there."""
+    after_restore: AfterRestore | None = None
+    """What a service with versions of its own does when its database was restored to a moment ago."""
     clock: Clock = field(default_factory=SystemClock)
     definitions_topic: Topic = field(default_factory=lambda: topic("definitions.v1"))
 
@@ -96,6 +111,7 @@ class Service:
         self._settlers: dict[str, Settler] = {s.name: self._settler(s.router) for s in self.subscriptions}
         self.bus = Bus(self._bus_settings(), [(s, self._settlers[s.name]) for s in self.subscriptions])
         self.feed = self._feed()
+        self.life = self._life()
         for subscription in self.subscriptions:
             self.dead_letters.sources |= {t.name: (t, subscription.router) for t in subscription.topics}
         self.probes = Probes(
@@ -120,7 +136,8 @@ class Service:
         try:
             uvloop.run(self.serve())
         except Exception as error:
-            log.critical("%s ends: %s: %s", self.name, type(error).__name__, error)
+            # the kind last: `InvalidPasswordError: …` would be hidden as a password
+            log.critical("%s ends: %s (%s)", self.name, error, type(error).__name__)
             sys.exit(1)
 
     async def serve(self) -> None:
@@ -205,15 +222,21 @@ class Service:
         fixed: list[tuple[str, Part]] = [
             ("probes", self.probes),
             ("database", self.database),
-            ("partitions", Started(self._maintain)),
-            ("topics", Started(self._check_topics)),
+            ("partitions", Step(self._maintain)),
+            ("topics", Step(self._check_topics)),
         ]
+        if self.life is not None:
+            fixed.append(("life", self.life))
         if self.feed is not None:
             fixed.append(("definitions", self.feed))
-        fixed += [("relay", self.relay), ("bus", self.bus), *self.parts]
-        return [*fixed, *((loop.name, loop) for loop in [*self._own_loops(), *self.loops])]
+        fixed.append(("relay", self.relay))
+        fixed += _named(self._guards())
+        if self.life is not None:
+            fixed.append(("replay", Step(partial(self.life.replay, self.bus.start), self.bus.stop)))
+        return [*fixed, *self.early, ("bus", self.bus), *self.parts, *_named([*self._own_loops(), *self.loops])]
 
-    def _own_loops(self) -> list[Loop]:
+    def _guards(self) -> list[Loop]:
+        """They watch over the reading, a replay too."""
         watchdog = Watchdog(
             self._consumers,
             self._settlers,
@@ -221,9 +244,13 @@ class Service:
             self.settings.kafka_bootstrap,
             stuck_seconds=self.settings.stuck_seconds,
         )
+        pulse = [] if self.life is None else [Loop("life", self.life.pulse, PULSE_SECONDS, PULSE_SECONDS)]
+        return [Loop("watchdog", watchdog.look, 5.0), *pulse]
+
+    def _own_loops(self) -> list[Loop]:
         redrive = Loop("redrive", self._redrive, 5.0)
         self.dead_letters.wake = redrive.wake
-        return [Loop("watchdog", watchdog.look, 5.0), Loop("partitions", self._maintain, 3600.0), redrive]
+        return [Loop("partitions", self._maintain, 3600.0), redrive]
 
     def _consumers(self) -> dict[str, Consumer]:
         return {**self.bus.consumers(), **(self.feed.consumers() if self.feed else {})}
@@ -263,6 +290,20 @@ class Service:
         settler = self._settlers["definitions"] = self._settler(self.definitions, use_inbox=False)
         return DefinitionsFeed(
             self.settings.kafka_bootstrap, self.definitions_topic, settler, topic_prefix=self.settings.topic_prefix
+        )
+
+    def _life(self) -> Life | None:
+        if self.after_restore is None:
+            return None
+        prefix, group = self.settings.topic_prefix, self._bus_settings().group
+        groups = {
+            f"{group}.{s.name}": [
+                TopicPartition(t.full_name(prefix), number) for t in s.topics for number in range(t.partitions)
+            ]
+            for s in self.subscriptions
+        }
+        return Life(
+            self.database, self.after_restore, bootstrap=self.settings.kafka_bootstrap, groups=groups, end=end_process
         )
 
     def _bus_settings(self) -> BusSettings:

@@ -55,7 +55,7 @@ class ServiceSettings(BaseSettings):
     session_timeout_seconds: float = Field(default=6.0, ge=1, le=60)
     """After this long without a heartbeat Kafka gives a consumer's partitions to another."""
     fetch_wait_seconds: float = Field(default=0.01, ge=0.001, le=0.5)
-    """How long the broker holds an empty fetch while messages come; 0.5 s when none do."""
+    """How long the broker holds an empty fetch of some partitions, while records of others wait here; 0.5 s of all."""
     retry_seconds: float = Field(default=30.0, ge=0.1, le=120)
     """How long a batch waits out a passing fault in place before its messages are fetched again."""
     handler_timeout_seconds: float = Field(default=30.0, ge=0.1, le=120)

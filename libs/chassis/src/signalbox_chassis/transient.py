@@ -7,8 +7,6 @@ from enum import Enum
 
 import asyncpg
 from aiokafka.errors import KafkaError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class Failure(Enum):
@@ -29,11 +27,11 @@ _MISTAKES = (
     asyncpg.exceptions.UnsupportedClientFeatureError,
     asyncpg.exceptions.UnsupportedServerFeatureError,
 )
-_PASSING_TYPES = (ConnectionError, socket.gaierror, asyncpg.InterfaceError, PoolTimeout, KafkaError)
+_PASSING_TYPES = (ConnectionError, socket.gaierror, asyncpg.InterfaceError, KafkaError)
 
 
 def classify(error: BaseException) -> Failure:
-    """What kind of failure this is, looking through the wrappers that SQLAlchemy and `raise … from` put around it."""
+    """What kind of failure this is, looking through what `raise … from` put around it."""
     for cause in _causes(error):
         state = str(getattr(cause, "sqlstate", None) or "")
         if state.startswith(_SLOW_STATES) or isinstance(cause, TimeoutError | asyncio.TimeoutError):
@@ -43,8 +41,6 @@ def classify(error: BaseException) -> Failure:
         if isinstance(cause, _MISTAKES) or _wrong_arguments(cause):
             return Failure.LASTING
         if state.startswith(_PASSING_STATES) or isinstance(cause, _PASSING_TYPES):
-            return Failure.PASSING
-        if isinstance(cause, DBAPIError) and cause.connection_invalidated:
             return Failure.PASSING
     return Failure.LASTING
 
@@ -60,4 +56,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while at is not None and id(at) not in seen:
         seen.add(id(at))
         yield at
-        at = at.__cause__ or getattr(at, "orig", None)
+        at = at.__cause__

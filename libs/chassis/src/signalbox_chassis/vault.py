@@ -208,12 +208,12 @@ class Vault:
 
     async def listed(self) -> list[SecretInfo]:
         """All secrets by name, without values."""
-        async with self._database.connection() as (connection, _):
+        async with self._database.connection() as connection:
             return [_info(row) for row in await connection.fetch(_LISTED)]
 
     async def info(self, name: str) -> SecretInfo:
         """Raises `SecretMissing`."""
-        async with self._database.connection() as (connection, _):
+        async with self._database.connection() as connection:
             row = await connection.fetchrow(_ONE, name)
         if row is None:
             raise SecretMissing(name)
@@ -232,7 +232,7 @@ class Vault:
 
         Raises `SecretMissing`, `SecretNotAllowed`, `SecretUnreadable` for the first name that is at fault.
         """
-        async with self._database.connection() as (connection, _):
+        async with self._database.connection() as connection:
             rows = {row["name"]: row for row in await connection.fetch(_READ, sorted(names))}
         values: dict[str, str] = {}
         for name in sorted(names):
@@ -248,7 +248,7 @@ class Vault:
 
     async def rewrap(self, most: int = 500) -> int:
         """Wrap data keys with the newest key, at most so many; how many there were. 0: older keys can be dropped."""
-        async with self._database.connection() as (connection, _):
+        async with self._database.connection() as connection:
             rows = await connection.fetch(_OLD_KEYS, self._keys.newest, most)
             for row in rows:
                 about = _about(row["name"], row["version"], row["uses"])

@@ -55,7 +55,9 @@ class Watchdog:
             self._reachable_since = None
             return
         self._reachable_since = self._reachable_since or now
-        stuck = [name for name, consumer in self._consumers().items() if await self._stands_still(name, consumer, now)]
+        consumers = self._consumers()
+        self._idle_since |= {name: now for name in self._settlers if name not in consumers}
+        stuck = [name for name, consumer in consumers.items() if await self._stands_still(name, consumer, now)]
         unsent_age = min(self._relay.oldest_seconds, now - self._relay.progress_at)
         if self._relay.active and unsent_age > self._stuck_seconds:
             stuck.append("relay")

@@ -4,7 +4,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from signalbox_client.api import Api, place
 from signalbox_client.exits import EndedBadly, TookTooLong
@@ -57,6 +57,7 @@ def _follow(
     shown = Progress()
     found = api.get(path)
     while True:
+        shown.why(_sentence(found))
         shown.line(line(found))
         if found["state"] in ends and found.get("ended_at"):
             shown.end()
@@ -74,8 +75,14 @@ class Progress:
     """One line that is redrawn on a terminal, and a line for each change elsewhere."""
 
     def __init__(self) -> None:
-        self._last = ""
+        self._last = self._why = ""
         self._live = sys.stderr.isatty()
+
+    def why(self, sentence: str) -> None:
+        """A line of its own above: the redrawn one would cut off what helps."""
+        if sentence and sentence != self._why:
+            say(f"\r\x1b[2K{sentence}" if self._live else sentence)
+        self._why = sentence
 
     def line(self, text: str) -> None:
         if text == self._last:
@@ -93,24 +100,27 @@ class Progress:
 
 
 def plan_line(found: dict[str, Any]) -> str:
-    """State, how far, and why it waits."""
+    """State, and how far."""
     counts = found["counts"]
     ended = counts["succeeded"] + counts["failed"] + counts["skipped"] + counts["cancelled"]
     parts = [state(found["state"]), _bar(ended, counts["total"]), f"{ended}/{counts['total']}"]
     parts += [f"{counts[name]} {name}" for name in ("active", "failed", "unknown", "cancelled") if counts[name]]
     parts.append(took(found["created_at"], found["ended_at"]))
-    waits = [plain(one.get("sentence") or one.get("detail") or "") for one in found.get("waiting") or ()]
-    if waits and not found["ended_at"]:
-        parts.append(waits[0])
     return "  ".join(part for part in parts if part)
 
 
 def task_line(found: dict[str, Any]) -> str:
-    parts = [state(found["state"]), f"attempt {found['attempt']}/{found['max_attempts']}"]
-    waiting = found.get("waiting")
-    if waiting and not found["ended_at"]:
-        parts.append(plain(waiting.get("sentence") or waiting.get("detail") or waiting.get("why") or ""))
-    return "  ".join(part for part in parts if part)
+    return "  ".join([state(found["state"]), f"attempt {found['attempt']}/{found['max_attempts']}"])
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    """Why it waits: of a plan the first reason, which most of its tasks have."""
+    waiting: Any = found.get("waiting")
+    several = cast("list[Any]", waiting) if isinstance(waiting, list) else [waiting]
+    first = several[0] if several else None
+    if not first or found["ended_at"]:
+        return ""
+    return plain(first.get("sentence") or first.get("detail") or first.get("why") or "")
 
 
 def _bar(done: int, total: int) -> str:

@@ -110,7 +110,8 @@ def one(found: Row, form: str, fields: Sequence[Column], *, name: str = "id") ->
         shown = [(title, text) for title, get in fields if (text := _cell(found, get)) != ""]
         width = max((len(title) for title, _ in shown), default=0)
         for title, text in shown:
-            print(f"{title.ljust(width)}  {text}")
+            lines = text.replace("\n", "\n" + " " * (width + 2))
+            print(f"{title.ljust(width)}  {lines}")
 
 
 def table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""Write or check the generated files: JSON Schemas, `asyncapi.json`, golden samples.
+"""Write or check the generated files: JSON Schemas, `asyncapi.json`, golden samples, `states.md`.
 
 `python -m signalbox_contracts.generate` writes them, `--check` exits with 1 and a line per stale file, and
 `--release VERSION` keeps today's samples for good: what a release said must be readable for ever, so those are never
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from signalbox_contracts.asyncapi import asyncapi, message_name, schema_path
+from signalbox_contracts.drawing import states_page
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.samples import Sample, samples
 from signalbox_contracts.topics import TOPICS, topic_of
@@ -51,7 +52,8 @@ def generated() -> dict[str, str]:
         if path in files:
             raise ValueError(f"two samples would be {path}: give one of them a case")
         files[path] = json.loads(encode(sample.event).value or b"null")
-    return {path: json.dumps(content, indent=1, ensure_ascii=False) + "\n" for path, content in files.items()}
+    texts = {path: json.dumps(content, indent=1, ensure_ascii=False) + "\n" for path, content in files.items()}
+    return {**texts, "states.md": states_page()}
 
 
 def stale(home: Path, wanted: Mapping[str, str]) -> list[str]:

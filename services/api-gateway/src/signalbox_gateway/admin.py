@@ -1,4 +1,5 @@
-"""`python -m signalbox_gateway admin …`: principals and their tokens, until users and roles have routes of their own.
+"""`python -m signalbox_gateway admin …`: principals and their tokens, until users and roles have routes of their own;
+and the read model made again from its owners.
 
 A token is `sbt_<id>_<secret>`. It is printed once; the table keeps a hash of the secret. Exits 0, 1 (it cannot be done
 as things are) or 2 (wrong words or settings).
@@ -19,6 +20,7 @@ import asyncpg
 
 from signalbox_chassis.connection import Connection, connect, connect_arguments
 from signalbox_chassis.settings import USAGE
+from signalbox_gateway import rebuild
 from signalbox_gateway.settings import GatewaySettings
 
 SERVICE: Final = "api-gateway"
@@ -111,6 +113,9 @@ async def _do(arguments: argparse.Namespace, settings: GatewaySettings) -> None:
     async with _connected(settings) as connection:
         if arguments.command == "list":
             print("\n".join(await listed(connection)) or "nobody yet: `admin create NAME` makes the administrator")
+        elif arguments.command == "rebuild":
+            gone = await rebuild.empty(connection)
+            print(f"emptied of {gone} plans; a running gateway asks their owners for everything within seconds")
         elif arguments.command == "revoke":
             name = await revoke(connection, arguments.token_id)
             print(f"revoked; a running gateway takes the token of {name} for at most a few seconds more")
@@ -122,7 +127,9 @@ async def _do(arguments: argparse.Namespace, settings: GatewaySettings) -> None:
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m signalbox_gateway admin", description="principals and tokens")
+    parser = argparse.ArgumentParser(
+        prog="python -m signalbox_gateway admin", description="principals, tokens, and the read model made again"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for command, what in (("create", "a new principal with a token"), ("token", "one more token of a principal")):
         one = commands.add_parser(command, help=what)
@@ -130,6 +137,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
         one.add_argument("--days", type=_days, default=None, help="how long the token is good (without end)")
     commands.add_parser("revoke", help="make a token worthless").add_argument("token_id")
     commands.add_parser("list", help="who there is, with which tokens")
+    commands.add_parser("rebuild", help="empty the read model and have it made again from its owners")
     return parser.parse_args(words)
 
 

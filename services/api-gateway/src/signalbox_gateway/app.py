@@ -6,11 +6,12 @@ from signalbox_chassis.loops import Loop
 from signalbox_chassis.router import Router
 from signalbox_chassis.service import Service
 from signalbox_contracts.topics import topic
-from signalbox_gateway import handlers
+from signalbox_gateway import definitions, handlers
 from signalbox_gateway.groups import Groups
 from signalbox_gateway.http.factory import application
 from signalbox_gateway.http.once import FORGET, KEPT_HOURS
 from signalbox_gateway.http.parts import Parts
+from signalbox_gateway.rebuild import Rebuild
 from signalbox_gateway.routes import (
     dead_letters,
     dead_letters_write,
@@ -28,6 +29,7 @@ from signalbox_gateway.routes import (
 )
 from signalbox_gateway.server import ApiServer
 from signalbox_gateway.settings import GatewaySettings
+from signalbox_gateway.unheard import Unheard
 from signalbox_gateway.waits import Waits
 
 NAME = "api-gateway"
@@ -48,6 +50,7 @@ def gateway(settings: GatewaySettings) -> Service:
     service = Service(
         NAME,
         settings,
+        after_restore=definitions.after_restore,
         subscriptions=[
             handlers.subscription(waits),
             # nothing but what is asked about messages this service parked itself
@@ -70,10 +73,18 @@ def gateway(settings: GatewaySettings) -> Service:
     )
 
     async def forget() -> None:
-        async with service.database.connection() as (connection, _):
+        async with service.database.connection() as connection:
             await connection.execute(FORGET, KEPT_HOURS)
 
     server = ApiServer(application(parts, ROUTERS), settings.api_host, settings.api_port)
     service.parts = [("groups", groups), *([("vault", vault)] if vault else []), ("api", server)]
-    service.loops = [Loop("forget answers", forget, 600.0)]
+    hear = settings.hear_seconds
+    rebuild = Rebuild(service.database, service.clock, hear)
+    unheard = Unheard(service.database, service.clock, settings.kafka_bootstrap, settings.topic_prefix, hear)
+    service.loops = [
+        Loop("forget answers", forget, 600.0),
+        Loop("rebuild", rebuild.one_pass, hear / 12),
+        Loop("requests again", unheard.requests, hear / 12),
+        Loop("definitions again", unheard.definitions, hear),
+    ]
     return service

@@ -1,7 +1,7 @@
 """Definitions: kept here with every version, sent to all services in the order of their revisions."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -29,13 +29,14 @@ ON CONFLICT (kind, id) DO UPDATE SET revision = excluded.revision, version = exc
     updated_by = excluded.updated_by
 """
 _KEEP_VERSION: Final = """
-INSERT INTO definition_version (kind, id, version, revision, body, created_by) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO definition_version (kind, id, version, revision, body, created_by, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 _DELETE: Final = """
 UPDATE definition SET deleted = true, revision = $3, updated_at = now(), updated_by = $4 WHERE kind = $1 AND id = $2
 """
 _VERSIONS: Final = """
-SELECT version, revision, body, created_at, created_by FROM definition_version
+SELECT version, revision, body, created_at, created_by, reason FROM definition_version
 WHERE kind = $1 AND id = $2 ORDER BY version DESC
 """
 _USERS: Final = """
@@ -112,8 +113,8 @@ async def listed(
     return [_saved(row) for row in rows]
 
 
-async def save(work: UnitOfWork, definition: Kept, *, actor: str, at: datetime) -> Saved:
-    """Write the next version and tell everybody. The lock must be held."""
+async def save(work: UnitOfWork, definition: Kept, *, actor: str, at: datetime, reason: str = "") -> Saved:
+    """Write the next version, with who made it and why, and tell everybody. The lock must be held."""
     connection = work.connection
     row = await connection.fetchrow(
         "SELECT nextval('definition_revision') AS revision, coalesce((SELECT max(version) FROM definition_version "
@@ -129,7 +130,7 @@ async def save(work: UnitOfWork, definition: Kept, *, actor: str, at: datetime) 
         _SAVE, definition.kind, definition.id, revision, version, body, definition.project, definition.name,
         _json(definition.labels), engine, actor,
     )  # fmt: skip
-    await connection.execute(_KEEP_VERSION, definition.kind, definition.id, version, revision, body, actor)
+    await connection.execute(_KEEP_VERSION, definition.kind, definition.id, version, revision, body, actor, reason)
     _tell(work, definition, revision, at)
     saved = await load(connection, definition.kind, definition.id)
     assert saved is not None
@@ -149,7 +150,7 @@ async def versions(connection: Connection, kind: str, id: str) -> list[dict[str,
     return [
         {
             **from_json(row["body"]), "revision": row["revision"], "created_at": row["created_at"],
-            "created_by": row["created_by"],
+            "created_by": row["created_by"], "reason": row["reason"],
         }
         for row in await connection.fetch(_VERSIONS, kind, id)
     ]  # fmt: skip
@@ -175,6 +176,39 @@ async def users_of_secret(connection: Connection, name: str) -> list[str]:
         f"secret://{name.replace('.', '[.]')}($|[^A-Za-z0-9._-])",
     )
     return sorted(row["who"] for row in rows)
+
+
+async def tell_newer(work: UnitOfWork, there: Mapping[str, int], *, at: datetime, before: datetime) -> int:
+    """Say those again whose revision is newer than what is there (`kind:id` → revision). Lock held.
+
+    Those changed since `before` may be on their way and are left alone; how many of them there are.
+    """
+    rows = await work.connection.fetch(
+        f"SELECT {_COLUMNS} FROM definition WHERE NOT deleted OR updated_at > now() - interval '30 days' "  # noqa: S608
+        "ORDER BY revision"
+    )
+    missing = [row for row in rows if there.get(f"{row['kind']}:{row['id']}", 0) < row["revision"]]
+    due = [row for row in missing if row["updated_at"] < before]
+    for row in due:
+        _tell(work, _saved(row).definition, row["revision"], at, deleted=row["deleted"])
+    return len(missing) - len(due)
+
+
+async def after_restore(work: UnitOfWork, floor: int) -> None:
+    """This database was restored: revisions go on above all that were ever said, and readers get what is here now."""
+    connection = work.connection
+    await lock(connection)
+    await connection.execute(
+        "SELECT setval('definition_revision', greatest(last_value, $1)) FROM definition_revision", floor
+    )
+    await connection.execute(
+        "UPDATE definition d SET revision = n.revision "
+        "FROM (SELECT kind, id, nextval('definition_revision') AS revision "
+        "      FROM (SELECT kind, id FROM definition ORDER BY revision) o) n WHERE (d.kind, d.id) = (n.kind, n.id)",
+        timeout=100,
+    )
+    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    await tell_newer(work, {}, at=now, before=now)
 
 
 def _tell(work: UnitOfWork, definition: Kept, revision: int, at: datetime, *, deleted: bool = False) -> None:

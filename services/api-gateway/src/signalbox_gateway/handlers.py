@@ -16,6 +16,7 @@ from signalbox_contracts.messages.plans import PlanItems, PlanItemsData, PlanSta
 from signalbox_contracts.messages.states import EngineStated, OperationResult
 from signalbox_contracts.messages.tasks import TasksStated
 from signalbox_contracts.topics import topic
+from signalbox_gateway import rebuild
 from signalbox_gateway.projection import store
 from signalbox_gateway.projection.rows import (
     AnswerRow,
@@ -98,9 +99,12 @@ def facts(waits: Waits) -> Router:
     @router.on(OperationResult)
     async def results(work: UnitOfWork, events: Sequence[Received[OperationResult]]) -> None:
         said = [received.event.data for received in events]
-        await store.write_answers(
-            work.connection, [answer_row(received.event.data, received.event.time) for received in events]
-        )
+        kept = [
+            answer_row(received.event.data, received.event.time)
+            for received in events
+            if not rebuild.own_question(received.event.data)
+        ]
+        await store.write_answers(work.connection, kept)
         letters = [
             (data.operation_id, data.operation, data.outcome.value)
             for data in said

@@ -17,6 +17,9 @@ class GatewaySettings(VaultSettings):
     """Largest body of `POST /plans`; every other route takes 1 MiB at most."""
     token_cache_seconds: float = Field(default=2.0, ge=0, le=60)
     """How long a token that was good is taken as good without asking the database: revoking takes that long at most."""
+    hear_seconds: float = Field(default=60.0, ge=0.1, le=3600)
+    """How long a plan's owners may be silent before they are asked; a request or a command that nobody answers is said
+    again after a sixth or a third of it. Doubled each time."""
     trace_store_url: str = Field(
         default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
     )

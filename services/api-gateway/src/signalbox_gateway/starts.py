@@ -246,16 +246,21 @@ def _record(data: PlanRequestData, now: Any, *, total: int, **more: Any) -> Plan
     )  # fmt: skip
 
 
-async def accept(work: UnitOfWork, record: PlanRecord) -> None:
-    """Write a plan's first row. Refuses a key whose answer is forgotten while its plan is not: nothing starts twice."""
-    if not await store.accept_plan(work.connection, record, trace_id=current_trace_id()):
+async def accept(work: UnitOfWork, record: PlanRecord) -> dict[str, Any]:
+    """Write a plan's first row; the plan as the API shows it.
+
+    Refuses a key whose answer is forgotten while its plan is not: nothing starts twice.
+    """
+    row = await store.accept_plan(work.connection, record, trace_id=current_trace_id())
+    if row is None:
         raise Problem("idempotency-key-reused", f"this key made plan {record.plan_id} long ago: take a fresh one")
+    return reading.accepted(row)
 
 
 async def _send(
     work: UnitOfWork, parts: Parts, record: PlanRecord, pieces: Sequence[PlanRequestData]
 ) -> dict[str, Any]:
-    await accept(work, record)
+    shown = await accept(work, record)
     for number, data in enumerate(pieces):
         work.publish(
             PlanRequest.of(
@@ -265,6 +270,4 @@ async def _send(
         )  # fmt: skip
         if number % 10 == 9:
             await asyncio.sleep(0)
-    shown = await reading.plan(work.connection, record.plan_id)
-    assert shown is not None
     return shown

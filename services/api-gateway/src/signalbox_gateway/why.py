@@ -14,7 +14,8 @@ class Case:
     detail: str
     holder: str
     """The name without its kind: `local` of `engine:local`."""
-    of_engine: bool
+    kind: str
+    """What holds it: `engine`, `plan`, a person's kind (`user`), or empty."""
     plan: str
     task: str
     until: str
@@ -31,11 +32,10 @@ def said(
     why, holder = str(waiting["why"]), str(waiting.get("holder") or "")
     detail, since, until = str(waiting.get("detail") or ""), waiting.get("since_at"), waiting.get("until_at")
     kind, _, name = holder.partition(":")
-    of_engine = kind == "engine"
     case = Case(
         detail=detail,
-        holder=name or (engine or "" if of_engine or not holder else holder),
-        of_engine=of_engine,
+        holder=name or (engine or "" if kind == "engine" or not holder else holder),
+        kind=kind if name else "",
         plan=plan,
         task=task or "ID",
         until=f" at {_moment(until)}" if until else "",
@@ -53,6 +53,16 @@ def not_heard(plan: str, since: str, planner: str) -> dict[str, Any]:
     sentence = f"the planner has not answered since {_moment(since)}{planner}; look at `signalbox status`"
     return {"why": "planner", "sentence": sentence, "holder": "service:planner", "since_at": since, "until_at": None,
             "detail": planner.strip(" ,:")}  # fmt: skip
+
+
+def no_executor() -> dict[str, Any]:
+    """Nobody is there who could start or watch anything. Since when nobody knows."""
+    sentence = (
+        "no executor runs: nothing is started or watched; goes on when one is started, `signalbox status` shows whether"
+        " one listens"
+    )
+    return {"why": "executor", "sentence": sentence, "holder": "service:executor", "since_at": None, "until_at": None,
+            "detail": "no executor runs"}  # fmt: skip
 
 
 def _reason(why: str) -> WaitReason:
@@ -77,27 +87,30 @@ def _dependency(case: Case) -> tuple[str, str]:
 
 def _plan_limit(case: Case) -> tuple[str, str]:
     return _with(f"the limit of plan {case.plan} is used up", case.detail), (
-        f"goes on when one of its tasks ends; raise the limit with `signalbox plan rules {case.plan}`"
+        f"goes on when one of its tasks ends; raise the limit with `signalbox plan rules {case.plan} --limit N`"
     )
 
 
 def _engine_limit(case: Case) -> tuple[str, str]:
     return _with(f"the limit of engine {case.holder} is used up", case.detail), (
-        f"goes on when one of its tasks ends; raise the limit with `signalbox engine update {case.holder}`"
+        f"goes on when one of its tasks ends (`signalbox task list --engine {case.holder} --state RUNNING`); "
+        f"raise the limit with `signalbox engine update {case.holder} --concurrency N`"
     )
 
 
 def _start_rate(case: Case) -> tuple[str, str]:
-    who = f"engine {case.holder}" if case.of_engine else f"plan {case.plan}"
-    change = f"signalbox engine update {case.holder}" if case.of_engine else f"signalbox plan rules {case.plan}"
+    of_engine = case.kind == "engine"
+    who = f"engine {case.holder}" if of_engine else f"plan {case.plan}"
+    change = f"signalbox engine update {case.holder}" if of_engine else f"signalbox plan rules {case.plan}"
     return _with(f"the start rate of {who} is used up", case.detail), (
-        f"the next start may go{case.until or ' soon'}; raise the rate with `{change}`"
+        f"the next start may go{case.until or ' soon'}; raise the rate with `{change} --starts-per-minute N`"
     )
 
 
 def _breaker_open(case: Case) -> tuple[str, str]:
     return _with(f"the breaker of engine {case.holder} is open", case.detail), (
-        f"it is asked again{case.until or ' soon'}; see what is wrong with `signalbox engine test {case.holder}`"
+        f"it is asked again{case.until or ' soon'}; ask it now with `signalbox engine test {case.holder}`, "
+        "which closes the breaker if there is an answer"
     )
 
 
@@ -109,7 +122,8 @@ def _engine_paused(case: Case) -> tuple[str, str]:
 
 def _engine_unreachable(case: Case) -> tuple[str, str]:
     return _with(f"engine {case.holder} cannot be reached", case.detail), (
-        "start an executor that can reach it; `signalbox status` shows those that run"
+        "goes on when it answers: bring it back, or start an executor that can reach it; "
+        f"`signalbox engine test {case.holder}` says whether it answers"
     )
 
 
@@ -120,12 +134,17 @@ def _frozen(case: Case) -> tuple[str, str]:
 
 
 def _plan_paused(case: Case) -> tuple[str, str]:
-    return _with(f"plan {case.plan} is held", case.detail), f"let it go on with `signalbox plan resume {case.plan}`"
+    """The planner names the person as the holder; the executor has the plan there, and the person in its words."""
+    detail = case.detail
+    if case.kind not in ("", "plan"):
+        detail = f"paused by {case.kind}:{case.holder}" + (f": {detail}" if detail else "")
+    said = f"is {detail}" if detail.startswith("paused by ") else _with("is paused", detail)
+    return f"plan {case.plan} {said}", f"let it go on with `signalbox plan resume {case.plan}`"
 
 
 def _canary(case: Case) -> tuple[str, str]:
     return _with(f"the first items of plan {case.plan} are tried alone", case.detail), (
-        f"goes on when enough of them succeeded; change that with `signalbox plan rules {case.plan}`"
+        f"goes on when enough of them succeeded; change that with `signalbox plan rules {case.plan} -f FILE`"
     )
 
 
@@ -158,13 +177,21 @@ def _previous_plan(case: Case) -> tuple[str, str]:
 
 
 def _priority(case: Case) -> tuple[str, str]:
-    return _with("others with a higher priority, or whose turn it is, go first", case.detail), (
-        f"raise the priority with `signalbox plan rules {case.plan}`"
+    first = f"plan {case.holder} goes" if case.kind == "plan" else "others with a higher priority go"
+    return _with(f"{first} first", case.detail), (
+        "goes on when the engine has room for both; "
+        f"raise the priority with `signalbox plan rules {case.plan} --priority N`"
     )
 
 
 def _person(case: Case) -> tuple[str, str]:
-    return _with("a person has to decide", case.detail), f"see `signalbox task show {case.task}`"
+    """An engine that cannot tell what became of a run leaves that to a person."""
+    if case.kind != "engine":
+        return _with("a person has to decide", case.detail), f"see `signalbox task show {case.task}`"
+    return _with(f"engine {case.holder} cannot tell what became of it", case.detail), (
+        f"look there, and if nothing runs `signalbox task resolve {case.task} --retry --reason WHY` (or --fail; what "
+        "runs after all is watched again with --adopt)"
+    )
 
 
 def _other(case: Case) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from signalbox_executor.logs import LogKeeper
 from signalbox_executor.loops import Worker
 from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
+from signalbox_executor.store.restored import after_restore
 from signalbox_executor.tell import Teller
 from signalbox_executor.watch import Watcher
 
@@ -27,9 +28,12 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
     control = handlers.control(clock, lambda: claiming.wake(), lambda: answering.wake())
     topics = (topic("task-commands.v1"), topic("operations.v1"))
     definitions = handlers.definitions(lambda: refreshing.wake())
-    service = Service(NAME, settings, subscriptions=[Subscription("control", topics, control)], definitions=definitions)
+    service = Service(
+        NAME, settings, subscriptions=[Subscription("control", topics, control)], definitions=definitions,
+        after_restore=after_restore,
+    )  # fmt: skip
     service.dead_letters.answer_operations(control)
-    directory = Directory(open or opener(settings))
+    directory = Directory(open or opener(settings), patience_seconds=settings.engine_timeout_seconds)
     secrets = Secrets(settings.vault())
     driver = Driver(service.database, directory, settings, service.telemetry, secrets=secrets)
     worker = Worker(service.database, directory, driver, settings)
@@ -41,17 +45,21 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
     watcher.wake, driver.on_recorded = watching.wake, watcher.recorded
     teller = Teller(service.database, directory, worker.reachable)
     answering = Loop("operations", teller.operations, 2.0)
-    service.parts = [("secrets", secrets), ("worker", worker), ("watcher", watcher)]
-    service.loops = [
+    going_on = [
         Loop("renew", worker.renew, settings.renew_seconds, most_backoff_seconds=settings.renew_seconds),
         Loop("take-over", worker.take_over, settings.take_over_seconds),
         refreshing,
+        watching,
+    ]
+    service.early = [
+        ("secrets", secrets), ("worker", worker), ("watcher", watcher), *((loop.name, loop) for loop in going_on),
+    ]  # fmt: skip
+    service.loops = [
         Loop("tidy", worker.tidy, 2.0),
         Loop("explain", worker.explain, settings.explain_seconds),
         Loop("engine states", teller.engines, 1.0),
         answering,
         Loop("say", worker.say, settings.say_seconds / 2),
-        watching,
         claiming,
         Loop("prune runs", partial(prune_runs, settings), 3600.0),
     ]

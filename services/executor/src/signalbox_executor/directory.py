@@ -1,6 +1,7 @@
 """The engines this process can talk to: made from their definitions, remade when those change."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from signalbox_executor.engines.port import Engine
 from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessSettings, load_host_id
 from signalbox_executor.engines.process.permits import Permits
 from signalbox_executor.engines.process.prune import prune
-from signalbox_executor.engines.scripted.adapter import ScriptedEngine
+from signalbox_executor.engines.scripted.adapter import ScriptedCopies, ScriptedEngine
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store.engines import Registered
 
@@ -27,7 +28,8 @@ def opener(settings: ExecutorSettings) -> OpenEngine:
     def open_engine(definition: EngineDefinition) -> Engine | None:
         connection = definition.connection
         if isinstance(connection, ScriptedConnection):
-            return ScriptedEngine(connection.url, name=definition.id, guard=guard)
+            kind = ScriptedEngine if connection.remembers_keys else ScriptedCopies
+            return kind(connection.url, name=definition.id, guard=guard)
         if isinstance(connection, ProcessConnection) and processes is not None:
             return ProcessEngine(processes, connection.host_id)
         return None
@@ -70,10 +72,17 @@ class Directory:
     """Engines by id. `update` is called with what the database has; the rest only looks up."""
 
     open: OpenEngine
+    patience_seconds: float = 60.0
+    """Calls under way may go on so long with an adapter that was replaced: then they have ended by themselves."""
+    _replaced: list[tuple[float, Engine]] = field(default_factory=list[tuple[float, Engine]])
     _engines: dict[str, tuple[int, Engine]] = field(default_factory=dict[str, tuple[int, Engine]])
 
     async def update(self, registered: Sequence[Registered]) -> None:
-        """Open what is new or changed, and close what it replaces."""
+        """Open what is new or changed, and close what was replaced long ago."""
+        now = time.monotonic()
+        for _, replaced in [one for one in self._replaced if one[0] <= now]:
+            await replaced.close()
+        self._replaced = [one for one in self._replaced if one[0] > now]
         for engine in registered:
             known = self._engines.get(engine.id)
             if known is not None and known[0] == engine.revision:
@@ -81,8 +90,10 @@ class Directory:
             opened = self.open(engine.definition)
             if opened is not None:
                 self._engines[engine.id] = (engine.revision, opened)
+            elif known is not None:
+                del self._engines[engine.id]
             if known is not None:
-                await known[1].close()
+                self._replaced.append((now + self.patience_seconds, known[1]))
 
     def get(self, engine_id: str) -> Engine | None:
         known = self._engines.get(engine_id)
@@ -93,6 +104,8 @@ class Directory:
 
     async def stop(self) -> None:
         """Let go of every connection; what runs on the engines runs on."""
-        while self._engines:
-            _, (_, engine) = self._engines.popitem()
+        engines = [engine for _, engine in (*self._replaced, *self._engines.values())]
+        self._replaced.clear()
+        self._engines.clear()
+        for engine in engines:
             await engine.close()

@@ -201,10 +201,11 @@ class _Pipe:
         if self._unclear and self._engine.identity is Identity.NONE:
             await self._settle(self._unknown("it may have been started, and the engine cannot tell"))
             return False
-        async with self._driver.database.connection() as (connection, _):
+        async with self._driver.database.connection() as connection:
             row = await submit.raise_sends(connection, self._claim.task.id, self._claim.task.fence, copies=copies)
         if row is None:
             return False
+        crash.point("executor.counted")
         if row.to_stop or row.overdue:
             cause = EndCause.CANCELLED if row.to_stop else EndCause.TIMED_OUT
             if isinstance(self._engine, Seals):
@@ -236,6 +237,7 @@ class _Pipe:
         return None
 
     async def _unavailable(self, error: Exception) -> Wait:
+        crash.point("executor.unheard")
         arrived = not isinstance(error, EngineUnavailable) or error.may_have_arrived
         self._unclear = self._unclear or arrived
         self._failures += 1
@@ -248,6 +250,7 @@ class _Pipe:
 
     async def _refused(self, refused: EngineRefused) -> None:
         """The end of the attempt if no other copy can be on its way; else the key is sealed, or the task is UNKNOWN."""
+        crash.point("executor.refused")
         said = bounded(str(refused))
         if refused.sealed:
             await self._settle(self._ending(EndCause.REFUSED, said))

@@ -1,10 +1,10 @@
 """`tasks.state`: what is said of tasks after they changed. Many items of one plan go in one message."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from opentelemetry import context as otel_context
 from pydantic import TypeAdapter
@@ -15,9 +15,10 @@ from signalbox_chassis.database import UnitOfWork
 from signalbox_chassis.received import Received
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.plans import Waiting
-from signalbox_contracts.messages.tasks import TaskRecord, TasksStated, TasksStatedData, TaskTransition
+from signalbox_contracts.messages.tasks import TaskAttempt, TaskRecord, TasksStated, TasksStatedData, TaskTransition
 from signalbox_contracts.pages import ENVELOPE_BYTES, packed
 from signalbox_contracts.states import TASK_ENDS, TaskState
+from signalbox_contracts.vocabulary import MOST_ITEMS
 from signalbox_contracts.wire import MAX_MESSAGE_BYTES
 from signalbox_executor.store.rows import Task
 
@@ -39,6 +40,36 @@ def publish_changes(work: UnitOfWork, tasks: Iterable[Task], *, cause: Received[
                 work.publish(_fact(TasksStatedData(plan_id=plan_id, tasks=page), time), cause=cause)
         finally:
             otel_context.detach(token)
+
+
+def publish_told(
+    work: UnitOfWork,
+    tasks: Iterable[Task],
+    time: datetime,
+    *,
+    histories: Mapping[UUID, str],
+    attempts: Mapping[UUID, Sequence[TaskAttempt]],
+) -> None:
+    """State these tasks for whoever asks: under ids of their own, so that they are no duplicates, with all they did."""
+    in_order = sorted(tasks, key=lambda task: (task.plan_id, task.id))
+    for plan_id, mine in groupby(in_order, key=lambda task: task.plan_id):
+        of_plan = list(mine)
+        records = [_whole(task, histories.get(task.id), attempts.get(task.id, ())) for task in of_plan]
+        token = otel_context.attach(telemetry.extract({"traceparent": of_plan[0].traceparent or ""}))
+        try:
+            for page in packed(records):
+                data = TasksStatedData(plan_id=plan_id, tasks=page)
+                work.publish(TasksStated.of(data, subject=plan_id, source=SOURCE, time=time, id=uuid4()))
+        finally:
+            otel_context.detach(token)
+
+
+def _whole(task: Task, history: str | None, attempts: Sequence[TaskAttempt]) -> TaskRecord:
+    now = record(task)
+    if not history and not attempts:
+        return now
+    moves = (*(_MOVES.validate_json(history) if history else ()), *now.transitions)
+    return now.model_copy(update={"transitions": moves[-MOST_ITEMS:], "attempts": tuple(attempts)[-MOST_ITEMS:]})
 
 
 def publish_answer(

@@ -1,4 +1,4 @@
-"""In: plan.rules, tasks.ensure, tasks.cancel, engine.test, plan.tell, logs.follow; definitions of engines.
+"""In: plan.rules, tasks.ensure, tasks.cancel, task.resolve, engine.test, plan.tell, logs.follow; engine definitions.
 Changes: plan_rules, task, engine, seen, operation, log_follow. Out: tasks.state and operation.result, the answers.
 """
 
@@ -12,11 +12,12 @@ from signalbox_chassis.router import Router
 from signalbox_chassis.settle import trace_of
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
-from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanTell
+from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanTell, TaskResolve
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.task_commands import PlanRules, TasksCancel, TasksEnsure
 from signalbox_executor import facts
-from signalbox_executor.store import accept, engines, operations, rules, stop
+from signalbox_executor.lifecycle import resolution, why_not_resolved
+from signalbox_executor.store import accept, engines, operations, resolve, rules, stop
 from signalbox_executor.store.operations import Asked
 from signalbox_executor.tell import answer
 
@@ -31,16 +32,13 @@ def control(clock: Clock, wake: Callable[[], None], wake_operations: Callable[[]
     @router.on(PlanRules)
     async def keep_rules(work: UnitOfWork, events: Sequence[Received[PlanRules]]) -> None:
         for received in sorted(events, key=lambda one: (one.event.data.plan_id, one.event.data.version)):
-            await rules.save_rules(work.connection, received.event.data)
-        work.on_commit(wake)
-        have = await rules.versions(work.connection, [received.event.data.plan_id for received in events])
-        for received in events:
             plan = received.event.data.plan_id
-            facts.publish_answer(work, plan, rules_version=have[plan], time=clock.now(), cause=received)
+            have = await rules.save_rules(work.connection, received.event.data)
+            facts.publish_answer(work, plan, rules_version=have, time=clock.now(), cause=received)
+        work.on_commit(wake)
 
     @router.on(TasksEnsure)
     async def ensure(work: UnitOfWork, events: Sequence[Received[TasksEnsure]]) -> None:
-        have = await rules.versions(work.connection, [received.event.data.plan_id for received in events])
         for received in sorted(events, key=lambda one: one.event.data.plan_id):
             data = received.event.data
             new = await accept.accept(work.connection, data, _traceparent(received))
@@ -51,6 +49,7 @@ def control(clock: Clock, wake: Callable[[], None], wake_operations: Callable[[]
                 continue  # what is new is said with its first moves, or a moment later by itself
             tasks = await accept.present(work.connection, asked)
             found = {task.id for task in tasks}
+            have = await rules.versions(work.connection, [data.plan_id])
             facts.publish_answer(
                 work,
                 data.plan_id,
@@ -74,8 +73,30 @@ def control(clock: Clock, wake: Callable[[], None], wake_operations: Callable[[]
             if rest:
                 facts.publish_changes(work, rest, cause=received)
 
+    _decisions(router, wake)
     _operations(router, wake_operations)
     return router
+
+
+def _decisions(router: Router, wake: Callable[[], None]) -> None:
+    """What a person decides about a task that its engine cannot tell."""
+
+    @router.on(TaskResolve)
+    async def decide(work: UnitOfWork, events: Sequence[Received[TaskResolve]]) -> None:
+        for received in sorted(events, key=lambda one: one.event.data.task_id):
+            data = received.event.data
+            asked = await _asked(work, received, "task.resolve")
+            resolved = await resolve.resolve(work.connection, data, resolution(data))
+            if resolved is None:
+                found = await accept.present(work.connection, [data.task_id])
+                state, attempt = (found[0].state, found[0].attempt) if found else (None, 0)
+                answer(work, asked, Outcome.REFUSED, why_not_resolved(data, state, attempt))
+                continue
+            facts.publish_changes(work, [resolved.task], cause=received)
+            work.on_commit(wake)
+            task = resolved.task
+            said = f"attempt {data.attempt} was UNKNOWN; the task is {task.state.value} in attempt {task.attempt}"
+            answer(work, asked, Outcome.DONE, said, resolved.details(data.attempt))
 
 
 def _operations(router: Router, wake: Callable[[], None]) -> None:
@@ -98,11 +119,8 @@ def _operations(router: Router, wake: Callable[[], None]) -> None:
     async def follow(work: UnitOfWork, events: Sequence[Received[LogsFollow]]) -> None:
         for received in events:
             event = received.event
-            now = await work.connection.fetchval("SELECT now()")
             until = await operations.follow(work.connection, event)
-            asked = Asked(
-                event.data.operation_id, "logs.follow", event.id, event.subject or "", _traceparent(received), now, now
-            )
+            asked = await _asked(work, received, "logs.follow")
             if until is None:
                 answer(work, asked, Outcome.REFUSED, f"task {event.data.task_id} has no attempt {event.data.attempt}")
             else:
@@ -129,6 +147,12 @@ def definitions(wake: Callable[[], None]) -> Router:
         """Nothing: the deleting snapshot came 30 days earlier, and history keeps the row."""
 
     return router
+
+
+async def _asked(work: UnitOfWork, received: Received[Any], kind: str) -> Asked:
+    """An operation that is answered as it is handled."""
+    event, now = received.event, await work.connection.fetchval("SELECT now()")
+    return Asked(event.data.operation_id, kind, event.id, event.subject or "", _traceparent(received), now, now)
 
 
 def _traceparent(received: Received[Any]) -> str | None:

@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from signalbox_contracts.definitions.rules import OnUnknown, Retries
+from signalbox_contracts.messages.operations import TaskResolveData
 from signalbox_contracts.messages.plans import Waiting, WaitReason
 from signalbox_contracts.messages.states import EngineRecord
 from signalbox_contracts.messages.tasks import EndCause, Phase
@@ -53,6 +54,10 @@ class Run:
     stop_cause: str | None = None
     patience_over: bool = False
     """It has been UNKNOWN for longer than an engine may need to see it again."""
+    stop_given_up: bool = False
+    """It was asked to stop for as long as it may take: if it is UNKNOWN, then because it still runs."""
+    stranded: bool = False
+    """Its row says that no executor could look at it: one just did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +106,9 @@ def judge(run: Run, seen: Observation, *, chance: float) -> Verdict | None:
     if seen.phase in ENDS:
         cause = EndCause.TIMED_OUT if run.stop_cause == "timed_out" else seen.cause or EndCause.FAILED
         return _over(run, seen.phase, cause, seen.exit_code, _ended(cause, seen), chance)
-    if run.state is TaskState.RUNNING and run.phase is seen.phase:
+    if run.state is TaskState.RUNNING and run.phase is seen.phase and not run.stranded:
+        return None
+    if run.state is TaskState.UNKNOWN and run.stop_given_up:
         return None
     return Verdict(outcome=Outcome.RUNNING, phase=seen.phase, reason=f"the engine says {seen.phase.value}")
 
@@ -132,6 +139,21 @@ def _ended(cause: EndCause, seen: Observation) -> str:
     code = f", exit code {seen.exit_code}" if seen.exit_code is not None else ""
     said = f": {seen.message}" if seen.message else ""
     return f"{cause.value.replace('_', ' ')}{code}{said}"
+
+
+def resolution(said: TaskResolveData) -> str:
+    """A person's word as the task's history has it: who, what and why."""
+    what = f"{said.decision} {said.handle}" if said.handle else said.decision
+    return f"resolved by {said.actor} ({what[:500]}): {said.reason}"[:2000]
+
+
+def why_not_resolved(said: TaskResolveData, state: TaskState | None, attempt: int) -> str:
+    """Why a person's word changes nothing; `state` is None where there is no such task."""
+    if state is None:
+        return f"there is no task {said.task_id}"
+    if attempt != said.attempt:
+        return f"it is about attempt {said.attempt}, and the task is {state.value} in attempt {attempt}"
+    return f"the task is {state.value}, not UNKNOWN: nothing is to be decided"
 
 
 def worth_saying(now: EngineRecord, said: EngineRecord | None) -> bool:

@@ -45,7 +45,7 @@ class LogKeeper:
         engines = [id for id in self.reachable() if self.directory.get(id) is not None]
         if not engines:
             return False
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             taken = await logs.take(
                 connection,
                 engines,
@@ -81,7 +81,7 @@ class LogKeeper:
             if data:
                 offset = page.offset + await self._store(copy, page.offset, data)
         if not copy.ended:
-            async with self.database.connection() as (connection, _):
+            async with self.database.connection() as connection:
                 await logs.kept(connection, copy, offset, truncated=truncated)
         else:
             if more:
@@ -143,5 +143,5 @@ class LogKeeper:
         return Mask(known)
 
     async def _done(self, copy: Copy) -> None:
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             await logs.done(connection, copy)

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -47,6 +49,7 @@ class Worker:
         self.host_id = host_id(self.settings)
         # claim and sweep take rows into our hands; the sweep must not see a claim that is not driven *yet*
         self._hands = asyncio.Lock()
+        self._since = time.monotonic()
 
     async def start(self) -> None:
         await self.refresh()
@@ -55,13 +58,13 @@ class Worker:
     async def stop(self) -> None:
         """Give what is half done to the others at once."""
         await self.driver.drop()
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             await workers.retire(connection, self.id)
         await self.directory.stop()
 
     async def refresh(self) -> None:
         """Look at the engines: which there are, and which may be asked."""
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             found = await engines.listed(connection, self.host_id)
             await self.directory.update(found)
             before, self.registered = self.registered, {engine.id: engine for engine in found}
@@ -70,9 +73,13 @@ class Worker:
             self.wake()
 
     async def claim(self) -> bool:
-        """Claim what may start, in every group, and drive it; True if there may be more."""
+        """Claim what may start, in every group, and drive it; True if there may be more.
+
+        In any order: a plan on several groups has its limit in common, and the first would always have all of it.
+        """
         more = False
-        for group in sorted({one.definition.group for one in self.registered.values() if one.takes_work}):
+        groups = sorted({one.definition.group for one in self.registered.values() if one.takes_work})
+        for group in random.sample(groups, len(groups)):
             async with self._hands:
                 more |= await self._claim_group(group)
         return more
@@ -82,7 +89,7 @@ class Worker:
         reachable = self.reachable()
         if most < 1 or not reachable:
             return False
-        async with self.database.unit_of_work() as work:
+        async with self.database.unit_of_work(begin=claim.BEGIN) as work:
             claims = await claim.claim(work.connection, self.id, group=group, reachable=reachable, most=most)
             intended = await self.driver.intend(work.connection, claims)
         self.driver.drive(intended)
@@ -105,19 +112,21 @@ class Worker:
 
     async def renew(self) -> None:
         """Renew the lease, or drop everything and begin anew under another id; then sweep."""
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             renewed = await workers.renew(connection, self.id, lease_seconds=self.settings.worker_lease_seconds)
         if not renewed:
             log.warning("worker %s lost its lease: dropping %d tasks", self.id, len(self.driver.driving))
             async with self._hands:
                 await self.driver.drop()
+                crash.point("executor.lease_lost")
                 await self._register()
+        crash.point("executor.renewed")
         await self.sweep()
 
     async def sweep(self) -> None:
         """Pick up rows of ours that nobody drives."""
         async with self._hands:
-            async with self.database.connection() as (connection, _):
+            async with self.database.connection() as connection:
                 rows = await workers.own_rows(
                     connection, self.id, driven=list(self.driver.driving), most=max(self.driver.free, 0)
                 )
@@ -128,7 +137,7 @@ class Worker:
 
     async def take_over(self) -> None:
         """Take what dead workers had claimed."""
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             victims = await workers.expired(connection, self.id)
             if victims:
                 await workers.end_frozen(connection, seconds=FROZEN_SECONDS)
@@ -147,14 +156,14 @@ class Worker:
         async with self.database.unit_of_work() as work:
             late = await stop.expire(work.connection, most=MOST_EXPIRED)
             facts.publish_changes(work, late)
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             await workers.prune(connection)
             await operations.forget_follows(connection)
         return len(late) == MOST_EXPIRED
 
     async def say(self) -> bool:
         """Say the moves that no later fact took along."""
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             unsaid = await accept.unsaid(connection, most=CROWD)
         if not unsaid:
             return False
@@ -167,20 +176,24 @@ class Worker:
 
     async def explain(self) -> None:
         """Say in the rows why their tasks wait, where that is news."""
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             queues, now = await waiting.queues(connection, after_seconds=self.settings.explain_after_seconds)
+            # who was away as well may only just come back
+            settled = time.monotonic() - self._since > waiting.RESTART_SECONDS
+            stranded = await waiting.stranded(connection) if settled else []
         why = [
             (queue.plan_id, queue.engine_id, said)
             for queue in queues
             if (said := why_waiting(queue, ahead=who_is_ahead(queue, queues), now=now)) is not None
         ]
-        if why:
+        if why or stranded:
             async with self.database.unit_of_work() as work:
                 facts.publish_changes(work, await waiting.say(work.connection, why))
+                facts.publish_changes(work, await waiting.say_stranded(work.connection, stranded))
 
     async def _register(self) -> None:
         self.id = uuid4()
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             await workers.register(
                 connection, self.id, host_id=self.host_id, lease_seconds=self.settings.worker_lease_seconds
             )

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from opentelemetry import context as otel_context
 from pydantic import JsonValue
@@ -19,7 +19,8 @@ from signalbox_executor.directory import Directory
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, Watched
 from signalbox_executor.lifecycle import worth_saying
 from signalbox_executor.store import accept, engines, operations, states
-from signalbox_executor.store.operations import Asked, Test
+from signalbox_executor.store.operations import Asked, Tell, Test
+from signalbox_executor.store.rows import Task
 
 log = logging.getLogger(__name__)
 TEST_SECONDS = 10.0
@@ -61,7 +62,7 @@ class Teller:
 
     async def tests(self) -> None:
         """Try the connections somebody asked about, each by asking about a run that does not exist."""
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             asked = await operations.tests(connection, self.reachable())
         await asyncio.gather(*(self._test(test) for test in asked))
 
@@ -99,17 +100,39 @@ class Teller:
             tell = await operations.next_tell(work.connection)
             if tell is None:
                 return False
-            tasks = await accept.of_plan(work.connection, tell.plan_ids[0], after=tell.after, most=TELL_PAGE)
-            facts.publish_changes(work, tasks)
-            whole = len(tasks) < TELL_PAGE
-            rest = tell.plan_ids[1:] if whole else tell.plan_ids
-            if rest:
-                after = _FIRST if whole else tasks[-1].id
-                await operations.told(work.connection, tell.asked.id, rest, after=after, count=len(tasks))
-            elif await operations.done(work.connection, tell.asked.id):
-                count = tell.told + len(tasks)
-                answer(work, tell.asked, Outcome.DONE, f"{count} tasks said again", {"tasks": count})
+            if tell.plan_ids:
+                tasks = await accept.of_plan(work.connection, tell.plan_ids[0], after=tell.after, most=TELL_PAGE)
+            else:
+                tasks = await accept.of_all(work.connection, plan=tell.after_plan, after=tell.after, most=TELL_PAGE)
+                if not tell.told:
+                    await self._tell_engines(work, tell.asked.at)
+            ids = [task.id for task in tasks]
+            facts.publish_told(
+                work, tasks, tell.asked.at, histories=await accept.histories(work.connection, ids),
+                attempts=await accept.past_attempts(work.connection, ids),
+            )  # fmt: skip
+            await _advance(work, tell, tasks)
         return True
+
+    async def _tell_engines(self, work: UnitOfWork, at: datetime) -> None:
+        for record in await states.said(work.connection):
+            work.publish(
+                EngineStated.of(record, subject=f"engine:{record.engine_id}", source=facts.SOURCE, time=at, id=uuid4())
+            )
+
+
+async def _advance(work: UnitOfWork, tell: Tell, tasks: Sequence[Task]) -> None:
+    """Keep how far the telling has come, or answer that it is done."""
+    whole = len(tasks) < TELL_PAGE
+    rest = tell.plan_ids[1:] if whole else tell.plan_ids
+    if rest or not whole:
+        after_plan, after = (_FIRST, _FIRST) if whole else (tasks[-1].plan_id, tasks[-1].id)
+        await operations.told(
+            work.connection, tell.asked.id, rest, after_plan=after_plan, after=after, count=len(tasks)
+        )
+    elif await operations.done(work.connection, tell.asked.id):
+        count = tell.told + len(tasks)
+        answer(work, tell.asked, Outcome.DONE, f"{count} tasks said again", {"tasks": count})
 
 
 def answer(work: UnitOfWork, asked: Asked, outcome: Outcome, reason: str, details: JsonValue = None) -> None:

@@ -139,12 +139,12 @@ class Watcher:
             self._young.pop(engine.id, None)
         except (EngineUnavailable, TimeoutError) as error:
             self._young.pop(engine.id, None)
-            async with self.database.connection() as (connection, _):
+            async with self.database.connection() as connection:
                 await engines.failed(connection, engine.id, str(error) or "no answer in time")
 
     async def _watch(self, engine: Registered, adapter: Engine) -> None:
         """The whole pass: everything that runs there, and what is to stop. Where nothing runs, one cheap look."""
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             if not await observe.runs_something(connection, engine.id):
                 return
         fence = await self._acquire(engine.id)
@@ -160,7 +160,7 @@ class Watcher:
         fence = await self._fence_for_glance(engine.id)
         if fence is None:
             return
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             watches = await observe.watched_of(
                 connection, engine.id, list(due), unknown_seconds=self.settings.unknown_seconds
             )
@@ -187,6 +187,7 @@ class Watcher:
             if not await workers.is_live(work.connection, self.worker.id):
                 return None
             fence = await observe.acquire(work.connection, engine_id, self.worker.id, lease_seconds=seconds)
+            crash.point("executor.acquiring")
         if fence is not None:
             self._fences[engine_id] = (fence, until)
         return fence
@@ -210,11 +211,11 @@ class Watcher:
             if len(watches) < self.settings.observe_batch:
                 break
         if asked:
-            async with self.database.connection() as (connection, _):
+            async with self.database.connection() as connection:
                 await engines.answered(connection, [engine_id])
 
     async def _rows(self, engine_id: str, after: UUID) -> list[observe.Watch]:
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             return await observe.watched(
                 connection,
                 engine_id,
@@ -239,8 +240,9 @@ class Watcher:
             changed = await over.write_observed(work.connection, endings)
             facts.publish_changes(work, changed)
             if any(task.state not in TASKS_HOLDING_A_SLOT for task in changed):
+                crash.point("executor.ending")
+                work.on_commit(lambda: crash.point("executor.finished"))
                 work.on_commit(self.freed)
-        crash.point("executor.finished")
         self._trace_ends(changed)
         return True
 
@@ -268,7 +270,7 @@ class Watcher:
             stubborn = await stop.give_up_stopping(work.connection, engine_id)
             facts.publish_changes(work, [*intended, *stubborn])
         crash.point("executor.stop_intended")
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             stops = await stop.stopping(connection, engine_id, most=MOST_STOPS)
         now = time.monotonic()
         self._asked = {key: at for key, at in self._asked.items() if at > now - self.settings.stop_seconds}
@@ -278,6 +280,7 @@ class Watcher:
         async def ask(one: stop.Stop) -> None:
             async with at_once, asyncio.timeout(self.settings.engine_timeout_seconds):
                 await adapter.cancel(one.watched)
+            crash.point("executor.stop_sent")
             self._asked[one.task_id, one.watched.attempt] = time.monotonic()
 
         for failure in await asyncio.gather(*(ask(one) for one in due), return_exceptions=True):

@@ -8,6 +8,7 @@ from signalbox_planner import handlers
 from signalbox_planner.loops import Planning
 from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.steps import Steps
+from signalbox_planner.store.restored import after_restore
 
 NAME = "planner"
 
@@ -25,6 +26,7 @@ def planner(settings: PlannerSettings) -> Service:
             Subscription("facts", (topic("tasks.v1"),), facts),
         ],
         sends=[topic("plans.v1"), topic("task-commands.v1")],
+        after_restore=after_restore,
     )
     service.dead_letters.answer_operations(control)
     planning = Planning(service.database, settings, steps)

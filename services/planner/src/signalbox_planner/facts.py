@@ -8,14 +8,22 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from opentelemetry import context as otel_context
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 
 from signalbox_chassis import telemetry
 from signalbox_chassis.database import UnitOfWork
 from signalbox_chassis.received import Received
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.ids import task_id
-from signalbox_contracts.messages.plans import Decision, ItemRecord, PlanItems, PlanItemsData, PlanRecord, PlanStated
+from signalbox_contracts.messages.plans import (
+    Decision,
+    ItemRecord,
+    PlanItems,
+    PlanItemsData,
+    PlanRecord,
+    PlanStated,
+    PlanTransition,
+)
 from signalbox_contracts.messages.states import OperationResult, OperationResultData, Outcome
 from signalbox_contracts.messages.task_commands import (
     PlanRules,
@@ -49,15 +57,20 @@ def in_trace(plan: Plan) -> Generator[None]:
 
 
 def say(work: UnitOfWork, plans: Iterable[Plan], at: datetime) -> list[Plan]:
-    """State those plans that have something new to say; the plans as they are once it is said."""
+    """State those plans that have something new to say; the plans as they are once it is said, to be saved."""
     said: list[Plan] = []
     for plan in plans:
         if not plan.to_say:
             said.append(plan)
             continue
         state(work, plan, at)
-        said.append(replace(plan, said_version=plan.version, answered=(), moves=()))
+        said.append(replace(plan, said_version=plan.version, answered=()))
     return said
+
+
+def told(work: UnitOfWork, plan: Plan, at: datetime, moves: tuple[PlanTransition, ...]) -> None:
+    """`plan.state` for whoever asks: under an id of its own, so that it is no duplicate, with every move it made."""
+    state(work, replace(plan, moves=moves, answered=()), at, id=uuid4())
 
 
 def state(work: UnitOfWork, plan: Plan, at: datetime, *, id: UUID | None = None) -> None:
@@ -84,7 +97,7 @@ def items(work: UnitOfWork, plan: Plan, page: int, rows: Sequence[Item], at: dat
     records = tuple(
         ItemRecord.model_construct(
             key=row.key, position=row.position, decision=Decision.RUN, engine=row.engine,
-            task_id=task_id(row.plan_id, row.key), state=TaskState(row.state) if row.state else None,
+            task_id=task_id(row.plan_id, row.key), state=None if row.task_version else _never_sent(row.state),
         )
         for row in rows
     )  # fmt: skip
@@ -97,6 +110,11 @@ def items(work: UnitOfWork, plan: Plan, page: int, rows: Sequence[Item], at: dat
                 data, subject=plan.id, source=SOURCE, time=at, aggregateversion=version, id=uuid4() if again else None
             )
         )
+
+
+def _never_sent(state: str | None) -> TaskState | None:
+    """An item that was cancelled before it became a task: only its page can say so."""
+    return TaskState(state) if state else None
 
 
 def rules(work: UnitOfWork, plan: Plan, at: datetime, *, again: bool = False) -> None:
@@ -144,14 +162,18 @@ def cancel(
             work.publish(TasksCancel.of(data, subject=plan.id, source=SOURCE, time=at, id=uuid4()))
 
 
-def answer(work: UnitOfWork, cause: Received[Any], plan_id: UUID, outcome: Outcome, reason: str, at: datetime) -> None:
-    """`operation.result` for what no fact answers. `cause` is the command."""
+def answer(
+    work: UnitOfWork, cause: Received[Any], plan_id: UUID | None, outcome: Outcome, reason: str, at: datetime, *,
+    details: JsonValue = None,
+) -> None:  # fmt: skip
+    """`operation.result` for what no fact answers. `cause` is the command; without a plan it is about all of them."""
     operation = cause.event.type.removeprefix("signalbox.").removesuffix(".v1")
     operation_id: UUID = cause.event.data.operation_id
-    target = f"plan:{plan_id}"
+    target = f"plan:{plan_id}" if plan_id else "plans:all"
     data = OperationResultData(
-        operation_id=operation_id, target=target, operation=operation, outcome=outcome, reason=reason[:2000]
-    )
+        operation_id=operation_id, target=target, operation=operation, outcome=outcome, reason=reason[:2000],
+        details=details,
+    )  # fmt: skip
     work.publish(
         OperationResult.of(data, subject=target, source=SOURCE, time=at, id=f"{operation_id}:{outcome}"), cause=cause
     )

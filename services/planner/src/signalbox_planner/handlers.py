@@ -58,10 +58,15 @@ def control(steps: Steps) -> Router:
     async def tell(work: UnitOfWork, events: Sequence[Received[PlanTell]]) -> None:
         for received in events:
             data = received.event.data
-            await tells.keep(work.connection, data.plan_ids, data.operation_id, items=data.items)
+            if data.tasks and not data.items:
+                continue  # the executor's part alone
+            count = await tells.keep(work.connection, data.plan_ids, data.operation_id, items=data.items)
             if not data.tasks:  # else the executor answers, who has the longer part
-                plan = data.plan_ids[0]
-                facts.answer(work, received, plan, Outcome.DONE, "being told", await _now(work))
+                plan = data.plan_ids[0] if data.plan_ids else None
+                now = await _now(work)
+                facts.answer(
+                    work, received, plan, Outcome.DONE, f"{count} plans are told", now, details={"plans": count}
+                )
         work.on_commit(steps.wake)
 
     return router
@@ -70,24 +75,23 @@ def control(steps: Steps) -> Router:
 def _requests(router: Router, steps: Steps) -> None:
     @router.on(PlanRequest)
     async def request(work: UnitOfWork, events: Sequence[Received[PlanRequest]]) -> None:
-        now = await _now(work)
         in_order = sorted(events, key=lambda one: (one.event.data.plan_id, one.event.data.page))
-        known = await plans.locked(work.connection, [one.event.data.plan_id for one in in_order])
+        ids = [one.event.data.plan_id for one in in_order]
+        known, now, first_version = await plans.locked_now(work.connection, ids)
         done: list[Plan] = []
-        for plan_id, pages in groupby(in_order, key=lambda one: one.event.data.plan_id):
-            plan = await _take_pages(work, steps, known.get(plan_id), list(pages), now)
+        for plan_id, group in groupby(in_order, key=lambda one: one.event.data.plan_id):
+            pages = list(group)
+            plan = await _take_pages(work, steps, known.get(plan_id) or _new(pages, now, first_version), pages, now)
             if plan is not None:
                 done.append(plan)
-        await plans.save(work.connection, facts.say(work, done, now))
+        new = {plan.id for plan in done} - known.keys()
+        await plans.save(work.connection, facts.say(work, done, now), new=new)
 
 
 async def _take_pages(
-    work: UnitOfWork, steps: Steps, plan: Plan | None, pages: list[Received[PlanRequest]], now: datetime
+    work: UnitOfWork, steps: Steps, plan: Plan, pages: list[Received[PlanRequest]], now: datetime
 ) -> Plan | None:
     """Store what is new of these pages of one plan, and start it when nothing is missing any more."""
-    if plan is None:
-        plan = _new(pages, now)
-        await plans.add(work.connection, plan)
     if plan.started or plan.ended or plan.parent_position is not None:
         return None
     last = next((one for one in pages if one.event.data.what is not None), None)
@@ -98,7 +102,6 @@ async def _take_pages(
         if last.event.data.event_date is None:  # items may be rendered with the one of the first page already
             frame = frame.model_copy(update={"event_date": plan.frame.event_date})
         plan = replace(plan, frame=frame)
-        await plans.reframe(work.connection, plan)
     new = await items.seen_pages(work.connection, plan.id, [one.event.data.page for one in pages])
     try:
         if last is not None and last.event.data.preview:
@@ -134,9 +137,9 @@ async def _take_whole(
             )
         except expand.RequestRefused as error:
             return lifecycle.refuse(plan, now, str(error))
-        plan = replace(plan, frame=plan.frame.model_copy(update={"params": params}))
-        await plans.reframe(work.connection, plan)
-        return await steps.start(work, await _store(work, plan, 1, [item], now), now)
+        if params != plan.frame.params:  # defaults of the job came to what was asked
+            plan = replace(plan, frame=plan.frame.model_copy(update={"params": params}))
+        return await steps.start(work, await _store(work, plan, 1, [item], now), now, first=[item])
     if isinstance(what, RetryFailures):
         return await _copy_failures(work, steps, plan, what.parent, (), now)
     kind = what.kind if what is not None else "nothing"
@@ -151,14 +154,14 @@ async def _store(work: UnitOfWork, plan: Plan, page: int, rows: list[Item], now:
     return lifecycle.stored(plan, len(rows), end_position=rows[-1].position + 1 if rows else 0)
 
 
-def _new(pages: list[Received[PlanRequest]], now: datetime) -> Plan:
+def _new(pages: list[Received[PlanRequest]], now: datetime, version: int) -> Plan:
     """The plan a request's first messages make. Its frame may still change with the last page."""
     first = pages[-1].event
     data = first.data
     plan = Plan(
         id=data.plan_id, frame=expand.frame(data, first.time, project=first.project), created_at=now,
         definitions_revision=data.definitions_revision, traceparent=pages[-1].trace.get("traceparent"),
-        pages=data.pages, rules=data.rules,
+        pages=data.pages, rules=data.rules, version=version, rules_version=version,
     )  # fmt: skip
     return lifecycle.accept(plan, now)
 
@@ -273,9 +276,10 @@ async def _retry(
     work: UnitOfWork, steps: Steps, received: Received[PlanRetry], child_id: UUID, keys: Sequence[str]
 ) -> None:
     """A linked child of what failed. Asked twice, there is still one."""
-    data, now = received.event.data, await _now(work)
+    data = received.event.data
+    there, now, version = await plans.locked_now(work.connection, [child_id])
     parent = await _found(work, received, now)
-    if parent is None or await plans.locked(work.connection, [child_id]):
+    if parent is None or there:
         return
     frame = parent.frame.model_copy(
         update={
@@ -285,16 +289,16 @@ async def _retry(
     )  # fmt: skip
     child = lifecycle.accept(
         Plan(
-            id=child_id, frame=frame, definitions_revision=data.definitions_revision, created_at=now,
+            id=child_id, version=version, rules_version=version,
+            frame=frame, definitions_revision=data.definitions_revision, created_at=now,
             traceparent=received.trace.get("traceparent"), rules=parent.rules,
         ),
         now,
     )  # fmt: skip
-    await plans.add(work.connection, child)
     after = await _copy_failures(work, steps, child, parent.id, keys, now)
     outcome = Outcome.REFUSED if after.ended and after.counts.total == 0 else Outcome.DONE
     facts.answer(work, received, parent.id, outcome, after.reason, now)
-    await plans.save(work.connection, facts.say(work, [after], now))
+    await plans.save(work.connection, facts.say(work, [after], now), new={child.id})
     work.on_commit(steps.wake)
 
 
@@ -324,7 +328,6 @@ async def _copy_failures(
         }
     )  # fmt: skip
     copying = replace(child, frame=frame, pages=facts.pages_of(total), parent_position=0)
-    await plans.reframe(work.connection, copying)
     return await steps.copy(work, copying, now, keys=keys)
 
 
@@ -334,8 +337,7 @@ def observed(settings: PlannerSettings, steps: Steps) -> Router:
 
     @router.on(TasksStated)
     async def tasks(work: UnitOfWork, events: Sequence[Received[TasksStated]]) -> None:
-        now = await _now(work)
-        known = await plans.locked(work.connection, [one.event.data.plan_id for one in events])
+        known, now, _ = await plans.locked_now(work.connection, [one.event.data.plan_id for one in events])
         moved = await items.move(work.connection, _said(events, known))
         confirmed: dict[UUID, int] = {}
         missing: dict[UUID, set[UUID]] = {}

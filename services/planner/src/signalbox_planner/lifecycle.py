@@ -108,6 +108,7 @@ class Plan:
     """The version of the last fact; what is newer is to be said."""
     answered: tuple[UUID, ...] = ()
     moves: tuple[PlanTransition, ...] = field(default=())
+    """Made since this value was read: to be said, and to be kept."""
 
     @property
     def ended(self) -> bool:
@@ -143,7 +144,9 @@ def answer(plan: Plan, operation: UUID) -> Plan:
 
 def accept(plan: Plan, at: datetime) -> Plan:
     """A new plan, with the move that says so."""
-    first = PlanTransition(version=1, state=PlanState.ACCEPTED, at=at, actor=plan.frame.actor, reason=plan.frame.reason)
+    first = PlanTransition(
+        version=plan.version, state=PlanState.ACCEPTED, at=at, actor=plan.frame.actor, reason=plan.frame.reason
+    )
     return replace(plan, moves=(first,))
 
 
@@ -203,8 +206,8 @@ def count(plan: Plan, moved: list[Moved], at: datetime) -> Plan:
         parts[before] = parts.get(before, 0) - one.items
         parts[after] = parts.get(after, 0) + one.items
         versions += one.versions
-        if one.versions and one.after in TASK_ENDS and one.before not in TASK_ENDS:
-            live -= one.items
+        if one.versions:  # an executor that was restored may say that what had ended has not
+            live += one.items * ((one.before in TASK_ENDS) - (one.after in TASK_ENDS))
     update: dict[str, Any] = {name: getattr(plan.counts, name) + by for name, by in parts.items() if by}
     if not update and versions == plan.task_versions:
         return plan

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from signalbox_chassis.database import Database, UnitOfWork
 from signalbox_planner import facts
@@ -24,7 +24,7 @@ class Planning:
 
     async def go_on(self) -> bool:
         """Send, cancel or copy the next part of every plan that has something left; True if there may be more."""
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             found = await plans.unfinished(connection, window=self.settings.send_window)
         progress = False
         for plan_id in found:
@@ -49,7 +49,7 @@ class Planning:
 
     async def ask(self) -> bool:
         """Ask after the tasks of plans nobody spoke of."""
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             due = await plans.unheard(connection, most=50)
         for plan_id in due:
             async with self.database.unit_of_work() as work:
@@ -70,7 +70,7 @@ class Planning:
 
     async def repeat_rules(self) -> bool:
         """Say rules again that no executor confirmed, however busy their plans are."""
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             due = await plans.unconfirmed(connection, seconds=self.settings.ask_seconds, most=50)
         for plan_id in due:
             async with self.database.unit_of_work() as work:
@@ -94,7 +94,7 @@ class Planning:
                 return True
             now = await _now(work)
             if told.page == 1:
-                facts.state(work, plan, now, id=uuid4())
+                facts.told(work, plan, now, await plans.moves(work.connection, plan.id))
             last = facts.pages_of(plan.end_position)
             end = min(told.page + PAGES_A_PASS, last + 1) if told.items else last + 1
             if told.items:

@@ -29,19 +29,21 @@ class Steps:
     wake: Callable[[], None]
     """Called when a loop should look at once."""
 
-    async def start(self, work: UnitOfWork, plan: Plan, now: datetime) -> Plan:
-        """Everything of the plan is here: say its rules and send the first tasks."""
+    async def start(self, work: UnitOfWork, plan: Plan, now: datetime, *, first: Sequence[Item] = ()) -> Plan:
+        """Everything of the plan is here: say its rules and send the first tasks; `first` are all, if just stored."""
         running = lifecycle.start(plan, now)
         facts.rules(work, running, now)
-        return await self.send(work, running, now)
+        return await self.send(work, running, now, known=first)
 
-    async def send(self, work: UnitOfWork, plan: Plan, now: datetime) -> Plan:
-        """Send as many more tasks as there is room for."""
+    async def send(self, work: UnitOfWork, plan: Plan, now: datetime, *, known: Sequence[Item] = ()) -> Plan:
+        """Send as many more tasks as there is room for; they are read unless they are known."""
         most = lifecycle.room(plan, self.settings.send_window)
         if most <= 0:
             return plan
         first, end, newest = plan.next_position, plan.unsent_end, plan.rules.order == "newest_first"
-        rows = await items.unsent(work.connection, plan.id, first, end, most=min(most, MOST_SENT), newest=newest)
+        rows = known or await items.unsent(
+            work.connection, plan.id, first, end, most=min(most, MOST_SENT), newest=newest
+        )
         fresh = [row for row in rows if row.state is None]  # single items may have been cancelled meanwhile
         if fresh:
             facts.ensure(work, plan, fresh, now)

@@ -7,7 +7,7 @@ import typer
 from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.commands.registered import asked, command, group
-from signalbox_client.inputs import Everything, File, Form, Label, Most, Reason, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Everything, File, Form, Label, Most, Rate, Reason, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, ago, one, rows, say
 
 engine = group("What work runs on.")
@@ -62,9 +62,26 @@ def engine_create(file: File, output: Form = "table") -> None:
 
 
 @command(engine, "update")
-def engine_update(id: str, file: File, if_revision: IfRevision = None, output: Form = "table") -> None:
-    """Change an engine to what a file says."""
-    one(api().put(place("engines", id), inputs.document(file), headers=match(if_revision)), output, FIELDS)
+def engine_update(
+    id: str,
+    file: Annotated[str, typer.Option("-f", "--file", help="the whole definition; `-` is the standard input")] = "",
+    concurrency: Annotated[int | None, typer.Option("--concurrency", min=0, help="most tasks at once")] = None,
+    starts_per_minute: Rate = None,
+    if_revision: IfRevision = None,
+    output: Form = "table",
+) -> None:
+    """Change an engine to what a file says, or only its limits."""
+    named = {"concurrency": concurrency, "starts_per_minute": starts_per_minute}
+    changes = {name: value for name, value in named.items() if value is not None}
+    if bool(file) == bool(changes):
+        raise typer.BadParameter("give either --file or what is to change: --concurrency, --starts-per-minute")
+    if file:
+        definition = inputs.document(file)
+    else:
+        definition = api().get(place("engines", id))
+        definition["limits"] |= changes
+        if_revision = definition["revision"] if if_revision is None else if_revision
+    one(api().put(place("engines", id), definition, headers=match(if_revision)), output, FIELDS)
 
 
 @command(engine, "delete")

@@ -7,8 +7,8 @@ import typer
 from signalbox_client import following, inputs
 from signalbox_client.api import place
 from signalbox_client.commands.jobs import Kill
-from signalbox_client.commands.registered import PLAN, asked, command, group, started
-from signalbox_client.inputs import Everything, File, Form, Label, Most, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.commands.registered import PLAN, asked, command, group, reasons, started, waits_for
+from signalbox_client.inputs import Everything, File, Form, Label, Most, Rate, Reason, State, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, ago, one, rows, state, took
 
 plan = group("What a request was expanded into: every execution is one.")
@@ -23,6 +23,7 @@ COLUMNS: tuple[Column, ...] = (
     ("plan", "id"), ("state", lambda found: state(found["state"])), ("done", _done), ("failed", "counts.failed"),
     ("age", lambda found: ago(found["created_at"])),
     ("took", lambda found: took(found["started_at"], found["ended_at"])), ("by", "actor"), ("name", "name"),
+    ("waits for", reasons),
 )  # fmt: skip
 EVENTS: tuple[Column, ...] = (
     ("at", "at"), ("state", lambda found: state(found["state"])), ("by", "actor"), ("reason", "reason"),
@@ -35,7 +36,7 @@ ITEMS: tuple[Column, ...] = (
 TASKS: tuple[Column, ...] = (
     ("task", "id"), ("state", lambda found: state(found["state"])), ("item", "item_key"), ("engine", "engine"),
     ("attempt", lambda found: f"{found['attempt']}/{found['max_attempts']}"),
-    ("took", lambda found: took(found["started_at"], found["ended_at"])), ("waits for", "waiting.why"),
+    ("took", lambda found: took(found["started_at"], found["ended_at"])), ("waits for", waits_for),
     ("error", "error"),
 )  # fmt: skip
 
@@ -165,17 +166,20 @@ def plan_cancel(
 def plan_rules(
     id: str,
     file: Annotated[str, typer.Option("-f", "--file", help="the whole rules; `-` is the standard input")] = "",
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="only the limit; the other rules stay")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="the limit; what is not named stays")] = None,
+    starts_per_minute: Rate = None,
+    priority: Annotated[int | None, typer.Option("--priority", min=0, max=100, help="higher goes first")] = None,
     reason: Reason = "",
     wait: Wait = False,
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
     """Change how a plan runs, while it does."""
-    if bool(file) == (limit is not None):
-        raise typer.BadParameter("give either --file or --limit")
-    rules: dict[str, Any] = inputs.document(file) if file else api().get(place("plans", id))["rules"]
-    rules |= {} if file else {"limit": limit}
+    named = {"limit": limit, "starts_per_minute": starts_per_minute, "priority": priority}
+    changes = {name: value for name, value in named.items() if value is not None}
+    if bool(file) == bool(changes):
+        raise typer.BadParameter("give either --file or what is to change: --limit, --starts-per-minute, --priority")
+    rules: dict[str, Any] = inputs.document(file) if file else {**api().get(place("plans", id))["rules"], **changes}
     said = api().put(place("plans", id, "rules"), {"rules": rules, "reason": reason})
     asked(said, output, wait=wait, timeout=timeout)
 

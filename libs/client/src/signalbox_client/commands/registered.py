@@ -2,15 +2,17 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, cast
+from typing import Any, Final, ParamSpec, cast
 
 import typer
 
 from signalbox_client import following, inputs
 from signalbox_client.exits import told
-from signalbox_client.output import Column, one, say
+from signalbox_client.output import Column, ago, cut, one, plain, say
 
 P = ParamSpec("P")
+WIDEST: Final = 60
+"""Longest reason in a table's column; `show` has the whole sentence."""
 
 
 def group(about: str) -> typer.Typer:
@@ -58,10 +60,31 @@ def started(plan: dict[str, Any], form: str, *, wait: bool, timeout: float | Non
 
 
 def waits(found: Any) -> str:
-    """Why it waits, in sentences."""
+    """Why it waits, a line each; the tasks of two engines that wait for one limit say so once."""
+    sentences = [plain(one.get("sentence") or one.get("detail") or one.get("why")) for one in _waiting(found)]
+    return "\n".join(dict.fromkeys(sentences))
+
+
+def waits_for(found: Any) -> str:
+    """Why a task waits and for how long, short enough for a column."""
+    return "; ".join(
+        cut(" ".join([plain(one["why"]), ago(one.get("since_at"))]) + _in_short(one), WIDEST) for one in _waiting(found)
+    )
+
+
+def reasons(found: Any) -> str:
+    """What a plan and its tasks wait for, by name only."""
+    return ", ".join(dict.fromkeys(plain(one["why"]) for one in _waiting(found)))
+
+
+def _waiting(found: Any) -> list[Any]:
     waiting: Any = found.get("waiting") or []
-    several: list[Any] = cast("list[Any]", waiting) if isinstance(waiting, list) else [waiting]
-    return "; ".join(str(one.get("sentence") or one.get("detail") or one.get("why")) for one in several)
+    return cast("list[Any]", waiting) if isinstance(waiting, list) else [waiting]
+
+
+def _in_short(one: Any) -> str:
+    detail = plain(one.get("detail") or "").replace("\n", " ")
+    return f": {detail}" if detail else ""
 
 
 def _counts(found: Any) -> str:

@@ -20,8 +20,9 @@ FIELDS: tuple[Column, ...] = (
     ("task", "id"), ("item", "item_key"), ("state", "state"), ("waits", waits), ("plan", "plan_id"),
     ("engine", "engine"), ("attempt", lambda found: f"{found['attempt']}/{found['max_attempts']}"),
     ("run key", "run_key"), ("handle", "handle"), ("phase", "phase"), ("exit code", "exit_code"), ("cause", "cause"),
-    ("error", "error"), ("result", "result"), ("queued", "queued_at"), ("submitted", "submitted_at"),
-    ("started", "started_at"), ("ended", "ended_at"), ("not before", "not_before_at"), ("trace", "trace_id"),
+    ("error", "error"), ("result", "result"), ("pending", "pending_operation.operation"), ("queued", "queued_at"),
+    ("submitted", "submitted_at"), ("started", "started_at"), ("ended", "ended_at"), ("not before", "not_before_at"),
+    ("trace", "trace_id"),
 )  # fmt: skip
 ATTEMPTS: tuple[Column, ...] = (
     ("attempt", "attempt"), ("state", "state"), ("handle", "handle"), ("submitted", "submitted_at"),
@@ -45,7 +46,8 @@ def task_list(
 ) -> None:
     """List tasks, newest first."""
     params = {"plan": plan, "state": state, "engine": engine, "why": why}
-    rows(api().pages("/tasks", params, most=inputs.most(limit, all)), output, TASKS, empty="no such tasks")
+    found = api().pages("/tasks", params, most=inputs.most(limit, all))
+    rows(found, output, (*TASKS, ("plan", "plan_id")), empty="no such tasks")
 
 
 @command(task, "show")
@@ -113,6 +115,43 @@ def task_cancel(
     inputs.sure(f"Cancel task {id}?", yes)
     said = api().post(place("tasks", id, "cancel"), {"kill": kill, "reason": reason})
     asked(said, output, wait=wait, timeout=timeout)
+
+
+@command(task, "resolve")
+def task_resolve(
+    id: str,
+    reason: Annotated[str, typer.Option("--reason", help="why you are sure; kept in its history under your name")],
+    adopt: Annotated[bool, typer.Option("--adopt", help="the run is there: watch it")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="it is over: run the next attempt, whatever was used up")
+    ] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="it is over, and so is the task")] = False,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, help="the attempt you looked at (the present one)")
+    ] = None,
+    handle: Annotated[str | None, typer.Option("--handle", help="with --adopt: the engine's name of the run")] = None,
+    yes: Yes = False,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """Decide what became of a task in UNKNOWN, after a look at its engine."""
+    chosen = [name for name, given in (("adopt", adopt), ("retry", retry), ("fail", fail)) if given]
+    if len(chosen) != 1:
+        raise typer.BadParameter("exactly one of --adopt, --retry and --fail is needed")
+    if handle is not None and not adopt:
+        raise typer.BadParameter("--handle goes with --adopt only")
+    found = api().get(place("tasks", id))
+    number = attempt or int(found["attempt"])
+    does = {
+        "adopt": f"run {handle or found['run_key']} is watched as attempt {number}",
+        "retry": f"attempt {number + 1} is run; if attempt {number} runs after all, the work runs twice",
+        "fail": f"it fails; if attempt {number} runs after all, nobody watches it",
+    }[chosen[0]]
+    where = f"Task {id} on {found['engine']} is {found['state']} in attempt {found['attempt']}"
+    inputs.sure(f"{where}. Resolve attempt {number}: {does}?", yes)
+    body = {"action": chosen[0], "attempt": number, "handle": handle, "reason": reason}
+    asked(api().post(place("tasks", id, "resolve"), body), output, wait=wait, timeout=timeout)
 
 
 def _write(chunk: bytes) -> None:

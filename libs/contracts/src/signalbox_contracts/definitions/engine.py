@@ -84,6 +84,8 @@ class ScriptedConnection(Value):
 
     kind: Literal["scripted"] = "scripted"
     url: HttpUrl
+    remembers_keys: bool = True
+    """False: an engine that cannot tell copies of a submit apart. Each is a run, known by its handle alone."""
 
 
 Connection = Annotated[

@@ -19,18 +19,19 @@ ParkedIds = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_ITEM
 
 
 class TaskResolveData(OperationData):
-    """A person's decision about a task in UNKNOWN. `adopt` needs the handle of the run that is ours."""
+    """A person's decision about one attempt in UNKNOWN. `handle` names the run to adopt; else its run key does."""
 
+    reason: Annotated[Text, Field(min_length=1)]  # pyright: ignore[reportGeneralTypeIssues] -- here it is needed
     plan_id: PlanId
     task_id: TaskId
     attempt: Annotated[int, Field(ge=1)]
     decision: Literal["adopt", "retry", "fail"]
-    handle: Annotated[str, Field(max_length=1024)] | None = None
+    handle: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
 
     @model_validator(mode="after")
-    def _adopts_something(self) -> Self:
-        if self.decision == "adopt" and not self.handle:
-            raise ValueError("handle is missing: decision 'adopt' needs the run to adopt")
+    def _adopts_what_it_names(self) -> Self:
+        if self.handle is not None and self.decision != "adopt":
+            raise ValueError(f"handle {self.handle[:100]!r} is not allowed with decision {self.decision!r}")
         return self
 
 
@@ -188,7 +189,8 @@ class LogsFollow(Event[LogsFollowData], frozen=True):
 class PlanTellData(OperationData):
     """Say the whole state of these plans, their items and tasks again, so that a read model can be rebuilt."""
 
-    plan_ids: Annotated[tuple[PlanId, ...], Field(min_length=1, max_length=MOST_ITEMS)]
+    plan_ids: Annotated[tuple[PlanId, ...], Field(max_length=MOST_ITEMS)]
+    """None: every plan there is, however old, and the engines."""
     items: bool = True
     tasks: bool = True
     note: Text = ""

@@ -68,6 +68,19 @@ class TaskTransition(Value):
     reason: Text = ""
 
 
+class TaskAttempt(Value):
+    """A try of a task that is over."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    handle: Annotated[str, Field(max_length=1024)] | None = None
+    submitted_at: Instant | None = None
+    started_at: Instant | None = None
+    ended_at: Instant
+    cause: EndCause
+    exit_code: int | None = None
+    error: Text | None = None
+
+
 class TaskRecord(Value):
     """The whole state of a task."""
 
@@ -98,6 +111,8 @@ class TaskRecord(Value):
     observed_at: Instant | None = None
     result: Result = None
     transitions: Annotated[tuple[TaskTransition, ...], Field(max_length=MOST_ITEMS)] = ()
+    attempts: Annotated[tuple[TaskAttempt, ...], Field(max_length=MOST_ITEMS)] = ()
+    """The tries before this one, when the task is told again (`plan.tell`): `transitions` are then all it made."""
 
 
 class TasksStatedData(Value):

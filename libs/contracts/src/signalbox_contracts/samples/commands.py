@@ -109,7 +109,9 @@ def _command(message: type[Event[Any]], data: Any, subject: str) -> Event[Any]:
 def _operations() -> Cases:
     said: dict[str, Any] = {"operation_id": OPERATION, "actor": "user:ann", "reason": "on call"}
     o = operations
-    adopt = o.TaskResolveData(**said, plan_id=PLAN, task_id=TASK, attempt=2, decision="adopt", handle="app-17")
+    unknown: dict[str, Any] = {**said, "plan_id": PLAN, "task_id": TASK, "attempt": 2}
+    adopt = o.TaskResolveData(**unknown, decision="adopt", handle="app-17")
+    yield "retry", _command(o.TaskResolve, o.TaskResolveData(**unknown, decision="retry"), f"task:{TASK}")
     backfill = o.ScheduleBackfillData(
         **said, schedule_id="nightly", from_at=DUE, until_at=DUE + timedelta(days=3), definitions_revision=42
     )

@@ -77,7 +77,7 @@ class Tokens:
         return found
 
     async def _look_up(self, id: str, hashed: bytes) -> Principal | None:
-        async with self.database.connection() as (connection, _):
+        async with self.database.connection() as connection:
             row = await connection.fetchrow(_FOUND, id)
         if row is None or not hmac.compare_digest(row["secret_hash"], hashed):
             return None

@@ -1,5 +1,6 @@
 """Bodies: their size is bounded before they are read, their fields are checked by name."""
 
+import asyncio
 from collections.abc import MutableMapping
 from typing import Any, Final, TypeVar, cast
 
@@ -11,6 +12,9 @@ from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.http.traces import current_trace_id
 
 MOST_BYTES: Final = 1_048_576
+AWAY_BYTES: Final = 64 * MOST_BYTES
+"""How much of a refused body is read and thrown away, in how long, before its connection ends."""
+AWAY_SECONDS: Final = 3.0
 NO_ZERO: Final = "a zero byte is not allowed"
 M = TypeVar("M", bound=BaseModel)
 
@@ -31,7 +35,7 @@ class Capped:
         headers = dict(scope["headers"])
         said = headers.get(b"content-length", b"")
         if said.isdigit() and int(said) > most:
-            await _too_large(most)(scope, receive, send)
+            await _too_large(most)(scope, receive, _waiting_to_end(receive, send))
             return
         seen = 0
 
@@ -43,12 +47,45 @@ class Capped:
                 raise Problem("too-large", f"at most {most} bytes are allowed here")
             return message
 
-        await self.app(scope, counted, send)
+        async def answered(message: MutableMapping[str, Any]) -> None:
+            await (_waiting_to_end(receive, send) if seen > most else send)(message)
+
+        await self.app(scope, counted, answered)
 
 
 def _too_large(most: int) -> Any:
     problem = Problem("too-large", f"at most {most} bytes are allowed here", headers={"Connection": "close"})
     return problem.response(current_trace_id())
+
+
+def _waiting_to_end(receive: Any, send: Any) -> Any:
+    """A `send` that ends the answer only after the client has sent all it wants to, within bounds.
+
+    A connection that is closed with unread bytes is reset, and the client may lose the answer it was sent.
+    """
+
+    async def sent(message: MutableMapping[str, Any]) -> None:
+        if message["type"] != "http.response.body" or message.get("more_body"):
+            await send(message)
+            return
+        await send({**message, "more_body": True})
+        await _read_away(receive)
+        await send({"type": "http.response.body"})
+
+    return sent
+
+
+async def _read_away(receive: Any) -> None:
+    left = AWAY_BYTES
+    try:
+        async with asyncio.timeout(AWAY_SECONDS):
+            while left > 0:
+                message = await receive()
+                if not message.get("more_body"):
+                    return
+                left -= len(message.get("body", b""))
+    except TimeoutError:
+        pass
 
 
 async def json_body(request: Request) -> dict[str, JsonValue]:
@@ -80,6 +117,17 @@ def _zero(value: JsonValue) -> str | None:
         if found is not None:
             return f"{name}.{found}" if found else name
     return None
+
+
+DESCRIBED: Final[dict[str, type[BaseModel]]] = {}
+"""The bodies that routes describe, by the name the API's document has them under."""
+
+
+def body(model: type[BaseModel]) -> dict[str, Any]:
+    """What a route that reads its body by itself says of it in the API's document."""
+    DESCRIBED[model.__name__] = model
+    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"content": {"application/json": {"schema": reference}}}}
 
 
 async def body_of(request: Request, model: type[M]) -> M:

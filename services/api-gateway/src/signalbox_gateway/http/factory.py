@@ -17,7 +17,7 @@ from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.wire import MessageTooLarge
 from signalbox_gateway.http.access import Tokens, permissions_of
-from signalbox_gateway.http.bodies import Capped
+from signalbox_gateway.http.bodies import DESCRIBED, Capped
 from signalbox_gateway.http.parts import Parts
 from signalbox_gateway.http.problems import PAGES, TITLES, Problem, invalid_all
 from signalbox_gateway.http.traces import Traced, current_trace_id
@@ -167,7 +167,8 @@ def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document: FastAPI's, with the definitions' schemas, the permissions and how to prove who calls."""
     made = FastAPI.openapi(app)
     components = made.setdefault("components", {})
-    _, definitions = models_json_schema([(Engine, "validation"), (Job, "validation")], ref_template=_REF)
+    models = (Engine, Job, *DESCRIBED.values())
+    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     components["schemas"] = {**definitions["$defs"], **components.get("schemas", {})}
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     made["security"] = [{"token": []}]

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from signalbox_chassis.connection import Connection, Row
 from signalbox_gateway import why
-from signalbox_gateway.projection.rows import TASK_DEFAULTS
+from signalbox_gateway.projection.rows import TASK_DEFAULTS, PlanRow
 
 Answer = dict[str, Any]
 After = Sequence[Any]
@@ -103,6 +103,12 @@ async def plan(connection: Connection, id: UUID) -> Answer | None:
     return (await plans_of(connection, [id])).get(id)
 
 
+def accepted(row: PlanRow) -> Answer:
+    """A plan whose first row was just written: nothing else is known of it."""
+    nothing = {"operation_id": None, "complete": False}
+    return _plan({"record": row.record, "trace_id": row.trace_id, **nothing}, [])
+
+
 async def plans_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Answer]:
     """These plans, those that are there."""
     rows = await connection.fetch(_PLAN.replace("{where}", "p.id = ANY($1)"), list(ids))
@@ -161,10 +167,6 @@ def _plan(row: Row, waiting: Sequence[Row]) -> Answer:
     said: Answer = from_json(row["record"])
     id = said.pop("plan_id")
     own = [why.said(one, plan=id) for one in said.pop("waiting")]
-    pending = None
-    if row["operation_id"] is not None:
-        pending = {"operation_id": row["operation_id"], "operation": row["operation"]}
-        pending |= {"actor": row["asked_by"], "asked_at": row["asked_at"]}
     tasks = [
         why.said(_task_waiting(one), plan=id, engine=one["engine"], tasks=one["tasks"])
         for one in waiting
@@ -175,9 +177,17 @@ def _plan(row: Row, waiting: Sequence[Row]) -> Answer:
         **said,
         "waiting": [*own, *tasks],
         "trace_id": row["trace_id"],
-        "pending_operation": pending,
+        "pending_operation": _pending(row),
         "complete": row["complete"],
     }
+
+
+def _pending(row: Row) -> Answer | None:
+    """What was asked of it and is not answered yet."""
+    if row["operation_id"] is None:
+        return None
+    asked = {"operation_id": row["operation_id"], "operation": row["operation"]}
+    return {**asked, "actor": row["asked_by"], "asked_at": row["asked_at"]}
 
 
 def _task_waiting(row: Row) -> Mapping[str, Any]:
@@ -225,8 +235,17 @@ _ITEM: Final[Answer] = {
     "state": None, "depends_on": [], "expected": None, "deletes": [], "owner_plan": None,
 }  # fmt: skip
 
-_TASK: Final = "SELECT t.id, t.plan_id, t.seq, t.position, t.record, p.trace_id FROM task t LEFT JOIN plan p ON p.id = "
-_TASKS: Final = _TASK + "t.plan_id WHERE t.version >= 0 AND {where}"
+# Only what is UNKNOWN can be resolved, which is all that is asked of a task itself: the others are not looked up.
+_TASKS: Final = """
+SELECT t.id, t.plan_id, t.seq, t.position, t.record, p.trace_id, pending.*
+FROM task t LEFT JOIN plan p ON p.id = t.plan_id
+LEFT JOIN LATERAL (
+    SELECT o.id AS operation_id, o.operation, o.actor AS asked_by, o.asked_at FROM operation o
+    WHERE t.state = 'UNKNOWN' AND o.target = 'task:' || t.id
+      AND NOT EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
+    ORDER BY o.asked_at DESC LIMIT 1) pending ON true
+WHERE t.version >= 0 AND {where}
+"""
 
 
 async def task(connection: Connection, id: UUID) -> Answer | None:
@@ -261,7 +280,7 @@ def _task(row: Row) -> Answer:
     id, plan = said.pop("task_id"), str(row["plan_id"])
     waiting = said["waiting"]
     said["waiting"] = why.said(waiting, plan=plan, engine=said["engine"], task=id) if waiting else None
-    return {"id": id, "plan_id": plan, **said, "trace_id": row["trace_id"]}
+    return {"id": id, "plan_id": plan, **said, "trace_id": row["trace_id"], "pending_operation": _pending(row)}
 
 
 async def task_events(connection: Connection, id: UUID, *, limit: int, after: After | None = None) -> Page:

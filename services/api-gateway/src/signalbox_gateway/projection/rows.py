@@ -11,17 +11,19 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from signalbox_contracts.ids import task_id
+from signalbox_contracts.ids import run_key, task_id
 from signalbox_contracts.messages.dead_letters import DeadLetterParkedData
 from signalbox_contracts.messages.plans import ItemRecord, PlanItemsData, PlanRecord
 from signalbox_contracts.messages.states import OperationResultData
 from signalbox_contracts.messages.tasks import TaskRecord, TasksStatedData
 from signalbox_contracts.states import PLAN_ENDS, TASK_ENDS, TaskState
 
+_NOT_KEPT: Final = {"transitions", "attempts"}
+"""Fields of a task's record that go to tables of their own."""
 TASK_DEFAULTS: Final[dict[str, Any]] = {
     name: (None if info.is_required() else info.get_default(call_default_factory=False))
     for name, info in TaskRecord.model_fields.items()
-    if name != "transitions"
+    if name not in _NOT_KEPT
 }
 _NOT_SENT: Final = frozenset({TaskState.QUEUED, TaskState.CLAIMED})
 
@@ -148,12 +150,18 @@ def task_row(plan_id: UUID, record: TaskRecord) -> TaskRow:
         record.state.value,
         record.engine,
         record.waiting.why.value if record.waiting else None,
-        record.model_dump_json(exclude_none=True, exclude={"transitions"}),
+        record.model_dump_json(exclude_none=True, exclude=_NOT_KEPT),
     )
 
 
 def attempt_rows(record: TaskRecord) -> Iterable[AttemptRow]:
-    """What a task's state says of its tries: of the one that was sent, and of the one before a new one was queued."""
+    """What a task's state says of its tries: of the one that was sent, of the one before a new one was queued, and of
+    all before when it is told again. Of these, what was said while they ran is newer.
+    """
+    for past in record.attempts:
+        said = past.model_dump(mode="python", exclude_none=True)
+        said["run_key"] = run_key(record.task_id, past.attempt)
+        yield AttemptRow(record.task_id, past.attempt, 0, True, said)
     if record.state not in _NOT_SENT and record.run_key:
         yield _attempt(record, record.attempt, record.version, record.state in TASK_ENDS, record.ended_at)
     elif record.attempt > 1 and record.state is TaskState.QUEUED and record.cause is not None:

@@ -40,12 +40,21 @@ ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.stat
     project = excluded.project, target = excluded.target, actor = excluded.actor, parent = excluded.parent,
     labels = excluded.labels, created_at = excluded.created_at, ended_at = excluded.ended_at,
     trace_id = COALESCE(p.trace_id, excluded.trace_id), record = excluded.record, expected = excluded.expected,
-    heard_at = now()
+    heard_at = now(), asks = 0, complete = false
 WHERE p.version < excluded.version
 """
+_HEARD: Final = "UPDATE plan SET heard_at = now(), asks = 0 WHERE id = ANY($1) AND asks > 0"
 
 # The request comes again with its idempotency key: the first row stays, and a fact that came meanwhile too.
-_ACCEPT: Final = _PLANS.partition("ON CONFLICT")[0] + "ON CONFLICT (id) DO NOTHING RETURNING id"
+_ACCEPT: Final = f"""
+WITH accepted AS (
+{_PLANS.partition("ON CONFLICT")[0]}
+ON CONFLICT (id) DO NOTHING RETURNING id, version, state, created_at, actor
+)
+INSERT INTO plan_event (plan_id, version, state, at, actor, reason)
+SELECT id, version, state, created_at, actor, $15 FROM accepted
+ON CONFLICT DO NOTHING RETURNING plan_id
+"""  # noqa: S608
 
 _PLAN_EVENTS: Final = """
 INSERT INTO plan_event (plan_id, version, state, at, actor, reason)
@@ -151,22 +160,23 @@ ON CONFLICT DO NOTHING
 """
 
 
-async def accept_plan(connection: Connection, record: PlanRecord, *, trace_id: str | None) -> bool:
+async def accept_plan(connection: Connection, record: PlanRecord, *, trace_id: str | None) -> PlanRow | None:
     """Write the first row of a plan (ACCEPTED, version 0), in the transaction that sends its request.
 
-    False if the plan is there already: the same call was answered before.
+    None if the plan is there already: the same call was answered before.
     """
     row = plan_row(record, trace_id)
-    if not await connection.fetch(_ACCEPT, *columns([row])):
-        return False
-    event = PlanEventRow(record.plan_id, record.version, row.state, record.created_at, record.actor, record.reason)
-    await connection.execute(_PLAN_EVENTS, *columns([event]))
-    return True
+    return row if await connection.fetch(_ACCEPT, *columns([row]), record.reason) else None
 
 
 async def write_plans(connection: Connection, rows: Sequence[PlanRow], events: Sequence[PlanEventRow]) -> None:
-    """Each plan at most once."""
-    await _write(connection, _PLANS, rows)
+    """Each plan at most once. What is no news is the answer to a question, or came twice."""
+    news: set[UUID] = set()
+    for at in range(0, len(rows), _MOST_ROWS):
+        written = await connection.fetch(f"{_PLANS} RETURNING id", *columns(rows[at : at + _MOST_ROWS]))
+        news |= {row["id"] for row in written}
+    if len(news) < len(rows):
+        await connection.execute(_HEARD, [row.id for row in rows if row.id not in news])
     await _write(connection, _PLAN_EVENTS, events)
 
 

@@ -30,7 +30,7 @@ async def dead_letter_list(
 ) -> Response:
     """Parked messages of every service, newest first."""
     begin = after("dead_letters", cursor)
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         found = await reading.dead_letters(
             connection, service=service, topic=topic, state=state, limit=limit, after=begin
         )
@@ -40,7 +40,7 @@ async def dead_letter_list(
 @router.get("/{id}", operation_id="dead_letter_show")
 async def dead_letter_show(parts: With, id: UUID) -> Response:
     """Where it was, why it was parked, its headers and the beginning of its value."""
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         found = await reading.dead_letter(connection, id)
     if found is None:
         raise missing("parked message", id)

@@ -11,7 +11,7 @@ from signalbox_contracts.messages.operations import DeadLetterDrop, DeadLetterRe
 from signalbox_contracts.vocabulary import MOST_ITEMS, Text
 from signalbox_gateway import operations
 from signalbox_gateway.http.access import Principal, permission
-from signalbox_gateway.http.bodies import body_of
+from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.once import Answer, write
 from signalbox_gateway.http.parts import Parts, With
 from signalbox_gateway.http.problems import invalid
@@ -20,9 +20,6 @@ from signalbox_gateway.projection import store
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 Operator = Annotated[Principal, Depends(permission("dead_letter.operate"))]
 _SERVICES: Final = "SELECT id, service FROM parked WHERE id = ANY($1)"
-_BODY: dict[str, Any] = {
-    "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Letters"}}}}
-}
 
 
 class Letters(BaseModel):
@@ -32,13 +29,13 @@ class Letters(BaseModel):
     reason: Text = ""
 
 
-@router.post("/redrive", operation_id="dead_letter_redrive", status_code=202, openapi_extra=_BODY)
+@router.post("/redrive", operation_id="dead_letter_redrive", status_code=202, openapi_extra=body(Letters))
 async def dead_letter_redrive(request: Request, parts: With, principal: Operator) -> Response:
     """Feed parked messages again to the one handler that failed."""
     return await _ask(request, parts, principal, DeadLetterRedrive, await body_of(request, Letters))
 
 
-@router.post("/drop", operation_id="dead_letter_drop", status_code=202, openapi_extra=_BODY)
+@router.post("/drop", operation_id="dead_letter_drop", status_code=202, openapi_extra=body(Letters))
 async def dead_letter_drop(request: Request, parts: With, principal: Operator) -> Response:
     """Give parked messages up, for a reason."""
     said = await body_of(request, Letters)

@@ -53,7 +53,7 @@ async def engine_list(
 ) -> Response:
     """Engines by id, each with the last state its executor said."""
     begin = after("names", cursor)
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         found = await definitions.listed(
             connection, "engine", limit=limit + 1, after=begin[0] if begin else "", project=project, label=label, q=q
         )
@@ -66,7 +66,7 @@ async def engine_list(
 @router.get("/{id}", operation_id="engine_show", dependencies=[Reader])
 async def engine_show(request: Request, parts: With, id: str) -> Response:
     """An engine as defined, and its last state."""
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         saved = await definitions.load(connection, "engine", id)
         if saved is None:
             raise missing("engine", id)
@@ -166,13 +166,15 @@ async def asked(work: UnitOfWork, operation: UUID) -> Answer:
 async def _intake(
     request: Request, parts: Parts, principal: Principal, id: str, intake: Literal["open", "paused", "draining"]
 ) -> Response:
-    await body_of(request, Why)
+    said = await body_of(request, Why)
 
     async def act(work: UnitOfWork) -> Answer:
         saved = await _present(request, work, id)
         if isinstance(saved.definition, Engine) and saved.definition.intake != intake:
             changed = saved.definition.model_copy(update={"intake": intake})
-            saved = await definitions.save(work, changed, actor=principal.actor, at=parts.clock.now())
+            saved = await definitions.save(
+                work, changed, actor=principal.actor, at=parts.clock.now(), reason=said.reason
+            )
         return Answer(await _shown(work.connection, saved), 200, etag(saved.revision))
 
     return await write(request, parts, principal, act)

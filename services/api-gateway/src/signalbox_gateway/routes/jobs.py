@@ -13,7 +13,7 @@ from signalbox_contracts.vocabulary import Text
 from signalbox_gateway import definitions, operations, starts
 from signalbox_gateway.definitions import Saved
 from signalbox_gateway.http.access import Principal, permission
-from signalbox_gateway.http.bodies import body_of, json_body
+from signalbox_gateway.http.bodies import body, body_of, json_body
 from signalbox_gateway.http.once import Answer, idempotency_key, write
 from signalbox_gateway.http.parts import With
 from signalbox_gateway.http.problems import Problem, checked, invalid
@@ -30,9 +30,6 @@ Stopper = Annotated[Principal, Depends(permission("plan.control"))]
 VersionOf = Annotated[int | None, Query(ge=1, le=2_147_483_647)]
 _BODY: dict[str, Any] = {
     "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}}}
-}
-_START: dict[str, Any] = {
-    "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobStart"}}}}
 }
 _LIVE: Final = """
 SELECT id FROM plan WHERE target = $1
@@ -81,7 +78,7 @@ async def job_list(
 ) -> Response:
     """Jobs by id."""
     begin = after("names", cursor)
-    async with parts.database.connection() as (connection, _sql):
+    async with parts.database.connection() as connection:
         found = await definitions.listed(
             connection, "job", limit=limit + 1, after=begin[0] if begin else "", engine=engine, project=project,
             label=label, q=q,
@@ -116,7 +113,7 @@ async def job_show(
     version: Annotated[int | None, Query(ge=1, le=2_147_483_647)] = None,
 ) -> Response:
     """A job, or one of its versions."""
-    async with parts.database.connection() as (connection, _sql):
+    async with parts.database.connection() as connection:
         saved = await found_job(connection, id)
         shown = saved.shown()
         if version is not None:
@@ -131,7 +128,7 @@ async def job_show(
 @router.get("/{id}/versions", operation_id="job_versions")
 async def job_versions(id: str, parts: With, _: Reader) -> Response:
     """Every version of a job, the newest first."""
-    async with parts.database.connection() as (connection, _sql):
+    async with parts.database.connection() as connection:
         await found_job(connection, id)
         return answer({"items": await definitions.versions(connection, "job", id), "next_cursor": None})
 
@@ -165,7 +162,7 @@ async def job_delete(id: str, request: Request, parts: With, principal: Editor) 
     return await write(request, parts, principal, act)
 
 
-@router.post("/{id}/start", operation_id="job_start", status_code=202, openapi_extra=_START)
+@router.post("/{id}/start", operation_id="job_start", status_code=202, openapi_extra=body(starts.JobStart))
 async def job_start(id: str, request: Request, parts: With, principal: Starter) -> Response:
     """Start a job. The plan is readable at once."""
     said = await body_of(request, starts.JobStart)
@@ -179,7 +176,7 @@ async def job_start(id: str, request: Request, parts: With, principal: Starter) 
     return await write(request, parts, principal, act)
 
 
-@router.post("/{id}/stop", operation_id="job_stop", status_code=202)
+@router.post("/{id}/stop", operation_id="job_stop", status_code=202, openapi_extra=body(Stop))
 async def job_stop(id: str, request: Request, parts: With, principal: Stopper) -> Response:
     """Cancel every live plan of a job."""
     said = await body_of(request, Stop)

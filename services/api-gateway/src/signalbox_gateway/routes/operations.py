@@ -17,7 +17,7 @@ async def operation_show(parts: With, id: UUID, wait: Wait = None, until: Until 
     """An operation; with `wait` and `until=end`, as soon as it is answered."""
 
     async def look() -> reading.Answer | None:
-        async with parts.database.connection() as (connection, _):
+        async with parts.database.connection() as connection:
             return await reading.operation(connection, id)
 
     def enough(seen: reading.Answer | None) -> bool:

@@ -1,6 +1,5 @@
 """In: plan_list, plan_counts, plan_show, plan_events, plan_items, plan_tasks. Changes: nothing."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -9,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from signalbox_contracts.states import PLAN_ENDS
 from signalbox_contracts.vocabulary import Instant
-from signalbox_gateway import why
+from signalbox_gateway import listeners, particulars
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.parts import Parts, With
 from signalbox_gateway.projection import reading
@@ -36,8 +35,7 @@ from signalbox_gateway.routes.params import (
 
 _ENDS: Final = frozenset(state.value for state in PLAN_ENDS)
 LATE_SECONDS: Final = 2.0
-"""How long the last facts of an ended plan's tasks are waited for, and how long the planner may be silent."""
-_LOOK_SECONDS: Final = 1.0
+"""How long the last facts of an ended plan's tasks are waited for."""
 
 
 async def wanted_plans(
@@ -67,14 +65,14 @@ router = APIRouter(prefix="/plans", tags=["plans"], dependencies=[Depends(permis
 async def plan_list(parts: With, wanted: Wanted, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Plans, newest first."""
     begin = after("plans", cursor)
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         return page("plans", await reading.plans(connection, wanted, limit=limit, after=begin))
 
 
 @router.get("/counts", operation_id="plan_counts")
 async def plan_counts(parts: With, wanted: Wanted) -> Response:
     """How many plans are in each state."""
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         return answer({"counts": await reading.plan_counts(connection, wanted)})
 
 
@@ -85,7 +83,7 @@ async def plan_show(
     """A plan; with `wait`, as soon as it has that version, or its end and all facts of its tasks."""
 
     async def look() -> reading.Answer | None:
-        async with parts.database.connection() as (connection, _):
+        async with parts.database.connection() as connection:
             return await reading.plan(connection, id)
 
     def enough(seen: reading.Answer | None) -> bool:
@@ -96,14 +94,14 @@ async def plan_show(
     seen = await parts.waits.until(id, look, enough, seconds=seconds(wait))
     if seen is None:
         raise missing("plan", id)
-    return answer(await _with_planner(parts, seen))
+    return answer(await _with_reasons(parts, seen))
 
 
 @router.get("/{id}/events", operation_id="plan_events")
 async def plan_events(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The moves of a plan with actor and reason, the first one first."""
     begin = after("events", cursor)
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         await _must_be_there(connection, id)
         return page("events", await reading.plan_events(connection, id, limit=limit, after=begin))
 
@@ -119,7 +117,7 @@ async def plan_items(
 ) -> Response:
     """The items of a plan as decided, by position."""
     begin = after("items", cursor)
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         await _must_be_there(connection, id)
         found = await reading.plan_items(connection, id, decision=decision, state=state, limit=limit, after=begin)
     return page("items", found)
@@ -138,7 +136,7 @@ async def plan_tasks(
     """The tasks of a plan, by position."""
     begin = after("tasks_of_plan", cursor)
     wanted = TaskFilter(plan=[id], state=state, engine=engine, why=why)
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         await _must_be_there(connection, id)
         return page("tasks_of_plan", await reading.tasks(connection, wanted, limit=limit, after=begin))
 
@@ -157,21 +155,16 @@ async def _must_be_there(connection: Any, id: UUID) -> None:
         raise missing("plan", id)
 
 
-async def _with_planner(parts: Parts, seen: reading.Answer) -> reading.Answer:
-    """A plan that the planner has not answered for says so, and how the planner is."""
-    since = datetime.fromisoformat(seen["created_at"])
-    if seen["version"] > 0 or datetime.now(UTC) - since < timedelta(seconds=LATE_SECONDS):
+async def _with_reasons(parts: Parts, seen: reading.Answer) -> reading.Answer:
+    """A plan with what the gateway itself knows of why it does not move: also that nobody is there to move it."""
+    if seen["waiting"]:
+        async with parts.database.connection() as connection:
+            seen = await particulars.of_plan(connection, seen)
+    if not listeners.late(seen["created_at"]) or seen["state"] in _ENDS:
         return seen
-    planner = ""
-    try:
-        async with asyncio.timeout(_LOOK_SECONDS):
-            groups: list[dict[str, Any]] = (await parts.broker()).get("groups", [])
-    except Exception:
-        planner = ": Kafka does not answer either"
-    else:
-        mine = [group for group in groups if group["group"].endswith("planner.control")]
-        if mine and not mine[0]["members"]:
-            planner = ": no planner runs"
-        elif mine:
-            planner = f": it is {mine[0]['lag']} messages behind"
-    return {**seen, "waiting": [*seen["waiting"], why.not_heard(seen["id"], seen["created_at"], planner)]}
+    counts, missing = seen["counts"], None
+    if seen["version"] == 0:
+        missing = await listeners.planner(parts, seen["id"], seen["created_at"])
+    elif counts["waiting"] and not counts["active"]:
+        missing = await listeners.executor(parts)
+    return {**seen, "waiting": [*seen["waiting"], missing]} if missing else seen

@@ -15,7 +15,7 @@ from signalbox_contracts.states import PLAN_ENDS, PlanState
 from signalbox_contracts.vocabulary import MOST_ITEMS, ItemKey, Text
 from signalbox_gateway import operations, starts
 from signalbox_gateway.http.access import Principal, permission
-from signalbox_gateway.http.bodies import body_of
+from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.once import Answer, idempotency_key, write
 from signalbox_gateway.http.parts import Parts, With
 from signalbox_gateway.http.problems import Problem
@@ -55,11 +55,6 @@ class Retry(BaseModel):
 
     item_keys: Annotated[list[ItemKey], Field(max_length=MOST_ITEMS)] = Field(default_factory=list[ItemKey])
     reason: Text = ""
-
-
-def body(model: type[BaseModel]) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"content": {"application/json": {"schema": reference}}}}
 
 
 @router.post("/plans", operation_id="plan_create", status_code=202, openapi_extra=body(starts.PlanCreate))

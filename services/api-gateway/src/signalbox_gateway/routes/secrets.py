@@ -11,7 +11,7 @@ from signalbox_chassis.vault import InvalidSecret, SecretInfo, SecretMissing, Va
 from signalbox_contracts.definitions.definition import ShortText
 from signalbox_gateway import definitions
 from signalbox_gateway.http.access import Principal, permission
-from signalbox_gateway.http.bodies import body_of
+from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.parts import Parts, With
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.routes.params import answer, missing
@@ -20,9 +20,6 @@ router = APIRouter(prefix="/secrets", tags=["secrets"])
 Reader = Annotated[Principal, Depends(permission("secret.read"))]
 Editor = Annotated[Principal, Depends(permission("secret.write"))]
 SecretName = Annotated[str, Path(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$")]
-_BODY: dict[str, Any] = {
-    "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/SecretSet"}}}}
-}
 
 
 class SecretSet(BaseModel):
@@ -54,7 +51,7 @@ async def secret_show(name: SecretName, parts: With, _: Reader) -> Response:
         raise missing("secret", name) from None
 
 
-@router.put("/{name}", operation_id="secret_set", openapi_extra=_BODY)
+@router.put("/{name}", operation_id="secret_set", openapi_extra=body(SecretSet))
 async def secret_set(name: SecretName, request: Request, parts: With, principal: Editor) -> Response:
     """Keep a value, over an older one if there is one."""
     try:
@@ -74,7 +71,7 @@ async def secret_set(name: SecretName, request: Request, parts: With, principal:
 @router.delete("/{name}", operation_id="secret_delete", status_code=204)
 async def secret_delete(name: SecretName, parts: With, principal: Editor) -> Response:
     """Forget a secret that no definition names."""
-    async with parts.database.connection() as (connection, _sql):
+    async with parts.database.connection() as connection:
         users = await definitions.users_of_secret(connection, name)
     if users:
         raise Problem("in-use", f"secret {name} is named by {', '.join(users[:5])}", users=users)

@@ -67,12 +67,12 @@ async def _kafka(parts: Parts) -> dict[str, Any]:
 
 
 async def _outbox(database: Database) -> dict[str, Any]:
-    async with database.connection() as (connection, _):
+    async with database.connection() as connection:
         return {"outbox": {"ok": True, "oldest_unsent_seconds": await connection.fetchval(_OUTBOX)}}
 
 
 async def _read_model(database: Database) -> dict[str, Any]:
-    async with database.connection() as (connection, _):
+    async with database.connection() as connection:
         return {
             "engines": list((await reading.engine_states(connection)).values()),
             "plans": await _counts(connection, _PLANS),

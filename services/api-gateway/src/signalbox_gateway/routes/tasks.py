@@ -11,8 +11,8 @@ from fastapi.responses import StreamingResponse
 
 from signalbox_chassis.blobs import Blobs, BlobStoreFailed
 from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
-from signalbox_contracts.states import TASK_ENDS
-from signalbox_gateway import captured
+from signalbox_contracts.states import TASK_ENDS, TaskState
+from signalbox_gateway import captured, listeners, particulars
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.parts import Parts, With
 from signalbox_gateway.http.problems import Problem
@@ -62,7 +62,7 @@ async def task_list(
     kind = "tasks_of_plan" if len(plan) == 1 else "tasks"
     begin = after(kind, cursor)
     wanted = TaskFilter(plan=plan, state=state, engine=engine, why=why)
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         return page(kind, await reading.tasks(connection, wanted, limit=limit, after=begin))
 
 
@@ -80,6 +80,10 @@ async def task_show(
     seen = await parts.waits.until(id, lambda: _task(parts, id), enough, seconds=seconds(wait))
     if seen is None:
         raise missing("task", id)
+    async with parts.database.connection() as connection:
+        seen = await particulars.of_task(connection, seen)
+    if seen["state"] == TaskState.QUEUED.value and seen["waiting"] is None and listeners.late(seen["queued_at"]):
+        return answer({**seen, "waiting": await listeners.executor(parts)})
     return answer(seen)
 
 
@@ -88,7 +92,7 @@ async def task_attempts(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor
     """The tries of a task."""
     begin = after("attempts", cursor)
     await _must_be_there(parts, id)
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         return page("attempts", await reading.task_attempts(connection, id, limit=limit, after=begin))
 
 
@@ -97,7 +101,7 @@ async def task_events(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor =
     """The moves of a task."""
     begin = after("events", cursor)
     await _must_be_there(parts, id)
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         return page("events", await reading.task_events(connection, id, limit=limit, after=begin))
 
 
@@ -187,7 +191,7 @@ class _Log:
 
 
 async def _task(parts: Parts, id: UUID) -> reading.Answer | None:
-    async with parts.database.connection() as (connection, _):
+    async with parts.database.connection() as connection:
         return await reading.task(connection, id)
 
 

@@ -1,25 +1,42 @@
-"""In: task_cancel. Changes: operation. Out: plan.cancel of one item."""
+"""In: task_cancel, task_resolve. Changes: operation. Out: plan.cancel of one item, task.resolve."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
 
 from signalbox_chassis.database import UnitOfWork
+from signalbox_contracts.messages.operations import TaskResolve
 from signalbox_contracts.messages.requests import PlanCancel
-from signalbox_contracts.states import TASK_ENDS
+from signalbox_contracts.states import TASK_ENDS, TaskState
+from signalbox_contracts.vocabulary import Text
 from signalbox_gateway import operations
 from signalbox_gateway.http.access import Principal, permission
-from signalbox_gateway.http.bodies import body_of
+from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.once import Answer, write
 from signalbox_gateway.http.parts import With
-from signalbox_gateway.http.problems import Problem
+from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.projection import reading
 from signalbox_gateway.routes.params import missing
-from signalbox_gateway.routes.plans_write import Cancel, body, live_plan
+from signalbox_gateway.routes.plans_write import Cancel, live_plan
 
 router = APIRouter(tags=["tasks"])
 Controller = Annotated[Principal, Depends(permission("plan.control"))]
+Operator = Annotated[Principal, Depends(permission("task.resolve"))]
+
+
+class Resolve(BaseModel):
+    """What became of an attempt its engine cannot tell, in the word of a person who looked."""
+
+    action: Literal["adopt", "retry", "fail"]
+    """*adopt*: the run is there, watch it; *retry*: it is over, run the next attempt; *fail*: it is over, and so is the
+    task."""
+    attempt: Annotated[int, Field(ge=1, le=2_147_483_647)]
+    """The attempt that was looked at. If the task has gone on meanwhile, nothing is changed."""
+    handle: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """The engine's name of the run to adopt; without one the engine is asked for the task's run key."""
+    reason: Annotated[Text, Field(min_length=1)]
 
 
 @router.post("/tasks/{id}/cancel", operation_id="task_cancel", status_code=202, openapi_extra=body(Cancel))
@@ -40,5 +57,33 @@ async def task_cancel(id: UUID, request: Request, parts: With, principal: Contro
             plan_id=plan_id, kill=said.kill, item_keys=(task["item_key"],),
         )  # fmt: skip
         return Answer({"operation_id": operation, "task": task}, 202)
+
+    return await write(request, parts, principal, act)
+
+
+@router.post("/tasks/{id}/resolve", operation_id="task_resolve", status_code=202, openapi_extra=body(Resolve))
+async def task_resolve(id: UUID, request: Request, parts: With, principal: Operator) -> Response:
+    """Decide about a task in UNKNOWN. The executor has the last word: see what the operation answers."""
+    said = await body_of(request, Resolve)
+    if not said.reason.strip():
+        raise invalid("reason", said.reason, "a reason is needed: it is kept with the decision")
+    if said.handle is not None and said.action != "adopt":
+        raise invalid("handle", said.handle, "is allowed with action 'adopt' only")
+
+    async def act(work: UnitOfWork) -> Answer:
+        task = await reading.task(work.connection, id)
+        if task is None:
+            raise missing("task", id)
+        if task["state"] != TaskState.UNKNOWN:
+            raise Problem("conflict", f"task {id} is {task['state']}: only one in UNKNOWN can be resolved")
+        if task["attempt"] != said.attempt:
+            raise Problem("conflict", f"task {id} is in attempt {task['attempt']}, not {said.attempt}: look again")
+        operation = await operations.ask(
+            work, parts, principal, TaskResolve, target=f"task:{id}", reason=said.reason, plan_id=task["plan_id"],
+            task_id=id, attempt=said.attempt, decision=said.action, handle=said.handle,
+        )  # fmt: skip
+        shown = await reading.task(work.connection, id)
+        where = {"Location": f"/api/v1/operations/{operation}"}
+        return Answer({"operation_id": operation, "task": shown}, 202, where)
 
     return await write(request, parts, principal, act)

@@ -4,30 +4,41 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+from signalbox_chassis import crash
 from signalbox_chassis.connection import Connection
 from signalbox_contracts.messages.task_commands import TasksEnsureData
+from signalbox_contracts.messages.tasks import TaskAttempt
 from signalbox_executor.store.rows import COLUMNS, Task, tasks_of
 
 # INVARIANT the id is derived from plan and item, so a repeated or redelivered command inserts nothing. Ids are in
-# order, so that two commands that overlap do not deadlock.
+# order, so that two commands that overlap do not deadlock. A task that was lost with a restore and is asked for again
+# begins above every version it ever had (`floor`).
+# A plan that was closed opens for a task it did not have: this database was restored to a time before the task came.
 _ACCEPT: Final = """
+WITH accepted AS (
 INSERT INTO task (id, plan_id, item_key, step, position, task_group, group_limit, engine_id, spec, traceparent,
     definitions_revision, max_attempts, infrastructure_attempts, priority, not_before, on_unknown, queued_seconds,
-    submitting_seconds, running_seconds, cancelling_seconds, total_seconds, moves, said, waiting)
+    submitting_seconds, running_seconds, cancelling_seconds, total_seconds, version, moves, said, waiting)
 SELECT (s ->> 'task_id')::uuid, $2, s ->> 'item_key', s ->> 'step', (s ->> 'position')::int, s ->> 'group',
     (s ->> 'group_limit')::int, s ->> 'engine', s, $3, $4, (s -> 'retries' ->> 'max_attempts')::int,
     (s -> 'retries' ->> 'infrastructure_attempts')::int, (s ->> 'priority')::int,
     COALESCE((s ->> 'not_before_at')::timestamptz, now()), s ->> 'on_unknown', (l ->> 'queued_seconds')::float8,
     (l ->> 'submitting_seconds')::float8, (l ->> 'running_seconds')::float8, (l ->> 'cancelling_seconds')::float8,
-    (l ->> 'total_seconds')::float8,
-    jsonb_build_array(jsonb_build_object('version', 1, 'state', 'QUEUED', 'attempt', 1, 'at', now(), 'reason', '')),
+    (l ->> 'total_seconds')::float8, f.first,
+    jsonb_build_array(jsonb_build_object('version', f.first, 'state', 'QUEUED', 'attempt', 1, 'at', now(),
+      'reason', '')),
     false, CASE WHEN (s ->> 'not_before_at')::timestamptz > now() THEN jsonb_build_object('why', 'retry_delay',
       'holder', 'plan:' || $2::uuid, 'since_at', now(), 'until_at', s ->> 'not_before_at',
       'detail', 'not before its time') END
-FROM unnest($1::jsonb[]) AS s, LATERAL (SELECT s -> 'time_limits' AS l) AS limits
+FROM unnest($1::jsonb[]) AS s, LATERAL (SELECT s -> 'time_limits' AS l) AS limits,
+    (SELECT greatest(1, max(floor)) AS first FROM life) AS f
 ORDER BY 1
 ON CONFLICT (id) DO NOTHING
 RETURNING id
+), opened AS (
+UPDATE plan_rules SET closed = false WHERE plan_id = $2 AND closed AND EXISTS (SELECT FROM accepted)
+)
+SELECT id FROM accepted
 """
 
 _PRESENT: Final = "SELECT {columns} FROM task t WHERE t.id = ANY($1) ORDER BY t.id".replace("{columns}", COLUMNS)
@@ -47,6 +58,15 @@ RETURNING {columns}
 _OF_PLANS: Final = """
 SELECT {columns} FROM task t WHERE t.plan_id = $1 AND t.id > $2 ORDER BY t.id LIMIT $3
 """.replace("{columns}", COLUMNS)
+_OF_ALL: Final = """
+SELECT {columns} FROM task t WHERE (t.plan_id, t.id) > ($1, $2) ORDER BY t.plan_id, t.id LIMIT $3
+""".replace("{columns}", COLUMNS)
+_HISTORY: Final = "SELECT id, history::text AS history FROM task WHERE id = ANY($1) AND history <> '[]'"
+_ATTEMPTS: Final = """
+SELECT a.task_id, a.attempt, a.handle, a.submitted_at, a.started_at, a.ended_at, a.cause, a.exit_code, a.error
+FROM attempt a JOIN task t ON t.id = a.task_id WHERE a.task_id = ANY($1) AND a.attempt < t.attempt
+ORDER BY a.task_id, a.attempt
+"""
 
 
 async def accept(connection: Connection, command: TasksEnsureData, traceparent: str | None) -> set[UUID]:
@@ -55,6 +75,7 @@ async def accept(connection: Connection, command: TasksEnsureData, traceparent: 
         return set()
     specs = [task.model_dump_json(exclude_none=True) for task in command.tasks]
     rows = await connection.fetch(_ACCEPT, specs, command.plan_id, traceparent, command.definitions_revision)
+    crash.point("executor.accepting")
     return {row["id"] for row in rows}
 
 
@@ -78,3 +99,22 @@ async def left_unsaid(connection: Connection, *, seconds: float, most: int) -> l
 async def of_plan(connection: Connection, plan_id: UUID, *, after: UUID, most: int) -> list[Task]:
     """The next tasks of a plan by id, as they are now."""
     return tasks_of(await connection.fetch(_OF_PLANS, plan_id, after, most))
+
+
+async def of_all(connection: Connection, *, plan: UUID, after: UUID, most: int) -> list[Task]:
+    """The next tasks of all plans, by plan and id, as they are now."""
+    return tasks_of(await connection.fetch(_OF_ALL, plan, after, most))
+
+
+async def histories(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The moves that were said of these tasks before those their rows hold, as JSON; of those that have any."""
+    return {row["id"]: row["history"] for row in await connection.fetch(_HISTORY, list(ids))}
+
+
+async def past_attempts(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[TaskAttempt]]:
+    """The tries of these tasks before the present one."""
+    found: dict[UUID, list[TaskAttempt]] = {}
+    for row in await connection.fetch(_ATTEMPTS, list(ids)):
+        said = dict(row)
+        found.setdefault(said.pop("task_id"), []).append(TaskAttempt.model_validate(said))
+    return found

@@ -1,4 +1,4 @@
-"""Claiming: the locks first, each in a statement of its own, then the counts, so that limits are exact.
+"""Claiming: the locks in a statement of their own, then the counts, so that limits are exact.
 
 In READ COMMITTED a statement's snapshot is taken when it starts: counts taken in the statement that takes the lock
 would be those from before the lock.
@@ -11,12 +11,16 @@ from uuid import UUID
 
 from signalbox_chassis import crash
 from signalbox_chassis.connection import Connection, Row
+from signalbox_chassis.life import GOES_ON
 from signalbox_contracts.messages.task_commands import TaskSpec
 from signalbox_executor.store.rows import COLUMNS, Task, move, task_of
-from signalbox_executor.store.workers import is_live
 
 MOST_PLANS: Final = 100
 """Plans looked at in one claim; saturated ones are left out before, so they hide nobody."""
+PASSED_OVER_SECONDS: Final = 30.0
+"""A plan that may start something, and sees others start on its engine for so long, starts one task before them."""
+TURNS: Final = 4
+"""Starts an engine makes in order between two that are not: where all wait for long, priorities still decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,48 +32,64 @@ class Claim:
     traceparent: str | None
 
 
+BEGIN: Final = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
+"""To plan the claim takes longer than to run it: its transaction uses the plan its connection made first."""
+
+# All locks in one statement, in this order: the group, the worker, the engines, the plans. A row lock reads its row
+# anew once it has it, so what is asked of locked rows holds; the counts in `hopeful` are of the moment before, and only
+# leave plans out.
 # INVARIANT claims of one group are serialised over all replicas. A database may hold two schemas of ours.
-# To plan the claim takes longer than to run it: this transaction uses the plan its connection made first.
-_LOCK_GROUP: Final = """
-SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/claim/' || $1, 0)),
-       set_config('plan_cache_mode', 'force_generic_plan', true)
-"""
-
+# INVARIANT this worker lives, and is kept so: without the lock a worker that is just declared dead could claim
+# afterwards, and nobody would sweep it again.
+# INVARIANT nothing starts from rows that were restored before what came since is read again: a cancel, perhaps.
 # INVARIANT an engine's limits cannot change between the counts and the claim.
-_LOCK_ENGINES: Final = """
-SELECT id FROM engine
-WHERE engine_group = $1 AND intake = 'open' AND NOT deleted AND (breaker = 'closed' OR probe_at <= now())
-  AND id = ANY ($2)
-ORDER BY id FOR UPDATE
-"""
-
 # INVARIANT a plan's limit holds over engine groups too: its row is locked before its tasks are counted; in id order, so
-# that two groups do not deadlock. Saturated plans are left out first, so that they never hide the others.
-_LOCK_PLANS: Final = """
-WITH active AS MATERIALIZED (
+# that two groups do not deadlock. Saturated plans are left out first, so that they never hide the others; a tenth more
+# are those that wait longest, so that urgent ones never hide them.
+_LOCK: Final = f"""
+WITH alone AS MATERIALIZED (
+  SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/claim/' || $1, 0))::text AS lock
+), me AS MATERIALIZED (
+  SELECT w.id FROM alone, LATERAL (
+    SELECT id FROM worker WHERE id = $2 AND lock IS NOT NULL AND NOT dead AND lease_until > clock_timestamp() FOR SHARE
+  ) AS w WHERE {GOES_ON}
+), engines AS MATERIALIZED (
+  SELECT e.id FROM me, LATERAL (
+    SELECT id FROM engine
+    WHERE engine_group = $1 AND intake = 'open' AND NOT deleted AND (breaker = 'closed' OR probe_at <= now())
+      AND id = ANY ($3) AND me.id IS NOT NULL
+    ORDER BY id FOR UPDATE
+  ) AS e
+), ours AS MATERIALIZED (SELECT array_agg(id) AS ids FROM engines
+), active AS MATERIALIZED (
   SELECT plan_id, count(*)::int AS n FROM task
   WHERE state IN ('CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY plan_id
 ), hopeful AS MATERIALIZED (
-  SELECT p.plan_id
+  SELECT p.plan_id,
+         row_number() OVER (ORDER BY p.priority DESC, head.priority DESC, COALESCE(a.n, 0), head.queued_at) AS urgent,
+         row_number() OVER (ORDER BY p.passed_over_at, head.queued_at) AS patient
   FROM plan_rules p LEFT JOIN active a USING (plan_id)
   CROSS JOIN LATERAL (
     SELECT max(first.priority) AS priority, min(first.queued_at) AS queued_at
-    FROM unnest($1::text[]) AS e (id) CROSS JOIN LATERAL (
+    FROM engines AS e CROSS JOIN LATERAL (
       SELECT t.priority, t.queued_at FROM task t
       WHERE t.plan_id = p.plan_id AND t.engine_id = e.id AND t.state = 'QUEUED' AND t.not_before <= now()
         AND t.definitions_revision <= (SELECT revision FROM seen)
       ORDER BY t.priority DESC, t.position LIMIT 1) AS first) AS head
   WHERE NOT p.held AND NOT p.closed AND head.priority IS NOT NULL
     AND COALESCE(a.n, 0) < COALESCE(p.task_limit, 2147483647)
-  ORDER BY p.priority DESC, head.priority DESC, COALESCE(a.n, 0), head.queued_at LIMIT $2
+), plans AS MATERIALIZED (
+  SELECT p.plan_id FROM plan_rules p
+  WHERE p.plan_id IN (SELECT plan_id FROM hopeful WHERE urgent <= $4 OR patient <= $4 / 10)
+    AND NOT p.held AND NOT p.closed
+  ORDER BY p.plan_id FOR UPDATE
 )
-SELECT p.plan_id FROM plan_rules p
-WHERE p.plan_id IN (SELECT plan_id FROM hopeful) AND NOT p.held AND NOT p.closed
-ORDER BY p.plan_id FOR UPDATE
-"""
+SELECT (SELECT ids FROM ours) AS engines, (SELECT array_agg(plan_id) FROM plans) AS plans
+"""  # noqa: S608
 
 # INVARIANT state = QUEUED in the claimed row; CLAIMED, SUBMITTING, RUNNING *and UNKNOWN* count against every limit:
-# each may have work on the engine. Start tokens are spent by the statement that claims.
+# each may have work on the engine. Start tokens are spent by the statement that claims. INVARIANT priority decides who
+# goes first, not who waits for ever: `owed` is one task of the plan that is passed over for longest.
 _CLAIM: Final = (
     """
 WITH active AS MATERIALIZED (
@@ -82,7 +102,7 @@ WITH active AS MATERIALIZED (
 ), in_group AS MATERIALIZED (
   SELECT plan_id, task_group, sum(n)::int AS n FROM active WHERE task_group IS NOT NULL GROUP BY 1, 2
 ), engines AS MATERIALIZED (
-  SELECT e.id, r.tokens,
+  SELECT e.id, r.tokens, e.turns,
          LEAST(e.concurrency - COALESCE(a.n, 0),
                CASE WHEN e.starts_per_minute IS NOT NULL THEN floor(r.tokens)::int END,
                CASE WHEN e.breaker = 'open' THEN 1 - COALESCE(a.starting, 0) END) AS free
@@ -97,6 +117,7 @@ WITH active AS MATERIALIZED (
     AND t.state IN ('SUCCEEDED', 'FAILED') GROUP BY 1
 ), plans AS MATERIALIZED (
   SELECT p.plan_id, p.priority, p.newest_first, COALESCE(a.n, 0) AS active, r.tokens,
+         CASE WHEN p.passed_over_at < now() - $5 * interval '1 second' THEN p.passed_over_at END AS passed_over_at,
          LEAST(COALESCE(p.task_limit, 2147483647) - COALESCE(a.n, 0),
                CASE WHEN p.starts_per_minute IS NOT NULL THEN floor(r.tokens)::int END,
                CASE WHEN COALESCE(d.n, 0) < p.canary_first THEN p.canary_first - COALESCE(a.n, 0) - COALESCE(d.n, 0)
@@ -108,7 +129,7 @@ WITH active AS MATERIALIZED (
   WHERE p.plan_id = ANY($4)
 ), candidates AS (
   SELECT c.*, p.priority AS plan_priority, p.active AS plan_active, p.free AS plan_free, e.free AS engine_free,
-         COALESCE(g.n, 0) AS group_active,
+         p.passed_over_at, e.turns, COALESCE(g.n, 0) AS group_active,
          row_number() OVER (PARTITION BY c.plan_id ORDER BY c.priority DESC, c.place, c.id) AS plan_nth,
          row_number() OVER (PARTITION BY c.plan_id, c.task_group ORDER BY c.priority DESC, c.place, c.id) AS group_nth
   FROM plans p CROSS JOIN engines e CROSS JOIN LATERAL (
@@ -121,14 +142,23 @@ WITH active AS MATERIALIZED (
      ORDER BY t.priority DESC, t.position DESC LIMIT LEAST($2, p.free, e.free))) c
   LEFT JOIN in_group g ON g.plan_id = c.plan_id AND g.task_group = c.task_group
   WHERE p.free > 0 AND e.free > 0
-), fitting AS (
-  SELECT *, plan_nth + plan_active AS plan_slot, row_number() OVER (PARTITION BY engine_id
-           ORDER BY plan_priority DESC, priority DESC, plan_nth + plan_active, queued_at, id) AS engine_nth
-  FROM candidates
+), first AS (
+  SELECT DISTINCT ON (engine_id) engine_id, plan_priority, priority FROM candidates
+  ORDER BY engine_id, plan_priority DESC, priority DESC
+), owed AS MATERIALIZED (
+  SELECT DISTINCT ON (c.engine_id) c.id FROM candidates c JOIN first f USING (engine_id)
+  WHERE c.passed_over_at IS NOT NULL AND c.plan_nth = 1 AND c.turns >= $6
+    AND (c.plan_priority, c.priority) < (f.plan_priority, f.priority)
+  ORDER BY c.engine_id, c.passed_over_at, c.id
+), fitting AS MATERIALIZED (
+  SELECT c.*, plan_nth + plan_active AS plan_slot, owed.id IS NOT NULL AS is_owed,
+         row_number() OVER (PARTITION BY engine_id ORDER BY owed.id IS NULL, plan_priority DESC, priority DESC,
+                            plan_nth + plan_active, queued_at, c.id) AS engine_nth
+  FROM candidates c LEFT JOIN owed ON owed.id = c.id
   WHERE plan_nth <= plan_free AND (task_group IS NULL OR group_nth + group_active <= COALESCE(group_limit, 2147483647))
 ), picked AS (
   SELECT id FROM fitting WHERE engine_nth <= engine_free
-  ORDER BY plan_priority DESC, priority DESC, plan_slot, queued_at, id LIMIT $2
+  ORDER BY is_owed DESC, plan_priority DESC, priority DESC, plan_slot, queued_at, id LIMIT $2
 ), locked AS MATERIALIZED (
   SELECT t.id FROM task t WHERE t.id IN (SELECT id FROM picked) AND t.state = 'QUEUED' ORDER BY t.id
   FOR UPDATE SKIP LOCKED
@@ -138,13 +168,22 @@ WITH active AS MATERIALIZED (
   FROM locked WHERE t.id = locked.id AND t.state = 'QUEUED'
   RETURNING {columns}, t.spec::text AS spec
 ), engines_spent AS (
-  UPDATE engine e SET tokens = s.tokens - n.n, tokens_at = GREATEST(e.tokens_at, now())
-  FROM engines s JOIN (SELECT engine_id, count(*) AS n FROM claimed GROUP BY 1) n ON n.engine_id = s.id
-  WHERE e.id = s.id AND e.starts_per_minute IS NOT NULL
+  UPDATE engine e SET tokens_at = GREATEST(e.tokens_at, now()),
+    tokens = CASE WHEN e.starts_per_minute IS NULL THEN e.tokens ELSE s.tokens - n.n END,
+    turns = CASE WHEN n.owed THEN 0 ELSE LEAST(e.turns + n.n, $6) END
+  FROM engines s JOIN (SELECT engine_id, count(*)::int AS n, bool_or(id IN (SELECT id FROM owed)) AS owed
+                       FROM claimed GROUP BY 1) n ON n.engine_id = s.id
+  WHERE e.id = s.id AND (e.starts_per_minute IS NOT NULL OR n.owed OR e.turns < $6)
 ), plans_spent AS (
-  UPDATE plan_rules p SET tokens = s.tokens - n.n, tokens_at = GREATEST(p.tokens_at, now())
+  UPDATE plan_rules p SET
+    tokens = CASE WHEN p.starts_per_minute IS NULL THEN p.tokens ELSE s.tokens - n.n END,
+    tokens_at = GREATEST(p.tokens_at, now()), passed_over_at = NULL
   FROM plans s JOIN (SELECT plan_id, count(*) AS n FROM claimed GROUP BY 1) n USING (plan_id)
-  WHERE p.plan_id = s.plan_id AND p.starts_per_minute IS NOT NULL
+  WHERE p.plan_id = s.plan_id AND (p.starts_per_minute IS NOT NULL OR p.passed_over_at IS NOT NULL)
+), passed_over AS (
+  UPDATE plan_rules p SET passed_over_at = now()
+  WHERE p.passed_over_at IS NULL AND p.plan_id NOT IN (SELECT plan_id FROM claimed)
+    AND p.plan_id IN (SELECT f.plan_id FROM fitting f WHERE f.engine_id IN (SELECT engine_id FROM claimed))
 )
 SELECT * FROM claimed
 """.replace("{columns}", COLUMNS)
@@ -173,16 +212,13 @@ async def claim(
 ) -> list[Claim]:
     """Claim up to `most` tasks for the engines this process can reach; nothing if this worker is not live.
 
-    Inside the caller's transaction.
+    Inside the caller's transaction, which began with `BEGIN`.
     """
-    await connection.execute(_LOCK_GROUP, group)
-    if not await is_live(connection, worker):
+    locked = await connection.fetchrow(_LOCK, group, worker, list(reachable), MOST_PLANS)
+    if locked is None or not locked["plans"]:
         return []
-    engines = [row["id"] for row in await connection.fetch(_LOCK_ENGINES, group, list(reachable))]
-    plans = [row["plan_id"] for row in await connection.fetch(_LOCK_PLANS, engines, MOST_PLANS)] if engines else []
-    if not plans:
-        return []
-    rows = await connection.fetch(_CLAIM, worker, most, engines, plans)
+    engines, plans = locked["engines"], locked["plans"]
+    rows = await connection.fetch(_CLAIM, worker, most, engines, plans, PASSED_OVER_SECONDS, TURNS)
     crash.point("executor.claiming")
     return [claim_of(row) for row in rows]
 

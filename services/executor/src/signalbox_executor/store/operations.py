@@ -33,7 +33,7 @@ _NEXT_TELL: Final = """
 SELECT *, now() AS at FROM operation WHERE kind = 'plan.tell' ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 
-_TOLD: Final = "UPDATE operation SET plan_ids = $2, after = $3, told = told + $4 WHERE id = $1"
+_TOLD: Final = "UPDATE operation SET plan_ids = $2, after_plan = $3, after = $4, told = told + $5 WHERE id = $1"
 
 _FOLLOW: Final = """
 INSERT INTO log_follow AS f (task_id, attempt, until_at)
@@ -71,10 +71,14 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Plans whose tasks are to be said again: the first one from the task behind `after` on."""
+    """Plans whose tasks are to be said again: the first one from the task behind `after` on.
+
+    No plan at all is every plan there is: from the task behind (`after_plan`, `after`) on.
+    """
 
     asked: Asked
     plan_ids: Sequence[UUID]
+    after_plan: UUID
     after: UUID
     told: int
 
@@ -103,12 +107,14 @@ async def tests(connection: Connection, reached: Sequence[str]) -> list[Test]:
 async def next_tell(connection: Connection) -> Tell | None:
     """The oldest plan.tell nobody else works on, locked until the transaction ends."""
     row = await connection.fetchrow(_NEXT_TELL)
-    return Tell(_asked(row), row["plan_ids"], row["after"], row["told"]) if row else None
+    return Tell(_asked(row), row["plan_ids"], row["after_plan"], row["after"], row["told"]) if row else None
 
 
-async def told(connection: Connection, operation: UUID, rest: Sequence[UUID], *, after: UUID, count: int) -> None:
+async def told(
+    connection: Connection, operation: UUID, rest: Sequence[UUID], *, after_plan: UUID, after: UUID, count: int
+) -> None:
     """Keep how far the telling has come."""
-    await connection.execute(_TOLD, operation, list(rest), after, count)
+    await connection.execute(_TOLD, operation, list(rest), after_plan, after, count)
 
 
 async def done(connection: Connection, operation: UUID) -> bool:

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from signalbox_chassis.connection import Connection
 from signalbox_executor.lifecycle import Verdict
-from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of
+from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of, undecided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,8 @@ WITH o AS MATERIALIZED (
              CASE WHEN NOT d.again THEN t.stop_cause END,
              CASE WHEN d.again THEN now() + o.delay_seconds * interval '1 second' ELSE t.not_before END,
              CASE WHEN d.again THEN jsonb_build_object('why', 'retry_delay', 'holder', 'plan:' || t.plan_id, 'since_at',
-                 now(), 'until_at', now() + o.delay_seconds * interval '1 second', 'detail', o.reason) END,
+                 now(), 'until_at', now() + o.delay_seconds * interval '1 second', 'detail', o.reason)
+                  WHEN d.next = 'UNKNOWN' THEN {undecided} END,
              CASE WHEN d.again THEN now() ELSE t.queued_at END,
              CASE WHEN d.next = 'SUCCEEDED' THEN o.result END,
              CASE WHEN d.next IN ('SUCCEEDED', 'FAILED', 'CANCELLED') THEN now() END,
@@ -86,8 +87,10 @@ WITH o AS MATERIALIZED (
 SELECT * FROM changed
 """
 
-_SAID: Final = _WRITE.replace("{unsaid}", UNSAID).replace(
-    "{move}", move("d.next", reason="o.reason", attempt="t.attempt + d.again::int")
+_SAID: Final = (
+    _WRITE.replace("{unsaid}", UNSAID)
+    .replace("{move}", move("d.next", reason="o.reason", attempt="t.attempt + d.again::int"))
+    .replace("{undecided}", undecided("o.reason"))
 )
 # INVARIANT state + attempt in the written row: what was seen of one attempt never touches another, and a terminal row
 # never moves. The observer's fence is only the second wall.

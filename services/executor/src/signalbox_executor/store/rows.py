@@ -54,7 +54,7 @@ class Task(NamedTuple):
 _FIELDS: Final = Task._fields
 _STATE, _PHASE, _CAUSE = (_FIELDS.index(name) for name in ("state", "phase", "cause"))
 _SAID_SO: Final = {
-    # as text: SQLAlchemy's connections decode jsonb, asyncpg's own do not
+    # as text: connections of the pool decode jsonb, those of one's own do not
     "waiting": "t.waiting::text AS waiting",
     "result": "t.result::text AS result",
     "moves": "t.moves::text AS moves",
@@ -74,6 +74,16 @@ def move(state: str, *, reason: str = "''", attempt: str = "t.attempt") -> str:
     return (
         f"{UNSAID} || jsonb_build_object('version', t.version + 1, 'state', {state}, 'attempt', {attempt},"
         f" 'at', now(), 'reason', left({reason}, 2000))"
+    )
+
+
+def undecided(reason: str) -> str:
+    """What `waiting` becomes in a statement that makes the task UNKNOWN: a person may decide, the policy may too."""
+    policy = "COALESCE(t.on_unknown, (SELECT e.definition ->> 'on_unknown' FROM engine e WHERE e.id = t.engine_id))"
+    return (
+        "jsonb_build_object('why', 'person', 'holder', 'engine:' || t.engine_id, 'since_at', now(), 'detail',"
+        f" left('attempt ' || t.attempt || ': ' || {reason} || COALESCE('; policy ' || NULLIF({policy}, 'hold') ||"
+        " ' decides by itself if it is not seen again', ''), 2000))"
     )
 
 

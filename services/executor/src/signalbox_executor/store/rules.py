@@ -8,24 +8,30 @@ from signalbox_chassis.connection import Connection
 from signalbox_contracts.messages.task_commands import PlanRulesData
 
 # INVARIANT only newer rules replace older ones. The row's lock is the claim's own (FOR UPDATE): once this commits,
-# no claim that saw the older rules can commit after it, so the confirmation is true.
+# no claim that saw the older rules can commit after it, so the confirmation is true. A plan is closed when all its
+# tasks have ended. What has not ended here did so after the backup this database was restored from: it is submitted
+# again, under the same key, to see how; or it runs, as this database has it, and may yet be tried again.
 _SAVE: Final = """
 INSERT INTO plan_rules AS r (plan_id, version, held, held_reason, closed, priority, task_limit, starts_per_minute,
                              newest_first, canary_first, canary_failures, brake_ratio, brake_after)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+VALUES ($1, $2, $3, $4,
+        $5 AND NOT EXISTS (SELECT FROM task t WHERE t.plan_id = $1 AND t.state = 'QUEUED') AND NOT EXISTS (
+          SELECT FROM task t WHERE t.plan_id = $1 AND t.state IN ('CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN')),
+        $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (plan_id) DO UPDATE SET
     version = excluded.version, held = excluded.held, held_reason = excluded.held_reason, closed = excluded.closed,
     priority = excluded.priority, task_limit = excluded.task_limit, starts_per_minute = excluded.starts_per_minute,
     newest_first = excluded.newest_first, canary_first = excluded.canary_first,
     canary_failures = excluded.canary_failures, brake_ratio = excluded.brake_ratio, brake_after = excluded.brake_after
 WHERE r.version < excluded.version
+RETURNING version
 """
 
 
-async def save_rules(connection: Connection, data: PlanRulesData) -> None:
-    """Keep the rules if they are newer than what is here."""
+async def save_rules(connection: Connection, data: PlanRulesData) -> int:
+    """Keep the rules if they are newer than what is here; the version of those that are here now."""
     rules, canary, brake = data.rules, data.rules.canary, data.rules.brake
-    await connection.execute(
+    kept: int | None = await connection.fetchval(
         _SAVE,
         data.plan_id,
         data.version,
@@ -41,6 +47,7 @@ async def save_rules(connection: Connection, data: PlanRulesData) -> None:
         brake.failure_ratio if brake else None,
         brake.after_items if brake else None,
     )
+    return kept if kept is not None else (await versions(connection, [data.plan_id]))[data.plan_id]
 
 
 async def versions(connection: Connection, plans: Sequence[UUID]) -> dict[UUID, int]:

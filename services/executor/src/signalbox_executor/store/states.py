@@ -56,10 +56,16 @@ async def engine_records(connection: Connection) -> list[tuple[EngineRecord, Eng
                     "last_error": row["last_error"],
                 }
             ),
-            EngineRecord.model_validate(json.loads(row["said"])) if row["said"] else None,
+            EngineRecord.model_validate(json.loads(row["said"])) if row["said"] not in (None, "null") else None,
         )
         for row in await connection.fetch(_NOW)
     ]
+
+
+async def said(connection: Connection) -> list[EngineRecord]:
+    """What was said of each engine last."""
+    rows = await connection.fetch("SELECT said::text AS said FROM engine_state WHERE said <> 'null' ORDER BY engine_id")
+    return [EngineRecord.model_validate_json(row["said"]) for row in rows]
 
 
 async def keep_said(connection: Connection, records: Sequence[EngineRecord]) -> None:

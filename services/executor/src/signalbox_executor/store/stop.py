@@ -8,7 +8,7 @@ from uuid import UUID
 from signalbox_chassis.connection import Connection
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.port import Watched
-from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of
+from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of, undecided
 
 # INVARIANT one UPDATE that finishes QUEUED and CLAIMED itself, and only flags the rest: a flag on a CLAIMED row would
 # stay for ever, and a SUBMITTING row that is written CANCELLED leaves an orphan. Rows are locked in id order.
@@ -77,15 +77,19 @@ WHERE engine_id = $1 AND state IN ('RUNNING', 'UNKNOWN') AND stop_intent_at IS N
 ORDER BY stop_intent_at LIMIT $2
 """
 
+_NOT_ENDED: Final = "'asked to stop, and not seen ended within its time limit'"
 # A run that does not end although it was asked to is not known to have ended: UNKNOWN, with its slot, for a person.
-_STUBBORN: Final = """
-UPDATE task t SET state = 'UNKNOWN', version = t.version + 1, state_at = now(),
-       reason = 'asked to stop, and not seen ended within its time limit', moves = {move}, said = true
+_STUBBORN: Final = (
+    """
+UPDATE task t SET state = 'UNKNOWN', version = t.version + 1, state_at = now(), reason = {reason},
+       waiting = {undecided}, moves = {move}, said = true
 WHERE t.engine_id = $1 AND t.state = 'RUNNING' AND t.cancelling_seconds IS NOT NULL
   AND t.stop_intent_at + t.cancelling_seconds * interval '1 second' <= now() AND t.phase <> 'lost'
 RETURNING {columns}
-""".replace("{columns}", COLUMNS).replace(
-    "{move}", move("'UNKNOWN'", reason="'asked to stop, and not seen ended within its time limit'")
+""".replace("{columns}", COLUMNS)
+    .replace("{move}", move("'UNKNOWN'", reason=_NOT_ENDED))
+    .replace("{undecided}", undecided(_NOT_ENDED))
+    .replace("{reason}", _NOT_ENDED)
 )
 
 

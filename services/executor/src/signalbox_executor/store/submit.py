@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from signalbox_chassis import crash
 from signalbox_chassis.connection import Connection
 from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of
 
@@ -71,7 +72,9 @@ async def record(connection: Connection, started: Sequence[tuple[UUID, int, str]
     """Write the engine's names of runs (id, fence, handle). What is not returned is not ours any more."""
     in_order = sorted(started)
     ids, fences, handles = [one[0] for one in in_order], [one[1] for one in in_order], [one[2] for one in in_order]
-    return [row["id"] for row in await connection.fetch(_RECORD, ids, fences, handles)]
+    recorded = [row["id"] for row in await connection.fetch(_RECORD, ids, fences, handles)]
+    crash.point("executor.recording")
+    return recorded
 
 
 async def unreachable(connection: Connection, task_id: UUID, fence: int, reason: str) -> list[Task]:

@@ -13,6 +13,11 @@ from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, tasks_of
 HEADS: Final = 1000
 """Tasks of one plan on one engine that say why they wait; those behind them wait for these."""
 
+STALE_SECONDS: Final = 5
+"""A time that passed so long ago is said anew: the breaker's next probe, the next start."""
+RESTART_SECONDS: Final = 10
+"""An executor that is away for so long may come back before anybody need know."""
+
 # One replica at a time is enough; nobody waits for the lock.
 _ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/waiting', 0))"
 
@@ -47,22 +52,53 @@ LEFT JOIN ended d ON d.plan_id = q.plan_id
 """
 
 # INVARIANT state = QUEUED in the row: a task that was just claimed does not wait. Only what is new is written, so that
-# a long queue that stands still costs nothing.
-_SAY: Final = """
+# a long queue that stands still costs nothing: another reason, holder or words (a limit that was changed, say), or a
+# time to come that has long come. It waits since the reason and its holder are these.
+_SAY: Final = (
+    """
 WITH o AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS o (plan_id, engine_id, waiting)
 ), heads AS MATERIALIZED (
-  SELECT h.id, o.waiting FROM o CROSS JOIN LATERAL (
+  SELECT h.id, CASE WHEN h.waiting ->> 'why' = o.waiting ->> 'why' AND h.waiting ->> 'holder' = o.waiting ->> 'holder'
+    THEN o.waiting || jsonb_build_object('since_at', h.waiting -> 'since_at') ELSE o.waiting END AS waiting
+  FROM o CROSS JOIN LATERAL (
     SELECT t.id, t.waiting FROM task t
     WHERE t.plan_id = o.plan_id AND t.engine_id = o.engine_id AND t.state = 'QUEUED' AND t.not_before <= now()
     ORDER BY t.priority DESC, t.position LIMIT $4) h
-  WHERE h.waiting ->> 'why' IS DISTINCT FROM o.waiting ->> 'why'
+  WHERE h.waiting - '{since_at,until_at}'::text[] IS DISTINCT FROM o.waiting - '{since_at,until_at}'::text[]
+    OR (h.waiting ->> 'until_at')::timestamptz < now() - interval '{stale} seconds'
 ), locked AS MATERIALIZED (
   SELECT t.id FROM task t WHERE t.id IN (SELECT id FROM heads) AND t.state = 'QUEUED' ORDER BY t.id
   FOR UPDATE SKIP LOCKED
 )
 UPDATE task t SET waiting = heads.waiting, version = t.version + 1, moves = {unsaid}, said = true
 FROM locked JOIN heads USING (id) WHERE t.id = locked.id AND t.state = 'QUEUED'
+RETURNING {columns}
+""".replace("{columns}", COLUMNS)
+    .replace("{unsaid}", UNSAID)
+    .replace("{stale}", str(STALE_SECONDS))
+)
+
+# INVARIANT state = SUBMITTING or RUNNING in the row. Every executor that reached the engine is gone, perhaps with its
+# host: nobody sends the task, or sees what it does, and nobody else would say so. Not said of one that restarts. Said
+# once; its record, its end, or for what runs the next look at it, clears it.
+_OUT_OF_REACH: Final = """
+SELECT e.id FROM engine e WHERE NOT EXISTS (
+  SELECT FROM worker w WHERE w.lease_until > now() - interval '{restart} seconds' AND e.id = ANY (w.reaches))
+""".replace("{restart}", str(RESTART_SECONDS))
+_STRANDED: Final = """
+SELECT t.id FROM task t WHERE t.engine_id = ANY ($1) AND t.state IN ('SUBMITTING', 'RUNNING') AND t.waiting IS NULL
+ORDER BY t.id LIMIT 1000
+"""
+_SAY_STRANDED: Final = """
+WITH locked AS MATERIALIZED (
+  SELECT id FROM task WHERE id = ANY ($1) AND state IN ('SUBMITTING', 'RUNNING') AND waiting IS NULL ORDER BY id
+  FOR UPDATE SKIP LOCKED
+)
+UPDATE task t SET version = t.version + 1, moves = {unsaid}, said = true,
+  waiting = jsonb_build_object('why', 'engine_unreachable', 'holder', 'engine:' || t.engine_id, 'since_at', now(),
+                               'detail', 'no executor that runs can reach ' || t.engine_id)
+FROM locked WHERE t.id = locked.id AND t.state IN ('SUBMITTING', 'RUNNING') AND t.waiting IS NULL
 RETURNING {columns}
 """.replace("{columns}", COLUMNS).replace("{unsaid}", UNSAID)
 
@@ -85,6 +121,17 @@ async def say(connection: Connection, why: Sequence[tuple[UUID, str, Waiting]]) 
     plans, ids = [plan for plan, _, _ in why], [engine for _, engine, _ in why]
     said = [waiting.model_dump_json(exclude_none=True) for _, _, waiting in why]
     return tasks_of(await connection.fetch(_SAY, plans, ids, said, HEADS))
+
+
+async def stranded(connection: Connection) -> list[UUID]:
+    """Tasks that are being submitted to, or run on, an engine that no executor reaches, and do not say so."""
+    engines = [row["id"] for row in await connection.fetch(_OUT_OF_REACH)]
+    return [row["id"] for row in await connection.fetch(_STRANDED, engines)] if engines else []
+
+
+async def say_stranded(connection: Connection, ids: Sequence[UUID]) -> list[Task]:
+    """Write that; returns those for which it is news."""
+    return tasks_of(await connection.fetch(_SAY_STRANDED, list(ids)))
 
 
 def _queue(row: Row) -> Queue:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+from signalbox_chassis import crash
 from signalbox_chassis.connection import Connection, Row
+from signalbox_chassis.life import GOES_ON
 from signalbox_executor.store.rows import COLUMNS
 
 _REGISTER: Final = """
@@ -36,8 +38,9 @@ SELECT w.id FROM worker w
 WHERE w.id <> $1 AND CASE WHEN w.dead
   THEN EXISTS (SELECT FROM task t WHERE t.owner = w.id AND t.state IN ('CLAIMED', 'SUBMITTING'))
   ELSE w.lease_until < clock_timestamp() END
+  AND {goes_on}
 ORDER BY w.lease_until LIMIT 10
-"""
+""".replace("{goes_on}", GOES_ON)
 
 _RETIRE: Final = "UPDATE worker SET lease_until = clock_timestamp() WHERE id = $1 AND NOT dead"
 
@@ -50,13 +53,14 @@ UPDATE task SET owner = $1, fence = fence + 1 WHERE owner = $2 AND state IN ('CL
 RETURNING id
 """
 
+# INVARIANT nothing is sent of rows that were restored before what came since is read again.
 # INVARIANT a worker finds its own rows again that no coroutine of its drives: the answer of a commit was lost, and its
 # own live lease would keep the row from everybody else for ever. It drives them under the row's own fence.
 _OWN: Final = """
 SELECT {columns}, t.spec::text AS spec FROM task t
-WHERE t.owner = $1 AND t.state IN ('CLAIMED', 'SUBMITTING') AND t.id <> ALL ($2::uuid[])
+WHERE t.owner = $1 AND t.state IN ('CLAIMED', 'SUBMITTING') AND t.id <> ALL ($2::uuid[]) AND {goes_on}
 ORDER BY t.id LIMIT $3
-""".replace("{columns}", COLUMNS)
+""".replace("{columns}", COLUMNS).replace("{goes_on}", GOES_ON)
 
 _REACHES: Final = "UPDATE worker SET reaches = $2 WHERE id = $1 AND reaches <> $2"
 
@@ -117,6 +121,7 @@ async def take_over(connection: Connection, me: UUID, victim: UUID) -> list[UUID
     if not all(locked):
         return None
     await connection.execute(_MARK_DEAD, victim)
+    crash.point("executor.taking_over")
     return [row["id"] for row in await connection.fetch(_TAKE, me, victim)]
 
 

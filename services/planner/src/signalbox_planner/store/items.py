@@ -23,6 +23,8 @@ class Item(NamedTuple):
     state: str | None = None
     stopping: str | None = None
     """How it was cancelled alone, as `Stopping` in JSON; what was sent is asked to end until it has."""
+    task_version: int = 0
+    """The newest that was heard of its task; 0 where there is none yet."""
 
 
 class Stopping(NamedTuple):
@@ -47,6 +49,10 @@ class KeyTwice(ValueError):
 
 
 _STORED: Final = ("plan_id", "position", "key", "engine", "work", "state")
+_STORE_ONE: Final = """
+INSERT INTO item (plan_id, position, key, engine, work, state) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING RETURNING position
+"""
 
 # INVARIANT an older fact never moves an item back: the version decides, whatever order facts arrive in.
 # INVARIANT counts are moved by what rows really moved: `old` is the row as this statement found it.
@@ -109,7 +115,7 @@ WHERE plan_id = $1 AND position >= $2 AND state IN ('FAILED', 'CANCELLED')
 ORDER BY position LIMIT $3
 """
 _PAGE: Final = """
-SELECT plan_id, position, key, engine, work, state FROM item
+SELECT plan_id, position, key, engine, work, state, task_version FROM item
 WHERE plan_id = $1 AND position >= $2 AND position < $3 ORDER BY position
 """
 
@@ -123,15 +129,22 @@ async def seen_pages(connection: Connection, plan_id: UUID, pages: Sequence[int]
 
 
 async def store(connection: Connection, items: Sequence[Item]) -> None:
-    """Add items by one binary COPY. Raises `KeyTwice`, and then has added none of them."""
+    """Add items: many by one binary COPY, one by one INSERT. Raises `KeyTwice`, and then has added none of them."""
     if not items:
         return
+    if len(items) == 1:
+        [one] = items
+        if await connection.fetchval(_STORE_ONE, *one[: len(_STORED)]) is None:
+            raise KeyTwice(f"key {one.key[:200]!r} is used twice: each item needs its own")
+        return
     try:
-        async with connection.transaction():  # a savepoint
-            await connection.copy_records_to_table(
-                "item", records=[item[: len(_STORED)] for item in items], columns=_STORED
-            )
+        await connection.execute("SAVEPOINT store")
+        await connection.copy_records_to_table(
+            "item", records=[item[: len(_STORED)] for item in items], columns=_STORED
+        )
+        await connection.execute("RELEASE store")
     except asyncpg.UniqueViolationError as error:
+        await connection.execute("ROLLBACK TO store")
         detail = cast("str | None", getattr(error, "detail", None)) or ""
         key = detail.partition("=(")[2].partition(", ")[2].partition(") already")[0]
         raise KeyTwice(f"key {key[:200]!r} is used twice: each item needs its own") from None
@@ -183,8 +196,8 @@ async def forget(connection: Connection, plan_id: UUID, positions: Sequence[int]
 
 
 async def page(connection: Connection, plan_id: UUID, first: int, end: int) -> list[Item]:
-    """Items with positions in [first, end)."""
-    return _items(await connection.fetch(_PAGE, plan_id, first, end))
+    """Items with positions in [first, end), as they are told again."""
+    return [Item(**dict(row)) for row in await connection.fetch(_PAGE, plan_id, first, end)]
 
 
 async def by_key(connection: Connection, plan_id: UUID, keys: Sequence[str]) -> list[Item]:

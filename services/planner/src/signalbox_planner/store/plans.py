@@ -1,15 +1,19 @@
 """Rows of plans, and the values they are."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
+
 from signalbox_chassis.connection import Connection
 from signalbox_contracts.definitions.rules import Rules
-from signalbox_contracts.messages.plans import Counts
+from signalbox_contracts.messages.plans import Counts, PlanTransition
 from signalbox_contracts.states import PlanState
+from signalbox_contracts.vocabulary import MOST_ITEMS
 from signalbox_planner.lifecycle import Awaited, Frame, Plan
 
 _COLUMNS: Final = (
@@ -19,17 +23,37 @@ _COLUMNS: Final = (
     "held_by", "held_reason", "held_at", "held_version", "stop_actor", "stop_reason", "stop_kill", "awaited",
     "parent_position", "said_version",
 )  # fmt: skip
-_NEVER_CHANGED: Final = frozenset({"id", "frame", "traceparent", "created_at"})
+_NEVER_CHANGED: Final = frozenset({"id", "traceparent", "created_at"})
 _CHANGED: Final = tuple(name for name in _COLUMNS if name not in _NEVER_CHANGED)
 
 # INVARIANT whoever changes a plan holds its row; locked in the order of ids, so that two batches never wait for
 # each other in a circle.
 _LOCKED: Final = f"SELECT {', '.join(_COLUMNS)} FROM plan WHERE id = ANY($1) ORDER BY id FOR UPDATE"  # noqa: S608
-_INSERT: Final = (
-    f"INSERT INTO plan ({', '.join(_COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join(f'${n}' for n in range(1, len(_COLUMNS) + 1))}) ON CONFLICT (id) DO NOTHING RETURNING id"
+_LOCKED_NOW: Final = f"""
+SELECT now() AS now, (SELECT floor FROM life) AS floor, p.*
+FROM (SELECT) AS always LEFT JOIN LATERAL ({_LOCKED}) AS p ON true
+"""  # noqa: S608
+_N: Final = len(_COLUMNS)
+_INSERT: Final = f"""
+WITH new AS (
+    INSERT INTO plan ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"${n}" for n in range(1, _N + 1))})
+    ON CONFLICT (id) DO NOTHING RETURNING id
+), moved AS (
+    INSERT INTO plan_move (plan_id, version, state, at, actor, reason)
+    SELECT new.id, m.* FROM new,
+        unnest(${_N + 1}::bigint[], ${_N + 2}::text[], ${_N + 3}::timestamptz[],
+               ${_N + 4}::text[], ${_N + 5}::text[]) AS m
 )
+SELECT id FROM new
+"""  # noqa: S608
 _UPDATE: Final = f"UPDATE plan SET {', '.join(f'{name} = ${n}' for n, name in enumerate(_CHANGED, 2))} WHERE id = $1"  # noqa: S608
+_MOVED: Final = """
+INSERT INTO plan_move (plan_id, version, state, at, actor, reason) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
+"""
+_MOVES: Final = """
+SELECT version, state, at, actor, reason FROM plan_move WHERE plan_id = $1 ORDER BY version DESC LIMIT $2
+"""
 # News from the executor push the next question back to where questions start, yet never beyond the longest time since
 # the last one: a busy plan may have a task that was lost, and nobody speaks of that.
 _HEARD: Final = """
@@ -72,22 +96,44 @@ async def locked(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Plan
     return {row["id"]: _plan(row) for row in rows}
 
 
-async def add(connection: Connection, plan: Plan) -> bool:
-    """Keep a new plan; False when there is one already."""
-    return await connection.fetchval(_INSERT, *_values(plan, _COLUMNS)) is not None
+async def locked_now(connection: Connection, ids: Iterable[UUID]) -> tuple[dict[UUID, Plan], datetime, int]:
+    """These plans, as `locked`; the transaction's time; and the version a new plan begins with.
+
+    A plan that was lost with a restore goes on above the version it had.
+    """
+    rows = await connection.fetch(_LOCKED_NOW, list(set(ids)))
+    now, floor = rows[0]["now"], rows[0]["floor"]
+    return {row["id"]: _plan(row) for row in rows if row["id"] is not None}, now, max(1, floor or 0)
 
 
-async def save(connection: Connection, plans: Sequence[Plan]) -> None:
-    """Write what became of these plans, which are locked."""
-    if plans:
-        await connection.executemany(_UPDATE, [(plan.id, *_values(plan, _CHANGED)) for plan in plans])
+async def save(connection: Connection, plans: Sequence[Plan], *, new: Collection[UUID] = ()) -> None:
+    """Write what became of these plans, which are locked or new, and the moves they made."""
+    changed = [plan for plan in plans if plan.id not in new]
+    for plan in plans:
+        if plan.id in new:
+            await _add(connection, plan)
+    if changed:
+        await connection.executemany(_UPDATE, [(plan.id, *_values(plan, _CHANGED)) for plan in changed])
+    moves = [(plan.id, *move) for plan in changed for move in _moves(plan)]
+    if moves:
+        await connection.executemany(_MOVED, moves)
 
 
-async def reframe(connection: Connection, plan: Plan) -> None:
-    """Keep the frame that the last page of a request brought."""
-    await connection.execute(
-        "UPDATE plan SET frame = $2 WHERE id = $1", plan.id, plan.frame.model_dump_json(exclude_defaults=True)
-    )
+async def _add(connection: Connection, plan: Plan) -> None:
+    """Keep a new plan, in one statement with its moves: most plans come, and start, in one message."""
+    columns = [list(column) for column in zip(*_moves(plan), strict=True)] or [[], [], [], [], []]
+    if await connection.fetchval(_INSERT, *_values(plan, _COLUMNS), *columns) is None:
+        raise asyncpg.SerializationError(f"plan {plan.id} came meanwhile, with another of its pages")
+
+
+def _moves(plan: Plan) -> list[tuple[int, str, datetime, str | None, str]]:
+    return [(move.version, str(move.state), move.at, move.actor, move.reason) for move in plan.moves]
+
+
+async def moves(connection: Connection, plan_id: UUID) -> tuple[PlanTransition, ...]:
+    """Every move of a plan, the first one first; the last ones, if they are too many for a message."""
+    rows = await connection.fetch(_MOVES, plan_id, MOST_ITEMS)
+    return tuple(PlanTransition.model_validate(dict(row)) for row in reversed(rows))
 
 
 async def heard(connection: Connection, ids: Sequence[UUID], *, seconds: float, most_seconds: float) -> None:
@@ -128,7 +174,7 @@ def _encoded(name: str, value: Any) -> Any:
 
 
 def _plan(row: Any) -> Plan:
-    values = dict(row)
+    values: dict[str, Any] = {name: row[name] for name in _COLUMNS}
     values["frame"] = _frame(row["frame"])
     values["rules"] = _rules(row["rules"])
     values["counts"] = Counts.model_validate_json(row["counts"])

@@ -117,9 +117,7 @@ class ProcessEngine:
 
     async def _start(self, folder: Path) -> None:
         async with self._starts:
-            starting = self._starter.start(folder)
-            crash.point("process.spawned")
-            code = await asyncio.wait_for(starting, self._settings.start_timeout_seconds)
+            code = await asyncio.wait_for(self._starter.start(folder), self._settings.start_timeout_seconds)
         if code == supervisor.SEALED:
             raise EngineRefused("process", "it was sealed", field="run_key", value=folder.name, sealed=True)
         if code != supervisor.STARTED:

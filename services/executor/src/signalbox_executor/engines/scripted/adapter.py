@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 from pydantic import Field, ValidationError
@@ -76,8 +77,10 @@ class AnswerTooLong(Exception):
     """More than `MOST_BYTES`; never leaves this module."""
 
 
-class ScriptedEngine:
+class _Scripted:
     """A scripted engine at a URL. Without a guard of the operator's only 127.0.0.1 is called."""
+
+    _remembers_keys = True
 
     def __init__(
         self, url: str, *, name: str = "scripted", timeout_seconds: float = 30.0, guard: Guard | None = None
@@ -88,9 +91,9 @@ class ScriptedEngine:
         self._guard = guard or Guard("127.0.0.1")
         self._session: aiohttp.ClientSession | None = None
 
-    @property
-    def identity(self) -> Identity:
-        return Identity.REMEMBERS_KEYS
+    def _name_of(self, run: Watched) -> str | None:
+        """What the engine knows a run by; None if nothing that it would know."""
+        return run.run_key if self._remembers_keys else run.handle
 
     async def submit(self, submission: Submission) -> Handle:
         """As the port says; 409 is "already there" and carries the handle."""
@@ -108,6 +111,7 @@ class ScriptedEngine:
             task_id=submission.task_id,
             attempt=submission.attempt,
             script=submission.work.script,
+            remembers_keys=self._remembers_keys,
         )
         if status == 410:
             raise EngineRefused(self._name, "it was sealed", field="run_key", value=submission.run_key, sealed=True)
@@ -123,7 +127,8 @@ class ScriptedEngine:
         while parts:
             part = parts.pop()
             try:
-                status, body = await self._ask("POST", "/observe", run_keys=[run.run_key for run in part])
+                names = [name for run in part if (name := self._name_of(run)) is not None]
+                status, body = await self._ask("POST", "/observe", run_keys=names)
             except AnswerTooLong:
                 if len(part) == 1:
                     raise EngineUnavailable(self._name, f"an answer of more than {MOST_BYTES} bytes") from None
@@ -131,20 +136,20 @@ class ScriptedEngine:
                 continue
             runs = self._read(Looked, self._expect(body, status, 200)).runs
             now = datetime.now(UTC)
-            found.update((run.run_key, self._observed(run.run_key, runs.get(run.run_key), now)) for run in part)
+            for run in part:
+                found[run.run_key] = self._observed(run.run_key, runs.get(self._name_of(run) or ""), now)
         return found
 
     async def cancel(self, watched: Watched) -> None:
-        """A key it does not know is left alone."""
-        status, body = await self._ask("POST", f"/runs/{watched.run_key}/cancel")
-        self._expect(body, status, 202, 404)
-
-    async def seal(self, watched: Watched) -> Handle | None:
-        status, body = await self._ask("POST", f"/runs/{watched.run_key}/seal")
-        return self._read(Sealed, self._expect(body, status, 200)).handle
+        """A run it does not know is left alone."""
+        name = self._name_of(watched)
+        if name is not None:
+            status, body = await self._ask("POST", f"/runs/{quote(name, safe='')}/cancel")
+            self._expect(body, status, 202, 404)
 
     async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
-        status, body = await self._ask("GET", f"/runs/{watched.run_key}/log?offset={offset}&limit={limit}")
+        name = quote(self._name_of(watched) or "nobody", safe="")
+        status, body = await self._ask("GET", f"/runs/{name}/log?offset={offset}&limit={limit}")
         return LogPage(offset, self._expect(body, status, 200)[:limit])
 
     async def close(self) -> None:
@@ -223,6 +228,28 @@ class ScriptedEngine:
             return kind.model_validate_json(body)
         except ValidationError as error:
             raise EngineUnavailable(self._name, bounded(f"an answer that cannot be read: {error}")) from None
+
+
+class ScriptedEngine(_Scripted):
+    """One that remembers its run keys, and can seal them."""
+
+    @property
+    def identity(self) -> Identity:
+        return Identity.REMEMBERS_KEYS
+
+    async def seal(self, watched: Watched) -> Handle | None:
+        status, body = await self._ask("POST", f"/runs/{watched.run_key}/seal")
+        return self._read(Sealed, self._expect(body, status, 200)).handle
+
+
+class ScriptedCopies(_Scripted):
+    """One that cannot tell copies of a submit apart: each is a run of its own, known by its handle alone."""
+
+    _remembers_keys = False
+
+    @property
+    def identity(self) -> Identity:
+        return Identity.NONE
 
 
 def _instant(seconds: float | None) -> datetime | None:

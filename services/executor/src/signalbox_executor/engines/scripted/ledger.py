@@ -22,11 +22,14 @@ class Run:
     cancels: int = 0
     stopped_at: float | None = None
     """When a cancel that was heard takes effect."""
+    released_at: float | None = None
 
     def ends_at(self) -> float:
         natural = float("inf")
         if not self.script.never_ends:
             natural = self.at + self.script.pending_seconds + self.script.run_seconds
+        if self.script.held:
+            natural = float("inf") if self.released_at is None else max(natural, self.released_at)
         return min(natural, self.stopped_at if self.stopped_at is not None else natural)
 
     def is_forgotten(self, now: float) -> bool:
@@ -60,7 +63,10 @@ class Run:
 
 @dataclass
 class Ledger:
-    """All runs by key, every start ever accepted, the sealed keys. A change is an entry; `apply` is its meaning."""
+    """All runs by key, copies by handle; every start ever accepted; the sealed keys.
+
+    A change is an entry; `apply` is its meaning.
+    """
 
     runs: dict[str, Run] = field(default_factory=dict[str, Run])
     starts: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
@@ -73,8 +79,8 @@ class Ledger:
         run = self.runs.get(run_key)
         return None if run is None or run.is_forgotten(now) else run
 
-    def start(self, run_key: str, script: Script) -> Entry:
-        """The entry of a start that is accepted now."""
+    def start(self, run_key: str, script: Script, *, copy: bool = False) -> Entry:
+        """The entry of a start that is accepted now. A copy is known by its handle."""
         return {
             "is": "start",
             "run_key": run_key,
@@ -82,6 +88,7 @@ class Ledger:
             "handle": f"run-{self.accepted + 1}",
             "at": time.time(),
             "monotonic": time.monotonic(),
+            **({"copy": True} if copy else {}),
         }
 
     def apply(self, entry: Entry) -> None:
@@ -89,7 +96,8 @@ class Ledger:
         match entry["is"]:
             case "start":
                 self.accepted += 1
-                self.runs[run_key] = Run(entry["handle"], Script.model_validate(entry["script"]), entry["at"])
+                name = entry["handle"] if entry.get("copy") else run_key
+                self.runs[name] = Run(entry["handle"], Script.model_validate(entry["script"]), entry["at"])
                 stamp = {name: entry[name] for name in ("handle", "at", "monotonic")}
                 self.starts.setdefault(run_key, []).append(stamp)
             case "cancel":
@@ -97,6 +105,8 @@ class Ledger:
                 run.cancels += 1
                 if run.cancels > run.script.ignore_cancels and run.stopped_at is None and entry["at"] < run.ends_at():
                     run.stopped_at = entry["at"] + run.script.stop_seconds
+            case "release":
+                self.runs[run_key].released_at = entry["at"]
             case "seal":
                 self.sealed.add(run_key)
             case unknown:

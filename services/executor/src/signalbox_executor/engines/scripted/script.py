@@ -37,6 +37,8 @@ class Script(Value):
     run_seconds: Seconds = 0
     never_ends: bool = False
     """It runs until it is cancelled."""
+    held: bool = False
+    """It runs until it is released, then for what is left of `run_seconds`."""
     ignore_cancels: Count = 0
     """So many first cancels do nothing."""
     stop_seconds: Seconds = 0

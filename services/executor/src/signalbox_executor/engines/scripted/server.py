@@ -4,10 +4,13 @@
                                                       410 sealed, 422 refused, 429 later, 503 down
     POST /observe               {run_keys: […]}       {runs: {key: …}} of those it knows
     POST /runs/KEY/cancel                             202; 404 not known
+    POST /runs/KEY/release                            for tests: 202, a held run may end; 404 not known
     POST /runs/KEY/seal                               200 with the handle of what runs, or null: sealed
     GET  /runs/KEY/log?offset=  &limit=               bytes
     GET  /starts, /counts                             for tests: every start accepted, calls by name
     POST /down                  {seconds}             for tests: 503 to everything but this, for so long
+
+With `remembers_keys: false` each start is a run, known by its handle in place of KEY.
 
 Nothing is answered before it is synced: every answer, a look too, waits for the journal.
 """
@@ -36,6 +39,7 @@ MOST_BYTES = 8 * 1024 * 1024
 class Start(Value):
     run_key: str = Field(min_length=1, max_length=255)
     script: dict[str, Any] = Field(default_factory=dict)
+    remembers_keys: bool = True
 
 
 class Look(Value):
@@ -64,6 +68,7 @@ class Server:
                 web.post("/runs", self.submit),
                 web.post("/observe", self.observe),
                 web.post("/runs/{run_key}/cancel", self.cancel),
+                web.post("/runs/{run_key}/release", self.release),
                 web.post("/runs/{run_key}/seal", self.seal),
                 web.get("/runs/{run_key}/log", self.log),
                 web.get("/starts", self.starts),
@@ -89,7 +94,7 @@ class Server:
         if (trouble := self._trouble(request, script, nth)) is not None:
             return trouble
         await asyncio.sleep(script.accept_delay_seconds)
-        response = await self._accept(start.run_key, script)
+        response = await (self._accept if start.remembers_keys else self._accept_copy)(start.run_key, script)
         if nth <= script.lose_answers:
             return lost(request)
         await asyncio.sleep(script.answer_delay_seconds)
@@ -118,6 +123,13 @@ class Server:
         await self._journal.synced()
         return answer(201 if run is None else 409, handle=self._ledger.runs[run_key].handle)
 
+    async def _accept_copy(self, run_key: str, script: Script) -> web.Response:
+        """One more run, whatever else was started for this key."""
+        entry = self._ledger.start(run_key, script, copy=True)
+        self._change(entry)
+        await self._journal.synced()
+        return answer(201, handle=entry["handle"])
+
     async def observe(self, request: web.Request) -> web.Response:
         self._calls["observe"] += 1
         keys = Look.model_validate_json(await request.read()).run_keys
@@ -128,10 +140,15 @@ class Server:
 
     async def cancel(self, request: web.Request) -> web.Response:
         self._calls["cancel"] += 1
-        run_key = request.match_info["run_key"]
+        return await self._change_run("cancel", request.match_info["run_key"])
+
+    async def release(self, request: web.Request) -> web.Response:
+        return await self._change_run("release", request.match_info["run_key"])
+
+    async def _change_run(self, change: str, run_key: str) -> web.Response:
         if self._ledger.find(run_key, time.time()) is None:
             return answer(404)
-        self._change({"is": "cancel", "run_key": run_key, "at": time.time()})
+        self._change({"is": change, "run_key": run_key, "at": time.time()})
         await self._journal.synced()
         return answer(202)
 

@@ -1,0 +1,227 @@
+"""Who may start, and when: limits that change, plans on two engine groups, crowds and urgent plans. Two executors.
+
+What is counted is what the engines were told to start: a scripted run lives for exactly as long as its script says.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import pytest
+
+from signalbox_contracts.definitions.rules import Rules
+from signalbox_contracts.definitions.work import ScriptedWork
+from signalbox_contracts.ids import run_key
+from signalbox_executor.store import claim
+from support.executor import Stand, ensure, rules_of, spec
+from support.scripted import scripted_server
+from support.stand import until
+
+
+def scripted(**script: Any) -> ScriptedWork:
+    return ScriptedWork(script=script)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A task as its engine started it; `at` is in seconds of the wall clock."""
+
+    task: UUID
+    plan: UUID
+    at: float
+
+
+async def starts(stand: Stand, *urls: str) -> list[Start]:
+    """Everything these engines started, in order of time."""
+    rows = await stand.rows("SELECT id, plan_id FROM task WHERE submitted_at IS NOT NULL")
+    plans = {run_key(row["id"], 1): (row["id"], row["plan_id"]) for row in rows}
+    found: list[Start] = []
+    async with aiohttp.ClientSession() as session:
+        for url in urls or (stand.engine_url,):
+            async with session.get(f"{url}/starts") as answer:
+                said = (await answer.json())["starts"]
+            found += [Start(*plans[key], one["at"]) for key, ones in said.items() for one in ones]
+    return sorted(found, key=lambda start: start.at)
+
+
+def living(started: Sequence[Start], *, seconds: float) -> list[int]:
+    """How many runs of so many seconds live at the moment of each start, itself among them."""
+    return [sum(other.at <= one.at < other.at + seconds for other in started) for one in started]
+
+
+@asynccontextmanager
+async def two_executors(stand: Stand, **changes: Any) -> AsyncGenerator[None]:
+    """One here and one as a process of its own, both at work."""
+    environment = {f"SIGNALBOX_{name.upper()}": str(value) for name, value in changes.items()}
+    other = stand.spawn(**environment)
+    async with stand.running(**changes):
+
+        async def both() -> bool:
+            return await stand.value("SELECT count(*) FROM worker WHERE NOT dead AND lease_until > now()") == 2
+
+        await until(both, seconds=90, why="two executors at work")
+        yield
+        assert other.poll() is None
+
+
+async def in_state(stand: Stand, state: str, count: int, *, seconds: float = 90) -> None:
+    async def there() -> bool:
+        return (await stand.states()).get(state, 0) >= count
+
+    await until(there, seconds=seconds, why=f"{count} tasks {state}")
+
+
+async def rules_changed(stand: Stand, plan: UUID, rules: Rules, *, version: int) -> tuple[datetime, datetime]:
+    """Change the rules; returns until when the old ones surely held, and since when the new ones surely do."""
+    before = await stand.value("SELECT clock_timestamp()")
+    await stand.say(rules_of(plan, rules, version=version))
+
+    async def kept() -> bool:
+        return await stand.value("SELECT version FROM plan_rules WHERE plan_id = $1", plan) == version
+
+    await until(kept, why=f"rules {version} are kept")
+    return before, await stand.value("SELECT clock_timestamp()")
+
+
+async def submitted(stand: Stand, *, since: datetime, until: datetime) -> set[UUID]:
+    query = "SELECT id FROM task WHERE submitted_at >= $1 AND submitted_at < $2"
+    return {row["id"] for row in await stand.rows(query, since, until)}
+
+
+@pytest.mark.slow
+async def test_a_limit_lowered_below_what_runs_kills_nothing_and_starts_nothing_until_there_is_room(
+    executors: Stand,
+) -> None:
+    """INVARIANT: the claim counts what runs against the limit of now. Raised again, it is filled."""
+    plan, seconds = uuid4(), 2.0
+    tasks = [spec(plan, number, work=scripted(run_seconds=seconds)) for number in range(44)]
+    await executors.register()
+    async with two_executors(executors):
+        await executors.say(rules_of(plan, Rules(limit=10)), ensure(plan, tasks))
+        await in_state(executors, "RUNNING", 10)
+        ten, three = await rules_changed(executors, plan, Rules(limit=3), version=2)
+        await in_state(executors, "SUCCEEDED", 14)
+        no_more_three, eight = await rules_changed(executors, plan, Rules(limit=8), version=3)
+        await in_state(executors, "SUCCEEDED", 44)
+    started = await starts(executors)
+    assert len(started) == 44
+    live = dict(zip((one.task for one in started), living(started, seconds=seconds), strict=True))
+
+    async def peak(since: datetime, until: datetime) -> int:
+        return max(live[task] for task in await submitted(executors, since=since, until=until))
+
+    assert await peak(datetime.min.replace(tzinfo=UTC), ten) == 10
+    assert await peak(three, no_more_three) == 3, "not one start before there was room"
+    assert await peak(eight, datetime.max.replace(tzinfo=UTC)) == 8
+    async with aiohttp.ClientSession() as session, session.get(f"{executors.engine_url}/counts") as answer:
+        assert "cancel" not in (await answer.json())["calls"], "nothing was stopped"
+
+
+@pytest.mark.slow
+async def test_a_plan_on_two_engine_groups_keeps_its_limit_over_both(executors: Stand, tmp_path: Path) -> None:
+    """INVARIANT: the plan's row is locked before its tasks are counted. The groups' claims have no lock in common."""
+    plan, seconds = uuid4(), 0.3
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    with scripted_server(folder) as url:
+        await executors.register("e1", group="here")
+        await executors.register("e2", group="there", url=url)
+        work = scripted(run_seconds=seconds)
+        tasks = [spec(plan, number, f"e{1 + number % 2}", work=work) for number in range(60)]
+        async with two_executors(executors):
+            await executors.say(rules_of(plan, Rules(limit=5)), ensure(plan, tasks))
+            await in_state(executors, "SUCCEEDED", 60)
+        both = await starts(executors, executors.engine_url, url)
+        there = {start.task for start in await starts(executors, url)}
+    assert (len(both), len(there)) == (60, 30)
+    assert max(living(both, seconds=seconds)) == 5
+
+
+CROWD = """
+    INSERT INTO task (id, plan_id, item_key, position, engine_id, spec, definitions_revision, max_attempts,
+                      infrastructure_attempts, priority, queued_at, created_at)
+    SELECT gen_random_uuid(), plan_id, 'more/' || n, n, engine_id, spec, 1, 1, 10, priority,
+           now() - interval '1 hour', now() - interval '1 hour'
+    FROM task, generate_series($2::int, $3::int) AS n WHERE plan_id = $1 AND position = 0
+"""
+
+
+async def crowd(stand: Stand, count: int, rules: Rules, work: ScriptedWork) -> UUID:
+    """A plan with so many tasks that are queued for an hour."""
+    plan = uuid4()
+    await stand.rules(plan, rules)
+    await stand.tasks(plan, [spec(plan, 0, work=work)])
+    async with stand.connection() as connection:
+        await connection.execute("SET statement_timeout = 0")
+        for first in range(1, count, 2000):
+            await connection.execute(CROWD, plan, first, min(first + 2000, count) - 1, timeout=60)
+        await connection.execute("ANALYZE task", timeout=60)
+    return plan
+
+
+@pytest.mark.slow
+async def test_fifty_thousand_tasks_of_one_plan_hold_up_nobody(executors: Stand) -> None:
+    """Ten small plans that come behind them start before the crowd's plan, with its limit 1, has started three more."""
+    await executors.register()
+    first = await crowd(executors, 50_000, Rules(limit=1), scripted(run_seconds=1))
+    small = [uuid4() for _ in range(10)]
+    async with two_executors(executors):
+        await in_state(executors, "RUNNING", 1)
+        for plan in small:
+            await executors.say(rules_of(plan), ensure(plan, [spec(plan, number) for number in range(3)]))
+
+        async def all_small_ended() -> bool:
+            done = "SELECT count(*) FROM task WHERE state = 'SUCCEEDED' AND plan_id <> $1"
+            return await executors.value(done, first) == 30
+
+        await until(all_small_ended, seconds=120, why="the small plans ended")
+        row = "SELECT plan_id, extract(epoch FROM min(created_at))::float8 AS at FROM task GROUP BY 1"
+        accepted = {row["plan_id"]: row["at"] for row in await executors.rows(row)}
+    started = await starts(executors)
+    for plan in small:
+        mine = [start.at for start in started if start.plan == plan]
+        ahead = [start for start in started if start.plan == first and accepted[plan] < start.at < min(mine)]
+        assert len(mine) == 3
+        assert len(ahead) < 3
+    assert max(living([start for start in started if start.plan == first], seconds=1)) == 1
+
+
+@pytest.mark.slow
+async def test_a_bulk_plan_advances_beside_urgent_plans_that_never_end(
+    executors: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INVARIANT: who may start and was passed over for a minute (here two seconds) is next. Else priority decides."""
+    await executors.register(concurrency=4)
+    monkeypatch.setattr(claim, "PASSED_OVER_SECONDS", 2.0)
+    work = scripted(run_seconds=0.1)
+    bulk = await crowd(executors, 5000, Rules(), work)
+    fewest: list[int] = []
+    async with executors.running():
+        began = await executors.value("SELECT extract(epoch FROM clock_timestamp())::float8")
+        at = began
+        while at < began + 30:
+            waiting, at = (await executors.rows(WAITING, bulk))[0].values()
+            fewest.append(waiting)
+            for _ in range(10 if waiting < 60 else 0):
+                await executors.plan(5, rules=Rules(priority=90), work=work)
+        fewest = fewest[1:]
+    assert min(fewest) > 0, "the engine was never short of urgent tasks"
+    started = [start for start in await starts(executors) if began + 2 < start.at < at]
+    turns = [began, *(start.at for start in started if start.plan == bulk), at]
+    for early, late in pairwise(turns):
+        overtakers = [start for start in started if early + 2 < start.at < late]
+        assert len(overtakers) <= 20, "two seconds after its last start it is its turn, a few of them under way"
+    assert len(started) > 40
+    assert 3 <= len(turns) - 2 <= len(started) / 4, "and no more than that: urgent tasks go first"
+
+
+WAITING = """
+    SELECT count(*)::int AS waiting, extract(epoch FROM clock_timestamp())::float8 AS at
+    FROM task WHERE state = 'QUEUED' AND plan_id <> $1
+"""

@@ -1,0 +1,225 @@
+"""The table of deaths: the sixteen of the protocol, and those of the two leases.
+
+A row's number is the protocol's; `W` are points of the worker's lease, `E` of the engine's, `S` of stops.
+"""
+
+from dataclasses import dataclass, field
+
+from signalbox_contracts.states import TaskState
+from support.crash_points.engines import Do
+from support.crash_points.postgres import postgres_dies
+from support.crash_points.scene import After, Found
+from support.crash_points.ways import (
+    QUEUED,
+    RUNNING,
+    SUBMITTING,
+    UNHEARD,
+    Way,
+    cancelled_in_mid_submit,
+    claimed_by_hand,
+    forgotten,
+    frozen_in_mid_submit,
+    killed,
+    killed_before_it_is_sent,
+    observer_frozen,
+)
+
+SUCCEEDED, FAILED, CANCELLED = TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED
+ENDLESS = Do(endless=True)
+FAILS = Do(exit_code=3)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row: which, where, how it is brought about and found, and what must be true in the end."""
+
+    number: str
+    where: str
+    way: Way
+    after: After = field(default_factory=After)
+    own_topics: bool = False
+    """Nothing else may be on its topics."""
+    own_postgres: bool = False
+    """Its PostgreSQL is killed."""
+    another: bool = True
+    """Another executor is started afterwards; else the one that lives goes on."""
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.where}"
+
+
+POINTS = [
+    Point("1", "before the accept commit", killed(("executor.accepting", Found(None)), asked=True), own_topics=True),
+    Point(
+        "2",
+        "after the accept commit, before the offset commit",
+        killed(("settle.applied", Found(QUEUED)), asked=True),
+        own_topics=True,
+    ),
+    Point("3", "inside the claim transaction", killed(("executor.claiming", Found(QUEUED)))),
+    Point("4", "after the claim, before the intent", killed(("executor.claimed", Found(QUEUED)))),
+    Point("4", "the claim committed alone", claimed_by_hand),
+    Point(
+        "5",
+        "after intent, before the request leaves",
+        killed(("executor.after_intent", Found(SUBMITTING, sends=1, fence=1))),
+    ),
+    Point(
+        "5",
+        "the copy of a take-over counted, before it leaves",
+        killed(
+            ("executor.after_intent", Found(SUBMITTING, sends=1)),
+            ("executor.counted", Found(SUBMITTING, sends=2, fence=2)),
+        ),
+    ),
+    Point(
+        "6",
+        "request in flight, it arrives later",
+        killed(
+            ("executor.unheard", Found(SUBMITTING, sends=1)), do=Do(late=True), SIGNALBOX_ENGINE_TIMEOUT_SECONDS="2"
+        ),
+    ),
+    Point("7", "engine accepted, answer lost", killed((UNHEARD, Found(SUBMITTING, starts=None)), do=Do(unheard=True))),
+    Point("8", "after the answer, before the record", killed(("executor.before_record", Found(SUBMITTING, None)))),
+    Point("8", "inside the record's transaction", killed(("executor.recording", Found(SUBMITTING, None)))),
+    Point(
+        "8",
+        "refused for good, not yet written",
+        killed(("executor.refused", Found(SUBMITTING, sends=1)), do=Do(refused=True)),
+        After(FAILED, (0,)),
+    ),
+    Point("9", "recorded, not yet watched", killed(("executor.recorded", Found(RUNNING, None)))),
+    Point(
+        "9",
+        "while watching",
+        killed(("executor.watching", Found(RUNNING, None))),
+    ),
+    Point("10", "seen, before the finish", killed(("executor.seen", Found(RUNNING, None)))),
+    Point("10", "run finished, inside the finish transaction", killed(("executor.ending", Found(RUNNING, 1)))),
+    Point(
+        "10",
+        "attempt failed, inside the transaction that queues the next",
+        killed(("executor.ending", Found(RUNNING, 1)), do=FAILS, attempts=2),
+        After(FAILED, (1, 1)),
+    ),
+    Point(
+        "11",
+        "after the finish commit, before the relay sends",
+        killed_before_it_is_sent("executor.finished", Found(SUCCEEDED, 1, unsent=True, told=0)),
+    ),
+    Point(
+        "11",
+        "after the commit that queues the next attempt",
+        killed_before_it_is_sent(
+            "executor.finished", Found(QUEUED, 1, attempt=2, unsent=True, told=0), attempts=2, exit_code=3
+        ),
+        After(FAILED, (1, 1)),
+    ),
+    Point(
+        "12",
+        "sent, before it is marked as sent",
+        killed_before_it_is_sent("relay.sent", Found(SUCCEEDED, 1, unsent=True, told=1)),
+        After(told=2),
+    ),
+    Point(
+        "12",
+        "marked as sent",
+        killed_before_it_is_sent("relay.marked", Found(SUCCEEDED, 1, unsent=False, told=1)),
+    ),
+    Point("13", "paused past its lease, then wakes", frozen_in_mid_submit(), another=False),
+    Point(
+        "13",
+        "paused past its lease, dies as it drops its tasks",
+        frozen_in_mid_submit("executor.lease_lost"),
+        another=False,
+    ),
+    Point(
+        "14",
+        "PostgreSQL dies at the commit of the intent, which is done",
+        postgres_dies("intent", Found(SUBMITTING, sends=1)),
+        After(CANCELLED),
+        own_postgres=True,
+        another=False,
+    ),
+    Point(
+        "14",
+        "PostgreSQL dies at the commit of the record, which is done",
+        postgres_dies("record", Found(RUNNING, 1)),
+        After(CANCELLED),
+        own_postgres=True,
+        another=False,
+    ),
+    Point(
+        "14",
+        "PostgreSQL dies before the commit of the record",
+        postgres_dies("record", Found(SUBMITTING, 1, sends=1), committed=False),
+        After(CANCELLED),
+        own_postgres=True,
+        another=False,
+    ),
+    Point("15", "cancel while the submit is under way", cancelled_in_mid_submit, After(CANCELLED), another=False),
+    Point(
+        "15",
+        "cancelled after a death before the request left, the key is sealed",
+        killed(("executor.after_intent", Found(SUBMITTING)), cancel_after=1),
+        After(CANCELLED, (0,)),
+    ),
+    Point(
+        "15",
+        "cancelled, sealed, not yet written",
+        killed(("executor.after_intent", Found(SUBMITTING)), ("executor.sealed", Found(SUBMITTING)), cancel_after=1),
+        After(CANCELLED, (0,)),
+    ),
+    Point(
+        "15",
+        "cancelled after a death before the record, the run is adopted and stopped",
+        killed(("executor.before_record", Found(SUBMITTING, None)), do=ENDLESS, cancel_after=1),
+        After(CANCELLED),
+    ),
+    Point("16", "engine loses its memory of the key", forgotten, After(FAILED)),
+    Point("W1", "the worker's lease renewed", killed(("executor.renewed:5", Found(SUBMITTING)), do=Do(late=True))),
+    Point(
+        "W2",
+        "inside a take-over",
+        killed(
+            ("executor.after_intent", Found(SUBMITTING)), ("executor.taking_over", Found(SUBMITTING, sends=1, fence=1))
+        ),
+    ),
+    Point(
+        "W3",
+        "after a take-over",
+        killed(
+            ("executor.after_intent", Found(SUBMITTING)), ("executor.taken_over", Found(SUBMITTING, sends=1, fence=2))
+        ),
+    ),
+    Point("E1", "the engine's lease acquired, before the commit", killed(("executor.acquiring", Found(RUNNING, None)))),
+    Point(
+        "E2",
+        "the engine's lease renewed by a pass, before the commit",
+        killed(("executor.acquiring:3", Found(RUNNING, None)), do=ENDLESS, cancel_after=1),
+        After(CANCELLED),
+    ),
+    Point("E3", "the holder of the engine paused past its lease", observer_frozen, After(CANCELLED), another=False),
+    Point(
+        "S1",
+        "between the intent to stop and the stop",
+        killed(
+            ("executor.recorded", Found(RUNNING, None)),
+            ("executor.stop_intended", Found(RUNNING, None, stopping=True)),
+            do=ENDLESS,
+            cancel_after=1,
+        ),
+        After(CANCELLED),
+    ),
+    Point(
+        "S2",
+        "after the stop, before its run is seen ended",
+        killed(
+            ("executor.recorded", Found(RUNNING, None)),
+            ("executor.stop_sent", Found(RUNNING, None, stopping=True)),
+            do=ENDLESS,
+            cancel_after=1,
+        ),
+        After(CANCELLED),
+    ),
+]

@@ -1,0 +1,86 @@
+"""Services as processes that start in a moment: forked from a process that has everything loaded already.
+
+To load a service's modules takes two seconds of a processor; a run of tests starts hundreds of them. What is forked is
+a whole service all the same: its own process, connections and consumers, killed by a real SIGKILL.
+"""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Literal
+
+from example_service.app import example_service
+from signalbox_chassis import crash
+from signalbox_chassis.settings import ServiceSettings
+from signalbox_executor.app import executor
+from signalbox_executor.settings import ExecutorSettings
+from signalbox_local.launch import die_with
+
+Name = Literal["executor", "example"]
+_LOADED = multiprocessing.get_context("forkserver")
+# of what is installed only: up to Python 3.11.8 the forking process does not get our sys.path, and says nothing of it
+_LOADED.set_forkserver_preload(["signalbox_executor.app", "signalbox_executor.settings", "signalbox_local.launch"])
+
+
+def _become(name: Name, environment: Mapping[str, str], log: str) -> None:
+    die_with(os.getppid())  # a run of tests that is cut off leaves none behind
+    os.setpgid(0, 0)
+    with Path(log).open("ab") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    crash.arm(environment.get("SIGNALBOX_CRASH_AT", ""))
+    if name == "executor":
+        executor(ExecutorSettings.load()).run()
+    else:
+        example_service(ServiceSettings.load()).run()
+
+
+@dataclass(frozen=True)
+class Forked:
+    """One service, of this process's making; `subprocess.Popen`'s words, as far as tests need them."""
+
+    process: ForkServerProcess
+
+    @classmethod
+    def start(cls, name: Name, environment: Mapping[str, str], log: Path) -> "Forked":
+        """Run it in a process group of its own; what it says is added to the log."""
+        process = _LOADED.Process(target=_become, args=(name, dict(environment), str(log)))
+        process.start()
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def poll(self) -> int | None:
+        """None while it lives, -9 after a SIGKILL."""
+        return self.process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended. Raises `subprocess.TimeoutExpired`."""
+        self.process.join(timeout)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired(self.process.name, timeout or 0.0)
+        return code
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def end(self) -> None:
+        """kill -9, also if it is frozen; again is harmless."""
+        self.send_signal(signal.SIGCONT)
+        self.kill()
+        self.process.join()

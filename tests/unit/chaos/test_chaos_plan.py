@@ -1,0 +1,58 @@
+"""The plan of faults and of load: one seed, one plan."""
+
+from chaos import orders
+from chaos.faults import Kind, only, service_of
+from chaos.run import FULL, SHORT, faults_of
+
+ENGINES = ["north", "south"]
+
+
+def test_one_seed_is_one_plan_and_another_seed_is_another() -> None:
+    assert faults_of(SHORT, 7) == faults_of(SHORT, 7)
+    assert faults_of(SHORT, 7) != faults_of(SHORT, 8)
+    told = orders.stories(7, tasks=300, seconds=30, engines=ENGINES)
+    assert told == orders.stories(7, tasks=300, seconds=30, engines=ENGINES)
+    assert told != orders.stories(8, tasks=300, seconds=30, engines=ENGINES)
+
+
+def test_leaving_kinds_out_moves_no_other_fault() -> None:
+    whole = faults_of(FULL, 7)
+    assert faults_of(FULL, 7, frozenset({Kind.KILL, Kind.CUT})) == only(whole, {Kind.KILL, Kind.CUT})
+    assert len(only(whole, {Kind.KILL})) == FULL.amounts[Kind.KILL]
+
+
+def test_the_faults_come_in_order_within_the_time_and_as_many_as_asked_for() -> None:
+    faults = faults_of(FULL, 7)
+    assert faults == sorted(faults, key=lambda fault: fault.at)
+    assert all(0 < fault.at < FULL.seconds for fault in faults)
+    assert {kind: sum(fault.kind is kind for fault in faults) for kind in FULL.amounts} == FULL.amounts
+
+
+def test_the_full_profile_has_the_amounts_that_were_asked_for() -> None:
+    amounts = FULL.amounts
+    assert FULL.tasks >= 3000
+    assert amounts[Kind.KILL] + amounts[Kind.CRASH] >= 40
+    assert amounts[Kind.FREEZE] >= 10
+    assert amounts[Kind.POSTGRES] >= 5
+    assert amounts[Kind.BROKER] + amounts[Kind.KAFKA] >= 5
+
+
+def test_a_freeze_outlasts_the_leases_and_a_crash_names_a_point_of_its_own_service() -> None:
+    faults = faults_of(FULL, 7)
+    assert all(fault.seconds >= 4.5 for fault in faults if fault.kind is Kind.FREEZE)
+    points = {fault.detail.partition(":")[0]: service_of(fault.target) for fault in faults if fault.kind is Kind.CRASH}
+    assert {service for point, service in points.items() if point.startswith("executor.")} == {"executor"}
+
+
+def test_the_stories_have_at_least_the_tasks_and_leave_two_plans_active() -> None:
+    told = orders.stories(7, tasks=300, seconds=30, engines=ENGINES)
+    assert sum(len(story.items) or 1 for story in told) == 300
+    assert [story.number for story in told if story.left] == [1, 0]
+    keys = [item["key"] for story in told for item in story.items]
+    assert len(set(keys)) == len(keys)
+
+
+def test_only_what_is_killed_may_run_for_ever() -> None:
+    for story in orders.stories(7, tasks=3000, seconds=30, engines=ENGINES):
+        endless = any(item["work"]["script"].get("never_ends") for item in story.items)
+        assert not endless or story.left or any(deed.body.get("kill") for deed in story.deeds)
