@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -87,3 +89,45 @@ async def test_the_same_event_a_hundred_times_on_two_members_has_one_effect(stan
 
     await until(answers_handled, why="12 commands and 12 answers in the inbox")
     assert await stand.value("SELECT count(*) FROM inbox") == 12 + 12
+
+
+_STALLED = {
+    "between the halves of a statement": "await connection.prepare('SELECT count(*) FROM entry')",
+    "in the middle of a COPY": "await connection.copy_to_table('outbox', source=rows(), columns=['topic'])",
+}
+_CLIENT = """
+import asyncio, asyncpg, sys
+async def rows():
+    yield b"counters.v1"
+    await stall()
+async def stall():
+    print("stalled", flush=True)
+    await asyncio.sleep(600)
+async def main():
+    connection = await asyncpg.connect(sys.argv[1], server_settings={"search_path": sys.argv[2]})
+    await connection.execute("BEGIN")
+    await connection.execute("LOCK TABLE entry IN SHARE ROW EXCLUSIVE MODE")
+    %s
+    await stall()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("where", _STALLED)
+async def test_a_process_that_stops_in_mid_statement_holds_up_nobody_for_ever(
+    stand: Stand, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL's own limits strike neither here nor there: the session is not idle, and waits for its client."""
+    monkeypatch.setattr("signalbox_chassis.service.FROZEN_SECONDS", 1.0)
+    words = [sys.executable, "-c", _CLIENT % _STALLED[where], stand.url, stand.schema]
+    child = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert child.stdout is not None
+        assert await child.stdout.readline() == b"stalled\n"
+        async with stand.running(), stand.database() as idle:
+            await stand.publish(commands(3, 3))
+            await stand.until_entries(9)
+            assert await idle.fetchval("SELECT 1") == 1, "one that is merely idle is left alone"
+    finally:
+        child.kill()
+        await child.wait()

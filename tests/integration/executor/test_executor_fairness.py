@@ -17,7 +17,6 @@ import pytest
 
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.definitions.work import ScriptedWork
-from signalbox_contracts.ids import run_key
 from signalbox_executor.store import claim
 from support.executor import Stand, ensure, rules_of, spec
 from support.scripted import scripted_server
@@ -38,16 +37,16 @@ class Start:
 
 
 async def starts(stand: Stand, *urls: str) -> list[Start]:
-    """Everything these engines started, in order of time."""
-    rows = await stand.rows("SELECT id, plan_id FROM task WHERE submitted_at IS NOT NULL")
-    plans = {run_key(row["id"], 1): (row["id"], row["plan_id"]) for row in rows}
-    found: list[Start] = []
+    """Everything these engines started, in order of time: also what no executor lived to record."""
+    said: list[tuple[UUID, float]] = []
     async with aiohttp.ClientSession() as session:
         for url in urls or (stand.engine_url,):
             async with session.get(f"{url}/starts") as answer:
-                said = (await answer.json())["starts"]
-            found += [Start(*plans[key], one["at"]) for key, ones in said.items() for one in ones]
-    return sorted(found, key=lambda start: start.at)
+                started = (await answer.json())["starts"]
+            said += [(UUID(key.removeprefix("sb-")[:36]), one["at"]) for key, ones in started.items() for one in ones]
+    rows = await stand.rows("SELECT id, plan_id FROM task WHERE id = ANY($1)", [task for task, _ in said])
+    plans = {row["id"]: row["plan_id"] for row in rows}
+    return sorted((Start(task, plans[task], at) for task, at in said), key=lambda start: start.at)
 
 
 def living(started: Sequence[Start], *, seconds: float) -> list[int]:

@@ -4,8 +4,6 @@ A statement that waits for a row lock goes on with the row as the other one left
 """
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -30,7 +28,6 @@ from signalbox_executor.store.claim import Claim
 from signalbox_executor.store.rows import Task
 from signalbox_executor.watch import Watcher
 from support.executor import Store, spec
-from support.stand import until
 
 Statement = Callable[[Connection], Awaitable[Any]]
 
@@ -496,35 +493,3 @@ async def test_what_is_recorded_while_the_engine_is_asked_is_not_taken_for_lost(
 async def _on(store: Store, statement: Statement) -> int:
     async with store.connection() as connection:
         return len(await statement(connection))
-
-
-_STALLED = """
-import asyncio, asyncpg, sys
-async def rows():
-    print("in mid-copy", flush=True)
-    await asyncio.sleep(60)
-    yield b""
-async def main():
-    connection = await asyncpg.connect(sys.argv[1], server_settings={"search_path": sys.argv[2]})
-    await connection.copy_to_table("seen", source=rows(), columns=["revision"])
-asyncio.run(main())
-"""
-
-
-async def test_a_client_frozen_in_mid_copy_is_ended_and_one_that_is_idle_is_not(store: Store) -> None:
-    """Without it the rows it locked stay locked for ever: its COPY waits for data, and cannot be cancelled."""
-    words = [sys.executable, "-c", _STALLED, store.url, store.schema]
-    child = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        assert child.stdout is not None
-        assert await child.stdout.readline() == b"in mid-copy\n"
-        async with store.connection() as idle, store.connection() as other:
-
-            async def ended() -> bool:
-                return await workers.end_frozen(other, seconds=0.2) == 1
-
-            await until(ended, seconds=10, why="the frozen session is ended")
-            assert await idle.fetchval("SELECT 1") == 1
-    finally:
-        child.kill()
-        await child.wait()

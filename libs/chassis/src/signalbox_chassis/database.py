@@ -19,6 +19,14 @@ from signalbox_contracts.topics import Topic
 _IDLE_SECONDS: Final = 1800.0
 _FOR_EVER: Final = 10**9
 _CLOSE_SECONDS: Final = 3.0
+# A client frozen between the two halves of a statement, in the middle of a COPY or of an answer is not "idle in
+# transaction", and no time limit of PostgreSQL strikes while it waits for the client: who needs its rows would wait for
+# ever.
+_END_FROZEN: Final = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE usename = current_user AND pid <> pg_backend_pid() AND state = 'active'
+  AND wait_event IN ('ClientRead', 'ClientWrite') AND query_start < now() - make_interval(secs => $1)
+"""
 
 
 @dataclass
@@ -116,6 +124,11 @@ class Database:
         """Raises when PostgreSQL does not answer."""
         async with self.connection() as raw:
             await raw.fetchval("SELECT 1", timeout=2)
+
+    async def end_frozen(self, *, seconds: float) -> int:
+        """End sessions of our role that wait for their client in mid-statement for so long; how many."""
+        async with self.connection() as raw:
+            return len(await raw.fetch(_END_FROZEN, seconds))
 
     async def start(self) -> None:
         await self.ping()

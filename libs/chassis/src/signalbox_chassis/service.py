@@ -44,6 +44,8 @@ from signalbox_chassis.watchdog import Watchdog, end_process
 from signalbox_contracts.topics import Topic, topic
 
 log = logging.getLogger(__name__)
+FROZEN_SECONDS = 10.0
+"""As long as PostgreSQL lets a transaction be idle: a process that stopped holds up the others for no longer."""
 _UP = Gauge("signalbox_service_started", "1 while every part runs", ["service"])
 
 
@@ -222,6 +224,7 @@ class Service:
         fixed: list[tuple[str, Part]] = [
             ("probes", self.probes),
             ("database", self.database),
+            ("frozen", Loop("frozen", self._end_frozen, 5.0)),  # early: a frozen session may hold up what follows
             ("partitions", Step(self._maintain)),
             ("topics", Step(self._check_topics)),
         ]
@@ -259,6 +262,10 @@ class Service:
         await partitions.maintain(
             self.database, self.clock, inbox_days=self.settings.inbox_days, outbox_days=self.settings.outbox_days
         )
+
+    async def _end_frozen(self) -> None:
+        if ended := await self.database.end_frozen(seconds=FROZEN_SECONDS):
+            log.warning("ended %d sessions whose process had stopped in mid-statement", ended)
 
     async def _redrive(self) -> None:
         if await self.dead_letters.count():

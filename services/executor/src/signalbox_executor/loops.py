@@ -23,7 +23,6 @@ from signalbox_executor.store.engines import Registered
 log = logging.getLogger(__name__)
 MOST_EXPIRED = 200
 MOST_SAID = 500
-FROZEN_SECONDS = 10.0
 CROWD = 200
 
 
@@ -139,8 +138,6 @@ class Worker:
         """Take what dead workers had claimed."""
         async with self.database.connection() as connection:
             victims = await workers.expired(connection, self.id)
-            if victims:
-                await workers.end_frozen(connection, seconds=FROZEN_SECONDS)
         taken = 0
         for victim in victims:
             async with self.database.unit_of_work() as work:

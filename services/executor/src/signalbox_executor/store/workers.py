@@ -99,20 +99,6 @@ async def expired(connection: Connection, me: UUID) -> list[UUID]:
     return [row["id"] for row in await connection.fetch(_EXPIRED, me)]
 
 
-# A client frozen in the middle of a COPY is neither idle nor can its statement be cancelled: PostgreSQL waits for its
-# data for ever, and so do those who need its rows. Our COPYs are sent in one go.
-_END_FROZEN: Final = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE usename = current_user AND pid <> pg_backend_pid() AND state = 'active' AND wait_event = 'ClientRead'
-  AND query_start < now() - make_interval(secs => $1)
-"""
-
-
-async def end_frozen(connection: Connection, *, seconds: float) -> int:
-    """End sessions of ours whose client has stopped in mid-COPY for so long; how many."""
-    return len(await connection.fetch(_END_FROZEN, seconds))
-
-
 async def take_over(connection: Connection, me: UUID, victim: UUID) -> list[UUID] | None:
     """Declare a worker dead and take what it claimed; None if it lives after all, or if this worker does not."""
     locked = [
