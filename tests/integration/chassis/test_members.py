@@ -104,7 +104,8 @@ async def stall():
     print("stalled", flush=True)
     await asyncio.sleep(600)
 async def main():
-    connection = await asyncpg.connect(sys.argv[1], server_settings={"search_path": sys.argv[2]})
+    settings = {"search_path": sys.argv[2], "application_name": "example"}
+    connection = await asyncpg.connect(sys.argv[1], server_settings=settings)
     await connection.execute("BEGIN")
     await connection.execute("LOCK TABLE entry IN SHARE ROW EXCLUSIVE MODE")
     %s

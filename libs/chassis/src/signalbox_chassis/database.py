@@ -24,8 +24,9 @@ _CLOSE_SECONDS: Final = 3.0
 # ever.
 _END_FROZEN: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE usename = current_user AND pid <> pg_backend_pid() AND state = 'active'
-  AND wait_event IN ('ClientRead', 'ClientWrite') AND query_start < now() - make_interval(secs => $1)
+WHERE usename = current_user AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()
+  AND state = 'active' AND wait_event IN ('ClientRead', 'ClientWrite')
+  AND query_start < now() - make_interval(secs => $1)
 """
 
 
@@ -126,7 +127,10 @@ class Database:
             await raw.fetchval("SELECT 1", timeout=2)
 
     async def end_frozen(self, *, seconds: float) -> int:
-        """End sessions of our role that wait for their client in mid-statement for so long; how many."""
+        """End sessions of our service that wait for their client in mid-statement for so long; how many.
+
+        Never those of another program with our role: a backup writes one COPY for minutes.
+        """
         async with self.connection() as raw:
             return len(await raw.fetch(_END_FROZEN, seconds))
 
