@@ -151,6 +151,7 @@ async def _quiet(world: World, load: Load, seconds: float) -> dict[str, int]:
 
 async def _counts(world: World, load: Load, hurt: Hurt, looks: Looks, found: Evidence) -> dict[str, int]:
     return {
+        "items": len(found.items),
         "tasks": len(found.tasks),
         "plans": len(found.plans),
         **{f"fault: {kind}": count for kind, count in sorted(hurt.done.items())},

@@ -12,7 +12,7 @@ import pytest
 from signalbox_local.settings import load
 from support.proxies import CannotBuild, Links, toxiproxy
 
-ANSWER_SECONDS = 0.5
+ANSWER_SECONDS, SILENT_SECONDS = 10.0, 0.5
 
 
 class Echo(socketserver.StreamRequestHandler):
@@ -41,8 +41,8 @@ def links(tmp_path: Path) -> Iterator[Links]:
     made.stop()
 
 
-def said_again(connection: socket.socket) -> bytes:
-    connection.settimeout(ANSWER_SECONDS)
+def said_again(connection: socket.socket, *, seconds: float = ANSWER_SECONDS) -> bytes:
+    connection.settimeout(seconds)
     connection.sendall(b"hello\n")
     return connection.recv(100)
 
@@ -59,7 +59,7 @@ def test_a_link_is_slowed_silenced_closed_and_healed(links: Links, echo: int) ->
         links.heal_one("echo/one")
         links.silence("echo/one")
         with pytest.raises(TimeoutError):
-            said_again(connection)
+            said_again(connection, seconds=SILENT_SECONDS)
         links.close("echo/one")
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)

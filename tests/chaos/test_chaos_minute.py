@@ -15,7 +15,7 @@ async def test_a_minute_of_kills_freezes_and_restarts_breaks_no_invariant() -> N
     report, folder = await run(SHORT, seed)
     said = f"{report.text()}\nthe logs are kept in {folder}"
     assert report.held, said
-    assert report.counts["tasks"] >= SHORT.tasks, said
+    assert report.counts["items"] >= SHORT.tasks, said  # one that is cancelled before it is sent is never a task
     for kind, count in SHORT.amounts.items():
         assert report.counts.get(f"fault: {kind}") == count or (kind in NETWORK and report.not_run), said
     for seen in ("engine starts", "duplicates dropped at the engines", "samples at the engines", "facts of tasks read"):

@@ -23,7 +23,7 @@ from signalbox_contracts.definitions.engine import Engine, EngineLimits, Scripte
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.envelope import Event
-from signalbox_contracts.ids import task_id
+from signalbox_contracts.ids import run_key, task_id
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData
 from signalbox_contracts.messages.task_commands import (
     PlanRules,
@@ -81,6 +81,13 @@ def engine(id: str = "e1", url: str = "http://127.0.0.1:1", **changes: Any) -> E
     return Engine(**values)
 
 
+def _patient(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What a test asks waits as long as a stalled machine takes: the limits are the services'."""
+    settings = {**arguments["server_settings"], "lock_timeout": "0", "statement_timeout": "60s"}
+    settings["idle_in_transaction_session_timeout"] = "60s"
+    return {**arguments, "timeout": 60, "command_timeout": 60, "server_settings": settings}
+
+
 @dataclass
 class Store:
     """A schema of its own, and what a test puts there without any message."""
@@ -90,7 +97,7 @@ class Store:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
-        connection = await connect(self.url, **connect_arguments(self.schema, "test"))
+        connection = await connect(self.url, **_patient(connect_arguments(self.schema, "test")))
         try:
             yield connection
         finally:
@@ -277,6 +284,19 @@ class Stand(Store):
     async def states_said(self, kind: type[E]) -> list[E]:
         """Every event of this kind on `states.v1` so far, in order per key."""
         return [event for event in await self.said(topic("states.v1")) if isinstance(event, kind)]
+
+    async def release(self, *tasks: uuid.UUID) -> None:
+        """Let the held runs of these tasks' first attempts end."""
+        async with aiohttp.ClientSession() as session:
+            for task in tasks:
+                async with session.post(f"{self.engine_url}/runs/{run_key(task, 1)}/release") as answer:
+                    assert answer.status == 202
+
+    async def engine_is_back(self) -> None:
+        """Whatever took the scripted engine down, it answers again."""
+        ask = {"seconds": 0}
+        async with aiohttp.ClientSession() as session, session.post(f"{self.engine_url}/down", json=ask) as answer:
+            assert answer.status < 300
 
     async def starts(self) -> dict[str, int]:
         """How often each run key was started on the engine."""

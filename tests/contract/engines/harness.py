@@ -86,7 +86,7 @@ def watched(of: Submission, handle: str | None = None) -> Watched:
     return Watched(of.run_key, of.attempt, handle)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, timeout_seconds: float = 20) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, timeout_seconds: float = 90) -> None:
     """Look again and again until it is so; fails with `what` after the time."""
     deadline = time.monotonic() + timeout_seconds
     while not await condition():

@@ -38,7 +38,9 @@ async def test_a_member_killed_in_mid_batch_loses_and_repeats_nothing(stand: Sta
 
 
 async def test_with_two_members_one_killed_and_one_frozen_past_its_session_every_effect_is_once(stand: Stand) -> None:
-    first, second, third = (stand.spawn(SIGNALBOX_BATCH_MAX_MESSAGES="20") for _ in range(3))
+    # the watchdog of a member that was frozen for `stuck_seconds` ends it when it thaws: here none is
+    settings = {"SIGNALBOX_BATCH_MAX_MESSAGES": "20", "SIGNALBOX_STUCK_SECONDS": "600"}
+    first, second, third = (stand.spawn(**settings) for _ in range(3))
     await stand.publish(commands(40, 10))
     await stand.until_entries(1)
     await asyncio.gather(*(stand.publish(commands(40, 10, first=10 * part)) for part in (1, 2, 3)))

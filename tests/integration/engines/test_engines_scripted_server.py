@@ -62,11 +62,12 @@ async def starts(server: ScriptedServer, of: Submission) -> int:
     return len((await ask_server(server.url, "/starts"))["starts"].get(of.run_key, ()))
 
 
-async def test_a_run_is_pending_then_runs_then_ends(engine: ScriptedEngine) -> None:
-    asked = scripted(pending_seconds=0.2, run_seconds=0.2, result={"n": 1}, message="all well")
+async def test_a_run_is_pending_then_runs_then_ends(engine: ScriptedEngine, server: ScriptedServer) -> None:
+    asked = scripted(pending_seconds=3, held=True, run_seconds=3.2, result={"n": 1}, message="all well")
     await engine.submit(asked)
     assert (await look(engine, asked)).phase is Phase.SUBMITTED
     await reaches(engine, asked, Phase.RUNNING)
+    await ask_server(server.url, f"/runs/{asked.run_key}/release", {})
     seen = await reaches(engine, asked, *ENDS)
     assert (seen.phase, seen.result, seen.message) == (Phase.SUCCEEDED, {"n": 1}, "all well")
 
@@ -121,7 +122,11 @@ async def test_an_answer_that_takes_too_long_is_no_answer(server: ScriptedServer
         asked = scripted(**script)
         with pytest.raises(EngineUnavailable, match="Timeout"):
             await engine.submit(asked)
-        assert await starts(server, asked) == times
+
+        async def arrived(asked: Submission = asked, times: int = times) -> bool:
+            return await starts(server, asked) == times
+
+        await until(arrived, f"{times} starts")
     await engine.close()
 
 
@@ -153,19 +158,12 @@ async def test_a_held_run_runs_until_it_is_released(engine: ScriptedEngine, serv
 async def test_an_engine_that_is_down_answers_nothing_until_it_is_back(
     engine: ScriptedEngine, server: ScriptedServer
 ) -> None:
-    asked = scripted(down_seconds=0.3)
+    asked = scripted(down_seconds=600)
     for call in (engine.submit(asked), engine.observe([watched(asked)]), engine.cancel(watched(asked))):
         with pytest.raises(EngineUnavailable):
             await call
-
-    async def back() -> bool:
-        try:
-            await engine.submit(asked)
-        except EngineUnavailable:
-            return False
-        return True
-
-    await until(back, "the engine is back")
+    await ask_server(server.url, "/down", {"seconds": 0})
+    await engine.submit(asked)
     await ask_server(server.url, "/down", {"seconds": 600})
     with pytest.raises(EngineUnavailable):
         await engine.observe([watched(asked)])

@@ -45,7 +45,7 @@ async def test_statements_wal_messages_and_engine_calls_per_task_stay_below_thei
             """Asked as the superuser, whose statements are not logged."""
             return int(await admin.fetchval("SELECT count(*) FROM task WHERE state = 'SUCCEEDED'")) == TASKS
 
-        await until(all_ended, why="every task succeeded")
+        await until(all_ended, seconds=200, why="every task succeeded")
         statements = STATEMENT.findall(private_postgres.log.read_text()[log:])
         written = (await wal_bytes(admin)) - wal
         asked = await engine_calls(stand) - calls

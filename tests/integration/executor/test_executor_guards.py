@@ -92,7 +92,7 @@ async def raced(store: Store, first: Statement, second: Statement) -> tuple[int,
         async with one.transaction():
             changed = await first(one)
             waiting = asyncio.create_task(_run(second, two))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not await store.value("SELECT cardinality(pg_blocking_pids($1)) > 0", pid):
                     assert not waiting.done(), "it did not wait: they do not race for a row"
         return len(changed), len(await waiting)

@@ -177,7 +177,7 @@ async def raced(stage: Stage, meeting: Meeting, scene: Scene, *, commits: bool) 
     try:
         await STATEMENTS[meeting.first](scene, stage.one)
         coming = asyncio.create_task(second())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not (waited := await stage.blocked()) and not coming.done():
                 pass
     except BaseException:

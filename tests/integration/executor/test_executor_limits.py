@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-import aiohttp
 import pytest
 
 from signalbox_chassis.tasks import cancel
 from signalbox_contracts.definitions.rules import Retries, Rules, TimeLimits
 from signalbox_contracts.definitions.work import ScriptedWork
-from signalbox_contracts.states import TASKS_HOLDING_A_SLOT
+from signalbox_contracts.states import TASKS_HOLDING_A_SLOT, TaskState
 from support.executor import Stand, ensure, rules_of, spec
 from support.stand import until
 
@@ -115,7 +114,7 @@ async def test_an_open_breaker_lets_one_start_through_at_a_time_and_closes_with_
         WHERE state IN ('CLAIMED', 'SUBMITTING') AND EXISTS (SELECT FROM engine WHERE breaker = 'open')
     """
     async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=scripted(down_seconds=2))]))
+        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=scripted(down_seconds=600))]))
 
         async def opened() -> bool:
             return await executors.value("SELECT breaker FROM engine") == "open"
@@ -123,6 +122,8 @@ async def test_an_open_breaker_lets_one_start_through_at_a_time_and_closes_with_
         await until(opened, why="the breaker opened")
         async with sampled(executors, query) as peaks:
             await executors.say(ensure(plan, [spec(plan, n) for n in range(1, 30)]))
+            await in_state(executors, "QUEUED", 28)
+            await executors.engine_is_back()
             await in_state(executors, "SUCCEEDED", 30)
     assert peaks["starting"] == 1
     assert await executors.value("SELECT breaker FROM engine") == "closed"
@@ -138,12 +139,12 @@ async def test_starts_a_minute_hold_in_every_stretch_of_time_and_are_used(
     async with executors.running(claim_seconds=0.5):
         await executors.say(rules_of(plan), ensure(plan, [spec(plan, n) for n in range(count)]))
         await in_state(executors, "SUCCEEDED", count)
-    async with aiohttp.ClientSession() as session, session.get(f"{executors.engine_url}/starts") as answer:
-        said = await answer.json()
-    times = sorted(start["monotonic"] for starts in said["starts"].values() for start in starts)
-    travel = 0.3  # a start may be late, and the next one not
+    moves = [move for fact in await executors.facts() for task in fact.data.tasks for move in task.transitions]
+    times = sorted(move.at.timestamp() for move in moves if move.state is TaskState.CLAIMED)
+    assert len(times) == count
+    travel = 0.01  # the tokens' clock is that of the claim; what is said of it may be rounded
     for first, begin in enumerate(times):
         for last, end in enumerate(times[first:], start=first):
             assert last - first + 1 <= at_once + per_second * (end - begin + travel)
     least = (count - at_once) / per_second
-    assert least - travel < times[-1] - times[0] < 8 * least + 2, "neither faster nor at the loop alone's pace (25 s)"
+    assert least - travel < times[-1] - times[0] < 8 * least + 5, "neither faster nor at the loop alone's pace (25 s)"

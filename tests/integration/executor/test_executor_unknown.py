@@ -215,7 +215,7 @@ async def raced(
         async with one.transaction():
             changed = await first(one)
             waiting = asyncio.ensure_future(second(two))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not await store.value("SELECT cardinality(pg_blocking_pids($1)) > 0", pid):
                     assert not waiting.done(), "it did not wait: they do not race for a row"
         return changed, await waiting

@@ -27,7 +27,7 @@ async def waits(stand: Stand, plan: UUID, why: str) -> Waiting:
         found[:] = [row["waiting"] for row in await stand.rows(query, plan, why)]
         return bool(found)
 
-    await until(said, seconds=10, why=f"a task says it waits for {why}")
+    await until(said, seconds=60, why=f"a task says it waits for {why}")
     return Waiting.model_validate_json(found[0])
 
 
@@ -40,7 +40,7 @@ async def freed(stand: Stand, plan: UUID) -> None:
         )
         return row[0]["state"] != "QUEUED" and row[0]["waiting"] is None
 
-    await until(started, seconds=10, why="the task was freed")
+    await until(started, seconds=60, why="the task was freed")
 
 
 async def said_in_facts(stand: Stand, plan: UUID, why: str) -> None:
@@ -52,7 +52,7 @@ async def said_in_facts(stand: Stand, plan: UUID, why: str) -> None:
             for task in fact.data.tasks
         )
 
-    await until(told, seconds=10, why=f"a fact says {why}")
+    await until(told, seconds=60, why=f"a fact says {why}")
 
 
 @dataclass
@@ -146,7 +146,7 @@ async def pause_engine(stand: Stand, plan: UUID) -> None:
 async def break_engine(stand: Stand, plan: UUID) -> None:
     """The first submit takes it down: the breaker opens, and what comes later waits."""
     await redefined(stand, breaker={"failures": 1, "open_seconds": 1})
-    down = ScriptedWork(script={"down_seconds": 3})
+    down = ScriptedWork(script={"down_seconds": 600})
     await stand.say(rules_of(plan, Rules(limit=50)), ensure(plan, [spec(plan, 0, work=down)]))
     await until(lambda: _open(stand), why="the breaker opened")
     await stand.say(ensure(plan, [spec(plan, n) for n in range(1, 3)]))
@@ -158,6 +158,10 @@ async def _open(stand: Stand) -> bool:
 
 async def nothing(stand: Stand, plan: UUID) -> None:
     """It comes by itself."""
+
+
+async def mend_engine(stand: Stand, plan: UUID) -> None:
+    await stand.engine_is_back()
 
 
 async def foreign_host(stand: Stand, plan: UUID) -> None:
@@ -193,7 +197,7 @@ CASES = [
     Case("priority", f"plan:{UUID(int=7)}", go_behind, free_slot),
     Case("start_rate", "engine:e1", slow_starts, any_rate, until=True),
     Case("engine_paused", "engine:e1", pause_engine, any_rate),
-    Case("breaker_open", "engine:e1", break_engine, nothing, until=True),
+    Case("breaker_open", "engine:e1", break_engine, mend_engine, until=True),
     Case("engine_unreachable", "engine:far", foreign_host, same_host),
     Case("definition_not_seen", "engine:e1", future_revision, newest_revision),
     Case("retry_delay", "plan:", fail_once, nothing, until=True),
@@ -229,7 +233,7 @@ async def test_words_that_are_no_longer_true_are_said_anew_and_since_when_stays(
         async def said_anew() -> bool:
             return (await waits(executors, plan, "plan_limit")).detail == "2 of 2 slots are taken"
 
-        await until(said_anew, seconds=10, why="the new limit is said")
+        await until(said_anew, seconds=60, why="the new limit is said")
         assert (await waits(executors, plan, "plan_limit")).since_at == before.since_at
 
 
@@ -303,10 +307,11 @@ async def test_a_task_whose_engine_does_not_answer_its_submit_says_so_until_it_d
     plan = uuid4()
     await executors.register(breaker={"failures": 1000})
     async with executors.running():
-        down = ScriptedWork(script={"down_seconds": 1, "run_seconds": 60})
+        down = ScriptedWork(script={"down_seconds": 600, "run_seconds": 600})
         await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=down)]))
         waiting = await waits(executors, plan, "engine_unreachable")
         assert waiting.holder == "engine:e1"
         await said_in_facts(executors, plan, "engine_unreachable")
+        await executors.engine_is_back()
         await until(lambda: _running(executors, plan), why="it runs")
         assert await executors.value("SELECT waiting FROM task") is None

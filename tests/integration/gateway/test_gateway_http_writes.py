@@ -37,7 +37,7 @@ async def sent(api: Gateway, name: str, want: int, kind: type[Any], about: str) 
     consumer.subscribe([topic(name).full_name(f"{api.schema}.")])
     found: list[Any] = []
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while len(found) < want:
                 record = await consumer.getone()
                 event = decode(topic(name), record.value, key=record.key, headers=record.headers)
@@ -225,7 +225,7 @@ async def test_the_callers_trace_goes_on_to_the_message(api: Gateway) -> None:
     consumer: Any = AIOKafkaConsumer(bootstrap_servers=api.bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     consumer.subscribe([topic("requests.v1").full_name(f"{api.schema}.")])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             record = await consumer.getone()
             if record.key == answer.body["id"].encode():

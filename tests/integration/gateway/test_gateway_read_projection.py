@@ -60,7 +60,7 @@ async def until_complete(model: ReadModel, plan: uuid.UUID) -> dict[str, Any]:
         answer = await plan_answer(model, plan)
         return answer is not None and answer["complete"]
 
-    await until(complete, why="the plan is complete in the read model")
+    await until(complete, seconds=200, why="the plan is complete in the read model")
     answer = await plan_answer(model, plan)
     assert answer is not None
     return answer

@@ -35,7 +35,7 @@ async def test_a_wiped_read_model_is_equal_again_with_plans_older_than_their_top
     good = await whole.plan(203)
     failing = {"exit_code": 1, "run_seconds": 1.5}  # so long that its run is said before its end
     bad = await whole.plan(3, script=failing, retries={"max_attempts": 2, "delay_seconds": 0.1})
-    paused = await whole.plan(5, script={"run_seconds": 0.2}, rules={"limit": 1})
+    paused = await whole.plan(5, script={"held": True}, rules={"limit": 1})
     await whole.ask("POST", f"/plans/{paused}/pause", {"reason": "to look"})
     await whole.until_ended(good, bad)
     await whole.planners.until_state(paused, "PAUSED")
@@ -99,7 +99,7 @@ async def test_an_owner_restored_to_a_moment_ago_runs_nothing_twice_and_is_shown
     backup = await whole.remember(restored)
     ended = await ends(whole)
     second = await whole.plan(10, script=script)
-    paused = await whole.plan(5, script=script, rules={"limit": 1})
+    paused = await whole.plan(5, script={"run_seconds": 2}, rules={"limit": 1})
     await whole.ask("POST", f"/plans/{paused}/pause", {"reason": "to look"})
     await whole.planners.until_state(paused, "PAUSED")
 

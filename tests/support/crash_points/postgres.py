@@ -28,7 +28,7 @@ SELECT EXISTS (SELECT FROM pg_stat_activity a JOIN task t ON a.backend_xid::text
 """
 _WAITS: Final = """
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = current_user AND query LIKE $1
-               AND xact_start > $2 AND query_start > clock_timestamp() - interval '1 second')
+               AND xact_start > $2 AND query_start > clock_timestamp() - interval '0.3 seconds')
 """
 _STOPPED_AT: Final = {
     "intent": ("engine", "%FROM engine%FOR UPDATE%"),
@@ -93,10 +93,12 @@ async def hang_commits(server: PostgresServer, until_death: AsyncExitStack) -> N
         await ours.execute(statement)
     probe = await _connect(server, until_death)
     pid = await probe.fetchval("SELECT pg_backend_pid()")
-    asked = asyncio.create_task(probe.execute(_PROBE))
-    until_death.callback(asked.cancel)
+    asked: list[asyncio.Task[str]] = []
 
     async def hangs() -> bool:
+        if not asked or asked[-1].done():  # one that was answered came before the setting was read
+            asked.append(asyncio.create_task(probe.execute(_PROBE)))
+            until_death.callback(asked[-1].cancel)
         return await ours.fetchval(_HANGING, pid)
 
     await until(hangs, seconds=PATIENCE_SECONDS, why="a commit hangs")
