@@ -55,6 +55,19 @@ FOREVER: dict[str, Any] = {"never_ends": True}
 DEAF = TimeLimits(running_seconds=0.2, cancelling_seconds=0.2)
 """A run that does not hear its first stops is soon UNKNOWN."""
 
+ALIKE = [
+    Case(
+        name="unknown for good", when="state = 'UNKNOWN'", script={"run_seconds": 0.3, "forget_at_end": True},
+        ends="CANCELLED",
+    ),
+    Case(
+        name="between attempts", when="state = 'QUEUED' AND attempt = 2", retries=LATER, script={"exit_code": 1},
+        ends="CANCELLED",
+    ),
+    Case(name="succeeded", when="state = 'SUCCEEDED'", script={}, ends="SUCCEEDED"),
+    Case(name="failed", when="state = 'FAILED'", script={"exit_code": 1}, ends="FAILED"),
+]  # fmt: skip
+"""What becomes of these does not depend on whether the cancel kills."""
 KILLED = [
     Case(name="queued", when="state = 'QUEUED'", engine="paused", script=FOREVER, ends="CANCELLED", starts=0),
     Case(
@@ -106,16 +119,7 @@ KILLED = [
         name="unknown, and seen again", when="state = 'UNKNOWN'", limits=DEAF,
         script={"held": True, "ignore_cancels": 1000, "exit_code": 1}, ends="CANCELLED",
     ),
-    Case(
-        name="unknown for good", when="state = 'UNKNOWN'", script={"run_seconds": 0.3, "forget_at_end": True},
-        ends="CANCELLED",
-    ),
-    Case(
-        name="between attempts", when="state = 'QUEUED' AND attempt = 2", retries=LATER, script={"exit_code": 1},
-        ends="CANCELLED",
-    ),
-    Case(name="succeeded", when="state = 'SUCCEEDED'", script={}, ends="SUCCEEDED"),
-    Case(name="failed", when="state = 'FAILED'", script={"exit_code": 1}, ends="FAILED"),
+    *ALIKE,
 ]  # fmt: skip
 LET_END = [
     Case(name="queued", when="state = 'QUEUED'", engine="paused", script={}, ends="CANCELLED", starts=0),
@@ -143,16 +147,7 @@ LET_END = [
         name="running, fails", when="state = 'RUNNING'", script={"held": True, "exit_code": 1},
         retries=AT_ONCE, ends="CANCELLED",
     ),
-    Case(
-        name="unknown for good", when="state = 'UNKNOWN'", script={"run_seconds": 0.3, "forget_at_end": True},
-        ends="CANCELLED",
-    ),
-    Case(
-        name="between attempts", when="state = 'QUEUED' AND attempt = 2", retries=LATER, script={"exit_code": 1},
-        ends="CANCELLED",
-    ),
-    Case(name="succeeded", when="state = 'SUCCEEDED'", script={}, ends="SUCCEEDED"),
-    Case(name="failed", when="state = 'FAILED'", script={"exit_code": 1}, ends="FAILED"),
+    *ALIKE,
 ]  # fmt: skip
 
 
