@@ -1,6 +1,7 @@
 """Who may start, and when: limits that change, plans on two engine groups, crowds and urgent plans. Two executors.
 
-What is counted is what the engines were told to start: a scripted run lives for exactly as long as its script says.
+What is counted is what the engines were told to start: a scripted run lives for exactly as long as its script says,
+or until it is released.
 """
 
 from collections.abc import AsyncGenerator, Sequence
