@@ -1,7 +1,7 @@
 # `make` prints what each target is for.
 PYTHON ?= python3
 BIN := .venv/bin
-PACKAGES := libs/contracts libs/chassis libs/client compose/local services/executor services/planner services/api-gateway
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compose/local/pyproject.toml services/*/pyproject.toml))
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
@@ -84,8 +84,8 @@ generate: setup ## write the generated files: JSON Schemas, asyncapi.json, opena
 	@$(BIN)/python -m signalbox_gateway.openapi
 	@$(BIN)/python -m signalbox_client.reference
 
-lock: setup ## resolve the workspace into requirements.lock
-	@$(BIN)/uv lock -q --upgrade
+lock: setup ## resolve the workspace into requirements.lock (UPGRADE=1: newest versions)
+	@$(BIN)/uv lock -q $(if $(UPGRADE),--upgrade)
 	@$(BIN)/uv export -q --all-groups --no-emit-workspace --format requirements-txt --no-header --no-annotate -o requirements.lock
 
 sizes: setup ## functions over 50 and modules over 400 lines

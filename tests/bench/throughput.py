@@ -23,16 +23,16 @@ from aiokafka import AIOKafkaConsumer
 
 from example_service import store
 from example_service.messages import COMMANDS, add
-from signalbox_chassis.clock import SystemClock
-from signalbox_chassis.consumer import Consumer
-from signalbox_chassis.database import Database
-from signalbox_chassis.outbox import OutboxRow, pack_headers, write
+from signalbox_chassis.messaging.consumer import Consumer
+from signalbox_chassis.messaging.outbox import OutboxRow, pack_headers, write
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime.clock import SystemClock
 from signalbox_contracts.wire import encode
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.otlp import OtlpReceiver
 from signalbox_local.postgres import PostgresServer
 from support.servers import FAST
-from support.stand import Stand, make_stand
+from support.service_fixture import Stand, make_stand
 
 AGGREGATES, BATCH, FILLER = 200, 200, "x" * 640
 

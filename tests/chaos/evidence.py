@@ -15,10 +15,10 @@ from pydantic_core import from_json, to_json
 from chaos.engine_runs import Journal
 from chaos.judge import Evidence, Limit, Plan, Said, Task
 from chaos.load import Load
-from chaos.looks import Looks
+from chaos.sampler import Looks
 from chaos.world import ENGINES, SERVICES, World
-from signalbox_chassis.connection import Connection, connect
-from signalbox_chassis.consumer import Consumer
+from signalbox_chassis.messaging.consumer import Consumer
+from signalbox_chassis.persistence.connection import Connection, connect
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.tasks import TasksStated
 from signalbox_contracts.states import PLAN_ENDS, TASK_ENDS

@@ -16,7 +16,7 @@ from signalbox_contracts.states import PLAN_ENDS, TASK_ENDS
 from support.audit import Change
 from unit.protocol import replay
 
-MOST_SHOWN: Final = 20
+MAX_SHOWN: Final = 20
 NO_LIMIT: Final = 2**31
 Findings = list[str]
 

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import aiohttp
 
-from chaos.orders import JOBS, Deed, Story, Widening
+from chaos.plan import JOBS, Deed, Story, Widening
 from chaos.world import ENGINES, World
 
 log = logging.getLogger(__name__)

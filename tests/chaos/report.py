@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from chaos.judge import MOST_SHOWN
+from chaos.judge import MAX_SHOWN
 
 
 @dataclass
@@ -34,8 +34,8 @@ class Report:
         lines.append("")
         for name, found in self.findings.items():
             lines.append(f"  {name:{width}}  {'held' if not found else f'{len(found)} findings'}")
-            lines += [f"      {one}" for one in found[:MOST_SHOWN]]
-            lines += [f"      … and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
+            lines += [f"      {one}" for one in found[:MAX_SHOWN]]
+            lines += [f"      … and {len(found) - MAX_SHOWN} more"] if len(found) > MAX_SHOWN else []
         if self.open_work:
             lines += [
                 "",

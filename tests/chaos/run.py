@@ -12,14 +12,14 @@ from uuid import UUID
 
 import aiohttp
 
-from chaos import evidence, orders
+from chaos import evidence, plan
 from chaos.faults import Fault, Kind, Targets, only, planned
-from chaos.hurt import Hurt
+from chaos.inject import Hurt
 from chaos.judge import Evidence, judge
 from chaos.load import Load
-from chaos.looks import Looks, looking
-from chaos.orders import Script
+from chaos.plan import Script
 from chaos.report import Report
+from chaos.sampler import Looks, looking
 from chaos.world import ENGINES, LEASE_SECONDS, SERVICES, Shape, World
 from signalbox_local import folders
 from signalbox_local.settings import load
@@ -113,10 +113,10 @@ async def _hurt_and_judge(world: World, profile: Profile, seed: int, faults: lis
         load = Load(world, seed, session)
         await load.define()
         names = list(ENGINES)
-        told = orders.stories(
+        told = plan.stories(
             seed, tasks=profile.tasks, seconds=profile.seconds * 0.9, engines=names, script=profile.script
         )
-        widenings = orders.widenings(seed, seconds=profile.seconds, engines=names)
+        widenings = plan.widenings(seed, seconds=profile.seconds, engines=names)
         with looking(journals) as looks:
             async with asyncio.TaskGroup() as group:
                 group.create_task(load.tell(told, widenings))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from signalbox_local import folders, keep
+from signalbox_local import folders, supervisor
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.postgres import PostgresServer
 from signalbox_local.process import OWNED
@@ -169,7 +169,7 @@ class World:
             "SIGNALBOX_KAFKA_BOOTSTRAP": self.kafka.bootstrap,
             "SIGNALBOX_DATABASE_URL": self.postgres.url,
         }
-        command = [sys.executable, "-m", "signalbox_chassis.prepare", "--roles", str(file)]
+        command = [sys.executable, "-m", "signalbox_chassis.persistence.provision", "--roles", str(file)]
         command += ["--replication", str(min(self.shape.brokers, 3))]
         subprocess.run(command, env=environment, check=True, capture_output=True, timeout=PREPARE_SECONDS)
         return json.loads(file.read_text())
@@ -202,7 +202,7 @@ class World:
             environment |= {"SIGNALBOX_API_HOST": "127.0.0.1", "SIGNALBOX_API_PORT": str(service.book["public"])}
         service.told(self._program(one), environment)
         if one.name in self.shape.armed:
-            keep.leave_once(service.folder, {"SIGNALBOX_CRASH_AT": self.shape.armed[one.name]})
+            supervisor.leave_once(service.folder, {"SIGNALBOX_CRASH_AT": self.shape.armed[one.name]})
         service.launch()
 
     def _program(self, one: Replicas) -> Sequence[str]:

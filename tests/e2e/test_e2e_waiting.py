@@ -20,8 +20,8 @@ import pytest
 import pytest_asyncio
 
 from demo.api import Api
-from signalbox_client import exits
-from signalbox_local import keep
+from signalbox_client import exit_codes
+from signalbox_local import supervisor
 from signalbox_local.ports import free_ports
 from signalbox_local.signalbox import EXECUTOR, PLANNER, SCRIPTED
 from support.e2e import Whole, scripted, unique, until, until_async
@@ -305,7 +305,7 @@ async def test_tasks_of_an_engine_that_is_down_say_that_it_is_unreachable_and_th
         state = (await person.api.ask("GET", f"/engines/{engine}"))["state"]
         assert opened.waiting["since_at"] == state["breaker_since_at"]
         test = await asyncio.to_thread(person.whole.command, *opened.command("engine test"), "--wait")
-        assert test.returncode == exits.BADLY, "it does not answer"
+        assert test.returncode == exit_codes.BADLY, "it does not answer"
     await person.run(*opened.command("engine test"), "--wait")
     await person.runs(opened.task)
     await person.runs(unreachable.task)
@@ -392,7 +392,7 @@ async def test_a_list_of_what_waits_says_for_what_and_of_which_plan(person: Pers
 async def stopped(whole: Whole, name: str) -> AsyncGenerator[None]:
     """The block runs while this process is not there."""
     service = whole.service(name)
-    service.order = keep.read_order(service.folder)
+    service.order = supervisor.read_order(service.folder)
     await asyncio.to_thread(service.process.stop)
     try:
         yield
@@ -412,7 +412,7 @@ async def restarted(whole: Whole, name: str, **once: str) -> None:
 @asynccontextmanager
 async def executor_of(whole: Whole, host: str) -> AsyncGenerator[None]:
     """A second executor, on a host of its own as far as it knows."""
-    order = keep.read_order(whole.service(EXECUTOR).folder)
+    order = supervisor.read_order(whole.service(EXECUTOR).folder)
     assert order is not None
     folder = whole.settings.stack / "second" / host
     folder.mkdir(parents=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from example_service import handlers, store
 from example_service.messages import COMMANDS, COUNTERS
-from signalbox_chassis.bus import Subscription
-from signalbox_chassis.clock import SystemClock
-from signalbox_chassis.loops import Loop
-from signalbox_chassis.service import Service
+from signalbox_chassis.messaging.bus import Subscription
+from signalbox_chassis.runtime.clock import SystemClock
+from signalbox_chassis.runtime.loops import Loop
+from signalbox_chassis.runtime.service import Service
 from signalbox_chassis.settings import ServiceSettings
 from signalbox_contracts.topics import topic
 

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from example_service import store
 from example_service.messages import COUNTERS, SOURCE, CounterAdd, CounterForget, CounterState, State
-from signalbox_chassis.database import UnitOfWork
-from signalbox_chassis.received import Received
-from signalbox_chassis.router import Router
+from signalbox_chassis.messaging.received import Received
+from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
 
 

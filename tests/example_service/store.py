@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.database import UnitOfWork
 
 Entry = tuple[str, int]
 _LOCK = "SELECT id, total, version FROM counter WHERE id = ANY($1) ORDER BY id FOR UPDATE"

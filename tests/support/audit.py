@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from signalbox_chassis.connection import Connection, Row
+from signalbox_chassis.persistence.connection import Connection, Row
 
 
 @dataclass(frozen=True, slots=True)

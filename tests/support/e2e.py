@@ -24,7 +24,7 @@ import pytest
 import pytest_asyncio
 
 from demo.api import Api, connected
-from signalbox_local import keep
+from signalbox_local import supervisor
 from signalbox_local.process import Life
 from signalbox_local.progress import Reporter
 from signalbox_local.services import KeptService
@@ -94,7 +94,7 @@ class Whole:
     async def as_program(self, name: str, entry: str, **variables: str) -> AsyncGenerator[None]:
         """The service run from a changed entry of `tests/e2e/entries` while the block runs."""
         service = self.service(name)
-        usual = keep.read_order(service.folder)
+        usual = supervisor.read_order(service.folder)
         assert usual is not None
         changed = replace(
             usual, command=[sys.executable, str(ENTRIES / entry)], environment={**usual.environment, **variables}
@@ -105,7 +105,7 @@ class Whole:
         finally:
             await self._rerun(service, usual)
 
-    async def _rerun(self, service: KeptService, order: keep.Order) -> None:
+    async def _rerun(self, service: KeptService, order: supervisor.Order) -> None:
         await asyncio.to_thread(service.process.stop)
         service.order = order
         await asyncio.to_thread(service.launch)

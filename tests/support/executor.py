@@ -15,10 +15,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 
-from signalbox_chassis.connection import Connection, Row, connect, connect_arguments
-from signalbox_chassis.consumer import Consumer
-from signalbox_chassis.migrations import migrate, provision
-from signalbox_chassis.service import Service
+from signalbox_chassis.messaging.consumer import Consumer
+from signalbox_chassis.persistence.connection import Connection, Row, connect, connect_arguments
+from signalbox_chassis.persistence.migrations import migrate, provision
+from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.definitions.engine import Engine, EngineLimits, ScriptedConnection
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.definitions.work import ScriptedWork

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from example_service.app import example_service
-from signalbox_chassis import crash
+from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.settings import ServiceSettings
 from signalbox_executor.app import executor
 from signalbox_executor.settings import ExecutorSettings
@@ -35,7 +35,7 @@ def _become(name: Name, environment: Mapping[str, str], log: str) -> None:
         os.dup2(said.fileno(), 2)
     os.environ.clear()
     os.environ.update(environment)
-    crash.arm(environment.get("SIGNALBOX_CRASH_AT", ""))
+    crash_points.arm(environment.get("SIGNALBOX_CRASH_AT", ""))
     if name == "executor":
         executor(ExecutorSettings.load()).run()
     else:

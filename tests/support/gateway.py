@@ -15,10 +15,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 from yarl import URL
 
-from signalbox_chassis.connection import Connection, connect, connect_arguments
-from signalbox_chassis.migrations import migrate, provision
-from signalbox_chassis.topics import create_topics
-from signalbox_chassis.vault import provision_vault
+from signalbox_chassis.messaging.topics import create_topics
+from signalbox_chassis.persistence.connection import Connection, connect, connect_arguments
+from signalbox_chassis.persistence.migrations import migrate, provision
+from signalbox_chassis.security.vault import provision_vault
 from signalbox_contracts.topics import topic
 from signalbox_gateway import MIGRATIONS, admin
 from signalbox_gateway.app import gateway

@@ -16,7 +16,7 @@ HOME: Final = Path(__file__).parents[2]
 DEATHS: Final = ["tests/integration/executor/test_executor_crash_points.py"]
 EXECUTOR: Final = ["tests/integration/executor", f"--ignore={DEATHS[0]}"]
 LOCAL: Final = ["tests/integration/local"]
-SERVICES: Final = [f"tests/integration/{name}" for name in ("planner", "gateway", "engines", "client", "whole")]
+SERVICES: Final = [f"tests/integration/{name}" for name in ("planner", "gateway", "engines", "client", "full_stack")]
 CHAOS: Final = ["tests/chaos"]
 
 

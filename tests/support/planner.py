@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from signalbox_chassis.migrations import migrate, provision
-from signalbox_chassis.service import Service
+from signalbox_chassis.persistence.migrations import migrate, provision
+from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.definitions.work import ScriptedWork
@@ -26,7 +26,7 @@ from signalbox_planner.app import planner
 from signalbox_planner.settings import PlannerSettings
 from support.executor import TOPICS as EXECUTOR_TOPICS
 from support.executor import Stand, Store
-from support.stand import until
+from support.service_fixture import until
 
 TOPICS = (*EXECUTOR_TOPICS, topic("requests.v1"), topic("plans.v1"))
 GATEWAY = "signalbox/api-gateway"

@@ -13,11 +13,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 
-from signalbox_chassis.connection import Connection, connect, connect_arguments
-from signalbox_chassis.migrations import migrate, provision
-from signalbox_chassis.service import Service
+from signalbox_chassis.messaging.topics import create_topics
+from signalbox_chassis.persistence.connection import Connection, connect, connect_arguments
+from signalbox_chassis.persistence.migrations import migrate, provision
+from signalbox_chassis.runtime.service import Service
 from signalbox_chassis.settings import ServiceSettings
-from signalbox_chassis.topics import create_topics
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import run_key, task_id
 from signalbox_contracts.messages.plans import (
@@ -36,7 +36,7 @@ from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import Topic, topic, topic_of
 from signalbox_contracts.wire import encode
 from signalbox_gateway import MIGRATIONS, handlers
-from signalbox_gateway.waits import Waits
+from signalbox_gateway.long_poll import Waits
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 NEEDED = ("plans.v1", "tasks.v1", "states.v1", "dead-letters.v1", "operations.v1")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.rules import Retries, Rules, TimeLimits
 from signalbox_contracts.messages.operations import TaskResolveData
 from signalbox_contracts.messages.plans import Waiting, WaitReason
@@ -21,8 +21,8 @@ from signalbox_executor.store import (
     accept,
     claim,
     engines,
+    finish,
     observe,
-    over,
     resolve,
     rules,
     stop,
@@ -51,11 +51,11 @@ class Scene:
     fence: int = 1
     lease_fence: int = 1
 
-    def ending(self, outcome: Outcome, **said: Any) -> over.Ending:
+    def ending(self, outcome: Outcome, **said: Any) -> finish.Ending:
         """What was seen of the first attempt, by the worker that claimed it."""
         facts: dict[str, Any] = {"phase": Phase.FAILED, **said}
         verdict = Verdict(outcome=outcome, **facts)
-        return over.Ending(task_id=self.task, attempt=1, fence=self.fence, verdict=verdict)
+        return finish.Ending(task_id=self.task, attempt=1, fence=self.fence, verdict=verdict)
 
 
 Statement = Callable[[Scene, Connection], Awaitable[int]]
@@ -129,21 +129,21 @@ async def says_unreachable(scene: Scene, connection: Connection) -> int:
 
 async def is_refused(scene: Scene, connection: Connection) -> int:
     ending = scene.ending(Outcome.OVER, phase=Phase.LOST, cause=EndCause.REFUSED)
-    return len(await over.write_rejected(connection, ending))
+    return len(await finish.write_rejected(connection, ending))
 
 
 async def is_sealed(scene: Scene, connection: Connection) -> int:
     ending = scene.ending(Outcome.OVER, phase=Phase.LOST, cause=EndCause.CANCELLED)
-    return len(await over.write_settled(connection, ending))
+    return len(await finish.write_settled(connection, ending))
 
 
 async def is_unclear(scene: Scene, connection: Connection) -> int:
-    return len(await over.write_settled(connection, scene.ending(Outcome.UNKNOWN, phase=Phase.LOST)))
+    return len(await finish.write_settled(connection, scene.ending(Outcome.UNKNOWN, phase=Phase.LOST)))
 
 
 def sees(outcome: Outcome, **said: Any) -> Statement:
     async def statement(scene: Scene, connection: Connection) -> int:
-        return len(await over.write_observed(connection, [scene.ending(outcome, **said)]))
+        return len(await finish.write_observed(connection, [scene.ending(outcome, **said)]))
 
     return statement
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from signalbox_chassis import bus
+from signalbox_chassis.messaging import bus
 
 _patient_poll = bus._patient_poll  # pyright: ignore[reportPrivateUsage]
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from signalbox_executor import drive
+from signalbox_executor import submitter
 from signalbox_executor.app import executor
 from signalbox_executor.engines.port import Handle, Observation, Submission, Watched
 from signalbox_executor.engines.scripted.adapter import ScriptedEngine
 from signalbox_executor.settings import ExecutorSettings
 
-_Pipe: Any = drive._Pipe  # pyright: ignore[reportPrivateUsage]
+_Pipe: Any = submitter._Pipe  # pyright: ignore[reportPrivateUsage]
 _init = _Pipe.__init__
 _submit, _observe, _cancel = ScriptedEngine.submit, ScriptedEngine.observe, ScriptedEngine.cancel
 

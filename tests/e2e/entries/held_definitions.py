@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from signalbox_chassis.definitions import DefinitionsFeed
+from signalbox_chassis.messaging.definitions_feed import DefinitionsFeed
 from signalbox_executor.app import executor
 from signalbox_executor.settings import ExecutorSettings
 

@@ -4,8 +4,8 @@ import asyncio
 import os
 from typing import Any
 
-from signalbox_chassis.consumer import Consumer
-from signalbox_chassis.definitions import DefinitionsFeed
+from signalbox_chassis.messaging.consumer import Consumer
+from signalbox_chassis.messaging.definitions_feed import DefinitionsFeed
 from signalbox_executor.app import executor
 from signalbox_executor.settings import ExecutorSettings
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.messages.task_commands import PlanRulesData
 from signalbox_executor.app import executor
 from signalbox_executor.settings import ExecutorSettings

@@ -1,6 +1,6 @@
 """Several brokers: the setting names them all, and one that does not answer keeps nobody from the others."""
 
-from support.stand import Stand, commands
+from support.service_fixture import Stand, commands
 
 
 async def test_a_service_reaches_kafka_by_the_second_broker_when_the_first_does_not_answer(stand: Stand) -> None:

@@ -14,8 +14,9 @@ import pytest_asyncio
 from sqlalchemy.engine import make_url
 
 from example_service.app import MIGRATIONS as EXAMPLE
-from signalbox_chassis.connection import connect
-from signalbox_chassis.prepare import (
+from signalbox_chassis.messaging.topics import require_topics
+from signalbox_chassis.persistence.connection import connect
+from signalbox_chassis.persistence.provision import (
     CannotPrepare,
     Prepared,
     PrepareSettings,
@@ -24,8 +25,7 @@ from signalbox_chassis.prepare import (
     read_roles,
     write_roles,
 )
-from signalbox_chassis.topics import require_topics
-from signalbox_chassis.vault import Vault
+from signalbox_chassis.security.vault import Vault
 from signalbox_contracts.topics import TOPICS
 from signalbox_executor import MIGRATIONS as EXECUTOR
 

@@ -11,9 +11,9 @@ import pytest
 from aiokafka.conn import AIOKafkaConnection
 
 from example_service.messages import COUNTERS
-from signalbox_chassis.database import Database
+from signalbox_chassis.persistence.database import Database
 from signalbox_local.postgres import PostgresServer
-from support.stand import commands, make_stand
+from support.service_fixture import commands, make_stand
 
 MESSAGES = 4000
 BOUNDS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "bench" / "counts.json").read_text())

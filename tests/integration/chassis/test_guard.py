@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from signalbox_chassis.guard import AddressRefused, Guard
+from signalbox_chassis.security.egress import AddressRefused, Guard
 
 
 class Inside:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from example_service.messages import COUNTERS
-from support.stand import Stand, commands, in_order_once, until
+from support.service_fixture import Stand, commands, in_order_once, until
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ async def test_a_process_that_stops_in_mid_statement_holds_up_nobody_for_ever(
     stand: Stand, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PostgreSQL's own limits strike neither here nor there: the session is not idle, and waits for its client."""
-    monkeypatch.setattr("signalbox_chassis.service.FROZEN_SECONDS", 1.0)
+    monkeypatch.setattr("signalbox_chassis.runtime.service.FROZEN_SECONDS", 1.0)
     words = [sys.executable, "-c", _CLIENT % _STALLED[where], stand.url, stand.schema]
     child = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:

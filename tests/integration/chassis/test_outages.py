@@ -19,7 +19,7 @@ from example_service.messages import COMMANDS, COUNTERS
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.postgres import PostgresServer
 from support.forked import Forked
-from support.stand import Stand, commands, forget_offsets, in_order_once, make_stand, until
+from support.service_fixture import Stand, commands, forget_offsets, in_order_once, make_stand, until
 
 COUNTED = 20
 OUTAGE_SECONDS = 60

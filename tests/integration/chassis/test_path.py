@@ -1,7 +1,7 @@
 """The whole path of a message through the example service: in, effect, out."""
 
 from example_service.messages import COUNTERS
-from support.stand import Stand, commands, in_order_once
+from support.service_fixture import Stand, commands, in_order_once
 
 
 async def test_every_command_has_its_effect_and_its_answer_once_and_in_order(stand: Stand) -> None:

@@ -16,7 +16,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from example_service.handlers import Bug
 from example_service.messages import COMMANDS, COUNTERS
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.messages.operations import (
     DeadLetterDrop,
     DeadLetterDropData,
@@ -25,7 +25,7 @@ from signalbox_contracts.messages.operations import (
 )
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import MessageTooLarge, encode
-from support.stand import RawRecord, Stand, commands, forget_offsets, in_order_once, until
+from support.service_fixture import RawRecord, Stand, commands, forget_offsets, in_order_once, until
 
 OPERATIONS, NOTICES = topic("operations.v1"), topic("dead-letters.v1")
 KEY = b"counter-000"

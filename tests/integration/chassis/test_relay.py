@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 
 from example_service.messages import COMMANDS, COUNTERS
-from signalbox_chassis.database import Database
-from signalbox_chassis.relay import Relay, RelaySettings
-from signalbox_chassis.signals import signals
-from signalbox_chassis.telemetry import Telemetry
-from support.stand import Stand, commands, until
+from signalbox_chassis.messaging.relay import Relay, RelaySettings
+from signalbox_chassis.observability.telemetry import Telemetry
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime.test_signals import signals
+from support.service_fixture import Stand, commands, until
 
 
 def relay_of(stand: Stand, database: Database) -> Relay:
@@ -93,7 +93,7 @@ async def test_a_standby_sends_when_the_holder_of_the_lock_is_frozen(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A holder that stands still keeps its session and its lock: nobody would ever send again."""
-    monkeypatch.setattr("signalbox_chassis.relay.HOLDER_FROZEN_SECONDS", 1.0)
+    monkeypatch.setattr("signalbox_chassis.messaging.relay.HOLDER_FROZEN_SECONDS", 1.0)
     database = Database(stand.url, schema=stand.schema, pool_size=3)
     relay = relay_of(stand, database)
     async with stand.database() as frozen:

@@ -16,11 +16,11 @@ import pytest
 from example_service import store
 from example_service.app import example_service
 from example_service.messages import COUNTERS
-from signalbox_chassis.topics import TopicMissing, create_topics, require_topics
+from signalbox_chassis.messaging.topics import TopicMissing, create_topics, require_topics
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData, DefinitionTombstone
 from signalbox_contracts.topics import topic
-from support.stand import Stand, commands, in_order_once, ready, until
+from support.service_fixture import Stand, commands, in_order_once, ready, until
 
 DEFINITIONS = topic("definitions.v1")
 NOW = datetime.now(UTC)

@@ -7,10 +7,10 @@ from urllib.error import HTTPError
 
 from opentelemetry.trace import format_trace_id
 
-from signalbox_chassis.outbox import unpack_headers
-from signalbox_chassis.telemetry import Telemetry
+from signalbox_chassis.messaging.outbox import unpack_headers
+from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_local.otlp import OtlpReceiver
-from support.stand import Stand, commands, until
+from support.service_fixture import Stand, commands, until
 
 
 def spans_of(otlp: OtlpReceiver, trace_id: str) -> list[dict[str, Any]]:

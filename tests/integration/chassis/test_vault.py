@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from signalbox_chassis.connection import connect
-from signalbox_chassis.migrations import provision
-from signalbox_chassis.vault import (
+from signalbox_chassis.persistence.connection import connect
+from signalbox_chassis.persistence.migrations import provision
+from signalbox_chassis.security.vault import (
     InvalidSecret,
     SecretMissing,
     SecretNotAllowed,

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from example_service.handlers import state
 from example_service.messages import COMMANDS, COUNTERS, add
-from signalbox_chassis.clock import Clock
-from signalbox_chassis.partitions import maintain
+from signalbox_chassis.persistence.partitions import maintain
+from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.wire import encode
-from support.stand import Stand, commands, until
+from support.service_fixture import Stand, commands, until
 
 NOW = datetime.now(UTC)
 

@@ -91,7 +91,7 @@ async def test_long_messages_are_cut_and_runs_nobody_asked_for_are_left_out() ->
 
 async def test_an_answer_that_is_too_long_is_asked_for_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten thousand ended runs may each bring a result; without it the engine could never be observed again."""
-    monkeypatch.setattr(adapter, "MOST_BYTES", 5000)
+    monkeypatch.setattr(adapter, "MAX_BYTES", 5000)
     asked: list[int] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -103,7 +103,7 @@ async def test_an_answer_that_is_too_long_is_asked_for_in_halves(monkeypatch: py
         seen = await engine.observe([Watched(f"k{number}", 1) for number in range(8)])
         assert len(seen) == 8
         assert asked == [8, 4, 4]
-        monkeypatch.setattr(adapter, "MOST_BYTES", 500)
+        monkeypatch.setattr(adapter, "MAX_BYTES", 500)
         with pytest.raises(EngineUnavailable, match="more than 500 bytes"):
             await engine.observe([Watched("k", 1)])
 

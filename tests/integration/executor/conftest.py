@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from signalbox_chassis.topics import create_topics
+from signalbox_chassis.messaging.topics import create_topics
 from support.executor import TOPICS, Stand, Store, make_store, remove_store, remove_topics
 from support.scripted import scripted_server
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.task_commands import TaskSpec
@@ -16,7 +16,7 @@ from support import audit
 from support.audit import Change
 from support.executor import Stand, Store, cancel_of, ensure, rules_of, spec
 from support.forked import Forked
-from support.stand import until
+from support.service_fixture import until
 from unit.protocol.replay import judge
 from unit.protocol.statements import Statement
 

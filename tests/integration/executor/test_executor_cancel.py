@@ -19,7 +19,7 @@ from signalbox_contracts.messages.task_commands import TaskSpec
 from signalbox_contracts.states import TASK_ENDS
 from signalbox_executor.store import stop
 from support.executor import Stand, cancel_of, ensure, rules_of, spec
-from support.stand import until
+from support.service_fixture import until
 
 ENDS = [state.value for state in TASK_ENDS]
 ONCE, NO_LIMITS = Retries(), TimeLimits()

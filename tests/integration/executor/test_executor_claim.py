@@ -49,7 +49,7 @@ async def test_limits_hold_over_four_replicas_and_unknown_counts(store: Store) -
 async def test_more_saturated_plans_than_one_claim_looks_at_do_not_hide_the_one_that_may_start(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claim, "MOST_PLANS", 5)
+    monkeypatch.setattr(claim, "MAX_PLANS", 5)
     await store.engine(concurrency=1000)
     for _ in range(7):
         await store.plan(2, rules=Rules(limit=1))
@@ -100,7 +100,7 @@ async def test_a_plan_that_is_passed_over_for_long_has_one_start_in_five(store: 
     """
     await store.engine(concurrency=1_000)
     patient = await store.plan(50, rules=Rules(priority=1))
-    for _ in range(claim.MOST_PLANS + 5):
+    for _ in range(claim.MAX_PLANS + 5):
         await store.plan(1, rules=Rules(priority=90))
     me, order = await store.worker(), list[bool]()
 

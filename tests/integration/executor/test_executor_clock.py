@@ -10,7 +10,7 @@ import pytest
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.definitions.work import ScriptedWork
 from support.executor import Stand, ensure, rules_of, spec
-from support.stand import until
+from support.service_fixture import until
 
 
 @pytest.mark.parametrize("hours", [1, -1])

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import aiohttp
 
-from signalbox_chassis.connection import Connection, connect
-from signalbox_chassis.topics import create_topics
+from signalbox_chassis.messaging.topics import create_topics
+from signalbox_chassis.persistence.connection import Connection, connect
 from signalbox_local.postgres import PostgresServer
 from support.executor import TOPICS, Stand, ensure, make_store, remove_topics, rules_of, spec
-from support.stand import until
+from support.service_fixture import until
 
 TASKS = 2000
 BOUNDS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "bench" / "counts.json").read_text())

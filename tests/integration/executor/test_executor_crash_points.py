@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from signalbox_chassis.topics import create_topics
+from signalbox_chassis.messaging.topics import create_topics
 from signalbox_local.postgres import PostgresServer
 from support.crash_points.engines import ENGINES, CrashEngine
+from support.crash_points.kill_methods import SUBMITTING, killed
 from support.crash_points.scene import After, CrashStand, Found, Scene
 from support.crash_points.table import POINTS, Point
-from support.crash_points.ways import SUBMITTING, killed
 from support.executor import TOPICS, make_store, remove_store, remove_topics
 from support.servers import FAST
 

@@ -20,7 +20,7 @@ from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_executor.store import claim
 from support.executor import Stand, ensure, rules_of, spec
 from support.scripted import scripted_server
-from support.stand import until
+from support.service_fixture import until
 
 
 def scripted(**script: Any) -> ScriptedWork:

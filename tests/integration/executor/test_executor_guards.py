@@ -13,8 +13,8 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from signalbox_chassis.connection import Connection
-from signalbox_chassis.database import Database
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.database import Database
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.task_commands import PlanRulesData
@@ -22,11 +22,11 @@ from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TaskState
 from signalbox_executor.engines.port import Observation, Watched
 from signalbox_executor.lifecycle import Budget, Outcome, Verdict
+from signalbox_executor.observer import Watcher
 from signalbox_executor.settings import ExecutorSettings
-from signalbox_executor.store import claim, observe, over, rules, stop, submit, workers
+from signalbox_executor.store import claim, finish, observe, rules, stop, submit, workers
 from signalbox_executor.store.claim import Claim
 from signalbox_executor.store.rows import Task
-from signalbox_executor.watch import Watcher
 from support.executor import Store, spec
 
 Statement = Callable[[Connection], Awaitable[Any]]
@@ -63,10 +63,10 @@ async def row(store: Store, one: Claim) -> Any:
     return found
 
 
-def ending(one: Claim, outcome: Outcome = Outcome.OVER, attempt: int = 1, **changes: Any) -> over.Ending:
+def ending(one: Claim, outcome: Outcome = Outcome.OVER, attempt: int = 1, **changes: Any) -> finish.Ending:
     said: dict[str, Any] = {"phase": Phase.FAILED, "cause": EndCause.FAILED, "budget": Budget.ATTEMPT, **changes}
     verdict = Verdict(outcome=outcome, **said)
-    return over.Ending(task_id=one.task.id, attempt=attempt, fence=one.task.fence, verdict=verdict)
+    return finish.Ending(task_id=one.task.id, attempt=attempt, fence=one.task.fence, verdict=verdict)
 
 
 def cancel(one: Claim, *, kill: bool = True) -> Statement:
@@ -82,7 +82,7 @@ def record(one: Claim) -> Statement:
 
 
 def observed(one: Claim, outcome: Outcome = Outcome.OVER, **changes: Any) -> Statement:
-    return lambda connection: over.write_observed(connection, [ending(one, outcome, **changes)])
+    return lambda connection: finish.write_observed(connection, [ending(one, outcome, **changes)])
 
 
 async def raced(store: Store, first: Statement, second: Statement) -> tuple[int, int]:
@@ -155,7 +155,7 @@ async def test_a_terminal_row_never_moves(store: Store, me: UUID) -> None:
     before = await row(store, one)
     statements: list[Statement] = [
         observed(one), observed(one, Outcome.UNKNOWN), observed(one, Outcome.RUNNING), cancel(one), intend(one),
-        record(one), lambda c: over.write_settled(c, ending(one)), lambda c: over.write_rejected(c, ending(one)),
+        record(one), lambda c: finish.write_settled(c, ending(one)), lambda c: finish.write_rejected(c, ending(one)),
         lambda c: stop.intend_stops(c, "e1", most=10), lambda c: stop.expire(c, most=10),
         lambda c: claim.give_back(c, me, [one], ""),
     ]  # fmt: skip
@@ -172,8 +172,8 @@ async def test_whoever_lost_its_row_to_a_take_over_writes_nothing_more(store: St
         assert len(await workers.take_over(connection, other, me) or ()) == 2
     assert await _on(store, intend(first)) == 0
     assert await _on(store, record(second)) == 0
-    assert await _on(store, lambda c: over.write_rejected(c, ending(second))) == 0
-    assert await _on(store, lambda c: over.write_settled(c, ending(second))) == 0
+    assert await _on(store, lambda c: finish.write_rejected(c, ending(second))) == 0
+    assert await _on(store, lambda c: finish.write_settled(c, ending(second))) == 0
     async with store.connection() as connection:
         assert await submit.raise_sends(connection, second.task.id, second.task.fence) is None
         rows = await workers.own_rows(connection, other, driven=[first.task.id], most=10)
@@ -242,13 +242,13 @@ async def test_a_refusal_ends_the_attempt_only_if_its_copy_is_the_only_one(store
     """INVARIANT: sends = 1. An older copy may still be accepted: ending the attempt would leave an orphan."""
     refused: dict[str, Any] = {"cause": EndCause.REFUSED, "budget": Budget.NONE, "phase": Phase.LOST}
     one, two = await submitting(store, me), await submitting(store, me)
-    assert await _on(store, lambda c: over.write_rejected(c, ending(one, **refused))) == 1
+    assert await _on(store, lambda c: finish.write_rejected(c, ending(one, **refused))) == 1
     assert (await row(store, one))["state"] == "FAILED"
     async with store.connection() as connection:
         assert await submit.raise_sends(connection, two.task.id, two.task.fence) is not None
-    assert await _on(store, lambda c: over.write_rejected(c, ending(two, **refused))) == 0
+    assert await _on(store, lambda c: finish.write_rejected(c, ending(two, **refused))) == 0
     unknown = ending(two, Outcome.UNKNOWN, phase=Phase.LOST, cause=None, budget=Budget.NONE)
-    assert await _on(store, lambda c: over.write_settled(c, unknown)) == 1
+    assert await _on(store, lambda c: finish.write_settled(c, unknown)) == 1
     assert (await row(store, two))["state"] == "UNKNOWN"
 
 
@@ -351,7 +351,7 @@ async def test_claims_of_one_group_go_one_by_one_whatever_plans_they_serve(
     store: Store, me: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """INVARIANT: an engine's tasks are counted under a lock. Else two claims both find the last slot free."""
-    monkeypatch.setattr(claim, "MOST_PLANS", 1)
+    monkeypatch.setattr(claim, "MAX_PLANS", 1)
     await store.engine(revision=2, concurrency=1)
     await store.plan(1)
     other = await store.worker()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from support.executor import Store, make_store, remove_store
 from support.statements import SCENES, STATEMENTS, Scene, picture
 

@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from signalbox_chassis.tasks import cancel
+from signalbox_chassis.runtime.tasks import cancel
 from signalbox_contracts.definitions.rules import Retries, Rules, TimeLimits
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.states import TASKS_HOLDING_A_SLOT, TaskState
 from support.executor import Stand, ensure, rules_of, spec
-from support.stand import until
+from support.service_fixture import until
 
 ACTIVE = [state.value for state in TASKS_HOLDING_A_SLOT]
 

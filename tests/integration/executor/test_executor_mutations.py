@@ -23,11 +23,11 @@ from integration.executor import test_executor_claim as claims
 from integration.executor import test_executor_guards as guards
 from integration.executor import test_executor_restored as restored
 from integration.executor import test_executor_unknown as unknown
-from signalbox_chassis.connection import Connection
-from signalbox_chassis.life import GOES_ON
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.restore_detection import GOES_ON
 from signalbox_contracts.messages.tasks import Phase
-from signalbox_executor.store import claim, observe, over, resolve, rules, stop, submit, workers
-from signalbox_executor.watch import Watcher
+from signalbox_executor.observer import Watcher
+from signalbox_executor.store import claim, finish, observe, resolve, rules, stop, submit, workers
 from support.executor import Store, make_store, remove_store
 
 Test = Callable[..., Awaitable[None]]
@@ -147,7 +147,7 @@ NECESSARY: Final[list[Without | Instead]] = [
     Without("record.state", submit, "_RECORD", [("t.state = 'SUBMITTING' AND ", "")], ONE_END),
     Without("record.fence", submit, "_RECORD", [(" AND t.fence = o.fence", "")], STALE),
     Without("resend.counted", submit, "_RAISE_SENDS", [("sends = sends + $3", "sends = sends + 0 * $3::int")], REFUSED),
-    Without("rejected.single", over, "_REJECTED", [(" AND t.sends = 1", "")], REFUSED),
+    Without("rejected.single", finish, "_REJECTED", [(" AND t.sends = 1", "")], REFUSED),
     Without("takeover.live", workers, "_IS_LIVE", [(f"{LIVE} ", "")], TAKE_OVER),
     Without("lease.own_end", observe, "_ACQUIRE", [(" OR l.lease_until < clock_timestamp()\n", "\n")], LEASES),
     Without(
@@ -158,13 +158,13 @@ NECESSARY: Final[list[Without | Instead]] = [
         "observe.rows_first", asks_the_engine_first,
         guards.test_what_is_recorded_while_the_engine_is_asked_is_not_taken_for_lost,
     ),
-    Without("observation.state", over, "_OBSERVED", [("t.state IN ('RUNNING', 'UNKNOWN') AND ", "")], ONE_END),
+    Without("observation.state", finish, "_OBSERVED", [("t.state IN ('RUNNING', 'UNKNOWN') AND ", "")], ONE_END),
     Without(
-        "observation.attempt", over, "_OBSERVED", [(" AND t.attempt = o.attempt", "")],
+        "observation.attempt", finish, "_OBSERVED", [(" AND t.attempt = o.attempt", "")],
         guards.test_an_observation_of_the_last_attempt_never_touches_the_next,
     ),
     Without(
-        "over.row_decides", over, "_OBSERVED",
+        "over.row_decides", finish, "_OBSERVED",
         [("WHEN t.cancel_requested_at IS", f"WHEN {SNAPSHOT.format(column='cancel_requested_at')} IS")],
         guards.test_a_cancel_that_comes_while_a_retry_is_being_written_wins,
     ),
@@ -201,8 +201,8 @@ NECESSARY: Final[list[Without | Instead]] = [
 WALLS: Final[list[Without | Instead]] = [
     Without("intent.fence", submit, "_INTENT", [(" AND t.fence = o.fence", "")], STALE),
     Without("resend.fence", submit, "_RAISE_SENDS", [(" AND fence = $2", " AND $2::bigint > 0")], STALE),
-    Without("rejected, the fence", over, "_REJECTED", [(" AND t.fence = o.fence", "")], STALE),
-    Without("settled, the fence", over, "_SEALED", [(" AND t.fence = o.fence", "")], STALE),
+    Without("rejected, the fence", finish, "_REJECTED", [(" AND t.fence = o.fence", "")], STALE),
+    Without("settled, the fence", finish, "_SEALED", [(" AND t.fence = o.fence", "")], STALE),
     Without("takeover.raises_fence", workers, "_TAKE", [("fence = fence + 1", "fence = fence")], STALE),
     Without(
         "takeover.expired", workers, "_LOCK_VICTIM", [("(dead OR lease_until < clock_timestamp())", "true")], TAKE_OVER

@@ -10,7 +10,7 @@ from urllib.error import HTTPError
 from uuid import UUID, uuid4
 
 from signalbox_contracts.definitions.work import ScriptedWork
-from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanTell
+from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanRepublish
 from signalbox_contracts.messages.states import (
     BreakerState,
     EngineRecord,
@@ -22,7 +22,7 @@ from signalbox_contracts.messages.states import (
 from signalbox_contracts.states import TaskState
 from signalbox_local.otlp import OtlpReceiver
 from support.executor import Stand, ensure, operation, rules_of, spec
-from support.stand import until
+from support.service_fixture import until
 
 
 def spans_of(otlp: OtlpReceiver, trace_id: str) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def spans_of(otlp: OtlpReceiver, trace_id: str) -> list[dict[str, Any]]:
         raise
 
 
-async def answer_to(stand: Stand, asked: EngineTest | PlanTell | LogsFollow) -> OperationResult:
+async def answer_to(stand: Stand, asked: EngineTest | PlanRepublish | LogsFollow) -> OperationResult:
     """The one result of an operation."""
     found: list[OperationResult] = []
 
@@ -83,7 +83,7 @@ async def test_plans_are_told_again_whole_with_every_move_that_was_not_said_befo
             await executors.say(rules_of(plan), ensure(plan, [spec(plan, number) for number in range(150)]))
         await in_state(executors, "SUCCEEDED", 300)
         before = sum(len(fact.data.tasks) for fact in await executors.facts())
-        asked = operation(PlanTell, f"plan:{plans[0]}", plan_ids=(*plans, UUID(int=1)))
+        asked = operation(PlanRepublish, f"plan:{plans[0]}", plan_ids=(*plans, UUID(int=1)))
         await executors.say(asked)
         told = await answer_to(executors, asked)
         assert (told.data.outcome, told.data.details) == (Outcome.DONE, {"tasks": 300})

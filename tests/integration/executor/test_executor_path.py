@@ -14,9 +14,9 @@ from signalbox_contracts.messages.plans import WaitReason
 from signalbox_contracts.messages.task_commands import TaskSpec
 from signalbox_contracts.states import TASK_ENDS, TaskState
 from support.executor import Stand, cancel_of, ensure, rules_of, spec
+from support.facts import histories, told_whole
 from support.forked import Forked
-from support.stand import until
-from support.told import histories, told_whole
+from support.service_fixture import until
 
 
 def scripted(**script: Any) -> ScriptedWork:

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from signalbox_chassis.database import Database, UnitOfWork
-from signalbox_chassis.life import Life
+from signalbox_chassis.persistence.database import Database, UnitOfWork
+from signalbox_chassis.persistence.restore_detection import Life
 from signalbox_executor.store import workers
 from support.executor import Store
 

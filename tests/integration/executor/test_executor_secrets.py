@@ -16,9 +16,9 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from contract.engines.harness import SHELL, until
-from signalbox_chassis.migrations import provision
-from signalbox_chassis.topics import create_topics
-from signalbox_chassis.vault import Vault, provision_vault
+from signalbox_chassis.messaging.topics import create_topics
+from signalbox_chassis.persistence.migrations import provision
+from signalbox_chassis.security.vault import Vault, provision_vault
 from signalbox_contracts.definitions.rules import Retries
 from signalbox_contracts.definitions.work import ProcessWork, ScriptedWork
 from signalbox_contracts.ids import run_key
@@ -233,7 +233,7 @@ async def test_a_process_and_its_log_outlast_a_killed_executor(place: Place, poi
 
 @pytest.mark.parametrize(("lines", "truncated"), [(10_000, False), (40_000, True)])
 async def test_of_a_long_log_the_beginning_and_the_end_are_kept(place: Place, lines: int, truncated: bool) -> None:
-    async with place.stand.running(**place.settings, log_most_bytes=65_536):
+    async with place.stand.running(**place.settings, log_max_bytes=65_536):
         first = 10_001
         task = await place.start(f"PATH=/usr/bin:/bin; seq {first} {first + lines - 1}")
         folder = place.blobs / "logs" / str(task) / "1"

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.engine import ScriptedConnection
 from signalbox_contracts.definitions.rules import Retries, TimeLimits
 from signalbox_contracts.definitions.work import ScriptedWork
@@ -22,10 +22,10 @@ from signalbox_contracts.messages.tasks import EndCause, Phase, TaskRecord
 from signalbox_contracts.states import TaskState
 from signalbox_executor.lifecycle import Budget, Verdict
 from signalbox_executor.lifecycle import Outcome as Seen
-from signalbox_executor.store import over, resolve, stop, submit
+from signalbox_executor.store import finish, resolve, stop, submit
 from signalbox_executor.store.claim import Claim
 from support.executor import Stand, Store, ensure, operation, rules_of, spec
-from support.stand import until
+from support.service_fixture import until
 
 Decision = Literal["adopt", "retry", "fail"]
 
@@ -50,15 +50,15 @@ async def unknown(store: Store, me: UUID, **changes: Any) -> Claim:
     async with store.connection() as connection:
         await submit.intend(connection, [(one.task.id, one.task.fence)])
         await submit.record(connection, [(one.task.id, one.task.fence, "h1")])
-        assert len(await over.write_observed(connection, [lost(one)])) == 1
+        assert len(await finish.write_observed(connection, [lost(one)])) == 1
     return one
 
 
-def lost(one: Claim, outcome: Seen = Seen.UNKNOWN, attempt: int = 1) -> over.Ending:
+def lost(one: Claim, outcome: Seen = Seen.UNKNOWN, attempt: int = 1) -> finish.Ending:
     verdict = Verdict(
         outcome=outcome, phase=Phase.LOST, cause=EndCause.LOST, budget=Budget.INFRASTRUCTURE, reason="not known"
     )
-    return over.Ending(task_id=one.task.id, attempt=attempt, verdict=verdict)
+    return finish.Ending(task_id=one.task.id, attempt=attempt, verdict=verdict)
 
 
 def word(one: Claim, decision: Decision, attempt: int = 1, handle: str | None = None) -> TaskResolveData:
@@ -185,7 +185,7 @@ async def _on(store: Store, me: UUID, one: Claim, state: str) -> None:
             case "SUBMITTING":
                 assert len(await submit.record(connection, [(one.task.id, found["fence"], "h2")])) == 1
             case "RUNNING":
-                assert len(await over.write_observed(connection, [lost(one, attempt=2)])) == 1
+                assert len(await finish.write_observed(connection, [lost(one, attempt=2)])) == 1
             case _:
                 await resolve.resolve(connection, word(one, "fail", attempt=2), "because")
 
@@ -196,7 +196,7 @@ async def test_a_person_and_an_observation_never_both_decide(store: Store, me: U
         return int(await resolve.resolve(connection, word(one, decision), "because") is not None)
 
     async def observer(connection: Connection) -> int:
-        return len(await over.write_observed(connection, [lost(one, Seen.SUCCEEDED)]))
+        return len(await finish.write_observed(connection, [lost(one, Seen.SUCCEEDED)]))
 
     one = await unknown(store, me)
     assert await raced(store, observer, person) == (1, 0)

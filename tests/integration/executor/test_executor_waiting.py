@@ -12,7 +12,7 @@ from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor.store import waiting as store_waiting
 from support.executor import Stand, cancel_of, ensure, rules_of, spec
-from support.stand import until
+from support.service_fixture import until
 
 FOREVER = ScriptedWork(script={"never_ends": True})
 Step = Callable[[Stand, UUID], Awaitable[None]]

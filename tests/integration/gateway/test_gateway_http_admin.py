@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from signalbox_chassis.connection import Connection, connect, connect_arguments
-from signalbox_chassis.migrations import migrate, provision
+from signalbox_chassis.persistence.connection import Connection, connect, connect_arguments
+from signalbox_chassis.persistence.migrations import migrate, provision
 from signalbox_gateway import MIGRATIONS
 from signalbox_gateway.admin import main
 

@@ -2,7 +2,7 @@
 
 from signalbox_local.postgres import PostgresServer
 from support.gateway import SCRIPTED, item, running_gateway
-from support.stand import until
+from support.service_fixture import until
 
 
 async def test_without_postgresql_a_call_is_answered_503_and_the_next_ones_after_its_return_succeed(

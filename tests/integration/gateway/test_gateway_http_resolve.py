@@ -17,7 +17,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from signalbox_chassis.topics import create_topics
+from signalbox_chassis.messaging.topics import create_topics
 from signalbox_contracts.definitions.engine import ScriptedConnection
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.envelope import Event
@@ -32,7 +32,7 @@ from support.executor import Stand, ensure, make_store, remove_store, rules_of, 
 from support.gateway import Gateway, running_gateway
 from support.read_model import NOW, task_record, tasks_stated
 from support.scripted import scripted_server
-from support.stand import until
+from support.service_fixture import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FAIL = {"action": "fail", "attempt": 2, "reason": "the host is gone"}

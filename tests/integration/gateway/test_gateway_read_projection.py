@@ -22,9 +22,9 @@ from signalbox_contracts.messages.states import (
 from signalbox_contracts.messages.tasks import EndCause, TasksStated
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
-from signalbox_gateway.projection import reading, store
-from signalbox_gateway.projection.reading import PlanFilter, TaskFilter
-from signalbox_gateway.projection.rows import plan_row
+from signalbox_gateway.read_model import queries, writes
+from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
+from signalbox_gateway.read_model.rows import plan_row
 from support.read_model import (
     NEEDED,
     NOW,
@@ -37,7 +37,7 @@ from support.read_model import (
     task_record,
     tasks_stated,
 )
-from support.stand import until
+from support.service_fixture import until
 
 S = TaskState
 LIFE = (S.QUEUED, S.CLAIMED, S.SUBMITTING, S.RUNNING, S.SUCCEEDED)
@@ -52,7 +52,7 @@ async def model(postgres_url: str, kafka_bootstrap: str) -> AsyncGenerator[ReadM
 
 async def plan_answer(model: ReadModel, plan: uuid.UUID) -> dict[str, Any] | None:
     async with model.connection() as connection:
-        return await reading.plan(connection, plan)
+        return await queries.plan(connection, plan)
 
 
 async def until_complete(model: ReadModel, plan: uuid.UUID) -> dict[str, Any]:
@@ -138,17 +138,17 @@ async def test_ten_thousand_tasks_are_read_and_listed_page_by_page_in_order(mode
     after: Any = None
     async with model.connection() as connection:
         while True:
-            page = await reading.tasks(connection, TaskFilter(plan=[plan]), limit=200, after=after)
+            page = await queries.tasks(connection, TaskFilter(plan=[plan]), limit=200, after=after)
             seen += [task["item_key"] for task in page.items]
             if page.next_after is None:
                 break
             after = page.next_after
-        items = await reading.plan_items(
+        items = await queries.plan_items(
             connection, plan, state=["SUCCEEDED"], limit=200, after=[9899, str(uuid.UUID(int=0))]
         )
-        failed = await reading.tasks(connection, TaskFilter(plan=[plan], state=["FAILED"]), limit=200)
-        newest = await reading.tasks(connection, TaskFilter(), limit=5)
-        events = await reading.task_events(connection, task_id(plan, "item/77"), limit=50)
+        failed = await queries.tasks(connection, TaskFilter(plan=[plan], state=["FAILED"]), limit=200)
+        newest = await queries.tasks(connection, TaskFilter(), limit=5)
+        events = await queries.task_events(connection, task_id(plan, "item/77"), limit=50)
     assert seen == [f"item/{number}" for number in range(count)]
     assert [item["position"] for item in items.items] == list(range(9899, 10_000))
     assert not failed.items
@@ -166,9 +166,9 @@ async def test_the_end_of_a_small_plan_is_no_look_at_every_task_of_a_large_one(m
         await connection.execute(items, small, 1)
         await connection.execute("ANALYZE task")  # the sample is nearly all of one plan
         record = plan_record(small, PlanState.SUCCEEDED, 1, ended_at=NOW, expected=expected)
-        await store.write_plans(connection, [plan_row(record, None)], [])
+        await writes.write_plans(connection, [plan_row(record, None)], [])
         async with connection.transaction():
-            assert await store.complete_plans(connection, [small]) == [small]
+            assert await writes.complete_plans(connection, [small]) == [small]
             whole_looks = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relid = 'task'::regclass"
             assert await connection.fetchval(whole_looks) == 0
 
@@ -177,14 +177,14 @@ async def test_a_started_plan_is_readable_at_once_and_is_replaced_by_the_first_f
     plan = uuid.uuid4()
     record = plan_record(plan, PlanState.ACCEPTED, 0, transitions=(), reason="month end", labels={"team": "data"})
     async with model.connection() as connection:
-        assert await store.accept_plan(connection, record, trace_id="0af7651916cd43dd8448eb211c80319c")
-        assert not await store.accept_plan(connection, record, trace_id=None), "a repeated start writes nothing"
-        answer = await reading.plan(connection, plan)
+        assert await writes.accept_plan(connection, record, trace_id="0af7651916cd43dd8448eb211c80319c")
+        assert not await writes.accept_plan(connection, record, trace_id=None), "a repeated start writes nothing"
+        answer = await queries.plan(connection, plan)
         assert answer is not None
         assert (answer["state"], answer["version"], answer["id"]) == ("ACCEPTED", 0, str(plan))
-        listed = await reading.plans(connection, PlanFilter(label=["team:data"], q="NIGHT"), limit=10)
+        listed = await queries.plans(connection, PlanFilter(label=["team:data"], q="NIGHT"), limit=10)
         assert [one["id"] for one in listed.items] == [str(plan)]
-        assert not (await reading.plans(connection, PlanFilter(label=["team:web"]), limit=10)).items
+        assert not (await queries.plans(connection, PlanFilter(label=["team:web"]), limit=10)).items
     await model.say(plan_stated(plan, PlanState.RUNNING, 1))
 
     async def running() -> bool:
@@ -196,8 +196,8 @@ async def test_a_started_plan_is_readable_at_once_and_is_replaced_by_the_first_f
     assert answer is not None
     assert answer["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
     async with model.connection() as connection:
-        events = await reading.plan_events(connection, plan, limit=10)
-        assert await reading.plan_counts(connection, PlanFilter()) == {"RUNNING": 1}
+        events = await queries.plan_events(connection, plan, limit=10)
+        assert await queries.plan_counts(connection, PlanFilter()) == {"RUNNING": 1}
     assert [(event["version"], event["state"]) for event in events.items] == [(0, "ACCEPTED"), (1, "RUNNING")]
 
 
@@ -225,7 +225,7 @@ async def test_a_plan_sums_up_why_its_tasks_wait_and_forgets_it_when_they_run(mo
     assert (one["why"], one["tasks"], one["since_at"]) == ("plan_limit", 2, NOW.isoformat().replace("+00:00", "Z"))
     assert f"`signalbox plan rules {plan} --limit N`" in one["sentence"]
     async with model.connection() as connection:
-        listed = await reading.tasks(connection, TaskFilter(why=["plan_limit"]), limit=10)
+        listed = await queries.tasks(connection, TaskFilter(why=["plan_limit"]), limit=10)
     assert {task["waiting"]["detail"] for task in listed.items} == {"1 of 1 slots are taken"}
     await model.say(
         tasks_stated(plan, task_record(plan, 1, S.CLAIMED, 2), task_record(plan, 2, S.CLAIMED, 2)),
@@ -250,7 +250,7 @@ async def test_each_try_of_a_task_is_kept_with_how_it_ended(model: ReadModel) ->
 
     await until_handled(model, len(said))
     async with model.connection() as connection:
-        tries = await reading.task_attempts(connection, task_id(plan, "item/0"), limit=10)
+        tries = await queries.task_attempts(connection, task_id(plan, "item/0"), limit=10)
     first, second = tries.items
     assert (first["attempt"], first["handle"], first["cause"], first["exit_code"]) == (1, "one", "failed", 1)
     assert (second["attempt"], second["handle"], second["cause"], second["exit_code"]) == (2, "two", "completed", 0)
@@ -285,7 +285,7 @@ async def test_a_control_call_is_pending_until_a_fact_or_a_result_answers_it(mod
     await model.say(plan_stated(plan, PlanState.PAUSED, 2, answered=(str(pause), "not an id")))
     await until(lambda: pending(None))
     async with model.connection() as connection:
-        refused, done = await reading.operation(connection, cancel), await reading.operation(connection, pause)
+        refused, done = await queries.operation(connection, cancel), await queries.operation(connection, pause)
     assert refused is not None
     assert done is not None
     assert (refused["state"], refused["answer"]) == ("refused", "too late")
@@ -321,17 +321,17 @@ async def test_a_malformed_message_on_each_topic_it_reads_is_parked_and_visible(
 
     async def visible() -> bool:
         async with model.connection() as connection:
-            return len((await reading.dead_letters(connection, limit=10)).items) == len(names)
+            return len((await queries.dead_letters(connection, limit=10)).items) == len(names)
 
     await until(visible, why="one parked message for each topic")
     async with model.connection() as connection:
-        page = await reading.dead_letters(connection, service=["api-gateway"], limit=10)
+        page = await queries.dead_letters(connection, service=["api-gateway"], limit=10)
         assert {letter["topic"] for letter in page.items} == set(names)
-        letter = await reading.dead_letter(connection, uuid.UUID(page.items[0]["id"]))
+        letter = await queries.dead_letter(connection, uuid.UUID(page.items[0]["id"]))
         assert letter is not None
         assert letter["value_bytes"] == 32
         operation = uuid.uuid4()
-        assert await store.ask_letters(connection, operation, [uuid.UUID(letter["id"])])
+        assert await writes.ask_letters(connection, operation, [uuid.UUID(letter["id"])])
     dropped = OperationResultData(
         operation_id=operation, target="dead_letters:api-gateway", operation="dead_letter.drop", outcome=Outcome.DONE
     )
@@ -341,7 +341,7 @@ async def test_a_malformed_message_on_each_topic_it_reads_is_parked_and_visible(
 
     async def settled() -> bool:
         async with model.connection() as connection:
-            return len((await reading.dead_letters(connection, state=["DROPPED"], limit=10)).items) == 1
+            return len((await queries.dead_letters(connection, state=["DROPPED"], limit=10)).items) == 1
 
     await until(settled)
 
@@ -357,7 +357,7 @@ async def test_an_engine_shows_the_newest_state_said_of_it(model: ReadModel) -> 
 
     async def newest() -> bool:
         async with model.connection() as connection:
-            states = await reading.engine_states(connection)
+            states = await queries.engine_states(connection)
         return states.get("local", {}).get("slots_used") == 3
 
     await until(newest)

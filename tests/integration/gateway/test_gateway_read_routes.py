@@ -19,19 +19,19 @@ from fastapi import FastAPI
 from opentelemetry.trace import NoOpTracer
 
 from signalbox_chassis.blobs import Blobs
-from signalbox_chassis.clock import SystemClock
-from signalbox_chassis.telemetry import Telemetry
+from signalbox_chassis.observability.telemetry import Telemetry
+from signalbox_chassis.runtime.clock import SystemClock
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.operations import LogsFollow
 from signalbox_contracts.messages.plans import Counts, Waiting, WaitReason
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import decode
-from signalbox_gateway.groups import Groups
+from signalbox_gateway.consumer_groups import Groups
 from signalbox_gateway.http.access import Principal
+from signalbox_gateway.http.dependencies import Parts
 from signalbox_gateway.http.factory import application
-from signalbox_gateway.http.parts import Parts
-from signalbox_gateway.projection import store
+from signalbox_gateway.read_model import writes
 from signalbox_gateway.routes import dead_letters, operations, plans_read, status, tasks, traces
 from signalbox_gateway.settings import GatewaySettings
 from signalbox_local.otlp import OtlpReceiver
@@ -46,7 +46,7 @@ from support.read_model import (
     task_record,
     tasks_stated,
 )
-from support.stand import until
+from support.service_fixture import until
 
 S = TaskState
 ROUTERS = [module.router for module in (plans_read, tasks, dead_letters, operations, status, traces)]
@@ -278,7 +278,7 @@ async def test_a_plan_the_planner_has_not_answered_for_says_so(api: Api) -> None
     plan = uuid.uuid4()
     record = plan_record(plan, PlanState.ACCEPTED, 0, transitions=())
     async with api.model.connection() as connection:
-        await store.accept_plan(connection, record, trace_id=None)
+        await writes.accept_plan(connection, record, trace_id=None)
     (waiting,) = (await api.read(f"/plans/{plan}"))["waiting"]
     assert "the planner has not answered since 2026-03-29T01:30:00Z: no planner runs" in waiting["sentence"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from signalbox_chassis.topics import create_topics
+from signalbox_chassis.messaging.topics import create_topics
 from support.executor import Stand, make_store, remove_store
 from support.planner import TOPICS, Planners, make_planners
 from support.scripted import scripted_server

@@ -12,7 +12,7 @@ from signalbox_contracts.definitions.params import Param
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.definitions.work import ProcessWork, ScriptedWork
 from signalbox_contracts.ids import task_id
-from signalbox_contracts.messages.operations import PlanTell, PlanTellData
+from signalbox_contracts.messages.operations import PlanRepublish, PlanRepublishData
 from signalbox_contracts.messages.requests import (
     PlanCancel,
     PlanPause,
@@ -24,7 +24,7 @@ from signalbox_contracts.messages.requests import (
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.task_commands import PlanRules, TasksEnsure
 from support.planner import GATEWAY, Planners, command, item, request_items, request_job, running
-from support.stand import until
+from support.service_fixture import until
 
 JOB = Job(id="nightly", name="Nightly", engine="e1", work=ScriptedWork.model_validate({"script": {}}))
 
@@ -227,7 +227,7 @@ async def test_tasks_nobody_speaks_of_are_asked_after_and_sent_again_when_they_a
     """Without asking, a command lost with its topic would leave the plan running for ever."""
     pages = request_items([item(n) for n in range(3)], rules=Rules(limit=0))
     plan = pages[0].data.plan_id
-    async with planners.running(ask_seconds=0.3, ask_most_seconds=0.5):
+    async with planners.running(ask_seconds=0.3, ask_max_seconds=0.5):
         async with planners.executors.running():
             await planners.executors.say(*pages)
             await planners.until_plan(plan, "rules_confirmed", lambda confirmed: confirmed == 1)
@@ -254,7 +254,7 @@ async def test_what_was_lost_is_said_again_even_while_the_plan_is_busy(planners:
     pages = request_items([item(n) for n in range(3)], rules=Rules(limit=0))
     plan = pages[0].data.plan_id
     busy = task_id(plan, "item/000000")
-    async with planners.running(ask_seconds=1, ask_most_seconds=2):
+    async with planners.running(ask_seconds=1, ask_max_seconds=2):
         await planners.executors.say(*pages)
         await planners.until_state(plan, "RUNNING")
         version = 0
@@ -297,8 +297,8 @@ async def test_a_plan_is_told_again_under_fresh_ids(planners: Planners) -> None:
     async with planners.running():
         await planners.executors.say(*pages)
         await planners.until_state(plan, "RUNNING")
-        data = PlanTellData(operation_id=uuid.uuid4(), actor="user:ann", plan_ids=(plan,), tasks=False)
-        asked = PlanTell.of(data, subject="plans:all", source=GATEWAY, time=datetime.now(UTC), id=uuid.uuid4())
+        data = PlanRepublishData(operation_id=uuid.uuid4(), actor="user:ann", plan_ids=(plan,), tasks=False)
+        asked = PlanRepublish.of(data, subject="plans:all", source=GATEWAY, time=datetime.now(UTC), id=uuid.uuid4())
         await planners.executors.say(asked)
 
         async def told() -> bool:

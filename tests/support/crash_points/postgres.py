@@ -8,13 +8,13 @@ import signal
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from signalbox_chassis.connection import Connection, connect
+from signalbox_chassis.persistence.connection import Connection, connect
 from signalbox_contracts.states import TaskState
 from signalbox_local.postgres import PostgresServer
 from support.crash_points.engines import Do
+from support.crash_points.kill_methods import Way
 from support.crash_points.scene import PATIENCE_SECONDS, Found, Scene
-from support.crash_points.ways import Way
-from support.stand import until
+from support.service_fixture import until
 
 _HANG: Final = (
     "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID, uuid4
 from zlib import crc32
 
-from signalbox_chassis.connection import Connection
-from signalbox_chassis.database import Database
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.database import Database
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.task_commands import TaskSpec
@@ -20,9 +20,9 @@ from signalbox_executor.store import stop
 from signalbox_local.postgres import PostgresServer
 from support.crash_points.engines import CrashEngine, Do
 from support.executor import Stand, ensure, spec
+from support.facts import histories, told_whole
 from support.forked import Forked
-from support.stand import until
-from support.told import histories, told_whole
+from support.service_fixture import until
 
 LEASE_SECONDS = 60.0
 PATIENCE_SECONDS = 90

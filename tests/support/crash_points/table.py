@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 
 from signalbox_contracts.states import TaskState
 from support.crash_points.engines import Do
-from support.crash_points.postgres import postgres_dies
-from support.crash_points.scene import After, Found
-from support.crash_points.ways import (
+from support.crash_points.kill_methods import (
     QUEUED,
     RUNNING,
     SUBMITTING,
@@ -23,6 +21,8 @@ from support.crash_points.ways import (
     killed_before_it_is_sent,
     observer_frozen,
 )
+from support.crash_points.postgres import postgres_dies
+from support.crash_points.scene import After, Found
 
 SUCCEEDED, FAILED, CANCELLED = TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED
 ENDLESS = Do(endless=True)

@@ -1,6 +1,6 @@
 """The plan of faults and of load: one seed, one plan."""
 
-from chaos import orders
+from chaos import plan
 from chaos.faults import Kind, only, service_of
 from chaos.run import FULL, SHORT, faults_of
 
@@ -10,9 +10,9 @@ ENGINES = ["north", "south"]
 def test_one_seed_is_one_plan_and_another_seed_is_another() -> None:
     assert faults_of(SHORT, 7) == faults_of(SHORT, 7)
     assert faults_of(SHORT, 7) != faults_of(SHORT, 8)
-    told = orders.stories(7, tasks=300, seconds=30, engines=ENGINES)
-    assert told == orders.stories(7, tasks=300, seconds=30, engines=ENGINES)
-    assert told != orders.stories(8, tasks=300, seconds=30, engines=ENGINES)
+    told = plan.stories(7, tasks=300, seconds=30, engines=ENGINES)
+    assert told == plan.stories(7, tasks=300, seconds=30, engines=ENGINES)
+    assert told != plan.stories(8, tasks=300, seconds=30, engines=ENGINES)
 
 
 def test_leaving_kinds_out_moves_no_other_fault() -> None:
@@ -45,7 +45,7 @@ def test_a_freeze_outlasts_the_leases_and_a_crash_names_a_point_of_its_own_servi
 
 
 def test_the_stories_have_at_least_the_tasks_and_leave_two_plans_active() -> None:
-    told = orders.stories(7, tasks=300, seconds=30, engines=ENGINES)
+    told = plan.stories(7, tasks=300, seconds=30, engines=ENGINES)
     assert sum(len(story.items) or 1 for story in told) == 300
     assert [story.number for story in told if story.left] == [1, 0]
     keys = [item["key"] for story in told for item in story.items]
@@ -53,6 +53,6 @@ def test_the_stories_have_at_least_the_tasks_and_leave_two_plans_active() -> Non
 
 
 def test_only_what_is_killed_may_run_for_ever() -> None:
-    for story in orders.stories(7, tasks=3000, seconds=30, engines=ENGINES):
+    for story in plan.stories(7, tasks=3000, seconds=30, engines=ENGINES):
         endless = any(item["work"]["script"].get("never_ends") for item in story.items)
         assert not endless or story.left or any(deed.body.get("kill") for deed in story.deeds)

@@ -2,8 +2,8 @@
 
 from typing import Any, cast
 
-from signalbox_chassis.bus import let_whole_fetches_wait
-from signalbox_chassis.consumer import Consumer
+from signalbox_chassis.messaging.bus import let_whole_fetches_wait
+from signalbox_chassis.messaging.consumer import Consumer
 
 
 class Fetcher:

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from signalbox_chassis import crash
+from signalbox_chassis.runtime import crash_points
 
 
 @pytest.fixture(autouse=True)
 def no_crash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Records the signals this process would have sent itself."""
     killed: list[int] = []
-    monkeypatch.setattr("signalbox_chassis.crash.os.kill", lambda _, number: killed.append(number))  # pyright: ignore
+    monkeypatch.setattr("signalbox_chassis.runtime.crash_points.os.kill", lambda _, number: killed.append(number))  # pyright: ignore
     yield killed
-    crash.disarm()
+    crash_points.disarm()
 
 
 @pytest.mark.parametrize(
@@ -24,14 +24,14 @@ def no_crash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     [("a", 1), ("a:1", 1), ("a:3", 3), ("b,a:2", 2), (" a :2,b:5", 2), ("a:2,", 2), ("a:007", 7)],
 )
 def test_a_point_kills_at_its_nth_pass_and_not_before_or_after(spec: str, passes: int, no_crash: list[int]) -> None:
-    crash.arm(spec)
+    crash_points.arm(spec)
     for _ in range(passes - 1):
-        crash.point("a")
-    crash.point("other")
+        crash_points.point("a")
+    crash_points.point("other")
     assert no_crash == []
-    crash.point("a")
+    crash_points.point("a")
     assert no_crash == [signal.SIGKILL]
-    crash.point("a")
+    crash_points.point("a")
     assert no_crash == [signal.SIGKILL]
 
 
@@ -39,21 +39,22 @@ def test_a_point_kills_at_its_nth_pass_and_not_before_or_after(spec: str, passes
 def test_what_arms_nothing_is_refused(spec: str) -> None:
     """A test whose crash never comes would pass for the wrong reason."""
     with pytest.raises(ValueError, match="say `point` or `point:n`"):
-        crash.arm(spec)
+        crash_points.arm(spec)
 
 
 def test_unarmed_and_disarmed_points_do_nothing(no_crash: list[int]) -> None:
-    crash.point("a")
-    crash.arm("a")
-    crash.disarm()
-    crash.point("a")
-    crash.arm("")
-    crash.point("")
+    crash_points.point("a")
+    crash_points.arm("a")
+    crash_points.disarm()
+    crash_points.point("a")
+    crash_points.arm("")
+    crash_points.point("")
     assert no_crash == []
 
 
 def run(spec: str) -> subprocess.CompletedProcess[str]:
-    program = "from signalbox_chassis import crash\nfor n in range(1, 5): crash.point('p'); print(n, flush=True)"
+    program = "from signalbox_chassis.runtime import crash_points\n"
+    program += "for n in range(1, 5): crash_points.point('p'); print(n, flush=True)"
     command = [sys.executable, "-c", program]
     return subprocess.run(
         command, env={"SIGNALBOX_CRASH_AT": spec}, capture_output=True, text=True, timeout=60, check=False

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from signalbox_chassis.guard import AddressRefused, EgressSettings, Guard
+from signalbox_chassis.security.egress import AddressRefused, EgressSettings, Guard
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from signalbox_chassis import logs
+from signalbox_chassis.observability import logs
 
 log = logging.getLogger("test.chassis.logs")
 

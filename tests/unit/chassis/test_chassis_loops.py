@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox_chassis.loops import Loop, backoff
+from signalbox_chassis.runtime.loops import Loop, backoff
 
 LONG = 3600.0
 """Seconds until the next pass, where a test must not see one that nobody woke."""
@@ -57,7 +57,7 @@ def test_a_back_off_is_between_nothing_and_its_most_and_doubles(
 
 async def test_a_pass_that_raises_is_logged_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
     passes = Passes(ValueError("first"), KeyError("second"), True)
-    loop = Loop("sweep", passes, LONG, most_backoff_seconds=0.001)
+    loop = Loop("sweep", passes, LONG, max_backoff_seconds=0.001)
     with caplog.at_level(logging.ERROR):
         await loop.start()
         await passes.reached(4)
@@ -101,7 +101,7 @@ async def test_wake_runs_the_next_pass_now_also_when_it_comes_during_a_pass() ->
 
 async def test_wake_does_not_cut_a_back_off_short_but_stop_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every commit wakes the relay: a thousand commits must not be a thousand tries on a dead Kafka."""
-    monkeypatch.setattr("signalbox_chassis.loops.backoff", always(LONG))
+    monkeypatch.setattr("signalbox_chassis.runtime.loops.backoff", always(LONG))
     passes = Passes(ValueError("down"))
     loop = Loop("relay", passes, LONG)
     await loop.start()
@@ -115,7 +115,7 @@ async def test_wake_does_not_cut_a_back_off_short_but_stop_does(monkeypatch: pyt
 
 
 async def test_a_wake_during_a_back_off_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("signalbox_chassis.loops.backoff", always(0.01))
+    monkeypatch.setattr("signalbox_chassis.runtime.loops.backoff", always(0.01))
 
     async def wakes_and_fails() -> None:
         loop.wake()

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox_chassis import logs
-from signalbox_chassis.dead_letters import ERROR_CHARACTERS, describe
-from signalbox_chassis.notices import HEADERS, HEADERS_BYTES, parked
-from signalbox_chassis.received import Received, Record, read
+from signalbox_chassis.messaging.dead_letters import ERROR_CHARACTERS, describe
+from signalbox_chassis.messaging.notices import HEADERS, HEADERS_BYTES, parked
+from signalbox_chassis.messaging.received import Received, Record, read
+from signalbox_chassis.observability import logs
 from signalbox_contracts.messages.dead_letters import PARKED_BYTES, DeadLetterParked
 from signalbox_contracts.samples import samples
 from signalbox_contracts.topics import topic, topic_of

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox_chassis.database import Database
-from signalbox_chassis.partitions import AHEAD_DAYS, maintain, partition_name
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.persistence.partitions import AHEAD_DAYS, maintain, partition_name
 
 
 class FakeConnection:

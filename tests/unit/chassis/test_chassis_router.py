@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from signalbox_chassis.database import UnitOfWork
-from signalbox_chassis.received import Received, Record
-from signalbox_chassis.router import HandlerTwice, Router, gather
+from signalbox_chassis.messaging.received import Received, Record
+from signalbox_chassis.messaging.router import HandlerTwice, Router, gather
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.topics import topic
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from signalbox_chassis import logs
-from signalbox_chassis.database import UnitOfWork
-from signalbox_chassis.loops import Loop
-from signalbox_chassis.service import Part, Service
+from signalbox_chassis.observability import logs
+from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_chassis.runtime.loops import Loop
+from signalbox_chassis.runtime.service import Part, Service
 from signalbox_chassis.settings import ServiceSettings
 
 Step = Callable[[], Awaitable[None]]
@@ -205,7 +205,7 @@ async def test_stopping_twice_or_before_a_start_stops_nothing_twice() -> None:
 
 _PROGRAM = """
 import asyncio, sys
-from signalbox_chassis.service import Service
+from signalbox_chassis.runtime.service import Service
 from signalbox_chassis.settings import ServiceSettings
 
 class Part:

@@ -20,7 +20,7 @@ class ExampleSettings(ServiceSettings):
     """Password of the mail server."""
     api_key: SecretStr
     """Key of the other side."""
-    most_bytes: int = Field(default=67108864, gt=0)
+    max_bytes: int = Field(default=67108864, gt=0)
     """Most bytes; `a|b` splits
     over two lines."""
     mode: Literal["fast", "safe"] = "safe"
@@ -67,7 +67,7 @@ def test_a_service_lists_what_is_its_own_or_differs() -> None:
         "SIGNALBOX_HTTP_PORT": ["whole number", "`8080`", "0 to 65535", "Port of the API, with a default of its own."],
         "SIGNALBOX_MAIL_PASSWORD": ["secret", "hidden", "", "Password of the mail server."],
         "SIGNALBOX_API_KEY": ["secret", "**required**", "", "Key of the other side."],
-        "SIGNALBOX_MOST_BYTES": [
+        "SIGNALBOX_MAX_BYTES": [
             "whole number", "`67108864`", "more than 0", "Most bytes; `a\\|b` splits over two lines.",
         ],
         "SIGNALBOX_MODE": ["one of", "`safe`", "`fast`, `safe`", "How."],

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox_chassis.database import Database, UnitOfWork
-from signalbox_chassis.dead_letters import DeadLetters
-from signalbox_chassis.received import Received, Record
-from signalbox_chassis.router import Router
-from signalbox_chassis.settle import RetryLater, Settler, trace_of
-from signalbox_chassis.telemetry import Telemetry, extract
+from signalbox_chassis.messaging.dead_letters import DeadLetters
+from signalbox_chassis.messaging.received import Received, Record
+from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.messaging.settle import RetryLater, Settler, trace_of
+from signalbox_chassis.observability.telemetry import Telemetry, extract
+from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_contracts.messages.operations import DeadLetterDrop
 from signalbox_contracts.samples import samples
 from signalbox_contracts.topics import topic

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from signalbox_chassis.signals import Signals
+from signalbox_chassis.runtime.test_signals import Signals
 
 
 async def test_wait_returns_when_the_moment_came_often_enough_before_or_after() -> None:

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from signalbox_chassis.transient import Failure, classify
+from signalbox_chassis.messaging.transient import Failure, classify
 
 
 class HandlerRefused(Exception):

@@ -5,7 +5,7 @@ import base64
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from signalbox_chassis.vault import Keys, VaultSettings
+from signalbox_chassis.security.vault import Keys, VaultSettings
 
 ONE, TWO = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 

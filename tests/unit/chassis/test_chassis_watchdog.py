@@ -9,10 +9,10 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from signalbox_chassis.consumer import Consumer
-from signalbox_chassis.relay import Relay
-from signalbox_chassis.settle import Settler
-from signalbox_chassis.watchdog import Watchdog, lag_of, reachable
+from signalbox_chassis.messaging.consumer import Consumer
+from signalbox_chassis.messaging.relay import Relay
+from signalbox_chassis.messaging.settle import Settler
+from signalbox_chassis.runtime.watchdog import Watchdog, lag_of, reachable
 from signalbox_local.ports import free_ports
 
 STUCK = 60.0
@@ -43,7 +43,7 @@ class Process:
 
     def __init__(self, bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("signalbox_chassis.watchdog.time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr("signalbox_chassis.runtime.watchdog.time", SimpleNamespace(monotonic=lambda: self.now))
         self.consumer = FakeConsumer(lag=5)
         self.reads = True
         self.settler = SimpleNamespace(progress_at=self.now, settling=False)

@@ -13,7 +13,7 @@ from signalbox_contracts.definitions import KINDS, AnyDefinition, InvalidDefinit
 from signalbox_contracts.definitions.params import InvalidParams, Param, bind
 from signalbox_contracts.definitions.schedule import EventDate
 from signalbox_contracts.definitions.trigger import Match
-from signalbox_contracts.samples import things
+from signalbox_contracts.samples import definitions
 
 SCRIPTED = {"kind": "scripted"}
 STEP = {"work": SCRIPTED}
@@ -22,14 +22,14 @@ STEP = {"work": SCRIPTED}
 def made(kind: str, **changes: Any) -> Any:
     """A good definition of this kind with changes, read as a person would write it."""
     good: dict[str, Any] = {
-        "engine": things.engines()[0],
-        "job": things.job(),
-        "pipeline": things.pipeline(),
-        "schedule": things.schedule(),
-        "trigger": things.trigger(),
-        "channel": things.channels()[0],
-        "subscription": things.subscription(),
-        "freeze": things.freeze(),
+        "engine": definitions.engines()[0],
+        "job": definitions.job(),
+        "pipeline": definitions.pipeline(),
+        "schedule": definitions.schedule(),
+        "trigger": definitions.trigger(),
+        "channel": definitions.channels()[0],
+        "subscription": definitions.subscription(),
+        "freeze": definitions.freeze(),
     }
     return read(TypeAdapter(AnyDefinition), {**good[kind].model_dump(mode="json", exclude_none=True), **changes})
 

@@ -6,8 +6,8 @@ import pytest
 
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.engine import ScriptedConnection
-from signalbox_executor.directory import Directory
 from signalbox_executor.engines.port import Engine
+from signalbox_executor.engines.registry import Directory
 from signalbox_executor.store.engines import Registered
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from signalbox_gateway.http.problems import MOST_ERRORS, Problem
-from signalbox_gateway.starts import read_items
+from signalbox_gateway.http.problems import MAX_ERRORS, Problem
+from signalbox_gateway.plan_requests import read_items
 
 
 def item(number: int, **changes: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ async def test_a_key_used_twice_names_both_items() -> None:
 
 async def test_at_most_a_hundred_wrong_items_are_named() -> None:
     problem = await refused([item(number, engine=None) for number in range(1000)])
-    assert len(problem.errors) == MOST_ERRORS
+    assert len(problem.errors) == MAX_ERRORS
 
 
 async def test_others_get_their_turn_while_a_hundred_thousand_items_are_read() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from signalbox_gateway.http.problems import Problem
-from signalbox_gateway.routes.named import named
+from signalbox_gateway.routes.definition_ids import named
 
 
 @pytest.mark.parametrize(

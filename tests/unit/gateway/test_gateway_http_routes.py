@@ -11,8 +11,8 @@ from fastapi import APIRouter
 from signalbox_gateway import openapi
 from signalbox_gateway.app import ROUTERS
 from signalbox_gateway.http.access import UndeclaredRoute, permissions_of
+from signalbox_gateway.http.dependencies import Parts
 from signalbox_gateway.http.factory import application, document
-from signalbox_gateway.http.parts import Parts
 from signalbox_gateway.http.problems import PAGES, TITLES
 from signalbox_gateway.settings import GatewaySettings
 

@@ -7,7 +7,7 @@ import pytest
 
 from signalbox_client import reference
 from signalbox_contracts.messages.plans import WaitReason
-from signalbox_gateway import why
+from signalbox_gateway import wait_reasons
 
 PLAN, TASK = "0195-plan", "0195-task"
 SINCE = "2026-03-29T01:30:00Z"
@@ -15,7 +15,7 @@ SINCE = "2026-03-29T01:30:00Z"
 
 def said(reason: str, holder: str = "", detail: str = "", until: str | None = None) -> str:
     waiting: dict[str, Any] = {"why": reason, "holder": holder, "since_at": SINCE, "until_at": until, "detail": detail}
-    return why.said(waiting, plan=PLAN, engine="local", task=TASK)["sentence"]
+    return wait_reasons.said(waiting, plan=PLAN, engine="local", task=TASK)["sentence"]
 
 
 @pytest.mark.parametrize("reason", list(WaitReason))
@@ -23,7 +23,7 @@ def test_every_reason_has_a_sentence_with_since_and_detail(reason: WaitReason) -
     sentence = said(reason.value, "engine:local", "8 of 8 slots are taken")
     assert "8 of 8 slots are taken" in sentence
     assert "since 2026-03-29T01:30:00Z; " in sentence
-    assert reason in why.WORDS
+    assert reason in wait_reasons.WORDS
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_time_is_said_where_there_is_one() -> None:
 
 
 def test_a_reason_of_a_newer_executor_gets_a_sentence_with_its_own_words() -> None:
-    answer = why.said(
+    answer = wait_reasons.said(
         {"why": "moon_phase", "holder": "engine:moon", "since_at": SINCE, "detail": "not full"}, plan=PLAN, engine="x"
     )
     assert answer["why"] == "moon_phase"
@@ -89,11 +89,11 @@ def test_a_reason_of_a_newer_executor_gets_a_sentence_with_its_own_words() -> No
 
 def test_many_tasks_with_one_reason_are_counted() -> None:
     waiting = {"why": "plan_limit", "holder": "plan", "since_at": SINCE}
-    answer = why.said(waiting, plan=PLAN, engine="local", tasks=200)
+    answer = wait_reasons.said(waiting, plan=PLAN, engine="local", tasks=200)
     assert answer["tasks"] == 200
     assert answer["sentence"].startswith("200 tasks: ")
 
 
 def test_a_plan_nobody_planned_says_that_the_planner_is_silent() -> None:
-    answer = why.not_heard(PLAN, SINCE, ": it has no member in its consumer group")
+    answer = wait_reasons.not_heard(PLAN, SINCE, ": it has no member in its consumer group")
     assert "the planner has not answered since 2026-03-29T01:30:00Z: it has no member" in answer["sentence"]

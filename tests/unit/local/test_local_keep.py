@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from signalbox_local import keep
+from signalbox_local import supervisor
 from signalbox_local.process import OWNED, ServerProcess
 
 NOTES_ITS_START = """
@@ -34,8 +34,8 @@ class Kept:
 
     def run(self, program: str, *, stop_seconds: float = 5) -> None:
         command = [sys.executable, "-c", program]
-        keep.Order("thing", command, {"PATH": os.environ["PATH"]}, stop_seconds).write(self.folder)
-        self.process.start([sys.executable, "-m", "signalbox_local.keep", str(self.folder)], life=OWNED)
+        supervisor.Order("thing", command, {"PATH": os.environ["PATH"]}, stop_seconds).write(self.folder)
+        self.process.start([sys.executable, "-m", "signalbox_local.supervisor", str(self.folder)], life=OWNED)
 
     def starts(self) -> list[list[str]]:
         try:
@@ -71,14 +71,14 @@ def test_a_service_that_is_killed_is_there_again_and_the_log_says_so(kept: Kept)
     os.kill(int(kept.starts()[0][0]), signal.SIGKILL)
     until(lambda: len(kept.starts()) == 2, "not started again")
     assert "was ended by SIGKILL: started again in 0.1 s" in kept.process.log.read_text()
-    until(lambda: keep.child_of(kept.folder)["starts"] == 2, "the second start is not recorded")
+    until(lambda: supervisor.child_of(kept.folder)["starts"] == 2, "the second start is not recorded")
     pid = kept.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     assert children == [kept.starts()[1][0]], "measurements look for it there"
 
 
 def test_a_service_that_keeps_ending_is_started_more_and_more_rarely() -> None:
-    assert [keep.pause_after(n) for n in (1, 2, 3, 20)] == [0.1, 0.2, 0.4, 10.0]
+    assert [supervisor.pause_after(n) for n in (1, 2, 3, 20)] == [0.1, 0.2, 0.4, 10.0]
 
 
 def test_wrong_settings_end_the_keeper_too(kept: Kept) -> None:
@@ -117,7 +117,7 @@ def test_a_killed_keeper_takes_its_service_along(kept: Kept) -> None:
 
 
 def test_variables_for_one_start_are_gone_at_the_next(kept: Kept) -> None:
-    (kept.folder / keep.ONCE).write_text(json.dumps({"ONCE": "armed"}))
+    (kept.folder / supervisor.ONCE).write_text(json.dumps({"ONCE": "armed"}))
     kept.run(WAITS)
     until(lambda: len(kept.starts()) == 1, "never started")
     os.kill(int(kept.starts()[0][0]), signal.SIGKILL)
@@ -126,10 +126,10 @@ def test_variables_for_one_start_are_gone_at_the_next(kept: Kept) -> None:
 
 
 def test_a_long_log_is_moved_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keep, "LOG_LIMIT_BYTES", 100)
+    monkeypatch.setattr(supervisor, "LOG_LIMIT_BYTES", 100)
     log = tmp_path / "server.log"
     with log.open("ab", buffering=0) as handle:
-        keeper = keep.Keeper(tmp_path, keep.Order("thing", ["/bin/true"], {}, 1), handle.fileno())
+        keeper = supervisor.Keeper(tmp_path, supervisor.Order("thing", ["/bin/true"], {}, 1), handle.fileno())
         handle.write(b"x" * 101)
         keeper._cut_log()  # pyright: ignore[reportPrivateUsage]
         handle.write(b"after")

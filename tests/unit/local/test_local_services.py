@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from signalbox_local import keep, services
+from signalbox_local import services, supervisor
 from signalbox_local.process import OWNED
 from signalbox_local.progress import Reporter
 from signalbox_local.services import KeptService
@@ -67,8 +67,8 @@ def test_variables_for_one_start_reach_the_next_one_only(service: KeptService) -
     while service.starts != 2:
         assert time.monotonic() < give_up_at
         time.sleep(0.01)
-    assert keep.child_of(service.folder)["once"] == ["SIGNALBOX_CRASH_AT"]
-    assert not (service.folder / keep.ONCE).exists()
+    assert supervisor.child_of(service.folder)["once"] == ["SIGNALBOX_CRASH_AT"]
+    assert not (service.folder / supervisor.ONCE).exists()
 
 
 def test_services_get_the_callers_settings_but_none_of_the_stacks_own() -> None:
@@ -100,7 +100,7 @@ def test_services_are_stopped_before_the_servers_they_talk_to(tmp_path: Path) ->
         folder.mkdir(parents=True)
         (folder / "server.pid").write_text("{}")
     for name in ("planner", "api-gateway"):
-        (tmp_path / "stack" / name / keep.ORDER).write_text("{}")
+        (tmp_path / "stack" / name / supervisor.ORDER).write_text("{}")
     stack = Stack(Settings(tmp_path, tmp_path / "stack"))
     first, second = stack._pid_files()  # pyright: ignore[reportPrivateUsage]
     assert {file.parent.name for file in first} == {"planner", "api-gateway"}

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from signalbox_local import folders, keep, probe
+from signalbox_local import folders, probe, supervisor
 from signalbox_local.ports import PortBook, is_free
 from signalbox_local.process import Life, ServerProcess
 
@@ -37,7 +37,7 @@ class KeptService:
         self.process = ServerProcess(self.folder, name, stop_signal=signal.SIGTERM, stop_seconds=STOP_SECONDS + 5)
         self.book = PortBook(self.folder / "ports.json", fixed)
         self.changed: list[str] = []
-        self.order: keep.Order | None = None
+        self.order: supervisor.Order | None = None
         self.paths: dict[str, str] = {"http": "/readyz"}
         """Port's name → the path that answers 200 when the service is ready."""
 
@@ -59,25 +59,25 @@ class KeptService:
     @property
     def expected(self) -> bool:
         """Whether `up` once started it here, so that `status` has something to say of it."""
-        return (self.folder / keep.ORDER).exists()
+        return (self.folder / supervisor.ORDER).exists()
 
     @property
     def child(self) -> int | None:
         """The service itself, below its keeper."""
-        return keep.child_of(self.folder).get("pid") if self.running() else None
+        return supervisor.child_of(self.folder).get("pid") if self.running() else None
 
     @property
     def starts(self) -> int:
         """How often this keeper started it."""
-        return int(keep.child_of(self.folder).get("starts", 0)) if self.running() else 0
+        return int(supervisor.child_of(self.folder).get("starts", 0)) if self.running() else 0
 
     def healthy(self) -> bool:
         return self.running() and all(probe.http(self.url(port) + path) for port, path in self.paths.items())
 
     def told(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """What to run. One that runs with another command or other settings is stopped: `launch` starts it anew."""
-        self.order = keep.Order(self.name, list(command), {**outside(os.environ), **environment}, STOP_SECONDS)
-        before = keep.read_order(self.folder)
+        self.order = supervisor.Order(self.name, list(command), {**outside(os.environ), **environment}, STOP_SECONDS)
+        before = supervisor.read_order(self.folder)
         if self.running() and (before is None or _told(before) != _told(self.order)):
             self.changed.append(f"{self.name} is started again: its settings changed")
             self.process.stop()
@@ -88,8 +88,8 @@ class KeptService:
             return
         assert self.order is not None, "told first"
         self.order.write(self.folder)
-        (self.folder / keep.CHILD).unlink(missing_ok=True)
-        self.process.start([sys.executable, "-m", "signalbox_local.keep", str(self.folder)], life=self.life)
+        (self.folder / supervisor.CHILD).unlink(missing_ok=True)
+        self.process.start([sys.executable, "-m", "signalbox_local.supervisor", str(self.folder)], life=self.life)
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Wait until it answers. Raises ServerNotReady."""
@@ -97,13 +97,13 @@ class KeptService:
 
     def restart_with(self, once: Mapping[str, str]) -> None:
         """End the service; its keeper starts it again, this one time with more variables (a crash point, say)."""
-        keep.leave_once(self.folder, once)
+        supervisor.leave_once(self.folder, once)
         child = self.child
         if child is not None:
             os.kill(child, signal.SIGTERM)
 
 
-def _told(order: keep.Order) -> tuple[list[str], dict[str, str]]:
+def _told(order: supervisor.Order) -> tuple[list[str], dict[str, str]]:
     """What makes a difference: not where the terminal stood that started it."""
     return list(order.command), {name: value for name, value in order.environment.items() if name not in KEPT_VARIABLES}
 

@@ -129,7 +129,7 @@ class Signalbox:
             "SIGNALBOX_KAFKA_BOOTSTRAP": servers["kafka"],
             "SIGNALBOX_DATABASE_URL": servers["postgres"],
         }
-        command = [sys.executable, "-m", "signalbox_chassis.prepare"]
+        command = [sys.executable, "-m", "signalbox_chassis.persistence.provision"]
         command += ["--roles", str(file), "--replication", str(replication)]
         try:
             done = subprocess.run(

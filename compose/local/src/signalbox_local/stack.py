@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from signalbox_local import first_use, folders, kafka, keep, probe
+from signalbox_local import bootstrap, folders, kafka, probe, supervisor
 from signalbox_local.errors import SettingWrong, StackBusy
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.otlp import OtlpReceiver
@@ -123,8 +123,8 @@ class Stack:
         self.signalbox = Signalbox(self.settings, self.reporter, life)
         self.signalbox.up(addresses, replication=replication, scripted=scripted)
         self._write_env(servers)
-        self.new_token = first_use.administrator(self.signalbox)
-        for engine in first_use.engines(self.signalbox, scripted=scripted):
+        self.new_token = bootstrap.administrator(self.signalbox)
+        for engine in bootstrap.engines(self.signalbox, scripted=scripted):
             self.reporter.say(f"engine {engine} is defined")
 
     def down(self) -> list[str]:
@@ -142,7 +142,7 @@ class Stack:
                         send(running, signal.SIGCONT)
                         send(running, running.stop_signal)
                 lines += [self._finish(file, running) for file, running in found]
-            for order in self.folder.glob(f"*/{keep.ORDER}"):
+            for order in self.folder.glob(f"*/{supervisor.ORDER}"):
                 order.unlink()  # the next `up` says anew what is to run
             for name in ("env", "servers.json"):
                 (self.folder / name).unlink(missing_ok=True)
@@ -209,7 +209,7 @@ class Stack:
     def _pid_files(self) -> list[list[Path]]:
         """In the order of stopping; what stands in one list is stopped together."""
         every = [*sorted(self.folder.glob("*/server.pid")), *sorted(self.folder.glob("*/node*/server.pid"))]
-        kept = [file for file in every if (file.parent / keep.ORDER).exists()]
+        kept = [file for file in every if (file.parent / supervisor.ORDER).exists()]
         return [kept, [file for file in every if file not in kept]]
 
     def _finish(self, file: Path, running: Running | None) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 BASE: Final = "/api/v1"
 TRIES: Final = 4
-MOST_BYTES: Final = 256 * 1024 * 1024
+MAX_BYTES: Final = 256 * 1024 * 1024
 """Most of an answer that is read: an untrusted one must not fill the memory."""
 
 
@@ -104,7 +104,7 @@ class Api:
         for attempt in range(1, TRIES + 1):
             try:
                 with self._send(method, path, params, raw, given) as response:
-                    said = response.read(MOST_BYTES)
+                    said = response.read(MAX_BYTES)
                 return json.loads(said) if said else None
             except (Unreachable, OSError, HTTPException) as error:
                 if attempt == TRIES or not again:

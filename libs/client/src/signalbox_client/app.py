@@ -6,16 +6,16 @@ from typing import Annotated, Final
 
 import typer
 
-from signalbox_client import contexts, exits, inputs
+from signalbox_client import contexts, exit_codes, inputs
 from signalbox_client.api import Api
+from signalbox_client.command import command
 from signalbox_client.commands.contexts import context
+from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.engines import engine
 from signalbox_client.commands.jobs import job
-from signalbox_client.commands.letters import dead_letter, operation
-from signalbox_client.commands.look import status, trace, whoami
 from signalbox_client.commands.plans import plan
-from signalbox_client.commands.registered import command
 from signalbox_client.commands.secrets import secret
+from signalbox_client.commands.status import status, trace, whoami
 from signalbox_client.commands.tasks import task
 from signalbox_client.output import say
 
@@ -25,7 +25,7 @@ OURS: Final = frozenset(
     {"login", "logout", "context list", "context use", "context remove", "plan watch", "task watch"}
 )  # fmt: skip
 """Commands that are no operation of the API."""
-_CODES: Final = "Exit codes: " + "; ".join(f"{code} {words}" for code, words in exits.MEANING.items()) + "."
+_CODES: Final = "Exit codes: " + "; ".join(f"{code} {words}" for code, words in exit_codes.MEANING.items()) + "."
 
 app = typer.Typer(
     help=f"Run, re-run and watch data jobs.\n\n{_CODES}", no_args_is_help=True, rich_markup_mode=None,
@@ -94,4 +94,4 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:
-        sys.exit(exits.INTERRUPTED)
+        sys.exit(exit_codes.INTERRUPTED)

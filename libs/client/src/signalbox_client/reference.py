@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import typer.main
 
-from signalbox_client import exits
+from signalbox_client import exit_codes
 from signalbox_client.app import app
 
 FILE: Final = Path(__file__).parents[4] / "docs" / "cli.md"
@@ -25,7 +25,7 @@ This page is generated (`make generate`).
 def text() -> str:
     """The page."""
     lines = [_HEAD, "| Exit code | |", "|---|---|"]
-    lines += [f"| {code} | {words} |" for code, words in exits.MEANING.items()]
+    lines += [f"| {code} | {words} |" for code, words in exit_codes.MEANING.items()]
     for name, command in commands():
         lines += [
             "",

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from signalbox_contracts.asyncapi import asyncapi, message_name, schema_path
-from signalbox_contracts.drawing import states_page
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.samples import Sample, samples
+from signalbox_contracts.state_diagrams import states_page
 from signalbox_contracts.topics import TOPICS, topic_of
 from signalbox_contracts.wire import encode
 

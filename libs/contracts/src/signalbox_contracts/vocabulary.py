@@ -62,7 +62,7 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-MOST_ITEMS: Final = 200
+MAX_ITEMS: Final = 200
 """How many items of one plan one message may carry."""
 
 RESULT_BYTES: Final = 16_384

@@ -13,8 +13,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from signalbox_contracts.envelope import Event
+from signalbox_contracts.external_events import Headers, read_outside
 from signalbox_contracts.messages.definitions import DefinitionTombstone
-from signalbox_contracts.outside import Headers, read_outside
 from signalbox_contracts.topics import Topic, topic_of
 
 MAX_MESSAGE_BYTES: Final = 262_144

@@ -18,9 +18,9 @@ from typing import Final
 
 import asyncpg
 
-from signalbox_chassis.connection import Connection, connect, connect_arguments
+from signalbox_chassis.persistence.connection import Connection, connect, connect_arguments
 from signalbox_chassis.settings import USAGE
-from signalbox_gateway import rebuild
+from signalbox_gateway.recovery import rebuild
 from signalbox_gateway.settings import GatewaySettings
 
 SERVICE: Final = "api-gateway"

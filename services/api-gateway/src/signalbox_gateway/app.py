@@ -1,17 +1,19 @@
 """Wiring of the gateway."""
 
 from signalbox_chassis.blobs import Blobs
-from signalbox_chassis.bus import Subscription
-from signalbox_chassis.loops import Loop
-from signalbox_chassis.router import Router
-from signalbox_chassis.service import Service
+from signalbox_chassis.messaging.bus import Subscription
+from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.runtime.loops import Loop
+from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.topics import topic
 from signalbox_gateway import definitions, handlers
-from signalbox_gateway.groups import Groups
+from signalbox_gateway.consumer_groups import Groups
+from signalbox_gateway.http.dependencies import Parts
 from signalbox_gateway.http.factory import application
-from signalbox_gateway.http.once import FORGET, KEPT_HOURS
-from signalbox_gateway.http.parts import Parts
-from signalbox_gateway.rebuild import Rebuild
+from signalbox_gateway.http.idempotency import FORGET, KEPT_HOURS
+from signalbox_gateway.long_poll import Waits
+from signalbox_gateway.recovery.rebuild import Rebuild
+from signalbox_gateway.recovery.resend import Unheard
 from signalbox_gateway.routes import (
     dead_letters,
     dead_letters_write,
@@ -29,8 +31,6 @@ from signalbox_gateway.routes import (
 )
 from signalbox_gateway.server import ApiServer
 from signalbox_gateway.settings import GatewaySettings
-from signalbox_gateway.unheard import Unheard
-from signalbox_gateway.waits import Waits
 
 NAME = "api-gateway"
 ROUTERS = [

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from signalbox_chassis.connection import Connection, Row
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData

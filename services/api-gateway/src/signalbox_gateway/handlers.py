@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from signalbox_chassis.bus import Subscription
-from signalbox_chassis.database import UnitOfWork
-from signalbox_chassis.received import Received
-from signalbox_chassis.router import Router
+from signalbox_chassis.messaging.bus import Subscription
+from signalbox_chassis.messaging.received import Received
+from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.messages.dead_letters import DeadLetterParked
 from signalbox_contracts.messages.plans import PlanItems, PlanItemsData, PlanStated
 from signalbox_contracts.messages.states import EngineStated, OperationResult
 from signalbox_contracts.messages.tasks import TasksStated
 from signalbox_contracts.topics import topic
-from signalbox_gateway import rebuild
-from signalbox_gateway.projection import store
-from signalbox_gateway.projection.rows import (
+from signalbox_gateway.long_poll import Waits
+from signalbox_gateway.read_model import writes
+from signalbox_gateway.read_model.rows import (
     AnswerRow,
     ItemRow,
     PlanEventRow,
@@ -32,7 +32,7 @@ from signalbox_gateway.projection.rows import (
     plan_row,
     trace_id,
 )
-from signalbox_gateway.waits import Waits
+from signalbox_gateway.recovery import rebuild
 
 _MANY = 50
 TOPICS = tuple(topic(name) for name in ("plans.v1", "tasks.v1", "states.v1", "dead-letters.v1"))
@@ -59,11 +59,11 @@ def facts(waits: Waits) -> Router:
                 rows[record.plan_id] = plan_row(record, trace_id(_traceparent(received)))
             moves |= {(move.plan_id, move.version): move for move in plan_events(record)}
             answers += [AnswerRow(id, "done", "", None, received.event.time) for id in _uuids(record.answered)]
-        await store.write_plans(work.connection, list(rows.values()), list(moves.values()))
-        await store.write_answers(work.connection, answers)
+        await writes.write_plans(work.connection, list(rows.values()), list(moves.values()))
+        await writes.write_answers(work.connection, answers)
         ended = [row.id for row in rows.values() if row.expected]
         if ended:
-            await store.complete_plans(work.connection, ended)
+            await writes.complete_plans(work.connection, ended)
         work.on_commit(lambda: waits.woken([*rows, *(answer.operation_id for answer in answers)]))
 
     @router.on(PlanItems)
@@ -74,9 +74,9 @@ def facts(waits: Waits) -> Router:
             seen = pages.get((data.plan_id, data.page))
             if seen is None or (seen.round, seen.version) < (data.round, data.version):
                 pages[data.plan_id, data.page] = data
-        news = await store.take_pages(work.connection, [page_row(data) for data in pages.values()])
+        news = await writes.take_pages(work.connection, [page_row(data) for data in pages.values()])
         lines: dict[UUID, ItemRow] = {row.id: row for key in sorted(news) for row in item_rows(pages[key])}
-        await store.write_items(work.connection, list(lines.values()))
+        await writes.write_items(work.connection, list(lines.values()))
         await _complete(work, waits, {plan for plan, _ in news})
 
     @router.on(TasksStated)
@@ -88,13 +88,13 @@ def facts(waits: Waits) -> Router:
                 await asyncio.sleep(0)  # requests get their turn between large pages
         if not said.tasks:
             return
-        await store.write_tasks(work.connection, said)
+        await writes.write_tasks(work.connection, said)
         await _complete(work, waits, {row.plan_id for row in said.tasks.values()})
         work.on_commit(lambda: waits.woken(said.tasks))
 
     @router.on(EngineStated)
     async def engines(work: UnitOfWork, events: Sequence[Received[EngineStated]]) -> None:
-        await store.write_engines(work.connection, [received.event.data for received in events])
+        await writes.write_engines(work.connection, [received.event.data for received in events])
 
     @router.on(OperationResult)
     async def results(work: UnitOfWork, events: Sequence[Received[OperationResult]]) -> None:
@@ -104,26 +104,26 @@ def facts(waits: Waits) -> Router:
             for received in events
             if not rebuild.own_question(received.event.data)
         ]
-        await store.write_answers(work.connection, kept)
+        await writes.write_answers(work.connection, kept)
         letters = [
             (data.operation_id, data.operation, data.outcome.value)
             for data in said
             if data.operation.startswith("dead_letter.")
         ]
-        await store.settle_letters(work.connection, letters)
+        await writes.settle_letters(work.connection, letters)
         plans = _uuids(data.target.removeprefix("plan:") for data in said if data.target.startswith("plan:"))
         work.on_commit(lambda: waits.woken([*plans, *(data.operation_id for data in said)]))
 
     @router.on(DeadLetterParked)
     async def letters(work: UnitOfWork, events: Sequence[Received[DeadLetterParked]]) -> None:
-        await store.write_parked(work.connection, [parked_row(received.event.data) for received in events])
+        await writes.write_parked(work.connection, [parked_row(received.event.data) for received in events])
 
     return router
 
 
 async def _complete(work: UnitOfWork, waits: Waits, plans: set[UUID]) -> None:
     """The last fact of an ended plan may come after its end: then whoever waits for the end has it now."""
-    complete = await store.complete_plans(work.connection, plans)
+    complete = await writes.complete_plans(work.connection, plans)
     if complete:
         work.on_commit(lambda: waits.woken(complete))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from signalbox_gateway.app import ROUTERS
+from signalbox_gateway.http.dependencies import Parts
 from signalbox_gateway.http.factory import application, document
-from signalbox_gateway.http.parts import Parts
 from signalbox_gateway.settings import GatewaySettings
 
 FILE: Final = Path(__file__).parents[2] / "openapi.json"

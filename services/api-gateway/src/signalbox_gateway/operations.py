@@ -3,11 +3,11 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.envelope import Event
 from signalbox_gateway.definitions import SOURCE
 from signalbox_gateway.http.access import Principal
-from signalbox_gateway.http.parts import Parts
+from signalbox_gateway.http.dependencies import Parts
 from signalbox_gateway.http.traces import current_trace_id
 
 _KEEP = "INSERT INTO operation (id, operation, target, actor, reason, trace_id) VALUES ($1, $2, $3, $4, $5, $6)"

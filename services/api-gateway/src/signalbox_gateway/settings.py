@@ -2,8 +2,8 @@
 
 from pydantic import AliasChoices, Field
 
+from signalbox_chassis.security.vault import VaultSettings
 from signalbox_chassis.settings import allowed
-from signalbox_chassis.vault import VaultSettings
 
 
 class GatewaySettings(VaultSettings):

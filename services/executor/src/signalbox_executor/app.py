@@ -3,21 +3,21 @@
 from functools import partial
 
 from signalbox_chassis.blobs import Blobs
-from signalbox_chassis.bus import Subscription
-from signalbox_chassis.clock import SystemClock
-from signalbox_chassis.loops import Loop
-from signalbox_chassis.service import Service
+from signalbox_chassis.messaging.bus import Subscription
+from signalbox_chassis.runtime.clock import SystemClock
+from signalbox_chassis.runtime.loops import Loop
+from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.topics import topic
 from signalbox_executor import handlers
-from signalbox_executor.directory import Directory, OpenEngine, opener, prune_runs
-from signalbox_executor.drive import Driver
+from signalbox_executor.engine_states import Teller
+from signalbox_executor.engines.registry import Directory, OpenEngine, opener, prune_runs
 from signalbox_executor.logs import LogKeeper
 from signalbox_executor.loops import Worker
+from signalbox_executor.observer import Watcher
 from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store.restored import after_restore
-from signalbox_executor.tell import Teller
-from signalbox_executor.watch import Watcher
+from signalbox_executor.submitter import Driver
 
 NAME = "executor"
 
@@ -37,7 +37,7 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
     secrets = Secrets(settings.vault())
     driver = Driver(service.database, directory, settings, service.telemetry, secrets=secrets)
     worker = Worker(service.database, directory, driver, settings)
-    claiming = Loop("claim", worker.claim, settings.claim_seconds, most_backoff_seconds=5.0)
+    claiming = Loop("claim", worker.claim, settings.claim_seconds, max_backoff_seconds=5.0)
     refreshing = Loop("refresh", worker.refresh, 2.0)
     watcher = Watcher(service.database, directory, worker, settings, service.telemetry, freed=claiming.wake)
     worker.wake = claiming.wake
@@ -46,7 +46,7 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
     teller = Teller(service.database, directory, worker.reachable)
     answering = Loop("operations", teller.operations, 2.0)
     going_on = [
-        Loop("renew", worker.renew, settings.renew_seconds, most_backoff_seconds=settings.renew_seconds),
+        Loop("renew", worker.renew, settings.renew_seconds, max_backoff_seconds=settings.renew_seconds),
         Loop("take-over", worker.take_over, settings.take_over_seconds),
         refreshing,
         watching,

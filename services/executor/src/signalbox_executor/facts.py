@@ -10,15 +10,15 @@ from opentelemetry import context as otel_context
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
-from signalbox_chassis import telemetry
-from signalbox_chassis.database import UnitOfWork
-from signalbox_chassis.received import Received
+from signalbox_chassis.messaging.received import Received
+from signalbox_chassis.observability import telemetry
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_contracts.messages.tasks import TaskAttempt, TaskRecord, TasksStated, TasksStatedData, TaskTransition
 from signalbox_contracts.pages import ENVELOPE_BYTES, packed
 from signalbox_contracts.states import TASK_ENDS, TaskState
-from signalbox_contracts.vocabulary import MOST_ITEMS
+from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_contracts.wire import MAX_MESSAGE_BYTES
 from signalbox_executor.store.rows import Task
 
@@ -69,7 +69,7 @@ def _whole(task: Task, history: str | None, attempts: Sequence[TaskAttempt]) -> 
     if not history and not attempts:
         return now
     moves = (*(_MOVES.validate_json(history) if history else ()), *now.transitions)
-    return now.model_copy(update={"transitions": moves[-MOST_ITEMS:], "attempts": tuple(attempts)[-MOST_ITEMS:]})
+    return now.model_copy(update={"transitions": moves[-MAX_ITEMS:], "attempts": tuple(attempts)[-MAX_ITEMS:]})
 
 
 def publish_answer(

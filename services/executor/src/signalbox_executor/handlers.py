@@ -1,25 +1,25 @@
-"""In: plan.rules, tasks.ensure, tasks.cancel, task.resolve, engine.test, plan.tell, logs.follow; engine definitions.
+"""In: plan.rules, tasks.ensure, tasks.cancel, task.resolve, engine.test, plan.republish, logs.follow, engines.
 Changes: plan_rules, task, engine, seen, operation, log_follow. Out: tasks.state and operation.result, the answers.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from signalbox_chassis.clock import Clock
-from signalbox_chassis.database import UnitOfWork
-from signalbox_chassis.received import Received
-from signalbox_chassis.router import Router
-from signalbox_chassis.settle import trace_of
+from signalbox_chassis.messaging.received import Received
+from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.messaging.settle import trace_of
+from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
-from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanTell, TaskResolve
+from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanRepublish, TaskResolve
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.task_commands import PlanRules, TasksCancel, TasksEnsure
 from signalbox_executor import facts
+from signalbox_executor.engine_states import answer
 from signalbox_executor.lifecycle import resolution, why_not_resolved
 from signalbox_executor.store import accept, engines, operations, resolve, rules, stop
 from signalbox_executor.store.operations import Asked
-from signalbox_executor.tell import answer
 
 
 def control(clock: Clock, wake: Callable[[], None], wake_operations: Callable[[], None]) -> Router:
@@ -108,8 +108,8 @@ def _operations(router: Router, wake: Callable[[], None]) -> None:
             await operations.keep_test(work.connection, received.event, _traceparent(received))
         work.on_commit(wake)
 
-    @router.on(PlanTell)
-    async def tell(work: UnitOfWork, events: Sequence[Received[PlanTell]]) -> None:
+    @router.on(PlanRepublish)
+    async def tell(work: UnitOfWork, events: Sequence[Received[PlanRepublish]]) -> None:
         for received in events:
             if received.event.data.tasks:
                 await operations.keep_tell(work.connection, received.event, _traceparent(received))

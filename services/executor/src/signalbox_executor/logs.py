@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from signalbox_chassis import crash
 from signalbox_chassis.blobs import BlobExists, Blobs
-from signalbox_chassis.database import Database
-from signalbox_executor.directory import Directory
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime import crash_points
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, FetchesLogs, LogPage, RemembersSecrets
+from signalbox_executor.engines.registry import Directory
 from signalbox_executor.secrets import Mask, Secrets
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import logs
@@ -25,8 +25,8 @@ from signalbox_executor.store.logs import Copy
 
 log = logging.getLogger(__name__)
 CHUNK_BYTES: Final = 1024 * 1024
-MOST_AT_ONCE: Final = 8
-MOST_A_PASS: Final = 200
+MAX_AT_ONCE: Final = 8
+MAX_A_PASS: Final = 200
 
 
 @dataclass
@@ -49,12 +49,12 @@ class LogKeeper:
             taken = await logs.take(
                 connection,
                 engines,
-                most=MOST_A_PASS,
+                most=MAX_A_PASS,
                 every_seconds=self.settings.log_seconds,
                 follow_seconds=self.settings.log_follow_seconds,
                 lease_seconds=2 * self.settings.worker_lease_seconds,
             )
-        at_once = asyncio.Semaphore(MOST_AT_ONCE)
+        at_once = asyncio.Semaphore(MAX_AT_ONCE)
 
         async def keep(copy: Copy) -> None:
             async with at_once:
@@ -65,7 +65,7 @@ class LogKeeper:
                 log.debug("a log cannot be read now: %s", failure)  # its lease ends, and it is looked at again
             elif failure is not None:
                 raise failure
-        return len(taken) >= MOST_A_PASS
+        return len(taken) >= MAX_A_PASS
 
     async def _keep(self, copy: Copy) -> None:
         engine = self.directory.get(copy.engine_id)
@@ -74,7 +74,7 @@ class LogKeeper:
             return
         mask = await self._mask(copy)
         offset, truncated, more = copy.bytes, copy.truncated, True
-        head = self.settings.log_most_bytes - self._tail_bytes
+        head = self.settings.log_max_bytes - self._tail_bytes
         while more and offset < head:
             page, data = await self._page(copy, engine, mask, offset, min(CHUNK_BYTES, head - offset))
             truncated, more = truncated or page.offset > offset, bool(data)
@@ -110,7 +110,7 @@ class LogKeeper:
 
     @property
     def _tail_bytes(self) -> int:
-        return self.settings.log_most_bytes // 4
+        return self.settings.log_max_bytes // 4
 
     async def _page(
         self, copy: Copy, engine: FetchesLogs, mask: Mask, offset: int, limit: int
@@ -128,7 +128,7 @@ class LogKeeper:
         packed = await asyncio.to_thread(gzip.compress, data, 6)
         try:
             await self.blobs.write(key, packed)
-            crash.point("executor.log_stored")
+            crash_points.point("executor.log_stored")
             return len(data)
         except BlobExists:
             return len(gzip.decompress(await self.blobs.read(key)))

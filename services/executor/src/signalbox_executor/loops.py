@@ -8,21 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from signalbox_chassis import crash
-from signalbox_chassis.database import Database
-from signalbox_chassis.signals import signals
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.test_signals import signals
 from signalbox_executor import facts
-from signalbox_executor.directory import Directory, host_id
-from signalbox_executor.drive import Driver
+from signalbox_executor.engines.registry import Directory, host_id
 from signalbox_executor.lifecycle import who_is_ahead, why_waiting
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import accept, claim, engines, operations, stop, waiting, workers
 from signalbox_executor.store.claim import Claim
 from signalbox_executor.store.engines import Registered
+from signalbox_executor.submitter import Driver
 
 log = logging.getLogger(__name__)
-MOST_EXPIRED = 200
-MOST_SAID = 500
+MAX_EXPIRED = 200
+MAX_SAID = 500
 CROWD = 200
 
 
@@ -117,9 +117,9 @@ class Worker:
             log.warning("worker %s lost its lease: dropping %d tasks", self.id, len(self.driver.driving))
             async with self._hands:
                 await self.driver.drop()
-                crash.point("executor.lease_lost")
+                crash_points.point("executor.lease_lost")
                 await self._register()
-        crash.point("executor.renewed")
+        crash_points.point("executor.renewed")
         await self.sweep()
 
     async def sweep(self) -> None:
@@ -142,7 +142,7 @@ class Worker:
         for victim in victims:
             async with self.database.unit_of_work() as work:
                 moved = await workers.take_over(work.connection, self.id, victim)
-            crash.point("executor.taken_over")
+            crash_points.point("executor.taken_over")
             taken += len(moved or ())
         if taken:
             log.info("took over %d tasks", taken)
@@ -151,12 +151,12 @@ class Worker:
     async def tidy(self) -> bool:
         """End what waited too long; forget old workers."""
         async with self.database.unit_of_work() as work:
-            late = await stop.expire(work.connection, most=MOST_EXPIRED)
+            late = await stop.expire(work.connection, most=MAX_EXPIRED)
             facts.publish_changes(work, late)
         async with self.database.connection() as connection:
             await workers.prune(connection)
             await operations.forget_follows(connection)
-        return len(late) == MOST_EXPIRED
+        return len(late) == MAX_EXPIRED
 
     async def say(self) -> bool:
         """Say the moves that no later fact took along."""
@@ -167,9 +167,9 @@ class Worker:
         # in a crowd most ends come soon, and take their moves along: to say them twice would cost the crowd its pace
         seconds = self.settings.say_seconds * (4 if unsaid == CROWD else 1)
         async with self.database.unit_of_work() as work:
-            left = await accept.left_unsaid(work.connection, seconds=seconds, most=MOST_SAID)
+            left = await accept.left_unsaid(work.connection, seconds=seconds, most=MAX_SAID)
             facts.publish_changes(work, left)
-        return len(left) == MOST_SAID
+        return len(left) == MAX_SAID
 
     async def explain(self) -> None:
         """Say in the rows why their tasks wait, where that is news."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from signalbox_chassis.vault import SecretMissing, SecretNotAllowed, SecretUnreadable, Vault
+from signalbox_chassis.security.vault import SecretMissing, SecretNotAllowed, SecretUnreadable, Vault
 from signalbox_contracts.definitions.secrets import secret_refs
 from signalbox_contracts.definitions.template import texts
 from signalbox_contracts.definitions.work import ProcessWork, Work

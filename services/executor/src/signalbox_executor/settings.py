@@ -2,9 +2,9 @@
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from signalbox_chassis.guard import EgressSettings
+from signalbox_chassis.security.egress import EgressSettings
+from signalbox_chassis.security.vault import VaultSettings
 from signalbox_chassis.settings import allowed
-from signalbox_chassis.vault import VaultSettings
 
 _PATHS = r"^(/[^,]*(,/[^,]*)*)?$"
 _PATHS_WORDS = allowed("absolute paths, separated by commas")
@@ -32,7 +32,7 @@ class ExecutorSettings(VaultSettings, EgressSettings):
     """How often what a running attempt wrote goes to the blob store."""
     log_follow_seconds: float = Field(default=2.0, ge=0.05, le=600)
     """The same while somebody follows the attempt."""
-    log_most_bytes: int = Field(default=64 * 1024 * 1024, ge=65_536, le=1024**3)
+    log_max_bytes: int = Field(default=64 * 1024 * 1024, ge=65_536, le=1024**3)
     """Most bytes of one attempt's log that are kept: three quarters from its beginning, one from its end."""
     worker_lease_seconds: float = Field(default=30.0, ge=0.5, le=600)
     """A worker not heard of for this long is dead, and what it claimed is taken over."""
@@ -42,7 +42,7 @@ class ExecutorSettings(VaultSettings, EgressSettings):
     """How often a worker looks for tasks to claim when nothing woke it."""
     claim_batch: int = Field(default=200, ge=1, le=1000)
     """Most tasks claimed in one transaction."""
-    most_driven: int = Field(default=400, ge=1, le=10_000)
+    max_driven: int = Field(default=400, ge=1, le=10_000)
     """Most tasks one worker submits at once; it claims no more than that."""
     take_over_seconds: float = Field(default=2.0, ge=0.1, le=60)
     """How often a worker looks for dead ones."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-MOST_SPANS: Final = 200
+MAX_SPANS: Final = 200
 """Spans of tasks a process adds to one trace; the first ones of a bulk plan are as good as any."""
-_MOST_TRACES: Final = 10_000
+_MAX_TRACES: Final = 10_000
 
 
 @dataclass
@@ -18,9 +18,9 @@ class SpanBudget:
         """Whether one more span of a task may join this trace."""
         trace_id = (traceparent or "")[3:35]
         given = self._given.get(trace_id, 0)
-        if given >= MOST_SPANS:
+        if given >= MAX_SPANS:
             return False
-        if len(self._given) >= _MOST_TRACES:
+        if len(self._given) >= _MAX_TRACES:
             self._given.clear()
         self._given[trace_id] = given + 1
         return True

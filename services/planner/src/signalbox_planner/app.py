@@ -1,13 +1,13 @@
 """Wiring of the planner."""
 
-from signalbox_chassis.bus import Subscription
-from signalbox_chassis.loops import Loop
-from signalbox_chassis.service import Service
+from signalbox_chassis.messaging.bus import Subscription
+from signalbox_chassis.runtime.loops import Loop
+from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.topics import topic
 from signalbox_planner import handlers
+from signalbox_planner.dispatch import Steps
 from signalbox_planner.loops import Planning
 from signalbox_planner.settings import PlannerSettings
-from signalbox_planner.steps import Steps
 from signalbox_planner.store.restored import after_restore
 
 NAME = "planner"

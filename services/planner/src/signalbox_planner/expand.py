@@ -15,7 +15,7 @@ from signalbox_planner.lifecycle import PAGE_ITEMS, Frame
 from signalbox_planner.store.items import Item
 
 _WORK: Final[TypeAdapter[Any]] = TypeAdapter(Work)
-MOST_PLAN_ITEMS: Final = 100_000
+MAX_PLAN_ITEMS: Final = 100_000
 """Most items of one plan."""
 
 
@@ -75,9 +75,9 @@ def check_page(data: PlanRequestData, *, pages: int, items: int) -> None:
             f"pages: page {data.page} says {data.pages}, an earlier one said {pages}: "
             "all pages of a request say the same"
         )
-    if items + len(data.items) > MOST_PLAN_ITEMS:
+    if items + len(data.items) > MAX_PLAN_ITEMS:
         raise RequestRefused(
-            f"items: with page {data.page} there are {items + len(data.items)}: at most {MOST_PLAN_ITEMS} are allowed"
+            f"items: with page {data.page} there are {items + len(data.items)}: at most {MAX_PLAN_ITEMS} are allowed"
         )
 
 

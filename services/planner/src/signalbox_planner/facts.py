@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 from opentelemetry import context as otel_context
 from pydantic import JsonValue, TypeAdapter
 
-from signalbox_chassis import telemetry
-from signalbox_chassis.database import UnitOfWork
-from signalbox_chassis.received import Received
+from signalbox_chassis.messaging.received import Received
+from signalbox_chassis.observability import telemetry
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.plans import (
@@ -36,7 +36,7 @@ from signalbox_contracts.messages.task_commands import (
 )
 from signalbox_contracts.pages import packed
 from signalbox_contracts.states import TaskState
-from signalbox_contracts.vocabulary import MOST_ITEMS
+from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_planner.lifecycle import PAGE_ITEMS, Plan, closing_version, expected, waiting
 from signalbox_planner.store.items import Item
 
@@ -82,7 +82,7 @@ def state(work: UnitOfWork, plan: Plan, at: datetime, *, id: UUID | None = None)
         parent=frame.parent, labels=frame.labels, event_date=frame.event_date, counts=plan.counts, rules=plan.rules,
         rules_version=plan.rules_version, rules_confirmed=plan.rules_confirmed, waiting=waiting(plan),
         reason=plan.reason, created_at=plan.created_at, started_at=plan.started_at, ended_at=plan.ended_at,
-        expected=expected(plan), answered=tuple(str(id) for id in plan.answered)[:MOST_ITEMS],
+        expected=expected(plan), answered=tuple(str(id) for id in plan.answered)[:MAX_ITEMS],
         transitions=plan.moves,
     )  # fmt: skip
     with in_trace(plan):
@@ -137,7 +137,7 @@ def ensure(work: UnitOfWork, plan: Plan, rows: Sequence[Item], at: datetime) -> 
     """`tasks.ensure` with whole specs, in as few messages as fit."""
     specs = [_spec(plan, row) for row in rows]
     small = all(len(row.work) <= _SMALL_BYTES for row in rows) and len(plan.frame.params) < 5
-    pages = [tuple(specs[n : n + MOST_ITEMS]) for n in range(0, len(specs), MOST_ITEMS)] if small else packed(specs)
+    pages = [tuple(specs[n : n + MAX_ITEMS]) for n in range(0, len(specs), MAX_ITEMS)] if small else packed(specs)
     with in_trace(plan):
         for page in pages:
             _ensure(work, plan, at, tasks=page)
@@ -146,8 +146,8 @@ def ensure(work: UnitOfWork, plan: Plan, rows: Sequence[Item], at: datetime) -> 
 def ask(work: UnitOfWork, plan: Plan, rows: Sequence[Item], at: datetime) -> None:
     """`tasks.ensure` with ids only: say how they are."""
     with in_trace(plan):
-        for n in range(0, len(rows), MOST_ITEMS):
-            known = tuple(task_id(row.plan_id, row.key) for row in rows[n : n + MOST_ITEMS])
+        for n in range(0, len(rows), MAX_ITEMS):
+            known = tuple(task_id(row.plan_id, row.key) for row in rows[n : n + MAX_ITEMS])
             _ensure(work, plan, at, known=known)
 
 
@@ -156,8 +156,8 @@ def cancel(
 ) -> None:
     """`tasks.cancel` of these items, or of all the plan has."""
     with in_trace(plan):
-        for n in range(0, max(len(rows), 1), MOST_ITEMS):
-            ids = tuple(task_id(row.plan_id, row.key) for row in rows[n : n + MOST_ITEMS])
+        for n in range(0, max(len(rows), 1), MAX_ITEMS):
+            ids = tuple(task_id(row.plan_id, row.key) for row in rows[n : n + MAX_ITEMS])
             data = TasksCancelData(plan_id=plan.id, task_ids=ids, kill=kill, actor=by, reason=why)
             work.publish(TasksCancel.of(data, subject=plan.id, source=SOURCE, time=at, id=uuid4()))
 

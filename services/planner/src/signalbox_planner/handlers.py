@@ -1,4 +1,4 @@
-"""In: plan.request in pages, plan.pause, .resume, .cancel, .rules, .retry; plan.tell; tasks.state.
+"""In: plan.request in pages, plan.pause, .resume, .cancel, .rules, .retry; plan.republish; tasks.state.
 Changes: plan, page, item, tell. Out: plan.state, plan.items; plan.rules, tasks.ensure, tasks.cancel; operation.result.
 """
 
@@ -9,10 +9,10 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from signalbox_chassis.database import UnitOfWork
-from signalbox_chassis.received import Received
-from signalbox_chassis.router import Router
-from signalbox_contracts.messages.operations import PlanTell
+from signalbox_chassis.messaging.received import Received
+from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.messages.operations import PlanRepublish
 from signalbox_contracts.messages.requests import (
     Origin,
     PlanApply,
@@ -31,12 +31,12 @@ from signalbox_contracts.messages.requests import (
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.tasks import TasksStated
 from signalbox_contracts.states import TASK_ENDS, TaskState
-from signalbox_contracts.vocabulary import MOST_ITEMS
+from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_planner import expand, facts, lifecycle
+from signalbox_planner.dispatch import Steps
 from signalbox_planner.lifecycle import CommandRefused, Moved, Plan
 from signalbox_planner.settings import PlannerSettings
-from signalbox_planner.steps import Steps
-from signalbox_planner.store import items, plans, tells
+from signalbox_planner.store import items, plans, republish_requests
 from signalbox_planner.store.items import Item, KeyTwice, Said, Stopping
 
 Change = Callable[[Plan, datetime], Plan]
@@ -54,13 +54,13 @@ def control(steps: Steps) -> Router:
             data = received.event.data
             await _retry(work, steps, received, data.child_plan_id, data.item_keys)
 
-    @router.on(PlanTell)
-    async def tell(work: UnitOfWork, events: Sequence[Received[PlanTell]]) -> None:
+    @router.on(PlanRepublish)
+    async def tell(work: UnitOfWork, events: Sequence[Received[PlanRepublish]]) -> None:
         for received in events:
             data = received.event.data
             if data.tasks and not data.items:
                 continue  # the executor's part alone
-            count = await tells.keep(work.connection, data.plan_ids, data.operation_id, items=data.items)
+            count = await republish_requests.keep(work.connection, data.plan_ids, data.operation_id, items=data.items)
             if not data.tasks:  # else the executor answers, who has the longer part
                 plan = data.plan_ids[0] if data.plan_ids else None
                 now = await _now(work)
@@ -359,7 +359,7 @@ def observed(settings: PlannerSettings, steps: Steps) -> Router:
         await plans.save(work.connection, facts.say(work, done, now))
         if moved:
             await plans.heard(
-                work.connection, list(moved), seconds=settings.ask_seconds, most_seconds=settings.ask_most_seconds
+                work.connection, list(moved), seconds=settings.ask_seconds, max_seconds=settings.ask_max_seconds
             )
 
     return router
@@ -385,7 +385,7 @@ async def _found(work: UnitOfWork, received: Received[Any], now: datetime) -> Pl
 
 
 async def _refuse_all(work: UnitOfWork, events: Sequence[Received[Any]]) -> None:
-    for received in events[:MOST_ITEMS]:
+    for received in events[:MAX_ITEMS]:
         data = received.event.data
         facts.answer(work, received, data.plan_id, Outcome.REFUSED,
             "plans with a preview are not built yet: nothing waits to be applied", await _now(work),

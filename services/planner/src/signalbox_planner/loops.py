@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from signalbox_chassis.database import Database, UnitOfWork
+from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_planner import facts
+from signalbox_planner.dispatch import Steps
 from signalbox_planner.lifecycle import PAGE_ITEMS, Plan
 from signalbox_planner.settings import PlannerSettings
-from signalbox_planner.steps import Steps
-from signalbox_planner.store import items, plans, tells
+from signalbox_planner.store import items, plans, republish_requests
 
 PAGES_A_PASS = 20
 
@@ -58,7 +58,7 @@ class Planning:
                     await self._ask(work, plan)
                 await plans.asked(
                     work.connection, plan_id, seconds=self.settings.ask_seconds,
-                    most_seconds=self.settings.ask_most_seconds,
+                    max_seconds=self.settings.ask_max_seconds,
                 )  # fmt: skip
         return len(due) == 50
 
@@ -85,12 +85,12 @@ class Planning:
     async def tell(self) -> bool:
         """Say the next part of a plan that somebody wants to hear again."""
         async with self.database.unit_of_work() as work:
-            told = await tells.following(work.connection)
+            told = await republish_requests.following(work.connection)
             if told is None:
                 return False
             plan = (await plans.locked(work.connection, [told.plan_id])).get(told.plan_id)
             if plan is None:
-                await tells.advance(work.connection, told.plan_id, None)
+                await republish_requests.advance(work.connection, told.plan_id, None)
                 return True
             now = await _now(work)
             if told.page == 1:
@@ -103,7 +103,7 @@ class Planning:
                 for number in range(told.page, end):
                     mine = [row for row in rows if row.position // PAGE_ITEMS == number - 1]
                     facts.items(work, plan, number, mine, now, again=True)
-            await tells.advance(work.connection, told.plan_id, end if end <= last else None)
+            await republish_requests.advance(work.connection, told.plan_id, end if end <= last else None)
         return True
 
 

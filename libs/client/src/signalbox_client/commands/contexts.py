@@ -1,7 +1,7 @@
 """`signalbox context`: which API, as whom."""
 
 from signalbox_client import contexts
-from signalbox_client.commands.registered import command, group
+from signalbox_client.command import command, group
 from signalbox_client.inputs import Form
 from signalbox_client.output import Column, rows, say
 

@@ -6,8 +6,8 @@ import typer
 
 from signalbox_client import inputs
 from signalbox_client.api import place
+from signalbox_client.command import asked, command, group, started
 from signalbox_client.commands.engines import IfRevision, match
-from signalbox_client.commands.registered import asked, command, group, started
 from signalbox_client.inputs import Everything, File, Form, Label, Most, Reason, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, ago, one, rows, say
 

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from signalbox_client import following, inputs
+from signalbox_client import inputs, watch
 from signalbox_client.api import place
+from signalbox_client.command import PLAN, asked, command, group, reasons, started, waits_for
 from signalbox_client.commands.jobs import Kill
-from signalbox_client.commands.registered import PLAN, asked, command, group, reasons, started, waits_for
 from signalbox_client.inputs import Everything, File, Form, Label, Most, Rate, Reason, State, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, ago, one, rows, state, took
 
@@ -88,9 +88,9 @@ def plan_show(id: str, output: Form = "table") -> None:
 @command(plan, "watch")
 def plan_watch(id: str, timeout: Timeout = None, output: Form = "table") -> None:
     """Follow a plan to its end; the exit code says how it ended."""
-    found = following.plan(api(), id, timeout=timeout)
+    found = watch.plan(api(), id, timeout=timeout)
     one(found, output, PLAN)
-    following.ended_well(found, "plan")
+    watch.ended_well(found, "plan")
 
 
 @command(plan, "events")

@@ -6,7 +6,7 @@ import typer
 
 from signalbox_client import inputs
 from signalbox_client.api import place
-from signalbox_client.commands.registered import command, group
+from signalbox_client.command import command, group
 from signalbox_client.inputs import Form, Yes, api
 from signalbox_client.output import Column, ago, one, rows, say
 

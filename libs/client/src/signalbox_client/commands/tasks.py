@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from signalbox_client import following, inputs
+from signalbox_client import inputs, watch
 from signalbox_client.api import Unreachable, place
+from signalbox_client.command import asked, command, group, waits
 from signalbox_client.commands.jobs import Kill
 from signalbox_client.commands.plans import TASKS
-from signalbox_client.commands.registered import asked, command, group, waits
 from signalbox_client.inputs import Everything, Form, Most, Reason, State, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, one, plain, rows, state
 
@@ -59,9 +59,9 @@ def task_show(id: str, output: Form = "table") -> None:
 @command(task, "watch")
 def task_watch(id: str, timeout: Timeout = None, output: Form = "table") -> None:
     """Follow a task to its end; the exit code says how it ended."""
-    found = following.task(api(), id, timeout=timeout)
+    found = watch.task(api(), id, timeout=timeout)
     one(found, output, FIELDS)
-    following.ended_well(found, "task")
+    watch.ended_well(found, "task")
 
 
 @command(task, "attempts")

@@ -15,8 +15,8 @@ from signalbox_contracts.definitions.rules import OnUnknown, Retries, Rules, Tim
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.vocabulary import Name, Value
 
-MOST_STEPS = 500
-MOST_TASKS = 10_000
+MAX_STEPS = 500
+MAX_TASKS = 10_000
 """Steps after matrix expansion, in one pipeline."""
 
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -48,7 +48,7 @@ class Step(Value):
     engine: Name | None = None
     work: Work
     depends_on: Annotated[
-        tuple[Annotated[Dependency, BeforeValidator(_spelt_out)], ...], Field(max_length=MOST_STEPS)
+        tuple[Annotated[Dependency, BeforeValidator(_spelt_out)], ...], Field(max_length=MAX_STEPS)
     ] = ()
     matrix: Annotated[
         dict[ParamName, Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000)]], Field(max_length=10)
@@ -78,7 +78,7 @@ class Pipeline(Definition):
     kind: Literal["pipeline"] = "pipeline"
     version: Annotated[int, Field(ge=1)] = 1
     params: Annotated[dict[ParamName, Param], Field(max_length=200)] = Field(default_factory=dict)
-    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MOST_STEPS)]
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
     rules: Rules = Rules()
     time_limit_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
@@ -100,8 +100,8 @@ class Pipeline(Definition):
         edges = self.edges()
         before = graph.upstream(edges)
         tasks = sum(prod(len(values) for values in step.matrix.values()) for step in self.steps)
-        if tasks > MOST_TASKS:
-            raise ValueError(f"steps expand to {tasks} tasks: at most {MOST_TASKS} are allowed")
+        if tasks > MAX_TASKS:
+            raise ValueError(f"steps expand to {tasks} tasks: at most {MAX_TASKS} are allowed")
         for step in self.steps:
             _check_step(step, edges, before, self.params)
         return self

@@ -52,7 +52,7 @@ class Canary(Value):
     """Run the first items alone, and go on only when enough of them succeeded."""
 
     first: Annotated[int, Field(ge=1, le=100_000)]
-    most_failures: Annotated[int, Field(ge=0)] = 0
+    max_failures: Annotated[int, Field(ge=0)] = 0
 
 
 class Brake(Value):

@@ -13,9 +13,9 @@ from signalbox_contracts.definitions.rules import Priority
 from signalbox_contracts.definitions.schedule import Overlap
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.messages.commands import OperationData
-from signalbox_contracts.vocabulary import MOST_ITEMS, Instant, Name, PlanId, Seconds, TaskId, Text, Version
+from signalbox_contracts.vocabulary import MAX_ITEMS, Instant, Name, PlanId, Seconds, TaskId, Text, Version
 
-ParkedIds = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_ITEMS)]
+ParkedIds = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MAX_ITEMS)]
 
 
 class TaskResolveData(OperationData):
@@ -111,7 +111,7 @@ class DeliveryResendData(OperationData):
     """Send deliveries that were given up once more."""
 
     channel_id: Name
-    delivery_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_ITEMS)]
+    delivery_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MAX_ITEMS)]
 
 
 class DeliveryResend(Event[DeliveryResendData], frozen=True):
@@ -186,20 +186,20 @@ class LogsFollow(Event[LogsFollowData], frozen=True):
     type: Literal["signalbox.logs.follow.v1"] = "signalbox.logs.follow.v1"
 
 
-class PlanTellData(OperationData):
+class PlanRepublishData(OperationData):
     """Say the whole state of these plans, their items and tasks again, so that a read model can be rebuilt."""
 
-    plan_ids: Annotated[tuple[PlanId, ...], Field(max_length=MOST_ITEMS)]
+    plan_ids: Annotated[tuple[PlanId, ...], Field(max_length=MAX_ITEMS)]
     """None: every plan there is, however old, and the engines."""
     items: bool = True
     tasks: bool = True
     note: Text = ""
 
 
-class PlanTell(Event[PlanTellData], frozen=True):
+class PlanRepublish(Event[PlanRepublishData], frozen=True):
     """Say it again."""
 
-    type: Literal["signalbox.plan.tell.v1"] = "signalbox.plan.tell.v1"
+    type: Literal["signalbox.plan.republish.v1"] = "signalbox.plan.republish.v1"
 
 
 MESSAGES = (
@@ -214,5 +214,5 @@ MESSAGES = (
     IncidentSnooze,
     ScheduleBackfill,
     LogsFollow,
-    PlanTell,
+    PlanRepublish,
 )

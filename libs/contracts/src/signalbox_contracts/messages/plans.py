@@ -17,7 +17,7 @@ from signalbox_contracts.ids import page_id
 from signalbox_contracts.messages.requests import Origin, PreviewHash
 from signalbox_contracts.states import PLAN_ENDS, PlanState, TaskState
 from signalbox_contracts.vocabulary import (
-    MOST_ITEMS,
+    MAX_ITEMS,
     Count,
     Instant,
     ItemKey,
@@ -156,9 +156,9 @@ class PlanRecord(Value):
     started_at: Instant | None = None
     ended_at: Instant | None = None
     expected: Expected | None = None
-    answered: Annotated[tuple[str, ...], Field(max_length=MOST_ITEMS)] = ()
+    answered: Annotated[tuple[str, ...], Field(max_length=MAX_ITEMS)] = ()
     """The ids of the operations that led here since the last fact."""
-    transitions: Annotated[tuple[PlanTransition, ...], Field(max_length=MOST_ITEMS)] = ()
+    transitions: Annotated[tuple[PlanTransition, ...], Field(max_length=MAX_ITEMS)] = ()
 
     @model_validator(mode="after")
     def _says_how_it_ended(self) -> Self:
@@ -201,7 +201,7 @@ class PlanItemsData(Value):
     version: Version
     page: Annotated[int, Field(ge=1)]
     pages: Annotated[int, Field(ge=1)]
-    items: Annotated[tuple[ItemRecord, ...], Field(max_length=MOST_ITEMS)]
+    items: Annotated[tuple[ItemRecord, ...], Field(max_length=MAX_ITEMS)]
 
 
 class PlanItems(Event[PlanItemsData], frozen=True):

@@ -19,7 +19,7 @@ from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import page_id
 from signalbox_contracts.messages.commands import OperationData
 from signalbox_contracts.vocabulary import (
-    MOST_ITEMS,
+    MAX_ITEMS,
     ItemKey,
     Name,
     OpenEnum,
@@ -69,7 +69,7 @@ class RequestedItem(Value):
     key: ItemKey
     engine: Name | None = None
     work: Work
-    depends_on: Annotated[tuple[ItemKey, ...], Field(max_length=MOST_ITEMS)] = ()
+    depends_on: Annotated[tuple[ItemKey, ...], Field(max_length=MAX_ITEMS)] = ()
 
 
 class RunItems(Value):
@@ -120,7 +120,7 @@ class PlanRequestData(Value):
     origin: Origin = Origin.PERSON
     definitions_revision: Version
     what: What | None = None
-    items: Annotated[tuple[RequestedItem, ...], Field(max_length=MOST_ITEMS)] = ()
+    items: Annotated[tuple[RequestedItem, ...], Field(max_length=MAX_ITEMS)] = ()
     rules: Rules = Rules()
     event_date: date | None = None
     preview: bool = False
@@ -205,7 +205,7 @@ class PlanCancelData(PlanOperationData):
     """
 
     kill: bool = False
-    item_keys: Annotated[tuple[ItemKey, ...], Field(max_length=MOST_ITEMS)] = ()
+    item_keys: Annotated[tuple[ItemKey, ...], Field(max_length=MAX_ITEMS)] = ()
 
 
 class PlanCancel(Event[PlanCancelData], frozen=True):
@@ -230,7 +230,7 @@ class PlanRetryData(PlanOperationData):
     """Make a linked child plan of this plan's failures. With `item_keys`, of these only."""
 
     child_plan_id: PlanId
-    item_keys: Annotated[tuple[ItemKey, ...], Field(max_length=MOST_ITEMS)] = ()
+    item_keys: Annotated[tuple[ItemKey, ...], Field(max_length=MAX_ITEMS)] = ()
     definitions_revision: Version
 
 

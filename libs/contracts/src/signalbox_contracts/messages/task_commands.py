@@ -17,7 +17,7 @@ from signalbox_contracts.definitions.selection import Selection
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.vocabulary import (
-    MOST_ITEMS,
+    MAX_ITEMS,
     Count,
     Instant,
     ItemKey,
@@ -80,8 +80,8 @@ class TasksEnsureData(Value):
     project: Name = "default"
     definitions_revision: Version
     rules_version: Version
-    tasks: Annotated[tuple[TaskSpec, ...], Field(max_length=MOST_ITEMS)] = ()
-    known: Annotated[tuple[TaskId, ...], Field(max_length=MOST_ITEMS)] = ()
+    tasks: Annotated[tuple[TaskSpec, ...], Field(max_length=MAX_ITEMS)] = ()
+    known: Annotated[tuple[TaskId, ...], Field(max_length=MAX_ITEMS)] = ()
 
 
 class TasksEnsure(Event[TasksEnsureData], frozen=True):
@@ -94,7 +94,7 @@ class TasksCancelData(Value):
     """Tasks that shall end; none named means all of the plan. Running ones are stopped only with `kill`."""
 
     plan_id: PlanId
-    task_ids: Annotated[tuple[TaskId, ...], Field(max_length=MOST_ITEMS)] = ()
+    task_ids: Annotated[tuple[TaskId, ...], Field(max_length=MAX_ITEMS)] = ()
     kill: bool = False
     actor: Person
     reason: Text = ""

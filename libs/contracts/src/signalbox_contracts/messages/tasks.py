@@ -14,7 +14,7 @@ from signalbox_contracts.ids import items_fact_id, page_id
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_contracts.states import TaskState
 from signalbox_contracts.vocabulary import (
-    MOST_ITEMS,
+    MAX_ITEMS,
     Count,
     Instant,
     ItemKey,
@@ -110,9 +110,9 @@ class TaskRecord(Value):
     ended_at: Instant | None = None
     observed_at: Instant | None = None
     result: Result = None
-    transitions: Annotated[tuple[TaskTransition, ...], Field(max_length=MOST_ITEMS)] = ()
-    attempts: Annotated[tuple[TaskAttempt, ...], Field(max_length=MOST_ITEMS)] = ()
-    """The tries before this one, when the task is told again (`plan.tell`): `transitions` are then all it made."""
+    transitions: Annotated[tuple[TaskTransition, ...], Field(max_length=MAX_ITEMS)] = ()
+    attempts: Annotated[tuple[TaskAttempt, ...], Field(max_length=MAX_ITEMS)] = ()
+    """The tries before this one, when the task is told again (`plan.republish`): `transitions` are then all it made."""
 
 
 class TasksStatedData(Value):
@@ -120,8 +120,8 @@ class TasksStatedData(Value):
 
     plan_id: PlanId
     rules_version: Version = 0
-    tasks: Annotated[tuple[TaskRecord, ...], Field(max_length=MOST_ITEMS)] = ()
-    missing: Annotated[tuple[TaskId, ...], Field(max_length=MOST_ITEMS)] = ()
+    tasks: Annotated[tuple[TaskRecord, ...], Field(max_length=MAX_ITEMS)] = ()
+    missing: Annotated[tuple[TaskId, ...], Field(max_length=MAX_ITEMS)] = ()
     """Asked for by id alone and not known here: send them whole."""
 
 
@@ -163,7 +163,7 @@ class SelectionResolvedData(Value):
     round: Count = 0
     page: Annotated[int, Field(ge=1)]
     pages: Annotated[int, Field(ge=1)]
-    items: Annotated[tuple[ResolvedItem, ...], Field(max_length=MOST_ITEMS)] = ()
+    items: Annotated[tuple[ResolvedItem, ...], Field(max_length=MAX_ITEMS)] = ()
     error: Text | None = None
 
 
@@ -207,7 +207,7 @@ class TaskProgressData(Value):
     at: Instant
     fraction: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     message: Text = ""
-    workers: Annotated[tuple[WorkerProgress, ...], Field(max_length=MOST_ITEMS)] = ()
+    workers: Annotated[tuple[WorkerProgress, ...], Field(max_length=MAX_ITEMS)] = ()
 
 
 class TaskProgress(Event[TaskProgressData], frozen=True):

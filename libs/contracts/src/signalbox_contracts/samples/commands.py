@@ -10,8 +10,19 @@ from signalbox_contracts.definitions.selection import EventFiles, OozieActions, 
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import plan_id_from_tick, selection_id
 from signalbox_contracts.messages import definitions, operations, requests, task_commands, ticks, triggers
-from signalbox_contracts.samples import things
-from signalbox_contracts.samples.things import CHILD, DUE, EVENT_DATE, HASH, LATER, NOW, OPERATION, PLAN, TASK, TRACE
+from signalbox_contracts.samples import definitions as examples
+from signalbox_contracts.samples.definitions import (
+    CHILD,
+    DUE,
+    EVENT_DATE,
+    HASH,
+    LATER,
+    NOW,
+    OPERATION,
+    PLAN,
+    TASK,
+    TRACE,
+)
 
 Cases = Iterator[tuple[str, Event[Any]]]
 
@@ -58,9 +69,9 @@ def _request(what: dict[str, Any] | None, *, page: int = 1, pages: int = 1, **mo
 
 
 def _requests() -> Cases:
-    job = things.job(1).model_dump(mode="json")
-    pipeline = things.pipeline().model_dump(mode="json")
-    items = [{"key": f"load/{n}", "engine": "local", "work": works} for n, works in enumerate(things.works())]
+    job = examples.job(1).model_dump(mode="json")
+    pipeline = examples.pipeline().model_dump(mode="json")
+    items = [{"key": f"load/{n}", "engine": "local", "work": works} for n, works in enumerate(examples.works())]
     selections = [
         {"engine": "oozie-prod", "selection": OozieWorkflows(name="daily-*", phases=("KILLED",), from_at=DUE)},
         {"engine": "oozie-prod", "selection": OozieActions(coordinators=("0000123-C",), numbers=((1, 9),)), "stage": 1},
@@ -123,31 +134,31 @@ def _operations() -> Cases:
         (
             o.DeadLetterRedrive,
             "dead_letters:planner",
-            o.DeadLetterRedriveData(**said, service="planner", dead_letter_ids=(things.PARKED,)),
+            o.DeadLetterRedriveData(**said, service="planner", dead_letter_ids=(examples.PARKED,)),
         ),
         (
             o.DeadLetterDrop,
             "dead_letters:planner",
-            o.DeadLetterDropData(**said, service="planner", dead_letter_ids=(things.PARKED,)),
+            o.DeadLetterDropData(**said, service="planner", dead_letter_ids=(examples.PARKED,)),
         ),
         (
             o.DeliveryResend,
             "channel:on-call",
-            o.DeliveryResendData(**said, channel_id="on-call", delivery_ids=(things.DELIVERY,)),
+            o.DeliveryResendData(**said, channel_id="on-call", delivery_ids=(examples.DELIVERY,)),
         ),
         (
             o.IncidentAcknowledge,
-            f"incident:{things.INCIDENT}",
-            o.IncidentAcknowledgeData(**said, incident_id=things.INCIDENT),
+            f"incident:{examples.INCIDENT}",
+            o.IncidentAcknowledgeData(**said, incident_id=examples.INCIDENT),
         ),
         (
             o.IncidentSnooze,
-            f"incident:{things.INCIDENT}",
-            o.IncidentSnoozeData(**said, incident_id=things.INCIDENT, until_at=LATER),
+            f"incident:{examples.INCIDENT}",
+            o.IncidentSnoozeData(**said, incident_id=examples.INCIDENT, until_at=LATER),
         ),
         (o.ScheduleBackfill, "schedule:nightly", backfill),
         (o.LogsFollow, f"task:{TASK}", o.LogsFollowData(**said, plan_id=PLAN, task_id=TASK, attempt=1)),
-        (o.PlanTell, f"plan:{PLAN}", o.PlanTellData(**said, plan_ids=(PLAN, CHILD), note="rebuilt")),
+        (o.PlanRepublish, f"plan:{PLAN}", o.PlanRepublishData(**said, plan_ids=(PLAN, CHILD), note="rebuilt")),
     ]
     for message, target, data in about:
         yield "", _command(message, data, target)
@@ -155,7 +166,7 @@ def _operations() -> Cases:
 
 def _ticks() -> Cases:
     tick: dict[str, Any] = {
-        "tick_id": things.TICK,
+        "tick_id": examples.TICK,
         "schedule_id": "nightly",
         "schedule_revision": 41,
         "due_at": DUE,
@@ -163,10 +174,20 @@ def _ticks() -> Cases:
         "zone_data_version": "2026a",
     }
     fired = ticks.ScheduleTickedData.model_validate(
-        {**tick, "plan_id": plan_id_from_tick(things.TICK), "cause": "late", "schedule": things.schedule()}
+        {
+            **tick,
+            "plan_id": plan_id_from_tick(examples.TICK),
+            "cause": "late",
+            "schedule": examples.schedule(),
+        }
     )
     skipped = ticks.ScheduleTickSkippedData.model_validate({**tick, "why": "missed", "detail": "older than 120 s"})
-    about: dict[str, Any] = {"subject": "nightly", "source": "signalbox/scheduler", "time": NOW, "id": things.TICK}
+    about: dict[str, Any] = {
+        "subject": "nightly",
+        "source": "signalbox/scheduler",
+        "time": NOW,
+        "id": examples.TICK,
+    }
     yield "", ticks.ScheduleTicked.of(fired, **about)
     yield "", ticks.ScheduleTickSkipped.of(skipped, **about)
 
@@ -196,7 +217,7 @@ def _triggers() -> Cases:
 
 def _task_commands() -> Cases:
     t = task_commands
-    rules = t.PlanRulesData(plan_id=PLAN, version=2, rules=things.pipeline().rules, held=True, held_reason="paused")
+    rules = t.PlanRulesData(plan_id=PLAN, version=2, rules=examples.pipeline().rules, held=True, held_reason="paused")
     specs = [
         {
             "task_id": UUID(int=number + 1),
@@ -213,7 +234,7 @@ def _task_commands() -> Cases:
             "group_limit": 2,
             "labels": {"team": "data"},
         }
-        for number, work in enumerate(things.works())
+        for number, work in enumerate(examples.works())
     ]
     ensure = t.TasksEnsureData.model_validate(
         {"plan_id": PLAN, "definitions_revision": 42, "rules_version": 2, "tasks": specs, "known": [TASK]}
@@ -236,14 +257,14 @@ def _task_commands() -> Cases:
 
 def _definitions() -> Cases:
     known: list[Any] = [
-        *things.engines(),
-        *(things.job(number) for number in range(len(things.works()))),
-        things.pipeline(),
-        things.schedule(),
-        things.trigger(),
-        *things.channels(),
-        things.subscription(),
-        things.freeze(),
+        *examples.engines(),
+        *(examples.job(number) for number in range(len(examples.works()))),
+        examples.pipeline(),
+        examples.schedule(),
+        examples.trigger(),
+        *examples.channels(),
+        examples.subscription(),
+        examples.freeze(),
     ]
     for revision, definition in enumerate(known, 1):
         yield definition.id, _snapshot(definition.kind, definition.id, revision, definition)

@@ -6,8 +6,8 @@ from typing import Any
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import run_key, selection_id
 from signalbox_contracts.messages import dead_letters, deliveries, plans, states, tasks
-from signalbox_contracts.samples import things
-from signalbox_contracts.samples.things import DUE, EVENT_DATE, HASH, LATER, NOW, OPERATION, PLAN, TASK, TRACE
+from signalbox_contracts.samples import definitions
+from signalbox_contracts.samples.definitions import DUE, EVENT_DATE, HASH, LATER, NOW, OPERATION, PLAN, TASK, TRACE
 
 Cases = Iterator[tuple[str, Event[Any]]]
 
@@ -233,7 +233,7 @@ def _states() -> Cases:
         trigger_id="new-files", version=4, definitions_revision=40, not_matched=1, events=(match,)
     )
     incident = s.IncidentRecord(
-        incident_id=things.INCIDENT,
+        incident_id=definitions.INCIDENT,
         version=2,
         state=s.IncidentState.ACKNOWLEDGED,
         severity="error",
@@ -256,7 +256,7 @@ def _states() -> Cases:
     yield "", _state(s.EngineStated, engine, "engine:oozie-prod", "executor", 12)
     yield "", _state(s.ScheduleStated, schedule, "schedule:nightly", "scheduler", 3)
     yield "", _state(s.TriggerStated, trigger, "trigger:new-files", "planner", 4)
-    yield "", _state(s.IncidentStated, incident, f"incident:{things.INCIDENT}", "notifier", 2)
+    yield "", _state(s.IncidentStated, incident, f"incident:{definitions.INCIDENT}", "notifier", 2)
     yield "", _state(s.OperationResult, result, "engine:oozie-prod", "executor", 0)
 
 
@@ -266,11 +266,11 @@ def _state(message: type[Event[Any]], data: Any, subject: str, service: str, ver
 
 def _notices() -> Cases:
     delivery = deliveries.DeliveryRecord(
-        delivery_id=things.DELIVERY,
+        delivery_id=definitions.DELIVERY,
         version=2,
         channel_id="on-call",
         subscription_id="failures",
-        incident_id=things.INCIDENT,
+        incident_id=definitions.INCIDENT,
         plan_id=PLAN,
         event_id="e-1",
         event_type="signalbox.plan.state.v1",
@@ -282,7 +282,7 @@ def _notices() -> Cases:
         created_at=NOW,
     )
     parked = dead_letters.DeadLetterParkedData(
-        dead_letter_id=things.PARKED,
+        dead_letter_id=definitions.PARKED,
         service="planner",
         topic="signalbox.requests.v1",
         partition=3,
@@ -298,9 +298,9 @@ def _notices() -> Cases:
     about: dict[str, Any] = {"time": NOW, "aggregateversion": 2}
     yield (
         "",
-        deliveries.DeliveryStated.of(delivery, subject=things.DELIVERY, source="signalbox/notifier", **about),
+        deliveries.DeliveryStated.of(delivery, subject=definitions.DELIVERY, source="signalbox/notifier", **about),
     )
     yield (
         "",
-        dead_letters.DeadLetterParked.of(parked, subject=things.PARKED, source="signalbox/planner", **about),
+        dead_letters.DeadLetterParked.of(parked, subject=definitions.PARKED, source="signalbox/planner", **about),
     )

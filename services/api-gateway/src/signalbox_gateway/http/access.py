@@ -15,8 +15,8 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
-from signalbox_chassis.database import Database
-from signalbox_gateway.http.parts import With
+from signalbox_chassis.persistence.database import Database
+from signalbox_gateway.http.dependencies import With
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.http.queries import only_known_parameters
 

@@ -11,8 +11,8 @@ from pydantic_core import from_json
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.http.traces import current_trace_id
 
-MOST_BYTES: Final = 1_048_576
-AWAY_BYTES: Final = 64 * MOST_BYTES
+MAX_BYTES: Final = 1_048_576
+AWAY_BYTES: Final = 64 * MAX_BYTES
 """How much of a refused body is read and thrown away, in how long, before its connection ends."""
 AWAY_SECONDS: Final = 3.0
 NO_ZERO: Final = "a zero byte is not allowed"
@@ -31,7 +31,7 @@ class Capped:
             await self.app(scope, receive, send)
             return
         plans = scope["method"] == "POST" and scope["path"].rstrip("/") == "/api/v1/plans"
-        most = self.plan_body_bytes if plans else MOST_BYTES
+        most = self.plan_body_bytes if plans else MAX_BYTES
         headers = dict(scope["headers"])
         said = headers.get(b"content-length", b"")
         if said.isdigit() and int(said) > most:

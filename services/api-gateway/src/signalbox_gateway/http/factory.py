@@ -11,14 +11,14 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from signalbox_chassis.transient import Failure, classify
+from signalbox_chassis.messaging.transient import Failure, classify
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.wire import MessageTooLarge
 from signalbox_gateway.http.access import Tokens, permissions_of
 from signalbox_gateway.http.bodies import DESCRIBED, Capped
-from signalbox_gateway.http.parts import Parts
+from signalbox_gateway.http.dependencies import Parts
 from signalbox_gateway.http.problems import PAGES, TITLES, Problem, invalid_all
 from signalbox_gateway.http.traces import Traced, current_trace_id
 

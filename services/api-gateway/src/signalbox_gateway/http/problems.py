@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.definitions.problems import problems_in
 
-MOST_ERRORS: Final = 100
+MAX_ERRORS: Final = 100
 MEDIA_TYPE: Final = "application/problem+json"
 
 TITLES: Final[dict[str, tuple[int, str]]] = {
@@ -72,7 +72,7 @@ class Problem(Exception):
         }  # fmt: skip
         if self.errors:
             body["errors"] = [
-                {"field": one.field, "value": one.value, "allowed": one.allowed} for one in self.errors[:MOST_ERRORS]
+                {"field": one.field, "value": one.value, "allowed": one.allowed} for one in self.errors[:MAX_ERRORS]
             ]
         return Response(to_json(body), status_code=status, media_type=MEDIA_TYPE, headers=self.headers)
 

@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, Tracer
 
-from signalbox_chassis import telemetry
+from signalbox_chassis.observability import telemetry
 from signalbox_contracts.trace import is_traceparent
 
 _ids = RandomIdGenerator()

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.parts import With
-from signalbox_gateway.projection import reading
+from signalbox_gateway.http.dependencies import With
+from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes.params import Cursor, Limit, Words, after, answer, missing, page
 
 States = Annotated[list[Annotated[str, Field(pattern="^(PARKED|ASKED|REDRIVING|DROPPED)$")]], Query(max_length=10)]
@@ -31,7 +31,7 @@ async def dead_letter_list(
     """Parked messages of every service, newest first."""
     begin = after("dead_letters", cursor)
     async with parts.database.connection() as connection:
-        found = await reading.dead_letters(
+        found = await queries.dead_letters(
             connection, service=service, topic=topic, state=state, limit=limit, after=begin
         )
     return page("dead_letters", found)
@@ -41,7 +41,7 @@ async def dead_letter_list(
 async def dead_letter_show(parts: With, id: UUID) -> Response:
     """Where it was, why it was parked, its headers and the beginning of its value."""
     async with parts.database.connection() as connection:
-        found = await reading.dead_letter(connection, id)
+        found = await queries.dead_letter(connection, id)
     if found is None:
         raise missing("parked message", id)
     return answer(found)

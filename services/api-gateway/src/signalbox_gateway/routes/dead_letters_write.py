@@ -6,16 +6,16 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.messages.operations import DeadLetterDrop, DeadLetterRedrive
-from signalbox_contracts.vocabulary import MOST_ITEMS, Text
+from signalbox_contracts.vocabulary import MAX_ITEMS, Text
 from signalbox_gateway import operations
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
-from signalbox_gateway.http.once import Answer, write
-from signalbox_gateway.http.parts import Parts, With
+from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import invalid
-from signalbox_gateway.projection import store
+from signalbox_gateway.read_model import writes
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 Operator = Annotated[Principal, Depends(permission("dead_letter.operate"))]
@@ -25,7 +25,7 @@ _SERVICES: Final = "SELECT id, service FROM parked WHERE id = ANY($1)"
 class Letters(BaseModel):
     """Which parked messages, and why."""
 
-    ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_ITEMS)]
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_ITEMS)]
     reason: Text = ""
 
 
@@ -54,7 +54,7 @@ async def _ask(request: Request, parts: Parts, principal: Principal, message: An
         for service in sorted({row["service"] for row in rows}):
             ids = [row["id"] for row in rows if row["service"] == service]
             operation = uuid4()
-            ids = await store.ask_letters(work.connection, operation, ids)
+            ids = await writes.ask_letters(work.connection, operation, ids)
             if ids:
                 await operations.ask(
                     work, parts, principal, message, target=f"dead_letters:{service}", reason=said.reason,

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.messages.operations import EngineTest
 from signalbox_contracts.vocabulary import Text
@@ -16,12 +16,12 @@ from signalbox_gateway import definitions, operations
 from signalbox_gateway.definitions import Saved
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body_of, json_body
-from signalbox_gateway.http.once import Answer, write
-from signalbox_gateway.http.parts import Parts, With
+from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import Problem, checked
 from signalbox_gateway.http.versions import etag, must_match, not_modified
-from signalbox_gateway.projection import reading
-from signalbox_gateway.routes.named import named
+from signalbox_gateway.read_model import queries
+from signalbox_gateway.routes.definition_ids import named
 from signalbox_gateway.routes.params import Cursor, Labels, Limit, Words, after, answer, missing, page
 
 router = APIRouter(prefix="/engines", tags=["engines"])
@@ -57,10 +57,10 @@ async def engine_list(
         found = await definitions.listed(
             connection, "engine", limit=limit + 1, after=begin[0] if begin else "", project=project, label=label, q=q
         )
-        states = await reading.engine_states(connection, [one.definition.id for one in found])
+        states = await queries.engine_states(connection, [one.definition.id for one in found])
     shown = [{**one.shown(), "state": states.get(one.definition.id)} for one in found[:limit]]
     last = [found[limit - 1].definition.id] if len(found) > limit else None
-    return page("names", reading.Page(shown, last))
+    return page("names", queries.Page(shown, last))
 
 
 @router.get("/{id}", operation_id="engine_show", dependencies=[Reader])
@@ -159,7 +159,7 @@ async def engine_test(request: Request, parts: With, principal: Operator, id: st
 
 async def asked(work: UnitOfWork, operation: UUID) -> Answer:
     """The answer of a route that only asks: the operation, to be looked at until it is answered."""
-    shown = await reading.operation(work.connection, operation)
+    shown = await queries.operation(work.connection, operation)
     return Answer(shown, 202, {"Location": f"/api/v1/operations/{operation}"})
 
 
@@ -191,5 +191,5 @@ async def _present(request: Request, work: UnitOfWork, id: str) -> Saved:
 
 
 async def _shown(connection: Any, saved: Saved) -> dict[str, Any]:
-    states = await reading.engine_states(connection, [saved.definition.id])
+    states = await queries.engine_states(connection, [saved.definition.id])
     return {**saved.shown(), "state": states.get(saved.definition.id)}

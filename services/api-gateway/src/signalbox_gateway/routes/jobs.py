@@ -5,21 +5,21 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
-from signalbox_chassis.connection import Connection
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.messages.requests import PlanCancel
 from signalbox_contracts.vocabulary import Text
-from signalbox_gateway import definitions, operations, starts
+from signalbox_gateway import definitions, operations, plan_requests
 from signalbox_gateway.definitions import Saved
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of, json_body
-from signalbox_gateway.http.once import Answer, idempotency_key, write
-from signalbox_gateway.http.parts import With
+from signalbox_gateway.http.dependencies import With
+from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.http.versions import etag, must_match, not_modified
-from signalbox_gateway.projection import cursor as cursors
-from signalbox_gateway.routes.named import named
+from signalbox_gateway.read_model import cursor as cursors
+from signalbox_gateway.routes.definition_ids import named
 from signalbox_gateway.routes.params import Cursor, Labels, Limit, Words, after, answer, missing
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -97,7 +97,7 @@ async def job_create(request: Request, parts: With, principal: Editor) -> Respon
         await definitions.lock(work.connection)
         if await definitions.load(work.connection, "job", job.id):
             raise Problem("conflict", f"job {job.id} exists already: change it with PUT")
-        await starts.check_job(work.connection, job)
+        await plan_requests.check_job(work.connection, job)
         saved = await definitions.save(work, job, actor=principal.actor, at=parts.clock.now())
         return Answer(saved.shown(), 201, {**etag(saved.revision), "Location": f"/api/v1/jobs/{job.id}"})
 
@@ -141,7 +141,7 @@ async def job_update(id: str, request: Request, parts: With, principal: Editor) 
     async def act(work: UnitOfWork) -> Answer:
         await definitions.lock(work.connection)
         must_match(request, await found_job(work.connection, id))
-        await starts.check_job(work.connection, job)
+        await plan_requests.check_job(work.connection, job)
         saved = await definitions.save(work, job, actor=principal.actor, at=parts.clock.now())
         return Answer(saved.shown(), 200, etag(saved.revision))
 
@@ -162,15 +162,15 @@ async def job_delete(id: str, request: Request, parts: With, principal: Editor) 
     return await write(request, parts, principal, act)
 
 
-@router.post("/{id}/start", operation_id="job_start", status_code=202, openapi_extra=body(starts.JobStart))
+@router.post("/{id}/start", operation_id="job_start", status_code=202, openapi_extra=body(plan_requests.JobStart))
 async def job_start(id: str, request: Request, parts: With, principal: Starter) -> Response:
     """Start a job. The plan is readable at once."""
-    said = await body_of(request, starts.JobStart)
-    plan_id = starts.plan_id(principal, idempotency_key(request))
+    said = await body_of(request, plan_requests.JobStart)
+    plan_id = plan_requests.plan_id(principal, idempotency_key(request))
 
     async def act(work: UnitOfWork) -> Answer:
         job = await job_version(work.connection, id, said.version)
-        shown = await starts.start_job(work, parts, principal, plan_id, job, said)
+        shown = await plan_requests.start_job(work, parts, principal, plan_id, job, said)
         return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
 
     return await write(request, parts, principal, act)

@@ -5,8 +5,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.parts import With
-from signalbox_gateway.projection import reading
+from signalbox_gateway.http.dependencies import With
+from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes.params import Until, Wait, answer, missing, seconds
 
 router = APIRouter(prefix="/operations", tags=["operations"], dependencies=[Depends(permission("operation.read"))])
@@ -16,11 +16,11 @@ router = APIRouter(prefix="/operations", tags=["operations"], dependencies=[Depe
 async def operation_show(parts: With, id: UUID, wait: Wait = None, until: Until = None) -> Response:
     """An operation; with `wait` and `until=end`, as soon as it is answered."""
 
-    async def look() -> reading.Answer | None:
+    async def look() -> queries.Answer | None:
         async with parts.database.connection() as connection:
-            return await reading.operation(connection, id)
+            return await queries.operation(connection, id)
 
-    def enough(seen: reading.Answer | None) -> bool:
+    def enough(seen: queries.Answer | None) -> bool:
         return seen is None or until is None or seen["state"] != "pending"
 
     seen = await parts.waits.until(id, look, enough, seconds=seconds(wait))

@@ -11,10 +11,10 @@ from signalbox_contracts.messages.plans import Decision, WaitReason
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.vocabulary import OpenEnum
 from signalbox_gateway.http.problems import Problem, invalid
-from signalbox_gateway.projection import cursor
-from signalbox_gateway.projection.reading import Page
+from signalbox_gateway.read_model import cursor
+from signalbox_gateway.read_model.queries import Page
 
-MOST_WAIT_SECONDS: Final = 60.0
+MAX_WAIT_SECONDS: Final = 60.0
 
 
 def missing(kind: str, id: object) -> Problem:
@@ -50,7 +50,7 @@ Until = Annotated[str | None, Query(pattern="^end$")]
 
 def seconds(wait: str | None) -> float:
     """`10s` as seconds; 0 for None."""
-    return min(float(wait.removesuffix("s")), MOST_WAIT_SECONDS) if wait else 0.0
+    return min(float(wait.removesuffix("s")), MAX_WAIT_SECONDS) if wait else 0.0
 
 
 def after(kind: str, text: str | None) -> list[Any] | None:

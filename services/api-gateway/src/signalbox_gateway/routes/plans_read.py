@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from signalbox_contracts.states import PLAN_ENDS
 from signalbox_contracts.vocabulary import Instant
-from signalbox_gateway import listeners, particulars
+from signalbox_gateway import consumer_presence, wait_details
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.parts import Parts, With
-from signalbox_gateway.projection import reading
-from signalbox_gateway.projection.reading import PlanFilter, TaskFilter
+from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.read_model import queries
+from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
 from signalbox_gateway.routes.params import (
     Cursor,
     Decisions,
@@ -66,14 +66,14 @@ async def plan_list(parts: With, wanted: Wanted, limit: Limit = 50, cursor: Curs
     """Plans, newest first."""
     begin = after("plans", cursor)
     async with parts.database.connection() as connection:
-        return page("plans", await reading.plans(connection, wanted, limit=limit, after=begin))
+        return page("plans", await queries.plans(connection, wanted, limit=limit, after=begin))
 
 
 @router.get("/counts", operation_id="plan_counts")
 async def plan_counts(parts: With, wanted: Wanted) -> Response:
     """How many plans are in each state."""
     async with parts.database.connection() as connection:
-        return answer({"counts": await reading.plan_counts(connection, wanted)})
+        return answer({"counts": await queries.plan_counts(connection, wanted)})
 
 
 @router.get("/{id}", operation_id="plan_show")
@@ -82,11 +82,11 @@ async def plan_show(
 ) -> Response:
     """A plan; with `wait`, as soon as it has that version, or its end and all facts of its tasks."""
 
-    async def look() -> reading.Answer | None:
+    async def look() -> queries.Answer | None:
         async with parts.database.connection() as connection:
-            return await reading.plan(connection, id)
+            return await queries.plan(connection, id)
 
-    def enough(seen: reading.Answer | None) -> bool:
+    def enough(seen: queries.Answer | None) -> bool:
         return seen is None or (
             (min_version is None or seen["version"] >= min_version) and (until is None or has_ended(seen))
         )
@@ -103,7 +103,7 @@ async def plan_events(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor =
     begin = after("events", cursor)
     async with parts.database.connection() as connection:
         await _must_be_there(connection, id)
-        return page("events", await reading.plan_events(connection, id, limit=limit, after=begin))
+        return page("events", await queries.plan_events(connection, id, limit=limit, after=begin))
 
 
 @router.get("/{id}/items", operation_id="plan_items")
@@ -119,7 +119,7 @@ async def plan_items(
     begin = after("items", cursor)
     async with parts.database.connection() as connection:
         await _must_be_there(connection, id)
-        found = await reading.plan_items(connection, id, decision=decision, state=state, limit=limit, after=begin)
+        found = await queries.plan_items(connection, id, decision=decision, state=state, limit=limit, after=begin)
     return page("items", found)
 
 
@@ -138,10 +138,10 @@ async def plan_tasks(
     wanted = TaskFilter(plan=[id], state=state, engine=engine, why=why)
     async with parts.database.connection() as connection:
         await _must_be_there(connection, id)
-        return page("tasks_of_plan", await reading.tasks(connection, wanted, limit=limit, after=begin))
+        return page("tasks_of_plan", await queries.tasks(connection, wanted, limit=limit, after=begin))
 
 
-def has_ended(seen: reading.Answer) -> bool:
+def has_ended(seen: queries.Answer) -> bool:
     """Whether a plan is over and everything about it was read, or its end is old enough not to wait for the rest."""
     if seen["state"] not in _ENDS:
         return False
@@ -155,16 +155,16 @@ async def _must_be_there(connection: Any, id: UUID) -> None:
         raise missing("plan", id)
 
 
-async def _with_reasons(parts: Parts, seen: reading.Answer) -> reading.Answer:
+async def _with_reasons(parts: Parts, seen: queries.Answer) -> queries.Answer:
     """A plan with what the gateway itself knows of why it does not move: also that nobody is there to move it."""
     if seen["waiting"]:
         async with parts.database.connection() as connection:
-            seen = await particulars.of_plan(connection, seen)
-    if not listeners.late(seen["created_at"]) or seen["state"] in _ENDS:
+            seen = await wait_details.of_plan(connection, seen)
+    if not consumer_presence.late(seen["created_at"]) or seen["state"] in _ENDS:
         return seen
     counts, missing = seen["counts"], None
     if seen["version"] == 0:
-        missing = await listeners.planner(parts, seen["id"], seen["created_at"])
+        missing = await consumer_presence.planner(parts, seen["id"], seen["created_at"])
     elif counts["waiting"] and not counts["active"]:
-        missing = await listeners.executor(parts)
+        missing = await consumer_presence.executor(parts)
     return {**seen, "waiting": [*seen["waiting"], missing]} if missing else seen

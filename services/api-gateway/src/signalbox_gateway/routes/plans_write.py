@@ -6,23 +6,23 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.ids import child_plan_id
 from signalbox_contracts.messages.plans import PlanRecord
 from signalbox_contracts.messages.requests import PlanCancel, PlanPause, PlanResume, PlanRetry, PlanRulesRequest
 from signalbox_contracts.states import PLAN_ENDS, PlanState
-from signalbox_contracts.vocabulary import MOST_ITEMS, ItemKey, Text
-from signalbox_gateway import operations, starts
+from signalbox_contracts.vocabulary import MAX_ITEMS, ItemKey, Text
+from signalbox_gateway import operations, plan_requests
+from signalbox_gateway.gc_pause import uncollected
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
-from signalbox_gateway.http.once import Answer, idempotency_key, write
-from signalbox_gateway.http.parts import Parts, With
+from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.problems import Problem
-from signalbox_gateway.projection import reading
+from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes.jobs import job_version
 from signalbox_gateway.routes.params import missing
-from signalbox_gateway.uncollected import uncollected
 
 router = APIRouter(tags=["plans"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
@@ -53,29 +53,29 @@ class NewRules(BaseModel):
 class Retry(BaseModel):
     """Which failures: these items, or all."""
 
-    item_keys: Annotated[list[ItemKey], Field(max_length=MOST_ITEMS)] = Field(default_factory=list[ItemKey])
+    item_keys: Annotated[list[ItemKey], Field(max_length=MAX_ITEMS)] = Field(default_factory=list[ItemKey])
     reason: Text = ""
 
 
-@router.post("/plans", operation_id="plan_create", status_code=202, openapi_extra=body(starts.PlanCreate))
+@router.post("/plans", operation_id="plan_create", status_code=202, openapi_extra=body(plan_requests.PlanCreate))
 async def plan_create(request: Request, parts: With, principal: Starter) -> Response:
     """Start a plan of 1 to 100,000 items, or of one job."""
     large = len(await request.body()) > _LARGE_BYTES  # read before: a slow caller must not hold the collector up
     with uncollected(large):
-        said = await body_of(request, starts.PlanCreate)
-        items = await starts.read_items(said.items) if said.items is not None else []
-        plan_id = starts.plan_id(principal, idempotency_key(request))
+        said = await body_of(request, plan_requests.PlanCreate)
+        items = await plan_requests.read_items(said.items) if said.items is not None else []
+        plan_id = plan_requests.plan_id(principal, idempotency_key(request))
 
         async def act(work: UnitOfWork) -> Answer:
             if said.job is None:
-                shown = await starts.start_items(work, parts, principal, plan_id, said, items)
+                shown = await plan_requests.start_items(work, parts, principal, plan_id, said, items)
             else:
                 job = await job_version(work.connection, said.job.id, said.job.version)
-                start = starts.JobStart.model_construct(
+                start = plan_requests.JobStart.model_construct(
                     params=said.params, rules=said.rules, event_date=said.event_date, reason=said.reason,
                     labels=said.labels,
                 )  # fmt: skip
-                shown = await starts.start_job(work, parts, principal, plan_id, job, start, name=said.name)
+                shown = await plan_requests.start_job(work, parts, principal, plan_id, job, start, name=said.name)
             return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
 
         return await write(request, parts, principal, act)
@@ -126,13 +126,13 @@ async def plan_retry(id: UUID, request: Request, parts: With, principal: Starter
             project=parent.project, labels=parent.labels, event_date=parent.event_date, rules=parent.rules,
             reason=said.reason, created_at=parts.clock.now(),
         )  # fmt: skip
-        await starts.accept(work, record)
+        await plan_requests.accept(work, record)
         revision: int = await work.connection.fetchval(_REVISION)
         await operations.ask(
             work, parts, principal, PlanRetry, target=f"plan:{id}", subject=str(id), reason=said.reason, plan_id=id,
             child_plan_id=child, item_keys=tuple(said.item_keys), definitions_revision=revision,
         )  # fmt: skip
-        shown = await reading.plan(work.connection, child)
+        shown = await queries.plan(work.connection, child)
         return Answer(shown, 202, {"Location": f"/api/v1/plans/{child}"})
 
     return await write(request, parts, principal, act)
@@ -148,7 +148,7 @@ async def _command(
         operation = await operations.ask(
             work, parts, principal, message, target=f"plan:{id}", subject=str(id), reason=reason, plan_id=id, **data
         )
-        shown = await reading.plan(work.connection, id)
+        shown = await queries.plan(work.connection, id)
         return Answer({"operation_id": operation, "plan": shown}, 202)
 
     return await write(request, parts, principal, act)

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
-from signalbox_chassis.vault import InvalidSecret, SecretInfo, SecretMissing, Vault
+from signalbox_chassis.security.vault import InvalidSecret, SecretInfo, SecretMissing, Vault
 from signalbox_contracts.definitions.definition import ShortText
 from signalbox_gateway import definitions
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
-from signalbox_gateway.http.parts import Parts, With
+from signalbox_gateway.http.dependencies import Parts, With
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.routes.params import answer, missing
 

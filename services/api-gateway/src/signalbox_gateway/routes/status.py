@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Response
 
-from signalbox_chassis.connection import Connection
-from signalbox_chassis.database import Database
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.parts import Parts, With
-from signalbox_gateway.projection import reading
+from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes.params import answer
 
 PART_SECONDS: Final = 3.0
@@ -74,7 +74,7 @@ async def _outbox(database: Database) -> dict[str, Any]:
 async def _read_model(database: Database) -> dict[str, Any]:
     async with database.connection() as connection:
         return {
-            "engines": list((await reading.engine_states(connection)).values()),
+            "engines": list((await queries.engine_states(connection)).values()),
             "plans": await _counts(connection, _PLANS),
             "tasks": await _counts(connection, _TASKS),
             "parked": await connection.fetchval(_PARKED),

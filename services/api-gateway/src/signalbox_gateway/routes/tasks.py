@@ -12,12 +12,12 @@ from fastapi.responses import StreamingResponse
 from signalbox_chassis.blobs import Blobs, BlobStoreFailed
 from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
 from signalbox_contracts.states import TASK_ENDS, TaskState
-from signalbox_gateway import captured, listeners, particulars
+from signalbox_gateway import attempt_logs, consumer_presence, wait_details
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.parts import Parts, With
+from signalbox_gateway.http.dependencies import Parts, With
 from signalbox_gateway.http.problems import Problem
-from signalbox_gateway.projection import reading
-from signalbox_gateway.projection.reading import TaskFilter
+from signalbox_gateway.read_model import queries
+from signalbox_gateway.read_model.queries import TaskFilter
 from signalbox_gateway.routes.params import (
     Cursor,
     Ids,
@@ -39,7 +39,7 @@ _ENDS: Final = frozenset(state.value for state in TASK_ENDS)
 _TEXT: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 """A log is whatever the program wrote: no browser may take it for anything but text."""
 FOLLOW_SECONDS: Final = 60.0
-MOST_FOLLOW_SECONDS: Final = 3600.0
+MAX_FOLLOW_SECONDS: Final = 3600.0
 LAST_WORDS_SECONDS: Final = 20.0
 """How long a log may end after its attempt."""
 _ASK_SECONDS: Final = 1.0
@@ -63,7 +63,7 @@ async def task_list(
     begin = after(kind, cursor)
     wanted = TaskFilter(plan=plan, state=state, engine=engine, why=why)
     async with parts.database.connection() as connection:
-        return page(kind, await reading.tasks(connection, wanted, limit=limit, after=begin))
+        return page(kind, await queries.tasks(connection, wanted, limit=limit, after=begin))
 
 
 @router.get("/{id}", operation_id="task_show")
@@ -72,7 +72,7 @@ async def task_show(
 ) -> Response:
     """A task; with `wait`, as soon as it has that version or its end."""
 
-    def enough(seen: reading.Answer | None) -> bool:
+    def enough(seen: queries.Answer | None) -> bool:
         return seen is None or (
             (min_version is None or seen["version"] >= min_version) and (until is None or seen["state"] in _ENDS)
         )
@@ -81,9 +81,13 @@ async def task_show(
     if seen is None:
         raise missing("task", id)
     async with parts.database.connection() as connection:
-        seen = await particulars.of_task(connection, seen)
-    if seen["state"] == TaskState.QUEUED.value and seen["waiting"] is None and listeners.late(seen["queued_at"]):
-        return answer({**seen, "waiting": await listeners.executor(parts)})
+        seen = await wait_details.of_task(connection, seen)
+    if (
+        seen["state"] == TaskState.QUEUED.value
+        and seen["waiting"] is None
+        and consumer_presence.late(seen["queued_at"])
+    ):
+        return answer({**seen, "waiting": await consumer_presence.executor(parts)})
     return answer(seen)
 
 
@@ -93,7 +97,7 @@ async def task_attempts(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor
     begin = after("attempts", cursor)
     await _must_be_there(parts, id)
     async with parts.database.connection() as connection:
-        return page("attempts", await reading.task_attempts(connection, id, limit=limit, after=begin))
+        return page("attempts", await queries.task_attempts(connection, id, limit=limit, after=begin))
 
 
 @router.get("/{id}/events", operation_id="task_events")
@@ -102,7 +106,7 @@ async def task_events(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor =
     begin = after("events", cursor)
     await _must_be_there(parts, id)
     async with parts.database.connection() as connection:
-        return page("events", await reading.task_events(connection, id, limit=limit, after=begin))
+        return page("events", await queries.task_events(connection, id, limit=limit, after=begin))
 
 
 @router.get("/{id}/logs", operation_id="task_logs", response_class=Response)
@@ -138,19 +142,19 @@ class _Log:
 
     async def stored(self, tail: int | None, since: int) -> tuple[bytes, int]:
         """What is stored now, and the offset after it."""
-        pieces, _ = await captured.chunks(self._blobs, self._task, self._attempt)
+        pieces, _ = await attempt_logs.chunks(self._blobs, self._task, self._attempt)
         if tail is not None:
-            return await captured.tail(self._blobs, pieces, tail)
+            return await attempt_logs.tail(self._blobs, pieces, tail)
         parts, at = [b""], since
-        async for text, end in captured.read(self._blobs, pieces, since=since):
+        async for text, end in attempt_logs.read(self._blobs, pieces, since=since):
             parts.append(text)
             at = end
         return b"".join(parts), at
 
-    async def followed(self, task: reading.Answer, text: bytes, at: int) -> AsyncIterator[bytes]:
+    async def followed(self, task: queries.Answer, text: bytes, at: int) -> AsyncIterator[bytes]:
         """What is stored, then what comes, until the log has ended or an hour is over."""
         yield text
-        give_up_at, asked_at, looked_at = time.monotonic() + MOST_FOLLOW_SECONDS, 0.0, 0.0
+        give_up_at, asked_at, looked_at = time.monotonic() + MAX_FOLLOW_SECONDS, 0.0, 0.0
         while time.monotonic() < give_up_at:
             now = time.monotonic()
             if now - asked_at > FOLLOW_SECONDS * 0.8 and not self._is_past(task):
@@ -162,17 +166,17 @@ class _Log:
                 if self._over_at is None and self._is_past(task):
                     self._over_at = now
             over = self._over_at is not None and now - self._over_at > LAST_WORDS_SECONDS
-            new, at, ended = await captured.more(self._blobs, self._task, self._attempt, since=at)
+            new, at, ended = await attempt_logs.more(self._blobs, self._task, self._attempt, since=at)
             if new:
                 yield new
             if ended or over:
                 return
-            await captured.rest()
+            await attempt_logs.rest()
 
-    def _is_past(self, task: reading.Answer) -> bool:
+    def _is_past(self, task: queries.Answer) -> bool:
         return task["state"] in _ENDS or int(task["attempt"]) > self._attempt
 
-    async def _ask(self, task: reading.Answer) -> None:
+    async def _ask(self, task: queries.Answer) -> None:
         """Ask the executor to store this log more often."""
         data = LogsFollowData(
             operation_id=uuid4(),
@@ -190,12 +194,12 @@ class _Log:
             work.publish(event)
 
 
-async def _task(parts: Parts, id: UUID) -> reading.Answer | None:
+async def _task(parts: Parts, id: UUID) -> queries.Answer | None:
     async with parts.database.connection() as connection:
-        return await reading.task(connection, id)
+        return await queries.task(connection, id)
 
 
-async def _must_be_there(parts: Parts, id: UUID) -> reading.Answer:
+async def _must_be_there(parts: Parts, id: UUID) -> queries.Answer:
     task = await _task(parts, id)
     if task is None:
         raise missing("task", id)

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.messages.operations import TaskResolve
 from signalbox_contracts.messages.requests import PlanCancel
 from signalbox_contracts.states import TASK_ENDS, TaskState
@@ -14,10 +14,10 @@ from signalbox_contracts.vocabulary import Text
 from signalbox_gateway import operations
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
-from signalbox_gateway.http.once import Answer, write
-from signalbox_gateway.http.parts import With
+from signalbox_gateway.http.dependencies import With
+from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import Problem, invalid
-from signalbox_gateway.projection import reading
+from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes.params import missing
 from signalbox_gateway.routes.plans_write import Cancel, live_plan
 
@@ -45,7 +45,7 @@ async def task_cancel(id: UUID, request: Request, parts: With, principal: Contro
     said = await body_of(request, Cancel)
 
     async def act(work: UnitOfWork) -> Answer:
-        task = await reading.task(work.connection, id)
+        task = await queries.task(work.connection, id)
         if task is None:
             raise missing("task", id)
         if task["state"] in TASK_ENDS:
@@ -71,7 +71,7 @@ async def task_resolve(id: UUID, request: Request, parts: With, principal: Opera
         raise invalid("handle", said.handle, "is allowed with action 'adopt' only")
 
     async def act(work: UnitOfWork) -> Answer:
-        task = await reading.task(work.connection, id)
+        task = await queries.task(work.connection, id)
         if task is None:
             raise missing("task", id)
         if task["state"] != TaskState.UNKNOWN:
@@ -82,7 +82,7 @@ async def task_resolve(id: UUID, request: Request, parts: With, principal: Opera
             work, parts, principal, TaskResolve, target=f"task:{id}", reason=said.reason, plan_id=task["plan_id"],
             task_id=id, attempt=said.attempt, decision=said.action, handle=said.handle,
         )  # fmt: skip
-        shown = await reading.task(work.connection, id)
+        shown = await queries.task(work.connection, id)
         where = {"Location": f"/api/v1/operations/{operation}"}
         return Answer({"operation_id": operation, "task": shown}, 202, where)
 

@@ -8,12 +8,12 @@ import aiohttp
 from fastapi import APIRouter, Depends, Path, Response
 
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.parts import With
+from signalbox_gateway.http.dependencies import With
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.routes.params import answer, missing
 
-MOST_BYTES: Final = 16 * 1024 * 1024
-MOST_SPANS: Final = 10_000
+MAX_BYTES: Final = 16 * 1024 * 1024
+MAX_SPANS: Final = 10_000
 SECONDS: Final = 5.0
 
 
@@ -28,7 +28,7 @@ async def trace_show(parts: With, trace_id: Annotated[str, Path(pattern=r"^[0-9a
     found = await _fetch(f"{parts.settings.trace_store_url.rstrip('/')}/traces/{trace_id}")
     if not found:
         raise missing("trace", trace_id)
-    return answer({"trace_id": trace_id, "spans": [span(one) for one in found[:MOST_SPANS]]})
+    return answer({"trace_id": trace_id, "spans": [span(one) for one in found[:MAX_SPANS]]})
 
 
 async def _fetch(url: str) -> list[dict[str, Any]]:
@@ -45,8 +45,8 @@ async def _fetch(url: str) -> list[dict[str, Any]]:
             body = bytearray()
             async for chunk in response.content.iter_chunked(1 << 16):
                 body += chunk
-                if len(body) > MOST_BYTES:
-                    raise Problem("unavailable", f"the trace has more than {MOST_BYTES} bytes")
+                if len(body) > MAX_BYTES:
+                    raise Problem("unavailable", f"the trace has more than {MAX_BYTES} bytes")
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Problem("unavailable", f"the trace store does not answer: {type(error).__name__}") from error
     try:

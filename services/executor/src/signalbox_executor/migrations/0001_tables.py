@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from signalbox_chassis.tables import TABLES_V1
+from signalbox_chassis.persistence.tables import TABLES_V1
 
 revision = "0001"
 down_revision = None

@@ -27,7 +27,7 @@ CREATE TABLE engine_state (
 
 CREATE TABLE operation (
     id          uuid PRIMARY KEY,
-    kind        text NOT NULL CHECK (kind IN ('engine.test', 'plan.tell')),
+    kind        text NOT NULL CHECK (kind IN ('engine.test', 'plan.republish')),
     event_id    text NOT NULL,
     target      text NOT NULL,
     traceparent text,

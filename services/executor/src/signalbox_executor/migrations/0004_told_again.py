@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from signalbox_chassis.tables import LIFE_V1
+from signalbox_chassis.persistence.tables import LIFE_V1
 
 revision = "0004"
 down_revision = "0003"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from signalbox_chassis import crash
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.runtime import crash_points
 from signalbox_contracts.messages.task_commands import TasksEnsureData
 from signalbox_contracts.messages.tasks import TaskAttempt
 from signalbox_executor.store.rows import COLUMNS, Task, tasks_of
@@ -75,7 +75,7 @@ async def accept(connection: Connection, command: TasksEnsureData, traceparent: 
         return set()
     specs = [task.model_dump_json(exclude_none=True) for task in command.tasks]
     rows = await connection.fetch(_ACCEPT, specs, command.plan_id, traceparent, command.definitions_revision)
-    crash.point("executor.accepting")
+    crash_points.point("executor.accepting")
     return {row["id"] for row in rows}
 
 

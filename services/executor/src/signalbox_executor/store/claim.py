@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from signalbox_chassis import crash
-from signalbox_chassis.connection import Connection, Row
-from signalbox_chassis.life import GOES_ON
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.persistence.restore_detection import GOES_ON
+from signalbox_chassis.runtime import crash_points
 from signalbox_contracts.messages.task_commands import TaskSpec
 from signalbox_executor.store.rows import COLUMNS, Task, move, task_of
 
-MOST_PLANS: Final = 100
+MAX_PLANS: Final = 100
 """Plans looked at in one claim; saturated ones are left out before, so they hide nobody."""
 PASSED_OVER_SECONDS: Final = 30.0
 """A plan that may start something, and sees others start on its engine for so long, starts one task before them."""
@@ -214,12 +214,12 @@ async def claim(
 
     Inside the caller's transaction, which began with `BEGIN`.
     """
-    locked = await connection.fetchrow(_LOCK, group, worker, list(reachable), MOST_PLANS)
+    locked = await connection.fetchrow(_LOCK, group, worker, list(reachable), MAX_PLANS)
     if locked is None or not locked["plans"]:
         return []
     engines, plans = locked["engines"], locked["plans"]
     rows = await connection.fetch(_CLAIM, worker, most, engines, plans, PASSED_OVER_SECONDS, TURNS)
-    crash.point("executor.claiming")
+    crash_points.point("executor.claiming")
     return [claim_of(row) for row in rows]
 
 

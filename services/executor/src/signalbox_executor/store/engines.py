@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 
 # INVARIANT only a newer revision replaces an older one: the topic is read from its start by every process.

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.port import Watched
 
-MOST_IDLE: Final = 3
+MAX_IDLE: Final = 3
 """A log that does not grow is looked at less and less often, at last every 2^3 times the usual interval."""
 
 # INVARIANT one worker at a time has a log: the row is taken by the INSERT or the guarded UPDATE, and nothing else.
@@ -103,7 +103,7 @@ async def take(
 
 async def kept(connection: Connection, copy: Copy, bytes: int, *, truncated: bool) -> None:
     """So far it is stored; another may go on from there."""
-    await connection.execute(_KEPT, copy.task_id, copy.watched.attempt, bytes, truncated, MOST_IDLE)
+    await connection.execute(_KEPT, copy.task_id, copy.watched.attempt, bytes, truncated, MAX_IDLE)
 
 
 async def done(connection: Connection, copy: Copy) -> None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
-from signalbox_chassis.connection import Connection, Row
+from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_contracts.definitions.rules import Retries
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.tasks import Phase

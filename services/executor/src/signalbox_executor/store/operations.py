@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from signalbox_chassis.connection import Connection, Row
-from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanTell
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanRepublish
 
 _KEEP: Final = """
 INSERT INTO operation (id, kind, event_id, target, traceparent, engine_id, revision, plan_ids)
@@ -30,7 +30,7 @@ ORDER BY o.asked_at LIMIT 10
 _DONE: Final = "DELETE FROM operation WHERE id = $1 RETURNING id"
 
 _NEXT_TELL: Final = """
-SELECT *, now() AS at FROM operation WHERE kind = 'plan.tell' ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED
+SELECT *, now() AS at FROM operation WHERE kind = 'plan.republish' ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 
 _TOLD: Final = "UPDATE operation SET plan_ids = $2, after_plan = $3, after = $4, told = told + $5 WHERE id = $1"
@@ -91,10 +91,10 @@ async def keep_test(connection: Connection, event: EngineTest, traceparent: str 
     )  # fmt: skip
 
 
-async def keep_tell(connection: Connection, event: PlanTell, traceparent: str | None) -> None:
+async def keep_tell(connection: Connection, event: PlanRepublish, traceparent: str | None) -> None:
     data, target = event.data, event.subject or ""
     await connection.execute(
-        _KEEP, data.operation_id, "plan.tell", event.id, target, traceparent, None, None, list(data.plan_ids)
+        _KEEP, data.operation_id, "plan.republish", event.id, target, traceparent, None, None, list(data.plan_ids)
     )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ async def tests(connection: Connection, reached: Sequence[str]) -> list[Test]:
 
 
 async def next_tell(connection: Connection) -> Tell | None:
-    """The oldest plan.tell nobody else works on, locked until the transaction ends."""
+    """The oldest plan.republish nobody else works on, locked until the transaction ends."""
     row = await connection.fetchrow(_NEXT_TELL)
     return Tell(_asked(row), row["plan_ids"], row["after_plan"], row["after"], row["told"]) if row else None
 

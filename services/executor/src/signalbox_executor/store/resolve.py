@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.messages.operations import TaskResolveData
 from signalbox_executor.store.rows import COLUMNS, Task, move, task_of
 

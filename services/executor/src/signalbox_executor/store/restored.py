@@ -1,8 +1,8 @@
-"""What follows when this database was restored to a moment ago (`signalbox_chassis.life`)."""
+"""What follows when this database was restored to a moment ago (`signalbox_chassis.persistence.restore_detection`)."""
 
 from typing import Final
 
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_executor.store.rows import UNSAID
 
 # INVARIANT whatever was said of a task since the backup is older than what is said from now on: its readers take the

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.messages.task_commands import PlanRulesData
 
 # INVARIANT only newer rules replace older ones. The row's lock is the claim's own (FOR UPDATE): once this commits,
@@ -43,7 +43,7 @@ async def save_rules(connection: Connection, data: PlanRulesData) -> int:
         rules.starts_per_minute,
         rules.order == "newest_first",
         canary.first if canary else None,
-        canary.most_failures if canary else None,
+        canary.max_failures if canary else None,
         brake.failure_ratio if brake else None,
         brake.after_items if brake else None,
     )

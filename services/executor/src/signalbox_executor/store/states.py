@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.messages.states import EngineRecord
 
 # One replica at a time is enough; nobody waits for the lock.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.port import Watched
 from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of, undecided

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from signalbox_chassis import crash
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.runtime import crash_points
 from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of
 
 # INVARIANT id, state = CLAIMED and fence. A cancel finishes CLAIMED rows itself, so there is no flag to look at here.
@@ -73,7 +73,7 @@ async def record(connection: Connection, started: Sequence[tuple[UUID, int, str]
     in_order = sorted(started)
     ids, fences, handles = [one[0] for one in in_order], [one[1] for one in in_order], [one[2] for one in in_order]
     recorded = [row["id"] for row in await connection.fetch(_RECORD, ids, fences, handles)]
-    crash.point("executor.recording")
+    crash_points.point("executor.recording")
     return recorded
 
 

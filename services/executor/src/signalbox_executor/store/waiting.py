@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from signalbox_chassis.connection import Connection, Row
+from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor.lifecycle import Queue
 from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, tasks_of

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from signalbox_chassis import crash
-from signalbox_chassis.connection import Connection, Row
-from signalbox_chassis.life import GOES_ON
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.persistence.restore_detection import GOES_ON
+from signalbox_chassis.runtime import crash_points
 from signalbox_executor.store.rows import COLUMNS
 
 _REGISTER: Final = """
@@ -107,7 +107,7 @@ async def take_over(connection: Connection, me: UUID, victim: UUID) -> list[UUID
     if not all(locked):
         return None
     await connection.execute(_MARK_DEAD, victim)
-    crash.point("executor.taking_over")
+    crash_points.point("executor.taking_over")
     return [row["id"] for row in await connection.fetch(_TAKE, me, victim)]
 
 

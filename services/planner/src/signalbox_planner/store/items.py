@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from signalbox_chassis.connection import Connection, Row
+from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_contracts.states import TaskState
 from signalbox_planner.lifecycle import Moved
 

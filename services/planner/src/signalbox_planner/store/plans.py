@@ -9,11 +9,11 @@ from uuid import UUID
 
 import asyncpg
 
-from signalbox_chassis.connection import Connection
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.messages.plans import Counts, PlanTransition
 from signalbox_contracts.states import PlanState
-from signalbox_contracts.vocabulary import MOST_ITEMS
+from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_planner.lifecycle import Awaited, Frame, Plan
 
 _COLUMNS: Final = (
@@ -132,13 +132,13 @@ def _moves(plan: Plan) -> list[tuple[int, str, datetime, str | None, str]]:
 
 async def moves(connection: Connection, plan_id: UUID) -> tuple[PlanTransition, ...]:
     """Every move of a plan, the first one first; the last ones, if they are too many for a message."""
-    rows = await connection.fetch(_MOVES, plan_id, MOST_ITEMS)
+    rows = await connection.fetch(_MOVES, plan_id, MAX_ITEMS)
     return tuple(PlanTransition.model_validate(dict(row)) for row in reversed(rows))
 
 
-async def heard(connection: Connection, ids: Sequence[UUID], *, seconds: float, most_seconds: float) -> None:
+async def heard(connection: Connection, ids: Sequence[UUID], *, seconds: float, max_seconds: float) -> None:
     """The executor spoke of these plans: nothing has to be asked for a while."""
-    await connection.execute(_HEARD, list(ids), seconds, most_seconds)
+    await connection.execute(_HEARD, list(ids), seconds, max_seconds)
 
 
 async def unheard(connection: Connection, *, most: int) -> list[UUID]:
@@ -151,9 +151,9 @@ async def unconfirmed(connection: Connection, *, seconds: float, most: int) -> l
     return [row["id"] for row in await connection.fetch(_RULES_DUE, seconds, most)]
 
 
-async def asked(connection: Connection, plan_id: UUID, *, seconds: float, most_seconds: float) -> None:
+async def asked(connection: Connection, plan_id: UUID, *, seconds: float, max_seconds: float) -> None:
     """Ask again later, each time twice as late."""
-    await connection.execute(_ASKED, plan_id, seconds, most_seconds)
+    await connection.execute(_ASKED, plan_id, seconds, max_seconds)
 
 
 async def unfinished(connection: Connection, *, window: int) -> list[UUID]:

@@ -1,9 +1,9 @@
-"""What follows when this database was restored to a moment ago (`signalbox_chassis.life`)."""
+"""What follows when this database was restored to a moment ago (`signalbox_chassis.persistence.restore_detection`)."""
 
 from typing import Final
 from uuid import uuid4
 
-from signalbox_chassis.database import UnitOfWork
+from signalbox_chassis.persistence.database import UnitOfWork
 
 # INVARIANT whatever was said of a plan since the backup, and whichever rules an executor has taken since, is older than
 # what is said from now on. The state is told again under the raised version; rules are said until they are confirmed;

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from signalbox_chassis import crash
+from signalbox_chassis.runtime import crash_points
 from signalbox_executor.engines.port import (
     EngineRefused,
     EngineUnavailable,
@@ -66,9 +66,9 @@ class ProcessEngine:
             if not await asyncio.to_thread(records.is_decided, folder):
                 spec = self._settings.permits.spec(submission, folder)
                 await asyncio.to_thread(_prepare, folder, spec)
-                crash.point("process.prepared")
+                crash_points.point("process.prepared")
                 await self._start(folder)
-                crash.point("process.started")
+                crash_points.point("process.started")
         return self._handle(submission.run_key)
 
     async def observe(self, watched: Sequence[Watched]) -> Mapping[str, Observation]:
@@ -140,7 +140,7 @@ def _prepare(folder: Path, spec: dict[str, Any]) -> None:
     with suppress(FileExistsError):
         folder.mkdir(0o700)
     records.sync_folder(folder.parent)
-    crash.point("process.folder")
+    crash_points.point("process.folder")
     (folder / records.WORK).mkdir(exist_ok=True)
     records.write(folder, records.SPEC, spec)
 

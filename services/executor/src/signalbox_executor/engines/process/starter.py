@@ -13,7 +13,7 @@ from typing import Final
 
 import signalbox_chassis
 import signalbox_executor
-from signalbox_chassis import crash
+from signalbox_chassis.runtime import crash_points
 from signalbox_executor.engines.process import supervisor
 
 _ROOTS: Final = [str(Path(str(package.__file__)).parents[1]) for package in (signalbox_executor, signalbox_chassis)]
@@ -47,7 +47,7 @@ class Starter:
         try:
             process.stdin.write(f"{self._number} {folder}\n".encode())
             await process.stdin.drain()
-            crash.point("process.asked")
+            crash_points.point("process.asked")
             return await answer
         finally:
             self._asked = {number: waiting for number, waiting in self._asked.items() if waiting is not answer}

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from signalbox_chassis import crash
+from signalbox_chassis.runtime import crash_points
 from signalbox_executor.engines.process import records
 from signalbox_executor.engines.process.output import Output
 from signalbox_executor.engines.process.watch import Watch
@@ -82,7 +82,7 @@ def supervise(folder: Path, tell: int) -> int:
     lock, verdict = _become_supervisor(folder)
     if lock is None or verdict is not None:
         return _say(tell, BUSY if verdict is None else verdict)
-    crash.point("supervisor.locked")
+    crash_points.point("supervisor.locked")
     spec = records.read(folder, records.SPEC)
     if spec is None:
         return _say(tell, FAILED)
@@ -95,7 +95,7 @@ def supervise(folder: Path, tell: int) -> int:
     _say(tell, STARTED)
     watch = Watch(folder, pid, output, Output(folder), spec["time_limit_seconds"], spec["stop_grace_seconds"])
     ended = watch.until_it_ended()
-    crash.point("supervisor.ended")
+    crash_points.point("supervisor.ended")
     _end(folder, begun, **ended, **_result(folder))
     return STARTED
 
@@ -131,7 +131,7 @@ def _start(folder: Path, spec: dict[str, Any], begun: float) -> tuple[int, int, 
         os.close(ours)
     started = {"pid": pid, "ticks": records.start_ticks(pid), "boot_id": records.boot_id(), "at": begun}
     records.write(folder, records.STARTED, started)
-    crash.point("supervisor.recorded")
+    crash_points.point("supervisor.recorded")
     os.write(go, b"!")
     os.close(go)
     said = os.read(trouble, 4096).decode(errors="replace")

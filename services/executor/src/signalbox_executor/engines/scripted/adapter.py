@@ -10,7 +10,7 @@ import aiohttp
 from pydantic import Field, ValidationError
 from pydantic_core import to_json
 
-from signalbox_chassis.guard import AddressRefused, Guard
+from signalbox_chassis.security.egress import AddressRefused, Guard
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.vocabulary import Seconds, Value
@@ -29,9 +29,9 @@ from signalbox_executor.engines.port import (
 )
 from signalbox_executor.engines.result import read_result
 
-MOST_BYTES: Final = 32 * 1024 * 1024
+MAX_BYTES: Final = 32 * 1024 * 1024
 """Longest answer that is read. An observation whose answer is longer is asked again in halves."""
-MOST_KEYS: Final = 50_000
+MAX_KEYS: Final = 50_000
 
 _Epoch = Annotated[float, Field(ge=0, lt=1e11)]
 _V = TypeVar("_V", bound=Value)
@@ -74,7 +74,7 @@ class Looked(Value):
 
 
 class AnswerTooLong(Exception):
-    """More than `MOST_BYTES`; never leaves this module."""
+    """More than `MAX_BYTES`; never leaves this module."""
 
 
 class _Scripted:
@@ -123,7 +123,7 @@ class _Scripted:
     async def observe(self, watched: Sequence[Watched]) -> Mapping[str, Observation]:
         """One call for all, unless the answer is too long."""
         found: dict[str, Observation] = {}
-        parts = [watched[at : at + MOST_KEYS] for at in range(0, len(watched), MOST_KEYS)]
+        parts = [watched[at : at + MAX_KEYS] for at in range(0, len(watched), MAX_KEYS)]
         while parts:
             part = parts.pop()
             try:
@@ -131,7 +131,7 @@ class _Scripted:
                 status, body = await self._ask("POST", "/observe", run_keys=names)
             except AnswerTooLong:
                 if len(part) == 1:
-                    raise EngineUnavailable(self._name, f"an answer of more than {MOST_BYTES} bytes") from None
+                    raise EngineUnavailable(self._name, f"an answer of more than {MAX_BYTES} bytes") from None
                 parts += [part[: len(part) // 2], part[len(part) // 2 :]]
                 continue
             runs = self._read(Looked, self._expect(body, status, 200)).runs
@@ -194,7 +194,7 @@ class _Scripted:
             data = bytearray()
             async for chunk in response.content.iter_chunked(65_536):
                 data += chunk
-                if len(data) > MOST_BYTES:
+                if len(data) > MAX_BYTES:
                     raise AnswerTooLong
             if response.status == 429:
                 raise EngineThrottled(self._name, self._read(Wait, bytes(data)).retry_after_seconds)

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json, to_json
 
-from signalbox_chassis.tasks import cancel
+from signalbox_chassis.runtime.tasks import cancel
 
 Entry = dict[str, Any]
 

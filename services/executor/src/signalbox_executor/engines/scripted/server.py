@@ -33,7 +33,7 @@ from signalbox_executor.engines.scripted.journal import Entry, FolderInUse, Jour
 from signalbox_executor.engines.scripted.ledger import Ledger
 from signalbox_executor.engines.scripted.script import Script
 
-MOST_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 8 * 1024 * 1024
 
 
 class Start(Value):
@@ -62,7 +62,7 @@ class Server:
         self._down_until = 0.0
 
     def application(self) -> web.Application:
-        application = web.Application(client_max_size=MOST_BYTES, middlewares=[self._may_be_down])
+        application = web.Application(client_max_size=MAX_BYTES, middlewares=[self._may_be_down])
         application.add_routes(
             [
                 web.post("/runs", self.submit),

@@ -1,0 +1,119 @@
+"""What a new installation needs before anybody can use it: an administrator's token and the first engines."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from signalbox_local import supervisor
+from signalbox_local.errors import CannotContinue
+from signalbox_local.secret import write_private
+from signalbox_local.signalbox import GATEWAY, Signalbox
+
+ADMINISTRATOR = "admin"
+TOKEN = re.compile(r"\bsbt_\w+_[\w-]+")
+DAYS = 365
+SECONDS = 15
+
+
+def administrator(stack: Signalbox) -> str | None:
+    """The token of an administrator, made when there is none that works; None when the one in the file does."""
+    if stack.token_file.exists() and _works(stack):
+        return None
+    said = _admin(stack, "create", ADMINISTRATOR, "--days", str(DAYS))
+    if not TOKEN.search(said):  # there is one already, whose token was lost
+        said = _admin(stack, "token", ADMINISTRATOR, "--days", str(DAYS))
+    found = TOKEN.search(said)
+    if found is None:
+        raise CannotContinue(f"no token was made: {said.strip()[-2000:]}", "look at the log of the api-gateway")
+    write_private(stack.token_file, found.group())
+    return found.group()
+
+
+def engines(stack: Signalbox, *, scripted: bool) -> list[str]:
+    """Define the engines that are not defined yet; returns their names."""
+    wanted: list[dict[str, Any]] = [
+        {
+            "id": "local",
+            "name": "Processes on this host",
+            "description": "Runs the programs the operator allows",
+            "connection": {"kind": "process"},
+            "limits": {"concurrency": 8},
+            "observe_every_seconds": 0.5,
+        }
+    ]
+    if scripted:
+        wanted.append(
+            {
+                "id": "scripted",
+                "name": "The scripted engine",
+                "description": "Runs nothing: a script says what shall happen",
+                "connection": {"kind": "scripted", "url": stack.scripted_url},
+                "limits": {"concurrency": 1000},
+                "observe_every_seconds": 0.5,
+            }
+        )
+    made: list[str] = []
+    for engine in wanted:
+        status, shown = ask(stack, "GET", f"/engines/{engine['id']}")
+        if status == 404:
+            _expect(ask(stack, "POST", "/engines", engine), 201)
+            made.append(engine["id"])
+        elif status == 200 and shown["connection"].get("url") != engine["connection"].get("url"):
+            # the scripted engine's port moved
+            _expect(ask(stack, "PUT", f"/engines/{engine['id']}", engine), 200)
+            made.append(engine["id"])
+    return made
+
+
+def ask(stack: Signalbox, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    """Status and answer of the API, as the administrator."""
+    request = Request(
+        f"{stack.api_url}/api/v1{path}",
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={
+            "Authorization": f"Bearer {stack.token_file.read_text().strip()}",
+            "Content-Type": "application/json",
+        },
+    )
+    try:
+        with urlopen(request, timeout=SECONDS) as answer:
+            return answer.status, _json(answer.read())
+    except HTTPError as refused:
+        return refused.code, _json(refused.read())
+    except (URLError, OSError) as error:
+        raise CannotContinue(
+            f"{method} {request.full_url}: {error}", f"look at {stack.services[GATEWAY].process.log}"
+        ) from error
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(text or b"{}")
+    except ValueError:
+        return {"detail": text[:500].decode(errors="replace")}
+    return cast("dict[str, Any]", said) if isinstance(said, dict) else {"detail": said}
+
+
+def _expect(answer: tuple[int, dict[str, Any]], *expected: int) -> None:
+    status, said = answer
+    if status not in expected:
+        raise CannotContinue(f"the API answered {status}: {json.dumps(said)[:1000]}", "`make down`, then `make up`")
+
+
+def _works(stack: Signalbox) -> bool:
+    return ask(stack, "GET", "/me")[0] == 200
+
+
+def _admin(stack: Signalbox, *words: str) -> str:
+    """What `python -m signalbox_gateway admin …` says, run with the gateway's own settings."""
+    order = supervisor.read_order(stack.services[GATEWAY].folder)
+    assert order is not None, "the gateway runs"
+    command: Sequence[str] = [sys.executable, "-m", "signalbox_gateway", "admin", *words]
+    done = subprocess.run(command, env=dict(order.environment), capture_output=True, text=True, check=False, timeout=60)
+    return done.stdout + done.stderr

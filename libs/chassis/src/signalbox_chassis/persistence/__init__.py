@@ -1,0 +1,1 @@
+"""Everything between a service and PostgreSQL."""

@@ -1,0 +1,1 @@
+"""The frame a service runs in."""

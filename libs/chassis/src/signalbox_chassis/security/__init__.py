@@ -1,0 +1,1 @@
+"""What guards secrets and outgoing requests."""

@@ -1,0 +1,104 @@
+"""How a command is registered: its errors become exit codes, its form is the one everybody uses."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final, ParamSpec, cast
+
+import typer
+
+from signalbox_client import inputs, watch
+from signalbox_client.exit_codes import told
+from signalbox_client.output import Column, ago, cut, one, plain, say
+
+P = ParamSpec("P")
+WIDEST: Final = 60
+"""Longest reason in a table's column; `show` has the whole sentence."""
+
+
+def group(about: str) -> typer.Typer:
+    """The commands of one noun."""
+    return typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None)
+
+
+def command(app: typer.Typer, name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Register a command under its name."""
+
+    def register(function: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> None:
+            with told():
+                function(*args, **kwargs)
+
+        app.command(name)(run)
+        return run
+
+    return register
+
+
+def asked(said: dict[str, Any], form: str, *, wait: bool, timeout: float | None) -> None:
+    """What came of a control call: with `wait`, the answers of the operations it began."""
+    operations = said.get("operations") or [said]
+    if not wait:
+        for operation in operations:
+            one(operation, form, OPERATION, name="operation_id")
+        return
+    for operation in operations:
+        id = operation.get("operation_id") or operation["id"]
+        one(watch.operation(inputs.api(), id, timeout=timeout or 60), form, OPERATION)
+
+
+def started(plan: dict[str, Any], form: str, *, wait: bool, timeout: float | None) -> None:
+    """A plan that was started: with `wait`, as it ended."""
+    if not wait:
+        one(plan, form, PLAN)
+        if form == "table":
+            say(f"signalbox plan watch {plan['id']}")
+        return
+    found = watch.plan(inputs.api(), plan["id"], timeout=timeout)
+    one(found, form, PLAN)
+    watch.ended_well(found, "plan")
+
+
+def waits(found: Any) -> str:
+    """Why it waits, a line each; the tasks of two engines that wait for one limit say so once."""
+    sentences = [plain(one.get("sentence") or one.get("detail") or one.get("why")) for one in _waiting(found)]
+    return "\n".join(dict.fromkeys(sentences))
+
+
+def waits_for(found: Any) -> str:
+    """Why a task waits and for how long, short enough for a column."""
+    return "; ".join(
+        cut(" ".join([plain(one["why"]), ago(one.get("since_at"))]) + _in_short(one), WIDEST) for one in _waiting(found)
+    )
+
+
+def reasons(found: Any) -> str:
+    """What a plan and its tasks wait for, by name only."""
+    return ", ".join(dict.fromkeys(plain(one["why"]) for one in _waiting(found)))
+
+
+def _waiting(found: Any) -> list[Any]:
+    waiting: Any = found.get("waiting") or []
+    return cast("list[Any]", waiting) if isinstance(waiting, list) else [waiting]
+
+
+def _in_short(one: Any) -> str:
+    detail = plain(one.get("detail") or "").replace("\n", " ")
+    return f": {detail}" if detail else ""
+
+
+def _counts(found: Any) -> str:
+    return ", ".join(f"{number} {name}" for name, number in found["counts"].items() if number)
+
+
+PLAN: tuple[Column, ...] = (
+    ("plan", "id"), ("name", "name"), ("state", "state"), ("items", _counts), ("waits", waits), ("reason", "reason"),
+    ("runs", "target"), ("version", "target_version"), ("event date", "event_date"), ("retry of", "parent"),
+    ("asked by", "actor"), ("created", "created_at"), ("started", "started_at"), ("ended", "ended_at"),
+    ("pending", "pending_operation.operation"), ("trace", "trace_id"),
+)  # fmt: skip
+OPERATION: tuple[Column, ...] = (
+    ("operation", lambda found: found.get("operation_id") or found.get("id")), ("asked", "operation"),
+    ("about", "target"), ("state", "state"), ("answer", "answer"), ("details", "details"), ("asked by", "actor"),
+    ("at", "asked_at"), ("answered", "answered_at"), ("plan", "plan_id"), ("service", "service"),
+)  # fmt: skip

@@ -1,0 +1,42 @@
+"""What a route works with: the database, who waits, the settings, secrets. One object, made in `app`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from opentelemetry.trace import Tracer
+
+from signalbox_chassis.blobs import Blobs
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime.clock import Clock
+from signalbox_gateway.long_poll import Waits
+from signalbox_gateway.settings import GatewaySettings
+
+
+async def _nothing_more() -> dict[str, Any]:
+    return {}
+
+
+@dataclass
+class Parts:
+    """Everything real that routes touch."""
+
+    database: Database
+    waits: Waits
+    settings: GatewaySettings
+    tracer: Tracer
+    clock: Clock
+    vault: Any = None
+    """`signalbox_chassis.security.vault.Vault`, when one is configured."""
+    blobs: Blobs | None = None
+    broker: Callable[[], Awaitable[dict[str, Any]]] = field(default=_nothing_more)
+    """What Kafka says: consumer groups with members and lag. Raises when it does not answer."""
+
+
+def _parts(request: Request) -> Parts:
+    return request.app.state.parts
+
+
+With = Annotated[Parts, Depends(_parts)]
+"""A route's parameter: `parts: With`."""

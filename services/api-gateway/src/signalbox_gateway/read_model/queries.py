@@ -1,0 +1,382 @@
+"""Reading the read model: rows become the answers of `docs/architecture/api.md`.
+
+A page is read from where the last one ended, never by counting rows off: the hundred-thousandth costs what the first
+does. `after` is what the cursor holds; `next_after` is None on the last page.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic_core import from_json
+
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_gateway import wait_reasons
+from signalbox_gateway.read_model.rows import TASK_DEFAULTS, PlanRow
+
+Answer = dict[str, Any]
+After = Sequence[Any]
+
+MAX_WAITING: Final = 1000
+"""Tasks of one plan whose reasons are summed up; more say nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some answers, and where the next ones begin."""
+
+    items: list[Answer]
+    next_after: list[Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFilter:
+    """Which plans; several values of one field mean any of them."""
+
+    state: Sequence[str] = ()
+    project: Sequence[str] = ()
+    target: Sequence[str] = ()
+    actor: Sequence[str] = ()
+    label: Sequence[str] = ()
+    """`key:value`; all of them."""
+    parent: Sequence[UUID] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    q: str = ""
+    """Part of the name or the target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks."""
+
+    plan: Sequence[UUID] = ()
+    state: Sequence[str] = ()
+    engine: Sequence[str] = ()
+    why: Sequence[str] = ()
+
+
+class _Where:
+    """Conditions and their values, numbered in order. The words are ours, the values are bound."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.values: list[Any] = []
+
+    def add(self, words: str, *values: Any) -> None:
+        for value in values:
+            self.values.append(value)
+            words = words.replace("?", f"${len(self.values)}", 1)
+        self.words.append(words)
+
+    def any_of(self, column: str, type: str, wanted: Sequence[Any]) -> None:
+        if wanted:
+            self.add(f"{column} = ANY(?::{type}[])", list(wanted))
+
+    def __str__(self) -> str:
+        return " AND ".join(self.words) if self.words else "true"
+
+
+_PLAN: Final = """
+SELECT p.id, p.record, p.trace_id, p.complete, p.heard_at, p.created_at, pending.* FROM plan p
+LEFT JOIN LATERAL (
+    SELECT o.id AS operation_id, o.operation, o.actor AS asked_by, o.asked_at FROM operation o
+    WHERE o.target = 'plan:' || p.id
+      AND NOT EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
+    ORDER BY o.asked_at DESC LIMIT 1) pending ON true
+WHERE {where}
+"""
+
+_PLAN_WAITING: Final = """
+SELECT p.id AS plan_id, t.why, t.engine, count(*)::int AS tasks, min(t.record::jsonb #>> '{waiting,since_at}') AS since,
+    (array_agg(t.record))[1] AS record
+FROM unnest($1::uuid[]) AS p (id)
+CROSS JOIN LATERAL (SELECT why, engine, record FROM task WHERE plan_id = p.id AND why IS NOT NULL LIMIT $2) t
+GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 2, 3 LIMIT 500
+"""
+
+
+async def plan(connection: Connection, id: UUID) -> Answer | None:
+    """One plan as the API shows it; None when there is none."""
+    return (await plans_of(connection, [id])).get(id)
+
+
+def accepted(row: PlanRow) -> Answer:
+    """A plan whose first row was just written: nothing else is known of it."""
+    nothing = {"operation_id": None, "complete": False}
+    return _plan({"record": row.record, "trace_id": row.trace_id, **nothing}, [])
+
+
+async def plans_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Answer]:
+    """These plans, those that are there."""
+    rows = await connection.fetch(_PLAN.replace("{where}", "p.id = ANY($1)"), list(ids))
+    return {row["id"]: one for row, one in zip(rows, await _plans(connection, rows), strict=True)}
+
+
+async def plans(connection: Connection, wanted: PlanFilter, *, limit: int, after: After | None = None) -> Page:
+    """Plans, newest first. `after` is (created_at, id) of the last one read."""
+    where = _plan_where(wanted)
+    if after is not None:
+        where.add("(p.created_at, p.id) < (?::timestamptz, ?::uuid)", datetime.fromisoformat(after[0]), UUID(after[1]))
+    query = _PLAN.replace("{where}", str(where)) + f" ORDER BY p.created_at DESC, p.id DESC LIMIT {limit + 1:d}"
+    rows = await connection.fetch(query, *where.values)
+    more = len(rows) > limit
+    rows = rows[:limit]
+    last = [rows[-1]["created_at"].isoformat(), str(rows[-1]["id"])] if more else None
+    return Page(await _plans(connection, rows), last)
+
+
+async def plan_counts(connection: Connection, wanted: PlanFilter) -> dict[str, int]:
+    """How many plans are in each state."""
+    where = _plan_where(wanted)
+    query = "SELECT p.state, count(*)::int AS n FROM plan p WHERE {where} GROUP BY 1 ORDER BY 1"
+    rows = await connection.fetch(query.replace("{where}", str(where)), *where.values)
+    return {row["state"]: row["n"] for row in rows}
+
+
+def _plan_where(wanted: PlanFilter) -> _Where:
+    where = _Where()
+    where.any_of("p.state", "text", wanted.state)
+    where.any_of("p.project", "text", wanted.project)
+    where.any_of("p.target", "text", wanted.target)
+    where.any_of("p.actor", "text", wanted.actor)
+    where.any_of("p.parent", "uuid", wanted.parent)
+    for label in wanted.label:
+        name, _, value = label.partition(":")
+        where.add("p.labels @> jsonb_build_object(?::text, ?::text)", name, value)
+    if wanted.created_after is not None:
+        where.add("p.created_at >= ?::timestamptz", wanted.created_after)
+    if wanted.created_before is not None:
+        where.add("p.created_at < ?::timestamptz", wanted.created_before)
+    if wanted.q:
+        where.add("strpos(lower(p.name || ' ' || COALESCE(p.target, '')), lower(?::text)) > 0", wanted.q)
+    return where
+
+
+async def _plans(connection: Connection, rows: Sequence[Row]) -> list[Answer]:
+    ids = [row["id"] for row in rows]
+    waiting: dict[UUID, list[Row]] = {id: [] for id in ids}
+    for row in await connection.fetch(_PLAN_WAITING, ids, MAX_WAITING) if ids else []:
+        waiting[row["plan_id"]].append(row)
+    return [_plan(row, waiting[row["id"]]) for row in rows]
+
+
+def _plan(row: Row, waiting: Sequence[Row]) -> Answer:
+    said: Answer = from_json(row["record"])
+    id = said.pop("plan_id")
+    own = [wait_reasons.said(one, plan=id) for one in said.pop("waiting")]
+    tasks = [
+        wait_reasons.said(_task_waiting(one), plan=id, engine=one["engine"], tasks=one["tasks"])
+        for one in waiting
+        if not any(mine["why"] == one["why"] for mine in own)
+    ]
+    return {
+        "id": id,
+        **said,
+        "waiting": [*own, *tasks],
+        "trace_id": row["trace_id"],
+        "pending_operation": _pending(row),
+        "complete": row["complete"],
+    }
+
+
+def _pending(row: Row) -> Answer | None:
+    """What was asked of it and is not answered yet."""
+    if row["operation_id"] is None:
+        return None
+    asked = {"operation_id": row["operation_id"], "operation": row["operation"]}
+    return {**asked, "actor": row["asked_by"], "asked_at": row["asked_at"]}
+
+
+def _task_waiting(row: Row) -> Mapping[str, Any]:
+    said: Mapping[str, Any] = from_json(row["record"])["waiting"]
+    return {**said, "since_at": row["since"]}
+
+
+async def plan_events(connection: Connection, id: UUID, *, limit: int, after: After | None = None) -> Page:
+    """The moves of a plan, the first one first."""
+    rows = await connection.fetch(
+        "SELECT version, state, at, actor, reason FROM plan_event WHERE plan_id = $1 AND version > $2"
+        " ORDER BY version LIMIT $3",
+        id,
+        after[0] if after else -1,
+        limit + 1,
+    )
+    return _page([dict(row) for row in rows], limit, "version")
+
+
+async def plan_items(
+    connection: Connection,
+    id: UUID,
+    *,
+    decision: Sequence[str] = (),
+    state: Sequence[str] = (),
+    limit: int,
+    after: After | None = None,
+) -> Page:
+    """The items of a plan as decided, by position, each with the state of its task now."""
+    where = _Where()
+    where.add("t.plan_id = ?", id)
+    where.add("t.item IS NOT NULL")
+    where.any_of("t.decision", "text", decision)
+    where.any_of("t.state", "text", state)
+    if after is not None:
+        where.add("(t.position, t.id) > (?::bigint, ?::uuid)", after[0], UUID(after[1]))
+    query = "SELECT t.id, t.position, t.item, t.state FROM task t WHERE {where} ORDER BY t.position, t.id LIMIT "
+    rows = await connection.fetch(query.replace("{where}", str(where)) + f"{limit + 1:d}", *where.values)
+    items = [{**_ITEM, **from_json(row["item"])} | ({"state": row["state"]} if row["state"] else {}) for row in rows]
+    return _keyed(items, rows, limit)
+
+
+_ITEM: Final[Answer] = {
+    "key": None, "position": None, "decision": None, "reason": "", "step": None, "engine": None, "task_id": None,
+    "state": None, "depends_on": [], "expected": None, "deletes": [], "owner_plan": None,
+}  # fmt: skip
+
+# Only what is UNKNOWN can be resolved, which is all that is asked of a task itself: the others are not looked up.
+_TASKS: Final = """
+SELECT t.id, t.plan_id, t.seq, t.position, t.record, p.trace_id, pending.*
+FROM task t LEFT JOIN plan p ON p.id = t.plan_id
+LEFT JOIN LATERAL (
+    SELECT o.id AS operation_id, o.operation, o.actor AS asked_by, o.asked_at FROM operation o
+    WHERE t.state = 'UNKNOWN' AND o.target = 'task:' || t.id
+      AND NOT EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
+    ORDER BY o.asked_at DESC LIMIT 1) pending ON true
+WHERE t.version >= 0 AND {where}
+"""
+
+
+async def task(connection: Connection, id: UUID) -> Answer | None:
+    """One task as the API shows it; None when there is none."""
+    row = await connection.fetchrow(_TASKS.replace("{where}", "t.id = $1"), id)
+    return _task(row) if row is not None else None
+
+
+async def tasks(connection: Connection, wanted: TaskFilter, *, limit: int, after: After | None = None) -> Page:
+    """Tasks of one plan by position, of all plans newest first."""
+    where = _Where()
+    where.any_of("t.plan_id", "uuid", wanted.plan)
+    where.any_of("t.state", "text", wanted.state)
+    where.any_of("t.engine", "text", wanted.engine)
+    where.any_of("t.why", "text", wanted.why)
+    of_one = len(wanted.plan) == 1
+    if after is not None and of_one:
+        where.add("(t.position, t.id) > (?::bigint, ?::uuid)", after[0], UUID(after[1]))
+    elif after is not None:
+        where.add("t.seq < ?::bigint", after[0])
+    order = "t.position, t.id" if of_one else "t.seq DESC"
+    query = _TASKS.replace("{where}", str(where)) + f" ORDER BY {order} LIMIT {limit + 1:d}"
+    rows = await connection.fetch(query, *where.values)
+    found = [_task(row) for row in rows]
+    if of_one:
+        return _keyed(found, rows, limit)
+    return Page(found[:limit], [rows[limit - 1]["seq"]] if len(rows) > limit else None)
+
+
+def _task(row: Row) -> Answer:
+    said = {**TASK_DEFAULTS, **from_json(row["record"])}
+    id, plan = said.pop("task_id"), str(row["plan_id"])
+    waiting = said["waiting"]
+    said["waiting"] = wait_reasons.said(waiting, plan=plan, engine=said["engine"], task=id) if waiting else None
+    return {"id": id, "plan_id": plan, **said, "trace_id": row["trace_id"], "pending_operation": _pending(row)}
+
+
+async def task_events(connection: Connection, id: UUID, *, limit: int, after: After | None = None) -> Page:
+    """The moves of a task, the first one first."""
+    rows = await connection.fetch(
+        "SELECT version, state, attempt, at, reason FROM task_event WHERE task_id = $1 AND version > $2"
+        " ORDER BY version LIMIT $3",
+        id,
+        after[0] if after else -1,
+        limit + 1,
+    )
+    return _page([dict(row) for row in rows], limit, "version")
+
+
+_ATTEMPT: Final[Answer] = {
+    "attempt": None, "state": None, "run_key": None, "handle": None, "handle_url": None, "phase": None, "cause": None,
+    "exit_code": None, "error": None, "submitted_at": None, "started_at": None, "ended_at": None,
+}  # fmt: skip
+
+
+async def task_attempts(connection: Connection, id: UUID, *, limit: int, after: After | None = None) -> Page:
+    """The tries of a task, the first one first. `state` is the last one said while it was the present try."""
+    rows = await connection.fetch(
+        "SELECT attempt, record::text AS record FROM task_attempt WHERE task_id = $1 AND attempt > $2::bigint"
+        " ORDER BY attempt LIMIT $3",
+        id,
+        after[0] if after else 0,
+        limit + 1,
+    )
+    return _page([{**_ATTEMPT, **from_json(row["record"])} for row in rows], limit, "attempt")
+
+
+async def dead_letters(
+    connection: Connection,
+    *,
+    service: Sequence[str] = (),
+    topic: Sequence[str] = (),
+    state: Sequence[str] = (),
+    limit: int,
+    after: After | None = None,
+) -> Page:
+    """Parked messages, newest first, without the message itself."""
+    where = _Where()
+    where.any_of("d.service", "text", service)
+    where.any_of("d.topic", "text", topic)
+    where.any_of("d.state", "text", state)
+    if after is not None:
+        where.add("(d.parked_at, d.id) < (?::timestamptz, ?::uuid)", datetime.fromisoformat(after[0]), UUID(after[1]))
+    query = "SELECT d.* FROM parked d WHERE {where} ORDER BY d.parked_at DESC, d.id DESC LIMIT "
+    rows = await connection.fetch(query.replace("{where}", str(where)) + f"{limit + 1:d}", *where.values)
+    found = [_letter(row) for row in rows[:limit]]
+    for letter in found:
+        del letter["value_start"], letter["headers"]
+    last = [rows[limit - 1]["parked_at"].isoformat(), str(rows[limit - 1]["id"])] if len(rows) > limit else None
+    return Page(found, last)
+
+
+async def dead_letter(connection: Connection, id: UUID) -> Answer | None:
+    """One parked message with its headers and beginning."""
+    row = await connection.fetchrow("SELECT d.* FROM parked d WHERE d.id = $1", id)
+    return _letter(row) if row is not None else None
+
+
+def _letter(row: Row) -> Answer:
+    said: Answer = from_json(row["record"])
+    return {"id": said.pop("dead_letter_id"), "state": row["state"], "operation_id": row["operation_id"], **said}
+
+
+_OPERATION: Final = """
+SELECT o.id, o.operation, o.target, o.actor, o.reason, COALESCE(a.state, 'pending') AS state,
+    COALESCE(a.answer, '') AS answer, a.details, o.trace_id, o.asked_at, a.answered_at
+FROM operation o LEFT JOIN operation_answer a ON a.operation_id = o.id WHERE o.id = $1
+"""
+
+
+async def operation(connection: Connection, id: UUID) -> Answer | None:
+    """What was asked and what was answered; None when nothing was asked under this id."""
+    row = await connection.fetchrow(_OPERATION, id)
+    if row is None:
+        return None
+    return {**row, "details": from_json(row["details"]) if row["details"] is not None else None}
+
+
+async def engine_states(connection: Connection, ids: Sequence[str] | None = None) -> dict[str, Answer]:
+    """The last state said of these engines, or of all."""
+    rows = await connection.fetch(
+        "SELECT id, record FROM engine_state WHERE $1::text[] IS NULL OR id = ANY($1) ORDER BY id",
+        list(ids) if ids is not None else None,
+    )
+    return {row["id"]: from_json(row["record"]) for row in rows}
+
+
+def _page(items: list[Answer], limit: int, key: str) -> Page:
+    return Page(items[:limit], [items[limit - 1][key]] if len(items) > limit else None)
+
+
+def _keyed(items: list[Answer], rows: Sequence[Row], limit: int) -> Page:
+    more = len(rows) > limit
+    return Page(items[:limit], [rows[limit - 1]["position"], str(rows[limit - 1]["id"])] if more else None)

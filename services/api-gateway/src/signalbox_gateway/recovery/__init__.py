@@ -1,0 +1,1 @@
+"""How the gateway makes its state right after loss: rebuild and resend."""

@@ -1,0 +1,157 @@
+"""What the gateway said and its readers may have lost: requests, commands and definitions are said again.
+
+Kafka may have been wiped, or a reader restored to a time before it read. What is said again is the same message from
+the outbox with the same id, so whoever handled it drops it. Nothing here is needed while all is well.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Final, cast
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from signalbox_chassis.messaging.consumer import Consumer
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime.clock import Clock
+from signalbox_contracts.messages.definitions import DefinitionSnapshot
+from signalbox_contracts.topics import topic
+from signalbox_contracts.wire import decode
+from signalbox_gateway import definitions
+
+_DEFINITIONS: Final = topic("definitions.v1")
+ALL_AGAIN_SECONDS: Final = 600.0
+
+# A plan the planner has not answered for.
+_UNHEARD: Final = """
+UPDATE plan SET asked_at = now(), asks = asks + 1
+WHERE id IN (
+    SELECT id FROM plan WHERE version = 0
+      AND coalesce(asked_at, created_at) + least($1 * 2 ^ asks, 600) * interval '1 second' < now()
+    ORDER BY created_at LIMIT 200 FOR UPDATE SKIP LOCKED)
+RETURNING id, created_at
+"""
+_AGAIN: Final = """
+UPDATE outbox SET sent_at = NULL
+WHERE day = ANY($1::date[]) AND topic = 'requests.v1' AND key = ANY($2::bytea[]) AND sent_at IS NOT NULL
+"""
+# A log is followed for a minute; to ask again later would follow what nobody watches.
+_UNANSWERED: Final = """
+SELECT o.id, o.target, o.asked_at FROM operation o
+WHERE o.asked_at > now() - interval '1 hour' AND o.asked_at < now() - $1 * interval '1 second'
+  AND o.operation <> 'logs.follow' AND NOT EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
+ORDER BY o.asked_at LIMIT 200
+"""
+_COMMAND_AGAIN: Final = """
+UPDATE outbox SET sent_at = NULL
+WHERE day = $1 AND topic IN ('requests.v1', 'operations.v1') AND key = $2 AND sent_at IS NOT NULL
+  AND created_at >= $3::timestamptz AND created_at < $3::timestamptz + interval '10 seconds'
+"""
+
+
+# A transaction's rows have its time or a later one; none takes two seconds to commit, or is only said twice.
+_KNOWN: Final = """
+SELECT (SELECT count(*) FROM definition WHERE NOT deleted) AS known,
+    least(now(), (SELECT min(created_at) FROM outbox WHERE topic = 'definitions.v1' AND sent_at IS NULL))
+    - interval '2 seconds' AS before
+"""
+
+
+@dataclass
+class Unheard:
+    """The loops. `hear_seconds` is how long an owner may be silent."""
+
+    database: Database
+    clock: Clock
+    bootstrap: str
+    topic_prefix: str
+    hear_seconds: float
+    _tries: dict[UUID, int] = field(default_factory=dict[UUID, int])
+    _end: int | None = None
+    _read_at: float = 0.0
+
+    async def requests(self) -> bool:
+        """Say requests and commands again that nobody answered."""
+        async with self.database.unit_of_work() as work:
+            plans = await work.connection.fetch(_UNHEARD, self.hear_seconds / 6)
+            await say_again(work.connection, {row["id"]: row["created_at"] for row in plans})
+            await self._commands(work.connection)
+        self.database.on_publish(["requests.v1"])
+        return len(plans) == 200
+
+    async def _commands(self, connection: Connection) -> None:
+        seconds = self.hear_seconds / 3
+        rows = await connection.fetch(_UNANSWERED, seconds)
+        self._tries = {row["id"]: self._tries.get(row["id"], 0) for row in rows}
+        for row in rows:
+            waited = (self.clock.now() - row["asked_at"]).total_seconds()
+            if waited >= seconds * 2 ** self._tries[row["id"]]:
+                self._tries[row["id"]] += 1
+                key = row["target"].removeprefix("plan:").encode()
+                await connection.execute(_COMMAND_AGAIN, row["asked_at"].date(), key, row["asked_at"])
+
+    async def definitions(self) -> None:
+        """Say definitions again that are not on their topic, or not in their newest form."""
+        made: Any = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
+        consumer = cast("Consumer", made)
+        try:
+            await consumer.start()
+            partitions = [TopicPartition(_DEFINITIONS.full_name(self.topic_prefix), 0)]
+            consumer.assign(partitions)
+            # each was said once at least: fewer records than that were wiped meanwhile
+            known, before = await self._known()
+            (end,) = (await consumer.end_offsets(partitions)).values()
+            fewer = self._end is None or end < self._end or end < known
+            whole = fewer or time.monotonic() - self._read_at > ALL_AGAIN_SECONDS
+            if whole:
+                there = await _revisions(consumer, partitions[0], end)
+                async with self.database.unit_of_work() as work:
+                    await definitions.lock(work.connection)
+                    later = await definitions.tell_newer(work, there, at=self.clock.now(), before=before)
+                self._read_at = time.monotonic()
+                end = None if later else end
+            self._end = end
+        finally:
+            await consumer.stop()
+
+    async def _known(self) -> tuple[int, datetime]:
+        """How many definitions there are, and since when there may be some that the relay has not sent yet."""
+        async with self.database.connection() as connection:
+            row = await connection.fetchrow(_KNOWN)
+        assert row is not None
+        return row["known"], row["before"]
+
+
+async def say_again(connection: Connection, plans: Mapping[UUID, datetime]) -> None:
+    """Send everything that was asked about these plans once more; by when they were made."""
+    if not plans:
+        return
+    first, today = min(plans.values()).date(), await connection.fetchval("SELECT (now() AT TIME ZONE 'UTC')::date")
+    days = [
+        date.fromordinal(day) for day in range(max(first.toordinal(), today.toordinal() - 7), today.toordinal() + 1)
+    ]
+    await connection.execute(_AGAIN, days, [str(plan).encode() for plan in plans])
+
+
+async def _revisions(consumer: Consumer, partition: TopicPartition, end: int) -> dict[str, int]:
+    """The newest revision on the topic of each definition."""
+    await consumer.seek_to_beginning(partition)
+    found: dict[str, int] = {}
+    while await consumer.position(partition) < end:
+        for records in (await consumer.getmany(timeout_ms=500)).values():
+            for raw in records:
+                event = _read(raw)
+                if isinstance(event, DefinitionSnapshot):
+                    name = f"{event.data.kind}:{event.data.id}"
+                    found[name] = max(found.get(name, 0), event.data.revision)
+    return found
+
+
+def _read(raw: Any) -> Any:
+    try:
+        return decode(_DEFINITIONS, raw.value, key=raw.key, headers=tuple(raw.headers))
+    except ValueError:
+        return None  # whoever reads the topic parks it

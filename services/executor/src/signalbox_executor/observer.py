@@ -1,0 +1,306 @@
+"""Watching what runs: per engine one observer, which also asks to stop what is to stop.
+
+An engine that hangs or is down holds up nobody but itself: each has a pass of its own.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+from signalbox_chassis.observability import telemetry
+from signalbox_chassis.observability.telemetry import Telemetry
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.tasks import cancel
+from signalbox_chassis.runtime.test_signals import signals
+from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT
+from signalbox_executor import facts
+from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, EngineUnavailable, Observation
+from signalbox_executor.engines.registry import Directory
+from signalbox_executor.lifecycle import judge
+from signalbox_executor.loops import Worker
+from signalbox_executor.settings import ExecutorSettings
+from signalbox_executor.spans import SpanBudget
+from signalbox_executor.store import engines, finish, observe, stop, workers
+from signalbox_executor.store.engines import Registered
+from signalbox_executor.store.rows import Task
+
+log = logging.getLogger(__name__)
+MAX_STOPS = 200
+STOPS_AT_ONCE = 20
+_FIRST = UUID(int=0)
+FIRST_LOOK_SECONDS = 0.02
+"""How soon after its record a run is looked at; then after twice as long, and so on."""
+GATHER_SECONDS = 0.005
+"""Runs that are due so soon are looked at together."""
+
+
+class Young(NamedTuple):
+    """A run recorded a moment ago: when it is looked at next (monotonic clock), and how long the last wait was."""
+
+    due: float
+    pace: float
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass
+class Watcher:
+    """Observes the engines whose lease this worker gets."""
+
+    database: Database
+    directory: Directory
+    worker: Worker
+    settings: ExecutorSettings
+    tracing: Telemetry
+    wake: Callable[[], None] = _nothing
+    """Brings `one_pass` round at once."""
+    freed: Callable[[], None] = _nothing
+    """Called when a slot was freed."""
+    spans: SpanBudget = field(default_factory=SpanBudget)
+    _young: dict[str, dict[UUID, Young]] = field(default_factory=dict[str, "dict[UUID, Young]"])
+    _fences: dict[str, tuple[int, float]] = field(default_factory=dict[str, "tuple[int, float]"])
+    _alarm: asyncio.TimerHandle | None = None
+    _passes: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
+    _due: dict[str, float] = field(default_factory=dict[str, float])
+    _asked: dict[tuple[UUID, int], float] = field(default_factory=dict[tuple[UUID, int], float])
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        self._young.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        await cancel(*self._passes.values())
+
+    def recorded(self, engine_id: str, task_ids: Sequence[UUID]) -> None:
+        """Look at these soon, and then less and less often until the engine's own interval is reached."""
+        mine = self._young.setdefault(engine_id, {})
+        due = time.monotonic() + FIRST_LOOK_SECONDS
+        mine.update((id, Young(due, FIRST_LOOK_SECONDS)) for id in task_ids)
+        self._set_alarm()
+
+    async def one_pass(self) -> None:
+        """Begin the pass of every engine that is due and has none under way."""
+        now = time.monotonic()
+        for engine in list(self.worker.registered.values()):
+            if engine.id in self._passes or not engine.may_ask:
+                continue
+            if self._due.get(engine.id, 0.0) <= now:
+                self._due[engine.id] = now + engine.definition.observe_every_seconds * random.uniform(0.9, 1.1)
+                self._begin(engine, self._watch)
+            elif any(young.due <= now for young in self._young.get(engine.id, {}).values()):
+                self._begin(engine, self._glance)
+        self._set_alarm()
+
+    def _begin(self, engine: Registered, what: Callable[[Registered, Engine], Awaitable[None]]) -> None:
+        adapter = self.directory.get(engine.id)
+        if adapter is None:
+            return
+        task = asyncio.create_task(self._pass(engine, adapter, what), name=f"watch {engine.id}")
+        self._passes[engine.id] = task
+        task.add_done_callback(lambda ended, id=engine.id: self._ended(id, ended))
+
+    def _set_alarm(self) -> None:
+        """Wake the loop when the next young run is due; the loop itself comes round often enough for all else."""
+        dues = [
+            min(young.due for young in mine.values())
+            for engine_id, mine in self._young.items()
+            if mine and engine_id not in self._passes
+        ]
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if dues:
+            wait = max(0.001, min(dues) - time.monotonic())
+            self._alarm = asyncio.get_running_loop().call_later(wait, lambda: self.wake())
+
+    def _ended(self, engine_id: str, ended: asyncio.Task[None]) -> None:
+        del self._passes[engine_id]
+        signals.fire("watch.ended")
+        self._set_alarm()
+        if not ended.cancelled() and (error := ended.exception()) is not None:
+            log.error("pass over engine %s failed: %r", engine_id, error)
+
+    async def _pass(
+        self, engine: Registered, adapter: Engine, what: Callable[[Registered, Engine], Awaitable[None]]
+    ) -> None:
+        try:
+            await what(engine, adapter)
+        except EngineThrottled as throttled:
+            self._due[engine.id] = time.monotonic() + throttled.retry_after_seconds
+            self._young.pop(engine.id, None)
+        except (EngineUnavailable, TimeoutError) as error:
+            self._young.pop(engine.id, None)
+            async with self.database.connection() as connection:
+                await engines.failed(connection, engine.id, str(error) or "no answer in time")
+
+    async def _watch(self, engine: Registered, adapter: Engine) -> None:
+        """The whole pass: everything that runs there, and what is to stop. Where nothing runs, one cheap look."""
+        async with self.database.connection() as connection:
+            if not await observe.runs_something(connection, engine.id):
+                return
+        fence = await self._acquire(engine.id)
+        if fence is not None:
+            await self.look(engine.id, adapter, fence)
+            await self.stop_runs(engine.id, adapter)
+
+    async def _glance(self, engine: Registered, adapter: Engine) -> None:
+        """Look at the runs that were recorded a moment ago: most short ones have ended by then."""
+        soon = time.monotonic() + GATHER_SECONDS
+        mine = self._young[engine.id]
+        due = {id: mine.pop(id) for id, young in list(mine.items()) if young.due <= soon}
+        fence = await self._fence_for_glance(engine.id)
+        if fence is None:
+            return
+        async with self.database.connection() as connection:
+            watches = await observe.watched_of(
+                connection, engine.id, list(due), unknown_seconds=self.settings.unknown_seconds
+            )
+        if not watches:
+            return
+        seen = await self._ask(adapter, watches)
+        if not await self._write(engine.id, fence, watches, seen):
+            return
+        now = time.monotonic()
+        for watch in watches:
+            answer, pace = seen.get(watch.watched.run_key), due[watch.task_id].pace * 2
+            if (answer is None or answer.phase not in ENDS) and pace < engine.definition.observe_every_seconds:
+                mine[watch.task_id] = Young(now + pace, pace)
+
+    async def _fence_for_glance(self, engine_id: str) -> int | None:
+        """The fence of the last pass while the lease is fresh: the write compares it with the row anyway."""
+        fence, until = self._fences.get(engine_id, (0, 0.0))
+        return fence if until > time.monotonic() else await self._acquire(engine_id)
+
+    async def _acquire(self, engine_id: str) -> int | None:
+        seconds = self.settings.engine_lease_seconds
+        until = time.monotonic() + seconds / 3
+        async with self.database.unit_of_work() as work:
+            if not await workers.is_live(work.connection, self.worker.id):
+                return None
+            fence = await observe.acquire(work.connection, engine_id, self.worker.id, lease_seconds=seconds)
+            crash_points.point("executor.acquiring")
+        if fence is not None:
+            self._fences[engine_id] = (fence, until)
+        return fence
+
+    async def _ask(self, adapter: Engine, watches: Sequence[observe.Watch]) -> Mapping[str, Observation]:
+        crash_points.point("executor.watching")
+        async with asyncio.timeout(self.settings.engine_timeout_seconds):
+            seen = await adapter.observe([watch.watched for watch in watches])
+        crash_points.point("executor.seen")
+        return seen
+
+    async def look(self, engine_id: str, adapter: Engine, fence: int) -> None:
+        """Ask about everything that runs on the engine: the rows first, then the engine, then the writes."""
+        after, asked = _FIRST, False
+        while watches := await self._rows(engine_id, after):
+            seen = await self._ask(adapter, watches)
+            asked = True
+            if not await self._write(engine_id, fence, watches, seen):
+                return
+            after = watches[-1].task_id
+            if len(watches) < self.settings.observe_batch:
+                break
+        if asked:
+            async with self.database.connection() as connection:
+                await engines.answered(connection, [engine_id])
+
+    async def _rows(self, engine_id: str, after: UUID) -> list[observe.Watch]:
+        async with self.database.connection() as connection:
+            return await observe.watched(
+                connection,
+                engine_id,
+                after=after,
+                most=self.settings.observe_batch,
+                unknown_seconds=self.settings.unknown_seconds,
+            )
+
+    async def _write(
+        self, engine_id: str, fence: int, watches: Sequence[observe.Watch], seen: Mapping[str, Observation]
+    ) -> bool:
+        """Write what changed; False if the engine is another's by now."""
+        endings = [
+            ending for watch in watches if (ending := _ending(watch, seen.get(watch.watched.run_key))) is not None
+        ]
+        if not endings:
+            return True
+        async with self.database.unit_of_work() as work:
+            if not await observe.holds(work.connection, engine_id, self.worker.id, fence):
+                self._fences.pop(engine_id, None)
+                return False
+            changed = await finish.write_observed(work.connection, endings)
+            facts.publish_changes(work, changed)
+            if any(task.state not in TASKS_HOLDING_A_SLOT for task in changed):
+                crash_points.point("executor.ending")
+                work.on_commit(lambda: crash_points.point("executor.finished"))
+                work.on_commit(self.freed)
+        self._trace_ends(changed)
+        return True
+
+    def _trace_ends(self, changed: Sequence[Task]) -> None:
+        """A span for each end, in the trace of its task: whoever started the run, and whoever sees its end."""
+        for task in changed if self.tracing.recording else ():
+            if task.state in TASK_ENDS and self.spans.allows(task.traceparent):
+                began = task.started_at or task.submitted_at or task.state_at
+                span = self.tracing.tracer.start_span(
+                    "end",
+                    context=telemetry.extract({"traceparent": task.traceparent or ""}),
+                    attributes={
+                        "task.id": str(task.id),
+                        "task.state": task.state.value,
+                        "task.attempt": task.attempt,
+                        "task.ran_seconds": round((task.state_at - began).total_seconds(), 3),
+                    },
+                )
+                span.end()
+
+    async def stop_runs(self, engine_id: str, adapter: Engine) -> None:
+        """Record which runs are to stop, then ask the engine; again every `stop_seconds` until they are seen ended."""
+        async with self.database.unit_of_work() as work:
+            intended = await stop.intend_stops(work.connection, engine_id, most=MAX_STOPS)
+            stubborn = await stop.give_up_stopping(work.connection, engine_id)
+            facts.publish_changes(work, [*intended, *stubborn])
+        crash_points.point("executor.stop_intended")
+        async with self.database.connection() as connection:
+            stops = await stop.stopping(connection, engine_id, most=MAX_STOPS)
+        now = time.monotonic()
+        self._asked = {key: at for key, at in self._asked.items() if at > now - self.settings.stop_seconds}
+        due = [one for one in stops if (one.task_id, one.watched.attempt) not in self._asked]
+        at_once = asyncio.Semaphore(STOPS_AT_ONCE)
+
+        async def ask(one: stop.Stop) -> None:
+            async with at_once, asyncio.timeout(self.settings.engine_timeout_seconds):
+                await adapter.cancel(one.watched)
+            crash_points.point("executor.stop_sent")
+            self._asked[one.task_id, one.watched.attempt] = time.monotonic()
+
+        for failure in await asyncio.gather(*(ask(one) for one in due), return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+
+def _ending(watch: observe.Watch, seen: Observation | None) -> finish.Ending | None:
+    """What is to be written of one run; nothing for a key the engine left out of its answer."""
+    verdict = judge(watch.run, seen, chance=random.random()) if seen is not None else None
+    if seen is None or verdict is None:
+        return None
+    return finish.Ending(
+        task_id=watch.task_id,
+        attempt=watch.watched.attempt,
+        verdict=verdict,
+        handle=seen.handle or watch.watched.handle,
+        exit_code=seen.exit_code,
+        result=seen.result,
+        started_at=seen.started_at,
+        silent=seen.log_bytes == 0,
+    )

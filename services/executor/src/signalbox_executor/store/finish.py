@@ -1,0 +1,148 @@
+"""The one UPDATE that writes what became of an attempt: still there, unknown, succeeded, or over.
+
+What follows an attempt that is over is a CASE on the row's *own* cancel flag and attempt, never on what was read
+earlier: a retry decided on an old cancel flag starts work after its cancel.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_executor.lifecycle import Verdict
+from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of, undecided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """A verdict about one attempt, with what its guard compares."""
+
+    task_id: UUID
+    attempt: int
+    verdict: Verdict
+    fence: int = 0
+    handle: str | None = None
+    exit_code: int | None = None
+    result: JsonValue = None
+    started_at: datetime | None = None
+    silent: bool = False
+    """The run is over and wrote nothing: there is no log to keep."""
+
+
+_WRITE: Final = """
+WITH o AS MATERIALIZED (
+  SELECT e.key::uuid AS id, o.* FROM jsonb_each($1::jsonb) AS e CROSS JOIN LATERAL jsonb_to_record(e.value) AS o (
+    attempt integer, fence bigint, outcome text, phase text, cause text, budget text, delay_seconds double precision,
+    reason text, handle text, exit_code integer, result jsonb, started_at timestamptz)
+), changed AS (
+  UPDATE task t SET
+    version = t.version + 1, owner = NULL, reason = o.reason, cause = o.cause, exit_code = o.exit_code,
+    observed_at = now(), error = CASE WHEN o.outcome = 'over' THEN o.reason END,
+    started_at = COALESCE(t.started_at, o.started_at, CASE WHEN o.phase = 'running' THEN now() END),
+    (state, state_at, attempt, infrastructure_faults, sends, handle, phase, stop_intent_at, stop_cause, not_before,
+     waiting, queued_at, result, ended_at, moves, said) = (
+      SELECT d.next,
+             CASE WHEN d.next = t.state THEN t.state_at ELSE now() END,
+             t.attempt + d.again::int,
+             t.infrastructure_faults + (d.again AND o.budget = 'infrastructure')::int,
+             CASE WHEN d.again THEN 0 ELSE t.sends END,
+             CASE WHEN NOT d.again THEN COALESCE(o.handle, t.handle) END,
+             CASE WHEN NOT d.again THEN o.phase END,
+             CASE WHEN NOT d.again THEN t.stop_intent_at END,
+             CASE WHEN NOT d.again THEN t.stop_cause END,
+             CASE WHEN d.again THEN now() + o.delay_seconds * interval '1 second' ELSE t.not_before END,
+             CASE WHEN d.again THEN jsonb_build_object('why', 'retry_delay', 'holder', 'plan:' || t.plan_id, 'since_at',
+                 now(), 'until_at', now() + o.delay_seconds * interval '1 second', 'detail', o.reason)
+                  WHEN d.next = 'UNKNOWN' THEN {undecided} END,
+             CASE WHEN d.again THEN now() ELSE t.queued_at END,
+             CASE WHEN d.next = 'SUCCEEDED' THEN o.result END,
+             CASE WHEN d.next IN ('SUCCEEDED', 'FAILED', 'CANCELLED') THEN now() END,
+             CASE WHEN d.next = t.state THEN {unsaid} ELSE {move} END, true
+      FROM (SELECT n.next, n.next = 'QUEUED' AS again FROM (SELECT CASE
+              WHEN o.outcome = 'running' THEN 'RUNNING'
+              WHEN o.outcome = 'unknown' THEN 'UNKNOWN'
+              WHEN o.outcome = 'succeeded' THEN 'SUCCEEDED'
+              WHEN t.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
+              WHEN t.created_at + t.total_seconds * interval '1 second' <= now() THEN 'FAILED'
+              WHEN o.budget = 'attempt' AND t.attempt - t.infrastructure_faults < t.max_attempts THEN 'QUEUED'
+              WHEN o.budget = 'infrastructure' AND t.infrastructure_faults < t.infrastructure_attempts THEN 'QUEUED'
+              ELSE 'FAILED' END AS next) n) d)
+  FROM o
+  WHERE t.id = o.id AND {guard}
+  RETURNING {columns}
+), history AS (
+  INSERT INTO attempt (task_id, attempt, handle, submitted_at, started_at, cause, exit_code, error, log_done)
+  SELECT c.id, o.attempt, COALESCE(o.handle, c.handle), c.submitted_at, c.started_at, o.cause, o.exit_code, c.error,
+         o.silent AND NOT EXISTS (SELECT FROM log_copy l WHERE l.task_id = c.id AND l.attempt = o.attempt)
+  FROM changed c CROSS JOIN LATERAL jsonb_to_record($1::jsonb -> c.id::text) AS o (
+    attempt integer, outcome text, cause text, handle text, exit_code integer, silent boolean)
+  WHERE o.outcome IN ('succeeded', 'over')
+  ON CONFLICT DO NOTHING
+)
+SELECT * FROM changed
+"""
+
+_SAID: Final = (
+    _WRITE.replace("{unsaid}", UNSAID)
+    .replace("{move}", move("d.next", reason="o.reason", attempt="t.attempt + d.again::int"))
+    .replace("{undecided}", undecided("o.reason"))
+)
+# INVARIANT state + attempt in the written row: what was seen of one attempt never touches another, and a terminal row
+# never moves. The observer's fence is only the second wall.
+_OBSERVED: Final = _SAID.replace("{columns}", COLUMNS).replace(
+    "{guard}", "t.state IN ('RUNNING', 'UNKNOWN') AND t.attempt = o.attempt"
+)
+# INVARIANT a refusal ends the attempt only while the one copy that was refused is the only one ever sent.
+_REJECTED: Final = _SAID.replace("{columns}", COLUMNS).replace(
+    "{guard}", "t.state = 'SUBMITTING' AND t.fence = o.fence AND t.sends = 1"
+)
+# INVARIANT a sealed key has no run and never will: whatever was sent, the attempt is over, and only its driver says so.
+_SEALED: Final = _SAID.replace("{columns}", COLUMNS).replace("{guard}", "t.state = 'SUBMITTING' AND t.fence = o.fence")
+
+
+async def write_observed(connection: Connection, endings: Sequence[Ending]) -> list[Task]:
+    """Write what an engine said of RUNNING and UNKNOWN tasks; those that moved on meanwhile are left alone."""
+    return await _write(connection, _OBSERVED, endings)
+
+
+async def write_rejected(connection: Connection, ending: Ending) -> list[Task]:
+    """End an attempt whose only copy was refused. Nothing is returned if there may be another: seal, or UNKNOWN."""
+    return await _write(connection, _REJECTED, [ending])
+
+
+async def write_settled(connection: Connection, ending: Ending) -> list[Task]:
+    """End an attempt whose key was sealed, or give it to UNKNOWN, from SUBMITTING."""
+    return await _write(connection, _SEALED, [ending])
+
+
+async def _write(connection: Connection, statement: str, endings: Sequence[Ending]) -> list[Task]:
+    if not endings:
+        return []
+    rows = sorted(endings, key=lambda ending: ending.task_id)
+    return tasks_of(
+        await connection.fetch(statement, json.dumps({str(ending.task_id): _said(ending) for ending in rows}))
+    )
+
+
+def _said(ending: Ending) -> dict[str, JsonValue]:
+    verdict = ending.verdict
+    return {
+        "attempt": ending.attempt,
+        "fence": ending.fence,
+        "outcome": verdict.outcome.value,
+        "phase": verdict.phase.value,
+        "cause": verdict.cause.value if verdict.cause else None,
+        "budget": verdict.budget.value,
+        "delay_seconds": verdict.delay_seconds,
+        "reason": verdict.reason,
+        "handle": ending.handle,
+        "exit_code": ending.exit_code,
+        "result": ending.result,
+        "started_at": ending.started_at.isoformat() if ending.started_at else None,
+        "silent": ending.silent,
+    }

@@ -1,0 +1,297 @@
+"""The pipe of a claimed task: intent, submit, record. Each step is small, guarded by the row, and may be the last.
+
+Whatever ends a drive half way (a kill, a lost answer of the database, a bug), the row says how far it came, and the
+self-sweep or a take-over goes on from there with the same run key.
+"""
+
+import asyncio
+import logging
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from prometheus_client import Counter, Gauge
+
+from signalbox_chassis.observability import telemetry
+from signalbox_chassis.observability.telemetry import Telemetry
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.loops import backoff
+from signalbox_chassis.runtime.tasks import cancel
+from signalbox_chassis.runtime.test_signals import signals
+from signalbox_contracts.ids import run_key
+from signalbox_contracts.messages.tasks import EndCause, Phase
+from signalbox_contracts.states import TaskState
+from signalbox_executor import facts
+from signalbox_executor.engines.port import (
+    Engine,
+    EngineRefused,
+    EngineThrottled,
+    EngineUnavailable,
+    Identity,
+    Seals,
+    Submission,
+    Watched,
+    bounded,
+)
+from signalbox_executor.engines.registry import Directory
+from signalbox_executor.group_commit import Together
+from signalbox_executor.lifecycle import Outcome, Verdict, budget, retry_delay
+from signalbox_executor.secrets import Secrets
+from signalbox_executor.settings import ExecutorSettings
+from signalbox_executor.spans import SpanBudget
+from signalbox_executor.store import engines, finish, submit
+from signalbox_executor.store.claim import Claim
+
+log = logging.getLogger(__name__)
+_DRIVEN = Gauge("signalbox_tasks_driven", "Tasks this worker is submitting")
+_SENT = Counter("signalbox_submits_total", "Submits by what came of them", ["engine", "end"])
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Send again after so long. `copies`: how many copies of the submit the last try added to those on their way."""
+
+    seconds: float
+    copies: int
+
+
+@dataclass
+class Driver:
+    """Drives claimed tasks, each in a coroutine of its own, at most one a task."""
+
+    database: Database
+    directory: Directory
+    settings: ExecutorSettings
+    tracing: Telemetry
+    on_recorded: Callable[[str, Sequence[UUID]], None] = lambda engine_id, task_ids: None
+    """Called with an engine and the tasks that were just recorded to run there."""
+    secrets: Secrets = field(default_factory=Secrets)
+    spans: SpanBudget = field(default_factory=SpanBudget)
+    driving: dict[UUID, asyncio.Task[None]] = field(default_factory=dict[UUID, "asyncio.Task[None]"])
+
+    def __post_init__(self) -> None:
+        self._records = Together(self._record_all, most=500)
+
+    @property
+    def free(self) -> int:
+        """How many more tasks may be taken."""
+        return self.settings.max_driven - len(self.driving)
+
+    async def intend(self, connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
+        """State the intent of those not sent yet; returns what may be driven once that has committed.
+
+        Claim and intent may share a transaction: that only leaves out what could happen between them.
+        """
+        fresh = [(claim.task.id, claim.task.fence) for claim in claims if claim.task.state is TaskState.CLAIMED]
+        if not fresh:
+            return list(claims)
+        crash_points.point("executor.claimed")
+        intended = set(await submit.intend(connection, fresh))
+        return [claim for claim in claims if claim.task.state is TaskState.SUBMITTING or claim.task.id in intended]
+
+    def drive(self, claims: Sequence[Claim]) -> None:
+        """Drive what is intended, each in a coroutine of its own."""
+        if claims:
+            crash_points.point("executor.after_intent")
+        for claim in claims:
+            if claim.task.id not in self.driving:
+                self._start(claim, may_have_arrived=claim.task.state is TaskState.SUBMITTING)
+
+    async def drop(self) -> None:
+        """Stop driving anything: none of it is ours any more."""
+        await cancel(*self.driving.values())
+        await self._records.settle()
+
+    def _start(self, claim: Claim, *, may_have_arrived: bool) -> None:
+        task = asyncio.create_task(self._drive(claim, may_have_arrived), name=f"drive {claim.task.id}")
+        self.driving[claim.task.id] = task
+        _DRIVEN.set(len(self.driving))
+        task.add_done_callback(lambda ended: self._ended(claim, ended))
+
+    def _ended(self, claim: Claim, ended: asyncio.Task[None]) -> None:
+        del self.driving[claim.task.id]
+        _DRIVEN.set(len(self.driving))
+        signals.fire("drive.ended")
+        if not ended.cancelled() and (error := ended.exception()) is not None:
+            log.error("drive of %s ended half way: %r; the sweep goes on with it", claim.task.id, error)
+
+    async def _drive(self, claim: Claim, may_have_arrived: bool) -> None:
+        engine = self.directory.get(claim.task.engine_id)
+        if engine is None:
+            return
+        with self._span(claim):
+            await _Pipe(self, claim, engine, may_have_arrived).run()
+
+    def _span(self, claim: Claim) -> AbstractContextManager[Any]:
+        """In the trace of the task, whoever drives it: a take-over adds a span beside the one that was cut off."""
+        if not self.tracing.recording or not self.spans.allows(claim.traceparent):
+            return nullcontext()
+        return self.tracing.tracer.start_as_current_span(
+            f"submit {claim.task.engine_id}",
+            context=telemetry.extract({"traceparent": claim.traceparent or ""}),
+            attributes=_attributes(claim),
+        )
+
+    async def recorded(self, claim: Claim, handle: str) -> None:
+        crash_points.point("executor.before_record")
+        await self._records.add((claim, handle))
+        crash_points.point("executor.recorded")
+
+    async def _record_all(self, started: Sequence[tuple[Claim, str]]) -> None:
+        async with self.database.unit_of_work() as work:
+            recorded = set(
+                await submit.record(
+                    work.connection, [(claim.task.id, claim.task.fence, handle) for claim, handle in started]
+                )
+            )
+            await engines.answered(work.connection, [claim.task.engine_id for claim, _ in started])
+        by_engine: defaultdict[str, list[UUID]] = defaultdict(list)
+        for claim, _ in started:
+            if claim.task.id in recorded:
+                by_engine[claim.task.engine_id].append(claim.task.id)
+        for engine_id, ids in by_engine.items():
+            self.on_recorded(engine_id, ids)
+
+
+def _attributes(claim: Claim) -> dict[str, str | int]:
+    task = claim.task
+    return {"task.id": str(task.id), "task.attempt": task.attempt, "task.fence": task.fence}
+
+
+class _Pipe:
+    """One drive of one task: sends until there is an answer that settles it."""
+
+    def __init__(self, driver: Driver, claim: Claim, engine: Engine, may_have_arrived: bool) -> None:
+        self._driver = driver
+        self._claim = claim
+        self._engine = engine
+        self._unclear = may_have_arrived
+        self._failures = 0
+        task = claim.task
+        self._key = run_key(task.id, task.attempt)
+        self._watched = Watched(self._key, task.attempt)
+        self._submission = Submission(
+            run_key=self._key,
+            task_id=task.id,
+            attempt=task.attempt,
+            work=claim.spec.work,
+            time_limit_seconds=claim.spec.time_limits.running_seconds,
+            traceparent=claim.traceparent,
+            labels=claim.spec.labels,
+        )
+
+    async def run(self) -> None:
+        wait = Wait(0.0, 1) if self._unclear else None
+        while True:
+            if wait is not None:
+                await asyncio.sleep(wait.seconds)
+                if not await self._may_send_again(wait.copies):
+                    return
+            wait = await self._send()
+            if wait is None:
+                return
+
+    async def _may_send_again(self, copies: int) -> bool:
+        """Count the copy that is about to leave; False if the task is settled, or not ours any more."""
+        if self._unclear and self._engine.identity is Identity.NONE:
+            await self._settle(self._unknown("it may have been started, and the engine cannot tell"))
+            return False
+        async with self._driver.database.connection() as connection:
+            row = await submit.raise_sends(connection, self._claim.task.id, self._claim.task.fence, copies=copies)
+        if row is None:
+            return False
+        crash_points.point("executor.counted")
+        if row.to_stop or row.overdue:
+            cause = EndCause.CANCELLED if row.to_stop else EndCause.TIMED_OUT
+            if isinstance(self._engine, Seals):
+                await self._seal(self._engine, cause, "not started before it was to end")
+                return False
+            if row.overdue:
+                await self._settle(self._unknown("no answer to its submit within the time limit"))
+                return False
+        return True
+
+    async def _send(self) -> Wait | None:
+        """Submit once. None: the task is settled, one way or another."""
+        engine_id, settings = self._claim.task.engine_id, self._driver.settings
+        try:
+            async with asyncio.timeout(settings.engine_timeout_seconds):
+                handle = await self._engine.submit(await self._driver.secrets.fill(self._submission))
+        except EngineRefused as refused:
+            _SENT.labels(engine_id, "refused").inc()
+            await self._refused(refused)
+            return None
+        except EngineThrottled as throttled:
+            _SENT.labels(engine_id, "throttled").inc()
+            return Wait(throttled.retry_after_seconds * random.uniform(1.0, 1.2), copies=0)
+        except (EngineUnavailable, TimeoutError) as error:
+            _SENT.labels(engine_id, "unavailable").inc()
+            return await self._unavailable(error)
+        _SENT.labels(engine_id, "started").inc()
+        await self._driver.recorded(self._claim, handle)
+        return None
+
+    async def _unavailable(self, error: Exception) -> Wait:
+        crash_points.point("executor.unheard")
+        arrived = not isinstance(error, EngineUnavailable) or error.may_have_arrived
+        self._unclear = self._unclear or arrived
+        self._failures += 1
+        task, said = self._claim.task, str(error) or "no answer in time"
+        async with self._driver.database.unit_of_work() as work:
+            facts.publish_changes(work, await submit.unreachable(work.connection, task.id, task.fence, said))
+            await engines.failed(work.connection, task.engine_id, said)
+        seconds = 0.02 + backoff(self._failures, first=0.2, most=self._driver.settings.resend_seconds)
+        return Wait(seconds, copies=1 if arrived else 0)
+
+    async def _refused(self, refused: EngineRefused) -> None:
+        """The end of the attempt if no other copy can be on its way; else the key is sealed, or the task is UNKNOWN."""
+        crash_points.point("executor.refused")
+        said = bounded(str(refused))
+        if refused.sealed:
+            await self._settle(self._ending(EndCause.REFUSED, said))
+            return
+        async with self._driver.database.unit_of_work() as work:
+            tasks = await finish.write_rejected(work.connection, self._ending(EndCause.REFUSED, said))
+            facts.publish_changes(work, tasks)
+        if not tasks and isinstance(self._engine, Seals):
+            await self._seal(self._engine, EndCause.REFUSED, said)
+        elif not tasks:
+            await self._settle(self._unknown(f"refused, but an earlier copy may still arrive: {said}"))
+
+    async def _seal(self, engine: Seals, cause: EndCause, said: str) -> None:
+        """Make the key unusable: then the attempt is over. If it runs after all, adopt it."""
+        async with asyncio.timeout(self._driver.settings.engine_timeout_seconds):
+            handle = await engine.seal(self._watched)
+        crash_points.point("executor.sealed")
+        if handle is None:
+            await self._settle(self._ending(cause, said))
+        else:
+            await self._driver.recorded(self._claim, handle)
+
+    async def _settle(self, ending: finish.Ending) -> None:
+        async with self._driver.database.unit_of_work() as work:
+            facts.publish_changes(work, await finish.write_settled(work.connection, ending))
+
+    def _ending(self, cause: EndCause, said: str) -> finish.Ending:
+        task, retries = self._claim.task, self._claim.spec.retries
+        tries = max(1, task.attempt - task.infrastructure_faults)
+        verdict = Verdict(
+            outcome=Outcome.OVER,
+            phase=Phase.LOST,
+            cause=cause,
+            budget=budget(cause, None, retries),
+            delay_seconds=retry_delay(tries, retries, chance=random.random()),
+            reason=bounded(said),
+        )
+        return finish.Ending(task_id=task.id, attempt=task.attempt, fence=task.fence, verdict=verdict)
+
+    def _unknown(self, said: str) -> finish.Ending:
+        task = self._claim.task
+        verdict = Verdict(outcome=Outcome.UNKNOWN, phase=Phase.LOST, reason=bounded(said))
+        return finish.Ending(task_id=task.id, attempt=task.attempt, fence=task.fence, verdict=verdict)
