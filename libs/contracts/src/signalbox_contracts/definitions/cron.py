@@ -12,6 +12,7 @@ expressions no daylight-saving treatment. The rules here hold for both:
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -40,6 +41,7 @@ class InvalidZone(ValueError):
     """The name is not an IANA time zone."""
 
 
+@lru_cache(maxsize=20_000)
 def fields(expression: str) -> tuple[str, ...]:
     """The six fields, seconds first; raises `InvalidCron`.
 

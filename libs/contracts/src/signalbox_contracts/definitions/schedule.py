@@ -60,6 +60,8 @@ class Schedule(Definition):
     event_date: EventDate = EventDate()
     starts_at: Instant | None = None
     ends_at: Instant | None = None
+    jitter_seconds: Annotated[Seconds, Field(le=3600)] = 0
+    """Spread of the start: a tick fires up to so long after its due instant, always the same for the same tick."""
     paused: bool = False
     note: ShortText = ""
 

@@ -1,0 +1,160 @@
+"""Which ticks of a schedule are due, and what becomes of each. Pure: no clock, no database.
+
+A tick is due at an instant of the schedule's rule. It fires at that instant plus its jitter. A tick noticed within
+`grace_seconds` fires. An older one is *missed*, and the policy of the schedule decides: `none` skips it, `latest` fires
+the newest missed one, `all` fires the newest `max` of them, oldest first.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+
+from signalbox_contracts.definitions import cron
+from signalbox_contracts.definitions.freeze import Freeze
+from signalbox_contracts.definitions.schedule import Schedule
+from signalbox_contracts.messages.ticks import SkipReason, TickCause
+
+MAX_TICKS_PER_PASS: Final = 2000
+"""Ticks of one schedule that one pass decides. More wait for the next pass, a moment later."""
+ON_TIME: Final = timedelta(seconds=10)
+"""A tick that fires later than this after its due instant is `late`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """This tick starts a plan."""
+
+    due_at: datetime
+    cause: TickCause
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """This tick starts nothing."""
+
+    due_at: datetime
+    reason: SkipReason
+    detail: str
+
+
+Decision = Fire | Skip
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time during which a freeze held everything."""
+
+    from_at: datetime
+    until_at: datetime
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What one pass decided about one schedule."""
+
+    decisions: tuple[Decision, ...]
+    cursor_at: datetime
+    """Every tick due at or before this is decided now."""
+    next_due_at: datetime | None
+    next_fire_at: datetime | None
+    """When to look again; None for never."""
+
+
+def decide(schedule: Schedule, cursor_at: datetime, now: datetime, frozen: Sequence[Window] = ()) -> Due:
+    """Decide every tick after `cursor_at` whose time to fire has come, at most `MAX_TICKS_PER_PASS` of them."""
+    grace = timedelta(seconds=schedule.missed.grace_seconds)
+    lookahead = MAX_TICKS_PER_PASS + schedule.missed.max
+    ripe = list(islice(_ripe(schedule, cursor_at, now), lookahead))
+    full = len(ripe) == lookahead
+    chosen = ripe[:MAX_TICKS_PER_PASS] if full else ripe
+    missed = [due for due in ripe if now - fire_at(schedule, due) > grace]
+    kept: set[datetime] = set() if schedule.paused else _kept(schedule, missed)
+    late = set(missed)
+    decisions = tuple(_decision(schedule, due, now, due in late, due in kept, frozen) for due in chosen)
+    cursor = max([cursor_at, *chosen])
+    next_due = next(_ticks(schedule, cursor), None)
+    return Due(decisions, cursor, next_due, None if next_due is None else fire_at(schedule, next_due))
+
+
+def fire_at(schedule: Schedule, due_at: datetime) -> datetime:
+    """When a tick fires: its due instant plus a jitter that follows from schedule and instant."""
+    if not schedule.jitter_seconds:
+        return due_at
+    digest = hashlib.sha256(f"{schedule.id}:{due_at.astimezone(UTC).isoformat()}".encode()).digest()
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    return due_at + timedelta(milliseconds=int(share * schedule.jitter_seconds * 1000))
+
+
+def next_ticks(schedule: Schedule, after: datetime, count: int) -> tuple[datetime, ...]:
+    """The next `count` due instants after `after`, within the schedule's start and end."""
+    return tuple(islice(_ticks(schedule, after), count))
+
+
+def windows(freeze: Freeze, since: datetime, until: datetime, lifted_at: datetime | None) -> Iterator[Window]:
+    """The times in [since, until] during which this freeze held everything; none for a freeze of single engines."""
+    if freeze.engines:
+        return
+    end = min(instant for instant in (until, lifted_at, freeze.ends_at) if instant is not None)
+    start = max(since, freeze.starts_at) if freeze.starts_at else since
+    if not freeze.calendar:
+        if start < end:
+            yield Window(start, end, freeze.id)
+        return
+    for blackout in freeze.calendar:
+        lasts = timedelta(seconds=blackout.duration_seconds)
+        opens = cron.ticks(blackout.cron, start - lasts, cron.zone(blackout.zone))
+        for opened in islice(opens, 10_000):
+            if opened >= end:
+                break
+            yield Window(max(opened, start), min(opened + lasts, end), freeze.id)
+
+
+def _kept(schedule: Schedule, missed: Sequence[datetime]) -> set[datetime]:
+    """The missed ticks that fire all the same."""
+    match schedule.missed.policy:
+        case "none":
+            return set()
+        case "latest":
+            return set(missed[-1:])
+        case "all":
+            return set(missed[-schedule.missed.max :])
+
+
+def _decision(
+    schedule: Schedule, due: datetime, now: datetime, missed: bool, kept: bool, frozen: Sequence[Window]
+) -> Decision:
+    if schedule.paused:
+        return Skip(due, SkipReason.PAUSED, schedule.note or "the schedule is paused")
+    if not missed:
+        return Fire(due, TickCause.DUE if now - fire_at(schedule, due) <= ON_TIME else TickCause.LATE)
+    if kept:
+        return Fire(due, TickCause.CATCH_UP)
+    for window in frozen:
+        if window.from_at <= due < window.until_at:
+            return Skip(due, SkipReason.FROZEN, f"freeze {window.name}; missed-tick policy {schedule.missed.policy}")
+    if schedule.missed.policy == "none":
+        return Skip(due, SkipReason.MISSED, f"older than {schedule.missed.grace_seconds:g} s when noticed")
+    fires = 1 if schedule.missed.policy == "latest" else schedule.missed.max
+    return Skip(due, SkipReason.TOO_MANY, f"policy {schedule.missed.policy} fires the newest {fires} missed ticks")
+
+
+def _ripe(schedule: Schedule, cursor_at: datetime, now: datetime) -> Iterator[datetime]:
+    """Due instants in order, up to the first whose time to fire has not come."""
+    for due in _ticks(schedule, cursor_at):
+        if fire_at(schedule, due) > now:
+            return
+        yield due
+
+
+def _ticks(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    start = after
+    if schedule.starts_at is not None:  # the instant itself is allowed
+        start = max(start, schedule.starts_at - timedelta(microseconds=1))
+    for due in cron.ticks(schedule.cron, start, cron.zone(schedule.zone)):
+        if schedule.ends_at is not None and due > schedule.ends_at:
+            return
+        yield due

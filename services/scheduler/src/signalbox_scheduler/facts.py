@@ -1,0 +1,92 @@
+"""What the scheduler publishes: ticks, states of schedules, answers to operations."""
+
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.definitions.schedule import Schedule
+from signalbox_contracts.ids import derived_id, plan_id_from_tick
+from signalbox_contracts.messages.commands import OperationData
+from signalbox_contracts.messages.states import (
+    OperationResult,
+    OperationResultData,
+    Outcome,
+    ScheduleRecord,
+    ScheduleStated,
+)
+from signalbox_contracts.messages.ticks import (
+    ScheduleTicked,
+    ScheduleTickedData,
+    ScheduleTickSkipped,
+    ScheduleTickSkippedData,
+    SkipReason,
+    TickCause,
+)
+from signalbox_scheduler.store.schedules import ScheduleRow
+from signalbox_scheduler.store.ticks import Tick
+
+SOURCE = "signalbox/scheduler"
+_ZONE_DATA = version("tzdata")
+
+
+def publish_tick(work: UnitOfWork, tick: Tick, schedule: Schedule, revision: int, now: datetime) -> None:
+    """Publish that a schedule fired, or why it did not."""
+    common: dict[str, Any] = {
+        "tick_id": tick.id, "schedule_id": tick.schedule_id, "schedule_revision": revision, "due_at": tick.due_at,
+        "event_date": tick.event_date, "zone_data_version": _ZONE_DATA,
+    }  # fmt: skip
+    if tick.outcome == "FIRED":
+        fired = ScheduleTickedData(
+            **common, plan_id=plan_id_from_tick(tick.id), cause=TickCause(tick.cause), schedule=schedule
+        )
+        event = ScheduleTicked.of(
+            fired, subject=tick.schedule_id, source=SOURCE, time=now, project=schedule.project,
+            id=derived_id("signalbox.schedule.ticked.v1", tick.schedule_id, tick.id, tick.cause),
+        )  # fmt: skip
+        work.publish(event)
+        return
+    skipped = ScheduleTickSkippedData(**common, why=SkipReason(tick.cause), detail=tick.detail)
+    work.publish(
+        ScheduleTickSkipped.of(
+            skipped, subject=tick.schedule_id, source=SOURCE, time=now, id=tick.id, project=schedule.project
+        )
+    )
+
+
+def publish_state(work: UnitOfWork, row: ScheduleRow, now: datetime) -> None:
+    """Publish the present state of one schedule."""
+    schedule = Schedule.model_validate_json(row.definition)
+    record = ScheduleRecord(
+        schedule_id=row.id, version=row.version, definitions_revision=row.revision, paused=schedule.paused,
+        note=row.problem or schedule.note, next_due_at=row.next_due_at, last_due_at=row.last_due_at,
+        last_fired_at=row.last_fired_at, fired=row.fired, skipped=row.skipped,
+    )  # fmt: skip
+    work.publish(
+        ScheduleStated.of(
+            record, subject=f"schedule:{row.id}", source=SOURCE, time=now, aggregateversion=row.version,
+            project=schedule.project,
+        )
+    )  # fmt: skip
+
+
+def publish_answer(
+    work: UnitOfWork,
+    data: OperationData,
+    schedule_id: str,
+    outcome: Outcome,
+    reason: str,
+    now: datetime,
+    **details: int,
+) -> None:
+    """Answer an operation about a schedule."""
+    result = OperationResultData(
+        operation_id=data.operation_id, target=f"schedule:{schedule_id}", operation="schedule.backfill",
+        outcome=outcome, reason=reason, details=dict(details) or None,
+    )  # fmt: skip
+    work.publish(
+        OperationResult.of(
+            result, subject=f"operation:{data.operation_id}", source=SOURCE, time=now,
+            id=derived_id(OperationResult.type_name(), str(data.operation_id)),
+        )
+    )  # fmt: skip

@@ -1,0 +1,177 @@
+"""The passes of the scheduler: fire what is due, run backfills, publish states, prune old ticks."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from opentelemetry.trace import Tracer
+from prometheus_client import Counter, Histogram
+
+from signalbox_chassis.persistence.database import Database, UnitOfWork
+from signalbox_contracts.definitions.schedule import Schedule
+from signalbox_contracts.ids import tick_id
+from signalbox_contracts.messages.operations import ScheduleBackfillData
+from signalbox_contracts.messages.states import Outcome
+from signalbox_contracts.messages.ticks import TickCause
+from signalbox_scheduler import calendar, facts
+from signalbox_scheduler.calendar import Due, Fire, Window
+from signalbox_scheduler.settings import SchedulerSettings
+from signalbox_scheduler.store import schedules, ticks
+from signalbox_scheduler.store.schedules import Advance, DueSchedule
+from signalbox_scheduler.store.ticks import Tick
+
+log = logging.getLogger(__name__)
+BACKFILL_TICKS = 200
+STATES = 200
+_LATENESS = Histogram(
+    "signalbox_schedule_lateness_seconds", "From the due instant to the stored tick, of ticks that fired on time",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+)  # fmt: skip
+_TICKS = Counter("signalbox_schedule_ticks_total", "Ticks by outcome and cause", ["outcome", "cause"])
+
+
+@dataclass
+class Scheduling:
+    """One scheduler process. Any number of them share the work through row locks."""
+
+    database: Database
+    settings: SchedulerSettings
+    tracer: Tracer
+    _parsed: dict[str, tuple[int, Schedule]] = field(default_factory=dict[str, tuple[int, Schedule]])
+
+    async def fire(self) -> bool:
+        """Decide every schedule whose time has come; True when there may be more."""
+        async with self.database.unit_of_work() as work:
+            now = await schedules.now(work.connection)
+            frozen = await self._frozen(work, now)
+            if any(window.from_at <= now < window.until_at for window in frozen):
+                return False
+            due = await schedules.take_due(work.connection, self.settings.tick_batch)
+            if not due:
+                return False
+            decided = [(one, *result) for one in due if (result := await self._decide(work, one, now, frozen))]
+            await self._record(work, decided, now)
+        return len(due) == self.settings.tick_batch or any(len(result.decisions) > 1 for _, _, result in decided)
+
+    async def backfill(self) -> bool:
+        """Fire the next ticks of one backfill; True when there may be more."""
+        async with self.database.unit_of_work() as work:
+            backfill = await ticks.take_backfill(work.connection)
+            if backfill is None:
+                return False
+            now = await schedules.now(work.connection)
+            data = ScheduleBackfillData.model_validate_json(backfill.command)
+            schedule = await schedules.load(work.connection, backfill.schedule_id)
+            if schedule is None:
+                await ticks.end_backfill(work.connection, backfill.id)
+                reason = "the schedule was deleted meanwhile"
+                facts.publish_answer(
+                    work, data, backfill.schedule_id, Outcome.FAILED, reason, now, fired=backfill.fired
+                )
+                return True
+            schedule = schedule.model_copy(update={"overlap": data.overlap})
+            count = min(BACKFILL_TICKS, backfill.remaining)
+            instants = [
+                instant for instant in calendar.next_ticks(schedule, backfill.cursor_at, count)
+                if instant <= min(backfill.until_at, now)
+            ]  # fmt: skip
+            made = [_tick(schedule, Fire(instant, TickCause.BACKFILL)) for instant in instants]
+            fired = await self._publish(work, made, {schedule.id: (schedule, data.definitions_revision)}, now, True)
+            present = len(made) - fired
+            if len(instants) == count and count < backfill.remaining:
+                await ticks.move_backfill(work.connection, backfill, instants[-1], fired=fired, present=present)
+                return True
+            await ticks.end_backfill(work.connection, backfill.id)
+            fired, present = backfill.fired + fired, backfill.present + present
+            reason = f"{fired} ticks fired, {present} had fired before"
+            facts.publish_answer(work, data, schedule.id, Outcome.DONE, reason, now, fired=fired, fired_before=present)
+        return True
+
+    async def publish_states(self) -> bool:
+        """Publish schedules that changed; True when there may be more."""
+        async with self.database.unit_of_work() as work:
+            rows = await schedules.take_unpublished(work.connection, STATES)
+            now = await schedules.now(work.connection)
+            for row in rows:
+                facts.publish_state(work, row, now)
+        return len(rows) == STATES
+
+    async def prune(self) -> bool:
+        """Delete ticks past their retention, a batch a pass."""
+        async with self.database.unit_of_work() as work:
+            return await ticks.prune(work.connection, self.settings.tick_keep_days) > 0
+
+    async def _frozen(self, work: UnitOfWork, now: datetime) -> list[Window]:
+        """When everything was frozen, from the oldest tick that may still be decided until a moment from now."""
+        found: list[Window] = []
+        for row in await schedules.freezes(work.connection):
+            since, until = now - timedelta(days=30), now + timedelta(seconds=1)
+            found += calendar.windows(row.freeze, since, until, row.lifted_at)
+        return found
+
+    async def _decide(
+        self, work: UnitOfWork, due: DueSchedule, now: datetime, frozen: Sequence[Window]
+    ) -> tuple[Schedule, Due] | None:
+        """The decisions about one schedule. One that cannot be computed is stopped with the reason, alone."""
+        try:
+            schedule = self._schedule(due)
+            return schedule, calendar.decide(schedule, due.cursor_at, now, frozen)
+        except (ValueError, OverflowError, ArithmeticError) as error:
+            log.warning("schedule %s is stopped: its ticks cannot be computed: %s", due.id, error)
+            await schedules.fail(work.connection, due.id, f"its ticks cannot be computed: {error}")
+            return None
+
+    def _schedule(self, due: DueSchedule) -> Schedule:
+        known = self._parsed.get(due.id)
+        if known is None or known[0] != due.revision:
+            known = self._parsed[due.id] = due.revision, Schedule.model_validate_json(due.definition)
+        return known[1]
+
+    async def _record(
+        self, work: UnitOfWork, decided: Sequence[tuple[DueSchedule, Schedule, Due]], now: datetime
+    ) -> None:
+        made = [_tick(schedule, decision) for _, schedule, result in decided for decision in result.decisions]
+        known = {schedule.id: (schedule, due.revision) for due, schedule, _ in decided}
+        await self._publish(work, made, known, now, False)
+        await schedules.advance(work.connection, [_advance(due, result) for due, _, result in decided])
+
+    async def _publish(
+        self,
+        work: UnitOfWork,
+        made: Sequence[Tick],
+        known: dict[str, tuple[Schedule, int]],
+        now: datetime,
+        backfill: bool,
+    ) -> int:
+        """Store these ticks and publish those that are new; how many those are."""
+        new = await ticks.insert(work.connection, made, backfill=backfill)
+        for tick in made:
+            if tick.id not in new:
+                continue
+            schedule, revision = known[tick.schedule_id]
+            with self.tracer.start_as_current_span(
+                "schedule tick", attributes={"schedule": tick.schedule_id, "due_at": tick.due_at.isoformat()}
+            ):
+                facts.publish_tick(work, tick, schedule, revision, now)
+            _TICKS.labels(tick.outcome, tick.cause).inc()
+            if tick.cause == TickCause.DUE.value:
+                _LATENESS.observe(max(0.0, (now - tick.due_at).total_seconds()))
+        return len(new)
+
+
+def _tick(schedule: Schedule, decision: calendar.Decision) -> Tick:
+    event_date = schedule.event_date.of(decision.due_at)
+    common = tick_id(schedule.id, decision.due_at), schedule.id, decision.due_at, event_date
+    if isinstance(decision, Fire):
+        return Tick(*common, "FIRED", decision.cause.value)
+    return Tick(*common, "SKIPPED", decision.reason.value, decision.detail)
+
+
+def _advance(due: DueSchedule, result: Due) -> Advance:
+    fired = [decision.due_at for decision in result.decisions if isinstance(decision, Fire)]
+    last = result.decisions[-1].due_at if result.decisions else None
+    return Advance(
+        due.id, result.cursor_at, result.next_due_at, result.next_fire_at, last, fired[-1] if fired else None,
+        len(fired), len(result.decisions) - len(fired),
+    )  # fmt: skip

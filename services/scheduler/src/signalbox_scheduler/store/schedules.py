@@ -1,0 +1,194 @@
+"""Rows of schedules and freezes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_contracts.definitions.freeze import Freeze
+from signalbox_contracts.definitions.schedule import Schedule
+
+# INVARIANT cursor.grows: an instant that is decided is never decided again. Only a new rule moves the cursor to now.
+_DEFINE = """
+INSERT INTO schedule AS s (id, revision, definition, project, deleted, cursor_at, next_fire_at)
+SELECT d.id, d.revision, d.definition, d.project, d.deleted, d.defined_at, CASE WHEN NOT d.deleted THEN now() END
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::timestamptz[], $7::boolean[])
+  AS d (id, revision, definition, project, deleted, defined_at, same_rule)
+ON CONFLICT (id) DO UPDATE SET
+    revision = excluded.revision, definition = excluded.definition, project = excluded.project,
+    deleted = excluded.deleted, problem = '', version = s.version + 1, next_fire_at = excluded.next_fire_at,
+    next_due_at = NULL,
+    cursor_at = CASE WHEN (SELECT d.same_rule FROM unnest($1::text[], $7::boolean[]) AS d (id, same_rule)
+                           WHERE d.id = excluded.id)
+                THEN s.cursor_at ELSE greatest(s.cursor_at, now()) END
+WHERE s.revision < excluded.revision
+"""
+_KNOWN = "SELECT id, definition, deleted FROM schedule WHERE id = ANY($1)"
+# SKIP LOCKED: any number of schedulers share the due schedules, none waits for another.
+_DUE = """
+SELECT id, revision, definition, cursor_at FROM schedule
+WHERE next_fire_at <= now() ORDER BY next_fire_at LIMIT $1 FOR UPDATE SKIP LOCKED
+"""
+_ADVANCE = """
+UPDATE schedule s SET
+    cursor_at = a.cursor_at, next_due_at = a.next_due_at, next_fire_at = a.next_fire_at,
+    last_due_at = coalesce(a.last_due_at, s.last_due_at), last_fired_at = coalesce(a.last_fired_at, s.last_fired_at),
+    fired = s.fired + a.fired, skipped = s.skipped + a.skipped, version = s.version + 1
+FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[],
+            $6::timestamptz[], $7::bigint[], $8::bigint[])
+  AS a (id, cursor_at, next_due_at, next_fire_at, last_due_at, last_fired_at, fired, skipped)
+WHERE s.id = a.id
+"""
+_FAIL = """
+UPDATE schedule SET problem = left($2, 2000), next_fire_at = NULL, next_due_at = NULL, version = version + 1
+WHERE id = $1
+"""
+_UNPUBLISHED = """
+SELECT id, revision, definition, deleted, next_due_at, last_due_at, last_fired_at, fired, skipped, problem, version
+FROM schedule WHERE published < version ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+"""
+_PUBLISHED = """
+UPDATE schedule s SET published = p.version FROM unnest($1::text[], $2::bigint[]) AS p (id, version) WHERE s.id = p.id
+"""
+_FREEZE = """
+INSERT INTO freeze_window AS f (id, revision, definition, lifted_at)
+VALUES ($1, $2, $3, CASE WHEN $4 THEN $5::timestamptz END)
+ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, definition = excluded.definition,
+    lifted_at = CASE WHEN $4 THEN coalesce(f.lifted_at, excluded.lifted_at) END
+WHERE f.revision < excluded.revision
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """One snapshot of a schedule as the feed brought it."""
+
+    id: str
+    revision: int
+    schedule: Schedule | None
+    deleted: bool
+    defined_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DueSchedule:
+    """A locked schedule whose next tick has come."""
+
+    id: str
+    revision: int
+    definition: str
+    cursor_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Where a schedule stands after a pass."""
+
+    id: str
+    cursor_at: datetime
+    next_due_at: datetime | None
+    next_fire_at: datetime | None
+    last_due_at: datetime | None
+    last_fired_at: datetime | None
+    fired: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """What is published about a schedule."""
+
+    id: str
+    revision: int
+    definition: str
+    deleted: bool
+    next_due_at: datetime | None
+    last_due_at: datetime | None
+    last_fired_at: datetime | None
+    fired: int
+    skipped: int
+    problem: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeRow:
+    """A freeze, and when it was lifted."""
+
+    freeze: Freeze
+    lifted_at: datetime | None
+
+
+async def define(connection: Connection, snapshots: Sequence[Defined]) -> None:
+    """Keep these snapshots, the newest of each schedule. An older revision changes nothing."""
+    newest = {one.id: one for one in sorted(snapshots, key=lambda one: one.revision)}
+    rows = await connection.fetch(_KNOWN, list(newest))
+    known = {row["id"]: Schedule.model_validate_json(row["definition"]) for row in rows if not row["deleted"]}
+    kept = [one for one in newest.values() if one.schedule is not None]
+    gone = [one for one in newest.values() if one.schedule is None and one.id in known]
+    definitions = [(one, one.schedule or known[one.id]) for one in (*kept, *gone)]
+    if not definitions:
+        return
+    await connection.execute(
+        _DEFINE,
+        [one.id for one, _ in definitions],
+        [one.revision for one, _ in definitions],
+        [schedule.model_dump_json() for _, schedule in definitions],
+        [schedule.project for _, schedule in definitions],
+        [one.deleted for one, _ in definitions],
+        [one.defined_at for one, _ in definitions],
+        [one.id in known and _rule(known[one.id]) == _rule(schedule) for one, schedule in definitions],
+    )
+
+
+async def take_due(connection: Connection, limit: int) -> list[DueSchedule]:
+    """Lock up to `limit` schedules whose time has come."""
+    rows = await connection.fetch(_DUE, limit)
+    return [DueSchedule(row["id"], row["revision"], row["definition"], row["cursor_at"]) for row in rows]
+
+
+async def advance(connection: Connection, moved: Sequence[Advance]) -> None:
+    """Record what a pass decided."""
+    columns = ("id", "cursor_at", "next_due_at", "next_fire_at", "last_due_at", "last_fired_at", "fired", "skipped")
+    await connection.execute(_ADVANCE, *([getattr(one, column) for one in moved] for column in columns))
+
+
+async def fail(connection: Connection, schedule_id: str, problem: str) -> None:
+    """Stop a schedule whose ticks cannot be computed. A new revision starts it again."""
+    await connection.execute(_FAIL, schedule_id, problem)
+
+
+async def take_unpublished(connection: Connection, limit: int) -> list[ScheduleRow]:
+    """Lock up to `limit` schedules with a change nobody has been informed of, and mark them as published."""
+    rows = await connection.fetch(_UNPUBLISHED, limit)
+    await connection.execute(_PUBLISHED, [row["id"] for row in rows], [row["version"] for row in rows])
+    return [ScheduleRow(**row) for row in rows]
+
+
+async def load(connection: Connection, schedule_id: str) -> Schedule | None:
+    """The schedule; None when there is none, or it is deleted."""
+    text = await connection.fetchval("SELECT definition FROM schedule WHERE id = $1 AND NOT deleted", schedule_id)
+    return None if text is None else Schedule.model_validate_json(text)
+
+
+async def save_freeze(connection: Connection, freeze: Freeze, revision: int, *, lifted: bool, at: datetime) -> None:
+    """Keep a freeze; a deleted one was lifted at `at`, and is remembered so that its ticks can say why."""
+    await connection.execute(_FREEZE, freeze.id, revision, freeze.model_dump_json(), lifted, at)
+
+
+async def freezes(connection: Connection) -> list[FreezeRow]:
+    """Every freeze of the last days, lifted or not."""
+    rows = await connection.fetch(
+        "SELECT definition, lifted_at FROM freeze_window"
+        " WHERE lifted_at IS NULL OR lifted_at > now() - interval '30 days'"
+    )
+    return [FreezeRow(Freeze.model_validate_json(row["definition"]), row["lifted_at"]) for row in rows]
+
+
+async def now(connection: Connection) -> datetime:
+    """The database's clock: the only one that schedulers compare with."""
+    return await connection.fetchval("SELECT now()")
+
+
+def _rule(schedule: Schedule) -> tuple[object, ...]:
+    return schedule.cron, schedule.zone, schedule.starts_at

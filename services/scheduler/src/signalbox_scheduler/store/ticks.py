@@ -1,0 +1,103 @@
+"""Rows of ticks and backfills."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_contracts.messages.operations import ScheduleBackfillData
+
+# INVARIANT tick.once: one row per schedule and instant, whoever inserts it. Only the inserter publishes.
+_INSERT = """
+INSERT INTO tick (id, schedule_id, due_at, event_date, outcome, cause, detail)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::date[], $5::text[], $6::text[], $7::text[])
+ON CONFLICT (id) DO NOTHING RETURNING id
+"""
+# A backfill also fires what was skipped before, and never what has fired.
+_BACKFILL = """
+INSERT INTO tick AS t (id, schedule_id, due_at, event_date, outcome, cause, detail)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::date[], $5::text[], $6::text[], $7::text[])
+ON CONFLICT (id) DO UPDATE SET outcome = 'FIRED', cause = excluded.cause, detail = excluded.detail, noticed_at = now()
+WHERE t.outcome = 'SKIPPED' RETURNING id
+"""
+_KEEP_BACKFILL = """
+INSERT INTO backfill (id, schedule_id, cursor_at, until_at, remaining, command)
+VALUES ($1, $2, $3::timestamptz - interval '1 microsecond', $4, $5, $6) ON CONFLICT DO NOTHING
+"""
+_TAKE_BACKFILL = """
+SELECT id, schedule_id, cursor_at, until_at, remaining, command, fired, present FROM backfill
+ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+_MOVE_BACKFILL = """
+UPDATE backfill SET cursor_at = $2, remaining = remaining - $3, fired = fired + $4, present = present + $5 WHERE id = $1
+"""
+_PRUNE = """
+DELETE FROM tick WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM tick WHERE noticed_at < now() - make_interval(days => $1) ORDER BY noticed_at LIMIT $2))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One decided instant of a schedule."""
+
+    id: UUID
+    schedule_id: str
+    due_at: datetime
+    event_date: date
+    outcome: str
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """A range whose ticks are being fired."""
+
+    id: UUID
+    schedule_id: str
+    cursor_at: datetime
+    until_at: datetime
+    remaining: int
+    command: str
+    fired: int
+    present: int
+
+
+async def insert(connection: Connection, ticks: Sequence[Tick], *, backfill: bool = False) -> set[UUID]:
+    """Keep these ticks; the ids of those that are new, or that a backfill fires now."""
+    columns = ("id", "schedule_id", "due_at", "event_date", "outcome", "cause", "detail")
+    values = ([getattr(tick, column) for tick in ticks] for column in columns)
+    return {row["id"] for row in await connection.fetch(_BACKFILL if backfill else _INSERT, *values)}
+
+
+async def keep_backfill(connection: Connection, data: ScheduleBackfillData) -> None:
+    """Remember a backfill until all its ticks have fired. The same operation twice is one."""
+    await connection.execute(
+        _KEEP_BACKFILL, data.operation_id, data.schedule_id, data.from_at, data.until_at, data.at_most,
+        data.model_dump_json(),
+    )  # fmt: skip
+
+
+async def take_backfill(connection: Connection) -> Backfill | None:
+    """Lock the next backfill."""
+    row = await connection.fetchrow(_TAKE_BACKFILL)
+    return None if row is None else Backfill(**row)
+
+
+async def move_backfill(
+    connection: Connection, backfill: Backfill, cursor_at: datetime, *, fired: int, present: int
+) -> None:
+    """Record how far a backfill has come."""
+    await connection.execute(_MOVE_BACKFILL, backfill.id, cursor_at, fired + present, fired, present)
+
+
+async def end_backfill(connection: Connection, backfill_id: UUID) -> None:
+    """Forget a backfill that is complete."""
+    await connection.execute("DELETE FROM backfill WHERE id = $1", backfill_id)
+
+
+async def prune(connection: Connection, keep_days: int, limit: int = 5000) -> int:
+    """Delete up to `limit` old ticks; how many went."""
+    return int((await connection.execute(_PRUNE, keep_days, limit)).split()[-1])

@@ -1,0 +1,179 @@
+"""Schedulers on real Kafka and PostgreSQL: each tick exactly once, whatever dies."""
+
+import signal
+import uuid
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from signalbox_contracts.definitions.freeze import Freeze
+from signalbox_contracts.messages.operations import ScheduleBackfill
+from signalbox_contracts.messages.states import OperationResult, Outcome, ScheduleStated
+from signalbox_contracts.messages.ticks import SkipReason, TickCause
+from support.executor import operation
+from support.scheduler import Schedulers, schedule
+from support.service_fixture import until
+
+
+async def test_three_schedulers_killed_and_frozen_in_turn_tick_every_second_exactly_once(
+    schedulers: Schedulers,
+) -> None:
+    """INVARIANT tick.once: without the unique row two schedulers would start a plan each for the same instant."""
+    every_second = [
+        schedule(f"s{number:03}", "* * * * * *", missed={"policy": "all", "max": 1000}) for number in range(60)
+    ]
+    await schedulers.define(*every_second)
+    processes = [schedulers.spawn_scheduler() for _ in range(3)]
+
+    async def each_has(count: int) -> None:
+        async def there() -> bool:
+            least = await schedulers.value(
+                "SELECT coalesce(min(n), 0) FROM (SELECT count(t.id) AS n FROM schedule s"
+                " LEFT JOIN tick t ON t.schedule_id = s.id GROUP BY s.id) AS counted"
+            )
+            known = await schedulers.value("SELECT count(*) FROM schedule")
+            return known == len(every_second) and least >= count
+
+        await until(there, seconds=90, why=f"{count} ticks each")
+
+    await each_has(2)
+    processes[0].kill()
+    processes[1].send_signal(signal.SIGSTOP)
+    await each_has(6)
+    processes[1].send_signal(signal.SIGCONT)
+    processes[2].kill()
+    schedulers.spawn_scheduler()
+    await each_has(9)
+    schedulers.stop_processes()
+    async with schedulers.scheduling():  # what the killed ones had not sent goes out
+
+        async def sent() -> bool:
+            return not await schedulers.value("SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)")
+
+        await until(sent, seconds=60, why="everything sent")
+    by_schedule: dict[str, set[tuple[datetime, uuid.UUID]]] = defaultdict(set)
+    for event in await schedulers.ticked():
+        by_schedule[event.data.schedule_id].add((event.data.due_at, event.data.plan_id))
+    assert len(by_schedule) == len(every_second)
+    for ticks in by_schedule.values():
+        instants = sorted(due for due, _ in ticks)
+        assert {after - before for before, after in pairwise(instants)} == {timedelta(seconds=1)}
+        assert len({plan for _, plan in ticks}) == len(ticks)
+
+
+async def test_a_day_of_outage_over_the_autumn_change_gives_each_policy_its_set_with_reasons(
+    schedulers: Schedulers,
+) -> None:
+    """The instants come from the rule, whenever they are noticed: event dates stay those intended."""
+    now = datetime.now(UTC)
+    policies: dict[str, Any] = {
+        "none": {"policy": "none"}, "latest": {"policy": "latest"}, "all": {"policy": "all", "max": 3},
+    }  # fmt: skip
+    await schedulers.define(
+        *(schedule(name, "0 0 * * *", missed=missed) for name, missed in policies.items()),
+        at=now - timedelta(days=5),
+    )
+    async with schedulers.scheduling():
+
+        async def decided() -> bool:
+            return await schedulers.value("SELECT count(*) FROM tick") == 15
+
+        await until(decided, why="five days of three schedules decided")
+
+        async def sent() -> bool:
+            return len(await schedulers.ticked()) == 4 and len(await schedulers.skipped()) == 11
+
+        await until(sent, why="fired and skipped are published")
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    fired = {(event.data.schedule_id, event.data.due_at) for event in await schedulers.ticked()}
+    assert fired == {("latest", midnight), *(("all", midnight - timedelta(days=n)) for n in range(3))}
+    assert all(
+        event.data.event_date == event.data.due_at.date() - timedelta(days=1) for event in await schedulers.ticked()
+    )
+    reasons = {(event.data.schedule_id, event.data.why) for event in await schedulers.skipped()}
+    assert reasons == {
+        ("none", SkipReason.MISSED), ("latest", SkipReason.TOO_MANY), ("all", SkipReason.TOO_MANY),
+    }  # fmt: skip
+
+
+async def test_a_backfill_fires_what_has_not_fired_and_the_same_again_fires_nothing(schedulers: Schedulers) -> None:
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    await schedulers.define(schedule("hourly", missed={"policy": "latest"}), at=now - timedelta(hours=3, minutes=30))
+    whole = {"schedule_id": "hourly", "from_at": now - timedelta(hours=9), "until_at": now, "definitions_revision": 1}
+    first = operation(ScheduleBackfill, "schedule:hourly", **whole)
+    again = operation(ScheduleBackfill, "schedule:hourly", **whole)
+    absent = operation(ScheduleBackfill, "schedule:none", **{**whole, "schedule_id": "none"})
+    async with schedulers.scheduling():
+
+        async def caught_up() -> bool:
+            return await schedulers.value("SELECT count(*) FROM tick") == 4
+
+        await until(caught_up, why="the missed hours are decided")
+        await schedulers.say(first, again, absent)
+
+        async def answered() -> bool:
+            return len(await schedulers.states_said(OperationResult)) == 3
+
+        await until(answered, seconds=60, why="three answers")
+
+        async def published() -> bool:
+            return len(await schedulers.ticked()) == 10
+
+        await until(published, why="ten hours, each once")
+    answers = {one.data.operation_id: one.data for one in await schedulers.states_said(OperationResult)}
+    results = [answers[one.data.operation_id] for one in (first, again)]
+    assert sorted(one.reason for one in results) == [
+        "0 ticks fired, 10 had fired before", "9 ticks fired, 1 had fired before",
+    ]  # fmt: skip
+    refused = answers[absent.data.operation_id]
+    assert (refused.outcome, refused.reason) == (Outcome.REFUSED, "there is no schedule none")
+    ticks = await schedulers.ticked()
+    assert {event.data.due_at for event in ticks} == {now - timedelta(hours=n) for n in range(10)}
+    assert sorted(event.data.cause for event in ticks).count(TickCause.BACKFILL) == 9
+    assert {event.data.schedule.overlap for event in ticks if event.data.cause is TickCause.BACKFILL} == {"queue"}
+
+
+async def test_a_freeze_of_everything_holds_ticks_and_its_end_applies_the_policy(schedulers: Schedulers) -> None:
+    now = datetime.now(UTC)
+    freeze = Freeze.model_validate({"id": "release", "name": "release", "reason": "release", "author": "user:ann"})
+    await schedulers.define(freeze, at=now - timedelta(hours=3))
+    missed = {"policy": "none", "grace_seconds": 0}
+    await schedulers.define(schedule("minutely", "* * * * *", missed=missed), at=now - timedelta(minutes=10))
+    async with schedulers.scheduling() as service:
+
+        async def known() -> bool:
+            return await schedulers.value("SELECT count(*) FROM schedule") == 1
+
+        await until(known, why="the schedule is known")
+        fire = next(loop for loop in service.loops if loop.name == "fire")
+        assert not await fire.one_pass()
+        assert await schedulers.value("SELECT count(*) FROM tick") == 0
+        await schedulers.define(freeze, revision=2, deleted=True)
+
+        async def decided() -> bool:
+            return await schedulers.value("SELECT count(*) FROM tick WHERE cause = 'frozen'") >= 9
+
+        await until(decided, why="the frozen ticks are skipped with their reason")
+
+
+async def test_a_definition_that_changes_its_rule_never_fires_an_instant_of_the_past(schedulers: Schedulers) -> None:
+    now = datetime.now(UTC)
+    await schedulers.define(schedule("s", "0 0 1 1 *"), at=now - timedelta(days=3))
+    async with schedulers.scheduling():
+
+        async def known(revision: int) -> bool:
+            return await schedulers.value("SELECT max(revision) FROM schedule") == revision
+
+        await until(lambda: known(1), why="the first rule is known")
+        await schedulers.define(schedule("s", "* * * * *", missed={"policy": "all"}), revision=2)
+        await until(lambda: known(2), why="the second rule is known")
+
+        async def stated() -> bool:
+            states = await schedulers.states_said(ScheduleStated)
+            return (
+                bool(states) and states[-1].data.definitions_revision == 2 and states[-1].data.next_due_at is not None
+            )
+
+        await until(stated, why="the new state is published")
+        assert await schedulers.value("SELECT count(*) FROM tick WHERE due_at <= $1", now) == 0
