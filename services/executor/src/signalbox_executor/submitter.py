@@ -10,7 +10,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +37,7 @@ from signalbox_executor.engines.port import (
     Seals,
     Submission,
     Watched,
+    WorldChanged,
     bounded,
 )
 from signalbox_executor.engines.registry import Directory
@@ -222,7 +223,8 @@ class _Pipe:
         engine_id, settings = self._claim.task.engine_id, self._driver.settings
         try:
             async with asyncio.timeout(settings.engine_timeout_seconds):
-                handle = await self._engine.submit(await self._driver.secrets.fill(self._submission))
+                submission = replace(self._submission, resent=self._unclear)
+                handle = await self._engine.submit(await self._driver.secrets.fill(submission))
         except EngineRefused as refused:
             _SENT.labels(engine_id, "refused").inc()
             await self._refused(refused)
@@ -253,14 +255,15 @@ class _Pipe:
         """The end of the attempt if no other copy can be on its way; else the key is sealed, or the task is UNKNOWN."""
         crash_points.point("executor.refused")
         said = bounded(str(refused))
+        cause = EndCause.CHANGED if isinstance(refused, WorldChanged) else EndCause.REFUSED
         if refused.sealed:
-            await self._settle(self._ending(EndCause.REFUSED, said))
+            await self._settle(self._ending(cause, said))
             return
         async with self._driver.database.unit_of_work() as work:
-            tasks = await finish.write_rejected(work.connection, self._ending(EndCause.REFUSED, said))
+            tasks = await finish.write_rejected(work.connection, self._ending(cause, said))
             facts.publish_changes(work, tasks)
         if not tasks and isinstance(self._engine, Seals):
-            await self._seal(self._engine, EndCause.REFUSED, said)
+            await self._seal(self._engine, cause, said)
         elif not tasks:
             await self._settle(self._unknown(f"refused, but an earlier copy may still arrive: {said}"))
 

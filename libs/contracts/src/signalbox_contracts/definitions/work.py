@@ -94,12 +94,16 @@ class OozieExpectation(Value):
     run: Count | None = None
     last_modified: ShortText | None = None
     phase: ShortText | None = None
+    """Oozie's own word."""
+    external_id: ShortText | None = None
+    """The workflow a coordinator's action had."""
 
 
 class OozieWork(Value):
     """A new Oozie job (`submit`) or the rerun of one that exists.
 
-    Clean-up is off unless `clean_up` says otherwise. `skip_nodes` is computed by us: `failnodes` is never sent.
+    Clean-up is off unless `clean_up` says otherwise. `failnodes` is never sent: the engine computes which nodes to skip
+    from `scope` when it reruns, and `skip_nodes` is for callers who name them.
     """
 
     kind: Literal["oozie"] = "oozie"
@@ -110,6 +114,10 @@ class OozieWork(Value):
     target: Annotated[str, Field(max_length=255)] | None = None
     """The Oozie id to rerun; for one coordinator action its id with `@number`."""
     skip_nodes: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    scope: Literal["all", "skip_successful", "only_failed", "nodes"] | None = None
+    """Which nodes of a workflow are rerun; None: all but `skip_nodes`."""
+    nodes: Annotated[tuple[ShortText, ...], Field(max_length=1000)] = ()
+    """The nodes to rerun with scope `nodes`."""
     refresh: bool = False
     clean_up: bool = False
     expected: OozieExpectation | None = None

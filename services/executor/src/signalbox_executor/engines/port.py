@@ -37,6 +37,7 @@ __all__ = [
     "Seals",
     "Submission",
     "Watched",
+    "WorldChanged",
     "bounded",
 ]
 
@@ -81,6 +82,8 @@ class Submission:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """The secret values in the work, to be masked in its log."""
+    resent: bool = False
+    """An earlier copy of this submit may be on its way, or may have arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,10 @@ class EngineRefused(Exception):
         self.value = value
         self.sealed = sealed
         """The key was sealed and has no run: surely nothing of it runs or ever will."""
+
+
+class WorldChanged(EngineRefused):
+    """What the work was to act on is no longer as it was when the work was decided: it is not carried out."""
 
 
 class EngineThrottled(Exception):

@@ -1,0 +1,88 @@
+"""The Oozie engine behind the port."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from signalbox_contracts.definitions.work import OozieWork
+from signalbox_executor.engines.oozie.control import Controller
+from signalbox_executor.engines.oozie.logs import LogReader
+from signalbox_executor.engines.oozie.observation import Observer
+from signalbox_executor.engines.oozie.rerun import QUIET_SECONDS, Rerunner
+from signalbox_executor.engines.oozie.rest import OozieRefused, OozieRest
+from signalbox_executor.engines.oozie.server import OozieServer
+from signalbox_executor.engines.oozie.submission import Submitter, check_work
+from signalbox_executor.engines.port import (
+    EngineRefused,
+    EngineUnavailable,
+    Handle,
+    Identity,
+    LogPage,
+    Observation,
+    Submission,
+    Watched,
+    bounded,
+)
+
+
+class OozieEngine:
+    """One Oozie server."""
+
+    def __init__(self, rest: OozieRest, *, quiet_seconds: float = QUIET_SECONDS) -> None:
+        self.rest = rest
+        self.server = OozieServer(rest)
+        self._stopped: set[str] = set()
+        self._submitter = Submitter(self.server)
+        self._rerunner = Rerunner(self.server, quiet_seconds=quiet_seconds)
+        self._observer = Observer(self.server, self._stopped)
+        self._controller = Controller(self.server)
+        self._logs = LogReader(self.server)
+
+    @property
+    def identity(self) -> Identity:
+        return Identity.REMEMBERS_KEYS
+
+    @property
+    def controller(self) -> Controller:
+        return self._controller
+
+    async def submit(self, submission: Submission) -> Handle:
+        work = submission.work
+        if not isinstance(work, OozieWork):
+            reason = f"{work.kind!r} is not allowed: only 'oozie' runs here"
+            raise EngineRefused(self.rest.name, reason, field="work.kind", value=work.kind)
+        check_work(self.rest.name, work)
+        async with self._errors():
+            if work.mode == "rerun":
+                return await self._rerunner.submit(submission, work)
+            return await self._submitter.submit(submission, work)
+
+    async def observe(self, watched: Sequence[Watched]) -> Mapping[str, Observation]:
+        async with self._errors():
+            return await self._observer.observe(watched)
+
+    async def cancel(self, watched: Watched) -> None:
+        """Kill the run of this key and no other; a key that Oozie does not know is left alone."""
+        self._stopped.add(watched.run_key)
+        async with self._errors():
+            handle = watched.handle or await self.server.workflow_of_key(watched.run_key)
+            if handle is None:
+                return
+            if watched.handle is None:
+                job = (await self.server.workflows([handle])).get(handle)
+                handle = f"{handle}#{job.run}" if job is not None and job.run else handle
+            await self._controller.kill(handle)
+
+    async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
+        async with self._errors():
+            return await self._logs.page(watched.handle, offset, limit)
+
+    async def close(self) -> None:
+        await self.rest.close()
+
+    @asynccontextmanager
+    async def _errors(self) -> AsyncGenerator[None]:
+        """A refused read is an answer that cannot be believed: nothing was changed by it."""
+        try:
+            yield
+        except OozieRefused as error:
+            raise EngineUnavailable(self.rest.name, bounded(str(error)), may_have_arrived=False) from error

@@ -1,0 +1,30 @@
+"""The `oozie` command line that does what we do, for people who want to do or check it by hand. Pure."""
+
+import shlex
+
+from signalbox_contracts.definitions.work import OozieWork
+from signalbox_executor.engines.oozie.configuration import APPLICATION_PATHS, SKIP_NODES
+from signalbox_executor.engines.oozie.handles import parse_id
+from signalbox_executor.engines.oozie.skip_list import as_property
+
+
+def equivalent(url: str, work: OozieWork) -> str:
+    """What a person would type. Our run key is left out: only we need it."""
+    words = ["oozie", "job", "-oozie", url]
+    properties = dict(work.properties)
+    if work.mode == "submit":
+        properties[APPLICATION_PATHS[work.object]] = work.application_path or ""
+        return shlex.join([*words, "-run", *_properties(properties)])
+    target = parse_id(work.target or "")
+    if target.type == "workflow":
+        names = as_property(work.skip_nodes) if work.scope is None else f"<{work.scope.replace('_', ' ')}>"
+        return shlex.join([*words, "-rerun", str(target), *_properties({**properties, SKIP_NODES: names})])
+    refresh = ["-refresh"] if work.refresh else []
+    keep = [] if work.clean_up else ["-nocleanup"]
+    return shlex.join(
+        [*words, "-rerun", target.job, "-action", target.action or "", *refresh, *keep, *_properties(properties)]
+    )
+
+
+def _properties(properties: dict[str, str]) -> list[str]:
+    return [f"-D{name}={value}" for name, value in sorted(properties.items())]
