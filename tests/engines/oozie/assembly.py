@@ -1,4 +1,4 @@
-"""The files of a real Oozie 5.2.1 server: pinned jars from Maven Central and one test action, kept in the user's cache."""
+"""The files of a real Oozie 5.2.1 server, kept in the user's cache: pinned Maven Central jars and one test action."""
 
 import fcntl
 import hashlib

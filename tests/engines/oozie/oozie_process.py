@@ -56,14 +56,9 @@ class OozieProcess:
         process.wait(timeout=60)
 
     def stop(self) -> None:
+        """A polite end takes the server up to half a minute, and nothing of a test's database is needed."""
         while self._process:
-            process = self._process.pop()
-            process.terminate()
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(timeout=60)
+            self.kill()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engines.oozie.oozie_process import OozieProcess
-from engines.oozie.world import World, rerun, watched
+from engines.oozie.world import World, rerun, until, watched
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_executor.engines.oozie.adapter import OozieEngine
 from signalbox_executor.engines.port import ENDS, EngineRefused, Observation, Submission, WorldChanged
@@ -16,10 +16,8 @@ pytestmark = pytest.mark.engine
 
 async def end(engine: OozieEngine, of: Submission, handle: str) -> Observation:
     """The end of a run, by observing it as the executor does."""
-    async with asyncio.timeout(90):
-        while (seen := (await engine.observe([watched(of, handle)]))[of.run_key]).phase not in ENDS:
-            await asyncio.sleep(0.1)
-    return seen
+    seen = await until(lambda: engine.observe([watched(of, handle)]), lambda seen: seen[of.run_key].phase in ENDS)
+    return seen[of.run_key]
 
 
 async def test_a_workflow_is_submitted_and_seen_to_its_end(world: World, engine: OozieEngine) -> None:

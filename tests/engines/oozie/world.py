@@ -1,8 +1,11 @@
 """What Oozie jobs of tests read and write, and how they are made to fail, succeed or hang."""
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -15,6 +18,7 @@ from signalbox_executor.engines.oozie.adapter import OozieEngine
 from signalbox_executor.engines.oozie.rest import OozieRest
 from signalbox_executor.engines.port import Submission, Watched
 
+_T = TypeVar("_T")
 FIXTURES: Final = (SERVER_FILES / "fixtures").as_uri()
 
 
@@ -76,6 +80,14 @@ class World:
         wanted["oozie.coord.application.path"] = f"{FIXTURES}/{application}"
         return (await self.hands.call("POST", "/v2/jobs", {**wanted, **properties}))["id"]
 
+    async def action(self, id: str, *states: str) -> Any:
+        """An action of a coordinator, once it is there and in one of these states."""
+        answer = await until(
+            lambda: self.hands.try_call("GET", f"/v2/job/{id}"),
+            lambda answer: answer[0] == 200 and (not states or answer[2]["status"] in states),
+        )
+        return answer[2]
+
     def open_gate(self, day: int) -> None:
         """The coordinator's action of this day succeeds from now on."""
         self.touch(f"gates/2026-01-{day:02d}")
@@ -84,6 +96,15 @@ class World:
         """A new workflow as our task."""
         work = OozieWork(application_path=f"{FIXTURES}/{application}", properties=self.properties(application, name))
         return submission(work, attempt=attempt, task=task)
+
+
+async def until(look: Callable[[], Awaitable[_T]], good: Callable[[_T], bool], timeout_seconds: float = 90) -> _T:
+    """Look again and again until it is good; fails with what was seen last."""
+    deadline = time.monotonic() + timeout_seconds
+    while not good(seen := await look()):
+        assert time.monotonic() < deadline, f"not within {timeout_seconds:g} s; seen last: {seen}"
+        await asyncio.sleep(0.1)
+    return seen
 
 
 def rerun(target: str, *, attempt: int = 1, task: UUID | None = None, resent: bool = False, **work: Any) -> Submission:

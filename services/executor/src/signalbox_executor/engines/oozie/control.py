@@ -90,7 +90,7 @@ class Controller:
     async def _put(self, job: str, id: OozieId, **query: str) -> None:
         """A control call; a job that Oozie does not know is left alone when it is to be killed."""
         try:
-            await self._rest.put(f"v2/job/{job}", **query)
+            await self._rest.put(f"v2/job/{job}", None, **query)
         except OozieRefused as error:
             if error.unknown and query["action"] == "kill":
                 return

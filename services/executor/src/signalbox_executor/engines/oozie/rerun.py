@@ -150,7 +150,12 @@ class Rerunner:
                 return Run(target, job.run).handle
             if job.run > before.run or busy:
                 reason = busy or f"run {job.run}"
-                raise WorldChanged(self._rest.name, f"somebody else reran {target} first: {reason}", **_target(work))
+                raise WorldChanged(
+                    self._rest.name,
+                    f"somebody else reran {target} first: {reason}",
+                    field="work.target",
+                    value=_shown(work),
+                )
             if at > deadline:
                 raise EngineUnavailable(self._rest.name, f"the rerun of {target} was accepted and has not begun")
             await asyncio.sleep(0.05)
@@ -203,7 +208,7 @@ class Rerunner:
         if action.external_id is None and action.status in ACTION_ENDS:
             return None
         runs = await self._server.workflows_of_action(str(target))
-        ids = list(dict.fromkeys([*runs, *([action.external_id] if action.external_id else [])]))
+        ids = [*runs, action.external_id] if action.external_id and action.external_id not in runs else runs
         workflows = await self._server.workflows(ids)
         for id in ids:
             job = workflows.get(id)
@@ -252,7 +257,12 @@ class Rerunner:
                 if (handle := await self._ours(submission, target, action)) is not None:
                     return handle
                 if busy:
-                    raise WorldChanged(self._rest.name, f"somebody else reran {target} first: {busy}", **_target(work))
+                    raise WorldChanged(
+                        self._rest.name,
+                        f"somebody else reran {target} first: {busy}",
+                        field="work.target",
+                        value=_shown(work),
+                    )
             await asyncio.sleep(0.1)
         if busy:
             raise EngineUnavailable(self._rest.name, f"{target} waits, and its workflow will say whose rerun it is")
@@ -263,7 +273,7 @@ class Rerunner:
     async def _put_rerun(
         self, path: str, properties: Mapping[str, str], work: OozieWork, query: Mapping[str, Any]
     ) -> str:
-        """Send it. Empty: Oozie took it. Otherwise Oozie's words for "it runs already": somebody's request was first."""
+        """Send it. Empty: Oozie took it. Otherwise Oozie's words for "it runs already": another one was first."""
         crash_points.point("oozie.before_rerun")
         try:
             await self._rest.put(path, properties, **query)
@@ -284,14 +294,19 @@ class Rerunner:
             if name in found and found[name] != value
         ]
         if differences:
-            raise WorldChanged(self._rest.name, f"{work.target} changed: {'; '.join(differences)}", **_target(work))
+            raise WorldChanged(
+                self._rest.name,
+                f"{work.target} changed: {'; '.join(differences)}",
+                field="work.target",
+                value=_shown(work),
+            )
 
     def _refused(self, reason: str, work: OozieWork) -> EngineRefused:
-        return EngineRefused(self._rest.name, f"{work.target}: {reason}", **_target(work))
+        return EngineRefused(self._rest.name, f"{work.target}: {reason}", field="work.target", value=_shown(work))
 
 
-def _target(work: OozieWork) -> dict[str, str]:
-    return {"field": "work.target", "value": (work.target or "")[:200]}
+def _shown(work: OozieWork) -> str:
+    return (work.target or "")[:200]
 
 
 def _carries(job: WorkflowAnswer, key: str) -> bool:
