@@ -57,7 +57,7 @@ chaos: setup ## thousands of tasks while everything is killed, frozen, cut off a
 
 bench: setup .local/bench/peers/.installed ## measure tasks, starts and plans beside peers and floors; prints, asserts no time
 	@$(BIN)/signalbox-local fetch
-	@cd tests && ../$(BIN)/python -m bench $(PARTS)
+	@cd tests && PYTHONPATH=example/src ../$(BIN)/python -m bench $(PARTS)
 
 .local/bench/peers/.installed: tests/bench/peers/requirements.txt
 	@$(PYTHON) -m venv .local/bench/peers
@@ -90,7 +90,7 @@ generate: setup ## write the generated files: JSON Schemas, asyncapi.json, opena
 
 lock: setup ## resolve the workspace into requirements.lock (UPGRADE=1: newest versions)
 	@$(BIN)/uv lock -q $(if $(UPGRADE),--upgrade)
-	@$(BIN)/uv export -q --all-groups --no-emit-workspace --format requirements-txt --no-header --no-annotate -o requirements.lock
+	@$(BIN)/uv export -q --all-packages --all-groups --no-emit-workspace --format requirements-txt --no-header --no-annotate -o requirements.lock
 
 sizes: setup ## functions over 50 and modules over 400 lines
 	@$(BIN)/python tests/support/sizes.py

@@ -14,10 +14,13 @@ from typing import Any, cast
 
 import aiohttp
 
+from signalbox_contracts.services import installed_services
+from signalbox_local.signalbox import SCRIPTED
+
 HOME = Path(__file__).parents[2]
 STACK = HOME / ".local" / "bench" / "stack"
 LOCAL = Path(sys.executable).with_name("signalbox-local")
-SERVICES = ("api-gateway", "planner", "executor", "scripted")
+SERVICES = (*(spec.name for spec in installed_services()), SCRIPTED)
 ENGINE = "bench"
 TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -31,7 +31,11 @@ _INSERT = "INSERT INTO bench_floor.done (key) VALUES ($1)"
 async def measure(bench: Bench, samples: int) -> dict[str, float]:
     """Milliseconds from before the request is written to the engine's own receive stamp."""
     await _prepare(bench)
-    outside = {**os.environ, **bench.environment, "PYTHONPATH": str(HOME / "tests")}
+    outside = {
+        **os.environ,
+        **bench.environment,
+        "PYTHONPATH": f"{HOME / 'tests'}:{HOME / 'tests' / 'example' / 'src'}",
+    }
     children = [
         await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bench.floor", role, env=outside, stdout=asyncio.subprocess.PIPE

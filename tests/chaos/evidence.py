@@ -26,7 +26,7 @@ from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import decode
 from support import audit
 
-SCHEMAS: Final = tuple(one.name.replace("-", "_") for one in SERVICES)
+SCHEMAS: Final = tuple(one.schema for one in SERVICES)
 FACTS: Final = topic("tasks.v1")
 TOPIC_PREFIX: Final = "signalbox."
 

@@ -20,7 +20,7 @@ from chaos.load import Load
 from chaos.plan import Script
 from chaos.report import Report
 from chaos.sampler import Looks, looking
-from chaos.world import ENGINES, LEASE_SECONDS, SERVICES, Shape, World
+from chaos.world import ENGINES, EVERYWHERE, LEASE_SECONDS, SERVICES, Shape, World
 from signalbox_local import folders
 from signalbox_local.settings import load
 from support.proxies import Links
@@ -63,14 +63,14 @@ PROFILES: Final = {profile.name: profile for profile in (SHORT, FULL)}
 
 def targets(profile: Profile) -> Targets:
     """What the stack of this profile has to harm."""
-    services = [f"{one.name}-{number}" for one in SERVICES for number in range(1, one.count + 1)]
+    services = [f"{one.name}-{number}" for one in SERVICES for number in range(1, one.replicas + 1)]
     brokers = [f"kafka-{number}" for number in range(1, profile.shape.brokers + 1)]
     return Targets(
         services=services,
         engines=list(ENGINES),
         brokers=brokers,
         links=[*brokers, *ENGINES, *(f"postgres/{name}" for name in services)],
-        crash_points={one.name: one.crash_points for one in SERVICES},
+        crash_points={one.name: (*EVERYWHERE, *one.crash_points) for one in SERVICES},
         lease_seconds=LEASE_SECONDS,
     )
 

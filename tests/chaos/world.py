@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from signalbox_contracts.services import ServiceSpec, installed_services
 from signalbox_local import folders, supervisor
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.postgres import PostgresServer
 from signalbox_local.process import OWNED
 from signalbox_local.services import KeptService, outside
+from signalbox_local.signalbox import API
 from support.proxies import Links
 
 ENTRIES: Final = Path(__file__).parent / "entries"
@@ -32,26 +34,7 @@ EVERYWHERE: Final = ("bus.received", "bus.handled", "settle.applied", "work.befo
                      "relay.sent", "relay.marked")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Replicas:
-    """One service: how many of it, and the crash points it has."""
-
-    name: str
-    module: str
-    count: int
-    ports: tuple[str, ...] = ("http",)
-    crash_points: tuple[str, ...] = EVERYWHERE
-
-
-SERVICES: Final = (
-    Replicas("executor", "signalbox_executor", 3, crash_points=(
-        *EVERYWHERE, "executor.claiming", "executor.claimed", "executor.after_intent", "executor.before_record",
-        "executor.recorded", "executor.watching", "executor.seen", "executor.finished", "executor.stop_intended",
-        "executor.taken_over")),
-    Replicas("planner", "signalbox_planner", 2),
-    Replicas("api-gateway", "signalbox_gateway", 2, ports=("http", "public")),
-)  # fmt: skip
-"""A later service joins by its line here."""
+SERVICES: Final = installed_services()
 
 SHORT_TIMES: Final = {
     "SIGNALBOX_WORKER_LEASE_SECONDS": str(LEASE_SECONDS),
@@ -94,10 +77,10 @@ class World:
         self.postgres = PostgresServer(folder / "postgres", settings={"max_connections": "250"})
         self.services = {
             f"{one.name}-{number}": KeptService(
-                folder / f"{one.name}-{number}", f"{one.name}-{number}", life=OWNED, ports=one.ports
+                folder / f"{one.name}-{number}", f"{one.name}-{number}", life=OWNED, ports=tuple(one.ports)
             )
             for one in SERVICES
-            for number in range(1, one.count + 1)
+            for number in range(1, one.replicas + 1)
         }
         self.engines = {name: KeptService(folder / name, name, life=OWNED) for name in ENGINES}
         self.token = ""
@@ -107,7 +90,7 @@ class World:
     @property
     def gateways(self) -> list[str]:
         """Where the API can be reached."""
-        return [service.url("public") for name, service in self.services.items() if name.startswith("api-gateway-")]
+        return [service.url(API) for service in self.services.values() if API in service.port_names]
 
     def engine_url(self, name: str) -> str:
         """As the engine's definition says it: through the network that faults cut."""
@@ -130,7 +113,7 @@ class World:
         for name in self.engines:
             self._start_engine(name)
         for one in SERVICES:
-            for number in range(1, one.count + 1):
+            for number in range(1, one.replicas + 1):
                 self._start_service(one, f"{one.name}-{number}", roles[one.name])
         for service in (*self.engines.values(), *self.services.values()):
             service.wait_ready(READY_SECONDS)
@@ -184,7 +167,7 @@ class World:
         service.told([*program, "--folder", str(data), "--port", str(service.book["http"])], {})
         service.launch()
 
-    def _start_service(self, one: Replicas, name: str, database: str) -> None:
+    def _start_service(self, one: ServiceSpec, name: str, database: str) -> None:
         service = self.services[name]
         service.settle()
         environment = {
@@ -192,22 +175,20 @@ class World:
             "SIGNALBOX_KAFKA_BOOTSTRAP": self.kafka.bootstrap,
             "SIGNALBOX_DATABASE_URL": self._database(name, database),
             "SIGNALBOX_SECRETS_URL": self._database(name, database),
-            "SIGNALBOX_HTTP_PORT": str(service.book["http"]),
             "SIGNALBOX_BLOB_URL": f"file://{folders.make(self.folder / 'blobs')}",
             "SIGNALBOX_SECRET_KEY": self._secret_key(),
             "SIGNALBOX_EGRESS_ALLOW": "127.0.0.1,localhost",
         }
-        if "public" in one.ports:
-            service.paths["public"] = "/healthz"
-            environment |= {"SIGNALBOX_API_HOST": "127.0.0.1", "SIGNALBOX_API_PORT": str(service.book["public"])}
+        service.paths = {port: declared.probe for port, declared in one.ports.items()}
+        environment |= {declared.variable: str(service.book[port]) for port, declared in one.ports.items()}
         service.told(self._program(one), environment)
         if one.name in self.shape.armed:
             supervisor.leave_once(service.folder, {"SIGNALBOX_CRASH_AT": self.shape.armed[one.name]})
         service.launch()
 
-    def _program(self, one: Replicas) -> Sequence[str]:
+    def _program(self, one: ServiceSpec) -> Sequence[str]:
         entry = self.shape.replaced.get(one.name)
-        return [sys.executable, str(ENTRIES / entry), one.module] if entry else [sys.executable, "-m", one.module]
+        return [sys.executable, str(ENTRIES / entry), one.package] if entry else [sys.executable, "-m", one.package]
 
     def _database(self, replica: str, url: str) -> str:
         """The database through this replica's own link, so that one can be cut off and the others go on."""
@@ -222,9 +203,10 @@ class World:
         return file.read_text()
 
     def _administrator(self) -> str:
-        order = self.services["api-gateway-1"].order
+        api = next(one for one in SERVICES if API in one.ports)
+        order = self.services[f"{api.name}-1"].order
         assert order is not None
-        command = [sys.executable, "-m", "signalbox_gateway", "admin", "create", "admin", "--days", "2"]
+        command = [sys.executable, "-m", api.package, "admin", "create", "admin", "--days", "2"]
         done = subprocess.run(
             command, env=dict(order.environment), capture_output=True, text=True, timeout=60, check=True
         )

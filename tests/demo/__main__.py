@@ -23,7 +23,7 @@ from signalbox_local.process import OWNED
 from signalbox_local.progress import Reporter
 from signalbox_local.services import KeptService
 from signalbox_local.settings import load
-from signalbox_local.signalbox import EXECUTOR, Signalbox
+from signalbox_local.signalbox import Signalbox
 
 ROWS = 200_000
 STEP_SECONDS = 60
@@ -45,7 +45,7 @@ class Demo:
 
     @property
     def executor(self) -> KeptService:
-        return self.stack.services[EXECUTOR]
+        return self.stack.services["executor"]
 
     async def define(self) -> None:
         """The three jobs; their programs and the folder are what the operator of this stack allows."""
@@ -115,7 +115,7 @@ class Demo:
 async def main() -> int:
     settings = load()
     stack = Signalbox(settings, Reporter(), OWNED)
-    if not stack.services[EXECUTOR].running():
+    if not stack.services["executor"].running():
         console.print("the services do not run: `signalbox-local up --services`")
         return 1
     folder = stack.work / f"demo-{time.strftime('%Y%m%d-%H%M%S')}"

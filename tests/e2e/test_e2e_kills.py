@@ -1,8 +1,7 @@
 """kill -9 of every service in turn while 200 tasks run: all end, each started once, and the counts agree."""
 
 from demo.api import Api
-from signalbox_local.signalbox import EXECUTOR, GATEWAY, PLANNER
-from support.e2e import Whole, scripted, started_once
+from support.e2e import EXECUTOR, GATEWAY, PLANNER, Whole, scripted, started_once
 
 
 async def test_every_service_killed_in_turn_while_200_tasks_run_loses_and_doubles_nothing(

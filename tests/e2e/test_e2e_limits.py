@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.api import Api
-from signalbox_local.signalbox import EXECUTOR
-from support.e2e import Whole, unique, until
+from support.e2e import EXECUTOR, Whole, unique, until
 
 LIMIT = 8
 SAMPLES_PER_SECOND = 50

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from demo.api import Api
-from signalbox_local.signalbox import EXECUTOR
-from support.e2e import Whole, started_once, unique, until, until_async
+from support.e2e import EXECUTOR, Whole, started_once, unique, until, until_async
 
 OF_THE_DEAD = {"process signalbox.tasks.state.v1", "send tasks.v1"}
 """The killed executor took its last spans along: what it had just accepted and said. Only what hangs on these is loose;

@@ -9,8 +9,7 @@ from typing import Any
 import aiohttp
 
 from demo.api import Api
-from signalbox_local.signalbox import EXECUTOR
-from support.e2e import Whole, unique
+from support.e2e import EXECUTOR, Whole, unique
 
 TIMES = 1000
 CONNECTIONS = 8

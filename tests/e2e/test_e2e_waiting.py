@@ -23,8 +23,8 @@ from demo.api import Api
 from signalbox_client import exit_codes
 from signalbox_local import supervisor
 from signalbox_local.ports import free_ports
-from signalbox_local.signalbox import EXECUTOR, PLANNER, SCRIPTED
-from support.e2e import Whole, scripted, unique, until, until_async
+from signalbox_local.signalbox import SCRIPTED
+from support.e2e import EXECUTOR, PLANNER, Whole, scripted, unique, until, until_async
 
 ADMIN = "user:admin"
 SECONDS = 60

@@ -34,6 +34,7 @@ from signalbox_local.signalbox import SCRIPTED, Signalbox
 BIN = Path(sys.executable).parent
 ENTRIES = Path(__file__).parents[1] / "e2e" / "entries"
 UP_SECONDS = 180
+EXECUTOR, PLANNER, GATEWAY = "executor", "planner", "api-gateway"
 
 
 @dataclass

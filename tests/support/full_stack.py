@@ -1,4 +1,4 @@
-"""Gateway, planner, executor and a scripted engine in one place, each on a schema of its own: stopped, wiped, restored.
+"""Every installed service and a scripted engine in one place, each on a schema of its own: stopped, wiped, restored.
 
 Services run in this process, so that a test may stop one, change what lies under it, and start it again.
 """
@@ -24,26 +24,20 @@ from signalbox_chassis.messaging.topics import create_topics
 from signalbox_chassis.persistence.connection import Connection, Row, connect, connect_arguments
 from signalbox_chassis.persistence.migrations import migrate, provision
 from signalbox_chassis.runtime.service import Service
-from signalbox_contracts.topics import topic
+from signalbox_contracts.services import installed_services
+from signalbox_contracts.topics import TOPICS
 from signalbox_gateway import MIGRATIONS, admin
-from signalbox_gateway.app import gateway
 from signalbox_gateway.server import ApiServer
-from signalbox_gateway.settings import GatewaySettings
 from support.executor import Stand, Store, make_store, remove_store
 from support.gateway import Answer, Gateway
 from support.planner import Planners, make_planners
 from support.service_fixture import until
 
-TOPICS: Final = tuple(
-    topic(name)
-    for name in (
-        "requests.v1", "operations.v1", "definitions.v1", "plans.v1", "task-commands.v1", "tasks.v1", "states.v1",
-        "dead-letters.v1",
-    )
-)  # fmt: skip
-FACTS: Final = tuple(one for one in TOPICS if one.name in ("plans.v1", "tasks.v1", "states.v1"))
-GROUPS: Final = ("planner.control", "planner.facts", "executor.control", "api-gateway.control", "api-gateway.facts")
-NAMES: Final = ("executor", "planner", "gateway")
+SERVICES: Final = {spec.name: spec for spec in installed_services()}
+FACTS: Final = tuple(one for one in TOPICS if one.kind == "facts")
+GROUPS: Final = tuple(group for spec in SERVICES.values() for group in spec.groups)
+OWNERS: Final = ("executor", "planner", "api-gateway")
+"""The owners of tasks, plans and definitions: each can be restored from a backup of its database."""
 READ_MODEL: Final[Mapping[str, str]] = {
     # what a table holds, without when and in which order the gateway heard of it
     "plan": "id, version, state, name, project, target, actor, parent, labels::text, created_at, ended_at, trace_id, "
@@ -64,13 +58,14 @@ Dump = dict[str, list[tuple[Any, ...]]]
 
 @dataclass
 class Whole:
-    """The three services and their schemas. `api` speaks to the running gateway."""
+    """The services and their schemas. `api` speaks to the running gateway."""
 
     admin_url: str
     bootstrap: str
     executors: Stand
     planners: Planners
     gateways: Store
+    others: Mapping[str, Store]
     token: str
     running: dict[str, Service] = field(default_factory=dict[str, Service])
     session: aiohttp.ClientSession | None = None
@@ -80,38 +75,33 @@ class Whole:
         return self.executors.prefix
 
     def store(self, name: str) -> Store:
-        return {"executor": self.executors, "planner": self.planners, "gateway": self.gateways}[name]
+        known = {"executor": self.executors, "planner": self.planners, "api-gateway": self.gateways}
+        return known.get(name) or self.others[name]
 
-    def gateway_settings(self) -> GatewaySettings:
+    def settings(self, name: str) -> Any:
+        """Settings of one service. Times are short; a service ignores the settings of the others."""
         values: dict[str, Any] = {
-            "kafka_bootstrap": self.bootstrap, "database_url": SecretStr(self.gateways.url),
-            "database_schema": self.gateways.schema, "topic_prefix": self.prefix, "group_prefix": self.prefix,
-            "session_timeout_seconds": 3.0, "drain_seconds": 5.0, "api_port": 0, "hear_seconds": 4.8,
+            **self.executors.settings(worker_lease_seconds=6.0, renew_seconds=1.0).model_dump(),
+            "database_url": SecretStr(self.store(name).url), "database_schema": self.store(name).schema,
+            "ask_seconds": 2.0, "ask_max_seconds": 4.0, "api_port": 0, "hear_seconds": 4.8,
         }  # fmt: skip
-        return GatewaySettings(**values)
+        spec = SERVICES[name]
+        return spec.load(spec.settings)(**values)
 
     async def start(self, *names: str) -> None:
-        """These services, or all; returns when they read and answer."""
-        for name in names or NAMES:
-            if name == "executor":
-                from signalbox_executor.app import executor
-
-                service = executor(self.executors.settings(worker_lease_seconds=6.0, renew_seconds=1.0))
-            elif name == "planner":
-                from signalbox_planner.app import planner
-
-                service = planner(self.planners.settings(ask_seconds=2.0, ask_max_seconds=4.0))
-            else:
-                service = gateway(self.gateway_settings())
+        """Start these services, or all. Returns when they read and answer."""
+        for name in names or SERVICES:
+            spec = SERVICES[name]
+            service: Service = spec.load(spec.app)(self.settings(name))
             await service.start()
             self.running[name] = service
-            if name == "gateway":
-                (server,) = [part for _, part in service.parts if isinstance(part, ApiServer)]
-                self.session = aiohttp.ClientSession(server.address)
+            for _, part in service.parts:
+                if isinstance(part, ApiServer):
+                    self.session = aiohttp.ClientSession(part.address)
 
     async def stop(self, *names: str) -> None:
         for name in names or tuple(self.running):
-            if name == "gateway" and self.session is not None:
+            if name == "api-gateway" and self.session is not None:
                 await self.session.close()
                 self.session = None
             await self.running.pop(name).stop()
@@ -168,7 +158,7 @@ class Whole:
 
         async def quiet() -> bool:
             unsent = [await self.store(name).value("SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)")
-                      for name in NAMES]  # fmt: skip
+                      for name in SERVICES]  # fmt: skip
             unsaid = await self.executors.value("SELECT EXISTS (SELECT FROM task WHERE NOT said)")
             return not any(unsent) and not unsaid and not await self.lag()
 
@@ -372,7 +362,8 @@ async def make_whole(admin_url: str, bootstrap: str, engine_url: str, folder: Pa
     connection = await connect(url, **connect_arguments(name, "test"))
     token = await admin.create(connection, "ann", 1)
     await connection.close()
-    made = Whole(admin_url, bootstrap, stand, planners, Store(url, name), token)
+    others = {one: await _store_for(one, admin_url) for one in SERVICES if one not in OWNERS}
+    made = Whole(admin_url, bootstrap, stand, planners, Store(url, name), others, token)
     await create_topics(bootstrap, TOPICS, prefix=made.prefix)
     try:
         await made.start()
@@ -386,8 +377,16 @@ async def make_whole(admin_url: str, bootstrap: str, engine_url: str, folder: Pa
 
 
 async def _remove(whole: Whole) -> None:
-    for store in (whole.executors, whole.planners, whole.gateways):
+    for store in (whole.executors, whole.planners, whole.gateways, *whole.others.values()):
         await remove_store(store, whole.admin_url)
+
+
+async def _store_for(service: str, admin_url: str) -> Store:
+    """A schema for a service that no test looks into."""
+    name = f"o{uuid.uuid4().hex[:12]}"
+    url = await provision(admin_url, role=name, password=uuid.uuid4().hex, schema=name)
+    await migrate(url, schema=name, versions=SERVICES[service].migrations)
+    return Store(url, name)
 
 
 def rows_of(rows: Sequence[Row]) -> set[tuple[Any, ...]]:

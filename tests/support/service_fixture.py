@@ -17,7 +17,8 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from pydantic import SecretStr
 
-from example_service.app import MIGRATIONS, example_service
+from example_service import MIGRATIONS
+from example_service.app import example_service
 from example_service.handlers import Bug
 from example_service.messages import COMMANDS, COUNTERS, add
 from signalbox_chassis.messaging.consumer import Consumer, KafkaRecord
@@ -82,12 +83,12 @@ class Stand:
     def environment(self, **changes: str) -> dict[str, str]:
         settings = self.settings().model_dump(exclude={"database_url"})
         mine = {f"SIGNALBOX_{name.upper()}": str(value) for name, value in settings.items()}
-        tests = str(Path(__file__).parents[1])
+        tests = Path(__file__).parents[1]
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")},
             **mine,
             "SIGNALBOX_DATABASE_URL": self.url,
-            "PYTHONPATH": tests,
+            "PYTHONPATH": f"{tests}:{tests / 'example' / 'src'}",
             **changes,
         }
 

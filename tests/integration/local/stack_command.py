@@ -59,9 +59,9 @@ class Command:
     def words(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "signalbox_local.app", *words]
 
-    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *words: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.words(*words), env=self.env, capture_output=True, text=True, timeout=120, check=False
+            self.words(*words), env=self.env, capture_output=True, text=True, timeout=seconds, check=False
         )
 
     def status(self) -> list[dict[str, object]]:

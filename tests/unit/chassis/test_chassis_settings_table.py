@@ -1,7 +1,6 @@
 """The table of settings says what the classes say."""
 
 import re
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +9,8 @@ from pydantic import Field, SecretStr
 
 from signalbox_chassis import settings_table
 from signalbox_chassis.settings import ServiceSettings, allowed
-from signalbox_chassis.settings_table import GROUP, SettingsUnusable, document, main, services
+from signalbox_chassis.settings_table import SettingsUnusable, document, main, settings_classes
+from signalbox_contracts.services import ServiceSpec, ServiceUnusable
 
 
 class ExampleSettings(ServiceSettings):
@@ -40,8 +40,10 @@ class Wordless(ServiceSettings):
     """A code."""
 
 
-def entry(name: str, value: str) -> EntryPoint:
-    return EntryPoint(name, f"{__name__}:{value}", GROUP)
+def spec(name: str, settings: str) -> ServiceSpec:
+    return ServiceSpec(
+        name=name, package="no", app="no:no", settings=f"{__name__}:{settings}", migrations=Path(), consumers={}
+    )
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -60,7 +62,7 @@ def test_every_setting_has_a_row_with_its_range_default_and_meaning() -> None:
 
 
 def test_a_service_lists_what_is_its_own_or_differs() -> None:
-    text = document(services([entry("example", "ExampleSettings"), entry("aaa", "ServiceSettings")]))
+    text = document(settings_classes([spec("example", "ExampleSettings"), spec("aaa", "ServiceSettings")]))
     assert text.index("## aaa") < text.index("## example")
     assert "## aaa\n\nNothing of its own." in text
     assert rows(text.partition("## example")[2]) == {
@@ -77,18 +79,11 @@ def test_a_service_lists_what_is_its_own_or_differs() -> None:
     assert "swordfish" not in text
 
 
-@pytest.mark.parametrize(
-    ("points", "said"),
-    [
-        ([EntryPoint("gone", "no_such_module:Settings", GROUP)], "gone = no_such_module:Settings.*ModuleNotFoundError"),
-        ([entry("gone", "NoSuchClass")], "cannot be loaded: AttributeError"),
-        ([entry("odd", "entry")], "odd = .* is no subclass of ServiceSettings"),
-        ([entry("twice", "ExampleSettings")] * 2, "there is another of this name"),
-    ],
-)
-def test_an_entry_point_that_leads_nowhere_is_named(points: list[EntryPoint], said: str) -> None:
-    with pytest.raises(SettingsUnusable, match=said):
-        services(points)
+def test_a_declaration_without_a_settings_class_is_named() -> None:
+    with pytest.raises(ServiceUnusable, match=r"gone: .*:NoSuchClass cannot be loaded: AttributeError"):
+        settings_classes([spec("gone", "NoSuchClass")])
+    with pytest.raises(SettingsUnusable, match=r"odd: .* is no subclass of ServiceSettings"):
+        settings_classes([spec("odd", "spec")])
 
 
 def test_a_field_without_docstring_or_a_pattern_without_words_is_refused() -> None:
@@ -113,14 +108,13 @@ def test_check_tells_a_stale_file_from_a_fresh_one_and_writes_nothing(
     assert "65536" in file.read_text()
 
 
-def test_a_broken_entry_point_ends_the_command_with_2_and_one_line(
+def test_a_broken_declaration_ends_the_command_with_2_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(group: str) -> list[EntryPoint]:
-        assert group == "signalbox.settings"
-        return [entry("broken", "Nothing")]
+    def broken() -> tuple[ServiceSpec, ...]:
+        return (spec("broken", "Nothing"),)
 
-    monkeypatch.setattr(settings_table, "entry_points", broken)
+    monkeypatch.setattr(settings_table, "installed_services", broken)
     assert main([str(tmp_path / "settings.md")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (tmp_path / "settings.md").exists()

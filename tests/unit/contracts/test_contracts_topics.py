@@ -13,7 +13,6 @@ from signalbox_contracts.messages.plans import Counts
 from signalbox_contracts.messages.tasks import ResolvedItem, TaskRecord
 from signalbox_contracts.messages.triggers import TriggerEvent
 from signalbox_contracts.pages import ENVELOPE_BYTES, packed
-from signalbox_contracts.services import SERVICES
 from signalbox_contracts.states import PLAN_ENDS, PLAN_TRANSITIONS, TASK_ENDS, TASK_TRANSITIONS, PlanState, TaskState
 from signalbox_contracts.topics import TOPICS, UnknownTopic, topic, topic_of
 from signalbox_contracts.vocabulary import OpenEnum
@@ -88,12 +87,6 @@ def test_an_unknown_topic_is_refused(name: str) -> None:
 def test_a_message_of_no_topic_is_refused() -> None:
     with pytest.raises(UnknownTopic, match="Event"):
         topic_of(Event)
-
-
-def test_services_speak_only_on_topics_that_exist_and_every_topic_has_a_reader_and_a_writer() -> None:
-    names = {place.name for place in TOPICS}
-    assert {name for service in SERVICES for name in service.reads} == names
-    assert {name for service in SERVICES for name in service.writes} == names
 
 
 PLANS = (PLAN_TRANSITIONS, PLAN_ENDS, PlanState.ACCEPTED)

@@ -12,7 +12,7 @@ from signalbox_local.process import OWNED
 from signalbox_local.progress import Reporter
 from signalbox_local.services import KeptService
 from signalbox_local.settings import Settings, load
-from signalbox_local.signalbox import GATEWAY, OURS, Signalbox
+from signalbox_local.signalbox import OURS, Signalbox
 from signalbox_local.stack import Stack
 
 ANSWERS = """
@@ -85,12 +85,12 @@ def test_services_get_the_callers_settings_but_none_of_the_stacks_own() -> None:
 
 def test_the_api_listens_where_it_is_told_or_else_on_a_port_that_stays(tmp_path: Path) -> None:
     fixed = Signalbox(load({"SIGNALBOX_LOCAL": str(tmp_path), "SIGNALBOX_PORT": "18099"}), Reporter(), OWNED)
-    fixed.services[GATEWAY].settle()
+    fixed.api.settle()
     assert fixed.api_url == "http://127.0.0.1:18099"
     free = Signalbox(Settings(tmp_path, tmp_path / "other"), Reporter(), OWNED)
-    free.services[GATEWAY].settle()
+    free.api.settle()
     again = Signalbox(Settings(tmp_path, tmp_path / "other"), Reporter(), OWNED)
-    again.services[GATEWAY].settle()
+    again.api.settle()
     assert again.api_url == free.api_url
 
 

@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 from signalbox_local import supervisor
 from signalbox_local.errors import CannotContinue
 from signalbox_local.secret import write_private
-from signalbox_local.signalbox import GATEWAY, Signalbox
+from signalbox_local.signalbox import Signalbox
 
 ADMINISTRATOR = "admin"
 TOKEN = re.compile(r"\bsbt_\w+_[\w-]+")
@@ -29,7 +29,7 @@ def administrator(stack: Signalbox) -> str | None:
         said = _admin(stack, "token", ADMINISTRATOR, "--days", str(DAYS))
     found = TOKEN.search(said)
     if found is None:
-        raise CannotContinue(f"no token was made: {said.strip()[-2000:]}", "look at the log of the api-gateway")
+        raise CannotContinue(f"no token was made: {said.strip()[-2000:]}", f"look at {stack.api.process.log}")
     write_private(stack.token_file, found.group())
     return found.group()
 
@@ -87,9 +87,7 @@ def ask(stack: Signalbox, method: str, path: str, body: Mapping[str, Any] | None
     except HTTPError as refused:
         return refused.code, _json(refused.read())
     except (URLError, OSError) as error:
-        raise CannotContinue(
-            f"{method} {request.full_url}: {error}", f"look at {stack.services[GATEWAY].process.log}"
-        ) from error
+        raise CannotContinue(f"{method} {request.full_url}: {error}", f"look at {stack.api.process.log}") from error
 
 
 def _json(text: bytes) -> dict[str, Any]:
@@ -111,9 +109,9 @@ def _works(stack: Signalbox) -> bool:
 
 
 def _admin(stack: Signalbox, *words: str) -> str:
-    """What `python -m signalbox_gateway admin …` says, run with the gateway's own settings."""
-    order = supervisor.read_order(stack.services[GATEWAY].folder)
+    """The output of `python -m <the api's package> admin …`, run with that service's own settings."""
+    order = supervisor.read_order(stack.api.folder)
     assert order is not None, "the gateway runs"
-    command: Sequence[str] = [sys.executable, "-m", "signalbox_gateway", "admin", *words]
+    command: Sequence[str] = [sys.executable, "-m", stack.api_spec.package, "admin", *words]
     done = subprocess.run(command, env=dict(order.environment), capture_output=True, text=True, check=False, timeout=60)
     return done.stdout + done.stderr

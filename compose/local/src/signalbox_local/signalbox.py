@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from signalbox_contracts.services import ServiceSpec, ServiceUnusable, installed_services
 from signalbox_local import examples, folders
 from signalbox_local.errors import CannotContinue, ServerNotReady
 from signalbox_local.process import Life
@@ -19,11 +20,13 @@ from signalbox_local.secret import write_private
 from signalbox_local.services import KeptService, outside, pass_on
 from signalbox_local.settings import Settings
 
-GATEWAY, PLANNER, EXECUTOR, SCRIPTED = "api-gateway", "planner", "executor", "scripted"
-NAMES: Final = (SCRIPTED, EXECUTOR, PLANNER, GATEWAY)
-"""In the order of starting."""
-PREPARE_SECONDS = 120
-MODULES: Final = {PLANNER: "signalbox_planner", EXECUTOR: "signalbox_executor", GATEWAY: "signalbox_gateway"}
+SCRIPTED: Final = "scripted"
+"""The scripted engine's server: no service, but started and stopped like one."""
+API: Final = "api"
+"""The name of the port where people and programs reach Signalbox."""
+WORK: Final = "work"
+"""A service that may read the secrets of work runs work: it gets what the process engine needs."""
+PROVISION_SECONDS = 120
 FOR_ONE_MACHINE: Final = {
     # one executor, restarted in a second: nobody need wait half a minute until a dead one's work is taken over
     "SIGNALBOX_WORKER_LEASE_SECONDS": "6",
@@ -46,23 +49,35 @@ class Signalbox:
     def __init__(self, settings: Settings, reporter: Reporter, life: Life) -> None:
         self.folder = settings.stack
         self.reporter = reporter
-        api = settings.ports.get("api")
-        self.services = {
-            name: KeptService(
-                self.folder / name,
-                name,
-                life=life,
-                ports=("http", "api") if name == GATEWAY else ("http",),
-                fixed={"api": api} if api and name == GATEWAY else None,
+        try:
+            self.specs = {spec.name: spec for spec in installed_services()}
+        except ServiceUnusable as error:
+            raise CannotContinue(str(error), "correct that package's pyproject.toml, then `make setup`") from error
+        fixed = {API: settings.ports[API]} if API in settings.ports else None
+        self.services = {SCRIPTED: KeptService(self.folder / SCRIPTED, SCRIPTED, life=life)}
+        self.services[SCRIPTED].paths = {"http": "/counts"}
+        for name, spec in self.specs.items():
+            service = KeptService(
+                self.folder / name, name, life=life, ports=tuple(spec.ports), fixed=fixed if API in spec.ports else None
             )
-            for name in NAMES
-        }
-        self.services[GATEWAY].paths["api"] = "/healthz"
-        self.services[SCRIPTED].paths["http"] = "/counts"
+            service.paths = {port: declared.probe for port, declared in spec.ports.items()}
+            self.services[name] = service
+
+    @property
+    def api_spec(self) -> ServiceSpec:
+        """The service that people and programs reach. Raises CannotContinue when none is installed."""
+        for spec in self.specs.values():
+            if API in spec.ports:
+                return spec
+        raise CannotContinue("no installed service has a port named `api`", "`make setup`, then again")
+
+    @property
+    def api(self) -> KeptService:
+        return self.services[self.api_spec.name]
 
     @property
     def api_url(self) -> str:
-        return self.services[GATEWAY].url("api")
+        return self.api.url(API)
 
     @property
     def scripted_url(self) -> str:
@@ -83,20 +98,20 @@ class Signalbox:
         return self.folder / "work"
 
     def addresses(self) -> dict[str, str]:
-        """What clients are told: variable → address, of what is expected to run."""
-        if not self.services[GATEWAY].expected:
+        """Variable → address for clients, of what is expected to run."""
+        if not self.api.expected:
             return {}
-        told = {"SIGNALBOX_API_URL": self.api_url}
+        addresses = {"SIGNALBOX_API_URL": self.api_url}
         if self.services[SCRIPTED].expected:
-            told["SIGNALBOX_SCRIPTED_URL"] = self.scripted_url
-        return told
+            addresses["SIGNALBOX_SCRIPTED_URL"] = self.scripted_url
+        return addresses
 
     # ------------------------------------------------------------------ starting
 
     def up(self, servers: Mapping[str, str], *, replication: int, scripted: bool) -> None:
         """Start all on these servers and wait until they answer. Raises CannotContinue and its kinds."""
-        wanted = [name for name in NAMES if name != SCRIPTED or scripted or self.services[name].expected]
-        roles = self._prepared(wanted) or self._prepare(servers, replication)
+        wanted = [name for name in self.services if name != SCRIPTED or scripted or self.services[name].expected]
+        roles = self._provisioned(wanted) or self._provision(servers, replication)
         for name in wanted:
             self.services[name].settle()
         for name in wanted:
@@ -111,16 +126,17 @@ class Signalbox:
                 self.reporter.say(line)
         self.reporter.say(f"services answer after {time.monotonic() - began:.1f} s")
 
-    def _prepared(self, wanted: list[str]) -> dict[str, str]:
-        """The addresses of an earlier run, when all runs that is wanted: then there is nothing to prepare."""
+    def _provisioned(self, wanted: list[str]) -> dict[str, str]:
+        """The addresses of an earlier run, when all runs that is wanted: then there is nothing to provision."""
         if not all(self.services[name].running() for name in wanted):
             return {}
         try:
-            return json.loads((self.folder / "roles.json").read_text())
+            roles: dict[str, str] = json.loads((self.folder / "roles.json").read_text())
         except (OSError, ValueError):
             return {}
+        return roles if set(self.specs) <= set(roles) else {}
 
-    def _prepare(self, servers: Mapping[str, str], replication: int) -> dict[str, str]:
+    def _provision(self, servers: Mapping[str, str], replication: int) -> dict[str, str]:
         """Topics, roles, schemas; the services' own database addresses."""
         file = self.folder / "roles.json"
         environment = {
@@ -133,11 +149,11 @@ class Signalbox:
         command += ["--roles", str(file), "--replication", str(replication)]
         try:
             done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=False, timeout=PREPARE_SECONDS
+                command, env=environment, capture_output=True, text=True, check=False, timeout=PROVISION_SECONDS
             )
         except subprocess.TimeoutExpired:
             raise ServerNotReady(
-                f"topics and schemas were not ready within {PREPARE_SECONDS} s", "see `make status`, then again"
+                f"topics and schemas were not ready within {PROVISION_SECONDS} s", "see `make status`, then again"
             ) from None
         if done.returncode:
             raise CannotContinue(done.stderr.strip()[-4000:], "cure what it names, then `make up` again")
@@ -153,28 +169,30 @@ class Signalbox:
             data = folders.make(service.folder / "data")
             module = "signalbox_executor.engines.scripted.server"
             return [sys.executable, "-m", module, "--folder", str(data), "--port", str(service.book["http"])], {}
+        spec = self.specs[name]
         environment = {
             **FOR_ONE_MACHINE,
             **pass_on(os.environ, OURS),
             "SIGNALBOX_KAFKA_BOOTSTRAP": servers["kafka"],
             "SIGNALBOX_DATABASE_URL": roles[name],
-            "SIGNALBOX_HTTP_PORT": str(service.book["http"]),
+            "SIGNALBOX_HTTP_HOST": "127.0.0.1",
             "SIGNALBOX_BLOB_URL": f"file://{folders.make(self.folder / 'blobs')}",
-            "SIGNALBOX_SECRET_KEY": self._secret_key(),
-            "SIGNALBOX_SECRETS_URL": roles[name],
             "SIGNALBOX_EGRESS_ALLOW": _joined("127.0.0.1", "localhost", os.environ.get("SIGNALBOX_EGRESS_ALLOW", "")),
+            **{declared.variable: str(service.book[port]) for port, declared in spec.ports.items()},
         }
+        if "redis" in servers:
+            environment["SIGNALBOX_REDIS_URL"] = servers["redis"]
         if "otlp" in servers:
             environment["SIGNALBOX_OTLP_ENDPOINT"] = servers["otlp"]
-        if name == GATEWAY:
-            environment |= {
-                "SIGNALBOX_API_HOST": "127.0.0.1",
-                "SIGNALBOX_API_PORT": str(service.book["api"]),
-                "SIGNALBOX_TRACE_STORE_URL": servers.get("otlp", ""),
-            }
-        if name == EXECUTOR:
+        if API in spec.ports:
+            environment["SIGNALBOX_API_HOST"] = "127.0.0.1"
+            environment["SIGNALBOX_TRACE_STORE_URL"] = servers.get("otlp", "")
+        if spec.reads_secrets or spec.writes_secrets:
+            environment["SIGNALBOX_SECRET_KEY"] = self._secret_key()
+            environment["SIGNALBOX_SECRETS_URL"] = roles[name]
+        if WORK in spec.reads_secrets:
             environment |= self._process_engine()
-        return [sys.executable, "-m", MODULES[name]], environment
+        return [sys.executable, "-m", spec.package], environment
 
     def _process_engine(self) -> dict[str, str]:
         """What the operator of this host allows: the example programs, and what the caller adds."""

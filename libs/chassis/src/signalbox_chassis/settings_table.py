@@ -1,13 +1,12 @@
 """Write or check `docs/settings.md`: every setting of every service, from the settings classes themselves.
 
-`python -m signalbox_chassis.settings_table docs/settings.md` writes it, `--check` exits with 1 when it is stale. A
-service's own class is found through the entry point of its name in the group `signalbox.settings`.
+`python -m signalbox_chassis.settings_table docs/settings.md` writes it, `--check` exits with 1 when it is stale. The
+declaration of each installed service names its settings class.
 """
 
 import argparse
 import sys
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
@@ -16,8 +15,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from signalbox_chassis.settings import PREFIX, USAGE, ServiceSettings, allowed_words
+from signalbox_contracts.services import ServiceSpec, ServiceUnusable, installed_services
 
-GROUP: Final = "signalbox.settings"
 _LIMITS: Final = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
 _LENGTHS: Final = {"min_length": "{} characters or more", "max_length": "up to {} characters"}
 
@@ -35,20 +34,14 @@ class SettingsUnusable(Exception):
     """A settings class cannot be found, or does not say what its fields are for."""
 
 
-def services(found: Iterable[EntryPoint]) -> dict[str, type[ServiceSettings]]:
-    """The settings class of each service, by the service's name; raises `SettingsUnusable`."""
+def settings_classes(specs: Iterable[ServiceSpec]) -> dict[str, type[ServiceSettings]]:
+    """The settings class of each service, by the service's name. Raises SettingsUnusable or ServiceUnusable."""
     classes: dict[str, type[ServiceSettings]] = {}
-    for point in found:
-        named = f"entry point {point.name} = {point.value} in {GROUP}"
-        if point.name in classes:
-            raise SettingsUnusable(f"{named}: there is another of this name")
-        try:
-            loaded: object = point.load()
-        except Exception as error:
-            raise SettingsUnusable(f"{named} cannot be loaded: {type(error).__name__}: {error}") from error
+    for spec in specs:
+        loaded: object = spec.load(spec.settings)
         if not (isinstance(loaded, type) and issubclass(loaded, ServiceSettings)):
-            raise SettingsUnusable(f"{named} is no subclass of ServiceSettings")
-        classes[point.name] = loaded
+            raise SettingsUnusable(f"{spec.name}: {spec.settings} is no subclass of ServiceSettings")
+        classes[spec.name] = loaded
     return dict(sorted(classes.items()))
 
 
@@ -131,8 +124,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     given = parser.parse_args(arguments)
     try:
-        wanted = document(services(entry_points(group=GROUP)))
-    except SettingsUnusable as error:
+        wanted = document(settings_classes(installed_services()))
+    except (SettingsUnusable, ServiceUnusable) as error:
         print(error, file=sys.stderr)
         return USAGE
     if not given.check:

@@ -1,10 +1,10 @@
-"""The AsyncAPI 3.0 document, made from the table of topics and the table of services."""
+"""The AsyncAPI 3.0 document, made from the table of topics and what the installed services declare."""
 
 from typing import Any, Final
 
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.messages.triggers import TriggerEvent
-from signalbox_contracts.services import SERVICES, Service
+from signalbox_contracts.services import ServiceSpec, installed_services
 from signalbox_contracts.topics import TOPICS, Topic
 from signalbox_contracts.wire import CONTENT_TYPE
 
@@ -23,7 +23,8 @@ def schema_path(topic: Topic, message: type[Event[Any]]) -> str:
 
 
 def asyncapi(version: str) -> dict[str, Any]:
-    """The whole document."""
+    """The document, with the services in the order of their names."""
+    by_name = sorted(installed_services(), key=lambda service: service.name)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -34,7 +35,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         },
         "defaultContentType": CONTENT_TYPE,
         "channels": {topic.name: _channel(topic) for topic in TOPICS},
-        "operations": {name: operation for service in SERVICES for name, operation in _operations(service)},
+        "operations": {name: operation for service in by_name for name, operation in _operations(service)},
         "components": {
             "messages": {
                 _id(topic, message): _message(topic, message) for topic in TOPICS for message in topic.messages
@@ -85,8 +86,8 @@ def _message(topic: Topic, message: type[Event[Any]]) -> dict[str, Any]:
     }
 
 
-def _operations(service: Service) -> list[tuple[str, dict[str, Any]]]:
-    said = [(topic, "receive") for topic in service.reads] + [(topic, "send") for topic in service.writes]
+def _operations(service: ServiceSpec) -> list[tuple[str, dict[str, Any]]]:
+    directions = [(topic, "receive") for topic in service.reads] + [(topic, "send") for topic in service.sends]
     return [
         (
             f"{service.name}.{action}.{topic}",
@@ -96,7 +97,7 @@ def _operations(service: Service) -> list[tuple[str, dict[str, Any]]]:
                 "title": f"{service.name} {'reads' if action == 'receive' else 'writes'} {topic}",
             },
         )
-        for topic, action in said
+        for topic, action in directions
     ]
 
 

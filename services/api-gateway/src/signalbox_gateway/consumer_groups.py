@@ -11,26 +11,14 @@ from aiokafka.protocol.admin import DescribeGroupsRequest_v2
 from aiokafka.protocol.api import Request
 
 from signalbox_chassis.messaging.consumer import Consumer
-from signalbox_contracts.services import SERVICES
-from signalbox_contracts.topics import topic
+from signalbox_contracts.services import installed_services
 
 FRESH_SECONDS: Final = 2.0
-_CONTROL: Final = ("control", "external")
 
 
-def expected_groups(services: tuple[str, ...] = ("planner", "executor", "api-gateway")) -> dict[str, tuple[str, ...]]:
-    """Every group these services have, with the topics it reads."""
-    found: dict[str, tuple[str, ...]] = {}
-    for service in SERVICES:
-        if service.name not in services:
-            continue
-        kinds = {name: topic(name).kind for name in service.reads}
-        control = tuple(name for name, kind in kinds.items() if kind in _CONTROL)
-        facts = tuple(name for name, kind in kinds.items() if kind in ("facts", "notice"))
-        found |= {
-            f"{service.name}.{name}": topics for name, topics in (("control", control), ("facts", facts)) if topics
-        }
-    return found
+def expected_groups() -> dict[str, tuple[str, ...]]:
+    """Every group of the installed services, with the topics it reads."""
+    return {group: topics for spec in installed_services() for group, topics in spec.groups.items()}
 
 
 class Groups:
@@ -38,13 +26,13 @@ class Groups:
 
     def __init__(self, bootstrap: str, *, group_prefix: str, topic_prefix: str) -> None:
         self._bootstrap = bootstrap
-        self._group_prefix = group_prefix
         self._topic_prefix = topic_prefix
         self._admin: Any = None
         self._consumer: Consumer | None = None
         self._lock = asyncio.Lock()
         self._seen: list[dict[str, Any]] = []
         self._seen_at = 0.0
+        self._names = {group_prefix + name: name for name in expected_groups()}
 
     async def look(self) -> list[dict[str, Any]]:
         """`{group, members, lag}` of each group; raises KafkaError or TimeoutError when Kafka does not answer."""
@@ -73,7 +61,7 @@ class Groups:
             self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=3_000)
             await self._admin.start()
         admin = self._admin
-        names = {self._group_prefix + name: name for name in expected_groups()}
+        names = self._names
         members = await _members(admin, list(names))
         offsets = await asyncio.gather(*(admin.list_consumer_group_offsets(name) for name in names))
         committed = dict(zip(names, offsets, strict=True))

@@ -1,7 +1,6 @@
 """Wiring of the example service."""
 
 import os
-from pathlib import Path
 
 from example_service import handlers, store
 from example_service.messages import COMMANDS, COUNTERS
@@ -12,7 +11,6 @@ from signalbox_chassis.runtime.service import Service
 from signalbox_chassis.settings import ServiceSettings
 from signalbox_contracts.topics import topic
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 NAME = "example"
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import uuid
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -13,43 +13,43 @@ import pytest
 import pytest_asyncio
 from sqlalchemy.engine import make_url
 
-from example_service.app import MIGRATIONS as EXAMPLE
 from signalbox_chassis.messaging.topics import require_topics
 from signalbox_chassis.persistence.connection import connect
 from signalbox_chassis.persistence.provision import (
-    CannotPrepare,
-    Prepared,
-    PrepareSettings,
-    migrations,
-    prepare,
+    ProvisionedService,
+    ProvisionFailed,
+    ProvisionSettings,
+    provision_services,
     read_roles,
+    services_to_provision,
     write_roles,
 )
 from signalbox_chassis.security.vault import Vault
 from signalbox_contracts.topics import TOPICS
-from signalbox_executor import MIGRATIONS as EXECUTOR
+from signalbox_executor import SERVICE as EXECUTOR
+from signalbox_gateway import SERVICE as GATEWAY
 
-FOLDERS = {"api-gateway": EXAMPLE, "executor": EXECUTOR}
+SPECS = (GATEWAY, EXECUTOR)
 
 
 @dataclass
 class Place:
     """A database, roles and topics of this test only."""
 
-    settings: PrepareSettings
+    settings: ProvisionSettings
     role_prefix: str
 
-    async def prepared(self, known: dict[str, str]) -> list[Prepared]:
-        return await prepare(self.settings, FOLDERS, known=known, role_prefix=self.role_prefix)
+    async def provision(self, known: dict[str, str]) -> list[ProvisionedService]:
+        return await provision_services(self.settings, SPECS, known=known, role_prefix=self.role_prefix)
 
 
 @pytest_asyncio.fixture
 async def place(kafka_bootstrap: str, postgres_url: str) -> AsyncGenerator[Place]:
-    name = f"prepare_{uuid.uuid4().hex[:8]}"
+    name = f"provision_{uuid.uuid4().hex[:8]}"
     admin = await connect(postgres_url)
     await admin.execute(f"CREATE DATABASE {name}")
     url = make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    settings = PrepareSettings.model_validate(
+    settings = ProvisionSettings.model_validate(
         {"kafka_bootstrap": kafka_bootstrap, "database_url": url, "topic_prefix": f"{name}."}
     )
     yield Place(settings, f"{name}_")
@@ -60,9 +60,9 @@ async def place(kafka_bootstrap: str, postgres_url: str) -> AsyncGenerator[Place
 
 
 async def test_all_is_made_once_and_a_second_run_locks_nobody_out(place: Place, tmp_path: Path) -> None:
-    first = await place.prepared({})
+    first = await place.provision({})
     write_roles(tmp_path / "roles.json", first)
-    again = await place.prepared(read_roles(tmp_path / "roles.json"))
+    again = await place.provision(read_roles(tmp_path / "roles.json"))
     assert again == first
     assert (tmp_path / "roles.json").stat().st_mode & 0o077 == 0
     await require_topics(place.settings.kafka_bootstrap, TOPICS, prefix=place.settings.topic_prefix)
@@ -74,7 +74,7 @@ async def test_all_is_made_once_and_a_second_run_locks_nobody_out(place: Place, 
 
 async def test_a_service_cannot_reach_what_is_another_ones(place: Place) -> None:
     """Without this a fault in one service could change the truth of another."""
-    of = {one.schema: one.url for one in await place.prepared({})}
+    of = {one.schema: one.url for one in await place.provision({})}
     connection = await connect(of["api_gateway"])
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -87,7 +87,7 @@ async def test_a_service_cannot_reach_what_is_another_ones(place: Place) -> None
 
 async def test_secrets_are_written_by_the_gateway_and_not_by_the_executor(place: Place) -> None:
     key = base64.b64encode(os.urandom(32)).decode()
-    of = {one.schema: one.url for one in await place.prepared({})}
+    of = {one.schema: one.url for one in await place.provision({})}
     writer, reader = (Vault(of[name], keys=key) for name in ("api_gateway", "executor"))
     try:
         await writer.set("a", "the value", ("work",), "", "user:ann")
@@ -104,25 +104,25 @@ async def test_a_database_that_does_not_let_us_in_is_named_without_its_password(
     settings = place.settings.model_copy(
         update={"database_url": type(place.settings.database_url)(wrong.render_as_string(hide_password=False))}
     )
-    with pytest.raises(CannotPrepare) as caught:
-        await prepare(settings, FOLDERS, known={}, role_prefix=place.role_prefix)
+    with pytest.raises(ProvisionFailed) as caught:
+        await provision_services(settings, SPECS, known={}, role_prefix=place.role_prefix)
     assert "schema api_gateway: InvalidPasswordError" in str(caught.value)
     assert "not-the-one" not in str(caught.value)
 
 
 async def test_a_broker_that_is_not_there_is_named(place: Place) -> None:
     settings = place.settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:9"})
-    with pytest.raises(CannotPrepare, match=r"topics on 127\.0\.0\.1:9"):
-        await prepare(settings, FOLDERS, known={}, role_prefix=place.role_prefix)
+    with pytest.raises(ProvisionFailed, match=r"topics on 127\.0\.0\.1:9"):
+        await provision_services(settings, SPECS, known={}, role_prefix=place.role_prefix)
 
 
 def test_a_service_without_migrations_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CannotPrepare, match=f"planner: there are no migrations in {tmp_path}"):
-        migrations({"planner": tmp_path})
+    with pytest.raises(ProvisionFailed, match=f"executor: there are no migrations in {tmp_path}"):
+        services_to_provision([replace(EXECUTOR, migrations=tmp_path)])
 
 
 def test_a_file_that_holds_something_else_is_not_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "roles.json"
     file.write_text(json.dumps(["not", "addresses"]))
-    with pytest.raises(CannotPrepare, match=r"roles\.json cannot be read"):
+    with pytest.raises(ProvisionFailed, match=r"roles\.json cannot be read"):
         read_roles(file)

@@ -1,4 +1,4 @@
-"""What the example service says and hears."""
+"""The messages and topics of the example service."""
 
 from datetime import datetime
 from typing import Literal
@@ -40,6 +40,7 @@ class CounterState(Event[State], frozen=True):
 
 COMMANDS = Topic("counter-commands.v1", "counter", "control", (CounterAdd, CounterForget), unknown="skip")
 COUNTERS = Topic("counters.v1", "counter", "facts", (CounterState,))
+TOPICS = (COMMANDS, COUNTERS)
 
 
 def add(counter: str, number: int, *, time: datetime, filler: str = "", traceparent: str | None = None) -> CounterAdd:
