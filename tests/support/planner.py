@@ -56,20 +56,20 @@ class Planners(Store):
         finally:
             await service.stop()
 
-    async def said(self, plan: uuid.UUID) -> list[PlanStated]:
+    async def plan_states(self, plan: uuid.UUID) -> list[PlanStated]:
         """Every `plan.state` of a plan so far, in order."""
-        said = await self.executors.said(topic("plans.v1"))
-        return [event for event in said if isinstance(event, PlanStated) and event.data.plan_id == plan]
+        published = await self.executors.said(topic("plans.v1"))
+        return [event for event in published if isinstance(event, PlanStated) and event.data.plan_id == plan]
 
     async def pages(self, plan: uuid.UUID) -> list[PlanItems]:
         """Every `plan.items` of a plan so far, in order."""
-        said = await self.executors.said(topic("plans.v1"))
-        return [event for event in said if isinstance(event, PlanItems) and event.data.plan_id == plan]
+        published = await self.executors.said(topic("plans.v1"))
+        return [event for event in published if isinstance(event, PlanItems) and event.data.plan_id == plan]
 
-    async def commanded(self, plan: uuid.UUID) -> list[Event[Any]]:
-        """Everything the executors were told about a plan so far, in order."""
-        said = await self.executors.said(topic("task-commands.v1"))
-        return [event for event in said if event.subject == str(plan)]
+    async def commands(self, plan: uuid.UUID) -> list[Event[Any]]:
+        """Every command to the executors about a plan so far, in order."""
+        commands = await self.executors.said(topic("task-commands.v1"))
+        return [event for event in commands if event.subject == str(plan)]
 
     async def starts(self, *plans: uuid.UUID) -> Counter[int]:
         """How many tasks of these plans were started how often on the engine."""
@@ -82,9 +82,9 @@ class Planners(Store):
         return found
 
     async def answers(self, *operations: uuid.UUID) -> dict[uuid.UUID, OperationResultData]:
-        """What was answered to these operations by `operation.result`."""
-        said = await self.executors.states_said(OperationResult)
-        return {one.data.operation_id: one.data for one in said if one.data.operation_id in operations}
+        """The `operation.result` of these operations."""
+        results = await self.executors.states_said(OperationResult)
+        return {one.data.operation_id: one.data for one in results if one.data.operation_id in operations}
 
     async def until_state(self, plan: uuid.UUID, *states: str, seconds: float = 30) -> None:
         async def there() -> bool:
@@ -133,8 +133,8 @@ def request_items(
 
 
 def _request(plan: uuid.UUID, **data: Any) -> PlanRequest:
-    said = PlanRequestData(plan_id=plan, actor="user:ann", definitions_revision=1, **data)
-    return PlanRequest.of(said, subject=plan, source=GATEWAY, time=datetime.now(UTC), aggregateversion=0)
+    request = PlanRequestData(plan_id=plan, actor="user:ann", definitions_revision=1, **data)
+    return PlanRequest.of(request, subject=plan, source=GATEWAY, time=datetime.now(UTC), aggregateversion=0)
 
 
 def command(event: Any, plan: uuid.UUID, **data: Any) -> Any:
@@ -145,7 +145,7 @@ def command(event: Any, plan: uuid.UUID, **data: Any) -> Any:
 
 
 def running(plan: uuid.UUID, task: uuid.UUID, key: str, version: int, state: str = "RUNNING") -> TasksStated:
-    """What an executor would say of one task, that has confirmed no rules."""
+    """The fact of one task, from an executor that has confirmed no rules."""
     now = datetime.now(UTC)
     record = TaskRecord(
         task_id=task, item_key=key, version=version, state=TaskState(state), engine="e1", queued_at=now,

@@ -30,24 +30,24 @@ JOB = Job(id="nightly", name="Nightly", engine="e1", work=ScriptedWork.model_val
 
 
 async def test_a_job_becomes_a_plan_of_one_task_that_ends_with_everything_a_reader_needs(planners: Planners) -> None:
-    asked = request_job(JOB)
-    plan = asked.data.plan_id
+    request = request_job(JOB)
+    plan = request.data.plan_id
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(asked, asked)
+        await planners.executors.say(request, request)
         await planners.until_state(plan, "SUCCEEDED")
-    said = await planners.said(plan)
-    moves = [move.state for one in said for move in one.data.transitions]
-    assert moves == ["ACCEPTED", "RUNNING", "SUCCEEDED"]
-    last = said[-1].data
+    stated = await planners.plan_states(plan)
+    states = [made.state for one in stated for made in one.data.transitions]
+    assert states == ["ACCEPTED", "RUNNING", "SUCCEEDED"]
+    last = stated[-1].data
     assert (last.counts.total, last.counts.succeeded) == (1, 1)
     assert last.target == "job:nightly"
     assert last.event_date == (datetime.now(UTC) - timedelta(days=1)).date()
-    said_of_tasks = [one.data for one in await planners.executors.facts() if one.data.plan_id == plan]
-    facts = [task for data in said_of_tasks for task in data.tasks]
+    task_facts = [one.data for one in await planners.executors.facts() if one.data.plan_id == plan]
+    facts = [task for data in task_facts for task in data.tasks]
     assert last.expected is not None
     assert (last.expected.items, last.expected.tasks, last.expected.item_pages) == (1, 1, 1)
     assert last.expected.task_versions == max(task.version for task in facts)
-    assert [one.data.version for one in said] == sorted({one.data.version for one in said})
+    assert [one.data.version for one in stated] == sorted({one.data.version for one in stated})
     (page,) = await planners.pages(plan)
     assert [one.key for one in page.data.items] == ["nightly"]
     assert await planners.starts(plan) == {1: 1}
@@ -73,7 +73,7 @@ async def test_a_job_is_rendered_with_its_parameters(planners: Planners) -> None
     stored = await planners.value("SELECT work FROM item WHERE plan_id = $1", good.data.plan_id)
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date()
     assert ProcessWork.model_validate_json(stored).argv == ("load", "orders", yesterday.isoformat())
-    assert "table is missing" in (await planners.said(bad.data.plan_id))[-1].data.reason
+    assert "table is missing" in (await planners.plan_states(bad.data.plan_id))[-1].data.reason
 
 
 async def test_pages_may_be_repeated_and_come_in_any_order(planners: Planners) -> None:
@@ -86,9 +86,9 @@ async def test_pages_may_be_repeated_and_come_in_any_order(planners: Planners) -
         await planners.executors.say(pages[0], pages[1])
         await planners.until_state(plan, "RUNNING")
     assert await planners.value("SELECT count(*) FROM item WHERE plan_id = $1", plan) == 25
-    said = await planners.pages(plan)
-    assert sorted(one.data.page for one in said) == [1, 2, 3]
-    last = (await planners.said(plan))[-1].data
+    stated = await planners.pages(plan)
+    assert sorted(one.data.page for one in stated) == [1, 2, 3]
+    last = (await planners.plan_states(plan))[-1].data
     assert (last.counts.total, last.counts.waiting) == (25, 25)
 
 
@@ -99,7 +99,7 @@ async def test_pages_that_disagree_are_refused_and_nothing_runs(planners: Planne
     async with planners.running():
         await planners.executors.say(pages[0], other[1], pages[2])
         await planners.until_state(plan, "REFUSED")
-    last = (await planners.said(plan))[-1].data
+    last = (await planners.plan_states(plan))[-1].data
     assert "pages: page" in last.reason
     assert last.counts.total == last.counts.skipped
     assert await planners.value("SELECT tasks FROM plan WHERE id = $1", plan) == 0
@@ -112,7 +112,7 @@ async def test_a_key_used_twice_is_refused_by_name(planners: Planners, same_page
     async with planners.running():
         await planners.executors.say(*pages)
         await planners.until_state(plan, "REFUSED")
-    last = (await planners.said(plan))[-1].data
+    last = (await planners.plan_states(plan))[-1].data
     assert "'item/000001' is used twice" in last.reason
     assert last.counts.total == last.counts.skipped
 
@@ -136,19 +136,19 @@ async def test_a_plan_is_paused_once_the_executor_says_so_and_goes_on_when_resum
             assert not await planners.starts(plan)
             await planners.executors.say(resume)
             await planners.until_state(plan, "SUCCEEDED")
-    said = await planners.said(plan)
-    answered = [id for one in said for id in one.data.answered]
+    stated = await planners.plan_states(plan)
+    answered = [id for one in stated for id in one.data.answered]
     assert answered == [str(one.data.operation_id) for one in (pause, wider, resume)]
-    paused = next(one.data for one in said if one.data.state == "PAUSED")
+    paused = next(one.data for one in stated if one.data.state == "PAUSED")
     assert [(one.why, one.holder, one.detail) for one in paused.waiting] == [("plan_paused", "user:ann", "lunch")]
     assert await planners.starts(plan) == {1: 30}
 
 
 async def test_commands_that_do_not_apply_are_refused_with_the_reason(planners: Planners) -> None:
-    asked = request_job(JOB)
-    plan, nobody = asked.data.plan_id, uuid.uuid4()
+    request = request_job(JOB)
+    plan, nobody = request.data.plan_id, uuid.uuid4()
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(asked)
+        await planners.executors.say(request)
         await planners.until_state(plan, "SUCCEEDED")
         late = [command(PlanPause, plan), command(PlanCancel, plan), command(PlanResume, nobody)]
         await planners.executors.say(*late)
@@ -159,10 +159,10 @@ async def test_commands_that_do_not_apply_are_refused_with_the_reason(planners: 
             return len(await planners.answers(*operations)) == 3
 
         await until(answered)
-    said = await planners.answers(*operations)
-    assert [said[one.data.operation_id].outcome for one in late] == [Outcome.REFUSED] * 3
-    assert "SUCCEEDED" in said[late[0].data.operation_id].reason
-    assert f"plan {nobody} is not known" in said[late[2].data.operation_id].reason
+    stated = await planners.answers(*operations)
+    assert [stated[one.data.operation_id].outcome for one in late] == [Outcome.REFUSED] * 3
+    assert "SUCCEEDED" in stated[late[0].data.operation_id].reason
+    assert f"plan {nobody} is not known" in stated[late[2].data.operation_id].reason
 
 
 async def test_what_failed_is_retried_as_a_linked_plan(planners: Planners) -> None:
@@ -178,9 +178,9 @@ async def test_what_failed_is_retried_as_a_linked_plan(planners: Planners) -> No
         await planners.executors.say(retry, retry, one)
         await planners.until_state(child, "COMPLETED_WITH_ERRORS", seconds=60)
         await planners.until_state(second, "REFUSED")
-    last = (await planners.said(child))[-1].data
+    last = (await planners.plan_states(child))[-1].data
     assert (last.parent, last.counts.total, last.counts.failed) == (plan, 150, 150)
-    assert "item/000001' is SUCCEEDED" in (await planners.said(second))[-1].data.reason
+    assert "item/000001' is SUCCEEDED" in (await planners.plan_states(second))[-1].data.reason
     assert await planners.starts(plan, child) == {1: 600}
 
 
@@ -194,7 +194,7 @@ async def test_single_items_are_cancelled_and_the_plan_goes_on(planners: Planner
         await planners.until_plan(plan, "counts::json->>'cancelled'", lambda n: n == "2")
         await planners.executors.say(command(PlanRulesRequest, plan, rules=Rules()))
         await planners.until_state(plan, "COMPLETED_WITH_ERRORS")
-    last = (await planners.said(plan))[-1].data
+    last = (await planners.plan_states(plan))[-1].data
     assert (last.counts.succeeded, last.counts.cancelled) == (4, 2)
     assert last.expected is not None
     assert last.expected.tasks == 5
@@ -212,28 +212,28 @@ async def test_newest_first_is_sent_from_the_end_and_the_order_may_change(planne
         await planners.until_state(plan, "COMPLETED_WITH_ERRORS")
     sent = [
         task.position
-        for one in await planners.commanded(plan)
+        for one in await planners.commands(plan)
         if isinstance(one, TasksEnsure)
         for task in one.data.tasks
     ]
     assert sent[:4] == [11, 10, 9, 8]
     assert sorted(sent) == [n for n in range(12) if n != 5]
-    last = (await planners.said(plan))[-1].data
+    last = (await planners.plan_states(plan))[-1].data
     assert (last.counts.succeeded, last.counts.cancelled) == (10, 2)
     assert await planners.starts(plan) == {1: 10}
 
 
-async def test_tasks_nobody_speaks_of_are_asked_after_and_sent_again_when_they_are_lost(planners: Planners) -> None:
-    """Without asking, a command lost with its topic would leave the plan running for ever."""
+async def test_silent_tasks_are_queried_and_sent_again_when_they_are_lost(planners: Planners) -> None:
+    """Without the query, a command lost with its topic would leave the plan running for ever."""
     pages = request_items([item(n) for n in range(3)], rules=Rules(limit=0))
     plan = pages[0].data.plan_id
-    async with planners.running(ask_seconds=0.3, ask_max_seconds=0.5):
+    async with planners.running(reconcile_seconds=0.3, max_reconcile_seconds=0.5):
         async with planners.executors.running():
             await planners.executors.say(*pages)
             await planners.until_plan(plan, "rules_confirmed", lambda confirmed: confirmed == 1)
         await planners.executors.rows("DELETE FROM task WHERE plan_id = $1", plan)
         await planners.executors.rows("DELETE FROM plan_rules WHERE plan_id = $1", plan)
-        # what the planner heard before the loss is newer than all the executor will say of these tasks from now on
+        # the fact before the loss is newer than every fact the executor will publish of these tasks from now on
         await planners.executors.say(running(plan, task_id(plan, "item/000000"), "item/000000", 50))
         await planners.until_plan(plan, "task_versions", lambda versions: versions >= 50)
         await planners.executors.say(command(PlanCancel, plan, item_keys=("item/000002",)))
@@ -242,45 +242,45 @@ async def test_tasks_nobody_speaks_of_are_asked_after_and_sent_again_when_they_a
             await planners.executors.say(command(PlanRulesRequest, plan, rules=Rules()))
             await planners.until_state(plan, "COMPLETED_WITH_ERRORS")
     assert await planners.starts(plan) == {1: 2}
-    last = (await planners.said(plan))[-1].data
+    last = (await planners.plan_states(plan))[-1].data
     assert (last.counts.succeeded, last.counts.cancelled) == (2, 1)
     rows = await planners.executors.rows("SELECT version FROM task WHERE plan_id = $1", plan)
     assert last.expected is not None
     assert last.expected.task_versions == sum(row["version"] for row in rows)
 
 
-async def test_what_was_lost_is_said_again_even_while_the_plan_is_busy(planners: Planners) -> None:
-    """Facts about one task must not put off the question after another, nor the rules nobody confirmed."""
+async def test_what_was_lost_is_sent_again_even_while_the_plan_is_busy(planners: Planners) -> None:
+    """Facts of one task must not put off the query for another, nor the rules without confirmation."""
     pages = request_items([item(n) for n in range(3)], rules=Rules(limit=0))
     plan = pages[0].data.plan_id
     busy = task_id(plan, "item/000000")
-    async with planners.running(ask_seconds=1, ask_max_seconds=2):
+    async with planners.running(reconcile_seconds=1, max_reconcile_seconds=2):
         await planners.executors.say(*pages)
         await planners.until_state(plan, "RUNNING")
         version = 0
 
-        async def asked_while_facts_arrive() -> bool:
+        async def queried_while_facts_arrive() -> bool:
             nonlocal version
             version += 1
             await planners.executors.say(running(plan, busy, "item/000000", version))
-            said = [one for one in await planners.commanded(plan) if isinstance(one, TasksEnsure | PlanRules)]
-            rules = [one.id for one in said if isinstance(one, PlanRules)]
-            asked = [one for one in said if isinstance(one, TasksEnsure) and len(one.data.known) == 3]
-            return len(rules) > 1 and len(asked) > 1
+            stated = [one for one in await planners.commands(plan) if isinstance(one, TasksEnsure | PlanRules)]
+            rules = [one.id for one in stated if isinstance(one, PlanRules)]
+            queries = [one for one in stated if isinstance(one, TasksEnsure) and len(one.data.known) == 3]
+            return len(rules) > 1 and len(queries) > 1
 
-        await until(asked_while_facts_arrive)
+        await until(queried_while_facts_arrive)
     assert version > 2
 
 
-async def test_an_end_is_said_to_the_executor_until_it_is_confirmed(planners: Planners) -> None:
+async def test_closed_rules_are_repeated_until_the_executor_confirms_them(planners: Planners) -> None:
     pages = request_items([item(1)], rules=Rules(limit=0))
     plan = pages[0].data.plan_id
 
     async def closed_again() -> bool:
-        said = [one for one in await planners.commanded(plan) if isinstance(one, PlanRules) and one.data.closed]
-        return len(said) > 1
+        stated = [one for one in await planners.commands(plan) if isinstance(one, PlanRules) and one.data.closed]
+        return len(stated) > 1
 
-    async with planners.running(ask_seconds=0.2):
+    async with planners.running(reconcile_seconds=0.2):
         await planners.executors.say(*pages)
         await planners.until_state(plan, "RUNNING")
         done = running(plan, task_id(plan, "item/000001"), "item/000001", 3, state="SUCCEEDED")
@@ -288,31 +288,34 @@ async def test_an_end_is_said_to_the_executor_until_it_is_confirmed(planners: Pl
         await planners.until_state(plan, "SUCCEEDED")
         await until(closed_again)
         async with planners.executors.running():
-            await planners.until_plan(plan, "rules_said_at", lambda at: at is None)
+            await planners.until_plan(plan, "rules_published_at", lambda at: at is None)
 
 
-async def test_a_plan_is_told_again_under_fresh_ids(planners: Planners) -> None:
+async def test_a_plan_is_republished_under_fresh_ids(planners: Planners) -> None:
     pages = request_items([item(n) for n in range(450)], rules=Rules(limit=0))
     plan = pages[0].data.plan_id
     async with planners.running():
         await planners.executors.say(*pages)
         await planners.until_state(plan, "RUNNING")
         data = PlanRepublishData(operation_id=uuid.uuid4(), actor="user:ann", plan_ids=(plan,), tasks=False)
-        asked = PlanRepublish.of(data, subject="plans:all", source=GATEWAY, time=datetime.now(UTC), id=uuid.uuid4())
-        await planners.executors.say(asked)
+        command_id = uuid.uuid4()
+        republish = PlanRepublish.of(
+            data, subject="plans:all", source=GATEWAY, time=datetime.now(UTC), id=command_id
+        )  # fmt: skip
+        await planners.executors.say(republish)
 
-        async def told() -> bool:
+        async def republished() -> bool:
             return len(await planners.pages(plan)) == 6
 
-        await until(told)
-    said = await planners.pages(plan)
-    assert Counter(one.data.page for one in said) == {1: 2, 2: 2, 3: 2}
-    assert len({one.id for one in said}) == 6
-    keys = [one.key for page in said[3:] for one in page.data.items]
+        await until(republished)
+    stated = await planners.pages(plan)
+    assert Counter(one.data.page for one in stated) == {1: 2, 2: 2, 3: 2}
+    assert len({one.id for one in stated}) == 6
+    keys = [one.key for page in stated[3:] for one in page.data.items]
     assert keys == [f"item/{n:06}" for n in range(450)]
     version = await planners.value("SELECT version FROM plan WHERE id = $1", plan)
     assert version > 1
-    assert [one.data.version for one in said] == [1, 1, 1, version, version, version], "readers keep the newest"
+    assert [one.data.version for one in stated] == [1, 1, 1, version, version, version], "readers keep the newest"
 
 
 async def test_twenty_thousand_items_are_accepted_paused_resumed_and_cancelled(planners: Planners) -> None:
@@ -330,12 +333,12 @@ async def test_twenty_thousand_items_are_accepted_paused_resumed_and_cancelled(p
         await planners.executors.say(command(PlanCancel, plan, kill=True))
         await planners.until_state(plan, "CANCELLED", seconds=90)
         print(f"and cancelled after {time.perf_counter() - began:.2f} s")
-    last = (await planners.said(plan))[-1].data
+    last = (await planners.plan_states(plan))[-1].data
     assert last.expected is not None
     assert (last.counts.total, last.counts.cancelled, last.expected.item_pages) == (20_000, 20_000, 100)
     assert last.expected.tasks <= 1000
-    said = Counter(one.data.page for one in await planners.pages(plan))
-    assert said == dict.fromkeys(range(1, 101), 1)
+    stated = Counter(one.data.page for one in await planners.pages(plan))
+    assert stated == dict.fromkeys(range(1, 101), 1)
 
 
 def test_requests_are_pages_of_one_plan() -> None:

@@ -10,7 +10,7 @@ from signalbox_contracts.definitions.work import ProcessWork, ScriptedWork
 from signalbox_contracts.messages.requests import PlanRequestData, RequestedItem, RunItems
 from signalbox_planner import expand
 from signalbox_planner.expand import RequestRefused
-from signalbox_planner.store.items import Item
+from signalbox_planner.plan import Item
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 ANN = "user:ann"
@@ -40,7 +40,7 @@ def test_a_page_beyond_a_hundred_thousand_items_is_refused() -> None:
 
 
 def test_pages_that_disagree_about_their_number_are_refused() -> None:
-    with pytest.raises(RequestRefused, match="pages: page 2 says 3, an earlier one said 4"):
+    with pytest.raises(RequestRefused, match="pages: page 2 has 3, an earlier one 4"):
         expand.check_page(page(2, 3), pages=4, items=0)
 
 
@@ -59,5 +59,5 @@ def test_a_template_that_cannot_be_rendered_is_refused_by_the_items_name(word: s
 
 def test_the_project_of_a_list_is_that_of_its_request() -> None:
     data = page(1, 1, PLAIN)
-    assert expand.frame(data, NOW, project="billing").project == "billing"
-    assert expand.frame(data, NOW, project=None).project == "default"
+    assert expand.plan_spec(data, NOW, project="billing").project == "billing"
+    assert expand.plan_spec(data, NOW, project=None).project == "default"

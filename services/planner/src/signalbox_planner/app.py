@@ -5,19 +5,20 @@ from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.topics import topic
 from signalbox_planner import handlers
-from signalbox_planner.dispatch import Steps
+from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.loops import Planning
+from signalbox_planner.recovery.republish import Republisher
 from signalbox_planner.settings import PlannerSettings
-from signalbox_planner.store.restored import after_restore
+from signalbox_planner.store.restore import raise_versions
 
 NAME = "planner"
 
 
 def planner(settings: PlannerSettings) -> Service:
     """The service, not started."""
-    steps = Steps(settings, lambda: going_on.wake())
-    control = handlers.control(steps)
-    facts = handlers.observed(settings, steps)
+    dispatcher = Dispatcher(settings, lambda: advance.wake())
+    control = handlers.control(dispatcher)
+    facts = handlers.observed(settings, dispatcher)
     service = Service(
         NAME,
         settings,
@@ -26,15 +27,15 @@ def planner(settings: PlannerSettings) -> Service:
             Subscription("facts", (topic("tasks.v1"),), facts),
         ],
         sends=[topic("plans.v1"), topic("task-commands.v1")],
-        after_restore=after_restore,
+        after_restore=raise_versions,
     )
     service.dead_letters.answer_operations(control)
-    planning = Planning(service.database, settings, steps)
-    going_on = Loop("go on", planning.go_on, 1.0)
+    planning = Planning(service.database, settings, dispatcher)
+    advance = Loop("advance", planning.advance, 1.0)
     service.loops = [
-        going_on,
-        Loop("ask", planning.ask, 2.0),
-        Loop("rules", planning.repeat_rules, 2.0),
-        Loop("tell", planning.tell, 1.0),
+        advance,
+        Loop("reconcile", planning.reconcile, 2.0),
+        Loop("rules", planning.republish_rules, 2.0),
+        Loop("republish", Republisher(service.database).one_pass, 1.0),
     ]
     return service

@@ -1,7 +1,7 @@
-"""What a plan does by itself, in bounded steps: start, send, copy what failed elsewhere, cancel what was not sent.
+"""What a plan does by itself, in bounded steps: start, send tasks, copy failures, cancel what was not sent.
 
-Each step takes the locked plan and the open unit of work and returns the plan it became; `handlers` and `loops` save
-it. What does not fit in one step is gone on with by the loop.
+Each step takes the locked plan and returns the plan it became; the caller saves it with `carrier.save_changes`. What
+does not fit in one step continues in the `advance` loop.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -13,41 +13,38 @@ from uuid import UUID
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.states import PlanState, TaskState
-from signalbox_planner import facts, lifecycle
-from signalbox_planner.lifecycle import PAGE_ITEMS, Moved, Plan
+from signalbox_planner import lifecycle
+from signalbox_planner.effects import CancelTasks, EnsureTasks, PublishRules
+from signalbox_planner.lifecycle import with_effect
+from signalbox_planner.plan import PAGE_ITEMS, Item, Plan, StateChange
 from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.store import items
-from signalbox_planner.store.items import Item
 
 MAX_SENT: Final = 2000
-"""Most tasks sent in one transaction."""
+"""How many tasks one transaction may send."""
 
 
 @dataclass
-class Steps:
+class Dispatcher:
     settings: PlannerSettings
     wake: Callable[[], None]
-    """Called when a loop should look at once."""
+    """Runs the `advance` loop at once."""
 
-    async def start(self, work: UnitOfWork, plan: Plan, now: datetime, *, first: Sequence[Item] = ()) -> Plan:
-        """Everything of the plan is here: say its rules and send the first tasks; `first` are all, if just stored."""
-        running = lifecycle.start(plan, now)
-        facts.rules(work, running, now)
-        return await self.send(work, running, now, known=first)
+    async def start(self, work: UnitOfWork, plan: Plan, now: datetime, *, unsent: Sequence[Item] = ()) -> Plan:
+        """Start the plan and send its first tasks. `unsent` are all of its items, when they were just stored."""
+        return await self.send(work, lifecycle.start(plan, now), now, unsent=unsent)
 
-    async def send(self, work: UnitOfWork, plan: Plan, now: datetime, *, known: Sequence[Item] = ()) -> Plan:
-        """Send as many more tasks as there is room for; they are read unless they are known."""
-        most = lifecycle.room(plan, self.settings.send_window)
-        if most <= 0:
+    async def send(self, work: UnitOfWork, plan: Plan, now: datetime, *, unsent: Sequence[Item] = ()) -> Plan:
+        """Send as many more tasks as the plan has capacity for; the items are read unless they are given."""
+        capacity = lifecycle.dispatch_capacity(plan, self.settings.send_window)
+        if capacity <= 0:
             return plan
-        first, end, newest = plan.next_position, plan.unsent_end, plan.rules.order == "newest_first"
-        rows = known or await items.unsent(
-            work.connection, plan.id, first, end, most=min(most, MAX_SENT), newest=newest
+        first, end = plan.dispatch.next_position, plan.dispatch.unsent_end
+        newest = plan.rules.rules.order == "newest_first"
+        rows = unsent or await items.unsent(
+            work.connection, plan.id, first, end, max_items=min(capacity, MAX_SENT), newest=newest
         )
-        fresh = [row for row in rows if row.state is None]  # single items may have been cancelled meanwhile
-        if fresh:
-            facts.ensure(work, plan, fresh, now)
-        if most > MAX_SENT:
+        if capacity > MAX_SENT:
             work.on_commit(self.wake)
         if not rows:
             first = end
@@ -55,56 +52,62 @@ class Steps:
             end = rows[-1].position
         else:
             first = rows[-1].position + 1
-        return lifecycle.sent(plan, len(fresh), next_position=first, unsent_end=end)
+        fresh = tuple(row for row in rows if row.state is None)  # single items may have been cancelled
+        sent = lifecycle.sent(plan, len(fresh), next_position=first, unsent_end=end)
+        return with_effect(sent, EnsureTasks(fresh)) if fresh else sent
 
-    async def send_missing(self, work: UnitOfWork, plan: Plan, lost: Collection[UUID], now: datetime) -> Plan:
-        """The executor does not know these: send them whole, and what was asked of them; its versions begin anew.
+    async def send_missing(self, work: UnitOfWork, plan: Plan, missing: Collection[UUID]) -> Plan:
+        """The executor does not know these tasks: send them again with their rules and cancels.
 
-        They are no new tasks: they were counted when they were sent first.
+        They are not new tasks: they were counted when they were first sent. Their versions begin again at 1.
         """
         if plan.ended:
             return plan
-        rows = await items.live(work.connection, plan.id, plan.next_position, plan.unsent_end)
-        again = [row for row in rows if task_id(plan.id, row.key) in lost]
-        if not again:
+        live = await items.live(work.connection, plan.id, plan.dispatch.next_position, plan.dispatch.unsent_end)
+        lost = tuple(row for row in live if task_id(plan.id, row.key) in missing)
+        if not lost:
             return plan
-        facts.rules(work, plan, now, again=True)
-        facts.ensure(work, plan, again, now)
-        self.say_cancels(work, plan, again, now)
-        versions = await items.forget(work.connection, plan.id, [row.position for row in again])
-        return replace(plan, task_versions=plan.task_versions - versions) if versions else plan
+        plan = with_effect(with_effect(plan, PublishRules(repeated=True)), EnsureTasks(lost))
+        plan = repeat_cancels(plan, lost)
+        versions = await items.forget_versions(work.connection, plan.id, [row.position for row in lost])
+        dispatch = replace(plan.dispatch, task_versions=plan.dispatch.task_versions - versions)
+        return replace(plan, dispatch=dispatch)
 
-    def say_cancels(self, work: UnitOfWork, plan: Plan, rows: Sequence[Item], now: datetime) -> None:
-        """Say again which of these live tasks shall end: all, or those that were cancelled alone."""
-        if plan.stop_actor and rows:
-            facts.cancel(work, plan, now, kill=plan.stop_kill, by=plan.stop_actor, why=plan.stop_reason)
-        for how, mine in items.stopping(rows).items():
-            facts.cancel(work, plan, now, mine, kill=how.kill, by=how.actor, why=how.reason)
-
-    async def copy(self, work: UnitOfWork, plan: Plan, now: datetime, *, keys: Sequence[str] = ()) -> Plan:
-        """Copy the next failures of the parent; when that was all, start."""
-        parent, position = plan.frame.parent, plan.parent_position
+    async def copy_failures(
+        self, work: UnitOfWork, plan: Plan, now: datetime, *, keys: Sequence[str] = ()
+    ) -> Plan:  # fmt: skip
+        """Copy the next failures of the parent; start the plan when all are copied."""
+        parent, position = plan.spec.parent, plan.intake.copy_position
         if parent is None or position is None:
             return plan
-        most = self.settings.step_items // PAGE_ITEMS * PAGE_ITEMS
-        found = await items.failures(work.connection, parent, position, most, keys)
-        first = plan.end_position
-        rows = [row._replace(plan_id=plan.id, position=first + n, state=None) for n, row in enumerate(found)]
+        max_items = self.settings.step_items // PAGE_ITEMS * PAGE_ITEMS
+        failed = await items.failures(work.connection, parent, position, max_items, keys)
+        first = plan.dispatch.end_position
+        rows = [row._replace(plan_id=plan.id, position=first + n, state=None) for n, row in enumerate(failed)]
         await items.store(work.connection, rows)
         for n in range(0, len(rows), PAGE_ITEMS):
             page = rows[n : n + PAGE_ITEMS]
-            facts.items(work, plan, page[0].position // PAGE_ITEMS + 1, page, now)
-            plan = lifecycle.stored(plan, len(page), end_position=page[-1].position + 1)
-        if not keys and len(found) == most:
+            plan = lifecycle.store_page(plan, page[0].position // PAGE_ITEMS + 1, page)
+        if not keys and len(failed) == max_items:
             work.on_commit(self.wake)
-            return replace(plan, parent_position=found[-1].position + 1)
-        return await self.start(work, replace(plan, parent_position=None), now)
+            return replace(plan, intake=replace(plan.intake, copy_position=failed[-1].position + 1))
+        return await self.start(work, replace(plan, intake=replace(plan.intake, copy_position=None)), now)
 
-    async def cancel(self, work: UnitOfWork, plan: Plan, now: datetime) -> Plan:
-        """End the next items that were never sent."""
-        if plan.state is not PlanState.CANCELLING or plan.next_position >= plan.unsent_end:
+    async def cancel_unsent(self, work: UnitOfWork, plan: Plan, now: datetime) -> Plan:
+        """End the next items that were not sent, when the plan is cancelled."""
+        dispatch = plan.dispatch
+        if plan.state is not PlanState.CANCELLING or dispatch.unsent <= 0:
             return plan
-        end = min(plan.next_position + self.settings.step_items, plan.unsent_end)
-        gone = await items.cancel_unsent(work.connection, plan.id, plan.next_position, end)
-        moved = [Moved(None, TaskState.CANCELLED, gone)] if gone else []
-        return lifecycle.count(replace(plan, next_position=end), moved, now)
+        end = min(dispatch.next_position + self.settings.step_items, dispatch.unsent_end)
+        cancelled = await items.cancel_unsent(work.connection, plan.id, dispatch.next_position, end)
+        changes = [StateChange(None, TaskState.CANCELLED, cancelled)] if cancelled else []
+        return lifecycle.count(replace(plan, dispatch=replace(dispatch, next_position=end)), changes, now)
+
+
+def repeat_cancels(plan: Plan, live: Sequence[Item]) -> Plan:
+    """Cancel these live tasks again: all of a cancelled plan, else those that were cancelled alone."""
+    if plan.stop and live:
+        plan = with_effect(plan, CancelTasks(plan.stop))
+    for stop, rows in items.stopping(live).items():
+        plan = with_effect(plan, CancelTasks(stop, tuple(rows)))
+    return plan

@@ -1,5 +1,6 @@
-"""What a request asks for, as items: a job with its templates rendered, or a list as it came. Pure."""
+"""Expands requests into items: a job with its templates rendered, or a list. Pure."""
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
@@ -11,40 +12,48 @@ from signalbox_contracts.definitions.params import InvalidParams, bind
 from signalbox_contracts.definitions.template import InvalidTemplate, is_template, render, render_all
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.messages.requests import PlanRequestData, RequestedItem, RunItems, RunJob
-from signalbox_planner.lifecycle import PAGE_ITEMS, Frame
-from signalbox_planner.store.items import Item
+from signalbox_planner.plan import PAGE_ITEMS, Item, PlanSpec
 
 _WORK: Final[TypeAdapter[Any]] = TypeAdapter(Work)
 MAX_PLAN_ITEMS: Final = 100_000
-"""Most items of one plan."""
+"""How many items one plan may have."""
 
 
 class RequestRefused(ValueError):
     """The request cannot be: the text names what, its value and what is allowed."""
 
 
-def frame(data: PlanRequestData, asked_at: datetime, *, project: str | None) -> Frame:
-    """What of the request stays as it is. The event date is yesterday's, in UTC, unless one was given.
+def plan_spec(data: PlanRequestData, requested_at: datetime, *, project: str | None) -> PlanSpec:
+    """The spec of a request's plan. The event date is yesterday in UTC unless the request names one.
 
-    `project` is the one the request was made in; a job brings its own.
+    `project` is the one the request was made in; a definition brings its own.
     """
-    rules, what = data.rules, data.what
+    rules = data.rules
     common: dict[str, Any] = {
         "name": data.name, "origin": data.origin, "actor": data.actor, "reason": data.reason, "labels": data.labels,
-        "parent": data.parent, "event_date": data.event_date or (asked_at - timedelta(days=1)).date(),
+        "parent": data.parent, "event_date": data.event_date or (requested_at - timedelta(days=1)).date(),
         "priority": rules.priority, "project": project or "default",
     }  # fmt: skip
-    if isinstance(what, RunJob):
-        job = what.job
-        own = "priority" not in rules.model_fields_set
-        common |= {
-            "target": f"job:{job.id}", "target_version": job.version, "project": job.project, "params": what.params,
-            "retries": job.retries, "time_limits": job.time_limits, "on_unknown": job.on_unknown,
-            "stops_at_failure": True, "priority": job.priority if own else rules.priority,
-        }  # fmt: skip
-    elif isinstance(what, RunItems):
-        common |= {"retries": what.retries, "time_limits": what.time_limits, "on_unknown": what.on_unknown}
-    return Frame(**common)
+    own = _SPECS[data.what.kind](data.what, data) if data.what is not None and data.what.kind in _SPECS else {}
+    return PlanSpec(**common | own)
+
+
+def _job_spec(what: RunJob, data: PlanRequestData) -> dict[str, Any]:
+    job = what.job
+    priority = data.rules.priority if "priority" in data.rules.model_fields_set else job.priority
+    return {
+        "target": f"job:{job.id}", "target_version": job.version, "project": job.project, "params": what.params,
+        "retries": job.retries, "time_limits": job.time_limits, "on_unknown": job.on_unknown,
+        "fails_with_item": True, "priority": priority,
+    }  # fmt: skip
+
+
+def _list_spec(what: RunItems, data: PlanRequestData) -> dict[str, Any]:
+    return {"retries": what.retries, "time_limits": what.time_limits, "on_unknown": what.on_unknown}
+
+
+_SPECS: Final[dict[str, Callable[[Any, PlanRequestData], dict[str, Any]]]] = {"job": _job_spec, "items": _list_spec}
+"""What each kind of request adds to the spec of its plan."""
 
 
 def job_item(plan_id: UUID, what: RunJob, *, event_date: date, name: str, actor: str) -> tuple[Item, dict[str, Any]]:
@@ -72,8 +81,8 @@ def check_page(data: PlanRequestData, *, pages: int, items: int) -> None:
     """Refuse (`RequestRefused`) a page that does not fit the plan of so many pages that has so many items already."""
     if data.pages != pages:
         raise RequestRefused(
-            f"pages: page {data.page} says {data.pages}, an earlier one said {pages}: "
-            "all pages of a request say the same"
+            f"pages: page {data.page} has {data.pages}, an earlier one {pages}: "
+            "every page of a request names the same number"
         )
     if items + len(data.items) > MAX_PLAN_ITEMS:
         raise RequestRefused(
@@ -103,7 +112,7 @@ def page_items(
 
 
 class _Run(NamedTuple):
-    """What a template of a list can say; a list has no parameters."""
+    """The values of a template in a list; a list has no parameters."""
 
     id: str
     name: str
@@ -133,6 +142,6 @@ def _rendered(value: Any, run: _Run) -> Any:
 
 @lru_cache(maxsize=512)
 def _text(text: str, run: _Run) -> str:
-    """Rendering takes most of a millisecond, and the items of a list mostly have the same templates."""
-    said = {"id": run.id, "name": run.name, "actor": run.actor}
-    return render(text, {"params": {}, "steps": {}, "event_date": run.event_date, "run": said})
+    """Rendering takes about a millisecond, and the items of a list usually share their templates."""
+    names = {"id": run.id, "name": run.name, "actor": run.actor}
+    return render(text, {"params": {}, "steps": {}, "event_date": run.event_date, "run": names})

@@ -1,17 +1,18 @@
-"""What the planner does by itself, one pass each: go on with what is unfinished, ask after the silent, tell again."""
+"""What the planner does by itself, one pass each: advance plans, query silent tasks, republish unconfirmed rules."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 from uuid import UUID
 
 from signalbox_chassis.persistence.database import Database, UnitOfWork
-from signalbox_planner import facts
-from signalbox_planner.dispatch import Steps
-from signalbox_planner.lifecycle import PAGE_ITEMS, Plan
+from signalbox_planner.carrier import save_changes
+from signalbox_planner.dispatch import Dispatcher, repeat_cancels
+from signalbox_planner.effects import PublishRules, QueryTasks
+from signalbox_planner.lifecycle import with_effect
+from signalbox_planner.plan import Plan
 from signalbox_planner.settings import PlannerSettings
-from signalbox_planner.store import items, plans, republish_requests
+from signalbox_planner.store import items, plans
 
-PAGES_A_PASS = 20
+PLANS_A_PASS = 50
 
 
 @dataclass
@@ -20,92 +21,64 @@ class Planning:
 
     database: Database
     settings: PlannerSettings
-    steps: Steps
+    dispatcher: Dispatcher
 
-    async def go_on(self) -> bool:
-        """Send, cancel or copy the next part of every plan that has something left; True if there may be more."""
+    async def advance(self) -> bool:
+        """Send, cancel or copy the next part of every plan that has one; True when there may be more."""
         async with self.database.connection() as connection:
-            found = await plans.unfinished(connection, window=self.settings.send_window)
+            unfinished = await plans.unfinished(connection, window=self.settings.send_window)
         progress = False
-        for plan_id in found:
-            progress |= await self._step(plan_id)
+        for plan_id in unfinished:
+            progress |= await self._advance_plan(plan_id)
         return progress
 
-    async def _step(self, plan_id: UUID) -> bool:
+    async def _advance_plan(self, plan_id: UUID) -> bool:
         async with self.database.unit_of_work() as work:
             plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
             if plan is None or plan.ended:
                 return False
-            now = await _now(work)
-            after = await self.steps.copy(work, plan, now)
-            after = await self.steps.cancel(work, after, now)
-            after = await self.steps.send(work, after, now)
+            now = await plans.transaction_time(work.connection)
+            after = await self.dispatcher.copy_failures(work, plan, now)
+            after = await self.dispatcher.cancel_unsent(work, after, now)
+            after = await self.dispatcher.send(work, after, now)
             if after is plan:
                 return False
-            if after.ended:
-                facts.rules(work, after, now)
-            await plans.save(work.connection, facts.say(work, [after], now))
+            await save_changes(work, [after], now)
         return True
 
-    async def ask(self) -> bool:
-        """Ask after the tasks of plans nobody spoke of."""
+    async def reconcile(self) -> bool:
+        """Query task state for plans without recent updates."""
         async with self.database.connection() as connection:
-            due = await plans.unheard(connection, most=50)
-        for plan_id in due:
+            silent = await plans.due_for_query(connection, max_plans=PLANS_A_PASS)
+        for plan_id in silent:
             async with self.database.unit_of_work() as work:
                 plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
                 if plan is not None and not plan.ended:
-                    await self._ask(work, plan)
-                await plans.asked(
-                    work.connection, plan_id, seconds=self.settings.ask_seconds,
-                    max_seconds=self.settings.ask_max_seconds,
+                    await self._query(work, plan)
+                await plans.mark_queried(
+                    work.connection, plan_id, seconds=self.settings.reconcile_seconds,
+                    max_seconds=self.settings.max_reconcile_seconds,
                 )  # fmt: skip
-        return len(due) == 50
+        return len(silent) == PLANS_A_PASS
 
-    async def _ask(self, work: UnitOfWork, plan: Plan) -> None:
-        now = await _now(work)
-        rows = await items.live(work.connection, plan.id, plan.next_position, plan.unsent_end)
-        facts.ask(work, plan, rows, now)
-        self.steps.say_cancels(work, plan, rows, now)
+    async def _query(self, work: UnitOfWork, plan: Plan) -> None:
+        live = await items.live(work.connection, plan.id, plan.dispatch.next_position, plan.dispatch.unsent_end)
+        if live:
+            queried = repeat_cancels(with_effect(plan, QueryTasks(tuple(live))), live)
+            await save_changes(work, [queried], await plans.transaction_time(work.connection))
 
-    async def repeat_rules(self) -> bool:
-        """Say rules again that no executor confirmed, however busy their plans are."""
+    async def republish_rules(self) -> bool:
+        """Publish rules again that no executor has confirmed, however busy their plans are."""
         async with self.database.connection() as connection:
-            due = await plans.unconfirmed(connection, seconds=self.settings.ask_seconds, most=50)
+            due = await plans.unconfirmed(
+                connection, seconds=self.settings.reconcile_seconds, max_plans=PLANS_A_PASS
+            )  # fmt: skip
         for plan_id in due:
             async with self.database.unit_of_work() as work:
                 plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
-                if plan is None or plan.rules_said_at is None:
+                if plan is None or plan.rules.published_at is None:
                     continue  # confirmed meanwhile
-                now = await _now(work)
-                facts.rules(work, plan, now, again=True)
-                await plans.save(work.connection, [replace(plan, rules_said_at=now)])
-        return len(due) == 50
-
-    async def tell(self) -> bool:
-        """Say the next part of a plan that somebody wants to hear again."""
-        async with self.database.unit_of_work() as work:
-            told = await republish_requests.following(work.connection)
-            if told is None:
-                return False
-            plan = (await plans.locked(work.connection, [told.plan_id])).get(told.plan_id)
-            if plan is None:
-                await republish_requests.advance(work.connection, told.plan_id, None)
-                return True
-            now = await _now(work)
-            if told.page == 1:
-                facts.told(work, plan, now, await plans.moves(work.connection, plan.id))
-            last = facts.pages_of(plan.end_position)
-            end = min(told.page + PAGES_A_PASS, last + 1) if told.items else last + 1
-            if told.items:
-                first = (told.page - 1) * PAGE_ITEMS
-                rows = await items.page(work.connection, plan.id, first, (end - 1) * PAGE_ITEMS)
-                for number in range(told.page, end):
-                    mine = [row for row in rows if row.position // PAGE_ITEMS == number - 1]
-                    facts.items(work, plan, number, mine, now, again=True)
-            await republish_requests.advance(work.connection, told.plan_id, end if end <= last else None)
-        return True
-
-
-async def _now(work: UnitOfWork) -> datetime:
-    return await work.connection.fetchval("SELECT now()")
+                now = await plans.transaction_time(work.connection)
+                repeated = with_effect(plan, PublishRules(repeated=True))
+                await save_changes(work, [replace(repeated, rules=replace(plan.rules, published_at=now))], now)
+        return len(due) == PLANS_A_PASS

@@ -2,23 +2,24 @@
 
 from alembic import op
 
-from signalbox_chassis.persistence.tables import TABLES_V1
+from signalbox_chassis.persistence.tables import LIFE_V1, TABLES_V1
 
 revision = "0001"
 down_revision = None
 
-# `work` and `frame` are texts: nothing ever looks inside them here, and a text is stored as it came.
+# `work` and `spec` are texts: no statement reads inside them.
 # An item is updated a few times: room in each page keeps those updates off the indexes.
 TABLES = """
 CREATE TABLE plan (
     id                   uuid PRIMARY KEY,
-    frame                text NOT NULL,
+    spec                 text NOT NULL,
     definitions_revision bigint NOT NULL,
     traceparent          text,
     state                text NOT NULL CHECK (state IN ('ACCEPTED', 'RESOLVING', 'PREVIEWED', 'AWAITING_APPROVAL',
                          'RUNNING', 'PAUSED', 'CANCELLING', 'SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED',
                          'CANCELLED', 'REFUSED')),
     version              bigint NOT NULL,
+    published_version    bigint NOT NULL DEFAULT 0,
     counts               text NOT NULL,
     reason               text NOT NULL DEFAULT '',
     created_at           timestamptz NOT NULL,
@@ -26,7 +27,7 @@ CREATE TABLE plan (
     ended_at             timestamptz,
     pages                integer NOT NULL,
     pages_seen           integer NOT NULL DEFAULT 0,
-    pages_said           integer NOT NULL DEFAULT 0,
+    pages_published      integer NOT NULL DEFAULT 0,
     end_position         integer NOT NULL DEFAULT 0,
     next_position        integer NOT NULL DEFAULT 0,
     unsent_end           integer NOT NULL DEFAULT 0,
@@ -36,28 +37,25 @@ CREATE TABLE plan (
     rules                text NOT NULL,
     rules_version        bigint NOT NULL,
     rules_confirmed      bigint NOT NULL DEFAULT 0,
-    rules_said_at        timestamptz,
+    rules_published_at   timestamptz,
     held                 boolean NOT NULL DEFAULT false,
     held_by              text,
     held_reason          text NOT NULL DEFAULT '',
     held_at              timestamptz,
     held_version         bigint NOT NULL DEFAULT 1,
-    stop_actor           text,
-    stop_reason          text NOT NULL DEFAULT '',
-    stop_kill            boolean NOT NULL DEFAULT false,
-    awaited              text NOT NULL DEFAULT '[]',
-    parent_position      integer,
-    said_version         bigint NOT NULL DEFAULT 0,
-    ask_at               timestamptz NOT NULL DEFAULT now() + interval '60 seconds',
-    asked_at             timestamptz NOT NULL DEFAULT now(),
-    asks                 smallint NOT NULL DEFAULT 0
+    stop                 text,
+    pending_operations   text NOT NULL DEFAULT '[]',
+    copy_position        integer,
+    query_at             timestamptz NOT NULL DEFAULT now() + interval '60 seconds',
+    queried_at           timestamptz NOT NULL DEFAULT now(),
+    queries              smallint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
-CREATE INDEX plan_live ON plan (ask_at)
+CREATE INDEX plan_live ON plan (query_at)
     WHERE state NOT IN ('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED');
 
-CREATE INDEX plan_rules_unconfirmed ON plan (rules_said_at) WHERE rules_said_at IS NOT NULL;
+CREATE INDEX plan_rules_unconfirmed ON plan (rules_published_at) WHERE rules_published_at IS NOT NULL;
 
-CREATE TABLE page (
+CREATE TABLE request_page (
     plan_id uuid NOT NULL,
     page    integer NOT NULL,
     PRIMARY KEY (plan_id, page)
@@ -76,16 +74,29 @@ CREATE TABLE item (
     CONSTRAINT item_key UNIQUE (plan_id, key)
 ) WITH (fillfactor = 85);
 
-CREATE TABLE tell (
+-- kept to be republished: the facts that carried the transitions are gone after a week
+CREATE TABLE plan_transition (
+    plan_id uuid NOT NULL,
+    version bigint NOT NULL,
+    state   text NOT NULL,
+    at      timestamptz NOT NULL,
+    actor   text,
+    reason  text NOT NULL,
+    PRIMARY KEY (plan_id, version)
+);
+
+CREATE TABLE republish_request (
     plan_id      uuid PRIMARY KEY,
     operation_id uuid NOT NULL,
     items        boolean NOT NULL,
-    page         integer NOT NULL DEFAULT 1
+    page         integer NOT NULL DEFAULT 1,
+    seq          bigint GENERATED ALWAYS AS IDENTITY
 );
+CREATE INDEX republish_request_next ON republish_request (seq);
 """
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + TABLES).split(";\n"):
+    for statement in (TABLES_V1 + LIFE_V1 + TABLES).split(";\n"):
         if statement.strip():
             op.execute(statement)

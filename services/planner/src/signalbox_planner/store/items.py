@@ -1,4 +1,4 @@
-"""Rows of items: stored by COPY, sent in order of position, moved by what the executor says."""
+"""Rows of items: stored by COPY, sent in order of position, updated by facts of their tasks."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,34 +9,11 @@ import asyncpg
 
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_contracts.states import TaskState
-from signalbox_planner.lifecycle import Moved
+from signalbox_planner.plan import Item, StateChange, Stop
 
 
-class Item(NamedTuple):
-    """One piece of work. `work` is its JSON, as it came."""
-
-    plan_id: UUID
-    position: int
-    key: str
-    engine: str
-    work: str
-    state: str | None = None
-    stopping: str | None = None
-    """How it was cancelled alone, as `Stopping` in JSON; what was sent is asked to end until it has."""
-    task_version: int = 0
-    """The newest that was heard of its task; 0 where there is none yet."""
-
-
-class Stopping(NamedTuple):
-    """A cancel of single items."""
-
-    kill: bool
-    actor: str
-    reason: str
-
-
-class Said(NamedTuple):
-    """The newest that was said of one task."""
+class TaskFact(NamedTuple):
+    """The state of one task at one version."""
 
     plan_id: UUID
     key: str
@@ -44,29 +21,32 @@ class Said(NamedTuple):
     state: str
 
 
-class KeyTwice(ValueError):
+class DuplicateKey(ValueError):
     """Two items of a plan have the same key; the text names it."""
 
 
+_TAKE_PAGES: Final = """
+INSERT INTO request_page SELECT $1, unnest($2::int[]) ON CONFLICT DO NOTHING RETURNING page
+"""
 _STORED: Final = ("plan_id", "position", "key", "engine", "work", "state")
 _STORE_ONE: Final = """
 INSERT INTO item (plan_id, position, key, engine, work, state) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING RETURNING position
 """
 
-# INVARIANT an older fact never moves an item back: the version decides, whatever order facts arrive in.
-# INVARIANT counts are moved by what rows really moved: `old` is the row as this statement found it.
-_MOVE: Final = """
-WITH said AS (
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[]) AS s (plan_id, key, version, state)
+# INVARIANT an older fact never changes an item: the version decides, whatever order facts arrive in.
+# INVARIANT counts change by rows that really changed: `old` is the row before this statement.
+_APPLY_FACTS: Final = """
+WITH fact AS (
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[]) AS f (plan_id, key, version, state)
 ),
-moved AS (
-    UPDATE item i SET state = said.state, task_version = said.version
-    FROM said JOIN item old ON old.plan_id = said.plan_id AND old.key = said.key
-    WHERE i.plan_id = old.plan_id AND i.position = old.position AND old.task_version < said.version
+changed AS (
+    UPDATE item i SET state = fact.state, task_version = fact.version
+    FROM fact JOIN item old ON old.plan_id = fact.plan_id AND old.key = fact.key
+    WHERE i.plan_id = old.plan_id AND i.position = old.position AND old.task_version < fact.version
     RETURNING i.plan_id, old.state AS before, i.state AS after, i.task_version - old.task_version AS versions
 )
-SELECT plan_id, before, after, count(*) AS items, sum(versions)::bigint AS versions FROM moved
+SELECT plan_id, before, after, count(*) AS items, sum(versions)::bigint AS versions FROM changed
 GROUP BY plan_id, before, after
 """
 _UNSENT: Final = """
@@ -82,33 +62,32 @@ WHERE plan_id = $1 AND (position < $2 OR position >= $3)
 ORDER BY position
 """
 _CANCEL_UNSENT: Final = """
-WITH gone AS (
+WITH cancelled AS (
     UPDATE item SET state = 'CANCELLED' WHERE plan_id = $1 AND position >= $2 AND position < $3 AND state IS NULL
     RETURNING 1
-) SELECT count(*) FROM gone
+) SELECT count(*) FROM cancelled
 """
 _BY_KEY: Final = "SELECT plan_id, position, key, engine, work, state FROM item WHERE plan_id = $1 AND key = ANY($2)"
-_CANCEL_THESE: Final = """
-WITH gone AS (
+_CANCEL_BY_KEY: Final = """
+WITH cancelled AS (
     UPDATE item SET state = 'CANCELLED'
     WHERE plan_id = $1 AND key = ANY($2) AND position >= $3 AND position < $4 AND state IS NULL
     RETURNING 1
-) SELECT count(*) FROM gone
+) SELECT count(*) FROM cancelled
 """
-# a kill stays one, whoever cancels again
-_STOP_THESE: Final = """
+# a kill stays a kill when a later cancel has none
+_KEEP_STOP: Final = """
 UPDATE item SET stopping = $4 WHERE plan_id = $1 AND position = ANY($2)
   AND (stopping IS NULL OR ($3 AND NOT (stopping::json->>0)::boolean))
 """
-# INVARIANT what was lost begins anew at version 1: with the old version here, its facts would be taken for old ones
-_FORGET: Final = """
+# INVARIANT a lost task begins again at version 1: its facts would be older than the version that is kept here
+_FORGET_VERSIONS: Final = """
 WITH lost AS (
     UPDATE item i SET task_version = 0 FROM item old
     WHERE i.plan_id = $1 AND i.position = ANY($2) AND old.plan_id = i.plan_id AND old.position = i.position
     RETURNING old.task_version AS version
 ) SELECT coalesce(sum(version), 0)::bigint FROM lost
 """
-# the failures of a parent become the items of its child, densely numbered from where the last step ended
 _FAILURES: Final = """
 SELECT position, key, engine, work FROM item
 WHERE plan_id = $1 AND position >= $2 AND state IN ('FAILED', 'CANCELLED')
@@ -120,22 +99,20 @@ WHERE plan_id = $1 AND position >= $2 AND position < $3 ORDER BY position
 """
 
 
-async def seen_pages(connection: Connection, plan_id: UUID, pages: Sequence[int]) -> set[int]:
-    """Which of these pages are new; from now on they are not."""
-    rows = await connection.fetch(
-        "INSERT INTO page SELECT $1, unnest($2::int[]) ON CONFLICT DO NOTHING RETURNING page", plan_id, list(pages)
-    )
+async def take_pages(connection: Connection, plan_id: UUID, pages: Sequence[int]) -> set[int]:
+    """Record these pages of a request; returns those that are new."""
+    rows = await connection.fetch(_TAKE_PAGES, plan_id, list(pages))
     return {row["page"] for row in rows}
 
 
 async def store(connection: Connection, items: Sequence[Item]) -> None:
-    """Add items: many by one binary COPY, one by one INSERT. Raises `KeyTwice`, and then has added none of them."""
+    """Add items: many by one binary COPY, one by one INSERT. Raises `DuplicateKey`, and then has added none of them."""
     if not items:
         return
     if len(items) == 1:
         [one] = items
         if await connection.fetchval(_STORE_ONE, *one[: len(_STORED)]) is None:
-            raise KeyTwice(f"key {one.key[:200]!r} is used twice: each item needs its own")
+            raise DuplicateKey(f"key {one.key[:200]!r} is used twice: each item needs its own")
         return
     try:
         await connection.execute("SAVEPOINT store")
@@ -147,28 +124,30 @@ async def store(connection: Connection, items: Sequence[Item]) -> None:
         await connection.execute("ROLLBACK TO store")
         detail = cast("str | None", getattr(error, "detail", None)) or ""
         key = detail.partition("=(")[2].partition(", ")[2].partition(") already")[0]
-        raise KeyTwice(f"key {key[:200]!r} is used twice: each item needs its own") from None
+        raise DuplicateKey(f"key {key[:200]!r} is used twice: each item needs its own") from None
 
 
-async def move(connection: Connection, said: Iterable[Said]) -> dict[UUID, list[Moved]]:
-    """Apply the newest of what was said; how many items moved from where to where, by plan."""
-    newest: dict[tuple[UUID, str], Said] = {}
-    for one in said:
-        known = newest.get((one.plan_id, one.key))
-        if known is None or known.version < one.version:
-            newest[one.plan_id, one.key] = one
+async def apply_facts(connection: Connection, facts: Iterable[TaskFact]) -> dict[UUID, list[StateChange]]:
+    """Apply the newest fact of each task; returns the state changes of items by plan."""
+    newest: dict[tuple[UUID, str], TaskFact] = {}
+    for fact in facts:
+        known = newest.get((fact.plan_id, fact.key))
+        if known is None or known.version < fact.version:
+            newest[fact.plan_id, fact.key] = fact
     columns = [list(column) for column in zip(*newest.values(), strict=True)]
-    found: dict[UUID, list[Moved]] = {}
-    for row in await connection.fetch(_MOVE, *columns) if columns else ():
+    changes: dict[UUID, list[StateChange]] = {}
+    for row in await connection.fetch(_APPLY_FACTS, *columns) if columns else ():
         before = TaskState(row["before"]) if row["before"] else None
-        moved = Moved(before, TaskState(row["after"]), row["items"], row["versions"])
-        found.setdefault(row["plan_id"], []).append(moved)
-    return found
+        change = StateChange(before, TaskState(row["after"]), row["items"], row["versions"])
+        changes.setdefault(row["plan_id"], []).append(change)
+    return changes
 
 
-async def unsent(connection: Connection, plan_id: UUID, first: int, end: int, *, most: int, newest: bool) -> list[Item]:
-    """The next items in [first, end), from the end of it on if the newest go first."""
-    return _items(await connection.fetch(_NEWEST if newest else _OLDEST, plan_id, first, end, most))
+async def unsent(
+    connection: Connection, plan_id: UUID, first: int, end: int, *, max_items: int, newest: bool
+) -> list[Item]:  # fmt: skip
+    """The next items in [first, end), the last ones first when the newest are sent first."""
+    return _items(await connection.fetch(_NEWEST if newest else _OLDEST, plan_id, first, end, max_items))
 
 
 async def live(connection: Connection, plan_id: UUID, first_unsent: int, unsent_end: int) -> list[Item]:
@@ -176,27 +155,27 @@ async def live(connection: Connection, plan_id: UUID, first_unsent: int, unsent_
     return [Item(**dict(row)) for row in await connection.fetch(_LIVE, plan_id, first_unsent, unsent_end)]
 
 
-async def stop_these(connection: Connection, plan_id: UUID, positions: Sequence[int], how: Stopping) -> None:
-    """Remember that these items, which were sent, shall end."""
-    await connection.execute(_STOP_THESE, plan_id, list(positions), how.kill, json.dumps(how))
+async def keep_stop(connection: Connection, plan_id: UUID, positions: Sequence[int], stop: Stop) -> None:
+    """Keep the cancel of these items, which were sent, to repeat it."""
+    await connection.execute(_KEEP_STOP, plan_id, list(positions), stop.kill, json.dumps(stop))
 
 
-def stopping(items: Iterable[Item]) -> dict[Stopping, list[Item]]:
-    """Those of these items that shall end, by how they were cancelled."""
-    found: dict[Stopping, list[Item]] = {}
+def stopping(items: Iterable[Item]) -> dict[Stop, list[Item]]:
+    """Those of these items that were cancelled alone, by their cancel."""
+    by_stop: dict[Stop, list[Item]] = {}
     for item in items:
         if item.stopping is not None:
-            found.setdefault(Stopping(*json.loads(item.stopping)), []).append(item)
-    return found
+            by_stop.setdefault(Stop(*json.loads(item.stopping)), []).append(item)
+    return by_stop
 
 
-async def forget(connection: Connection, plan_id: UUID, positions: Sequence[int]) -> int:
-    """The executor lost these tasks: whatever it says of them next is news. The sum of the versions they had."""
-    return await connection.fetchval(_FORGET, plan_id, list(positions))
+async def forget_versions(connection: Connection, plan_id: UUID, positions: Sequence[int]) -> int:
+    """The executor lost these tasks: their next fact has version 1. Returns the sum of their versions."""
+    return await connection.fetchval(_FORGET_VERSIONS, plan_id, list(positions))
 
 
 async def page(connection: Connection, plan_id: UUID, first: int, end: int) -> list[Item]:
-    """Items with positions in [first, end), as they are told again."""
+    """Items with positions in [first, end), to be republished."""
     return [Item(**dict(row)) for row in await connection.fetch(_PAGE, plan_id, first, end)]
 
 
@@ -210,15 +189,15 @@ async def cancel_unsent(connection: Connection, plan_id: UUID, first: int, end: 
     return await connection.fetchval(_CANCEL_UNSENT, plan_id, first, end)
 
 
-async def cancel_these(
+async def cancel_by_key(
     connection: Connection, plan_id: UUID, keys: Sequence[str], first_unsent: int, unsent_end: int
 ) -> int:
     """End those of these items that were never sent; how many."""
-    return await connection.fetchval(_CANCEL_THESE, plan_id, list(keys), first_unsent, unsent_end)
+    return await connection.fetchval(_CANCEL_BY_KEY, plan_id, list(keys), first_unsent, unsent_end)
 
 
 async def failures(
-    connection: Connection, parent: UUID, position: int, most: int, keys: Sequence[str] = ()
+    connection: Connection, parent: UUID, position: int, max_items: int, keys: Sequence[str] = ()
 ) -> list[Item]:
     """Failed and cancelled items of a plan, from this position on; of these keys only, where some are given."""
     if keys:
@@ -226,7 +205,7 @@ async def failures(
         return sorted(rows, key=lambda item: item.position)
     return [
         Item(parent, row["position"], row["key"], row["engine"], row["work"])
-        for row in await connection.fetch(_FAILURES, parent, position, most)
+        for row in await connection.fetch(_FAILURES, parent, position, max_items)
     ]
 
 

@@ -14,14 +14,34 @@ from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.messages.plans import Counts, PlanTransition
 from signalbox_contracts.states import PlanState
 from signalbox_contracts.vocabulary import MAX_ITEMS
-from signalbox_planner.lifecycle import Awaited, Frame, Plan
+from signalbox_planner.plan import Dispatch, Hold, Intake, PendingOperation, Plan, PlanSpec, RulesSync, Stop
 
+_GROUPED: Final = {
+    "pages": ("intake", "pages"),
+    "pages_seen": ("intake", "pages_seen"),
+    "pages_published": ("intake", "pages_published"),
+    "copy_position": ("intake", "copy_position"),
+    "end_position": ("dispatch", "end_position"),
+    "next_position": ("dispatch", "next_position"),
+    "unsent_end": ("dispatch", "unsent_end"),
+    "tasks": ("dispatch", "tasks"),
+    "live_tasks": ("dispatch", "live_tasks"),
+    "task_versions": ("dispatch", "task_versions"),
+    "rules": ("rules", "rules"),
+    "rules_version": ("rules", "version"),
+    "rules_confirmed": ("rules", "confirmed"),
+    "rules_published_at": ("rules", "published_at"),
+    "pending_operations": ("rules", "pending_operations"),
+    "held": ("hold", "held"),
+    "held_by": ("hold", "actor"),
+    "held_reason": ("hold", "reason"),
+    "held_at": ("hold", "at"),
+    "held_version": ("hold", "version"),
+}
+"""Columns of the plan's groups: the group, and the name there."""
 _COLUMNS: Final = (
-    "id", "frame", "definitions_revision", "traceparent", "state", "version", "counts", "reason", "created_at",
-    "started_at", "ended_at", "pages", "pages_seen", "pages_said", "end_position", "next_position", "unsent_end",
-    "tasks", "live_tasks", "task_versions", "rules", "rules_version", "rules_confirmed", "rules_said_at", "held",
-    "held_by", "held_reason", "held_at", "held_version", "stop_actor", "stop_reason", "stop_kill", "awaited",
-    "parent_position", "said_version",
+    "id", "spec", "definitions_revision", "traceparent", "state", "version", "published_version", "counts", "reason",
+    "created_at", "started_at", "ended_at", "stop", *_GROUPED,
 )  # fmt: skip
 _NEVER_CHANGED: Final = frozenset({"id", "traceparent", "created_at"})
 _CHANGED: Final = tuple(name for name in _COLUMNS if name not in _NEVER_CHANGED)
@@ -38,8 +58,8 @@ _INSERT: Final = f"""
 WITH new AS (
     INSERT INTO plan ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"${n}" for n in range(1, _N + 1))})
     ON CONFLICT (id) DO NOTHING RETURNING id
-), moved AS (
-    INSERT INTO plan_move (plan_id, version, state, at, actor, reason)
+), made AS (
+    INSERT INTO plan_transition (plan_id, version, state, at, actor, reason)
     SELECT new.id, m.* FROM new,
         unnest(${_N + 1}::bigint[], ${_N + 2}::text[], ${_N + 3}::timestamptz[],
                ${_N + 4}::text[], ${_N + 5}::text[]) AS m
@@ -47,37 +67,39 @@ WITH new AS (
 SELECT id FROM new
 """  # noqa: S608
 _UPDATE: Final = f"UPDATE plan SET {', '.join(f'{name} = ${n}' for n, name in enumerate(_CHANGED, 2))} WHERE id = $1"  # noqa: S608
-_MOVED: Final = """
-INSERT INTO plan_move (plan_id, version, state, at, actor, reason) VALUES ($1, $2, $3, $4, $5, $6)
+_MADE: Final = """
+INSERT INTO plan_transition (plan_id, version, state, at, actor, reason) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING
 """
-_MOVES: Final = """
-SELECT version, state, at, actor, reason FROM plan_move WHERE plan_id = $1 ORDER BY version DESC LIMIT $2
+_TRANSITIONS: Final = """
+SELECT version, state, at, actor, reason FROM plan_transition WHERE plan_id = $1 ORDER BY version DESC LIMIT $2
 """
-# News from the executor push the next question back to where questions start, yet never beyond the longest time since
-# the last one: a busy plan may have a task that was lost, and nobody speaks of that.
-_HEARD: Final = """
-UPDATE plan SET asks = 0, ask_at = least(now() + make_interval(secs => $2), asked_at + make_interval(secs => $3))
+# A fact puts off the next query, but not beyond the longest time since the last one: a busy plan may have a task that
+# was lost, and no fact names that.
+_POSTPONE_QUERY: Final = """
+UPDATE plan SET queries = 0,
+                query_at = least(now() + make_interval(secs => $2), queried_at + make_interval(secs => $3))
 WHERE id = ANY($1)
 """
 _DUE: Final = """
 SELECT id FROM plan
 WHERE state NOT IN ('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED') AND started_at IS NOT NULL
-  AND ask_at <= now()
-ORDER BY ask_at LIMIT $1
+  AND query_at <= now()
+ORDER BY query_at LIMIT $1
 """
-_ASKED: Final = """
-UPDATE plan SET asks = least(asks + 1, 10), asked_at = now(),
-                ask_at = now() + make_interval(secs => least($2 * 2 ^ (asks + 1), $3) * (0.9 + 0.2 * random()))
+_MARK_QUERIED: Final = """
+UPDATE plan
+SET queries = least(queries + 1, 10), queried_at = now(),
+    query_at = now() + make_interval(secs => least($2 * 2 ^ (queries + 1), $3) * (0.9 + 0.2 * random()))
 WHERE id = $1
 """
-# Closing rules are repeated each time twice as late, for a day: an executor that never heard of it loses little.
+# Closing rules are repeated each time twice as late, for a day: an executor that never reads them loses little.
 _RULES_DUE: Final = """
 SELECT id FROM plan
-WHERE rules_said_at IS NOT NULL
-  AND rules_said_at + greatest(make_interval(secs => $1), rules_said_at - ended_at) <= now()
-  AND (ended_at IS NULL OR rules_said_at < ended_at + interval '1 day')
-ORDER BY rules_said_at LIMIT $2
+WHERE rules_published_at IS NOT NULL
+  AND rules_published_at + greatest(make_interval(secs => $1), rules_published_at - ended_at) <= now()
+  AND (ended_at IS NULL OR rules_published_at < ended_at + interval '1 day')
+ORDER BY rules_published_at LIMIT $2
 """
 _UNFINISHED: Final = """
 SELECT id FROM plan
@@ -85,7 +107,7 @@ WHERE state IN ('RUNNING', 'PAUSED', 'CANCELLING', 'ACCEPTED')
   AND ((state = 'RUNNING' AND NOT held AND next_position < unsent_end
        AND live_tasks < greatest($1, least(2 * coalesce((rules::json->>'limit')::int, 0), 20000)))
     OR (state = 'CANCELLING' AND next_position < unsent_end)
-    OR parent_position IS NOT NULL)
+    OR copy_position IS NOT NULL)
 ORDER BY created_at LIMIT 20
 """
 
@@ -106,91 +128,117 @@ async def locked_now(connection: Connection, ids: Iterable[UUID]) -> tuple[dict[
     return {row["id"]: _plan(row) for row in rows if row["id"] is not None}, now, max(1, floor or 0)
 
 
+async def transaction_time(connection: Connection) -> datetime:
+    """The time of the transaction, the same for everything in it."""
+    return await connection.fetchval("SELECT now()")
+
+
 async def save(connection: Connection, plans: Sequence[Plan], *, new: Collection[UUID] = ()) -> None:
-    """Write what became of these plans, which are locked or new, and the moves they made."""
+    """Save these plans, which are locked or new, with the transitions they made."""
     changed = [plan for plan in plans if plan.id not in new]
     for plan in plans:
         if plan.id in new:
             await _add(connection, plan)
     if changed:
         await connection.executemany(_UPDATE, [(plan.id, *_values(plan, _CHANGED)) for plan in changed])
-    moves = [(plan.id, *move) for plan in changed for move in _moves(plan)]
-    if moves:
-        await connection.executemany(_MOVED, moves)
+    made = [(plan.id, *transition) for plan in changed for transition in _transitions(plan)]
+    if made:
+        await connection.executemany(_MADE, made)
 
 
 async def _add(connection: Connection, plan: Plan) -> None:
-    """Keep a new plan, in one statement with its moves: most plans come, and start, in one message."""
-    columns = [list(column) for column in zip(*_moves(plan), strict=True)] or [[], [], [], [], []]
+    """Add a new plan in one statement with its transitions: most plans arrive, and start, in one message."""
+    columns = [list(column) for column in zip(*_transitions(plan), strict=True)] or [[], [], [], [], []]
     if await connection.fetchval(_INSERT, *_values(plan, _COLUMNS), *columns) is None:
-        raise asyncpg.SerializationError(f"plan {plan.id} came meanwhile, with another of its pages")
+        raise asyncpg.SerializationError(f"plan {plan.id} was added meanwhile, with another of its pages")
 
 
-def _moves(plan: Plan) -> list[tuple[int, str, datetime, str | None, str]]:
-    return [(move.version, str(move.state), move.at, move.actor, move.reason) for move in plan.moves]
+def _transitions(plan: Plan) -> list[tuple[int, str, datetime, str | None, str]]:
+    return [(made.version, str(made.state), made.at, made.actor, made.reason) for made in plan.transitions]
 
 
-async def moves(connection: Connection, plan_id: UUID) -> tuple[PlanTransition, ...]:
-    """Every move of a plan, the first one first; the last ones, if they are too many for a message."""
-    rows = await connection.fetch(_MOVES, plan_id, MAX_ITEMS)
+async def transitions(connection: Connection, plan_id: UUID) -> tuple[PlanTransition, ...]:
+    """Every transition of a plan, the first one first; the last ones when they are too many for a message."""
+    rows = await connection.fetch(_TRANSITIONS, plan_id, MAX_ITEMS)
     return tuple(PlanTransition.model_validate(dict(row)) for row in reversed(rows))
 
 
-async def heard(connection: Connection, ids: Sequence[UUID], *, seconds: float, max_seconds: float) -> None:
-    """The executor spoke of these plans: nothing has to be asked for a while."""
-    await connection.execute(_HEARD, list(ids), seconds, max_seconds)
+async def postpone_query(connection: Connection, ids: Sequence[UUID], *, seconds: float, max_seconds: float) -> None:
+    """Tasks of these plans were stated: the next query can wait."""
+    await connection.execute(_POSTPONE_QUERY, list(ids), seconds, max_seconds)
 
 
-async def unheard(connection: Connection, *, most: int) -> list[UUID]:
-    """Plans whose tasks nobody spoke of for too long, or that were not asked after for too long."""
-    return [row["id"] for row in await connection.fetch(_DUE, most)]
+async def due_for_query(connection: Connection, *, max_plans: int) -> list[UUID]:
+    """Plans without a fact of their tasks, or without a query, for too long."""
+    return [row["id"] for row in await connection.fetch(_DUE, max_plans)]
 
 
-async def unconfirmed(connection: Connection, *, seconds: float, most: int) -> list[UUID]:
-    """Plans whose newest rules were said so long ago and are not confirmed."""
-    return [row["id"] for row in await connection.fetch(_RULES_DUE, seconds, most)]
+async def mark_queried(connection: Connection, plan_id: UUID, *, seconds: float, max_seconds: float) -> None:
+    """Query again later, each time twice as late."""
+    await connection.execute(_MARK_QUERIED, plan_id, seconds, max_seconds)
 
 
-async def asked(connection: Connection, plan_id: UUID, *, seconds: float, max_seconds: float) -> None:
-    """Ask again later, each time twice as late."""
-    await connection.execute(_ASKED, plan_id, seconds, max_seconds)
+async def unconfirmed(connection: Connection, *, seconds: float, max_plans: int) -> list[UUID]:
+    """Plans whose newest rules were published this long ago and are not confirmed."""
+    return [row["id"] for row in await connection.fetch(_RULES_DUE, seconds, max_plans)]
 
 
 async def unfinished(connection: Connection, *, window: int) -> list[UUID]:
-    """Plans with something left to do for the planner itself: items to send, to cancel, or to copy."""
+    """Plans with items that the planner itself has to send, cancel or copy."""
     return [row["id"] for row in await connection.fetch(_UNFINISHED, window)]
 
 
 def _values(plan: Plan, columns: Sequence[str]) -> list[Any]:
-    return [_encoded(name, getattr(plan, name)) for name in columns]
+    return [_encoded(name, _value(plan, name)) for name in columns]
 
 
-def _encoded(name: str, value: Any) -> Any:
-    if name in ("frame", "rules", "counts"):
+def _value(plan: Plan, column: str) -> Any:
+    if column in _GROUPED:
+        group, name = _GROUPED[column]
+        return getattr(getattr(plan, group), name)
+    return getattr(plan, column)
+
+
+def _encoded(column: str, value: Any) -> Any:
+    if column in ("spec", "rules", "counts"):
         return value.model_dump_json(exclude_defaults=True)
-    if name == "awaited":
+    if column == "pending_operations":
         return json.dumps([[str(one.operation_id), one.rules_version] for one in value]) if value else "[]"
-    return str(value) if name == "state" else value
+    if column == "stop":
+        return json.dumps(value) if value else None
+    return str(value) if column == "state" else value
 
 
 def _plan(row: Any) -> Plan:
-    values: dict[str, Any] = {name: row[name] for name in _COLUMNS}
-    values["frame"] = _frame(row["frame"])
-    values["rules"] = _rules(row["rules"])
-    values["counts"] = Counts.model_validate_json(row["counts"])
-    values["state"] = PlanState(row["state"])
-    values["awaited"] = _awaited(row["awaited"])
-    return Plan(**values)
+    intake = Intake(row["pages"], row["pages_seen"], row["pages_published"], row["copy_position"])
+    dispatch = Dispatch(
+        row["end_position"], row["next_position"], row["unsent_end"], row["tasks"], row["live_tasks"],
+        row["task_versions"],
+    )  # fmt: skip
+    rules = RulesSync(
+        _rules(row["rules"]), row["rules_version"], row["rules_confirmed"], row["rules_published_at"],
+        _pending(row["pending_operations"]),
+    )  # fmt: skip
+    hold = Hold(row["held"], row["held_by"], row["held_reason"], row["held_at"], row["held_version"])
+    return Plan(
+        id=row["id"], spec=_spec(row["spec"]), definitions_revision=row["definitions_revision"],
+        traceparent=row["traceparent"], state=PlanState(row["state"]), version=row["version"],
+        published_version=row["published_version"], counts=Counts.model_validate_json(row["counts"]),
+        reason=row["reason"], created_at=row["created_at"], started_at=row["started_at"], ended_at=row["ended_at"],
+        intake=intake, dispatch=dispatch, rules=rules, hold=hold,
+        stop=Stop(*json.loads(row["stop"])) if row["stop"] else None,
+    )  # fmt: skip
 
 
-def _awaited(text: str) -> tuple[Awaited, ...]:
-    said: list[tuple[str, int]] = json.loads(text)
-    return tuple(Awaited(UUID(operation), version) for operation, version in said)
+def _pending(text: str) -> tuple[PendingOperation, ...]:
+    if text == "[]":
+        return ()
+    return tuple(PendingOperation(UUID(operation), version) for operation, version in json.loads(text))
 
 
 @lru_cache(maxsize=1024)
-def _frame(text: str) -> Frame:
-    return Frame.model_validate_json(text)
+def _spec(text: str) -> PlanSpec:
+    return PlanSpec.model_validate_json(text)
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,186 @@
+"""Commands about plans: each is a change of one plan, or a refusal with its reason."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from signalbox_chassis.messaging.received import Received
+from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.messages.operations import PlanRepublish
+from signalbox_contracts.messages.requests import (
+    PlanApply,
+    PlanApprove,
+    PlanCancel,
+    PlanPause,
+    PlanReject,
+    PlanResume,
+    PlanRetry,
+    PlanRulesRequest,
+)
+from signalbox_contracts.messages.states import Outcome
+from signalbox_contracts.states import TASK_ENDS, TaskState
+from signalbox_planner import facts, lifecycle
+from signalbox_planner.carrier import save_changes
+from signalbox_planner.dispatch import Dispatcher
+from signalbox_planner.effects import CancelTasks
+from signalbox_planner.lifecycle import CommandRefused
+from signalbox_planner.plan import Plan, StateChange, Stop
+from signalbox_planner.retries import child_plan, copy_failures
+from signalbox_planner.store import items, plans, republish_requests
+
+Change = Callable[[Plan, Any, datetime], Plan]
+"""What a command's data make of its plan; raises `CommandRefused`."""
+
+_CHANGES: dict[type, Change] = {
+    PlanPause: lambda plan, data, now: lifecycle.pause(plan, data.operation_id, data.actor, data.reason, now),
+    PlanResume: lambda plan, data, now: lifecycle.resume(plan, data.operation_id, data.actor, data.reason, now),
+    PlanRulesRequest: lambda plan, data, now: lifecycle.change_rules(plan, data.operation_id, data.rules, now),
+    PlanCancel: lambda plan, data, now: lifecycle.cancel(
+        plan, data.operation_id, data.actor, data.reason, now, kill=data.kill
+    ),
+}
+
+
+def register(router: Router, dispatcher: Dispatcher) -> None:
+    """The handlers of every command."""
+
+    @router.on(PlanPause)
+    async def pause(work: UnitOfWork, events: Sequence[Received[PlanPause]]) -> None:
+        await _change_plans(work, dispatcher, events)
+
+    @router.on(PlanResume)
+    async def resume(work: UnitOfWork, events: Sequence[Received[PlanResume]]) -> None:
+        await _change_plans(work, dispatcher, events)
+
+    @router.on(PlanRulesRequest)
+    async def change_rules(work: UnitOfWork, events: Sequence[Received[PlanRulesRequest]]) -> None:
+        await _change_plans(work, dispatcher, events)
+
+    @router.on(PlanCancel)
+    async def cancel(work: UnitOfWork, events: Sequence[Received[PlanCancel]]) -> None:
+        for received in events:
+            if received.event.data.item_keys:
+                await _cancel_items(work, received)
+            else:
+                await _change_plans(work, dispatcher, [received])
+
+    @router.on(PlanRetry)
+    async def retry(work: UnitOfWork, events: Sequence[Received[PlanRetry]]) -> None:
+        for received in events:
+            await _retry(work, dispatcher, received)
+
+    @router.on(PlanRepublish)
+    async def republish(work: UnitOfWork, events: Sequence[Received[PlanRepublish]]) -> None:
+        for received in events:
+            await _keep_republish(work, received)
+        work.on_commit(dispatcher.wake)
+
+    _register_approvals(router)
+
+
+def _register_approvals(router: Router) -> None:
+    """Commands about previews, which no plan has yet."""
+
+    @router.on(PlanApply)
+    async def apply(work: UnitOfWork, events: Sequence[Received[PlanApply]]) -> None:
+        await _refuse(work, events)
+
+    @router.on(PlanApprove)
+    async def approve(work: UnitOfWork, events: Sequence[Received[PlanApprove]]) -> None:
+        await _refuse(work, events)
+
+    @router.on(PlanReject)
+    async def reject(work: UnitOfWork, events: Sequence[Received[PlanReject]]) -> None:
+        await _refuse(work, events)
+
+
+async def _change_plans(work: UnitOfWork, dispatcher: Dispatcher, events: Sequence[Received[Any]]) -> None:
+    """Apply each command to its plan."""
+    for received in events:
+        now = await plans.transaction_time(work.connection)
+        plan = await _find_plan(work, received, now)
+        if plan is None:
+            continue
+        try:
+            after = _CHANGES[type(received.event)](plan, received.event.data, now)
+        except CommandRefused as error:
+            facts.answer(work, received, plan.id, Outcome.REFUSED, str(error), now)
+            continue
+        await save_changes(work, [after], now)
+        work.on_commit(dispatcher.wake)
+
+
+async def _cancel_items(work: UnitOfWork, received: Received[PlanCancel]) -> None:
+    """End single items of a plan that goes on."""
+    data, now = received.event.data, await plans.transaction_time(work.connection)
+    plan = await _find_plan(work, received, now)
+    if plan is None:
+        return
+    rows = await items.by_key(work.connection, plan.id, data.item_keys)
+    refused = ""
+    if plan.ended or not plan.started:
+        refused = f"a plan that is {plan.state} has no items to cancel"
+    elif missing := sorted(set(data.item_keys) - {row.key for row in rows}):
+        refused = f"item_keys: {', '.join(missing[:10])} not in this plan"
+    if refused:
+        facts.answer(work, received, plan.id, Outcome.REFUSED, refused, now)
+        return
+    unsent = (plan.dispatch.next_position, plan.dispatch.unsent_end)
+    cancelled = await items.cancel_by_key(work.connection, plan.id, data.item_keys, *unsent)
+    changes = [StateChange(None, TaskState.CANCELLED, cancelled)] if cancelled else []
+    after = lifecycle.count(lifecycle.answer(plan, data.operation_id), changes, now)
+    live = tuple(row for row in rows if lifecycle.was_sent(plan, row.position) and row.state not in TASK_ENDS)
+    if live:
+        stop = Stop(data.kill, data.actor, data.reason)
+        await items.keep_stop(work.connection, plan.id, [row.position for row in live], stop)
+        after = lifecycle.with_effect(after, CancelTasks(stop, live))
+    await save_changes(work, [after], now)
+
+
+async def _retry(work: UnitOfWork, dispatcher: Dispatcher, received: Received[PlanRetry]) -> None:
+    """A linked child plan of what failed. A repeated command makes no second one."""
+    data = received.event.data
+    existing, now, version = await plans.locked_now(work.connection, [data.child_plan_id])
+    parent = await _find_plan(work, received, now)
+    if parent is None or existing:
+        return
+    child = child_plan(
+        parent, data.child_plan_id, actor=data.actor, reason=data.reason, now=now, version=version,
+        definitions_revision=data.definitions_revision, traceparent=received.trace.get("traceparent"),
+    )  # fmt: skip
+    after = await copy_failures(work, dispatcher, child, parent.id, data.item_keys, now)
+    outcome = Outcome.REFUSED if after.ended and after.counts.total == 0 else Outcome.DONE
+    facts.answer(work, received, parent.id, outcome, after.reason, now)
+    await save_changes(work, [after], now, new={child.id})
+    work.on_commit(dispatcher.wake)
+
+
+async def _keep_republish(work: UnitOfWork, received: Received[PlanRepublish]) -> None:
+    """Keep a request to republish plans. The executor answers one that includes tasks: its part takes longer."""
+    data = received.event.data
+    if data.tasks and not data.items:
+        return  # for the executor alone
+    count = await republish_requests.keep(work.connection, data.plan_ids, data.operation_id, items=data.items)
+    if not data.tasks:
+        plan_id = data.plan_ids[0] if data.plan_ids else None
+        now = await plans.transaction_time(work.connection)
+        facts.answer(
+            work, received, plan_id, Outcome.DONE, f"{count} plans are republished", now, details={"plans": count}
+        )
+
+
+async def _find_plan(work: UnitOfWork, received: Received[Any], now: datetime) -> Plan | None:
+    """The locked plan of a command; an unknown one is answered."""
+    plan_id = received.event.data.plan_id
+    plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
+    if plan is None:
+        facts.answer(work, received, plan_id, Outcome.REFUSED, f"plan {plan_id} is not known", now)
+    return plan
+
+
+async def _refuse(work: UnitOfWork, events: Sequence[Received[Any]]) -> None:
+    now = await plans.transaction_time(work.connection)
+    for received in events:
+        reason = "plans with a preview are not built yet: nothing waits to be applied"
+        facts.answer(work, received, received.event.data.plan_id, Outcome.REFUSED, reason, now)

@@ -1,0 +1,1 @@
+"""What restores lost facts: plans republished on request, and versions raised after a restored database."""
