@@ -29,7 +29,7 @@ from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import decode
 from signalbox_gateway.consumer_groups import Groups
 from signalbox_gateway.http.access import Principal
-from signalbox_gateway.http.dependencies import Parts
+from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
 from signalbox_gateway.read_model import writes
 from signalbox_gateway.routes import dead_letters, operations, plans_read, status, tasks, traces
@@ -72,7 +72,7 @@ class Answer:
 class Api:
     """The routes on a port of their own, asked as a client would."""
 
-    def __init__(self, model: ReadModel, parts: Parts, folder: Path, session: aiohttp.ClientSession) -> None:
+    def __init__(self, model: ReadModel, parts: Dependencies, folder: Path, session: aiohttp.ClientSession) -> None:
         self.model, self.parts, self.session = model, parts, session
         self.blobs = Blobs(folder.as_uri())
 
@@ -105,7 +105,7 @@ async def api(postgres_url: str, kafka_bootstrap: str, tmp_path: Path) -> AsyncG
     async with read_model(postgres_url, kafka_bootstrap) as model, model.running() as service:
         groups = Groups(kafka_bootstrap, group_prefix=model.prefix, topic_prefix=model.prefix)
         settings = GatewaySettings.model_validate(model.settings().model_dump())
-        parts = Parts(
+        parts = Dependencies(
             database=service.database,
             waits=model.waits,
             settings=settings,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from signalbox_gateway.http.problems import Problem
-from signalbox_gateway.routes.definition_ids import named
+from signalbox_contracts.definitions.problems import InvalidDefinition
+from signalbox_gateway.definitions.written import complete
 
 
 @pytest.mark.parametrize(
@@ -13,22 +13,22 @@ from signalbox_gateway.routes.definition_ids import named
     [("Nightly load", "nightly-load"), ("Übung: größe!", "ubung-groe"), ("  a.b_c  ", "a.b_c"), ("A" * 200, "a" * 100)],
 )
 def test_an_id_is_made_of_the_name(name: str, id: str) -> None:
-    assert named({"name": name})["id"] == id
+    assert complete({"name": name})["id"] == id
 
 
 def test_a_name_is_made_of_the_id() -> None:
-    assert named({"id": "nightly"})["name"] == "nightly"
+    assert complete({"id": "nightly"})["name"] == "nightly"
 
 
 def test_a_name_no_id_can_be_made_of_needs_one() -> None:
-    with pytest.raises(Problem, match="id"):
-        named({"name": "夜间"})
+    with pytest.raises(InvalidDefinition, match="id"):
+        complete({"name": "夜间"})
 
 
 def test_an_id_that_is_not_the_paths_is_refused() -> None:
-    with pytest.raises(Problem) as caught:
-        named({"id": "other", "name": "x"}, id="mine")
-    assert caught.value.errors[0].field == "id"
+    with pytest.raises(InvalidDefinition) as caught:
+        complete({"id": "other", "name": "x"}, id="mine")
+    assert caught.value.problems[0].field == "id"
 
 
 def test_what_was_shown_may_be_sent_back() -> None:
@@ -42,4 +42,6 @@ def test_what_was_shown_may_be_sent_back() -> None:
         "updated_by": "a",
         "state": {},
     }
-    assert named(dict(shown), id="e") == {"id": "e", "name": "E"}
+    assert complete(dict(shown), id="e") == {"id": "e", "name": "E"}
+    assert complete({**shown, "version": 3}, id="e", versioned=False) == {"id": "e", "name": "E"}
+    assert complete({**shown, "version": 3}, id="e")["version"] == 3

@@ -10,8 +10,9 @@ from fastapi import APIRouter
 
 from signalbox_gateway import openapi
 from signalbox_gateway.app import ROUTERS
+from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.http.access import UndeclaredRoute, permissions_of
-from signalbox_gateway.http.dependencies import Parts
+from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application, document
 from signalbox_gateway.http.problems import PAGES, TITLES
 from signalbox_gateway.settings import GatewaySettings
@@ -22,7 +23,7 @@ SETTINGS = cast("GatewaySettings", type("Defaults", (), {"token_cache_seconds": 
 
 
 def app(*more: APIRouter) -> Any:
-    return application(Parts(NOTHING, NOTHING, SETTINGS, NOTHING, NOTHING), [*ROUTERS, *more])
+    return application(Dependencies(NOTHING, NOTHING, SETTINGS, NOTHING, NOTHING), [*ROUTERS, *more])
 
 
 def test_every_route_declares_a_permission() -> None:
@@ -55,7 +56,8 @@ def test_operations_are_those_the_page_lists() -> None:
         name
         for line in table.splitlines()
         if line.startswith("| `")
-        for name in re.findall(r"`([a-z]+(?:_[a-z]+)+)`", line.split("|")[1])
+        for pattern in re.findall(r"`((?:KIND|[a-z]+)(?:_[a-z]+)+)`", line.split("|")[1])
+        for name in ([pattern.replace("KIND", kind) for kind in KINDS] if "KIND" in pattern else [pattern])
     }
     made = {one["operationId"] for methods in document(app())["paths"].values() for one in methods.values()}
     assert made == listed

@@ -9,10 +9,10 @@ import typer
 from signalbox_client import contexts, exit_codes, inputs
 from signalbox_client.api import Api
 from signalbox_client.command import command
+from signalbox_client.commands import engines, jobs
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
-from signalbox_client.commands.engines import engine
-from signalbox_client.commands.jobs import job
+from signalbox_client.commands.definitions import GROUPS
 from signalbox_client.commands.plans import plan
 from signalbox_client.commands.secrets import secret
 from signalbox_client.commands.status import status, trace, whoami
@@ -31,9 +31,10 @@ app = typer.Typer(
     help=f"Run, re-run and watch data jobs.\n\n{_CODES}", no_args_is_help=True, rich_markup_mode=None,
     pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
+_ = (engines, jobs)  # they add their verbs to the groups of their kinds
 for _name, _group in {
-    "engine": engine, "job": job, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter,
-    "operation": operation, "context": context,
+    **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
+    "context": context,
 }.items():  # fmt: skip
     app.add_typer(_group, name=_name)
 command(app, "status")(status)

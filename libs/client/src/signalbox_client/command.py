@@ -20,8 +20,10 @@ def group(about: str) -> typer.Typer:
     return typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None)
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Register a command under its name."""
+def command(
+    app: typer.Typer, name: str, *, help: str | None = None
+) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Register a command under its name. Without `help` the function's docstring is shown."""
 
     def register(function: Callable[P, None]) -> Callable[P, None]:
         @functools.wraps(function)
@@ -29,7 +31,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Callable[P, None]], Callab
             with told():
                 function(*args, **kwargs)
 
-        app.command(name)(run)
+        app.command(name, help=help)(run)
         return run
 
     return register

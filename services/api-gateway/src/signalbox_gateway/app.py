@@ -6,9 +6,10 @@ from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.topics import topic
-from signalbox_gateway import definitions, handlers
+from signalbox_gateway import handlers
 from signalbox_gateway.consumer_groups import Groups
-from signalbox_gateway.http.dependencies import Parts
+from signalbox_gateway.definitions import publish
+from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
 from signalbox_gateway.http.idempotency import FORGET, KEPT_HOURS
 from signalbox_gateway.long_poll import Waits
@@ -17,6 +18,7 @@ from signalbox_gateway.recovery.resend import Unheard
 from signalbox_gateway.routes import (
     dead_letters,
     dead_letters_write,
+    definitions,
     engines,
     jobs,
     me,
@@ -34,11 +36,14 @@ from signalbox_gateway.settings import GatewaySettings
 
 NAME = "api-gateway"
 ROUTERS = [
-    module.router
-    for module in (
-        engines, jobs, plans_read, plans_write, tasks, tasks_write, secrets, dead_letters, dead_letters_write,
-        operations, status, traces, me,
-    )
+    *(
+        module.router
+        for module in (
+            engines, jobs, plans_read, plans_write, tasks, tasks_write, secrets, dead_letters, dead_letters_write,
+            operations, status, traces, me,
+        )
+    ),
+    *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took
 ]  # fmt: skip
 """Every route of the API."""
 
@@ -50,7 +55,7 @@ def gateway(settings: GatewaySettings) -> Service:
     service = Service(
         NAME,
         settings,
-        after_restore=definitions.after_restore,
+        after_restore=publish.after_restore,
         subscriptions=[
             handlers.subscription(waits),
             # nothing but what is asked about messages this service parked itself
@@ -61,7 +66,7 @@ def gateway(settings: GatewaySettings) -> Service:
     service.dead_letters.answer_operations(control)
     groups = Groups(settings.kafka_bootstrap, group_prefix=settings.group_prefix, topic_prefix=settings.topic_prefix)
     vault = settings.vault()
-    parts = Parts(
+    deps = Dependencies(
         service.database,
         waits,
         settings,
@@ -76,7 +81,7 @@ def gateway(settings: GatewaySettings) -> Service:
         async with service.database.connection() as connection:
             await connection.execute(FORGET, KEPT_HOURS)
 
-    server = ApiServer(application(parts, ROUTERS), settings.api_host, settings.api_port)
+    server = ApiServer(application(deps, ROUTERS), settings.api_host, settings.api_port)
     service.parts = [("groups", groups), *([("vault", vault)] if vault else []), ("api", server)]
     hear = settings.hear_seconds
     rebuild = Rebuild(service.database, service.clock, hear)

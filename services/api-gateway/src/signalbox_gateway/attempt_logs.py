@@ -79,11 +79,11 @@ async def more(blobs: Blobs, task: UUID, attempt: int, *, since: int) -> tuple[b
     """What came after an offset, the offset after that, and whether nothing more will come."""
     pieces, ended = await chunks(blobs, task, attempt)
     new = [piece for piece in pieces if piece.offset >= since]
-    parts, at = [b""], since
+    texts, at = [b""], since
     async for text, end in read(blobs, new, since=since):
-        parts.append(text)
+        texts.append(text)
         at = end
-    return b"".join(parts), at, ended
+    return b"".join(texts), at, ended
 
 
 async def rest() -> None:

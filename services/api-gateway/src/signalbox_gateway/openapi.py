@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from signalbox_gateway.app import ROUTERS
-from signalbox_gateway.http.dependencies import Parts
+from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application, document
 from signalbox_gateway.settings import GatewaySettings
 
@@ -17,7 +17,7 @@ def text() -> str:
     """The document, as it is committed. Nothing real is touched: only routes are read."""
     nothing: Any = None
     settings = cast("GatewaySettings", type("Defaults", (), {"token_cache_seconds": 0.0, "plan_body_bytes": 0}))
-    app = application(Parts(nothing, nothing, settings, nothing, nothing), ROUTERS)
+    app = application(Dependencies(nothing, nothing, settings, nothing, nothing), ROUTERS)
     return json.dumps(document(app), indent=1, sort_keys=True) + "\n"
 
 

@@ -5,16 +5,16 @@ from uuid import UUID, uuid4
 
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.envelope import Event
-from signalbox_gateway.definitions import SOURCE
+from signalbox_gateway.definitions.publish import SOURCE
 from signalbox_gateway.http.access import Principal
-from signalbox_gateway.http.dependencies import Parts
+from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.traces import current_trace_id
 
 _KEEP = "INSERT INTO operation (id, operation, target, actor, reason, trace_id) VALUES ($1, $2, $3, $4, $5, $6)"
 
 
 async def ask(
-    work: UnitOfWork, parts: Parts, principal: Principal, message: type[Event[Any]], *, target: str, reason: str,
+    work: UnitOfWork, deps: Dependencies, principal: Principal, message: type[Event[Any]], *, target: str, reason: str,
     subject: str | None = None, id: UUID | None = None, **data: Any,
 ) -> UUID:  # fmt: skip
     """Ask for it; the id of the operation. `target` is `kind:id`; `subject` is the message's key, where it differs."""
@@ -26,6 +26,6 @@ async def ask(
     kind: Any = message.model_fields["data"].annotation
     said = kind(operation_id=operation, actor=principal.actor, reason=reason, **data)
     work.publish(
-        message.of(said, subject=subject or target, source=SOURCE, time=parts.clock.now(), id=operation)
+        message.of(said, subject=subject or target, source=SOURCE, time=deps.clock.now(), id=operation)
     )  # fmt: skip
     return operation

@@ -23,9 +23,10 @@ from signalbox_contracts.pages import packed
 from signalbox_contracts.states import PlanState
 from signalbox_contracts.vocabulary import MAX_ITEMS, Name, Text
 from signalbox_contracts.wire import MessageTooLarge
-from signalbox_gateway import definitions
+from signalbox_gateway.definitions import checks, store
+from signalbox_gateway.definitions.publish import SOURCE
 from signalbox_gateway.http.access import Principal
-from signalbox_gateway.http.dependencies import Parts
+from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.problems import MAX_ERRORS, Problem, checked, invalid, invalid_all
 from signalbox_gateway.http.traces import current_trace_id
 from signalbox_gateway.read_model import queries, writes
@@ -85,7 +86,14 @@ def plan_id(principal: Principal, key: str | None) -> UUID:
 
 
 async def start_job(
-    work: UnitOfWork, parts: Parts, principal: Principal, id: UUID, job: Job, said: JobStart, *, name: str | None = None
+    work: UnitOfWork,
+    deps: Dependencies,
+    principal: Principal,
+    id: UUID,
+    job: Job,
+    said: JobStart,
+    *,
+    name: str | None = None,
 ) -> dict[str, Any]:
     """Start one job; the plan as the API shows it."""
     try:
@@ -95,20 +103,25 @@ async def start_job(
         raise invalid_all(
             [FieldProblem(f"params.{line.partition(' ')[0].rstrip(':')}", None, line) for line in lines]
         ) from None
-    engine = await _engine_of(work.connection, job)
+    engine = await checks.engine_for(work.connection, job)
     revision = engine.revision
     whole = job.model_copy(update={"engine": engine.definition.id})
     data = _data(
         id, principal, said, name=name or job.name, what=RunJob(job=whole, params=said.params), revision=revision
     )
     record = _record(
-        data, parts.clock.now(), total=1, target=f"job:{job.id}", target_version=job.version, project=job.project
+        data, deps.clock.now(), total=1, target=f"job:{job.id}", target_version=job.version, project=job.project
     )
-    return await _send(work, parts, record, [data])
+    return await _send(work, deps, record, [data])
 
 
 async def start_items(
-    work: UnitOfWork, parts: Parts, principal: Principal, id: UUID, said: PlanCreate, items: Sequence[RequestedItem]
+    work: UnitOfWork,
+    deps: Dependencies,
+    principal: Principal,
+    id: UUID,
+    said: PlanCreate,
+    items: Sequence[RequestedItem],
 ) -> dict[str, Any]:
     """Start a list of items, checked by `read_items`."""
     revision = await _check_engines(work.connection, items)
@@ -122,8 +135,8 @@ async def start_items(
         )
         for number, page in enumerate(pages, 1)
     ]  # fmt: skip
-    record = _record(pieces[-1], parts.clock.now(), total=len(items))
-    return await _send(work, parts, record, pieces)
+    record = _record(pieces[-1], deps.clock.now(), total=len(items))
+    return await _send(work, deps, record, pieces)
 
 
 async def read_items(written: Sequence[JsonValue]) -> list[RequestedItem]:
@@ -161,7 +174,7 @@ def _placed(one: FieldProblem, at: int) -> FieldProblem:
 async def _check_engines(connection: Connection, items: Sequence[RequestedItem]) -> int:
     """The newest revision among the engines of these items; refuses unknown ones and those of another kind."""
     wanted = {item.engine for item in items if item.engine}
-    known = await definitions.load_all(connection, "engine", sorted(wanted))
+    known = await store.load_all(connection, "engine", sorted(wanted))
     wrong: list[FieldProblem] = []
     for number, item in enumerate(items):
         saved = known.get(item.engine or "")
@@ -178,34 +191,12 @@ async def _check_engines(connection: Connection, items: Sequence[RequestedItem])
     return max(saved.revision for saved in known.values())
 
 
-async def check_job(connection: Connection, job: Job) -> None:
-    """Refuse a job whose engine is not there or does not run such work."""
-    if job.engine is not None:
-        await _engine_of(connection, job)
-
-
-async def _engine_of(connection: Connection, job: Job) -> definitions.Saved:
-    if job.engine is not None:
-        saved = await definitions.load(connection, "engine", job.engine)
-        if saved is None:
-            raise invalid("engine", job.engine, f"is not an engine: {await _engine_words(connection)}")
-        if (kind := _kind(saved.definition)) != job.work.kind:
-            raise invalid("work.kind", job.work.kind, f"engine {job.engine} runs {kind}")
-        return saved
-    all_of_them = await definitions.listed(connection, "engine", limit=1000)
-    fitting = [one for one in all_of_them if _kind(one.definition) == job.work.kind]
-    if len(fitting) != 1:
-        words = ", ".join(one.definition.id for one in fitting) or "none is registered"
-        raise invalid("engine", None, f"must be named: engines that run {job.work.kind}: {words}")
-    return fitting[0]
-
-
-def _kind(definition: definitions.Kept) -> str:
+def _kind(definition: Any) -> str:
     return definition.connection.kind if isinstance(definition, Engine) else ""
 
 
 async def _engine_words(connection: Connection) -> str:
-    known = [one.definition.id for one in await definitions.listed(connection, "engine", limit=20)]
+    known = [one.definition.id for one in await store.list_definitions(connection, "engine", limit=20)]
     return f"allowed are {', '.join(known)}" if known else "none is registered yet"
 
 
@@ -258,13 +249,13 @@ async def accept(work: UnitOfWork, record: PlanRecord) -> dict[str, Any]:
 
 
 async def _send(
-    work: UnitOfWork, parts: Parts, record: PlanRecord, pieces: Sequence[PlanRequestData]
+    work: UnitOfWork, deps: Dependencies, record: PlanRecord, pieces: Sequence[PlanRequestData]
 ) -> dict[str, Any]:
     shown = await accept(work, record)
     for number, data in enumerate(pieces):
         work.publish(
             PlanRequest.of(
-                data, subject=data.plan_id, source=definitions.SOURCE, time=parts.clock.now(), aggregateversion=0,
+                data, subject=data.plan_id, source=SOURCE, time=deps.clock.now(), aggregateversion=0,
                 project=record.project,
             )
         )  # fmt: skip

@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from signalbox_chassis.persistence.database import Database
-from signalbox_gateway.http.dependencies import With
+from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.http.queries import only_known_parameters
 
@@ -91,7 +91,7 @@ class UndeclaredRoute(RuntimeError):
 def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
     """The dependency of a route that needs this permission; it gives the route who calls."""
 
-    async def needs(request: Request, parts: With) -> Principal:
+    async def needs(request: Request, deps: Deps) -> Principal:
         tokens: Tokens = request.app.state.tokens
         principal = await tokens.principal(request.headers.get("authorization", ""))
         if principal is None:

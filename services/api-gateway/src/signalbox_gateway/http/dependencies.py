@@ -19,7 +19,7 @@ async def _nothing_more() -> dict[str, Any]:
 
 
 @dataclass
-class Parts:
+class Dependencies:
     """Everything real that routes touch."""
 
     database: Database
@@ -34,9 +34,9 @@ class Parts:
     """What Kafka says: consumer groups with members and lag. Raises when it does not answer."""
 
 
-def _parts(request: Request) -> Parts:
-    return request.app.state.parts
+def _dependencies(request: Request) -> Dependencies:
+    return request.app.state.dependencies
 
 
-With = Annotated[Parts, Depends(_parts)]
-"""A route's parameter: `parts: With`."""
+Deps = Annotated[Dependencies, Depends(_dependencies)]
+"""A route's parameter: `deps: Deps`."""

@@ -12,13 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from signalbox_chassis.messaging.transient import Failure, classify
-from signalbox_contracts.definitions.engine import Engine
-from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions import KINDS
+from signalbox_contracts.definitions.problems import InvalidDefinition
 from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.wire import MessageTooLarge
 from signalbox_gateway.http.access import Tokens, permissions_of
 from signalbox_gateway.http.bodies import DESCRIBED, Capped
-from signalbox_gateway.http.dependencies import Parts
+from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.problems import PAGES, TITLES, Problem, invalid_all
 from signalbox_gateway.http.traces import Traced, current_trace_id
 
@@ -32,14 +32,14 @@ _SAFE: Final = (
 )  # fmt: skip
 
 
-def application(parts: Parts, routers: list[APIRouter]) -> FastAPI:
+def application(deps: Dependencies, routers: list[APIRouter]) -> FastAPI:
     """The application. Raises `UndeclaredRoute` when a route declares no permission."""
     app = FastAPI(
         title="Signalbox", version="1", docs_url=None, redoc_url=None, openapi_url=None,
         generate_unique_id_function=lambda route: route.name,
     )  # fmt: skip
-    app.state.parts = parts
-    app.state.tokens = Tokens(parts.database, parts.settings.token_cache_seconds)
+    app.state.dependencies = deps
+    app.state.tokens = Tokens(deps.database, deps.settings.token_cache_seconds)
     for router in routers:
         app.include_router(router, prefix=BASE)
     _describe(app)
@@ -47,8 +47,8 @@ def application(parts: Parts, routers: list[APIRouter]) -> FastAPI:
     permissions_of(app)
     app.add_middleware(_Unexpected)
     app.add_middleware(_Safe)
-    app.add_middleware(Capped, plan_body_bytes=parts.settings.plan_body_bytes)
-    app.add_middleware(Traced, tracer=parts.tracer)
+    app.add_middleware(Capped, plan_body_bytes=deps.settings.plan_body_bytes)
+    app.add_middleware(Traced, tracer=deps.tracer)
     return app
 
 
@@ -112,6 +112,10 @@ def _answer_errors(app: FastAPI) -> None:
     async def problem(_: Request, error: Problem) -> Response:
         return error.response(current_trace_id())
 
+    @app.exception_handler(InvalidDefinition)
+    async def invalid_definition(_: Request, error: InvalidDefinition) -> Response:
+        return invalid_all(error.problems).response(current_trace_id())
+
     @app.exception_handler(RequestValidationError)
     async def not_valid(_: Request, error: RequestValidationError) -> Response:
         fields = [
@@ -167,7 +171,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document: FastAPI's, with the definitions' schemas, the permissions and how to prove who calls."""
     made = FastAPI.openapi(app)
     components = made.setdefault("components", {})
-    models = (Engine, Job, *DESCRIBED.values())
+    models = (*KINDS.values(), *DESCRIBED.values())
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     components["schemas"] = {**definitions["$defs"], **components.get("schemas", {})}
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_gateway.http.access import Principal
-from signalbox_gateway.http.dependencies import Parts
+from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.problems import Problem, invalid
 
 KEPT_HOURS: Final = 24
@@ -52,7 +52,7 @@ def idempotency_key(request: Request) -> str | None:
 
 
 async def write(
-    request: Request, parts: Parts, principal: Principal, act: Callable[[UnitOfWork], Awaitable[Answer]]
+    request: Request, deps: Dependencies, principal: Principal, act: Callable[[UnitOfWork], Awaitable[Answer]]
 ) -> Response:
     """Do it in one transaction. The same key and request again get the first answer; nothing is done twice.
 
@@ -60,12 +60,12 @@ async def write(
     """
     key = idempotency_key(request) if request.method == "POST" else None
     if key is None:
-        async with parts.database.unit_of_work() as work:
+        async with deps.database.unit_of_work() as work:
             answer = await act(work)
         return answer.response()
     said = hashlib.sha256(await request.body())
     said.update(f"\n{request.method} {request.url.path}?{request.url.query}".encode())
-    async with parts.database.unit_of_work() as work:
+    async with deps.database.unit_of_work() as work:
         if not await work.connection.fetchval(_LOCK, principal.name, key):
             raise Problem("request-in-progress", f"the first request with key {key!r} is not answered yet")
         row = await work.connection.fetchrow(_FOUND, principal.name, key, KEPT_HOURS)

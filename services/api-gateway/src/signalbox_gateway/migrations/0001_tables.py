@@ -1,14 +1,14 @@
-"""The chassis tables and the gateway's own: principals and tokens, definitions, what was asked, answers by key."""
+"""All tables of the gateway: those of the chassis, identity, definitions, operations, and the read model."""
 
 from alembic import op
 
-from signalbox_chassis.persistence.tables import TABLES_V1
+from signalbox_chassis.persistence.tables import LIFE_V1, TABLES_V1
 
 revision = "0001"
 down_revision = None
 
-# `definition_revision` is drawn under a lock held until the commit, so revisions leave in the order they were made.
-TABLES = """
+# The sequence `definition_revision` advances under a lock held until the commit: revisions are published in order.
+WRITES = """
 CREATE TABLE principal (
     name       text PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now()
@@ -34,14 +34,12 @@ CREATE TABLE definition (
     project    text NOT NULL,
     name       text NOT NULL,
     labels     jsonb NOT NULL,
-    engine     text,
     deleted    boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     updated_by text NOT NULL,
     PRIMARY KEY (kind, id)
 );
-CREATE INDEX definition_by_engine ON definition (engine) WHERE engine IS NOT NULL AND NOT deleted;
 
 CREATE TABLE definition_version (
     kind       text NOT NULL,
@@ -51,8 +49,18 @@ CREATE TABLE definition_version (
     body       text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     created_by text NOT NULL,
+    reason     text NOT NULL DEFAULT '',
     PRIMARY KEY (kind, id, version)
 );
+
+CREATE TABLE definition_reference (
+    kind    text NOT NULL,
+    id      text NOT NULL,
+    to_kind text NOT NULL,
+    to_id   text NOT NULL,
+    PRIMARY KEY (kind, id, to_kind, to_id)
+);
+CREATE INDEX definition_reference_users ON definition_reference (to_kind, to_id);
 
 CREATE TABLE idempotency (
     principal    text NOT NULL,
@@ -76,10 +84,146 @@ CREATE TABLE operation (
     asked_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX operation_by_target ON operation (target, asked_at DESC);
+CREATE INDEX operation_asked ON operation (asked_at);
+"""
+
+# `record` and `item` hold a fact's JSON as text: they are read as one value and never searched.
+# A task and its item share one row, because the task id is derived from plan and item: either may come first.
+# `position` is past every other until the item's page comes. `seq` is the order of arrival.
+# `version` of a task is -1 until its first fact; a skipped item never gets another.
+# `asks` counts the queries about a plan since its owners last published it. `rebuild` is the last query for all plans.
+READ_MODEL = """
+CREATE TABLE plan (
+    id         uuid PRIMARY KEY,
+    version    bigint NOT NULL,
+    state      text NOT NULL,
+    name       text NOT NULL,
+    project    text NOT NULL,
+    target     text,
+    actor      text NOT NULL,
+    parent     uuid,
+    labels     jsonb NOT NULL,
+    created_at timestamptz NOT NULL,
+    ended_at   timestamptz,
+    trace_id   text,
+    record     text NOT NULL,
+    expected   jsonb,
+    complete   boolean NOT NULL DEFAULT false,
+    heard_at   timestamptz NOT NULL DEFAULT now(),
+    asked_at   timestamptz,
+    asks       integer NOT NULL DEFAULT 0
+) WITH (fillfactor = 70);
+CREATE INDEX plan_newest ON plan (created_at DESC, id DESC);
+CREATE INDEX plan_by_state ON plan (state, created_at DESC, id DESC);
+CREATE INDEX plan_by_target ON plan (target, created_at DESC, id DESC) WHERE target IS NOT NULL;
+CREATE INDEX plan_by_parent ON plan (parent) WHERE parent IS NOT NULL;
+CREATE INDEX plan_unfinished ON plan (heard_at) WHERE NOT complete;
+CREATE INDEX plan_by_label ON plan USING gin (labels jsonb_path_ops);
+
+CREATE TABLE plan_event (
+    plan_id uuid NOT NULL,
+    version bigint NOT NULL,
+    state   text NOT NULL,
+    at      timestamptz NOT NULL,
+    actor   text,
+    reason  text NOT NULL,
+    PRIMARY KEY (plan_id, version)
+);
+
+CREATE TABLE plan_page (
+    plan_id uuid NOT NULL,
+    page    integer NOT NULL,
+    round   integer NOT NULL,
+    version bigint NOT NULL,
+    pages   integer NOT NULL,
+    PRIMARY KEY (plan_id, page)
+);
+
+CREATE TABLE task (
+    id       uuid PRIMARY KEY,
+    seq      bigint GENERATED ALWAYS AS IDENTITY,
+    plan_id  uuid NOT NULL,
+    item_key text NOT NULL,
+    position integer NOT NULL DEFAULT 2147483647,
+    decision text,
+    round    integer,
+    item     text,
+    version  bigint NOT NULL DEFAULT -1,
+    state    text,
+    engine   text,
+    why      text,
+    record   text
+) WITH (fillfactor = 60);
+CREATE UNIQUE INDEX task_newest ON task (seq);
+CREATE INDEX task_by_plan ON task (plan_id, position, id);
+CREATE INDEX task_by_plan_state ON task (plan_id, state, position, id);
+CREATE INDEX task_not_well ON task (state, seq) WHERE state <> 'SUCCEEDED';
+CREATE INDEX task_waiting ON task (plan_id, why) WHERE why IS NOT NULL;
+
+CREATE TABLE task_event (
+    task_id uuid NOT NULL,
+    version bigint NOT NULL,
+    state   text NOT NULL,
+    attempt integer NOT NULL,
+    at      timestamptz NOT NULL,
+    reason  text NOT NULL,
+    PRIMARY KEY (task_id, version)
+);
+
+CREATE TABLE task_attempt (
+    task_id uuid NOT NULL,
+    attempt integer NOT NULL,
+    version bigint NOT NULL,
+    ended   boolean NOT NULL,
+    record  jsonb NOT NULL,
+    PRIMARY KEY (task_id, attempt)
+);
+
+CREATE TABLE engine_state (
+    id      text PRIMARY KEY,
+    version bigint NOT NULL,
+    record  text NOT NULL
+);
+
+CREATE TABLE operation_answer (
+    operation_id uuid PRIMARY KEY,
+    state        text NOT NULL,
+    answer       text NOT NULL,
+    details      text,
+    answered_at  timestamptz NOT NULL
+);
+
+CREATE TABLE parked (
+    id           uuid PRIMARY KEY,
+    service      text NOT NULL,
+    topic        text NOT NULL,
+    state        text NOT NULL DEFAULT 'PARKED',
+    operation_id uuid,
+    parked_at    timestamptz NOT NULL,
+    record       text NOT NULL
+);
+CREATE INDEX parked_newest ON parked (parked_at DESC, id DESC);
+CREATE INDEX parked_asked ON parked (operation_id) WHERE operation_id IS NOT NULL;
+
+
+CREATE TABLE rebuild (
+    single       boolean PRIMARY KEY DEFAULT true CHECK (single),
+    operation_id uuid NOT NULL,
+    asked_at     timestamptz NOT NULL DEFAULT now(),
+    asks         integer NOT NULL DEFAULT 1,
+    done_at      timestamptz
+);
+"""
+
+# A plan of 100,000 items fills PostgreSQL's sample with one plan: it then expects three plans and reads the whole table
+# for each one that ends. -0.01 makes it expect one plan for a hundred rows.
+STATISTICS = """
+ALTER TABLE task ALTER COLUMN plan_id SET (n_distinct = -0.01);
+ALTER TABLE plan_page ALTER COLUMN plan_id SET (n_distinct = -0.01);
 """
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + TABLES).split(";\n"):
+    for statement in (TABLES_V1 + LIFE_V1 + WRITES + READ_MODEL + STATISTICS).split(";\n"):
         if statement.strip():
             op.execute(statement)

@@ -18,6 +18,7 @@ _SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "events": (int,),
     "attempts": (int,),
     "names": (str,),
+    "versions": (int,),
 }
 
 

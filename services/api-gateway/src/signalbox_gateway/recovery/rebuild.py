@@ -16,7 +16,7 @@ from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.messages.operations import PlanRepublish, PlanRepublishData
 from signalbox_contracts.messages.states import OperationResultData
 from signalbox_contracts.vocabulary import MAX_ITEMS
-from signalbox_gateway.definitions import SOURCE
+from signalbox_gateway.definitions.publish import SOURCE
 from signalbox_gateway.recovery.resend import say_again
 
 ACTOR: Final = "service:api-gateway"

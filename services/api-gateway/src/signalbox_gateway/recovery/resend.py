@@ -20,7 +20,7 @@ from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.messages.definitions import DefinitionSnapshot
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import decode
-from signalbox_gateway import definitions
+from signalbox_gateway.definitions import publish
 
 _DEFINITIONS: Final = topic("definitions.v1")
 ALL_AGAIN_SECONDS: Final = 600.0
@@ -109,8 +109,8 @@ class Unheard:
             if whole:
                 there = await _revisions(consumer, partitions[0], end)
                 async with self.database.unit_of_work() as work:
-                    await definitions.lock(work.connection)
-                    later = await definitions.tell_newer(work, there, at=self.clock.now(), before=before)
+                    await publish.lock(work.connection)
+                    later = await publish.republish_newer(work, there, at=self.clock.now(), before=before)
                 self._read_at = time.monotonic()
                 end = None if later else end
             self._end = end

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.dependencies import With
+from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes.params import Cursor, Limit, Words, after, answer, missing, page
 
@@ -21,7 +21,7 @@ router = APIRouter(
 
 @router.get("", operation_id="dead_letter_list")
 async def dead_letter_list(
-    parts: With,
+    deps: Deps,
     service: Words = [],  # noqa: B006 -- FastAPI copies defaults
     topic: Words = [],  # noqa: B006
     state: States = [],  # noqa: B006
@@ -30,7 +30,7 @@ async def dead_letter_list(
 ) -> Response:
     """Parked messages of every service, newest first."""
     begin = after("dead_letters", cursor)
-    async with parts.database.connection() as connection:
+    async with deps.database.connection() as connection:
         found = await queries.dead_letters(
             connection, service=service, topic=topic, state=state, limit=limit, after=begin
         )
@@ -38,9 +38,9 @@ async def dead_letter_list(
 
 
 @router.get("/{id}", operation_id="dead_letter_show")
-async def dead_letter_show(parts: With, id: UUID) -> Response:
+async def dead_letter_show(deps: Deps, id: UUID) -> Response:
     """Where it was, why it was parked, its headers and the beginning of its value."""
-    async with parts.database.connection() as connection:
+    async with deps.database.connection() as connection:
         found = await queries.dead_letter(connection, id)
     if found is None:
         raise missing("parked message", id)

@@ -12,7 +12,7 @@ from signalbox_contracts.vocabulary import MAX_ITEMS, Text
 from signalbox_gateway import operations
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
-from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import invalid
 from signalbox_gateway.read_model import writes
@@ -30,21 +30,21 @@ class Letters(BaseModel):
 
 
 @router.post("/redrive", operation_id="dead_letter_redrive", status_code=202, openapi_extra=body(Letters))
-async def dead_letter_redrive(request: Request, parts: With, principal: Operator) -> Response:
+async def dead_letter_redrive(request: Request, deps: Deps, principal: Operator) -> Response:
     """Feed parked messages again to the one handler that failed."""
-    return await _ask(request, parts, principal, DeadLetterRedrive, await body_of(request, Letters))
+    return await _ask(request, deps, principal, DeadLetterRedrive, await body_of(request, Letters))
 
 
 @router.post("/drop", operation_id="dead_letter_drop", status_code=202, openapi_extra=body(Letters))
-async def dead_letter_drop(request: Request, parts: With, principal: Operator) -> Response:
+async def dead_letter_drop(request: Request, deps: Deps, principal: Operator) -> Response:
     """Give parked messages up, for a reason."""
     said = await body_of(request, Letters)
     if not said.reason.strip():
         raise invalid("reason", said.reason, "a reason is needed to give a message up")
-    return await _ask(request, parts, principal, DeadLetterDrop, said)
+    return await _ask(request, deps, principal, DeadLetterDrop, said)
 
 
-async def _ask(request: Request, parts: Parts, principal: Principal, message: Any, said: Letters) -> Response:
+async def _ask(request: Request, deps: Dependencies, principal: Principal, message: Any, said: Letters) -> Response:
     async def act(work: UnitOfWork) -> Answer:
         rows = await work.connection.fetch(_SERVICES, said.ids)
         unknown = set(said.ids) - {row["id"] for row in rows}
@@ -57,10 +57,10 @@ async def _ask(request: Request, parts: Parts, principal: Principal, message: An
             ids = await writes.ask_letters(work.connection, operation, ids)
             if ids:
                 await operations.ask(
-                    work, parts, principal, message, target=f"dead_letters:{service}", reason=said.reason,
+                    work, deps, principal, message, target=f"dead_letters:{service}", reason=said.reason,
                     id=operation, service=service, dead_letter_ids=tuple(ids),
                 )  # fmt: skip
                 asked.append({"operation_id": operation, "service": service, "ids": ids})
         return Answer({"operations": asked}, 202)
 
-    return await write(request, parts, principal, act)
+    return await write(request, deps, principal, act)

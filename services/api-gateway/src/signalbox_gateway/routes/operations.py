@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.dependencies import With
+from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes.params import Until, Wait, answer, missing, seconds
 
@@ -13,17 +13,17 @@ router = APIRouter(prefix="/operations", tags=["operations"], dependencies=[Depe
 
 
 @router.get("/{id}", operation_id="operation_show")
-async def operation_show(parts: With, id: UUID, wait: Wait = None, until: Until = None) -> Response:
+async def operation_show(deps: Deps, id: UUID, wait: Wait = None, until: Until = None) -> Response:
     """An operation; with `wait` and `until=end`, as soon as it is answered."""
 
     async def look() -> queries.Answer | None:
-        async with parts.database.connection() as connection:
+        async with deps.database.connection() as connection:
             return await queries.operation(connection, id)
 
     def enough(seen: queries.Answer | None) -> bool:
         return seen is None or until is None or seen["state"] != "pending"
 
-    seen = await parts.waits.until(id, look, enough, seconds=seconds(wait))
+    seen = await deps.waits.until(id, look, enough, seconds=seconds(wait))
     if seen is None:
         raise missing("operation", id)
     return answer(seen)

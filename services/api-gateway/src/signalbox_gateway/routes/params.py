@@ -61,8 +61,9 @@ def after(kind: str, text: str | None) -> list[Any] | None:
         raise invalid("cursor", text, "only a `next_cursor` of this list is allowed") from None
 
 
-def answer(said: Any, *, status: int = 200) -> Response:
-    return Response(to_json(said), status_code=status, media_type="application/json")
+def answer(body: Any, *, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(to_json(body), headers=headers, media_type="application/json")
 
 
 def page(kind: str, found: Page) -> Response:

@@ -10,7 +10,7 @@ from signalbox_contracts.states import PLAN_ENDS
 from signalbox_contracts.vocabulary import Instant
 from signalbox_gateway import consumer_presence, wait_details
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
 from signalbox_gateway.routes.params import (
@@ -62,28 +62,28 @@ router = APIRouter(prefix="/plans", tags=["plans"], dependencies=[Depends(permis
 
 
 @router.get("", operation_id="plan_list")
-async def plan_list(parts: With, wanted: Wanted, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def plan_list(deps: Deps, wanted: Wanted, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Plans, newest first."""
     begin = after("plans", cursor)
-    async with parts.database.connection() as connection:
+    async with deps.database.connection() as connection:
         return page("plans", await queries.plans(connection, wanted, limit=limit, after=begin))
 
 
 @router.get("/counts", operation_id="plan_counts")
-async def plan_counts(parts: With, wanted: Wanted) -> Response:
+async def plan_counts(deps: Deps, wanted: Wanted) -> Response:
     """How many plans are in each state."""
-    async with parts.database.connection() as connection:
+    async with deps.database.connection() as connection:
         return answer({"counts": await queries.plan_counts(connection, wanted)})
 
 
 @router.get("/{id}", operation_id="plan_show")
 async def plan_show(
-    parts: With, id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None
+    deps: Deps, id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None
 ) -> Response:
     """A plan; with `wait`, as soon as it has that version, or its end and all facts of its tasks."""
 
     async def look() -> queries.Answer | None:
-        async with parts.database.connection() as connection:
+        async with deps.database.connection() as connection:
             return await queries.plan(connection, id)
 
     def enough(seen: queries.Answer | None) -> bool:
@@ -91,24 +91,24 @@ async def plan_show(
             (min_version is None or seen["version"] >= min_version) and (until is None or has_ended(seen))
         )
 
-    seen = await parts.waits.until(id, look, enough, seconds=seconds(wait))
+    seen = await deps.waits.until(id, look, enough, seconds=seconds(wait))
     if seen is None:
         raise missing("plan", id)
-    return answer(await _with_reasons(parts, seen))
+    return answer(await _with_reasons(deps, seen))
 
 
 @router.get("/{id}/events", operation_id="plan_events")
-async def plan_events(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def plan_events(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The moves of a plan with actor and reason, the first one first."""
     begin = after("events", cursor)
-    async with parts.database.connection() as connection:
+    async with deps.database.connection() as connection:
         await _must_be_there(connection, id)
         return page("events", await queries.plan_events(connection, id, limit=limit, after=begin))
 
 
 @router.get("/{id}/items", operation_id="plan_items")
 async def plan_items(
-    parts: With,
+    deps: Deps,
     id: UUID,
     decision: Decisions = [],  # noqa: B006
     state: TaskStates = [],  # noqa: B006
@@ -117,7 +117,7 @@ async def plan_items(
 ) -> Response:
     """The items of a plan as decided, by position."""
     begin = after("items", cursor)
-    async with parts.database.connection() as connection:
+    async with deps.database.connection() as connection:
         await _must_be_there(connection, id)
         found = await queries.plan_items(connection, id, decision=decision, state=state, limit=limit, after=begin)
     return page("items", found)
@@ -125,7 +125,7 @@ async def plan_items(
 
 @router.get("/{id}/tasks", operation_id="plan_tasks")
 async def plan_tasks(
-    parts: With,
+    deps: Deps,
     id: UUID,
     state: TaskStates = [],  # noqa: B006
     engine: Words = [],  # noqa: B006
@@ -136,7 +136,7 @@ async def plan_tasks(
     """The tasks of a plan, by position."""
     begin = after("tasks_of_plan", cursor)
     wanted = TaskFilter(plan=[id], state=state, engine=engine, why=why)
-    async with parts.database.connection() as connection:
+    async with deps.database.connection() as connection:
         await _must_be_there(connection, id)
         return page("tasks_of_plan", await queries.tasks(connection, wanted, limit=limit, after=begin))
 
@@ -155,16 +155,16 @@ async def _must_be_there(connection: Any, id: UUID) -> None:
         raise missing("plan", id)
 
 
-async def _with_reasons(parts: Parts, seen: queries.Answer) -> queries.Answer:
+async def _with_reasons(deps: Dependencies, seen: queries.Answer) -> queries.Answer:
     """A plan with what the gateway itself knows of why it does not move: also that nobody is there to move it."""
     if seen["waiting"]:
-        async with parts.database.connection() as connection:
+        async with deps.database.connection() as connection:
             seen = await wait_details.of_plan(connection, seen)
     if not consumer_presence.late(seen["created_at"]) or seen["state"] in _ENDS:
         return seen
     counts, missing = seen["counts"], None
     if seen["version"] == 0:
-        missing = await consumer_presence.planner(parts, seen["id"], seen["created_at"])
+        missing = await consumer_presence.planner(deps, seen["id"], seen["created_at"])
     elif counts["waiting"] and not counts["active"]:
-        missing = await consumer_presence.executor(parts)
+        missing = await consumer_presence.executor(deps)
     return {**seen, "waiting": [*seen["waiting"], missing]} if missing else seen

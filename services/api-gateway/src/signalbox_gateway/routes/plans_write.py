@@ -14,20 +14,21 @@ from signalbox_contracts.messages.requests import PlanCancel, PlanPause, PlanRes
 from signalbox_contracts.states import PLAN_ENDS, PlanState
 from signalbox_contracts.vocabulary import MAX_ITEMS, ItemKey, Text
 from signalbox_gateway import operations, plan_requests
+from signalbox_gateway.definitions import store
+from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.gc_pause import uncollected
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
-from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.read_model import queries
-from signalbox_gateway.routes.jobs import job_version
+from signalbox_gateway.routes.definitions import load_version
 from signalbox_gateway.routes.params import missing
 
 router = APIRouter(tags=["plans"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
 Controller = Annotated[Principal, Depends(permission("plan.control"))]
-_REVISION: Final = "SELECT coalesce(max(revision), 0) FROM definition WHERE kind = 'engine'"
 _LARGE_BYTES: Final = 1_048_576
 _RECORD: Final = "SELECT record FROM plan WHERE id = $1"
 
@@ -58,7 +59,7 @@ class Retry(BaseModel):
 
 
 @router.post("/plans", operation_id="plan_create", status_code=202, openapi_extra=body(plan_requests.PlanCreate))
-async def plan_create(request: Request, parts: With, principal: Starter) -> Response:
+async def plan_create(request: Request, deps: Deps, principal: Starter) -> Response:
     """Start a plan of 1 to 100,000 items, or of one job."""
     large = len(await request.body()) > _LARGE_BYTES  # read before: a slow caller must not hold the collector up
     with uncollected(large):
@@ -68,49 +69,49 @@ async def plan_create(request: Request, parts: With, principal: Starter) -> Resp
 
         async def act(work: UnitOfWork) -> Answer:
             if said.job is None:
-                shown = await plan_requests.start_items(work, parts, principal, plan_id, said, items)
+                shown = await plan_requests.start_items(work, deps, principal, plan_id, said, items)
             else:
-                job = await job_version(work.connection, said.job.id, said.job.version)
+                job = await load_version(work.connection, KINDS["job"], said.job.id, said.job.version)
                 start = plan_requests.JobStart.model_construct(
                     params=said.params, rules=said.rules, event_date=said.event_date, reason=said.reason,
                     labels=said.labels,
                 )  # fmt: skip
-                shown = await plan_requests.start_job(work, parts, principal, plan_id, job, start, name=said.name)
+                shown = await plan_requests.start_job(work, deps, principal, plan_id, job, start, name=said.name)
             return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
 
-        return await write(request, parts, principal, act)
+        return await write(request, deps, principal, act)
 
 
 @router.post("/plans/{id}/pause", operation_id="plan_pause", status_code=202, openapi_extra=body(Why))
-async def plan_pause(id: UUID, request: Request, parts: With, principal: Controller) -> Response:
+async def plan_pause(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Start nothing new of this plan. It is PAUSED once the executors have confirmed it."""
     said = await body_of(request, Why)
-    return await _command(request, parts, principal, id, PlanPause, said.reason)
+    return await _command(request, deps, principal, id, PlanPause, said.reason)
 
 
 @router.post("/plans/{id}/resume", operation_id="plan_resume", status_code=202, openapi_extra=body(Why))
-async def plan_resume(id: UUID, request: Request, parts: With, principal: Controller) -> Response:
+async def plan_resume(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Go on with a paused plan."""
     said = await body_of(request, Why)
-    return await _command(request, parts, principal, id, PlanResume, said.reason)
+    return await _command(request, deps, principal, id, PlanResume, said.reason)
 
 
 @router.post("/plans/{id}/cancel", operation_id="plan_cancel", status_code=202, openapi_extra=body(Cancel))
-async def plan_cancel(id: UUID, request: Request, parts: With, principal: Controller) -> Response:
+async def plan_cancel(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """End a plan."""
     said = await body_of(request, Cancel)
-    return await _command(request, parts, principal, id, PlanCancel, said.reason, kill=said.kill)
+    return await _command(request, deps, principal, id, PlanCancel, said.reason, kill=said.kill)
 
 
 @router.put("/plans/{id}/rules", operation_id="plan_rules", status_code=202, openapi_extra=body(NewRules))
-async def plan_rules(id: UUID, request: Request, parts: With, principal: Controller) -> Response:
+async def plan_rules(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Run by other rules from now on: the whole of them."""
     said = await body_of(request, NewRules)
-    return await _command(request, parts, principal, id, PlanRulesRequest, said.reason, rules=said.rules)
+    return await _command(request, deps, principal, id, PlanRulesRequest, said.reason, rules=said.rules)
 
 
 @router.post("/plans/{id}/retry", operation_id="plan_retry", status_code=202, openapi_extra=body(Retry))
-async def plan_retry(id: UUID, request: Request, parts: With, principal: Starter) -> Response:
+async def plan_retry(id: UUID, request: Request, deps: Deps, principal: Starter) -> Response:
     """Run what failed once more, as a linked plan."""
     said = await body_of(request, Retry)
     key = idempotency_key(request)
@@ -124,34 +125,34 @@ async def plan_retry(id: UUID, request: Request, parts: With, principal: Starter
             plan_id=child, version=0, state=PlanState.ACCEPTED, name=f"Retry of {parent.name}"[:200],
             actor=principal.actor, target=parent.target, target_version=parent.target_version, parent=id,
             project=parent.project, labels=parent.labels, event_date=parent.event_date, rules=parent.rules,
-            reason=said.reason, created_at=parts.clock.now(),
+            reason=said.reason, created_at=deps.clock.now(),
         )  # fmt: skip
         await plan_requests.accept(work, record)
-        revision: int = await work.connection.fetchval(_REVISION)
+        revision = await store.engines_revision(work.connection)
         await operations.ask(
-            work, parts, principal, PlanRetry, target=f"plan:{id}", subject=str(id), reason=said.reason, plan_id=id,
+            work, deps, principal, PlanRetry, target=f"plan:{id}", subject=str(id), reason=said.reason, plan_id=id,
             child_plan_id=child, item_keys=tuple(said.item_keys), definitions_revision=revision,
         )  # fmt: skip
         shown = await queries.plan(work.connection, child)
         return Answer(shown, 202, {"Location": f"/api/v1/plans/{child}"})
 
-    return await write(request, parts, principal, act)
+    return await write(request, deps, principal, act)
 
 
 async def _command(
-    request: Request, parts: Parts, principal: Principal, id: UUID, message: Any, reason: str, **data: Any
+    request: Request, deps: Dependencies, principal: Principal, id: UUID, message: Any, reason: str, **data: Any
 ) -> Response:
     """Ask the planner. One that has ended is refused here: it never moves again."""
 
     async def act(work: UnitOfWork) -> Answer:
         await live_plan(work, id)
         operation = await operations.ask(
-            work, parts, principal, message, target=f"plan:{id}", subject=str(id), reason=reason, plan_id=id, **data
+            work, deps, principal, message, target=f"plan:{id}", subject=str(id), reason=reason, plan_id=id, **data
         )
         shown = await queries.plan(work.connection, id)
         return Answer({"operation_id": operation, "plan": shown}, 202)
 
-    return await write(request, parts, principal, act)
+    return await write(request, deps, principal, act)
 
 
 async def live_plan(work: UnitOfWork, id: UUID, *, ended: bool = False) -> PlanRecord:

@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field, SecretStr
 
 from signalbox_chassis.security.vault import InvalidSecret, SecretInfo, SecretMissing, Vault
 from signalbox_contracts.definitions.definition import ShortText
-from signalbox_gateway import definitions
+from signalbox_gateway.definitions import store
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
-from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.routes.params import answer, missing
 
@@ -30,29 +30,29 @@ class SecretSet(BaseModel):
     description: ShortText = ""
 
 
-def _vault(parts: Parts) -> Vault:
-    if parts.vault is None:
+def _vault(deps: Dependencies) -> Vault:
+    if deps.vault is None:
         raise Problem("unavailable", "no secrets can be kept here: set SIGNALBOX_SECRETS_URL and SIGNALBOX_SECRET_KEY")
-    return parts.vault
+    return deps.vault
 
 
 @router.get("", operation_id="secret_list")
-async def secret_list(parts: With, _: Reader) -> Response:
+async def secret_list(deps: Deps, _: Reader) -> Response:
     """Every secret without its value."""
-    return answer({"items": [_shown(one) for one in await _vault(parts).listed()], "next_cursor": None})
+    return answer({"items": [_shown(one) for one in await _vault(deps).listed()], "next_cursor": None})
 
 
 @router.get("/{name}", operation_id="secret_show")
-async def secret_show(name: SecretName, parts: With, _: Reader) -> Response:
+async def secret_show(name: SecretName, deps: Deps, _: Reader) -> Response:
     """A secret without its value."""
     try:
-        return answer(_shown(await _vault(parts).info(name)))
+        return answer(_shown(await _vault(deps).info(name)))
     except SecretMissing:
         raise missing("secret", name) from None
 
 
 @router.put("/{name}", operation_id="secret_set", openapi_extra=body(SecretSet))
-async def secret_set(name: SecretName, request: Request, parts: With, principal: Editor) -> Response:
+async def secret_set(name: SecretName, request: Request, deps: Deps, principal: Editor) -> Response:
     """Keep a value, over an older one if there is one."""
     try:
         said = await body_of(request, SecretSet)
@@ -60,7 +60,7 @@ async def secret_set(name: SecretName, request: Request, parts: With, principal:
         problem.errors = tuple(replace(one, value=None) for one in problem.errors)
         raise
     try:
-        info = await _vault(parts).set(
+        info = await _vault(deps).set(
             name, said.value.get_secret_value(), uses=said.uses, description=said.description, actor=principal.actor
         )
     except InvalidSecret as error:
@@ -69,14 +69,14 @@ async def secret_set(name: SecretName, request: Request, parts: With, principal:
 
 
 @router.delete("/{name}", operation_id="secret_delete", status_code=204)
-async def secret_delete(name: SecretName, parts: With, principal: Editor) -> Response:
+async def secret_delete(name: SecretName, deps: Deps, principal: Editor) -> Response:
     """Forget a secret that no definition names."""
-    async with parts.database.connection() as connection:
-        users = await definitions.users_of_secret(connection, name)
+    async with deps.database.connection() as connection:
+        users = await store.users_of_secret(connection, name)
     if users:
         raise Problem("in-use", f"secret {name} is named by {', '.join(users[:5])}", users=users)
     try:
-        await _vault(parts).delete(name, actor=principal.actor)
+        await _vault(deps).delete(name, actor=principal.actor)
     except SecretMissing:
         raise missing("secret", name) from None
     return Response(status_code=204)

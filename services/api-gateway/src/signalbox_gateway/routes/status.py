@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes.params import answer
 
@@ -30,13 +30,13 @@ router = APIRouter(tags=["status"], dependencies=[Depends(permission("status.rea
 
 
 @router.get("/status", operation_id="status_show")
-async def status_show(parts: With) -> Response:
+async def status_show(deps: Deps) -> Response:
     """The gateway's database and outbox, Kafka and its consumer groups, engines, plans, tasks, parked messages."""
     asked: list[Part] = [
-        lambda: _database(parts.database),
-        lambda: _kafka(parts),
-        lambda: _outbox(parts.database),
-        lambda: _read_model(parts.database),
+        lambda: _database(deps.database),
+        lambda: _kafka(deps),
+        lambda: _outbox(deps.database),
+        lambda: _read_model(deps.database),
     ]
     names = (("database",), ("kafka", "groups"), ("outbox",), ("engines", "plans", "tasks", "parked"))
     said: dict[str, Any] = {}
@@ -62,8 +62,8 @@ async def _database(database: Database) -> dict[str, Any]:
     return {"database": {"ok": True}}
 
 
-async def _kafka(parts: Parts) -> dict[str, Any]:
-    return {"kafka": {"ok": True}, "groups": [], **await parts.broker()}
+async def _kafka(deps: Dependencies) -> dict[str, Any]:
+    return {"kafka": {"ok": True}, "groups": [], **await deps.broker()}
 
 
 async def _outbox(database: Database) -> dict[str, Any]:

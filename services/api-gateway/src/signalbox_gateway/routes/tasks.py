@@ -14,7 +14,7 @@ from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
 from signalbox_contracts.states import TASK_ENDS, TaskState
 from signalbox_gateway import attempt_logs, consumer_presence, wait_details
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.dependencies import Parts, With
+from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.read_model.queries import TaskFilter
@@ -50,7 +50,7 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], dependencies=[Depends(permis
 
 @router.get("", operation_id="task_list")
 async def task_list(
-    parts: With,
+    deps: Deps,
     plan: Ids = [],  # noqa: B006
     state: TaskStates = [],  # noqa: B006
     engine: Words = [],  # noqa: B006
@@ -62,13 +62,13 @@ async def task_list(
     kind = "tasks_of_plan" if len(plan) == 1 else "tasks"
     begin = after(kind, cursor)
     wanted = TaskFilter(plan=plan, state=state, engine=engine, why=why)
-    async with parts.database.connection() as connection:
+    async with deps.database.connection() as connection:
         return page(kind, await queries.tasks(connection, wanted, limit=limit, after=begin))
 
 
 @router.get("/{id}", operation_id="task_show")
 async def task_show(
-    parts: With, id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None
+    deps: Deps, id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None
 ) -> Response:
     """A task; with `wait`, as soon as it has that version or its end."""
 
@@ -77,41 +77,41 @@ async def task_show(
             (min_version is None or seen["version"] >= min_version) and (until is None or seen["state"] in _ENDS)
         )
 
-    seen = await parts.waits.until(id, lambda: _task(parts, id), enough, seconds=seconds(wait))
+    seen = await deps.waits.until(id, lambda: _task(deps, id), enough, seconds=seconds(wait))
     if seen is None:
         raise missing("task", id)
-    async with parts.database.connection() as connection:
+    async with deps.database.connection() as connection:
         seen = await wait_details.of_task(connection, seen)
     if (
         seen["state"] == TaskState.QUEUED.value
         and seen["waiting"] is None
         and consumer_presence.late(seen["queued_at"])
     ):
-        return answer({**seen, "waiting": await consumer_presence.executor(parts)})
+        return answer({**seen, "waiting": await consumer_presence.executor(deps)})
     return answer(seen)
 
 
 @router.get("/{id}/attempts", operation_id="task_attempts")
-async def task_attempts(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def task_attempts(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The tries of a task."""
     begin = after("attempts", cursor)
-    await _must_be_there(parts, id)
-    async with parts.database.connection() as connection:
+    await _must_be_there(deps, id)
+    async with deps.database.connection() as connection:
         return page("attempts", await queries.task_attempts(connection, id, limit=limit, after=begin))
 
 
 @router.get("/{id}/events", operation_id="task_events")
-async def task_events(parts: With, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def task_events(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The moves of a task."""
     begin = after("events", cursor)
-    await _must_be_there(parts, id)
-    async with parts.database.connection() as connection:
+    await _must_be_there(deps, id)
+    async with deps.database.connection() as connection:
         return page("events", await queries.task_events(connection, id, limit=limit, after=begin))
 
 
 @router.get("/{id}/logs", operation_id="task_logs", response_class=Response)
 async def task_logs(
-    parts: With,
+    deps: Deps,
     request: Request,
     id: UUID,
     attempt: Annotated[int | None, Query(ge=1)] = None,
@@ -120,10 +120,10 @@ async def task_logs(
     follow: bool = False,
 ) -> Response:
     """The log of an attempt, the present one unless named."""
-    task = await _must_be_there(parts, id)
-    if parts.blobs is None:
+    task = await _must_be_there(deps, id)
+    if deps.blobs is None:
         raise Problem("unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")
-    log = _Log(parts, parts.blobs, id, attempt or task["attempt"], request.state.principal.actor)
+    log = _Log(deps, deps.blobs, id, attempt or task["attempt"], request.state.principal.actor)
     try:
         text, at = await log.stored(tail, since)
     except BlobStoreFailed as failed:
@@ -136,8 +136,8 @@ async def task_logs(
 class _Log:
     """The log of one attempt, for one caller."""
 
-    def __init__(self, parts: Parts, blobs: Blobs, task: UUID, attempt: int, actor: str) -> None:
-        self._parts, self._blobs, self._task, self._attempt, self._actor = parts, blobs, task, attempt, actor
+    def __init__(self, deps: Dependencies, blobs: Blobs, task: UUID, attempt: int, actor: str) -> None:
+        self._deps, self._blobs, self._task, self._attempt, self._actor = deps, blobs, task, attempt, actor
         self._over_at: float | None = None
 
     async def stored(self, tail: int | None, since: int) -> tuple[bytes, int]:
@@ -145,11 +145,11 @@ class _Log:
         pieces, _ = await attempt_logs.chunks(self._blobs, self._task, self._attempt)
         if tail is not None:
             return await attempt_logs.tail(self._blobs, pieces, tail)
-        parts, at = [b""], since
+        pieces_read, at = [b""], since
         async for text, end in attempt_logs.read(self._blobs, pieces, since=since):
-            parts.append(text)
+            pieces_read.append(text)
             at = end
-        return b"".join(parts), at
+        return b"".join(pieces_read), at
 
     async def followed(self, task: queries.Answer, text: bytes, at: int) -> AsyncIterator[bytes]:
         """What is stored, then what comes, until the log has ended or an hour is over."""
@@ -161,7 +161,7 @@ class _Log:
                 await self._ask(task)
                 asked_at = now
             if now - looked_at > _ASK_SECONDS:
-                task = await _task(self._parts, self._task) or task
+                task = await _task(self._deps, self._task) or task
                 looked_at = now
                 if self._over_at is None and self._is_past(task):
                     self._over_at = now
@@ -190,17 +190,17 @@ class _Log:
             data, subject=f"task:{self._task}", source="signalbox/api-gateway", time=datetime.now(UTC),
             id=data.operation_id,
         )  # fmt: skip
-        async with self._parts.database.unit_of_work() as work:
+        async with self._deps.database.unit_of_work() as work:
             work.publish(event)
 
 
-async def _task(parts: Parts, id: UUID) -> queries.Answer | None:
-    async with parts.database.connection() as connection:
+async def _task(deps: Dependencies, id: UUID) -> queries.Answer | None:
+    async with deps.database.connection() as connection:
         return await queries.task(connection, id)
 
 
-async def _must_be_there(parts: Parts, id: UUID) -> queries.Answer:
-    task = await _task(parts, id)
+async def _must_be_there(deps: Dependencies, id: UUID) -> queries.Answer:
+    task = await _task(deps, id)
     if task is None:
         raise missing("task", id)
     return task

@@ -14,7 +14,7 @@ from signalbox_contracts.vocabulary import Text
 from signalbox_gateway import operations
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
-from signalbox_gateway.http.dependencies import With
+from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.read_model import queries
@@ -40,7 +40,7 @@ class Resolve(BaseModel):
 
 
 @router.post("/tasks/{id}/cancel", operation_id="task_cancel", status_code=202, openapi_extra=body(Cancel))
-async def task_cancel(id: UUID, request: Request, parts: With, principal: Controller) -> Response:
+async def task_cancel(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """End one task; its plan goes on."""
     said = await body_of(request, Cancel)
 
@@ -53,16 +53,16 @@ async def task_cancel(id: UUID, request: Request, parts: With, principal: Contro
         plan_id = UUID(str(task["plan_id"]))
         await live_plan(work, plan_id)
         operation = await operations.ask(
-            work, parts, principal, PlanCancel, target=f"plan:{plan_id}", subject=str(plan_id), reason=said.reason,
+            work, deps, principal, PlanCancel, target=f"plan:{plan_id}", subject=str(plan_id), reason=said.reason,
             plan_id=plan_id, kill=said.kill, item_keys=(task["item_key"],),
         )  # fmt: skip
         return Answer({"operation_id": operation, "task": task}, 202)
 
-    return await write(request, parts, principal, act)
+    return await write(request, deps, principal, act)
 
 
 @router.post("/tasks/{id}/resolve", operation_id="task_resolve", status_code=202, openapi_extra=body(Resolve))
-async def task_resolve(id: UUID, request: Request, parts: With, principal: Operator) -> Response:
+async def task_resolve(id: UUID, request: Request, deps: Deps, principal: Operator) -> Response:
     """Decide about a task in UNKNOWN. The executor has the last word: see what the operation answers."""
     said = await body_of(request, Resolve)
     if not said.reason.strip():
@@ -79,11 +79,11 @@ async def task_resolve(id: UUID, request: Request, parts: With, principal: Opera
         if task["attempt"] != said.attempt:
             raise Problem("conflict", f"task {id} is in attempt {task['attempt']}, not {said.attempt}: look again")
         operation = await operations.ask(
-            work, parts, principal, TaskResolve, target=f"task:{id}", reason=said.reason, plan_id=task["plan_id"],
+            work, deps, principal, TaskResolve, target=f"task:{id}", reason=said.reason, plan_id=task["plan_id"],
             task_id=id, attempt=said.attempt, decision=said.action, handle=said.handle,
         )  # fmt: skip
         shown = await queries.task(work.connection, id)
         where = {"Location": f"/api/v1/operations/{operation}"}
         return Answer({"operation_id": operation, "task": shown}, 202, where)
 
-    return await write(request, parts, principal, act)
+    return await write(request, deps, principal, act)

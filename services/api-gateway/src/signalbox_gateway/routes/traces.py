@@ -8,7 +8,7 @@ import aiohttp
 from fastapi import APIRouter, Depends, Path, Response
 
 from signalbox_gateway.http.access import permission
-from signalbox_gateway.http.dependencies import With
+from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.routes.params import answer, missing
 
@@ -21,11 +21,11 @@ router = APIRouter(prefix="/traces", tags=["traces"], dependencies=[Depends(perm
 
 
 @router.get("/{trace_id}", operation_id="trace_show")
-async def trace_show(parts: With, trace_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Response:
+async def trace_show(deps: Deps, trace_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Response:
     """Every span of a trace, the earliest first."""
-    if not parts.settings.trace_store_url:
+    if not deps.settings.trace_store_url:
         raise Problem("not-found", "no trace store is configured")
-    found = await _fetch(f"{parts.settings.trace_store_url.rstrip('/')}/traces/{trace_id}")
+    found = await _fetch(f"{deps.settings.trace_store_url.rstrip('/')}/traces/{trace_id}")
     if not found:
         raise missing("trace", trace_id)
     return answer({"trace_id": trace_id, "spans": [span(one) for one in found[:MAX_SPANS]]})

@@ -1,0 +1,128 @@
+"""Checks of a definition against the other definitions, before it is saved."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_contracts.definitions.channel import Channel
+from signalbox_contracts.definitions.engine import Engine
+from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_contracts.definitions.placement import NoFittingEngine, choose_engine
+from signalbox_contracts.definitions.problems import InvalidDefinition, Problem
+from signalbox_contracts.definitions.references import SECRET, references
+from signalbox_contracts.definitions.schedule import Schedule
+from signalbox_contracts.definitions.trigger import Trigger
+from signalbox_gateway.definitions import store
+
+MAX_FALLBACKS: Final = 10
+"""Longest chain of channels that stand in for one another."""
+Loaded = Mapping[tuple[str, str], store.Saved]
+
+
+async def check_definition(connection: Connection, definition: Any) -> None:
+    """Refuse a definition that names a missing definition or does not fit a named one. Raises `InvalidDefinition`."""
+    loaded = await _load_references(connection, definition)
+    problems = [
+        Problem(target.field, repr(target.id), await _words(connection, target.kind))
+        for target in references(definition)
+        if target.kind != SECRET and (target.kind, target.id) not in loaded
+    ]
+    if not problems:
+        problems = [*_misfits(definition, loaded), *await _fallback_cycle(connection, definition)]
+    if problems:
+        raise InvalidDefinition(tuple(problems))
+
+
+async def engine_for(connection: Connection, job: Job) -> store.Saved:
+    """The engine that runs a job: the named one, or the only one that fits. Raises `InvalidDefinition`."""
+    if job.engine is not None:
+        known = await store.load_all(connection, "engine", [job.engine])
+    else:
+        saved = await store.list_definitions(connection, "engine", limit=1000)
+        known = {engine.definition.id: engine for engine in saved}
+    engines = [one.definition for one in known.values() if isinstance(one.definition, Engine)]
+    try:
+        return known[choose_engine(engines, work_kind=job.work.kind, named=job.engine).id]
+    except NoFittingEngine as error:
+        missing = error.field == "engine" and error.value is not None
+        allowed = await _words(connection, "engine") if missing else error.allowed
+        raise InvalidDefinition((Problem(error.field, _shown(error.value), allowed),)) from None
+
+
+async def _load_references(connection: Connection, definition: Any) -> Loaded:
+    wanted: dict[str, set[str]] = {}
+    for target in references(definition):
+        if target.kind != SECRET:
+            wanted.setdefault(target.kind, set()).add(target.id)
+    return {
+        (kind, id): saved
+        for kind, ids in wanted.items()
+        for id, saved in (await store.load_all(connection, kind, sorted(ids))).items()
+    }
+
+
+async def _words(connection: Connection, kind: str) -> str:
+    """What a reference to this kind may name."""
+    ids = [saved.definition.id for saved in await store.list_definitions(connection, kind, limit=20)]
+    article = "an" if kind[0] in "aeiou" else "a"
+    allowed = f"allowed are {', '.join(ids)}" if ids else "none is registered yet"
+    return f"is not {article} {kind}: {allowed}"
+
+
+def _misfits(definition: Any, loaded: Loaded) -> Iterator[Problem]:
+    match definition:
+        case Job(engine=str()):
+            yield from _engine_misfit(definition.engine, definition.work.kind, "", loaded)
+        case Pipeline():
+            for number, step in enumerate(definition.steps):
+                yield from _engine_misfit(step.engine, step.work.kind, f"steps.{number}.", loaded)
+        case Schedule() | Trigger():
+            saved = loaded[definition.target.kind, definition.target.id]
+            given = definition.params if isinstance(definition, Schedule) else definition.mapping
+            yield from _target_misfits(definition.target.version, list(given), saved, definition)
+        case _:
+            return
+
+
+def _engine_misfit(id: str | None, work_kind: str, place: str, loaded: Loaded) -> Iterator[Problem]:
+    if id is None:
+        return
+    engine = loaded["engine", id].definition
+    if isinstance(engine, Engine) and engine.connection.kind != work_kind:
+        allowed = f"engine {id} runs {engine.connection.kind}"
+        yield Problem(f"{place}work.kind", repr(work_kind), allowed)
+
+
+def _target_misfits(version: int | None, given: list[str], saved: store.Saved, definition: Any) -> Iterator[Problem]:
+    """The version must exist. Names of parameters are checked here; values when the target starts."""
+    target = saved.definition
+    if version is not None and version > saved.version:
+        yield Problem("target.version", str(version), f"{target.kind} {target.id} has versions 1 to {saved.version}")
+    if version is None or version == saved.version:
+        declared = target.params if isinstance(target, Job | Pipeline) else {}
+        field = "params" if isinstance(definition, Schedule) else "mapping"
+        for name in given:
+            if name not in declared:
+                allowed = f"{target.kind} {target.id} has the parameters {', '.join(sorted(declared)) or 'none'}"
+                yield Problem(f"{field}.{name}", None, allowed)
+
+
+async def _fallback_cycle(connection: Connection, definition: Any) -> list[Problem]:
+    """A message must not travel in a circle of channels that stand in for one another."""
+    if not isinstance(definition, Channel) or definition.fallback is None:
+        return []
+    chain, next_id = [definition.id], definition.fallback
+    while next_id is not None and len(chain) <= MAX_FALLBACKS:
+        chain.append(next_id)
+        if next_id == definition.id:
+            return [Problem("fallback", repr(definition.fallback), f"makes a circle: {' → '.join(chain)}")]
+        saved = await store.load(connection, "channel", next_id)
+        next_id = saved.definition.fallback if saved and isinstance(saved.definition, Channel) else None
+    if next_id is not None:
+        return [Problem("fallback", repr(definition.fallback), f"at most {MAX_FALLBACKS} channels may follow")]
+    return []
+
+
+def _shown(value: str | None) -> str | None:
+    return None if value is None else repr(value)

@@ -1,0 +1,112 @@
+"""The kinds of definitions: one entry gives a kind its routes, permissions, checks, users and commands."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_contracts.definitions import KINDS as MODELS
+from signalbox_contracts.definitions.definition import Definition
+from signalbox_contracts.samples import definitions as samples
+from signalbox_gateway.definitions import store
+from signalbox_gateway.read_model import queries, usage
+
+Check = Callable[[Connection, Any], Awaitable[None]]
+Users = Callable[[Connection, str], Awaitable[list[str]]]
+States = Callable[[Connection, Sequence[str]], Awaitable[dict[str, Any]]]
+
+
+async def _no_check(connection: Connection, definition: Any) -> None:
+    """Nothing beyond what `checks.check_definition` checks for every kind."""
+
+
+async def _no_users(connection: Connection, id: str) -> list[str]:
+    return []
+
+
+def _no_stamp(actor: str) -> dict[str, Any]:
+    return {}
+
+
+def _author(actor: str) -> dict[str, Any]:
+    return {"author": actor}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinitionKind:
+    """One kind. Its model comes from the contracts; `example` is a definition as a person writes it."""
+
+    kind: str
+    path: str
+    """Its collection below `/api/v1`."""
+    about: str
+    """What it is, for people: a noun phrase."""
+    example: Definition
+    check: Check = _no_check
+    """Checks beyond those of every kind. Raises `InvalidDefinition`."""
+    live_users: Users = _no_users
+    """Running things that use it, as `kind:id`. The definitions that refer to it are found for every kind."""
+    load_states: States | None = None
+    """What its owner last published about these ids; answers then have a field `state`."""
+    stamp: Callable[[str], dict[str, Any]] = _no_stamp
+    """Fields the gateway sets itself, from who saves it."""
+    refers_to_engines: bool = False
+    """Whether lists can be filtered by `engine`."""
+
+    @property
+    def model(self) -> type[Definition]:
+        return MODELS[self.kind]
+
+    @property
+    def read_permission(self) -> str:
+        return f"{self.kind}.read"
+
+    @property
+    def write_permission(self) -> str:
+        return f"{self.kind}.write"
+
+    @property
+    def a_kind(self) -> str:
+        """The kind with its article: `an engine`."""
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
+
+    async def users(self, connection: Connection, id: str) -> list[str]:
+        """What keeps it from being deleted, as `kind:id`."""
+        live = await self.live_users(connection, id)
+        return [*await store.users_of(connection, self.kind, id), *live][: store.MAX_USERS]
+
+
+_ENTRIES: Final = (
+    DefinitionKind(
+        kind="engine", path="engines", about="a registered remote system that runs work", example=samples.engines()[0],
+        live_users=usage.live_plans_on_engine, load_states=queries.engine_states,
+    ),
+    DefinitionKind(
+        kind="job", path="jobs", about="a saved, versioned piece of work on one engine", example=samples.job(),
+        refers_to_engines=True,
+    ),
+    DefinitionKind(
+        kind="pipeline", path="pipelines", about="a saved, versioned graph of steps, each on one engine",
+        example=samples.pipeline(), refers_to_engines=True,
+    ),
+    DefinitionKind(
+        kind="schedule", path="schedules", about="a cron rule and the job or pipeline it starts",
+        example=samples.schedule(),
+    ),
+    DefinitionKind(
+        kind="trigger", path="triggers", about="a rule that starts a job or pipeline for a matching event",
+        example=samples.trigger(),
+    ),
+    DefinitionKind(
+        kind="channel", path="channels", about="a place to notify", example=samples.channels()[0],
+    ),
+    DefinitionKind(
+        kind="subscription", path="subscriptions", about="which events go to which channel",
+        example=samples.subscription(),
+    ),
+    DefinitionKind(
+        kind="freeze", path="freezes", about="a stop of new work, on all or some engines", example=samples.freeze(),
+        refers_to_engines=True, stamp=_author,
+    ),
+)  # fmt: skip
+KINDS: Final[dict[str, DefinitionKind]] = {entry.kind: entry for entry in _ENTRIES}

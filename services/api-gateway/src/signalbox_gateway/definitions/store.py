@@ -1,0 +1,201 @@
+"""SQL of definitions: the present form, every version, and what each refers to."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.definitions import KINDS, AnyDefinition
+from signalbox_contracts.definitions.definition import Definition
+from signalbox_contracts.definitions.references import SECRET, references
+from signalbox_gateway.definitions.publish import COLUMNS, publish_snapshot
+
+MAX_USERS: Final = 200
+"""Most users one answer names."""
+_SAVE: Final = """
+INSERT INTO definition AS d (kind, id, revision, version, body, project, name, labels, updated_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (kind, id) DO UPDATE SET revision = excluded.revision, version = excluded.version, body = excluded.body,
+    project = excluded.project, name = excluded.name, labels = excluded.labels,
+    created_at = CASE WHEN d.deleted THEN now() ELSE d.created_at END, deleted = false, updated_at = now(),
+    updated_by = excluded.updated_by
+"""
+_SAVE_VERSION: Final = """
+INSERT INTO definition_version (kind, id, version, revision, body, created_by, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_NEXT: Final = """
+SELECT nextval('definition_revision') AS revision,
+    coalesce((SELECT max(version) FROM definition_version WHERE kind = $1 AND id = $2), 0) + 1 AS version
+"""
+_FORGET_REFERENCES: Final = "DELETE FROM definition_reference WHERE kind = $1 AND id = $2"
+_SAVE_REFERENCES: Final = """
+INSERT INTO definition_reference (kind, id, to_kind, to_id)
+SELECT $1, $2, * FROM unnest($3::text[], $4::text[]) ON CONFLICT DO NOTHING
+"""
+_DELETE: Final = """
+UPDATE definition SET deleted = true, revision = $3, updated_at = now(), updated_by = $4 WHERE kind = $1 AND id = $2
+"""
+_LIST: Final = f"""
+SELECT {COLUMNS} FROM definition d WHERE kind = $1 AND id > $2 AND NOT deleted
+  AND (cardinality($3::text[]) = 0 OR EXISTS (
+      SELECT FROM definition_reference r WHERE r.kind = d.kind AND r.id = d.id AND r.to_kind = 'engine'
+        AND r.to_id = ANY($3)))
+  AND (cardinality($4::text[]) = 0 OR project = ANY($4)) AND labels @> $5::jsonb
+  AND ($6 = '' OR position(lower($6) in lower(id || ' ' || name)) > 0)
+ORDER BY id LIMIT $7
+"""  # noqa: S608
+_VERSIONS: Final = """
+SELECT version, revision, body, created_at, created_by, reason FROM definition_version
+WHERE kind = $1 AND id = $2 AND version < $3 ORDER BY version DESC LIMIT $4
+"""
+_USERS: Final = """
+SELECT kind || ':' || id AS name FROM definition_reference WHERE to_kind = $1 AND to_id = $2 ORDER BY 1 LIMIT $3
+"""
+MAX_VERSION: Final = 2_147_483_647
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A definition with what the gateway knows about it."""
+
+    definition: AnyDefinition
+    revision: int
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    updated_by: str
+
+    def as_answer(self) -> dict[str, Any]:
+        """The definition as the API returns it."""
+        return {
+            **self.definition.model_dump(mode="json"), "version": self.version, "revision": self.revision,
+            "created_at": self.created_at, "updated_at": self.updated_at, "updated_by": self.updated_by,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinitionFilter:
+    """Which definitions. Several values of one field mean any of them, but all `labels` must match."""
+
+    project: Sequence[str] = ()
+    label: Sequence[str] = ()
+    """`key:value`."""
+    q: str = ""
+    """Part of the id or the name."""
+    engine: Sequence[str] = ()
+    """Definitions that refer to one of these engines."""
+
+
+async def load(connection: Connection, kind: str, id: str) -> Saved | None:
+    """The present form; None when there is none or it is deleted."""
+    return (await load_all(connection, kind, [id])).get(id)
+
+
+async def load_all(connection: Connection, kind: str, ids: Sequence[str]) -> dict[str, Saved]:
+    """The present forms of these ids, those that exist."""
+    rows = await connection.fetch(
+        f"SELECT {COLUMNS} FROM definition WHERE kind = $1 AND id = ANY($2) AND NOT deleted",  # noqa: S608
+        kind,
+        list(ids),
+    )
+    return {row["id"]: _saved(row) for row in rows}
+
+
+async def list_definitions(
+    connection: Connection, kind: str, wanted: DefinitionFilter | None = None, *, limit: int, after: str = ""
+) -> list[Saved]:
+    """Definitions of one kind by id, those after `after`."""
+    wanted = wanted or DefinitionFilter()
+    labels = {key: value for key, _, value in (label.partition(":") for label in wanted.label)}
+    rows = await connection.fetch(
+        _LIST, kind, after, list(wanted.engine), list(wanted.project), json.dumps(labels), wanted.q, limit
+    )
+    return [_saved(row) for row in rows]
+
+
+async def save(work: UnitOfWork, definition: Any, *, actor: str, at: datetime, reason: str = "") -> Saved:
+    """Write the next version with its author and reason, and publish it. The caller holds `publish.lock`."""
+    connection, kind, id = work.connection, definition.kind, definition.id
+    row = await connection.fetchrow(_NEXT, kind, id)
+    assert row is not None
+    revision, version = row["revision"], row["version"]
+    if "version" in type(definition).model_fields:
+        definition = definition.model_copy(update={"version": version})
+    body = definition.model_dump_json()
+    await connection.execute(
+        _SAVE, kind, id, revision, version, body, definition.project, definition.name, json.dumps(definition.labels),
+        actor,
+    )  # fmt: skip
+    await connection.execute(_SAVE_VERSION, kind, id, version, revision, body, actor, reason)
+    await _save_references(connection, definition)
+    publish_snapshot(work, definition, revision, at)
+    saved = await load(connection, kind, id)
+    assert saved is not None
+    return saved
+
+
+async def delete(work: UnitOfWork, saved: Saved, *, actor: str, at: datetime) -> None:
+    """Mark a definition deleted and publish that; its versions stay. The caller holds `publish.lock`."""
+    definition = saved.definition
+    revision: int = await work.connection.fetchval("SELECT nextval('definition_revision')")
+    await work.connection.execute(_DELETE, definition.kind, definition.id, revision, actor)
+    await work.connection.execute(_FORGET_REFERENCES, definition.kind, definition.id)
+    publish_snapshot(work, definition, revision, at, deleted=True)
+
+
+async def list_versions(
+    connection: Connection, kind: str, id: str, *, limit: int, before: int | None = None
+) -> list[dict[str, Any]]:
+    """The versions below `before`, newest first, each with its author and reason."""
+    rows = await connection.fetch(_VERSIONS, kind, id, MAX_VERSION if before is None else before, limit)
+    return [
+        {
+            **from_json(row["body"]), "version": row["version"], "revision": row["revision"],
+            "created_at": row["created_at"], "created_by": row["created_by"], "reason": row["reason"],
+        }
+        for row in rows
+    ]  # fmt: skip
+
+
+async def load_version(connection: Connection, kind: str, id: str, version: int) -> Any:
+    """One version of a definition, also of a deleted one; None when there is none."""
+    body = await connection.fetchval(
+        "SELECT body FROM definition_version WHERE kind = $1 AND id = $2 AND version = $3", kind, id, version
+    )
+    return KINDS[kind].model_validate_json(body) if body else None
+
+
+async def users_of(connection: Connection, kind: str, id: str) -> list[str]:
+    """The definitions that refer to this one, as `kind:id`; `MAX_USERS` at most."""
+    return [row["name"] for row in await connection.fetch(_USERS, kind, id, MAX_USERS)]
+
+
+async def users_of_secret(connection: Connection, name: str) -> list[str]:
+    """The definitions that name this secret, as `kind:id`."""
+    return await users_of(connection, SECRET, name)
+
+
+async def engines_revision(connection: Connection) -> int:
+    """The newest revision among all engines; 0 when there is none."""
+    return await connection.fetchval("SELECT coalesce(max(revision), 0) FROM definition WHERE kind = 'engine'")
+
+
+async def _save_references(connection: Connection, definition: Definition) -> None:
+    kind, id = str(getattr(definition, "kind", "")), definition.id
+    targets = sorted({(target.kind, target.id) for target in references(definition)})
+    await connection.execute(_FORGET_REFERENCES, kind, id)
+    if targets:
+        await connection.execute(_SAVE_REFERENCES, kind, id, *map(list, zip(*targets, strict=True)))
+
+
+def _saved(row: Row) -> Saved:
+    return Saved(
+        KINDS[row["kind"]].model_validate_json(row["body"]), row["revision"], row["version"], row["created_at"],
+        row["updated_at"], row["updated_by"],
+    )  # fmt: skip

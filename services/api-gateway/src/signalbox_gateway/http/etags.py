@@ -1,0 +1,26 @@
+"""ETags of definitions: the revision in quotes."""
+
+from fastapi import Request
+
+from signalbox_gateway.http.problems import Problem
+
+
+def etag(revision: int) -> dict[str, str]:
+    """The header of an answer."""
+    return {"ETag": f'"{revision}"'}
+
+
+def not_modified(request: Request, revision: int) -> bool:
+    """Whether the caller has this revision already."""
+    return f'"{revision}"' in [tag.removeprefix("W/") for tag in _tags(request, "if-none-match")]
+
+
+def must_match(request: Request, revision: int) -> None:
+    """Refuse a change that was decided on another revision."""
+    tags = _tags(request, "if-match")
+    if tags and "*" not in tags and f'"{revision}"' not in tags:
+        raise Problem("precondition-failed", f'If-Match: {", ".join(tags)} is not the present revision "{revision}"')
+
+
+def _tags(request: Request, header: str) -> list[str]:
+    return [tag.strip() for value in request.headers.getlist(header) for tag in value.split(",") if tag.strip()]

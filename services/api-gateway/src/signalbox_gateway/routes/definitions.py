@@ -1,0 +1,253 @@
+"""In: KIND_list … KIND_usage, for every kind of definition. Changes: definition. Out: definition.snapshot.
+
+One function builds the routes of a kind from its entry in `definitions.kinds`.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.definitions.differences import differences
+from signalbox_gateway.definitions import checks, publish, store
+from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
+from signalbox_gateway.definitions.store import DefinitionFilter, Saved
+from signalbox_gateway.definitions.written import complete
+from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.bodies import json_body
+from signalbox_gateway.http.dependencies import Deps
+from signalbox_gateway.http.etags import etag, must_match, not_modified
+from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.problems import Problem, checked, invalid
+from signalbox_gateway.read_model import cursor as cursors
+from signalbox_gateway.routes.params import Cursor, Labels, Limit, Words, after, answer, missing
+
+VersionNumber = Annotated[int, Query(ge=1, le=store.MAX_VERSION)]
+_DIFFERENT_ANYWAY = frozenset({"version"})
+
+
+async def load(connection: Connection, entry: DefinitionKind, id: str) -> Saved:
+    """The present form. Raises a 404 problem."""
+    saved = await store.load(connection, entry.kind, id)
+    if saved is None:
+        raise missing(entry.kind, id)
+    return saved
+
+
+async def load_for_change(request: Request, work: UnitOfWork, entry: DefinitionKind, id: str) -> Saved:
+    """The present form, locked until the transaction ends. Raises 404, and 412 when `If-Match` names another one."""
+    await publish.lock(work.connection)
+    saved = await load(work.connection, entry, id)
+    must_match(request, saved.revision)
+    return saved
+
+
+async def load_version(connection: Connection, entry: DefinitionKind, id: str, version: int | None) -> Any:
+    """The definition of a version; the newest for None. Raises 404, and 422 when there is no such version."""
+    saved = await load(connection, entry, id)
+    if version is None or version == saved.version:
+        return saved.definition
+    definition = await store.load_version(connection, entry.kind, id, version)
+    if definition is None:
+        raise invalid("version", version, f"{entry.kind} {id} has versions 1 to {saved.version}")
+    return definition
+
+
+async def show(connection: Connection, entry: DefinitionKind, saved: Saved) -> dict[str, Any]:
+    """One definition as the API returns it, with the state its owner published."""
+    return (await _show_all(connection, entry, [saved]))[0]
+
+
+async def _show_all(connection: Connection, entry: DefinitionKind, saved: list[Saved]) -> list[dict[str, Any]]:
+    if entry.load_states is None:
+        return [one.as_answer() for one in saved]
+    states = await entry.load_states(connection, [one.definition.id for one in saved])
+    return [{**one.as_answer(), "state": states.get(one.definition.id)} for one in saved]
+
+
+def definition_router(entry: DefinitionKind) -> APIRouter:
+    """The routes of one kind."""
+    router = APIRouter(prefix=f"/{entry.path}", tags=[entry.path])
+    reader = permission(entry.read_permission)
+    writer = permission(entry.write_permission)
+    _add_reads(router, entry, reader)
+    _add_history(router, entry, reader)
+    _add_writes(router, entry, writer)
+    return router
+
+
+def _add_reads(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
+    @router.get(
+        "", operation_id=f"{entry.kind}_list", dependencies=[Depends(reader)],
+        description=f"List {entry.path} by id: {entry.about}.",
+    )  # fmt: skip
+    async def list_definitions(
+        deps: Deps,
+        wanted: Annotated[DefinitionFilter, Depends(_filter(entry))],
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        start = after("names", cursor)
+        async with deps.database.connection() as connection:
+            found = await store.list_definitions(
+                connection, entry.kind, wanted, limit=limit + 1, after=start[0] if start else ""
+            )
+            items = await _show_all(connection, entry, found[:limit])
+        last = [items[-1]["id"]] if len(found) > limit else None
+        return answer({"items": items, "next_cursor": cursors.encode("names", last)})
+
+    @router.get(
+        "/{id}", operation_id=f"{entry.kind}_show", dependencies=[Depends(reader)],
+        description=f"Show {entry.a_kind}, or one of its versions.",
+    )  # fmt: skip
+    async def show_definition(
+        id: str, request: Request, deps: Deps, version: VersionNumber | None = None
+    ) -> Response:  # fmt: skip
+        async with deps.database.connection() as connection:
+            saved = await load(connection, entry, id)
+            shown = await show(connection, entry, saved)
+            if version is not None:
+                definition = await load_version(connection, entry, id, version)
+                shown = {**shown, **definition.model_dump(mode="json"), "version": version}
+        if version is None and not_modified(request, saved.revision):
+            return Response(status_code=304, headers=etag(saved.revision))
+        return answer(shown, headers=etag(saved.revision))
+
+
+def _add_history(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
+    @router.get(
+        "/{id}/versions", operation_id=f"{entry.kind}_versions", dependencies=[Depends(reader)],
+        description=f"List the versions of {entry.a_kind}, newest first, each with its author and reason.",
+    )  # fmt: skip
+    async def list_versions(id: str, deps: Deps, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        start = after("versions", cursor)
+        async with deps.database.connection() as connection:
+            await load(connection, entry, id)
+            found = await store.list_versions(
+                connection, entry.kind, id, limit=limit + 1, before=start[0] if start else None
+            )
+        last = [found[limit - 1]["version"]] if len(found) > limit else None
+        return answer({"items": found[:limit], "next_cursor": cursors.encode("versions", last)})
+
+    @router.get(
+        "/{id}/diff", operation_id=f"{entry.kind}_diff", dependencies=[Depends(reader)],
+        description=f"Compare two versions of {entry.a_kind}: the newest with the one before, unless named.",
+    )  # fmt: skip
+    async def diff(
+        id: str,
+        deps: Deps,
+        from_version: Annotated[int | None, Query(alias="from", ge=1, le=store.MAX_VERSION)] = None,
+        to_version: Annotated[int | None, Query(alias="to", ge=1, le=store.MAX_VERSION)] = None,
+    ) -> Response:
+        async with deps.database.connection() as connection:
+            newest = (await load(connection, entry, id)).version
+            to = newest if to_version is None else to_version
+            start = max(1, to - 1) if from_version is None else from_version
+            before, then = [await load_version(connection, entry, id, number) for number in (start, to)]
+        changes = differences(*(one.model_dump(mode="json", exclude=_DIFFERENT_ANYWAY) for one in (before, then)))
+        items = [{"path": c.path, "change": c.change, "before": c.before, "after": c.after} for c in changes]
+        return answer({"from": start, "to": to, "changes": items})
+
+    @router.get(
+        "/{id}/usage", operation_id=f"{entry.kind}_usage", dependencies=[Depends(reader)],
+        description=f"List what uses {entry.a_kind}, as `kind:id`. While there is any, it cannot be deleted.",
+    )  # fmt: skip
+    async def usage(id: str, deps: Deps) -> Response:
+        async with deps.database.connection() as connection:
+            await load(connection, entry, id)
+            return answer({"users": await entry.users(connection, id)})
+
+
+def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
+    body = _body(entry)
+
+    @router.post(
+        "", operation_id=f"{entry.kind}_create", status_code=201, openapi_extra=body,
+        description=f"Save a new {entry.kind}: {entry.about}. "
+        "Without `id` the API makes one from `name`; without `name` it takes the id.",
+    )  # fmt: skip
+    async def create(request: Request, deps: Deps, principal: Annotated[Principal, Depends(writer)]) -> Response:
+        definition = _read(entry, await json_body(request), principal.actor)
+
+        async def act(work: UnitOfWork) -> Answer:
+            await publish.lock(work.connection)
+            if await store.load(work.connection, entry.kind, definition.id):
+                words = f"{entry.kind} {definition.id} exists: PUT /{entry.path}/{definition.id} changes it"
+                raise Problem("conflict", words)
+            saved = await _save(work, deps, entry, definition, principal)
+            headers = {**etag(saved.revision), "Location": f"/api/v1/{entry.path}/{definition.id}"}
+            return Answer(await show(work.connection, entry, saved), 201, headers)
+
+        return await write(request, deps, principal, act)
+
+    @router.put(
+        "/{id}", operation_id=f"{entry.kind}_update", openapi_extra=body,
+        description=f"Save the next version of {entry.a_kind}; with `If-Match`, only if it is still the named one.",
+    )  # fmt: skip
+    async def update(
+        id: str, request: Request, deps: Deps, principal: Annotated[Principal, Depends(writer)]
+    ) -> Response:
+        definition = _read(entry, await json_body(request), principal.actor, id=id)
+
+        async def act(work: UnitOfWork) -> Answer:
+            await load_for_change(request, work, entry, id)
+            saved = await _save(work, deps, entry, definition, principal)
+            return Answer(await show(work.connection, entry, saved), 200, etag(saved.revision))
+
+        return await write(request, deps, principal, act)
+
+    @router.delete(
+        "/{id}", operation_id=f"{entry.kind}_delete", status_code=204,
+        description=f"Delete {entry.a_kind} that nothing uses. Its versions and plans stay readable.",
+    )  # fmt: skip
+    async def delete(
+        id: str, request: Request, deps: Deps, principal: Annotated[Principal, Depends(writer)]
+    ) -> Response:
+        async def act(work: UnitOfWork) -> Answer:
+            saved = await load_for_change(request, work, entry, id)
+            if users := await entry.users(work.connection, id):
+                raise Problem("in-use", f"{entry.kind} {id} is used by {', '.join(users[:5])}", users=users)
+            await store.delete(work, saved, actor=principal.actor, at=deps.clock.now())
+            return Answer(None, 204)
+
+        return await write(request, deps, principal, act)
+
+
+async def _save(work: UnitOfWork, deps: Deps, entry: DefinitionKind, definition: Any, principal: Principal) -> Saved:
+    await checks.check_definition(work.connection, definition)
+    await entry.check(work.connection, definition)
+    return await store.save(work, definition, actor=principal.actor, at=deps.clock.now())
+
+
+def _read(entry: DefinitionKind, written: dict[str, Any], actor: str, *, id: str | None = None) -> Any:
+    versioned = "version" in entry.model.model_fields
+    return checked(entry.model, {**complete(written, id=id, versioned=versioned), **entry.stamp(actor)})
+
+
+def _filter(entry: DefinitionKind) -> Callable[..., Any]:
+    """The dependency that reads the filters of a list."""
+
+    async def plain(
+        project: Words = [],  # noqa: B006 -- FastAPI copies defaults
+        label: Labels = [],  # noqa: B006
+        q: Annotated[str, Query(max_length=255)] = "",
+    ) -> DefinitionFilter:
+        return DefinitionFilter(project=project, label=label, q=q)
+
+    async def with_engine(
+        wanted: Annotated[DefinitionFilter, Depends(plain)],
+        engine: Words = [],  # noqa: B006
+    ) -> DefinitionFilter:
+        return DefinitionFilter(project=wanted.project, label=wanted.label, q=wanted.q, engine=engine)
+
+    return with_engine if entry.refers_to_engines else plain
+
+
+def _body(entry: DefinitionKind) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{entry.model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+
+
+ROUTERS = [definition_router(entry) for entry in KINDS.values()]

@@ -1,0 +1,114 @@
+"""Definitions of every kind, by one mechanism, on a real gateway."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from signalbox_gateway.definitions.kinds import KINDS
+from support.gateway import JOB, SCRIPTED, Gateway, running_gateway
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+STEP: dict[str, Any] = {"id": "load", "engine": "scripted", "work": {"kind": "scripted", "script": {}}}
+WRITTEN: dict[str, dict[str, Any]] = {
+    "engine": {"connection": {"kind": "scripted", "url": "http://127.0.0.1:9"}},
+    "job": {"engine": "scripted", "work": {"kind": "scripted", "script": {}}},
+    "pipeline": {"steps": [STEP]},
+    "schedule": {"target": {"kind": "job", "id": "nightly"}, "cron": "0 2 * * *"},
+    "trigger": {"target": {"kind": "job", "id": "nightly"}, "match": {"types": ["com.example.*"]}},
+    "channel": {"destination": {"kind": "email", "to": ["ann@example.org"]}},
+    "subscription": {"channel": "mail"},
+    "freeze": {"engines": ["scripted"], "reason": "month end"},
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(postgres_url: str, kafka_bootstrap: str) -> AsyncGenerator[Gateway]:
+    async with running_gateway(postgres_url, kafka_bootstrap, token_cache_seconds=0.0) as api:
+        await api.ask("POST", "/engines", SCRIPTED)
+        await api.ask("POST", "/jobs", JOB)
+        await api.ask("POST", "/channels", {"id": "mail", **WRITTEN["channel"]})
+        yield api
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+async def test_every_kind_has_the_same_verbs(api: Gateway, kind: str) -> None:
+    where = f"/{KINDS[kind].path}"
+    made = await api.request("POST", where, {"name": "The First", **WRITTEN[kind]})
+    assert made.status == 201, made.text
+    id = made.body["id"]
+    assert id == "the-first"
+    assert made.headers["Location"] == f"/api/v1{where}/{id}"
+    first = made.headers["ETag"]
+    assert (await api.request("POST", where, {"id": id, **WRITTEN[kind]})).problem == (409, "conflict")
+    assert id in [one["id"] for one in (await api.ask("GET", f"{where}?limit=200"))["items"]]
+    shown = await api.ask("GET", f"{where}/{id}")
+    changed = await api.request("PUT", f"{where}/{id}", {**shown, "description": "2"}, headers={"If-Match": first})
+    assert (changed.status, changed.body["version"]) == (200, 2), changed.text
+    stale = await api.request("DELETE", f"{where}/{id}", headers={"If-Match": first})
+    assert stale.problem == (412, "precondition-failed")
+    versions = await api.ask("GET", f"{where}/{id}/versions?limit=1")
+    assert [one["version"] for one in versions["items"]] == [2]
+    older = await api.ask("GET", f"{where}/{id}/versions?cursor={versions['next_cursor']}")
+    assert [(one["version"], one["created_by"]) for one in older["items"]] == [(1, "user:ann")]
+    assert (await api.ask("GET", f"{where}/{id}?version=1"))["description"] == ""
+    assert (await api.ask("GET", f"{where}/{id}/diff"))["changes"] == [
+        {"path": "/description", "change": "changed", "before": "", "after": "2"}
+    ]
+    assert (await api.request("GET", f"{where}/{id}/diff?from=9")).fields == ["version"]
+    assert await api.ask("GET", f"{where}/{id}/usage") == {"users": []}
+    assert (await api.request("DELETE", f"{where}/{id}")).status == 204
+    assert (await api.request("GET", f"{where}/{id}")).problem == (404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "field"),
+    [
+        ("job", {"engine": "nowhere"}, "engine"),
+        ("job", {"work": {"kind": "process", "argv": ["a"]}}, "work.kind"),
+        ("pipeline", {"steps": [STEP | {"engine": "nowhere"}]}, "steps.0.engine"),
+        ("pipeline", {"steps": [STEP | {"work": {"kind": "process", "argv": ["a"]}}]}, "steps.0.work.kind"),
+        ("schedule", {"target": {"kind": "pipeline", "id": "nightly"}}, "target.id"),
+        ("schedule", {"target": {"kind": "job", "id": "nightly", "version": 9}}, "target.version"),
+        ("schedule", {"params": {"day": "x"}}, "params.day"),
+        ("trigger", {"mapping": {"day": "/data/day"}}, "mapping.day"),
+        ("channel", {"fallback": "nowhere"}, "fallback"),
+        ("subscription", {"channel": "nowhere"}, "channel"),
+        ("freeze", {"engines": ["scripted", "nowhere"]}, "engines.1"),
+    ],
+)
+async def test_a_definition_that_names_what_is_not_there_is_refused(
+    api: Gateway, kind: str, changes: dict[str, Any], field: str
+) -> None:
+    answer = await api.request("POST", f"/{KINDS[kind].path}", {"id": "wrong", **WRITTEN[kind], **changes})
+    assert answer.problem == (422, "invalid")
+    assert answer.fields == [field]
+    assert (await api.request("GET", f"/{KINDS[kind].path}/wrong")).status == 404
+
+
+async def test_what_is_in_use_names_its_users_and_is_not_deleted(api: Gateway) -> None:
+    await api.ask("POST", "/engines", {**SCRIPTED, "id": "used"})
+    await api.ask("POST", "/pipelines", {"id": "uses", "steps": [STEP | {"engine": "used"}]})
+    await api.ask("POST", "/freezes", {"id": "holds", **WRITTEN["freeze"], "engines": ["used"]})
+    assert await api.ask("GET", "/engines/used/usage") == {"users": ["freeze:holds", "pipeline:uses"]}
+    answer = await api.request("DELETE", "/engines/used")
+    assert answer.problem == (409, "in-use")
+    assert answer.body["users"] == ["freeze:holds", "pipeline:uses"]
+    assert [one["id"] for one in (await api.ask("GET", "/pipelines?engine=used"))["items"]] == ["uses"]
+    await api.ask("DELETE", "/freezes/holds")
+    await api.ask("PUT", "/pipelines/uses", {"steps": [STEP]})
+    assert (await api.request("DELETE", "/engines/used")).status == 204
+
+
+async def test_channels_do_not_stand_in_for_one_another_in_a_circle(api: Gateway) -> None:
+    await api.ask("POST", "/channels", {"id": "a", **WRITTEN["channel"]})
+    await api.ask("POST", "/channels", {"id": "b", **WRITTEN["channel"], "fallback": "a"})
+    answer = await api.request("PUT", "/channels/a", {**WRITTEN["channel"], "fallback": "b"})
+    assert answer.problem == (422, "invalid")
+    assert "a → b → a" in answer.text
+
+
+async def test_a_freeze_names_who_saved_it_whatever_the_body_says(api: Gateway) -> None:
+    made = await api.ask("POST", "/freezes", {"id": "mine", **WRITTEN["freeze"], "author": "user:eve"})
+    assert made["author"] == "user:ann"
