@@ -39,6 +39,7 @@ from signalbox_contracts.topics import Topic, topic, topic_of
 from signalbox_contracts.wire import decode, encode
 from signalbox_executor import MIGRATIONS
 from signalbox_executor.app import executor
+from signalbox_executor.engines.registry import KINDS
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import accept, claim, engines, rules, workers
 from support.forked import Forked
@@ -199,7 +200,9 @@ class Stand(Store):
 
     @asynccontextmanager
     async def running(self, **changes: Any) -> AsyncGenerator[Service]:
-        service = executor(self.settings(**changes))
+        kinds = [kind.settings for kind in KINDS.values() if kind.settings is not None]
+        own = [kind(**{name: changes.pop(name) for name in kind.model_fields if name in changes}) for kind in kinds]
+        service = executor(self.settings(**changes), own)
         await service.start()
         try:
             yield service

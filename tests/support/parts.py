@@ -16,16 +16,17 @@ HOME: Final = Path(__file__).parents[2]
 DEATHS: Final = ["tests/integration/executor/test_executor_crash_points.py"]
 EXECUTOR: Final = ["tests/integration/executor", f"--ignore={DEATHS[0]}"]
 LOCAL: Final = ["tests/integration/local"]
-SERVICES: Final = [f"tests/integration/{name}" for name in ("planner", "gateway", "engines", "client", "full_stack")]
+SERVICES: Final = [f"tests/integration/{name}" for name in ("planner", "gateway", "client", "full_stack")]
+ENGINES: Final = ["tests/engines"]
 CHAOS: Final = ["tests/chaos"]
 
 
 def main(options: list[str]) -> int:
-    elsewhere = [f"--ignore={folder}" for folder in (EXECUTOR[0], *SERVICES, *LOCAL, *CHAOS)]
+    elsewhere = [f"--ignore={folder}" for folder in (EXECUTOR[0], *SERVICES, *ENGINES, *LOCAL, *CHAOS)]
     began = time.monotonic()
     side_by_side = {
         "the executor": EXECUTOR,
-        "the executor's deaths, the other services, the local servers": [*DEATHS, *SERVICES, *LOCAL],
+        "the executor's deaths, the other services, the local servers": [*DEATHS, *SERVICES, *ENGINES, *LOCAL],
         "the rest": ["tests", *elsewhere],
     }
     codes = [

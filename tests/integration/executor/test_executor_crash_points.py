@@ -5,27 +5,35 @@ long, and run out when the test says so: what a busy machine delays is no death.
 """
 
 import dataclasses
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from engines.harness import EngineHarness, harnesses, marks_of
 from signalbox_chassis.messaging.topics import create_topics
 from signalbox_local.postgres import PostgresServer
-from support.crash_points.engines import ENGINES, CrashEngine
 from support.crash_points.kill_methods import SUBMITTING, killed
 from support.crash_points.scene import After, CrashStand, Found, Scene
 from support.crash_points.table import POINTS, Point
 from support.executor import TOPICS, make_store, remove_store, remove_topics
 from support.servers import FAST
 
+Engines = Callable[[str], EngineHarness]
+"""Starts an engine when it is first needed."""
+
 
 @pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[str, CrashEngine]]:
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Generator[Engines]:
     with ExitStack() as stack:
-        yield {name: stack.enter_context(kind.started(tmp_path_factory.mktemp(name))) for name, kind in ENGINES.items()}
+
+        def start(kind: str) -> EngineHarness:
+            return stack.enter_context(harnesses()[kind].started(tmp_path_factory.mktemp(kind)))
+
+        yield cache(start)
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +47,12 @@ def mortal_postgres(run_folder: Path) -> Iterator[PostgresServer]:
 
 @asynccontextmanager
 async def stand_on(
-    url: str, bootstrap: str, folder: Path, engines: Mapping[str, CrashEngine], server: PostgresServer | None = None
+    url: str, bootstrap: str, folder: Path, server: PostgresServer | None = None
 ) -> AsyncGenerator[CrashStand]:
     """One schema and one set of topics for many scenes: each has a plan of its own."""
     store = await make_store(url)
     stand = CrashStand(store.url, store.schema, bootstrap, "", folder, server=server)
     await create_topics(bootstrap, TOPICS, prefix=stand.prefix)
-    for name, engine in engines.items():
-        await stand.engine(name, connection=engine.connection, concurrency=50)
     yield stand
     await remove_topics(stand)
     await remove_store(store, url)
@@ -54,30 +60,29 @@ async def stand_on(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(
-    engines: Mapping[str, CrashEngine],
     kafka_bootstrap: str,
     postgres_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncGenerator[CrashStand]:
-    async with stand_on(postgres_url, kafka_bootstrap, tmp_path_factory.mktemp("stand"), engines) as stand:
+    async with stand_on(postgres_url, kafka_bootstrap, tmp_path_factory.mktemp("stand")) as stand:
         yield stand
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mortal(
-    engines: Mapping[str, CrashEngine],
     kafka_bootstrap: str,
     mortal_postgres: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncGenerator[CrashStand]:
     folder = tmp_path_factory.mktemp("mortal")
-    async with stand_on(mortal_postgres.url, kafka_bootstrap, folder, engines, mortal_postgres) as stand:
+    async with stand_on(mortal_postgres.url, kafka_bootstrap, folder, mortal_postgres) as stand:
         yield stand
 
 
 @asynccontextmanager
-async def scene_of(stand: CrashStand, engines: Mapping[str, CrashEngine], engine: str) -> AsyncGenerator[Scene]:
-    scene = Scene(stand, engine, engines[engine])
+async def scene_of(stand: CrashStand, engines: Engines, engine: str) -> AsyncGenerator[Scene]:
+    scene = Scene(stand, engine, engines(engine))
+    await stand.engine(engine, connection=scene.engine.connection, concurrency=50)
     yield scene
     stand.end_processes()
     scene.engine.clean(scene.key)
@@ -86,9 +91,7 @@ async def scene_of(stand: CrashStand, engines: Mapping[str, CrashEngine], engine
 
 
 @pytest_asyncio.fixture
-async def scene(
-    shared: CrashStand, engines: Mapping[str, CrashEngine], point: Point, engine: str
-) -> AsyncGenerator[Scene]:
+async def scene(shared: CrashStand, engines: Engines, point: Point, engine: str) -> AsyncGenerator[Scene]:
     stand = shared
     if point.own_topics:
         stand = dataclasses.replace(shared, place=f"{point.number}.{engine}.", processes=[])
@@ -100,14 +103,18 @@ async def scene(
 
 
 @pytest_asyncio.fixture
-async def mortal_scene(mortal: CrashStand, engines: Mapping[str, CrashEngine], engine: str) -> AsyncGenerator[Scene]:
+async def mortal_scene(mortal: CrashStand, engines: Engines, engine: str) -> AsyncGenerator[Scene]:
     async with scene_of(mortal, engines, engine) as made:
         yield made
 
 
 def on_every_engine(*, own_postgres: bool) -> pytest.MarkDecorator:
     points = [point for point in POINTS if point.own_postgres == own_postgres]
-    cases = [pytest.param(point, engine, id=f"{point} - {engine}") for point in points for engine in ENGINES]
+    cases = [
+        pytest.param(point, kind, marks=marks_of(kind), id=f"{point} - {kind}")
+        for point in points
+        for kind in harnesses()
+    ]
     return pytest.mark.parametrize(("point", "engine"), cases)
 
 
@@ -132,9 +139,7 @@ async def test_when_postgres_dies_at_a_commit_the_row_says_how_far_it_came(morta
     await dies_and_goes_on(mortal_scene, point)
 
 
-async def test_a_take_over_under_another_key_is_seen_as_two_starts(
-    shared: CrashStand, engines: Mapping[str, CrashEngine]
-) -> None:
+async def test_a_take_over_under_another_key_is_seen_as_two_starts(shared: CrashStand, engines: Engines) -> None:
     """The control: if whoever takes over made a new key, these tests would fail, and say how often work was started."""
     async with scene_of(shared, engines, "scripted") as scene:
         await killed(("executor.before_record", Found(SUBMITTING, 1)))(scene)

@@ -15,7 +15,8 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from contract.engines.harness import SHELL, until
+from engines.harness import until
+from engines.process.harness import SHELL
 from signalbox_chassis.messaging.topics import create_topics
 from signalbox_chassis.persistence.migrations import provision
 from signalbox_chassis.security.vault import Vault, provision_vault

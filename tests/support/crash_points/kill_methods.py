@@ -5,21 +5,21 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any
 
+from engines.harness import WorkRequest
 from signalbox_contracts.states import TaskState
-from support.crash_points.engines import Do
 from support.crash_points.scene import PATIENCE_SECONDS, Found, Scene
 from support.forked import Forked
 from support.service_fixture import until
 
 Way = Callable[[Scene], Awaitable[None]]
 QUEUED, CLAIMED, SUBMITTING, RUNNING = TaskState.QUEUED, TaskState.CLAIMED, TaskState.SUBMITTING, TaskState.RUNNING
-UNHEARD = "(the engine's own)"
+LOST_ANSWER = "(the engine's own)"
 """Armed as the point that this engine names."""
 
 
 def killed(
     *deaths: tuple[str, Found],
-    do: Do | None = None,
+    work: WorkRequest | None = None,
     attempts: int = 1,
     asked: bool = False,
     cancel_after: int = 0,
@@ -32,14 +32,14 @@ def killed(
     """
 
     async def way(scene: Scene) -> None:
-        shape = do or Do()
+        shape = work or WorkRequest()
         scene.shape(shape, attempts=attempts)
         await (scene.say() if asked else scene.put())
         with ExitStack() as late:
             if shape.late:
                 late.enter_context(scene.engine.late(scene.key))
             for number, (point, found) in enumerate(deaths, 1):
-                name = scene.engine.unheard if point == UNHEARD else point
+                name = scene.engine.lost_answer_point if point == LOST_ANSWER else point
                 await scene.died(scene.executor(name, **environment))
                 await scene.check_found(found)
                 if number == cancel_after:
@@ -54,7 +54,7 @@ def killed_before_it_is_sent(point: str, found: Found, *, attempts: int = 1, exi
     """Another relay is the active one, and sends nothing, until the executor has written the end."""
 
     async def way(scene: Scene) -> None:
-        scene.shape(Do(exit_code=exit_code), attempts=attempts)
+        scene.shape(WorkRequest(exit_code=exit_code), attempts=attempts)
         await scene.put()
         async with scene.relay_held():
             victim = scene.executor(point)
@@ -70,7 +70,7 @@ def killed_before_it_is_sent(point: str, found: Found, *, attempts: int = 1, exi
 
 async def claimed_by_hand(scene: Scene) -> None:
     """A worker that committed its claim alone: allowed by the protocol, done by none of ours."""
-    scene.shape(Do())
+    scene.shape(WorkRequest())
     await scene.put()
     worker = await scene.stand.worker()
     assert len(await scene.stand.claim(worker)) == 1
@@ -85,7 +85,7 @@ def frozen_in_mid_submit(crash_at: str = "") -> Way:
     """
 
     async def way(scene: Scene) -> None:
-        scene.shape(Do(late=True))
+        scene.shape(WorkRequest(late=True))
         await scene.put()
         with scene.engine.late(scene.key):
             sleeper = scene.executor(crash_at)
@@ -121,7 +121,7 @@ async def came_back(scene: Scene, sleeper: Forked) -> None:
 
 async def observer_frozen(scene: Scene) -> None:
     """The holder of the engine is paused while a run goes on; another holds the engine when it wakes."""
-    scene.shape(Do(endless=True))
+    scene.shape(WorkRequest(endless=True))
     await scene.put()
     sleeper = scene.executor()
     await scene.in_state(RUNNING)
@@ -154,7 +154,7 @@ async def holder(scene: Scene, *, other_than: tuple[Any, int] | None) -> tuple[A
 
 async def cancelled_in_mid_submit(scene: Scene) -> None:
     """The cancel comes while the submit is under way: only a flag; the run is recorded, then stopped."""
-    scene.shape(Do(endless=True, late=True))
+    scene.shape(WorkRequest(endless=True, late=True))
     await scene.put()
     with scene.engine.late(scene.key):
         scene.executor()
@@ -165,7 +165,7 @@ async def cancelled_in_mid_submit(scene: Scene) -> None:
 
 async def forgotten(scene: Scene) -> None:
     """The engine loses its memory of a run, and then the executor dies that noticed."""
-    scene.shape(Do(endless=True, forgotten=True), on_unknown="fail")
+    scene.shape(WorkRequest(endless=True, forgotten=True), on_unknown="fail")
     await scene.put()
     victim = scene.executor(SIGNALBOX_UNKNOWN_SECONDS="600")
     await scene.in_state(RUNNING)

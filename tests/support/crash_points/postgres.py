@@ -8,10 +8,10 @@ import signal
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+from engines.harness import WorkRequest
 from signalbox_chassis.persistence.connection import Connection, connect
 from signalbox_contracts.states import TaskState
 from signalbox_local.postgres import PostgresServer
-from support.crash_points.engines import Do
 from support.crash_points.kill_methods import Way
 from support.crash_points.scene import PATIENCE_SECONDS, Found, Scene
 from support.service_fixture import until
@@ -48,7 +48,7 @@ def postgres_dies(at: str, found: Found, *, committed: bool = True) -> Way:
     async def way(scene: Scene) -> None:
         server, (table, statement) = scene.stand.server, _STOPPED_AT[at]
         assert server is not None
-        scene.shape(Do(endless=True, late=True))
+        scene.shape(WorkRequest(endless=True, late=True))
         # a reason to wait, or that it was said that it is queued, would be a commit of the task's row too
         executor = scene.executor(SIGNALBOX_EXPLAIN_SECONDS="600", SIGNALBOX_SAY_SECONDS="60")
         await registered(scene)

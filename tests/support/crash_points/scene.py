@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 from zlib import crc32
 
+from engines.harness import EngineHarness, WorkRequest
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database
 from signalbox_contracts.definitions.rules import Retries, Rules
@@ -18,7 +19,6 @@ from signalbox_contracts.states import TASK_ENDS, TaskState
 from signalbox_executor import facts
 from signalbox_executor.store import stop
 from signalbox_local.postgres import PostgresServer
-from support.crash_points.engines import CrashEngine, Do
 from support.executor import Stand, ensure, spec
 from support.facts import histories, told_whole
 from support.forked import Forked
@@ -107,8 +107,8 @@ class Scene:
 
     stand: CrashStand
     engine_id: str
-    engine: CrashEngine
-    do: Do = field(default_factory=Do)
+    engine: EngineHarness
+    request: WorkRequest = field(default_factory=WorkRequest)
     plan: UUID = field(default_factory=uuid4)
     environment: dict[str, str] = field(default_factory=dict[str, str])
     group: str = field(default_factory=lambda: f"{uuid4().hex}.")
@@ -120,12 +120,12 @@ class Scene:
     def __post_init__(self) -> None:
         self.task: TaskSpec = spec(self.plan, 0, self.engine_id)
 
-    def shape(self, do: Do, *, attempts: int = 1, **changes: Any) -> None:
+    def shape(self, work: WorkRequest, *, attempts: int = 1, **changes: Any) -> None:
         """What the task is to do."""
-        self.do = do
+        self.request = work
         retries = Retries(max_attempts=attempts, delay_seconds=0, max_delay_seconds=0)
-        work = self.engine.work(self.key, do)
-        self.task = spec(self.plan, 0, self.engine_id, work=work, retries=retries, **changes)
+        asked = self.engine.work(self.key, work)
+        self.task = spec(self.plan, 0, self.engine_id, work=asked, retries=retries, **changes)
 
     async def put(self) -> None:
         """Plan and task are there, as if the commands had been handled long ago."""

@@ -5,13 +5,13 @@ A row's number is the protocol's; `W` are points of the worker's lease, `E` of t
 
 from dataclasses import dataclass, field
 
+from engines.harness import WorkRequest
 from signalbox_contracts.states import TaskState
-from support.crash_points.engines import Do
 from support.crash_points.kill_methods import (
+    LOST_ANSWER,
     QUEUED,
     RUNNING,
     SUBMITTING,
-    UNHEARD,
     Way,
     cancelled_in_mid_submit,
     claimed_by_hand,
@@ -25,8 +25,8 @@ from support.crash_points.postgres import postgres_dies
 from support.crash_points.scene import After, Found
 
 SUCCEEDED, FAILED, CANCELLED = TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED
-ENDLESS = Do(endless=True)
-FAILS = Do(exit_code=3)
+ENDLESS = WorkRequest(endless=True)
+FAILS = WorkRequest(exit_code=3)
 
 
 @dataclass(frozen=True)
@@ -76,16 +76,22 @@ POINTS = [
         "6",
         "request in flight, it arrives later",
         killed(
-            ("executor.unheard", Found(SUBMITTING, sends=1)), do=Do(late=True), SIGNALBOX_ENGINE_TIMEOUT_SECONDS="2"
+            ("executor.no_answer", Found(SUBMITTING, sends=1)),
+            work=WorkRequest(late=True),
+            SIGNALBOX_ENGINE_TIMEOUT_SECONDS="2",
         ),
     ),
-    Point("7", "engine accepted, answer lost", killed((UNHEARD, Found(SUBMITTING, starts=None)), do=Do(unheard=True))),
+    Point(
+        "7",
+        "engine accepted, answer lost",
+        killed((LOST_ANSWER, Found(SUBMITTING, starts=None)), work=WorkRequest(answer_is_lost=True)),
+    ),
     Point("8", "after the answer, before the record", killed(("executor.before_record", Found(SUBMITTING, None)))),
     Point("8", "inside the record's transaction", killed(("executor.recording", Found(SUBMITTING, None)))),
     Point(
         "8",
         "refused for good, not yet written",
-        killed(("executor.refused", Found(SUBMITTING, sends=1)), do=Do(refused=True)),
+        killed(("executor.refused", Found(SUBMITTING, sends=1)), work=WorkRequest(refused=True)),
         After(FAILED, (0,)),
     ),
     Point("9", "recorded, not yet watched", killed(("executor.recorded", Found(RUNNING, None)))),
@@ -99,7 +105,7 @@ POINTS = [
     Point(
         "10",
         "attempt failed, inside the transaction that queues the next",
-        killed(("executor.ending", Found(RUNNING, 1)), do=FAILS, attempts=2),
+        killed(("executor.ending", Found(RUNNING, 1)), work=FAILS, attempts=2),
         After(FAILED, (1, 1)),
     ),
     Point(
@@ -173,11 +179,15 @@ POINTS = [
     Point(
         "15",
         "cancelled after a death before the record, the run is adopted and stopped",
-        killed(("executor.before_record", Found(SUBMITTING, None)), do=ENDLESS, cancel_after=1),
+        killed(("executor.before_record", Found(SUBMITTING, None)), work=ENDLESS, cancel_after=1),
         After(CANCELLED),
     ),
     Point("16", "engine loses its memory of the key", forgotten, After(FAILED)),
-    Point("W1", "the worker's lease renewed", killed(("executor.renewed:5", Found(SUBMITTING)), do=Do(late=True))),
+    Point(
+        "W1",
+        "the worker's lease renewed",
+        killed(("executor.renewed:5", Found(SUBMITTING)), work=WorkRequest(late=True)),
+    ),
     Point(
         "W2",
         "inside a take-over",
@@ -196,7 +206,7 @@ POINTS = [
     Point(
         "E2",
         "the engine's lease renewed by a pass, before the commit",
-        killed(("executor.acquiring:3", Found(RUNNING, None)), do=ENDLESS, cancel_after=1),
+        killed(("executor.acquiring:3", Found(RUNNING, None)), work=ENDLESS, cancel_after=1),
         After(CANCELLED),
     ),
     Point("E3", "the holder of the engine paused past its lease", observer_frozen, After(CANCELLED), another=False),
@@ -206,7 +216,7 @@ POINTS = [
         killed(
             ("executor.recorded", Found(RUNNING, None)),
             ("executor.stop_intended", Found(RUNNING, None, stopping=True)),
-            do=ENDLESS,
+            work=ENDLESS,
             cancel_after=1,
         ),
         After(CANCELLED),
@@ -217,7 +227,7 @@ POINTS = [
         killed(
             ("executor.recorded", Found(RUNNING, None)),
             ("executor.stop_sent", Found(RUNNING, None, stopping=True)),
-            do=ENDLESS,
+            work=ENDLESS,
             cancel_after=1,
         ),
         After(CANCELLED),

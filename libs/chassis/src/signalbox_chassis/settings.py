@@ -6,7 +6,7 @@ exits with 2 before anything is started.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
@@ -26,10 +26,35 @@ def allowed(words: str) -> dict[str, Any]:
 _PREFIX_WORDS = allowed("up to 100 letters, digits, `.`, `_` and `-`")
 
 
-class ServiceSettings(BaseSettings):
+class Settings(BaseSettings):
+    """Settings of one part of a service, read once from the environment."""
+
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
     )
+
+    def secrets(self) -> Iterator[str]:
+        """Every secret value, and the passwords inside of addresses, for `logs.hide`."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                secret = value.get_secret_value()
+                password = urlsplit(secret).password if "://" in secret else None
+                yield from {secret, password or secret, unquote(password or secret)}
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment, or print every problem on its own line and exit with 2."""
+        try:
+            return cls()
+        except ValidationError as invalid:
+            for line in problems(invalid, cls):
+                print(line, file=sys.stderr)
+            sys.exit(USAGE)
+
+
+class ServiceSettings(Settings):
+    """What every service is told."""
 
     kafka_bootstrap: str = Field(
         pattern=r"^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$",
@@ -123,24 +148,10 @@ class ServiceSettings(BaseSettings):
             raise ValueError("its port must be between 1 and 65535")
         return value
 
-    def secrets(self) -> Iterator[str]:
-        """Every secret value, and the passwords inside of addresses, for `logs.hide`."""
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if isinstance(value, SecretStr):
-                secret = value.get_secret_value()
-                password = urlsplit(secret).password if "://" in secret else None
-                yield from {secret, password or secret, unquote(password or secret)}
-
     @classmethod
-    def load(cls) -> Self:
-        """Read the environment, or print every problem on its own line and exit with 2."""
-        try:
-            return cls()  # pyright: ignore[reportCallIssue] -- the fields come from the environment
-        except ValidationError as invalid:
-            for line in problems(invalid, cls):
-                print(line, file=sys.stderr)
-            sys.exit(USAGE)
+    def parts(cls) -> Sequence[type[Settings]]:
+        """The settings of its parts that a service reads beside its own, for the settings table."""
+        return ()
 
 
 def problems(invalid: ValidationError, settings: type[BaseSettings] = ServiceSettings) -> list[str]:

@@ -50,6 +50,8 @@ def document(classes: dict[str, type[ServiceSettings]]) -> str:
     sections = [_HEAD, "## Every service\n", _table(ServiceSettings.model_fields)]
     for name, settings in classes.items():
         own = {field: info for field, info in settings.model_fields.items() if not _inherited(field, info)}
+        for part in settings.parts():
+            own |= part.model_fields
         sections += [f"## {name}\n", _table(own) if own else "Nothing of its own.\n"]
     return "\n".join(sections)
 

@@ -1,5 +1,6 @@
 """Wiring of the executor."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from signalbox_chassis.blobs import Blobs
@@ -10,7 +11,16 @@ from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.topics import topic
 from signalbox_executor import handlers
 from signalbox_executor.engine_states import Teller
-from signalbox_executor.engines.registry import Directory, OpenEngine, opener, prune_runs
+from signalbox_executor.engines.kind import EngineContext, EngineSettings
+from signalbox_executor.engines.registry import (
+    EngineRegistry,
+    OpenEngine,
+    host_id,
+    keep_up,
+    load_settings,
+    opener,
+    secret_places,
+)
 from signalbox_executor.logs import LogKeeper
 from signalbox_executor.loops import Worker
 from signalbox_executor.observer import Watcher
@@ -22,9 +32,17 @@ from signalbox_executor.submitter import Driver
 NAME = "executor"
 
 
-def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> Service:
-    """The service, not started."""
+def executor(
+    settings: ExecutorSettings, engine_settings: Sequence[EngineSettings] = (), *, open: OpenEngine | None = None
+) -> Service:
+    """The service, not started. Settings of engines that are not given come from the environment."""
     clock = SystemClock()
+    blobs = Blobs(settings.blob_url) if settings.blob_url else None
+    secrets = Secrets(settings.vault(), places=secret_places)
+    context = EngineContext(
+        settings=settings, guard=settings.guard(), secrets=secrets, clock=clock, blobs=blobs,
+        engine_settings=load_settings(engine_settings),
+    )  # fmt: skip
     control = handlers.control(clock, lambda: claiming.wake(), lambda: answering.wake())
     topics = (topic("task-commands.v1"), topic("operations.v1"))
     definitions = handlers.definitions(lambda: refreshing.wake())
@@ -33,17 +51,16 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
         after_restore=after_restore,
     )  # fmt: skip
     service.dead_letters.answer_operations(control)
-    directory = Directory(open or opener(settings), patience_seconds=settings.engine_timeout_seconds)
-    secrets = Secrets(settings.vault())
-    driver = Driver(service.database, directory, settings, service.telemetry, secrets=secrets)
-    worker = Worker(service.database, directory, driver, settings)
+    registry = EngineRegistry(open or opener(context), close_after_seconds=settings.engine_timeout_seconds)
+    driver = Driver(service.database, registry, settings, service.telemetry, secrets=secrets)
+    worker = Worker(service.database, registry, driver, settings, host_id=host_id(context))
     claiming = Loop("claim", worker.claim, settings.claim_seconds, max_backoff_seconds=5.0)
     refreshing = Loop("refresh", worker.refresh, 2.0)
-    watcher = Watcher(service.database, directory, worker, settings, service.telemetry, freed=claiming.wake)
+    watcher = Watcher(service.database, registry, worker, settings, service.telemetry, freed=claiming.wake)
     worker.wake = claiming.wake
     watching = Loop("watch", watcher.one_pass, 0.1)
     watcher.wake, driver.on_recorded = watching.wake, watcher.recorded
-    teller = Teller(service.database, directory, worker.reachable)
+    teller = Teller(service.database, registry, worker.reachable)
     answering = Loop("operations", teller.operations, 2.0)
     going_on = [
         Loop("renew", worker.renew, settings.renew_seconds, max_backoff_seconds=settings.renew_seconds),
@@ -61,12 +78,10 @@ def executor(settings: ExecutorSettings, *, open: OpenEngine | None = None) -> S
         answering,
         Loop("say", worker.say, settings.say_seconds / 2),
         claiming,
-        Loop("prune runs", partial(prune_runs, settings), 3600.0),
+        Loop("engine upkeep", partial(keep_up, context), 3600.0),
     ]
-    if settings.blob_url:
-        keeper = LogKeeper(
-            service.database, directory, secrets, Blobs(settings.blob_url), settings, reachable=worker.reachable
-        )
+    if blobs is not None:
+        keeper = LogKeeper(service.database, registry, secrets, blobs, settings, reachable=worker.reachable)
         every = min(settings.log_seconds, settings.log_follow_seconds, 1.0)
         service.loops = [*service.loops, Loop("logs", keeper.one_pass, every)]
     return service

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -15,8 +15,9 @@ from signalbox_chassis.observability import telemetry
 from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_contracts.messages.states import EngineStated, OperationResult, OperationResultData, Outcome
 from signalbox_executor import facts
-from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, Watched
-from signalbox_executor.engines.registry import Directory
+from signalbox_executor.engines.capabilities import TestsConnection
+from signalbox_executor.engines.port import EngineRefused, EngineThrottled, EngineUnavailable, Watched
+from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import worth_saying
 from signalbox_executor.store import accept, engines, operations, states
 from signalbox_executor.store.operations import Asked, Tell, Test
@@ -36,7 +37,7 @@ class Teller:
     """States engines, and answers the operations that were kept."""
 
     database: Database
-    directory: Directory
+    registry: EngineRegistry
     reachable: Callable[[], list[str]]
 
     async def engines(self) -> None:
@@ -68,31 +69,36 @@ class Teller:
 
     async def _test(self, test: Test) -> None:
         began = time.monotonic()
-        outcome, reason = await self._try(test)
+        outcome, reason, details = await self._try(test)
         took = time.monotonic() - began
         async with self.database.unit_of_work() as work:
             if outcome is Outcome.DONE:
                 await engines.answered(work.connection, [test.engine_id])
             if await operations.done(work.connection, test.asked.id):
-                details: JsonValue = {"engine": test.engine_id, "answered_in_ms": round(took * 1000, 1)}
-                answer(work, test.asked, outcome, reason, details if outcome is Outcome.DONE else None)
+                answered = {"engine": test.engine_id, "answered_in_ms": round(took * 1000, 1), **details}
+                answer(work, test.asked, outcome, reason, answered if outcome is Outcome.DONE else None)
 
-    async def _try(self, test: Test) -> tuple[Outcome, str]:
-        adapter = self.directory.get(test.engine_id)
+    async def _try(self, test: Test) -> tuple[Outcome, str, Mapping[str, JsonValue]]:
+        adapter = self.registry.get(test.engine_id)
         if not test.known:
-            return Outcome.REFUSED, f"there is no engine {test.engine_id}"
+            return Outcome.REFUSED, f"there is no engine {test.engine_id}", {}
         if not test.reached or adapter is None:
-            return Outcome.FAILED, f"no executor that runs can reach {test.engine_id}"
+            why = self.registry.why_not(test.engine_id)
+            return Outcome.FAILED, f"no executor that runs can reach {test.engine_id}{f': {why}' if why else ''}", {}
+        details: Mapping[str, JsonValue] = {}
         try:
             async with asyncio.timeout(TEST_SECONDS):
-                await adapter.observe([Watched(_NOBODY, 1)])
+                if isinstance(adapter, TestsConnection):
+                    details = await adapter.test_connection()
+                else:
+                    await adapter.observe([Watched(_NOBODY, 1)])
         except EngineThrottled as throttled:
-            return Outcome.DONE, f"it answers: {throttled}"
-        except EngineUnavailable as error:
-            return Outcome.FAILED, str(error)
+            return Outcome.DONE, f"it answers: {throttled}", {}
+        except (EngineUnavailable, EngineRefused) as error:
+            return Outcome.FAILED, str(error), {}
         except TimeoutError:
-            return Outcome.FAILED, f"no answer within {TEST_SECONDS:g} s"
-        return Outcome.DONE, "it answers"
+            return Outcome.FAILED, f"no answer within {TEST_SECONDS:g} s", {}
+        return Outcome.DONE, "it answers", details
 
     async def plans(self) -> bool:
         """Say a page of the tasks of a plan again; True while there may be more."""

@@ -111,6 +111,7 @@ def record(task: Task) -> TaskRecord:
         infrastructure_faults=task.infrastructure_faults,
         run_key=run_key(task.id, task.attempt) if sent else None,
         handle=task.handle,
+        handle_url=task.handle_url,
         phase=task.phase,
         exit_code=task.exit_code,
         cause=task.cause,
@@ -153,5 +154,5 @@ def _pages(tasks: Sequence[Task]) -> Iterator[tuple[TaskRecord, ...]]:
 def _text_bytes(task: Task) -> int:
     """At most so many bytes of JSON: what is JSON already stays as it is, any other character may take six."""
     told = task.moves + (task.waiting or "") + (task.result or "")
-    plain = len(task.item_key) + len(task.handle or "") + len(task.error or "")
+    plain = len(task.item_key) + len(task.handle or "") + len(task.handle_url or "") + len(task.error or "")
     return 6 * plain + (len(told) if told.isascii() else len(told.encode()))

@@ -56,6 +56,8 @@ class Run:
     """It has been UNKNOWN for longer than an engine may need to see it again."""
     stop_given_up: bool = False
     """It was asked to stop for as long as it may take: if it is UNKNOWN, then because it still runs."""
+    linked: bool = True
+    """Its row has the engine's page of the run."""
     stranded: bool = False
     """Its row says that no executor could look at it: one just did."""
 
@@ -106,7 +108,8 @@ def judge(run: Run, seen: Observation, *, chance: float) -> Verdict | None:
     if seen.phase in ENDS:
         cause = EndCause.TIMED_OUT if run.stop_cause == "timed_out" else seen.cause or EndCause.FAILED
         return _over(run, seen.phase, cause, seen.exit_code, _ended(cause, seen), chance)
-    if run.state is TaskState.RUNNING and run.phase is seen.phase and not run.stranded:
+    new_link = seen.handle_url is not None and not run.linked
+    if run.state is TaskState.RUNNING and run.phase is seen.phase and not run.stranded and not new_link:
         return None
     if run.state is TaskState.UNKNOWN and run.stop_given_up:
         return None

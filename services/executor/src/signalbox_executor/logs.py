@@ -16,8 +16,9 @@ from typing import Final
 from signalbox_chassis.blobs import BlobExists, Blobs
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
-from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, FetchesLogs, LogPage, RemembersSecrets
-from signalbox_executor.engines.registry import Directory
+from signalbox_executor.engines.capabilities import FetchesLogs, LogPage, RemembersSecrets
+from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable
+from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.secrets import Mask, Secrets
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import logs
@@ -34,7 +35,7 @@ class LogKeeper:
     """Stores the logs of the engines this worker reaches."""
 
     database: Database
-    directory: Directory
+    registry: EngineRegistry
     secrets: Secrets
     blobs: Blobs
     settings: ExecutorSettings
@@ -42,7 +43,7 @@ class LogKeeper:
 
     async def one_pass(self) -> bool:
         """Look at every log whose turn it is; True if there may be more."""
-        engines = [id for id in self.reachable() if self.directory.get(id) is not None]
+        engines = [id for id in self.reachable() if self.registry.get(id) is not None]
         if not engines:
             return False
         async with self.database.connection() as connection:
@@ -68,7 +69,7 @@ class LogKeeper:
         return len(taken) >= MAX_A_PASS
 
     async def _keep(self, copy: Copy) -> None:
-        engine = self.directory.get(copy.engine_id)
+        engine = self.registry.get(copy.engine_id)
         if not isinstance(engine, FetchesLogs):
             await self._done(copy)
             return
@@ -137,7 +138,7 @@ class LogKeeper:
         """The values the run was given, as the engine remembers them, and those its references stand for now."""
         if copy.work is None:
             return Mask(frozenset())
-        engine, known = self.directory.get(copy.engine_id), await self.secrets.values(copy.work)
+        engine, known = self.registry.get(copy.engine_id), await self.secrets.values(copy.work)
         if isinstance(engine, RemembersSecrets):
             known |= await engine.secrets(copy.watched)
         return Mask(known)

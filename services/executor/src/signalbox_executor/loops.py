@@ -12,7 +12,7 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_executor import facts
-from signalbox_executor.engines.registry import Directory, host_id
+from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import who_is_ahead, why_waiting
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import accept, claim, engines, operations, stop, waiting, workers
@@ -35,9 +35,11 @@ class Worker:
     """This process among the others: an id with a lease, and what is done under it."""
 
     database: Database
-    directory: Directory
+    registry: EngineRegistry
     driver: Driver
     settings: ExecutorSettings
+    host_id: str
+    """What this host is called: engines that belong to a host are reached only from it."""
     id: UUID = field(default_factory=uuid4)
     wake: Callable[[], None] = _nothing
     """Brings `claim` round at once."""
@@ -45,7 +47,6 @@ class Worker:
     """The engines this host may reach, by id."""
 
     def __post_init__(self) -> None:
-        self.host_id = host_id(self.settings)
         # claim and sweep take rows into our hands; the sweep must not see a claim that is not driven *yet*
         self._hands = asyncio.Lock()
         self._since = time.monotonic()
@@ -59,13 +60,13 @@ class Worker:
         await self.driver.drop()
         async with self.database.connection() as connection:
             await workers.retire(connection, self.id)
-        await self.directory.stop()
+        await self.registry.stop()
 
     async def refresh(self) -> None:
         """Look at the engines: which there are, and which may be asked."""
         async with self.database.connection() as connection:
             found = await engines.listed(connection, self.host_id)
-            await self.directory.update(found)
+            await self.registry.update(found)
             before, self.registered = self.registered, {engine.id: engine for engine in found}
             await workers.reach(connection, self.id, self.reachable())
         if self.registered != before:
@@ -107,7 +108,7 @@ class Worker:
 
     def reachable(self) -> list[str]:
         """The engines this process can talk to, by id."""
-        return [id for id in self.registered if self.directory.get(id) is not None]
+        return [id for id in self.registered if self.registry.get(id) is not None]
 
     async def renew(self) -> None:
         """Renew the lease, or drop everything and begin anew under another id; then sweep."""

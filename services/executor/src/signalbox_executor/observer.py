@@ -21,7 +21,7 @@ from signalbox_chassis.runtime.test_signals import signals
 from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT
 from signalbox_executor import facts
 from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, EngineUnavailable, Observation
-from signalbox_executor.engines.registry import Directory
+from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import judge
 from signalbox_executor.loops import Worker
 from signalbox_executor.settings import ExecutorSettings
@@ -56,7 +56,7 @@ class Watcher:
     """Observes the engines whose lease this worker gets."""
 
     database: Database
-    directory: Directory
+    registry: EngineRegistry
     worker: Worker
     settings: ExecutorSettings
     tracing: Telemetry
@@ -102,7 +102,7 @@ class Watcher:
         self._set_alarm()
 
     def _begin(self, engine: Registered, what: Callable[[Registered, Engine], Awaitable[None]]) -> None:
-        adapter = self.directory.get(engine.id)
+        adapter = self.registry.get(engine.id)
         if adapter is None:
             return
         task = asyncio.create_task(self._pass(engine, adapter, what), name=f"watch {engine.id}")
@@ -299,6 +299,7 @@ def _ending(watch: observe.Watch, seen: Observation | None) -> finish.Ending | N
         attempt=watch.watched.attempt,
         verdict=verdict,
         handle=seen.handle or watch.watched.handle,
+        handle_url=seen.handle_url,
         exit_code=seen.exit_code,
         result=seen.result,
         started_at=seen.started_at,

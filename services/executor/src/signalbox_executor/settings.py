@@ -1,13 +1,12 @@
-"""Settings of the executor."""
+"""Settings of the executor. Each kind of engine has its own beside it (`engines/KIND/settings.py`)."""
+
+from collections.abc import Sequence
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from signalbox_chassis.security.egress import EgressSettings
 from signalbox_chassis.security.vault import VaultSettings
-from signalbox_chassis.settings import allowed
-
-_PATHS = r"^(/[^,]*(,/[^,]*)*)?$"
-_PATHS_WORDS = allowed("absolute paths, separated by commas")
+from signalbox_chassis.settings import Settings, allowed
 
 
 class ExecutorSettings(VaultSettings, EgressSettings):
@@ -18,16 +17,6 @@ class ExecutorSettings(VaultSettings, EgressSettings):
     )
     """The host this executor runs on: process engines with this host id are its own. Empty: the id kept in
     `process_folder`, or the host's own name."""
-    process_folder: str = Field(default="", pattern=r"^(/.*)?$", json_schema_extra=allowed("an absolute path"))
-    """Where the runs of process engines are kept, on a local disk. Empty: this executor runs no processes."""
-    process_programs: str = Field(default="", pattern=_PATHS, json_schema_extra=_PATHS_WORDS)
-    """Programs that process engines may start, as absolute paths separated by commas. An interpreter on the list is as
-    good as a shell."""
-    process_working_folders: str = Field(default="", pattern=_PATHS, json_schema_extra=_PATHS_WORDS)
-    """Folders that processes may work in, and below, as absolute paths separated by commas. Without one a process works
-    in the folder of its run."""
-    process_keep_days: float = Field(default=14.0, ge=1, le=400)
-    """Days the folder of a run is kept after its end. Longer than engines' `key_retention_seconds`: it is the key."""
     log_seconds: float = Field(default=15.0, ge=0.05, le=600)
     """How often what a running attempt wrote goes to the blob store."""
     log_follow_seconds: float = Field(default=2.0, ge=0.05, le=600)
@@ -73,3 +62,10 @@ class ExecutorSettings(VaultSettings, EgressSettings):
         if value * 2 > lease:
             raise ValueError(f"{value:g} is not at most half of worker_lease_seconds ({lease:g})")
         return value
+
+    @classmethod
+    def parts(cls) -> Sequence[type[Settings]]:
+        """The settings of every kind of engine."""
+        from signalbox_executor.engines.registry import KINDS  # the kinds need this module
+
+        return [kind.settings for kind in KINDS.values() if kind.settings is not None]

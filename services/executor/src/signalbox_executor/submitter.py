@@ -28,19 +28,19 @@ from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TaskState
 from signalbox_executor import facts
+from signalbox_executor.engines.capabilities import Seals
 from signalbox_executor.engines.port import (
     Engine,
     EngineRefused,
     EngineThrottled,
     EngineUnavailable,
     Identity,
-    Seals,
     Submission,
     Watched,
     WorldChanged,
     bounded,
 )
-from signalbox_executor.engines.registry import Directory
+from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.group_commit import Together
 from signalbox_executor.lifecycle import Outcome, Verdict, budget, retry_delay
 from signalbox_executor.secrets import Secrets
@@ -67,7 +67,7 @@ class Driver:
     """Drives claimed tasks, each in a coroutine of its own, at most one a task."""
 
     database: Database
-    directory: Directory
+    registry: EngineRegistry
     settings: ExecutorSettings
     tracing: Telemetry
     on_recorded: Callable[[str, Sequence[UUID]], None] = lambda engine_id, task_ids: None
@@ -123,7 +123,7 @@ class Driver:
             log.error("drive of %s ended half way: %r; the sweep goes on with it", claim.task.id, error)
 
     async def _drive(self, claim: Claim, may_have_arrived: bool) -> None:
-        engine = self.directory.get(claim.task.engine_id)
+        engine = self.registry.get(claim.task.engine_id)
         if engine is None:
             return
         with self._span(claim):
@@ -240,7 +240,7 @@ class _Pipe:
         return None
 
     async def _unavailable(self, error: Exception) -> Wait:
-        crash_points.point("executor.unheard")
+        crash_points.point("executor.no_answer")
         arrived = not isinstance(error, EngineUnavailable) or error.may_have_arrived
         self._unclear = self._unclear or arrived
         self._failures += 1

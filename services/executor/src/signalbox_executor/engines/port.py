@@ -1,15 +1,16 @@
 """The engine port: what every engine must be able to do, in values that name no engine.
 
-Three methods carry the claim protocol: `submit`, `observe`, `cancel`. What only some engines can do is a capability, a
-protocol of its own: ask `isinstance(engine, Seals)`. Three errors cross the port; an exception of a client library
-never does. Every call ends: an adapter gives each of its waits a time limit.
+Three methods carry the claim protocol: `submit`, `observe`, `cancel`. What only some engines can do is a capability
+(`capabilities`). Three errors cross the port; an exception of a client library never does. Every call ends: an adapter
+gives each of its waits a time limit.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -21,24 +22,22 @@ from signalbox_contracts.vocabulary import RESULT_BYTES
 
 __all__ = [
     "ENDS",
+    "LINK_LENGTH",
     "MESSAGE_LENGTH",
     "EndCause",
     "Engine",
     "EngineRefused",
     "EngineThrottled",
     "EngineUnavailable",
-    "FetchesLogs",
     "Handle",
     "Identity",
-    "LogPage",
     "Observation",
     "Phase",
-    "RemembersSecrets",
-    "Seals",
     "Submission",
     "Watched",
     "WorldChanged",
     "bounded",
+    "is_link",
 ]
 
 Handle = str
@@ -48,11 +47,18 @@ ENDS: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.KILLED})
 """A run seen in one of these never runs again. `Phase.LOST` is not one: a lost run may still be alive."""
 
 MESSAGE_LENGTH: Final = 2000
+LINK_LENGTH: Final = 2048
+_LINK: Final = re.compile(r"https?://[^\s/?#@\\]+([/?#][^\s\x00-\x1f]*)?")
 
 
 def bounded(text: str) -> str:
     """What an engine said, cut to the length a message may have."""
     return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"
+
+
+def is_link(text: str) -> bool:
+    """Whether a browser may be sent there: http or https, a host, no credentials."""
+    return len(text) <= LINK_LENGTH and _LINK.fullmatch(text) is not None
 
 
 class Identity(Enum):
@@ -118,12 +124,16 @@ class Observation:
     ended_at: datetime | None = None
     log_bytes: int | None = None
     """How much the run has written, where the engine says it with everything else: 0 spares asking for its log."""
+    handle_url: str | None = None
+    """The engine's own page of this run, for a person's browser: http or https, without credentials."""
 
     def __post_init__(self) -> None:
         if len(self.message) > MESSAGE_LENGTH:
             raise ValueError(f"message has {len(self.message)} characters: at most {MESSAGE_LENGTH} are allowed")
         if self.result is not None and (size := len(to_json(self.result))) > RESULT_BYTES:
             raise ValueError(f"result takes {size} bytes as JSON: at most {RESULT_BYTES} are allowed")
+        if self.handle_url is not None and not is_link(self.handle_url):
+            raise ValueError(f"handle_url is not an http or https address of at most {LINK_LENGTH} characters")
         if (self.cause is not None) != (self.phase in ENDS):
             raise ValueError(f"cause is {self.cause} in phase {self.phase}: an end has a cause, nothing else has one")
 
@@ -197,46 +207,4 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Let go of connections. What runs on the engine runs on."""
-        ...
-
-
-@runtime_checkable
-class Seals(Protocol):
-    """Can make a key unusable for copies of its submit that are still on their way."""
-
-    async def seal(self, watched: Watched) -> Handle | None:
-        """None: no run of this key exists, nor ever will. Otherwise the handle of the run that exists: adopt it.
-
-        Atomic against a concurrent submit, and repeatable.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class LogPage:
-    """A piece of what a run wrote. `offset` counts bytes of all it wrote: more than was asked for means a gap."""
-
-    offset: int
-    data: bytes
-
-    @property
-    def next_offset(self) -> int:
-        return self.offset + len(self.data)
-
-
-@runtime_checkable
-class FetchesLogs(Protocol):
-    """Can show what a run writes, while it runs and after."""
-
-    async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
-        """At most `limit` bytes from `offset` on. No data: nothing more yet, or nothing known of this run."""
-        ...
-
-
-@runtime_checkable
-class RemembersSecrets(Protocol):
-    """Knows which secret values it gave to a run: what they were then, whatever they are now."""
-
-    async def secrets(self, watched: Watched) -> frozenset[str]:
-        """None for a run it does not know."""
         ...

@@ -1,81 +1,98 @@
-"""The engines this process can talk to: made from their definitions, remade when those change."""
+"""The engines this process can talk to: one line a kind; adapters are made from definitions, and again on a change."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from importlib import import_module
 from socket import gethostname
+from typing import Final
 
+from signalbox_chassis.observability import logs
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
-from signalbox_contracts.definitions.engine import ProcessConnection, ScriptedConnection
+from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened, EngineSettings
 from signalbox_executor.engines.port import Engine
-from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessSettings, load_host_id
-from signalbox_executor.engines.process.permits import Permits
-from signalbox_executor.engines.process.prune import prune
-from signalbox_executor.engines.scripted.adapter import ScriptedCopies, ScriptedEngine
-from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store.engines import Registered
 
-OpenEngine = Callable[[EngineDefinition], Engine | None]
-"""The adapter of a definition; None for a kind this executor has none for."""
+log = logging.getLogger(__name__)
+OPEN_SECONDS: Final = 10.0
+
+_FOLDERS: Final = (
+    "process",
+    "scripted",
+)
+"""An engine is one folder beside this file; its line here makes it known."""
 
 
-def opener(settings: ExecutorSettings) -> OpenEngine:
-    """Makes adapters as the operator's settings say."""
-    guard, processes = settings.guard(), process_settings(settings)
+def _kind(folder: str) -> EngineKind:
+    kind: object = import_module(f"signalbox_executor.engines.{folder}.kind").KIND
+    assert isinstance(kind, EngineKind)
+    return kind
 
-    def open_engine(definition: EngineDefinition) -> Engine | None:
-        connection = definition.connection
-        if isinstance(connection, ScriptedConnection):
-            kind = ScriptedEngine if connection.remembers_keys else ScriptedCopies
-            return kind(connection.url, name=definition.id, guard=guard)
-        if isinstance(connection, ProcessConnection) and processes is not None:
-            return ProcessEngine(processes, connection.host_id)
-        return None
+
+KINDS: Final[Mapping[str, EngineKind]] = {kind.kind: kind for kind in map(_kind, _FOLDERS)}
+
+OpenEngine = Callable[[EngineDefinition], Awaitable[Engine]]
+"""Makes the adapter of a definition. Raises `EngineNotOpened`."""
+
+
+def opener(context: EngineContext) -> OpenEngine:
+    """Makes adapters of every kind in this context."""
+
+    async def open_engine(definition: EngineDefinition) -> Engine:
+        kind = KINDS.get(definition.connection.kind)
+        if kind is None:
+            raise EngineNotOpened(f"this executor has no adapter for engines of kind {definition.connection.kind}")
+        return await kind.open(definition, context)
 
     return open_engine
 
 
-def process_settings(settings: ExecutorSettings) -> ProcessSettings | None:
-    """What the operator allows here; None if no processes run here."""
-    if not settings.process_folder:
-        return None
-    folder = Path(settings.process_folder)
-    folder.mkdir(0o700, parents=True, exist_ok=True)
-    permits = Permits(
-        programs=_paths(settings.process_programs), working_folders=_paths(settings.process_working_folders)
-    )
-    return ProcessSettings(folder=folder, permits=permits, host_id=settings.host_id)
+def secret_places(kind: str) -> tuple[str, ...]:
+    """Where secrets may stand in work of this kind."""
+    found = KINDS.get(kind)
+    return found.secret_places if found else ()
 
 
-def host_id(settings: ExecutorSettings) -> str:
-    """What this host is called: as set, else as its process folder says, else by its name. Raises `WrongHost`."""
-    processes = process_settings(settings)
-    if processes is not None:
-        return load_host_id(processes.folder, settings.host_id)
-    return settings.host_id or gethostname()
+def load_settings(given: Iterable[EngineSettings] = ()) -> dict[type[EngineSettings], EngineSettings]:
+    """The settings of every kind, read from the environment where they are not given. A wrong one exits with 2."""
+    loaded: dict[type[EngineSettings], EngineSettings] = {type(one): one for one in given}
+    for kind in KINDS.values():
+        if kind.settings is not None and kind.settings not in loaded:
+            loaded[kind.settings] = kind.settings.load()
+    for settings in loaded.values():
+        for secret in settings.secrets():
+            logs.hide(secret)
+    return loaded
 
 
-async def prune_runs(settings: ExecutorSettings) -> None:
-    """Remove what processes of long ago left on this host."""
-    if settings.process_folder:
-        await asyncio.to_thread(prune, Path(settings.process_folder), settings.process_keep_days)
+def host_id(context: EngineContext) -> str:
+    """What this host is called: as set, else as an engine that belongs to a host says, else by the host's name."""
+    found = [kind.host_id(context) for kind in KINDS.values() if kind.host_id is not None]
+    return next((one for one in found if one), context.settings.host_id or gethostname())
 
 
-def _paths(text: str) -> tuple[Path, ...]:
-    return tuple(Path(part.strip()) for part in text.split(",") if part.strip())
+async def keep_up(context: EngineContext) -> None:
+    """Let every kind remove what it keeps outside of the database and needs no more."""
+    for kind in KINDS.values():
+        if kind.upkeep is not None:
+            try:
+                await kind.upkeep(context)
+            except OSError as error:
+                log.warning("upkeep of %s engines failed: %s", kind.kind, error)
 
 
 @dataclass
-class Directory:
+class EngineRegistry:
     """Engines by id. `update` is called with what the database has; the rest only looks up."""
 
     open: OpenEngine
-    patience_seconds: float = 60.0
-    """Calls under way may go on so long with an adapter that was replaced: then they have ended by themselves."""
+    close_after_seconds: float = 60.0
+    """Calls under way may use an adapter for so long after it was replaced: then they have ended by themselves."""
     _replaced: list[tuple[float, Engine]] = field(default_factory=list[tuple[float, Engine]])
     _engines: dict[str, tuple[int, Engine]] = field(default_factory=dict[str, tuple[int, Engine]])
+    _not_opened: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
 
     async def update(self, registered: Sequence[Registered]) -> None:
         """Open what is new or changed, and close what was replaced long ago."""
@@ -87,17 +104,21 @@ class Directory:
             known = self._engines.get(engine.id)
             if known is not None and known[0] == engine.revision:
                 continue
-            opened = self.open(engine.definition)
+            opened = await self._open(engine)
             if opened is not None:
                 self._engines[engine.id] = (engine.revision, opened)
             elif known is not None:
                 del self._engines[engine.id]
             if known is not None:
-                self._replaced.append((now + self.patience_seconds, known[1]))
+                self._replaced.append((now + self.close_after_seconds, known[1]))
 
     def get(self, engine_id: str) -> Engine | None:
         known = self._engines.get(engine_id)
         return known[1] if known else None
+
+    def why_not(self, engine_id: str) -> str:
+        """Why an engine could not be opened here; empty for one that was, or that is not known."""
+        return self._not_opened.get(engine_id, (0, ""))[1]
 
     async def start(self) -> None:
         pass
@@ -109,3 +130,22 @@ class Directory:
         self._engines.clear()
         for engine in engines:
             await engine.close()
+
+    async def _open(self, engine: Registered) -> Engine | None:
+        """One engine that cannot be opened must not keep the others from it: it is tried again with each update."""
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                opened = await self.open(engine.definition)
+        except EngineNotOpened as error:
+            self._note(engine, error.reason, logging.DEBUG)
+        except Exception as error:
+            self._note(engine, f"{type(error).__name__}: {error}", logging.WARNING)
+        else:
+            self._not_opened.pop(engine.id, None)
+            return opened
+        return None
+
+    def _note(self, engine: Registered, reason: str, level: int) -> None:
+        if self._not_opened.get(engine.id) != (engine.revision, reason):
+            log.log(level, "engine %s is not opened: %s", engine.id, reason)
+        self._not_opened[engine.id] = (engine.revision, reason)

@@ -25,8 +25,7 @@ _DELETE: Final = "UPDATE engine SET deleted = true, revision = GREATEST(revision
 _LIST: Final = """
 SELECT id, revision, definition::text AS definition, deleted, breaker = 'closed' OR probe_at <= now() AS may_ask
 FROM engine
-WHERE definition -> 'connection' ->> 'kind' <> 'process'
-   OR COALESCE(definition -> 'connection' ->> 'host_id', $1) = $1
+WHERE COALESCE(definition -> 'connection' ->> 'host_id', $1) = $1
 ORDER BY id
 """
 

@@ -27,6 +27,7 @@ class Ending:
     verdict: Verdict
     fence: int = 0
     handle: str | None = None
+    handle_url: str | None = None
     exit_code: int | None = None
     result: JsonValue = None
     started_at: datetime | None = None
@@ -38,20 +39,21 @@ _WRITE: Final = """
 WITH o AS MATERIALIZED (
   SELECT e.key::uuid AS id, o.* FROM jsonb_each($1::jsonb) AS e CROSS JOIN LATERAL jsonb_to_record(e.value) AS o (
     attempt integer, fence bigint, outcome text, phase text, cause text, budget text, delay_seconds double precision,
-    reason text, handle text, exit_code integer, result jsonb, started_at timestamptz)
+    reason text, handle text, handle_url text, exit_code integer, result jsonb, started_at timestamptz)
 ), changed AS (
   UPDATE task t SET
     version = t.version + 1, owner = NULL, reason = o.reason, cause = o.cause, exit_code = o.exit_code,
     observed_at = now(), error = CASE WHEN o.outcome = 'over' THEN o.reason END,
     started_at = COALESCE(t.started_at, o.started_at, CASE WHEN o.phase = 'running' THEN now() END),
-    (state, state_at, attempt, infrastructure_faults, sends, handle, phase, stop_intent_at, stop_cause, not_before,
-     waiting, queued_at, result, ended_at, moves, said) = (
+    (state, state_at, attempt, infrastructure_faults, sends, handle, handle_url, phase, stop_intent_at, stop_cause,
+     not_before, waiting, queued_at, result, ended_at, moves, said) = (
       SELECT d.next,
              CASE WHEN d.next = t.state THEN t.state_at ELSE now() END,
              t.attempt + d.again::int,
              t.infrastructure_faults + (d.again AND o.budget = 'infrastructure')::int,
              CASE WHEN d.again THEN 0 ELSE t.sends END,
              CASE WHEN NOT d.again THEN COALESCE(o.handle, t.handle) END,
+             CASE WHEN NOT d.again THEN COALESCE(o.handle_url, t.handle_url) END,
              CASE WHEN NOT d.again THEN o.phase END,
              CASE WHEN NOT d.again THEN t.stop_intent_at END,
              CASE WHEN NOT d.again THEN t.stop_cause END,
@@ -141,6 +143,7 @@ def _said(ending: Ending) -> dict[str, JsonValue]:
         "delay_seconds": verdict.delay_seconds,
         "reason": verdict.reason,
         "handle": ending.handle,
+        "handle_url": ending.handle_url,
         "exit_code": ending.exit_code,
         "result": ending.result,
         "started_at": ending.started_at.isoformat() if ending.started_at else None,

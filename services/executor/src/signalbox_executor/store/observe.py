@@ -34,7 +34,7 @@ SELECT t.id, t.attempt, t.handle, t.state, t.phase, t.infrastructure_faults, t.s
        (t.spec -> 'retries')::text AS retries,
        COALESCE(t.on_unknown, e.definition ->> 'on_unknown', 'hold') AS on_unknown,
        t.state_at + $2 * interval '1 second' < now() AS patience_over,
-       t.state = 'RUNNING' AND t.waiting IS NOT NULL AS stranded,
+       t.state = 'RUNNING' AND t.waiting IS NOT NULL AS stranded, t.handle_url IS NOT NULL AS linked,
        COALESCE(t.stop_intent_at + t.cancelling_seconds * interval '1 second' <= now(), false) AS stop_given_up
 FROM task t LEFT JOIN engine e ON e.id = t.engine_id
 WHERE t.engine_id = $1 AND t.state IN ('RUNNING', 'UNKNOWN')
@@ -99,6 +99,7 @@ def _watch(row: Row) -> Watch:
         stop_cause=row["stop_cause"],
         patience_over=row["patience_over"],
         stranded=row["stranded"],
+        linked=row["linked"],
         stop_given_up=row["stop_given_up"],
     )
     return Watch(row["id"], Watched(run_key(row["id"], row["attempt"]), row["attempt"], row["handle"]), run)

@@ -20,11 +20,12 @@ WITH before AS MATERIALIZED (
   UPDATE task t SET
     version = t.version + 1, state_at = now(), reason = $5, waiting = NULL, exit_code = NULL, result = NULL,
     stop_intent_at = NULL,
-    (state, attempt, infrastructure_faults, sends, handle, phase, stop_cause, cause, error, not_before, queued_at,
-     ended_at, moves, said) = (
+    (state, attempt, infrastructure_faults, sends, handle, handle_url, phase, stop_cause, cause, error, not_before,
+     queued_at, ended_at, moves, said) = (
       SELECT d.next, t.attempt + d.again::int, t.infrastructure_faults + d.again::int,
              CASE WHEN d.again THEN 0 ELSE t.sends END,
              CASE WHEN NOT d.again THEN COALESCE($4, t.handle) END,
+             CASE WHEN NOT d.again AND $4 IS NULL THEN t.handle_url END,
              CASE WHEN d.next = 'RUNNING' THEN 'submitted' WHEN NOT d.again THEN t.phase END,
              CASE WHEN NOT d.again THEN t.stop_cause END,
              CASE d.next WHEN 'CANCELLED' THEN 'cancelled' WHEN 'RUNNING' THEN NULL ELSE 'resolved' END,

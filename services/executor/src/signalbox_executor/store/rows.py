@@ -31,6 +31,7 @@ class Task(NamedTuple):
     owner: UUID | None
     sends: int
     handle: str | None
+    handle_url: str | None
     phase: Phase | None
     not_before: datetime
     cancel_requested_at: datetime | None

@@ -12,12 +12,12 @@ from typing import Any, Final
 from uuid import uuid4
 
 from signalbox_chassis.runtime import crash_points
+from signalbox_executor.engines.capabilities import LogPage
 from signalbox_executor.engines.port import (
     EngineRefused,
     EngineUnavailable,
     Handle,
     Identity,
-    LogPage,
     Observation,
     Submission,
     Watched,
@@ -32,8 +32,8 @@ STARTS_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessSettings:
-    """What the operator sets for this host."""
+class ProcessHost:
+    """What the operator allows on this host."""
 
     folder: Path
     """Absolute, on a local disk: run folders and the host id. It must outlive the executor."""
@@ -46,11 +46,11 @@ class ProcessSettings:
 class ProcessEngine:
     """Runs programs of this host. `host_id` is the one the engine was registered with: None means any one host."""
 
-    def __init__(self, settings: ProcessSettings, host_id: str | None = None) -> None:
-        self._settings = settings
-        self._runs = settings.folder.absolute() / "runs"
+    def __init__(self, host: ProcessHost, host_id: str | None = None) -> None:
+        self._host = host
+        self._runs = host.folder.absolute() / "runs"
         self._runs.mkdir(0o700, parents=True, exist_ok=True)
-        self.host_id = load_host_id(settings.folder, settings.host_id)
+        self.host_id = load_host_id(host.folder, host.host_id)
         self._expected_host_id = host_id
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._starter = Starter()
@@ -64,7 +64,7 @@ class ProcessEngine:
         folder = self._folder(submission.run_key)
         with _disk_as_engine():
             if not await asyncio.to_thread(records.is_decided, folder):
-                spec = self._settings.permits.spec(submission, folder)
+                spec = self._host.permits.spec(submission, folder)
                 await asyncio.to_thread(_prepare, folder, spec)
                 crash_points.point("process.prepared")
                 await self._start(folder)
@@ -88,7 +88,7 @@ class ProcessEngine:
     async def seal(self, watched: Watched) -> Handle | None:
         folder = self._folder(watched.run_key)
         with _disk_as_engine():
-            sealed = await asyncio.to_thread(inspection.seal, folder, self._settings.start_timeout_seconds)
+            sealed = await asyncio.to_thread(inspection.seal, folder, self._host.start_timeout_seconds)
         return None if sealed else self._handle(watched.run_key)
 
     async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
@@ -117,7 +117,7 @@ class ProcessEngine:
 
     async def _start(self, folder: Path) -> None:
         async with self._starts:
-            code = await asyncio.wait_for(self._starter.start(folder), self._settings.start_timeout_seconds)
+            code = await asyncio.wait_for(self._starter.start(folder), self._host.start_timeout_seconds)
         if code == supervisor.SEALED:
             raise EngineRefused("process", "it was sealed", field="run_key", value=folder.name, sealed=True)
         if code != supervisor.STARTED:

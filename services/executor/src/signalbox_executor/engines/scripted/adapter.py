@@ -1,6 +1,6 @@
 """The scripted engine behind the port: a client like that of any real engine, with a limit on every wait and answer."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
@@ -14,6 +14,7 @@ from signalbox_chassis.security.egress import AddressRefused, Guard
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.vocabulary import Seconds, Value
+from signalbox_executor.engines.capabilities import LogPage
 from signalbox_executor.engines.port import (
     ENDS,
     EngineRefused,
@@ -21,11 +22,11 @@ from signalbox_executor.engines.port import (
     EngineUnavailable,
     Handle,
     Identity,
-    LogPage,
     Observation,
     Submission,
     Watched,
     bounded,
+    is_link,
 )
 from signalbox_executor.engines.result import read_result
 
@@ -78,17 +79,22 @@ class AnswerTooLong(Exception):
 
 
 class _Scripted:
-    """A scripted engine at a URL. Without a guard of the operator's only 127.0.0.1 is called."""
+    """A scripted engine at a URL. Without a session of the operator's guard only 127.0.0.1 is called."""
 
     _remembers_keys = True
 
     def __init__(
-        self, url: str, *, name: str = "scripted", timeout_seconds: float = 30.0, guard: Guard | None = None
+        self,
+        url: str,
+        *,
+        name: str = "scripted",
+        timeout_seconds: float = 30.0,
+        http_session: Callable[..., aiohttp.ClientSession] | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self._name = name
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._guard = guard or Guard("127.0.0.1")
+        self._http_session = http_session or Guard("127.0.0.1").session
         self._session: aiohttp.ClientSession | None = None
 
     def _name_of(self, run: Watched) -> str | None:
@@ -181,6 +187,7 @@ class _Scripted:
             started_at=_instant(said.started_at),
             log_bytes=said.log_bytes,
             ended_at=_instant(said.ended_at),
+            handle_url=f"{self._url}/runs/{quote(run_key, safe='')}" if is_link(self._url) else None,
         )
 
     async def _ask(self, method: str, path: str, **body: Any) -> tuple[int, bytes]:
@@ -215,7 +222,7 @@ class _Scripted:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = self._guard.session(timeout=self._timeout)
+            self._session = self._http_session(timeout=self._timeout)
         return self._session
 
     def _expect(self, body: bytes, status: int, *expected: int) -> bytes:

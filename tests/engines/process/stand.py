@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from contract.engines.harness import SHELL, ProcessHarness, until, watched
+from engines.harness import until, watched
+from engines.process.harness import SHELL, Harness
 from signalbox_contracts.definitions.work import ProcessWork
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.port import ENDS, Observation, Submission
 from signalbox_executor.engines.process import records
+from signalbox_executor.engines.process.adapter import ProcessEngine
 
 
-class ProcessStand(ProcessHarness):
+class ProcessStand(Harness):
     """The harness of the conformance suite, with shell text as work."""
 
     @classmethod
     @asynccontextmanager
-    async def started(cls, folder: Path) -> AsyncGenerator[Self]:
+    async def standing(cls, folder: Path) -> AsyncGenerator[Self]:
         stand = cls(folder)
         async with stand.opened():
             yield stand
@@ -38,7 +40,7 @@ class ProcessStand(ProcessHarness):
         )
 
     def run_folder(self, of: Submission) -> Path:
-        return self.folder / "runs" / of.run_key
+        return self.runs / of.run_key
 
     async def look(self, of: Submission) -> Observation:
         return (await self.engine.observe([watched(of)]))[of.run_key]
@@ -51,6 +53,7 @@ class ProcessStand(ProcessHarness):
         return await self.look(of)
 
     async def output(self, of: Submission) -> str:
+        assert isinstance(self.engine, ProcessEngine)
         return (await self.engine.logs(watched(of))).data.decode()
 
     async def has_said(self, of: Submission, line: str) -> None:

@@ -10,9 +10,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contract.engines.harness import ScriptedServer, ask_server, until, watched
+from engines.harness import until, watched
+from engines.scripted.harness import ScriptedServer, ask_server
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.ids import run_key
+from signalbox_executor.engines.capabilities import Seals
 from signalbox_executor.engines.port import (
     ENDS,
     EndCause,
@@ -22,7 +24,6 @@ from signalbox_executor.engines.port import (
     Identity,
     Observation,
     Phase,
-    Seals,
     Submission,
 )
 from signalbox_executor.engines.scripted.adapter import ScriptedCopies, ScriptedEngine

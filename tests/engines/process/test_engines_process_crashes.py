@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from contract.engines.harness import until, watched
-from integration.engines.process_stand import ProcessStand, lives
+from engines.harness import until, watched
+from engines.process.stand import ProcessStand, lives
 from signalbox_executor.engines.port import EndCause, EngineUnavailable, Phase
 from signalbox_executor.engines.process import inspection, records
 
@@ -20,7 +20,7 @@ TESTS = Path(__file__).parents[2]
 
 def submitter(stand: ProcessStand, task_id: UUID, text: str, crash_at: str = "") -> "subprocess.Popen[str]":
     """Another executor on the same folder."""
-    command = [sys.executable, "-m", "integration.engines.submitter", str(stand.stamps.parent), str(task_id), text]
+    command = [sys.executable, "-m", "engines.process.submitter", str(stand.stamps.parent), str(task_id), text]
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "SIGNALBOX_CRASH_AT": crash_at}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 

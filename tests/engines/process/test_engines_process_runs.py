@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from contract.engines.harness import SHELL, ProcessHarness, until, watched
-from integration.engines.process_stand import ProcessStand
+from engines.harness import until, watched
+from engines.process.harness import SHELL, Harness
+from engines.process.stand import ProcessStand
 from signalbox_contracts.definitions.work import ProcessWork
 from signalbox_executor.engines.port import EndCause, EngineRefused, EngineUnavailable, Phase, Submission
 from signalbox_executor.engines.process import records
-from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessSettings, WrongHost, load_host_id
+from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessHost, WrongHost, load_host_id
 from signalbox_executor.engines.process.output import Output, read_output
 from signalbox_executor.engines.process.permits import Permits
 from signalbox_executor.engines.process.prune import prune
@@ -46,7 +47,7 @@ async def test_a_program_gets_what_was_given_and_nothing_of_ours(
 
 async def test_arguments_are_never_read_by_a_shell(stand: ProcessStand, tmp_path: Path) -> None:
     permits = Permits(programs=(Path("/bin/echo"),))
-    engine = ProcessEngine(ProcessSettings(folder=stand.folder, permits=permits))
+    engine = ProcessEngine(ProcessHost(folder=stand.host.folder, permits=permits))
     asked = stand.shell("")
     work = ProcessWork(argv=("/bin/echo", "$(touch x); `touch y` | z", "a b"))
     await engine.submit(Submission(run_key=asked.run_key, task_id=asked.task_id, attempt=1, work=work))
@@ -102,7 +103,7 @@ async def test_a_program_ended_by_a_signal_says_which(stand: ProcessStand) -> No
 async def test_a_program_that_cannot_be_started_is_refused_with_the_reason(stand: ProcessStand, tmp_path: Path) -> None:
     program = tmp_path / "no-program"
     program.touch(0o600)
-    engine = ProcessEngine(ProcessSettings(folder=stand.folder, permits=Permits(programs=(program,))))
+    engine = ProcessEngine(ProcessHost(folder=stand.host.folder, permits=Permits(programs=(program,))))
     asked = stand.shell("")
     work = ProcessWork(argv=(str(program),))
     await engine.submit(Submission(run_key=asked.run_key, task_id=asked.task_id, attempt=1, work=work))
@@ -171,10 +172,10 @@ async def test_what_the_operator_does_not_allow_is_refused_with_field_value_and_
     (tmp_path / "secret").mkdir()
     (allowed / "link").symlink_to(tmp_path / "secret")
     permits = Permits(programs=(SHELL,), working_folders=(allowed,))
-    engine = ProcessEngine(ProcessSettings(folder=tmp_path / "engine", permits=permits))
+    engine = ProcessEngine(ProcessHost(folder=tmp_path / "engine", permits=permits))
     if "working_directory" in wrong:
         wrong = {"working_directory": wrong["working_directory"].format(allowed=allowed)}
-    asked = ProcessHarness(tmp_path)
+    asked = Harness(tmp_path)
     work = ProcessWork.model_validate({"argv": ("/bin/sh",), **wrong})
     key = "sb-refused-1"
     with pytest.raises(EngineRefused) as refused:
@@ -196,7 +197,7 @@ async def test_a_run_key_that_is_no_plain_name_is_refused(stand: ProcessStand, k
 async def test_an_allowed_working_folder_is_where_the_program_works(tmp_path: Path, stand: ProcessStand) -> None:
     (tmp_path / "data" / "day").mkdir(parents=True)
     permits = Permits(programs=(SHELL,), working_folders=(tmp_path / "data",))
-    engine = ProcessEngine(ProcessSettings(folder=stand.folder, permits=permits))
+    engine = ProcessEngine(ProcessHost(folder=stand.host.folder, permits=permits))
     asked = stand.shell("pwd", working_directory=str(tmp_path / "data" / "day"))
     await engine.submit(asked)
     await stand.end_of(asked)
@@ -207,12 +208,12 @@ async def test_one_folder_is_one_host_and_another_host_says_nothing(stand: Proce
     """An executor elsewhere would find no folder, and "not found" there says nothing about the run."""
     asked = stand.shell("exit 0")
     handle = await stand.engine.submit(asked)
-    host_id = load_host_id(stand.folder)
+    host_id = load_host_id(stand.host.folder)
     assert handle == f"{host_id}/{asked.run_key}"
-    same = ProcessEngine(stand.settings, host_id=host_id)
+    same = ProcessEngine(stand.host, host_id=host_id)
     assert asked.run_key in await same.observe([watched(asked)])
     with pytest.raises(EngineUnavailable, match="belongs to host other"):
-        await ProcessEngine(stand.settings, host_id="other").observe([watched(asked)])
+        await ProcessEngine(stand.host, host_id="other").observe([watched(asked)])
 
 
 async def test_spoilt_records_of_one_run_do_not_hide_the_others(stand: ProcessStand) -> None:
@@ -228,7 +229,7 @@ async def test_spoilt_records_of_one_run_do_not_hide_the_others(stand: ProcessSt
 
 
 async def test_a_supervisor_that_does_not_answer_in_time_makes_the_engine_unavailable(stand: ProcessStand) -> None:
-    settings = ProcessSettings(folder=stand.folder, permits=stand.settings.permits, start_timeout_seconds=0.001)
+    settings = ProcessHost(folder=stand.host.folder, permits=stand.host.permits, start_timeout_seconds=0.001)
     asked, late = stand.shell("exit 0"), ProcessEngine(settings)
     with pytest.raises(EngineUnavailable) as unavailable:
         await late.submit(asked)
@@ -260,11 +261,11 @@ async def test_folders_of_runs_that_ended_long_ago_are_removed_and_no_others(sta
         await stand.is_over(asked)
     for path in (stand.run_folder(old) / "end.json", stand.run_folder(running) / "started.json"):
         os.utime(path, (0, 0))
-    assert prune(stand.folder, keep_days=14) == 1
+    assert prune(stand.host.folder, keep_days=14) == 1
     assert not stand.run_folder(old).exists()
     assert stand.run_folder(new).exists()
     assert stand.run_folder(running).exists()
-    assert not list(stand.folder.glob(".gone-*"))
+    assert not list(stand.host.folder.glob(".gone-*"))
 
 
 async def test_a_host_the_operator_named_keeps_its_name_and_its_folder(tmp_path: Path) -> None:

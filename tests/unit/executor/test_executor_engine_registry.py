@@ -1,0 +1,84 @@
+"""Which adapter is there for an engine, when one that was replaced is closed, and what one bad engine may do."""
+
+from typing import Any, cast
+
+import pytest
+
+from signalbox_contracts.definitions.engine import Engine as EngineDefinition
+from signalbox_contracts.definitions.engine import ScriptedConnection
+from signalbox_executor.engines.kind import EngineNotOpened
+from signalbox_executor.engines.port import Engine
+from signalbox_executor.engines.registry import EngineRegistry
+from signalbox_executor.store.engines import Registered
+
+
+class Fake:
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def registered(revision: int, id: str = "one") -> Registered:
+    connection = ScriptedConnection(url=f"http://127.0.0.1:{revision}")
+    definition = EngineDefinition(id=id, name=id, connection=connection)
+    return Registered(id, revision, definition, deleted=False, may_ask=True)
+
+
+def registry(*, close_after_seconds: float = 60) -> tuple[EngineRegistry, list[Fake]]:
+    """Revision 9 has no adapter here, revision 8 is a bug of its adapter."""
+    made: list[Fake] = []
+
+    async def open_engine(definition: EngineDefinition) -> Engine:
+        url = str(cast("Any", definition.connection).url)
+        if url.endswith(":9"):
+            raise EngineNotOpened("nobody here can talk to it")
+        if url.endswith(":8"):
+            raise RuntimeError("a bug")
+        made.append(Fake())
+        return cast("Engine", made[-1])
+
+    return EngineRegistry(open_engine, close_after_seconds=close_after_seconds), made
+
+
+async def test_an_adapter_that_was_replaced_stays_open_for_the_calls_under_way() -> None:
+    engines, made = registry()
+    await engines.update([registered(1)])
+    await engines.update([registered(2)])
+    await engines.update([registered(2)])
+    assert engines.get("one") is cast("Engine", made[1])
+    assert [one.closed for one in made] == [False, False]
+    await engines.stop()
+    assert [one.closed for one in made] == [True, True]
+    assert engines.get("one") is None
+
+
+async def test_it_is_closed_once_they_must_have_ended() -> None:
+    engines, made = registry(close_after_seconds=0)
+    await engines.update([registered(1)])
+    await engines.update([registered(2)])
+    assert [one.closed for one in made] == [False, False]
+    await engines.update([registered(2)])
+    assert [one.closed for one in made] == [True, False]
+
+
+@pytest.mark.parametrize("close_after_seconds", [0, 60])
+async def test_an_engine_that_has_no_adapter_any_more_is_gone_and_says_why(close_after_seconds: float) -> None:
+    engines, made = registry(close_after_seconds=close_after_seconds)
+    await engines.update([registered(1)])
+    await engines.update([registered(9)])
+    assert engines.get("one") is None
+    assert engines.why_not("one") == "nobody here can talk to it"
+    await engines.stop()
+    assert made[0].closed
+
+
+async def test_one_engine_that_cannot_be_opened_keeps_no_other_from_it() -> None:
+    """Without it a definition its adapter chokes on would take every engine of this executor away."""
+    engines, made = registry()
+    await engines.update([registered(8, "bad"), registered(1, "good")])
+    assert engines.get("good") is cast("Engine", made[0])
+    assert (engines.get("bad"), engines.why_not("bad")) == (None, "RuntimeError: a bug")
+    await engines.update([registered(2, "bad")])
+    assert (engines.get("bad"), engines.why_not("bad")) == (cast("Engine", made[1]), "")
