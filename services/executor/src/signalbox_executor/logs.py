@@ -16,8 +16,8 @@ from typing import Final
 from signalbox_chassis.blobs import BlobExists, Blobs
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
-from signalbox_executor.engines.capabilities import FetchesLogs, LogPage, RemembersSecrets
-from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable
+from signalbox_executor.engines.capabilities import FetchesLogs, RemembersSecrets
+from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, LogPage
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.secrets import Mask, Secrets
 from signalbox_executor.settings import ExecutorSettings

@@ -13,14 +13,13 @@ from pydantic import JsonValue
 
 from signalbox_contracts.definitions.selection import Selection
 from signalbox_contracts.messages.tasks import ResolvedItem, WorkerProgress
-from signalbox_executor.engines.port import Handle, Submission, Watched
+from signalbox_executor.engines.port import Handle, LogPage, Submission, Watched
 
 __all__ = [
     "PROTOCOLS",
     "Capability",
     "ExplainsWaiting",
     "FetchesLogs",
-    "LogPage",
     "Progress",
     "RemembersSecrets",
     "ReportsProgress",
@@ -70,18 +69,6 @@ class Seals(Protocol):
         Atomic against a concurrent submit, and repeatable.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class LogPage:
-    """A piece of what a run wrote. `offset` counts bytes of all it wrote: more than was asked for means a gap."""
-
-    offset: int
-    data: bytes
-
-    @property
-    def next_offset(self) -> int:
-        return self.offset + len(self.data)
 
 
 @runtime_checkable

@@ -31,6 +31,7 @@ __all__ = [
     "EngineUnavailable",
     "Handle",
     "Identity",
+    "LogPage",
     "Observation",
     "Phase",
     "Submission",
@@ -136,6 +137,18 @@ class Observation:
             raise ValueError(f"handle_url is not an http or https address of at most {LINK_LENGTH} characters")
         if (self.cause is not None) != (self.phase in ENDS):
             raise ValueError(f"cause is {self.cause} in phase {self.phase}: an end has a cause, nothing else has one")
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """A piece of what a run wrote. `offset` counts bytes of all it wrote: more than was asked for means a gap."""
+
+    offset: int
+    data: bytes
+
+    @property
+    def next_offset(self) -> int:
+        return self.offset + len(self.data)
 
 
 class EngineUnavailable(Exception):

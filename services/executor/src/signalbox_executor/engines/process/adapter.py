@@ -12,12 +12,12 @@ from typing import Any, Final
 from uuid import uuid4
 
 from signalbox_chassis.runtime import crash_points
-from signalbox_executor.engines.capabilities import LogPage
 from signalbox_executor.engines.port import (
     EngineRefused,
     EngineUnavailable,
     Handle,
     Identity,
+    LogPage,
     Observation,
     Submission,
     Watched,

@@ -14,7 +14,6 @@ from signalbox_chassis.security.egress import AddressRefused, Guard
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.vocabulary import Seconds, Value
-from signalbox_executor.engines.capabilities import LogPage
 from signalbox_executor.engines.port import (
     ENDS,
     EngineRefused,
@@ -22,6 +21,7 @@ from signalbox_executor.engines.port import (
     EngineUnavailable,
     Handle,
     Identity,
+    LogPage,
     Observation,
     Submission,
     Watched,
