@@ -15,6 +15,7 @@ from typing import Any, cast
 import aiohttp
 
 from signalbox_contracts.services import installed_services
+from signalbox_local.settings import cache_folder
 from signalbox_local.signalbox import SCRIPTED
 
 HOME = Path(__file__).parents[2]
@@ -70,7 +71,7 @@ async def running() -> AsyncGenerator[Bench]:
     """The whole stack with the scripted engine, in a folder of its own; stopped afterwards."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
     mine = {
-        "SIGNALBOX_LOCAL": str(HOME / ".local"), "SIGNALBOX_LOCAL_STACK": str(STACK), "SIGNALBOX_PORT": "18099",
+        "SIGNALBOX_CACHE": str(cache_folder()), "SIGNALBOX_LOCAL_STACK": str(STACK), "SIGNALBOX_PORT": "18099",
         "SIGNALBOX_TRACE_RATIO": os.environ.get("BENCH_TRACE_RATIO", "1.0"),
     }  # fmt: skip
     environment = {**outside, **mine}

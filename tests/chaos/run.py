@@ -87,7 +87,7 @@ async def run(
     """The report, and the folder with the logs, which is gone when all held."""
     folder = LOCAL / "chaos" / f"run-{seed}-{int(time.time())}"
     folders.make(folder)
-    links = Links(folder / "toxiproxy", LOCAL)
+    links = Links(folder / "toxiproxy", load().cache)
     world = World(folder, profile.shape, links)
     began = time.monotonic()
     say(f"starting the stack in {folder}")

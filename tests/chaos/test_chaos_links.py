@@ -33,7 +33,7 @@ def echo() -> Iterator[int]:
 
 @pytest.fixture
 def links(tmp_path: Path) -> Iterator[Links]:
-    made = Links(tmp_path / "toxiproxy", load().local)
+    made = Links(tmp_path / "toxiproxy", load().cache)
     if made.missing:
         pytest.skip(made.missing)
     made.start()

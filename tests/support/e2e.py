@@ -28,7 +28,7 @@ from signalbox_local import supervisor
 from signalbox_local.process import Life
 from signalbox_local.progress import Reporter
 from signalbox_local.services import KeptService
-from signalbox_local.settings import Settings, load
+from signalbox_local.settings import Settings, cache_folder, load
 from signalbox_local.signalbox import SCRIPTED, Signalbox
 
 BIN = Path(sys.executable).parent
@@ -149,6 +149,7 @@ def whole(request: pytest.FixtureRequest) -> Iterator[Whole]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
     environment |= {
         "SIGNALBOX_LOCAL_STACK": str(place),
+        "SIGNALBOX_CACHE": str(cache_folder()),
         "SIGNALBOX_PROCESS_PROGRAMS": str(_stamping_program(place)),
     }
     _local(environment, "up", "--services", "--scripted")

@@ -1,9 +1,11 @@
 """Links that a test can slow down and cut: Toxiproxy between a client and a server, where there is Go to build it with.
 
-It is built once from the Go module proxy into `.local/bin`. Where that cannot be done nothing is between the two, and
-`Links.missing` says why.
+It is built once from the Go module proxy into the user's cache. Where that cannot be done nothing is between the two,
+and `Links.missing` says why.
 """
 
+import fcntl
+import hashlib
 import json
 import shutil
 import signal
@@ -26,17 +28,31 @@ class CannotBuild(Exception):
     """Why there is no Toxiproxy, in words for people."""
 
 
-def toxiproxy(local: Path) -> Path:
-    """The program, built when it is not there yet (about a minute). Raises `CannotBuild`."""
-    program = local / "bin" / "toxiproxy-server"
-    if program.exists():
-        return program
+def toxiproxy(cache: Path) -> Path:
+    """The program, built when it is missing or damaged (about a minute). Raises CannotBuild.
+
+    Runs side by side build it once: the others wait for the lock.
+    """
+    folder = cache / f"toxiproxy-{VERSION}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        program, digest = folder / "toxiproxy-server", folder / "sha256"
+        if not (program.exists() and digest.exists() and digest.read_text() == _digest(program)):
+            _build(folder / "build", program)
+            digest.write_text(_digest(program))
+    return program
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _build(folder: Path, program: Path) -> None:
     go = shutil.which("go")
     if go is None:
         raise CannotBuild("there is no Go on this machine")
-    folder = local / "build" / "toxiproxy"
-    folder.mkdir(parents=True, exist_ok=True)
-    program.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     # a module of our own that names the program's: its sums are checked, and nothing is written outside of `folder`
     (folder / "go.mod").write_text("module signalbox.dev/tools/toxiproxy\n\ngo 1.21\n")
     (folder / "tools.go").write_text(f'//go:build tools\n\npackage tools\n\nimport _ "{MODULE}/cmd/server"\n')
@@ -44,7 +60,6 @@ def toxiproxy(local: Path) -> Path:
     _go(go, folder, "get", f"{MODULE}/cmd/server@{VERSION}")
     _go(go, folder, "build", "-mod=mod", "-trimpath", "-o", str(draft), f"{MODULE}/cmd/server")
     draft.replace(program)
-    return program
 
 
 def _go(go: str, folder: Path, *words: str) -> None:
@@ -59,7 +74,7 @@ def _go(go: str, folder: Path, *words: str) -> None:
 class Links:
     """All links of one stack, through one Toxiproxy. Without the program a link is no link: `port` is 0."""
 
-    def __init__(self, folder: Path, local: Path) -> None:
+    def __init__(self, folder: Path, cache: Path) -> None:
         self.missing = ""
         """Why nothing can be cut; empty when it can."""
         self._ports: dict[str, int] = {}
@@ -68,7 +83,7 @@ class Links:
         self._program: Path | None = None
         self._api = 0
         try:
-            self._program = toxiproxy(local)
+            self._program = toxiproxy(cache)
         except CannotBuild as error:
             self.missing = f"no Toxiproxy: {error}"
 

@@ -1,4 +1,4 @@
-"""A folder per test, and what the checkout has fetched."""
+"""A folder per test, and what the user has fetched."""
 
 from collections.abc import Generator
 from pathlib import Path

@@ -45,14 +45,14 @@ def open_folder() -> Generator[Path]:
 
 
 class Command:
-    """`signalbox-local` on a state folder of its own, with what the checkout has fetched."""
+    """`signalbox-local` on a state folder of its own, with what the user has fetched."""
 
     def __init__(self, place: Path, programs: Programs) -> None:
         self.stack = place / "stack"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
         self.env = {
             **kept,
-            "SIGNALBOX_LOCAL": str(programs.settings.local),
+            "SIGNALBOX_CACHE": str(programs.settings.cache),
             "SIGNALBOX_LOCAL_STACK": str(self.stack),
         }
 

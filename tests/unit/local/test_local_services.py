@@ -87,9 +87,9 @@ def test_the_api_listens_where_it_is_told_or_else_on_a_port_that_stays(tmp_path:
     fixed = Signalbox(load({"SIGNALBOX_LOCAL": str(tmp_path), "SIGNALBOX_PORT": "18099"}), Reporter(), OWNED)
     fixed.api.settle()
     assert fixed.api_url == "http://127.0.0.1:18099"
-    free = Signalbox(Settings(tmp_path, tmp_path / "other"), Reporter(), OWNED)
+    free = Signalbox(Settings(tmp_path, tmp_path / "other", tmp_path), Reporter(), OWNED)
     free.api.settle()
-    again = Signalbox(Settings(tmp_path, tmp_path / "other"), Reporter(), OWNED)
+    again = Signalbox(Settings(tmp_path, tmp_path / "other", tmp_path), Reporter(), OWNED)
     again.api.settle()
     assert again.api_url == free.api_url
 
@@ -101,14 +101,14 @@ def test_services_are_stopped_before_the_servers_they_talk_to(tmp_path: Path) ->
         (folder / "server.pid").write_text("{}")
     for name in ("planner", "api-gateway"):
         (tmp_path / "stack" / name / supervisor.ORDER).write_text("{}")
-    stack = Stack(Settings(tmp_path, tmp_path / "stack"))
+    stack = Stack(Settings(tmp_path, tmp_path / "stack", tmp_path))
     first, second = stack._pid_files()  # pyright: ignore[reportPrivateUsage]
     assert {file.parent.name for file in first} == {"planner", "api-gateway"}
     assert {file.parent.name for file in second} == {"node1", "postgres"}
 
 
 def test_the_key_of_the_vault_is_made_once_and_is_private(tmp_path: Path) -> None:
-    stack = Signalbox(Settings(tmp_path, tmp_path), Reporter(), OWNED)
+    stack = Signalbox(Settings(tmp_path, tmp_path, tmp_path), Reporter(), OWNED)
     key = stack._secret_key()  # pyright: ignore[reportPrivateUsage]
     assert stack._secret_key() == key  # pyright: ignore[reportPrivateUsage]
     assert (tmp_path / "secret-key").stat().st_mode & 0o077 == 0

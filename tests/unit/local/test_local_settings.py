@@ -8,18 +8,21 @@ from signalbox_local.errors import SettingWrong
 from signalbox_local.settings import load
 
 
-def test_without_variables_everything_lies_under_the_checkout(tmp_path: Path) -> None:
+def test_what_runs_lies_under_the_checkout_and_what_is_fetched_in_the_users_cache(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "compose" / "local").mkdir(parents=True)
     (tmp_path / "compose" / "local" / "pyproject.toml").touch()
-    settings = load({}, start=tmp_path / "compose")
+    settings = load({"XDG_CACHE_HOME": str(tmp_path / "c")}, start=tmp_path / "compose")
     assert settings.stack == tmp_path.resolve() / ".local" / "stack"
-    assert settings.fetched == tmp_path.resolve() / ".local" / "fetched"
+    assert settings.cache == tmp_path / "c" / "signalbox"
+    assert load({}).cache == Path.home() / ".cache" / "signalbox"
     assert settings.given == {}
 
 
-def test_the_state_folder_moves_without_moving_what_was_fetched(tmp_path: Path) -> None:
-    settings = load({"SIGNALBOX_LOCAL": str(tmp_path / "a"), "SIGNALBOX_LOCAL_STACK": str(tmp_path / "b")})
-    assert (settings.fetched, settings.stack) == (tmp_path / "a" / "fetched", tmp_path / "b")
+def test_what_runs_and_what_was_fetched_move_apart(tmp_path: Path) -> None:
+    settings = load({"SIGNALBOX_LOCAL_STACK": str(tmp_path / "b"), "SIGNALBOX_CACHE": str(tmp_path / "c")})
+    assert (settings.cache, settings.stack) == (tmp_path / "c", tmp_path / "b")
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

@@ -52,7 +52,7 @@ def _fetch(stack: Stack, _: argparse.Namespace) -> int:
     started = time.monotonic()
     stack.fetch()
     stack.reporter.say(
-        f"all there is to fetch is in {_short(stack.settings.fetched)} ({time.monotonic() - started:.1f} s)"
+        f"all there is to fetch is in {_short(stack.settings.cache)} ({time.monotonic() - started:.1f} s)"
     )
     return 0
 

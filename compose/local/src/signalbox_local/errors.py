@@ -51,7 +51,8 @@ class DiskFull(CannotContinue):
     def __init__(self, folder: Path, detail: str) -> None:
         super().__init__(
             f"the disk with {folder} is full ({detail})",
-            "free at least 1 GiB there, or set SIGNALBOX_LOCAL to a folder on another disk; nothing was deleted",
+            "free at least 1 GiB there, or set SIGNALBOX_CACHE or SIGNALBOX_LOCAL to a folder on another disk; "
+            "nothing was deleted",
         )
 
 

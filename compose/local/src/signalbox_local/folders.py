@@ -40,7 +40,7 @@ def in_words(error: OSError, folder: Path) -> CannotContinue:
     """An error of the file system as a message: DiskFull where it is that."""
     return disk_full(error, folder) or CannotContinue(
         f"{error.filename or folder}: {error.strerror or error}",
-        f"check who owns {folder}, or set SIGNALBOX_LOCAL to a folder of your own",
+        f"check who owns {folder}, or set SIGNALBOX_CACHE or SIGNALBOX_LOCAL to a folder of your own",
     )
 
 

@@ -75,7 +75,7 @@ class Programs:
 
     @property
     def kafka_home(self) -> Path:
-        return self.settings.fetched / f"kafka-{jars.KAFKA}"
+        return self.settings.cache / f"kafka-{jars.KAFKA}"
 
     # ------------------------------------------------------------------ named
 
@@ -141,13 +141,13 @@ class Programs:
     def _home_of(self, name: str) -> Path:
         """PostgreSQL refuses to run as root, so its programs must be where another account can reach them."""
         if name != "postgres":
-            return self.settings.fetched
-        return folders.reachable(self.settings.fetched, folders.account_for_postgres(), self.reporter)
+            return self.settings.cache
+        return folders.reachable(self.settings.cache, folders.account_for_postgres(), self.reporter)
 
     @contextmanager
     def _fetching(self) -> Generator[None]:
         """One fetch at a time over all processes."""
-        home = self.settings.fetched
+        home = self.settings.cache
         folders.make(home)
         folders.check_space(home)
         with (home / "lock").open("a") as lock:

@@ -31,9 +31,11 @@ class Settings:
     """Where things lie and what to use. Folders are absolute."""
 
     local: Path
-    """SIGNALBOX_LOCAL, default `.local` in the project: all that is fetched and all that runs."""
+    """SIGNALBOX_LOCAL, default `.local` in the project: all that runs."""
     stack: Path
     """SIGNALBOX_LOCAL_STACK, default `stack` in `local`: data, logs and pid files of the servers."""
+    cache: Path
+    """SIGNALBOX_CACHE, default `signalbox` in the user's cache folder: all that is fetched or built, shared by checkouts."""
     java: str | None = None
     """SIGNALBOX_JAVA: a `java` executable, version 17 or newer."""
     postgres_bin: str | None = None
@@ -46,10 +48,12 @@ class Settings:
     given: Mapping[str, str] = field(default_factory=dict[str, str])
     """Server → address, for each server that is given and not started."""
 
-    @property
-    def fetched(self) -> Path:
-        """What was downloaded; can be shared by many stacks."""
-        return self.local / "fetched"
+
+def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """The folder that every checkout of this user shares. Raises SettingWrong."""
+    env = os.environ if environment is None else environment
+    named = _folder(env, "SIGNALBOX_CACHE")
+    return named or Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "signalbox"
 
 
 def project_folder(start: Path) -> Path:
@@ -67,6 +71,7 @@ def load(environment: Mapping[str, str] | None = None, *, start: Path | None = N
     return Settings(
         local=local,
         stack=_folder(env, "SIGNALBOX_LOCAL_STACK") or local / "stack",
+        cache=cache_folder(env),
         java=env.get("SIGNALBOX_JAVA") or None,
         postgres_bin=env.get("SIGNALBOX_POSTGRES_BIN") or None,
         redis_server=env.get("SIGNALBOX_REDIS_SERVER") or None,
