@@ -1,0 +1,243 @@
+"""HTTP calls to one Airflow: authentication, limits on every wait and answer, and the port's errors.
+
+3.x takes a bearer token of `POST /auth/token`, which lives for a day by default. A call that answers 401 is repeated
+once with a fresh token. 2.x takes basic authentication.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Literal, TypeVar
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from signalbox_chassis.guard import AddressRefused, Guard
+from signalbox_contracts.vocabulary import Value
+from signalbox_executor.engines.airflow.answers import Token, Version
+from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, bounded
+
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+MAX_RETRY_AFTER_SECONDS: Final = 3600.0
+DEFAULT_RETRY_AFTER_SECONDS: Final = 5.0
+
+Major = Literal[2, 3]
+Query = list[tuple[str, str]]
+_V = TypeVar("_V", bound=Value)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How calls prove who we are. A `token` is sent as it is; otherwise username and password."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+
+CredentialsSource = Callable[[], Awaitable[Credentials]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, body and the moment Airflow put into its `Date` header."""
+
+    status: int
+    body: bytes
+    at: datetime
+
+    def reason(self) -> str:
+        """What a refusal says, bounded: `detail` is a text, a list of field errors, or an object."""
+        try:
+            detail: Any = from_json(self.body).get("detail", "")
+        except (ValueError, AttributeError):
+            detail = self.body[:500].decode(errors="replace")
+        if isinstance(detail, list):
+            parts: list[Any] = detail  # pyright: ignore[reportUnknownVariableType]
+            detail = "; ".join(f"{'.'.join(map(str, part.get('loc', ())))}: {part.get('msg')}" for part in parts)
+        elif isinstance(detail, dict):
+            detail = str(detail.get("reason") or detail)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        return bounded(str(detail).strip() or f"status {self.status}")
+
+
+class AnswerTooLong(Exception):
+    """An answer has more than `MAX_ANSWER_BYTES`; never leaves this folder."""
+
+
+class AirflowClient:
+    """One deployment at a URL. Safe to use from many coroutines at once."""
+
+    def __init__(
+        self,
+        url: str,
+        credentials: CredentialsSource,
+        *,
+        name: str = "airflow",
+        version: Literal["auto", "2", "3"] = "auto",
+        timeout_seconds: float = 30.0,
+        guard: Guard | None = None,
+        session: Callable[[aiohttp.ClientTimeout], aiohttp.ClientSession] | None = None,
+    ) -> None:
+        self.name = name
+        self.url = url.rstrip("/")
+        self._credentials = credentials
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        known_guard = guard or Guard("127.0.0.1")
+        self._make_session = session or (lambda timeout: known_guard.session(timeout=timeout))
+        self._session: aiohttp.ClientSession | None = None
+        self._major: Major | None = None if version == "auto" else (2 if version == "2" else 3)
+        self._version_known = asyncio.Lock()
+        self._token = ""
+        self._login = asyncio.Lock()
+
+    async def major(self) -> Major:
+        """2 or 3: as configured, or as the deployment answers. Airflow 3 answers 404 below `/api/v1`."""
+        if self._major is None:
+            async with self._version_known:
+                if self._major is None:
+                    self._major = await self._ask_version()
+        return self._major
+
+    async def call(self, method: str, path: str, query: Query | None = None, body: Any = None) -> Answer:
+        """An answer that can be believed, of any status below 500 but 401 and 429.
+
+        `path` starts below the API's root: `/dags/…`. Raises the port's errors.
+        """
+        root = "v1" if await self.major() == 2 else "v2"
+        url = f"{self.url}/api/{root}{path}"
+        if query:
+            url += f"?{urlencode(query)}"
+        answer = await self._authorized(method, url, body)
+        if answer.status == 401:  # nothing was done: who asks is checked before anything else
+            raise EngineUnavailable(self.name, f"it does not let us in: {answer.reason()}", may_have_arrived=False)
+        return answer
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def unexpected(self, answer: Answer) -> EngineUnavailable:
+        """The error for a status that no rule of ours explains."""
+        return EngineUnavailable(self.name, bounded(f"status {answer.status}: {answer.reason()}"))
+
+    def read(self, kind: type[_V], answer: Answer) -> _V:
+        """The answer as this value. Raises `EngineUnavailable` for one that cannot be read."""
+        if answer.status not in (200, 201):
+            raise self.unexpected(answer)
+        try:
+            return kind.model_validate_json(answer.body)
+        except ValidationError as error:
+            raise EngineUnavailable(self.name, bounded(f"an answer that cannot be read: {error}")) from None
+
+    async def _authorized(self, method: str, url: str, body: Any) -> Answer:
+        credentials = await self._credentials()
+        if await self.major() == 2 and not credentials.token:
+            basic = aiohttp.encode_basic_auth(credentials.username, credentials.password)
+            return await self._send(method, url, body, basic)
+        if credentials.token:
+            return await self._send(method, url, body, f"Bearer {credentials.token}")
+        token = self._token or await self._log_in(credentials, old="")
+        answer = await self._send(method, url, body, f"Bearer {token}")
+        if answer.status == 401:
+            token = await self._log_in(credentials, old=token)
+            answer = await self._send(method, url, body, f"Bearer {token}")
+        return answer
+
+    async def _log_in(self, credentials: Credentials, *, old: str) -> str:
+        """A token newer than `old`; coroutines that need one at once share it."""
+        async with self._login:
+            if self._token and self._token != old:
+                return self._token
+            self._token = ""
+            body = {"username": credentials.username, "password": credentials.password}
+            with self._before_the_call():
+                answer = await self._send("POST", f"{self.url}/auth/token", body, None)
+                if answer.status in (400, 401, 403, 404, 422):
+                    words = f"username {credentials.username!r} and its password are not accepted"
+                    raise EngineUnavailable(self.name, f"{words}: {answer.reason()}")
+                self._token = self.read(Token, answer).access_token
+            return self._token
+
+    async def _ask_version(self) -> Major:
+        with self._before_the_call():
+            for major, root in ((3, "v2"), (2, "v1")):
+                answer = await self._send("GET", f"{self.url}/api/{root}/version", None, None)
+                if answer.status == 200:
+                    self.read(Version, answer)
+                    return 3 if major == 3 else 2
+            raise EngineUnavailable(self.name, "no version of Airflow's API answers there")
+
+    @contextmanager
+    def _before_the_call(self) -> Generator[None]:
+        """A failure in here means that the call itself never left."""
+        try:
+            yield
+        except EngineUnavailable as error:
+            raise EngineUnavailable(error.engine, error.reason, may_have_arrived=False) from error
+
+    async def _send(self, method: str, url: str, body: Any, authorization: str | None) -> Answer:
+        headers = {"Accept": "application/json"}
+        if authorization:
+            headers["Authorization"] = authorization
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        data = None if body is None else to_json(body)
+        async with (
+            self._errors(),
+            self._open().request(method, url, data=data, headers=headers, allow_redirects=False) as response,
+        ):
+            received = bytearray()
+            async for chunk in response.content.iter_chunked(65_536):
+                received += chunk
+                if len(received) > MAX_ANSWER_BYTES:
+                    raise AnswerTooLong
+            if response.status == 429 or (response.status == 503 and "Retry-After" in response.headers):
+                raise EngineThrottled(self.name, _retry_after(response.headers.get("Retry-After", "")))
+            if response.status >= 500 or 300 <= response.status < 400:
+                raise EngineUnavailable(self.name, f"status {response.status}")
+            return Answer(response.status, bytes(received), _date(response.headers.get("Date", "")))
+
+    @asynccontextmanager
+    async def _errors(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        except AddressRefused as refused:
+            raise EngineUnavailable(self.name, str(refused), may_have_arrived=False) from refused
+        except aiohttp.ClientConnectorError as error:
+            raise EngineUnavailable(self.name, str(error), may_have_arrived=False) from error
+        except AnswerTooLong:
+            raise EngineUnavailable(self.name, f"an answer of more than {MAX_ANSWER_BYTES} bytes") from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise EngineUnavailable(self.name, f"{type(error).__name__}: {error}") from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = self._make_session(self._timeout)
+        return self._session
+
+
+def segment(text: str) -> str:
+    """A text as one segment of a path: slashes and dots cannot lead elsewhere."""
+    return quote(text, safe="").replace("..", "%2E%2E") if text not in (".", "..") else text.replace(".", "%2E")
+
+
+def _retry_after(text: str) -> float:
+    """Seconds to wait; Airflow and the proxies before it send a number."""
+    try:
+        return min(max(float(text), 0.1), MAX_RETRY_AFTER_SECONDS)
+    except ValueError:
+        return DEFAULT_RETRY_AFTER_SECONDS
+
+
+def _date(text: str) -> datetime:
+    """Airflow's own clock, to the second: ours may be an hour off."""
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return datetime.now(UTC)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,0 +1,66 @@
+"""How our runs are recognised on Airflow: the handle, the mark in `conf`, the marks in a run's note. Pure.
+
+A run is ours only if its `conf` carries our run key. Airflow has no "cancelled" and no key for a clear, so stops and
+clears leave a mark in the note, written in the same transaction as the change itself (3.x).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from pydantic import JsonValue
+
+from signalbox_contracts.definitions.work import AirflowWork
+from signalbox_executor.engines.airflow.answers import DagRun
+from signalbox_executor.engines.port import Handle, Submission
+
+CONF_KEY: Final = "signalbox"
+"""The one name in `conf` that a job cannot use."""
+MAX_NOTE_CHARACTERS: Final = 1000
+_MARK: Final = re.compile(r"\n?\[signalbox (stopped|cleared) (sb-[0-9a-f-]{36}-\d{1,7})\]")
+
+Deed = Literal["stopped", "cleared"]
+
+
+def handle_of(dag_id: str, dag_run_id: str) -> Handle:
+    """`dag/run`: neither part can contain a slash."""
+    return f"{dag_id}/{dag_run_id}"
+
+
+def parts_of(handle: Handle) -> tuple[str, str] | None:
+    """The DAG and the run of a handle; None for a text that is none."""
+    dag_id, slash, dag_run_id = handle.partition("/")
+    return (dag_id, dag_run_id) if slash and dag_id and dag_run_id else None
+
+
+def conf_of(submission: Submission, work: AirflowWork) -> dict[str, JsonValue]:
+    """The `conf` of a new run: the job's own, and who started it."""
+    mark: dict[str, JsonValue] = {
+        "run_key": submission.run_key,
+        "task_id": str(submission.task_id),
+        "attempt": submission.attempt,
+    }
+    if submission.traceparent:
+        mark["traceparent"] = submission.traceparent
+    return {**work.conf, CONF_KEY: mark}
+
+
+def is_ours(run: DagRun, run_key: str) -> bool:
+    """Whether this run was started with this run key."""
+    mark = (run.conf or {}).get(CONF_KEY)
+    return isinstance(mark, Mapping) and mark.get("run_key") == run_key
+
+
+def marked(note: str | None, deed: Deed, run_key: str) -> str:
+    """The note with this mark instead of earlier ones; what people wrote stays, as far as it fits."""
+    mark = f"[signalbox {deed} {run_key}]"
+    words = unmarked(note)[: MAX_NOTE_CHARACTERS - len(mark) - 1]
+    return f"{words}\n{mark}" if words else mark
+
+
+def unmarked(note: str | None) -> str:
+    return _MARK.sub("", note or "").strip()
+
+
+def has_mark(note: str | None, deed: Deed, run_key: str) -> bool:
+    return (deed, run_key) in _MARK.findall(note or "")

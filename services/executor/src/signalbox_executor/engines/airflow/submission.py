@@ -1,0 +1,160 @@
+"""Starting work on Airflow exactly once: a new run under our run key, or a clear of the failed tasks of a run.
+
+A 409 is never believed: it also means that another run has the same logical date. The run is looked up, and it is ours
+only if its `conf` carries our run key. Every other refusal is looked up as well, as an earlier copy may have arrived.
+"""
+
+import re
+from typing import Any, Final
+
+from signalbox_contracts.definitions.work import AirflowWork
+from signalbox_executor.engines.airflow.answers import DagRun, TaskInstances
+from signalbox_executor.engines.airflow.client import AirflowClient, Answer, segment
+from signalbox_executor.engines.airflow.names import conf_of, has_mark, is_ours, marked, unmarked
+from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Submission
+
+_DAG_ID: Final = re.compile(r"[\w.-]{1,250}")
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
+
+
+def run_path(dag_id: str, dag_run_id: str) -> str:
+    return f"/dags/{segment(dag_id)}/dagRuns/{segment(dag_run_id)}"
+
+
+async def find_run(client: AirflowClient, dag_id: str, dag_run_id: str) -> DagRun | None:
+    """The run, or None if Airflow says that there is none."""
+    answer = await client.call("GET", run_path(dag_id, dag_run_id))
+    return None if answer.status == 404 else client.read(DagRun, answer)
+
+
+async def trigger(client: AirflowClient, submission: Submission, work: AirflowWork) -> DagRun:
+    """The run of this run key, started now or by an earlier copy of this submit."""
+    _check_names(client, work)
+    body: dict[str, Any] = {"dag_run_id": submission.run_key, "conf": conf_of(submission, work)}
+    if await client.major() == 3 or work.logical_date is not None:
+        body["logical_date"] = work.logical_date  # 3.x: must be there, null is allowed
+    if work.note:
+        body["note"] = work.note
+    answer = await client.call("POST", f"/dags/{segment(work.dag_id)}/dagRuns", body=body)
+    if answer.status in (200, 201):
+        return client.read(DagRun, answer)
+    if answer.status not in (400, 403, 404, 409, 422):
+        raise client.unexpected(answer)
+    run = await find_run(client, work.dag_id, submission.run_key)
+    if run is None:
+        raise _refusal(client, work, answer)
+    if not is_ours(run, submission.run_key):
+        raise EngineRefused(
+            client.name,
+            f"DAG {work.dag_id} has a run {submission.run_key} that we did not start: its conf has no mark of ours",
+            field="run_key", value=submission.run_key,
+        )  # fmt: skip
+    return run
+
+
+async def clear(client: AirflowClient, submission: Submission, work: AirflowWork) -> DagRun:
+    """The run whose failed tasks this submit has cleared, now or by an earlier copy.
+
+    The mark in the run's note says that this run key did it. `queued_at` guards against the clear of somebody else: a
+    run that was queued since the retry was asked for is not the one that failed then.
+    """
+    _check_names(client, work)
+    target = work.dag_run_id or ""
+    run = await find_run(client, work.dag_id, target)
+    if run is None:
+        raise EngineRefused(client.name, f"DAG {work.dag_id} has no run {target}", field="work.dag_run_id", value=target)
+    if has_mark(run.note, "cleared", submission.run_key):
+        return run
+    if not run.ended:
+        raise EngineRefused(
+            client.name, f"run {target} is {run.state}: only what has ended can be retried", field="work.dag_run_id",
+            value=target,
+        )  # fmt: skip
+    if work.expected_queued_at and run.queued_at and run.queued_at.isoformat() != work.expected_queued_at:
+        raise EngineRefused(
+            client.name, f"run {target} was cleared by somebody else at {run.queued_at.isoformat()}",
+            field="work.expected_queued_at", value=work.expected_queued_at,
+        )  # fmt: skip
+    if not await _has_failures(client, work.dag_id, target):
+        raise EngineRefused(
+            client.name, f"no task of run {target} failed: there is nothing to clear", field="work.dag_run_id",
+            value=target,
+        )  # fmt: skip
+    note = marked(work.note or unmarked(run.note), "cleared", submission.run_key)
+    if await client.major() == 2:
+        return await _clear_in_two_calls(client, work, target, note)
+    body = {"dry_run": False, "only_failed": True, "note": note}
+    answer = await client.call("POST", f"{run_path(work.dag_id, target)}/clear", body=body)
+    if answer.status in (400, 403, 404, 422):
+        raise _refusal(client, work, answer)
+    return client.read(DagRun, answer)
+
+
+async def _clear_in_two_calls(client: AirflowClient, work: AirflowWork, target: str, note: str) -> DagRun:
+    """2.x clears all tasks of a run, or the failed ones of a DAG's run by another call, and takes no note with it."""
+    body = {"dry_run": False, "only_failed": True, "dag_run_id": target, "reset_dag_runs": True}
+    answer = await client.call("POST", f"/dags/{segment(work.dag_id)}/clearTaskInstances", body=body)
+    if answer.status in (400, 403, 404):
+        raise _refusal(client, work, answer)
+    client.read(TaskInstances, answer)
+    answer = await client.call("PATCH", f"{run_path(work.dag_id, target)}/setNote", body={"note": note})
+    return client.read(DagRun, answer)
+
+
+async def stop(client: AirflowClient, run: DagRun, run_key: str) -> DagRun:
+    """Ask Airflow to end a run: its state is set to failed, and the mark says that we did it.
+
+    Running teardown tasks are left to end, and the run with them.
+    """
+    path, note = run_path(run.dag_id, run.dag_run_id), marked(run.note, "stopped", run_key)
+    if await client.major() == 2:
+        client.read(DagRun, await client.call("PATCH", f"{path}/setNote", body={"note": note}))
+        return client.read(DagRun, await client.call("PATCH", path, body={"state": "failed"}))
+    return client.read(DagRun, await client.call("PATCH", path, body={"state": "failed", "note": note}))
+
+
+async def _has_failures(client: AirflowClient, dag_id: str, dag_run_id: str) -> bool:
+    query = [("state", "failed"), ("state", "upstream_failed"), ("limit", "1")]
+    answer = await client.call("GET", f"{run_path(dag_id, dag_run_id)}/taskInstances", query)
+    return bool(client.read(TaskInstances, answer).task_instances)
+
+
+def _check_names(client: AirflowClient, work: AirflowWork) -> None:
+    """Refuse names that would mean something else in a path, such as `~` for all DAGs."""
+    if not _DAG_ID.fullmatch(work.dag_id):
+        words = "is not the id of a DAG: letters, digits, '_', '-' and '.' are allowed"
+        raise EngineRefused(client.name, words, field="work.dag_id", value=work.dag_id[:200])
+    if work.mode == "clear" and not _RUN_ID.fullmatch(work.dag_run_id or ""):
+        words = "is not the id of a DAG run: letters, digits and '_.~:+-' are allowed"
+        raise EngineRefused(client.name, words, field="work.dag_run_id", value=(work.dag_run_id or "")[:200])
+    if "signalbox" in work.conf:
+        words = "is not allowed: Signalbox puts the run key under this name"
+        raise EngineRefused(client.name, words, field="work.conf.signalbox", value="")
+
+
+def _refusal(client: AirflowClient, work: AirflowWork, answer: Answer) -> EngineRefused | EngineUnavailable:
+    """Why Airflow will not run this, with the field that is wrong."""
+    reason = answer.reason()
+    field, value = refused_field(answer.status, reason)
+    if answer.status == 409:
+        if work.logical_date is None:
+            return EngineUnavailable(client.name, f"409 for a run that is not there: {reason}")
+        return EngineRefused(
+            client.name, f"another run of DAG {work.dag_id} has this logical date", field="work.logical_date",
+            value=work.logical_date,
+        )  # fmt: skip
+    return EngineRefused(client.name, reason, field=field, value=work.dag_id if value else "")
+
+
+def refused_field(status: int, reason: str) -> tuple[str, bool]:
+    """Which field of the work a refusal is about, and whether the DAG's id is its value.
+
+    Airflow names the field of a 422 alone. For the rest there is only its text; 3.3.2 says: `Dag with dag_id: 'x' not
+    found`, `… has import errors and cannot be triggered`, `… does not allow manual runs`, `Invalid input for param n`.
+    """
+    if status == 422:
+        named = re.match(r"body\.(logical_date|note|conf)\b", reason)
+        return (f"work.{named[1]}" if named else "work", False)
+    if status in (403, 404) or "import error" in reason or "manual run" in reason:
+        return "work.dag_id", True
+    return ("work.conf" if "param" in reason.lower() else "work", False)

@@ -1,0 +1,216 @@
+"""A real Airflow for the tests: API server, scheduler and DAG processor on the loopback address, on SQLite.
+
+Each process leads a session of its own, so that its end takes its workers with it. Without `--skip-serve-logs` the
+scheduler would open a log server on every address of the machine.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self
+
+from engines.airflow.distribution import airflow_environment
+
+START_SECONDS: Final = 180
+STOP_SECONDS: Final = 4
+USERNAME: Final = "admin"
+PASSWORD: Final = "correct horse battery"  # noqa: S105 -- of a server that lives as long as a test
+TEST_DAGS: Final = Path(__file__).with_name("dags")
+EXAMPLE_DAGS: Final = Path(__file__).parents[3] / "compose" / "airflow" / "dags"
+
+
+class AirflowServer:
+    """One Airflow 3 in a folder. Its processes can be killed and started again on the same database."""
+
+    commands: Final = {
+        "api-server": ("api-server",),
+        "scheduler": ("scheduler", "--skip-serve-logs"),
+        "dag-processor": ("dag-processor",),
+    }
+
+    def __init__(self, folder: Path, *, token_seconds: int = 60) -> None:
+        self.folder = folder
+        self.stamps = folder / "stamps"
+        self.dags = folder / "dags"
+        self._environment_folder = airflow_environment(3)
+        self._port = _free_port()
+        self._token_seconds = token_seconds
+        self._secret = secrets.token_hex(32)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        self.stamps.mkdir(parents=True)
+        self.dags.mkdir()
+        for source in (*TEST_DAGS.glob("*.py"), *EXAMPLE_DAGS.glob("*.py")):
+            shutil.copy(source, self.dags)
+        (self.folder / "passwords.json").write_text(json.dumps({USERNAME: PASSWORD}))
+        self._migrate()
+        self.start()
+        try:
+            self.wait_healthy()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, names: Sequence[str] = tuple(commands)) -> None:
+        """Start these processes; `wait_healthy` says when they serve."""
+        for name in names:
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self._processes[name] = subprocess.Popen(
+                    [self._program("airflow"), *self.commands[name]],
+                    env=self._environment(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    start_new_session=True,
+                )  # fmt: skip
+
+    def kill(self, names: Sequence[str] = tuple(commands)) -> None:
+        """End these processes at once, with everything they started."""
+        for name in names:
+            process = self._processes.pop(name, None)
+            if process is not None:
+                _end_group(process, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End everything: politely first, so that Airflow's workers end as well."""
+        for process in self._processes.values():
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(process.poll() is None for process in self._processes.values()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.kill()
+
+    def wait_healthy(self) -> None:
+        """Wait until every part reports that it is healthy and the test DAGs are parsed."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            missing = self._missing()
+            if not missing:
+                return
+            for name, process in self._processes.items():
+                if process.poll() is not None:
+                    raise AssertionError(f"{name} ended with {process.returncode}: {self._last_lines(name)}")
+            assert time.monotonic() < deadline, f"Airflow is not ready: {missing}"
+            time.sleep(0.1)
+
+    def _missing(self) -> str:
+        """What is not ready yet; empty if all is."""
+        try:
+            health = self._get("/api/v2/monitor/health")
+            parts = ("metadatabase", "scheduler", "dag_processor")
+            unhealthy = [part for part in parts if (health.get(part) or {}).get("status") != "healthy"]
+            if unhealthy:
+                return ", ".join(unhealthy)
+            token = self.token()
+            dags = {dag["dag_id"] for dag in self._get("/api/v2/dags?limit=100", token)["dags"]}
+            wanted = {path.stem for path in self.dags.glob("*.py") if not path.stem.startswith("broken")}
+            return f"DAGs {', '.join(sorted(wanted - dags))}" if wanted - dags else ""
+        except (OSError, ValueError) as error:
+            return str(error)
+
+    def token(self) -> str:
+        """A token for calls of the tests themselves."""
+        body = json.dumps({"username": USERNAME, "password": PASSWORD}).encode()
+        request = urllib.request.Request(  # noqa: S310 -- our own server
+            f"{self.url}/auth/token", data=body, headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            token: str = json.load(response)["access_token"]
+            return token
+
+    def starts(self, key: str) -> int:
+        """How many times a task of this run wrote its stamp."""
+        path = self.stamps / key
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def _get(self, path: str, token: str = "") -> dict[str, object] | dict[str, list[dict[str, str]]]:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            return json.load(response)
+
+    def _migrate(self) -> None:
+        """The database's tables: made once for a release, then copied."""
+        made = self._environment_folder / "migrated.db"
+        database = self.folder / "airflow.db"
+        if not made.exists():
+            subprocess.run(
+                [self._program("airflow"), "db", "migrate"], env=self._environment(), cwd=self.folder, check=True,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=START_SECONDS,
+            )  # fmt: skip
+            draft = made.with_suffix(f".{os.getpid()}")
+            shutil.copy(database, draft)
+            draft.rename(made)
+        else:
+            shutil.copy(made, database)
+
+    def _program(self, name: str) -> str:
+        return str(self._environment_folder / "bin" / name)
+
+    def _last_lines(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
+
+    def _environment(self) -> dict[str, str]:
+        path = f"{self._environment_folder / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+        kept = {name: value for name, value in os.environ.items() if name in ("LANG", "LC_ALL", "TZ", "TMPDIR")}
+        return {
+            **kept,
+            "PATH": path,
+            "HOME": str(self.folder),
+            "AIRFLOW_HOME": str(self.folder),
+            "PYTHONWARNINGS": "ignore",
+            "SIGNALBOX_TEST_STAMPS": str(self.stamps),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder / 'airflow.db'}",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            "AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG": "1000",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USERNAME}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self._port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API_AUTH__JWT_SECRET": self._secret,
+            "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME": str(self._token_seconds),
+            "AIRFLOW__API_AUTH__JWT_LEEWAY": "0",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.folder / "logs"),
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+
+
+def _end_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, how)
+    process.wait(timeout=20)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
