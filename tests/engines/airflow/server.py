@@ -1,9 +1,13 @@
-"""A real Airflow for the tests: API server, scheduler and DAG processor on the loopback address, on SQLite.
+"""A real Airflow for the tests: API server, scheduler and DAG processor on the loopback address, on PostgreSQL.
+
+On SQLite it answers 500 (database is locked) to calls that come at once.
 
 Each process leads a session of its own, so that its end takes its workers with it. Without `--skip-serve-logs` the
 scheduler would open a log server on every address of the machine.
 """
 
+import asyncio
+import hmac
 import json
 import os
 import secrets
@@ -12,25 +16,31 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
 
 from engines.airflow.distribution import airflow_environment
 
 START_SECONDS: Final = 180
 STOP_SECONDS: Final = 4
 USERNAME: Final = "admin"
-PASSWORD: Final = "correct horse battery"  # noqa: S105 -- of a server that lives as long as a test
+PASSWORD: Final = "correct horse battery"
 TEST_DAGS: Final = Path(__file__).with_name("dags")
 EXAMPLE_DAGS: Final = Path(__file__).parents[3] / "compose" / "airflow" / "dags"
 
 
 class AirflowServer:
-    """One Airflow 3 in a folder. Its processes can be killed and started again on the same database."""
+    """One Airflow 3 in a folder. Its processes can be killed and started again on the same database.
+
+    `postgres_url` names a server and an account that may create databases.
+    """
 
     commands: Final = {
         "api-server": ("api-server",),
@@ -38,8 +48,10 @@ class AirflowServer:
         "dag-processor": ("dag-processor",),
     }
 
-    def __init__(self, folder: Path, *, token_seconds: int = 60) -> None:
+    def __init__(self, folder: Path, postgres_url: str, *, token_seconds: int = 60) -> None:
         self.folder = folder
+        self._postgres_url = postgres_url
+        self._database = f"airflow_{secrets.token_hex(4)}"
         self.stamps = folder / "stamps"
         self.dags = folder / "dags"
         self._environment_folder = airflow_environment(3)
@@ -119,7 +131,7 @@ class AirflowServer:
             if unhealthy:
                 return ", ".join(unhealthy)
             token = self.token()
-            dags = {dag["dag_id"] for dag in self._get("/api/v2/dags?limit=100", token)["dags"]}
+            dags: set[str] = {dag["dag_id"] for dag in self._get("/api/v2/dags?limit=100", token)["dags"]}
             wanted = {path.stem for path in self.dags.glob("*.py") if not path.stem.startswith("broken")}
             return f"DAGs {', '.join(sorted(wanted - dags))}" if wanted - dags else ""
         except (OSError, ValueError) as error:
@@ -128,38 +140,42 @@ class AirflowServer:
     def token(self) -> str:
         """A token for calls of the tests themselves."""
         body = json.dumps({"username": USERNAME, "password": PASSWORD}).encode()
-        request = urllib.request.Request(  # noqa: S310 -- our own server
+        request = urllib.request.Request(
             f"{self.url}/auth/token", data=body, headers={"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as response:
             token: str = json.load(response)["access_token"]
             return token
+
+    def expired_token(self) -> str:
+        """A token of this server whose time is over."""
+        head, claims, _ = self.token().split(".")
+        payload = json.loads(_unpacked(claims))
+        body = f"{head}.{_packed(json.dumps({**payload, 'iat': 1, 'nbf': 1, 'exp': 2}).encode())}"
+        return f"{body}.{_packed(hmac.digest(self._secret.encode(), body.encode(), 'sha512'))}"
 
     def starts(self, key: str) -> int:
         """How many times a task of this run wrote its stamp."""
         path = self.stamps / key
         return len(path.read_text().splitlines()) if path.exists() else 0
 
-    def _get(self, path: str, token: str = "") -> dict[str, object] | dict[str, list[dict[str, str]]]:
+    def _get(self, path: str, token: str = "") -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        request = urllib.request.Request(self.url + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as response:
             return json.load(response)
 
     def _migrate(self) -> None:
-        """The database's tables: made once for a release, then copied."""
-        made = self._environment_folder / "migrated.db"
-        database = self.folder / "airflow.db"
-        if not made.exists():
-            subprocess.run(
-                [self._program("airflow"), "db", "migrate"], env=self._environment(), cwd=self.folder, check=True,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=START_SECONDS,
-            )  # fmt: skip
-            draft = made.with_suffix(f".{os.getpid()}")
-            shutil.copy(database, draft)
-            draft.rename(made)
-        else:
-            shutil.copy(made, database)
+        asyncio.run(_create_database(self._postgres_url, self._database))
+        done = subprocess.run(
+            [self._program("airflow"), "db", "migrate"], env=self._environment(), cwd=self.folder, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=START_SECONDS,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-2000:].decode(errors="replace")
+
+    def _sqlalchemy_url(self, driver: str) -> str:
+        parts = urlsplit(self._postgres_url)
+        return urlunsplit((driver, parts.netloc, f"/{self._database}", "", ""))
 
     def _program(self, name: str) -> str:
         return str(self._environment_folder / "bin" / name)
@@ -177,7 +193,8 @@ class AirflowServer:
             "AIRFLOW_HOME": str(self.folder),
             "PYTHONWARNINGS": "ignore",
             "SIGNALBOX_TEST_STAMPS": str(self.stamps),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder / 'airflow.db'}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._sqlalchemy_url("postgresql+psycopg2"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._sqlalchemy_url("postgresql+asyncpg"),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -201,6 +218,22 @@ class AirflowServer:
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.folder / "logs"),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
+
+
+def _packed(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _unpacked(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+async def _create_database(url: str, name: str) -> None:
+    connection: Any = await asyncpg.connect(url)
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
 
 
 def _end_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:

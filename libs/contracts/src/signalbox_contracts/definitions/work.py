@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from signalbox_contracts.definitions.definition import ShortText, Texts
-from signalbox_contracts.vocabulary import Count, Seconds, Value
+from signalbox_contracts.vocabulary import Count, Instant, Seconds, Value
 
 Arguments = Annotated[tuple[Annotated[str, Field(max_length=16_384)], ...], Field(max_length=1000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -132,13 +132,25 @@ class OozieWork(Value):
 
 
 class AirflowWork(Value):
-    """A run of an Airflow DAG."""
+    """A run of an Airflow DAG (`trigger`), or the failed tasks of one once more (`clear`)."""
 
     kind: Literal["airflow"] = "airflow"
+    mode: Literal["trigger", "clear"] = "trigger"
     dag_id: Annotated[str, Field(min_length=1, max_length=250)]
     conf: dict[str, JsonValue] = Field(default_factory=dict)
+    """What the run is started with. The name `signalbox` in it is ours."""
     logical_date: ShortText | None = None
     note: ShortText | None = None
+    dag_run_id: Annotated[str, Field(max_length=250)] | None = None
+    """The run whose failed tasks are cleared."""
+    expected_queued_at: Instant | None = None
+    """When the run to clear was queued last, as it was seen; one that was queued since is left alone."""
+
+    @model_validator(mode="after")
+    def _has_what_its_mode_needs(self) -> Self:
+        if self.mode == "clear" and not self.dag_run_id:
+            raise ValueError("dag_run_id is missing: mode 'clear' needs the id of the run")
+        return self
 
 
 class ScriptedWork(Value):

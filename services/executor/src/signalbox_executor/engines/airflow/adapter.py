@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from pydantic import JsonValue
+
 from signalbox_contracts.definitions.work import AirflowWork
-from signalbox_executor.engines.airflow import ends, submission
-from signalbox_executor.engines.airflow.answers import DagRun, DagRuns, TaskInstance, TaskInstances, each
+from signalbox_executor.engines.airflow import ends, runs
+from signalbox_executor.engines.airflow.answers import QUEUED, DagRun, TaskInstance, TaskInstances, each
 from signalbox_executor.engines.airflow.client import AirflowClient
 from signalbox_executor.engines.airflow.logs import LogReader
 from signalbox_executor.engines.airflow.names import handle_of, has_mark, is_ours, parts_of
+from signalbox_executor.engines.airflow.overview import Overview
 from signalbox_executor.engines.airflow.tracking import RunName, RunTracker
+from signalbox_executor.engines.capabilities import Progress
 from signalbox_executor.engines.port import (
     EngineRefused,
     EngineThrottled,
@@ -43,6 +47,7 @@ class AirflowEngine:
         self._tracker = RunTracker(client, fresh_seconds=fresh_seconds)
         self._ends = ends.EndReader(client)
         self._logs = LogReader(client)
+        self._overview = Overview(client)
         self._names: OrderedDict[str, RunName] = OrderedDict()
         self._ended: OrderedDict[str, tuple[DagRun, Observation]] = OrderedDict()
         self._end_failures: dict[str, int] = {}
@@ -55,16 +60,16 @@ class AirflowEngine:
     def tracker(self) -> RunTracker:
         return self._tracker
 
-    async def submit(self, submission_: Submission) -> Handle:
+    async def submit(self, submission: Submission) -> Handle:
         """As the port says; a refusal names the field of the work."""
-        work = submission_.work
+        work = submission.work
         if not isinstance(work, AirflowWork):
             words = f"{work.kind!r} is not allowed: only 'airflow' runs here"
             raise EngineRefused(self._client.name, words, field="work.kind", value=work.kind)
-        start = submission.clear if work.mode == "clear" else submission.trigger
-        run = await start(self._client, submission_, work)
+        start = runs.clear if work.mode == "clear" else runs.trigger
+        run = await start(self._client, submission, work)
         self._tracker.remember(run)
-        self._remember(submission_.run_key, (run.dag_id, run.dag_run_id))
+        self._remember(submission.run_key, (run.dag_id, run.dag_run_id))
         return handle_of(run.dag_id, run.dag_run_id)
 
     async def observe(self, watched: Sequence[Watched]) -> Mapping[str, Observation]:
@@ -95,11 +100,11 @@ class AirflowEngine:
         name = names.get(watched.run_key)
         if name is None:
             return
-        run = await submission.find_run(self._client, *name)
+        run = await runs.find_run(self._client, *name)
         if run is None or run.ended or has_mark(run.note, "stopped", watched.run_key):
             return
         self._tracker.forget(name)
-        await submission.stop(self._client, run, watched.run_key)
+        await runs.stop(self._client, run, watched.run_key)
         self._tracker.forget(name)
 
     async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
@@ -107,15 +112,23 @@ class AirflowEngine:
         name = names.get(watched.run_key)
         return LogPage(offset, b"") if name is None else await self._logs.read(name, offset, limit)
 
-    async def task_instances(self, watched: Watched) -> Sequence[TaskInstance]:
-        """The tasks of a run as they are now."""
-        names = await self._find_names([watched])
-        name = names.get(watched.run_key)
-        if name is None:
-            return []
-        path = f"{submission.run_path(*name)}/taskInstances"
-        answer = await self._client.call("GET", path, [("limit", "100")])
-        return list(each(TaskInstance, self._client.read(TaskInstances, answer).task_instances))
+    async def explain_waiting(self, watched: Sequence[Watched]) -> Mapping[str, str]:
+        """Why runs stay queued in Airflow."""
+        names = await self._find_names(watched)
+        seen = await self._tracker.look(set(names.values()))
+        queued = {
+            run_key: name
+            for run_key, name in names.items()
+            if (sighting := seen.get(name)) is not None and sighting.run is not None and sighting.run.state == QUEUED
+        }
+        return await self._overview.waiting(queued)
+
+    async def progress(self, watched: Sequence[Watched]) -> Mapping[str, Progress]:
+        """How many tasks of each run have ended, and the state of each task."""
+        return await self._overview.progress(await self._find_names(watched))
+
+    async def test_connection(self) -> Mapping[str, JsonValue]:
+        return await self._overview.test()
 
     async def close(self) -> None:
         await self._client.close()
@@ -131,16 +144,19 @@ class AirflowEngine:
         return names
 
     async def _look_up(self, run_key: str) -> RunName | None:
-        """Find a run whose DAG we do not know: only a submit without an answer leaves such a key."""
-        if await self._client.major() == 3:
-            query = [("run_id_pattern", run_key), ("run_id_prefix_pattern", run_key), ("limit", "100")]
-            page = self._client.read(DagRuns, await self._client.call("GET", "/dags/~/dagRuns", query))
-            runs = each(DagRun, page.dag_runs)
-            found = next((run for run in runs if run.dag_run_id == run_key and is_ours(run, run_key)), None)
-            if found is not None:
-                self._tracker.remember(found)
-                self._remember(run_key, (found.dag_id, found.dag_run_id))
-                return found.dag_id, found.dag_run_id
+        """Find a run whose DAG we do not know: only a submit without an answer leaves such a key.
+
+        No version lists runs by their ids, but every one lists task instances so. A run without any task stays unfound.
+        """
+        body = {"dag_run_ids": [run_key], "page_limit": 100}
+        answer = await self._client.call("POST", "/dags/~/dagRuns/~/taskInstances/list", body=body)
+        tasks = each(TaskInstance, self._client.read(TaskInstances, answer).task_instances)
+        for dag_id in sorted({task.dag_id for task in tasks if task.dag_run_id == run_key and task.dag_id}):
+            run = await runs.find_run(self._client, dag_id, run_key)
+            if run is not None and is_ours(run, run_key):
+                self._tracker.remember(run)
+                self._remember(run_key, (dag_id, run_key))
+                return dag_id, run_key
         return None
 
     def _may_be(self, run: DagRun, run_key: str) -> bool:

@@ -55,6 +55,8 @@ class TaskInstance(Value):
     """One task of a run, in its newest try."""
 
     task_id: _Id
+    dag_id: str = ""
+    dag_run_id: str = ""
     map_index: int = -1
     state: str | None = None
     try_number: Annotated[int, Field(ge=0)] = 0
@@ -65,6 +67,10 @@ class TaskInstance(Value):
     @property
     def label(self) -> str:
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+
+TASK_ENDED_STATES: Final = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
+"""A try in one of these writes no more."""
 
 
 class TaskInstances(Value):
@@ -78,6 +84,16 @@ class Dag(Value):
     dag_id: _Id
     is_paused: bool | None = None
     has_import_errors: bool | None = None
+    max_active_runs: int | None = None
+
+
+class Dags(Value):
+    dags: list[JsonValue]
+    total_entries: int | None = None
+
+
+class ImportErrors(Value):
+    import_errors: list[JsonValue]
 
 
 class DagTask(Value):

@@ -1,10 +1,12 @@
 """HTTP calls to one Airflow: authentication, limits on every wait and answer, and the port's errors.
 
-3.x takes a bearer token of `POST /auth/token`, which lives for a day by default. A call that answers 401 is repeated
-once with a fresh token. 2.x takes basic authentication.
+3.x takes a bearer token of `POST /auth/token`, which lives for a day by default. It answers 401 to an expired token,
+and 403 to one signed with another secret, as after a reinstallation: the call is repeated once with a fresh token. 2.x
+takes basic authentication.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ import aiohttp
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from signalbox_chassis.guard import AddressRefused, Guard
+from signalbox_chassis.security.egress import AddressRefused, Guard
 from signalbox_contracts.vocabulary import Value
 from signalbox_executor.engines.airflow.answers import Token, Version
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, bounded
@@ -25,6 +27,8 @@ from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
 DEFAULT_RETRY_AFTER_SECONDS: Final = 5.0
+FRESH_TOKEN_SECONDS: Final = 60.0
+"""A 403 with so young a token is about permissions."""
 
 Major = Literal[2, 3]
 Query = list[tuple[str, str]]
@@ -81,18 +85,16 @@ class AirflowClient:
         version: Literal["auto", "2", "3"] = "auto",
         timeout_seconds: float = 30.0,
         guard: Guard | None = None,
-        session: Callable[[aiohttp.ClientTimeout], aiohttp.ClientSession] | None = None,
     ) -> None:
         self.name = name
         self.url = url.rstrip("/")
         self._credentials = credentials
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        known_guard = guard or Guard("127.0.0.1")
-        self._make_session = session or (lambda timeout: known_guard.session(timeout=timeout))
+        self._guard = guard or Guard("127.0.0.1")
         self._session: aiohttp.ClientSession | None = None
         self._major: Major | None = None if version == "auto" else (2 if version == "2" else 3)
         self._version_known = asyncio.Lock()
-        self._token = ""
+        self._token, self._token_at = "", float("-inf")
         self._login = asyncio.Lock()
 
     async def major(self) -> Major:
@@ -103,16 +105,26 @@ class AirflowClient:
                     self._major = await self._ask_version()
         return self._major
 
-    async def call(self, method: str, path: str, query: Query | None = None, body: Any = None) -> Answer:
+    async def call(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        body: Any = None,
+        *,
+        accept: str = "application/json",
+        cut_at: int | None = None,
+    ) -> Answer:
         """An answer that can be believed, of any status below 500 but 401 and 429.
 
-        `path` starts below the API's root: `/dags/…`. Raises the port's errors.
+        `path` starts below the API's root: `/dags/…`. Only so many bytes of a longer answer are read if `cut_at` is
+        given. Raises the port's errors.
         """
         root = "v1" if await self.major() == 2 else "v2"
         url = f"{self.url}/api/{root}{path}"
         if query:
             url += f"?{urlencode(query)}"
-        answer = await self._authorized(method, url, body)
+        answer = await self._authorized(_Call(method, url, body, accept, cut_at))
         if answer.status == 401:  # nothing was done: who asks is checked before anything else
             raise EngineUnavailable(self.name, f"it does not let us in: {answer.reason()}", may_have_arrived=False)
         return answer
@@ -134,18 +146,18 @@ class AirflowClient:
         except ValidationError as error:
             raise EngineUnavailable(self.name, bounded(f"an answer that cannot be read: {error}")) from None
 
-    async def _authorized(self, method: str, url: str, body: Any) -> Answer:
+    async def _authorized(self, call: "_Call") -> Answer:
         credentials = await self._credentials()
         if await self.major() == 2 and not credentials.token:
-            basic = aiohttp.encode_basic_auth(credentials.username, credentials.password)
-            return await self._send(method, url, body, basic)
+            return await self._send(call, aiohttp.encode_basic_auth(credentials.username, credentials.password))
         if credentials.token:
-            return await self._send(method, url, body, f"Bearer {credentials.token}")
+            return await self._send(call, f"Bearer {credentials.token}")
         token = self._token or await self._log_in(credentials, old="")
-        answer = await self._send(method, url, body, f"Bearer {token}")
-        if answer.status == 401:
+        answer = await self._send(call, f"Bearer {token}")
+        aged = time.monotonic() - self._token_at > FRESH_TOKEN_SECONDS
+        if answer.status == 401 or (answer.status == 403 and aged):
             token = await self._log_in(credentials, old=token)
-            answer = await self._send(method, url, body, f"Bearer {token}")
+            answer = await self._send(call, f"Bearer {token}")
         return answer
 
     async def _log_in(self, credentials: Credentials, *, old: str) -> str:
@@ -153,10 +165,10 @@ class AirflowClient:
         async with self._login:
             if self._token and self._token != old:
                 return self._token
-            self._token = ""
+            self._token, self._token_at = "", time.monotonic()
             body = {"username": credentials.username, "password": credentials.password}
             with self._before_the_call():
-                answer = await self._send("POST", f"{self.url}/auth/token", body, None)
+                answer = await self._send(_Call("POST", f"{self.url}/auth/token", body))
                 if answer.status in (400, 401, 403, 404, 422):
                     words = f"username {credentials.username!r} and its password are not accepted"
                     raise EngineUnavailable(self.name, f"{words}: {answer.reason()}")
@@ -166,7 +178,7 @@ class AirflowClient:
     async def _ask_version(self) -> Major:
         with self._before_the_call():
             for major, root in ((3, "v2"), (2, "v1")):
-                answer = await self._send("GET", f"{self.url}/api/{root}/version", None, None)
+                answer = await self._send(_Call("GET", f"{self.url}/api/{root}/version"))
                 if answer.status == 200:
                     self.read(Version, answer)
                     return 3 if major == 3 else 2
@@ -180,27 +192,23 @@ class AirflowClient:
         except EngineUnavailable as error:
             raise EngineUnavailable(error.engine, error.reason, may_have_arrived=False) from error
 
-    async def _send(self, method: str, url: str, body: Any, authorization: str | None) -> Answer:
-        headers = {"Accept": "application/json"}
+    async def _send(self, call: "_Call", authorization: str = "") -> Answer:
+        headers = {"Accept": call.accept}
         if authorization:
             headers["Authorization"] = authorization
-        if body is not None:
+        if call.body is not None:
             headers["Content-Type"] = "application/json"
-        data = None if body is None else to_json(body)
+        data = None if call.body is None else to_json(call.body)
         async with (
             self._errors(),
-            self._open().request(method, url, data=data, headers=headers, allow_redirects=False) as response,
+            self._open().request(call.method, call.url, data=data, headers=headers, allow_redirects=False) as response,
         ):
-            received = bytearray()
-            async for chunk in response.content.iter_chunked(65_536):
-                received += chunk
-                if len(received) > MAX_ANSWER_BYTES:
-                    raise AnswerTooLong
             if response.status == 429 or (response.status == 503 and "Retry-After" in response.headers):
                 raise EngineThrottled(self.name, _retry_after(response.headers.get("Retry-After", "")))
             if response.status >= 500 or 300 <= response.status < 400:
                 raise EngineUnavailable(self.name, f"status {response.status}")
-            return Answer(response.status, bytes(received), _date(response.headers.get("Date", "")))
+            received = await _read(response, call.cut_at)
+            return Answer(response.status, received, _date(response.headers.get("Date", "")))
 
     @asynccontextmanager
     async def _errors(self) -> AsyncGenerator[None]:
@@ -217,8 +225,29 @@ class AirflowClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = self._make_session(self._timeout)
+            self._session = self._guard.session(timeout=self._timeout)
         return self._session
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    method: str
+    url: str
+    body: Any = None
+    accept: str = "application/json"
+    cut_at: int | None = None
+
+
+async def _read(response: aiohttp.ClientResponse, cut_at: int | None) -> bytes:
+    received = bytearray()
+    async for chunk in response.content.iter_chunked(65_536):
+        received += chunk
+        if cut_at is not None and len(received) >= cut_at:
+            response.close()
+            return bytes(received[:cut_at])
+        if len(received) > MAX_ANSWER_BYTES:
+            raise AnswerTooLong
+    return bytes(received)
 
 
 def segment(text: str) -> str:

@@ -29,8 +29,8 @@ from signalbox_executor.engines.airflow.answers import (
 )
 from signalbox_executor.engines.airflow.client import AirflowClient, segment
 from signalbox_executor.engines.airflow.names import handle_of, has_mark
-from signalbox_executor.engines.airflow.submission import run_path
-from signalbox_executor.engines.port import Observation, bounded
+from signalbox_executor.engines.airflow.runs import run_path
+from signalbox_executor.engines.port import EngineUnavailable, Observation, bounded
 from signalbox_executor.engines.result import read_result
 
 MAX_RESULT_TASKS: Final = 20
@@ -127,15 +127,19 @@ class EndReader:
         if first is None or await self.client.major() == 2:
             return ""
         path = f"{run_path(run.dag_id, run.dag_run_id)}/taskInstances/{segment(first.task_id)}/logs/{first.try_number}"
-        answer = await self.client.call("GET", path, [("full_content", "true"), ("map_index", str(first.map_index))])
+        query = [("full_content", "true"), ("map_index", str(first.map_index))]
+        try:
+            answer = await self.client.call("GET", path, query)
+        except EngineUnavailable:  # the log may be out of reach while all else is known
+            return ""
         return error_in_log(answer.body) if answer.status == 200 else ""
 
 
 def error_in_log(body: bytes) -> str:
     """The last exception of a structured log; empty if it has none, or is none."""
     try:
-        events: Any = from_json(body).get("content", [])
-        details = [event["error_detail"][-1] for event in events if isinstance(event, dict) and event.get("error_detail")]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        events: list[Any] = from_json(body)["content"]
+        details: list[Any] = [event["error_detail"][-1] for event in events if event.get("error_detail")]
         return f"{details[-1]['exc_type']}: {details[-1]['exc_value']}"[:500] if details else ""
     except (ValueError, LookupError, TypeError, AttributeError):
         return ""

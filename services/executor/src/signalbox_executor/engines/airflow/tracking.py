@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from signalbox_executor.engines.airflow.answers import DagRun, DagRuns, each
 from signalbox_executor.engines.airflow.client import AirflowClient, Answer
-from signalbox_executor.engines.airflow.submission import find_run
+from signalbox_executor.engines.airflow.runs import find_run
 
 FEW_RUNS: Final = 3
 """So many runs are asked for one by one."""

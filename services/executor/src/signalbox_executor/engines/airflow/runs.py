@@ -62,7 +62,9 @@ async def clear(client: AirflowClient, submission: Submission, work: AirflowWork
     target = work.dag_run_id or ""
     run = await find_run(client, work.dag_id, target)
     if run is None:
-        raise EngineRefused(client.name, f"DAG {work.dag_id} has no run {target}", field="work.dag_run_id", value=target)
+        raise EngineRefused(
+            client.name, f"DAG {work.dag_id} has no run {target}", field="work.dag_run_id", value=target
+        )
     if has_mark(run.note, "cleared", submission.run_key):
         return run
     if not run.ended:
@@ -70,10 +72,10 @@ async def clear(client: AirflowClient, submission: Submission, work: AirflowWork
             client.name, f"run {target} is {run.state}: only what has ended can be retried", field="work.dag_run_id",
             value=target,
         )  # fmt: skip
-    if work.expected_queued_at and run.queued_at and run.queued_at.isoformat() != work.expected_queued_at:
+    if work.expected_queued_at and run.queued_at and run.queued_at != work.expected_queued_at:
         raise EngineRefused(
             client.name, f"run {target} was cleared by somebody else at {run.queued_at.isoformat()}",
-            field="work.expected_queued_at", value=work.expected_queued_at,
+            field="work.expected_queued_at", value=work.expected_queued_at.isoformat(),
         )  # fmt: skip
     if not await _has_failures(client, work.dag_id, target):
         raise EngineRefused(

@@ -1,0 +1,161 @@
+"""One run per run key on a real Airflow 3, whatever is lost, refused, restarted or away."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from contract.engines.harness import until
+from engines.airflow.harness import AirflowHarness, DeafClient, credentials
+from engines.airflow.scenarios import observe, pipeline, run_of, see, submission
+from signalbox_contracts.definitions.work import AirflowWork
+from signalbox_executor.engines.airflow.adapter import AirflowEngine
+from signalbox_executor.engines.airflow.client import AirflowClient, Credentials
+from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Phase, Watched
+
+pytestmark = pytest.mark.engine
+ROUNDS = 7
+HELD = "held"
+"""A DAG that is paused: its runs stay queued, so that hundreds of them cost nothing."""
+
+
+@pytest.mark.parametrize("killed", ["before the call", "before the answer", "before the record"])
+async def test_a_submitter_killed_anywhere_leaves_one_run_a_key(harness: AirflowHarness, killed: str) -> None:
+    """Each round a submitter dies at this point, and two others take over at once, as after an expired lease."""
+    keys = [submission(AirflowWork(dag_id=HELD, conf={"round": number})) for number in range(ROUNDS)]
+    handles: set[str] = set()
+    for asked in keys:
+        if killed != "before the call":
+            dying = harness.deaf_engine("/dagRuns" if killed == "before the answer" else "/nothing")
+            await asyncio.gather(dying.submit(asked), return_exceptions=True)
+            await dying.close()
+        first, second = harness.fresh_engine(), harness.fresh_engine()
+        found = await asyncio.gather(first.submit(asked), second.submit(asked))
+        assert found[0] == found[1]
+        handles.add(found[0])
+        seen = await observe(second, asked)  # without its handle
+        assert (seen.phase, seen.handle) == (Phase.SUBMITTED, found[0])
+        await asyncio.gather(first.close(), second.close())
+    assert len(handles) == ROUNDS
+    runs = await harness.api("POST", "/dags/~/dagRuns/list", {"dag_ids": [HELD], "page_limit": 5000})
+    ours = [run["dag_run_id"] for run in runs["dag_runs"] if run["conf"].get("round") is not None]
+    assert all(ours.count(asked.run_key) == 1 for asked in keys)
+
+
+async def test_a_foreign_run_with_our_id_is_a_conflict_and_never_ours(harness: AirflowHarness) -> None:
+    asked = submission(AirflowWork(dag_id=HELD))
+    body = {"dag_run_id": asked.run_key, "logical_date": None, "conf": {"of": "somebody else"}}
+    await harness.api("POST", f"/dags/{HELD}/dagRuns", body)
+    with pytest.raises(EngineRefused, match="that we did not start") as refused:
+        await harness.engine.submit(asked)
+    assert refused.value.field == "run_key"
+    assert (await observe(harness.engine, asked, f"{HELD}/{asked.run_key}")).phase is Phase.LOST
+    assert (await observe(harness.engine, asked)).phase is Phase.LOST
+    assert (await run_of(harness, HELD, asked.run_key))["state"] == "queued"
+
+
+async def test_a_logical_date_that_is_taken_is_a_refusal_and_no_run_of_ours(harness: AirflowHarness) -> None:
+    """Airflow's 409 does not say which of its two constraints it means."""
+    first, second = (submission(AirflowWork(dag_id=HELD, logical_date="2026-01-02T03:04:05Z")) for _ in range(2))
+    handle = await harness.engine.submit(first)
+    assert await harness.engine.submit(first) == handle
+    with pytest.raises(EngineRefused, match="another run of DAG held has this logical date") as refused:
+        await harness.engine.submit(second)
+    assert refused.value.field == "work.logical_date"
+    assert await run_of(harness, HELD, second.run_key) == {}
+
+
+@pytest.mark.parametrize("how", ["expired", "of another secret"])
+async def test_a_token_that_is_not_taken_any_more_is_renewed_once_for_all(harness: AirflowHarness, how: str) -> None:
+    client = harness.client()
+    client.use_token(harness.server.expired_token() if how == "expired" else "e30.e30.e30")
+    engine = AirflowEngine(client)
+    submissions = [submission(AirflowWork(dag_id=HELD)) for _ in range(4)]
+    handles = await asyncio.gather(*(engine.submit(asked) for asked in submissions))
+    assert len(set(handles)) == 4
+    assert client.logins == 1
+    await engine.close()
+
+
+async def test_a_wrong_password_is_said_and_starts_nothing(harness: AirflowHarness) -> None:
+    async def wrong() -> Credentials:
+        return Credentials(username="admin", password="guess")
+
+    engine, asked = AirflowEngine(AirflowClient(harness.server.url, wrong)), submission(pipeline())
+    with pytest.raises(EngineUnavailable, match="username 'admin' and its password are not accepted") as unavailable:
+        await engine.submit(asked)
+    assert not unavailable.value.may_have_arrived
+    assert "guess" not in str(unavailable.value)
+    await engine.close()
+    assert await run_of(harness, "pipeline", asked.run_key) == {}
+
+
+async def test_many_runs_are_tracked_by_their_changes_in_three_calls_a_pass(harness: AirflowHarness) -> None:
+    """120 active runs: more than one page of changes. Also a clock of ours that is an hour off changes nothing."""
+    count, engine = 120, harness.fresh_engine()
+    submissions = [submission(AirflowWork(dag_id=HELD)) for _ in range(count)]
+    at_once = asyncio.Semaphore(6)
+
+    async def submit(number: int) -> str:
+        async with at_once:
+            return await engine.submit(submissions[number])
+
+    handles = await asyncio.gather(*map(submit, range(count)))
+    runs = [Watched(asked.run_key, 1, handle) for asked, handle in zip(submissions, handles, strict=True)]
+    watcher = harness.fresh_engine(fresh_seconds=0)
+    seen = await watcher.observe(runs)
+    assert {one.phase for one in seen.values()} == {Phase.SUBMITTED}
+    assert watcher.tracker.calls <= 3
+    watcher.tracker.overlap = timedelta(seconds=2)
+    changed = runs[:3]
+    for one in changed:
+        await engine.cancel(one)
+    found = await watcher.observe(runs)
+    assert watcher.tracker.calls <= 3
+    assert {key for key, one in found.items() if one.phase is Phase.KILLED} == {one.run_key for one in changed}
+    await _quiet(watcher, runs)
+    assert watcher.tracker.calls == 1, "a pass without many changes takes one call"
+    await harness.api("DELETE", f"/dags/{HELD}/dagRuns/{runs[5].run_key}")
+    watcher.tracker.list_seconds = 0  # as after half a minute
+    deleted = await watcher.observe(runs)
+    assert [key for key, one in deleted.items() if one.phase is Phase.LOST] == [runs[5].run_key]
+    await asyncio.gather(engine.close(), watcher.close())
+
+
+async def _quiet(watcher: AirflowEngine, runs: list[Watched]) -> None:
+    """Observe until the submits' own changes are older than the overlap."""
+
+    async def one_call() -> bool:
+        await watcher.observe(runs)
+        return watcher.tracker.calls == 1
+
+    await until(one_call, "a pass took one call", timeout_seconds=30)
+
+
+async def test_airflow_restarted_in_the_middle_says_nothing_while_it_is_away(harness: AirflowHarness) -> None:
+    asked = submission(pipeline(failures={"load": 1}))
+    handle = await harness.engine.submit(asked)
+    harness.server.kill(["api-server", "scheduler"])
+    with pytest.raises(EngineUnavailable):
+        await harness.fresh_engine().observe([Watched(asked.run_key, 1, handle)])
+    harness.server.start(["api-server", "scheduler"])
+    harness.server.wait_healthy()
+    assert await harness.engine.submit(asked) == handle
+    seen = await see(harness.engine, asked, handle)
+    assert (seen.phase, seen.result) == (Phase.SUCCEEDED, {"rows": 30})
+
+
+async def test_a_deaf_clear_and_a_deaf_stop_are_repeated_without_effect(harness: AirflowHarness) -> None:
+    asked = submission(AirflowWork(dag_id=HELD, note="x" * 990))
+    handle = await harness.engine.submit(asked)
+    deaf = AirflowEngine(DeafClient(harness.server.url, credentials, loses=(asked.run_key,)))
+    watched = Watched(asked.run_key, 1, handle)
+    with pytest.raises(EngineUnavailable):
+        await deaf.cancel(watched)
+    await deaf.close()
+    await harness.engine.cancel(watched)
+    assert (await see(harness.engine, asked, handle)).phase is Phase.KILLED
+    ended_at = (await run_of(harness, HELD, asked.run_key))["end_date"]
+    await harness.engine.cancel(watched)
+    assert (await run_of(harness, HELD, asked.run_key))["end_date"] == ended_at
+    assert datetime.fromisoformat(ended_at) <= datetime.now(UTC) + timedelta(seconds=1)
