@@ -66,6 +66,8 @@ class EngineHarness(ABC):
     """Whether it needs a server of its own: then its tests carry the marker `engine`."""
     deadline_seconds: ClassVar[float] = 90.0
     """How long a run of this engine may take to begin, and to end."""
+    plain_logs: ClassVar[bool] = True
+    """Whether a run's log is what its work wrote, and nothing else."""
     connection: Mapping[str, Any]
     """The connection of its definition."""
     settings: Mapping[str, str] = {}

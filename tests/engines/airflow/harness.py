@@ -2,28 +2,50 @@
 
 import json
 import os
+import shutil
+import tempfile
+import urllib.error
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pytest
 
-from contract.engines.harness import Ask, until
 from engines.airflow.server import PASSWORD, USERNAME, AirflowServer
+from engines.harness import EngineHarness, WorkRequest, until
 from signalbox_contracts.definitions.work import AirflowWork, Work
 from signalbox_executor.engines.airflow.adapter import AirflowEngine
 from signalbox_executor.engines.airflow.client import AirflowClient, Answer, Credentials, Query
 from signalbox_executor.engines.port import ENDS, Engine, EngineUnavailable, Submission, Watched
+from signalbox_local.postgres import PostgresServer
+from support.servers import FAST
 
 FRESH_SECONDS = 0.2
+CALL_SECONDS = 90.0
+"""A machine may be busy: Airflow then takes half a minute to answer."""
 
 
 async def credentials() -> Credentials:
     return Credentials(username=USERNAME, password=PASSWORD)
 
 
-class DeafClient(AirflowClient):
+class CountingClient(AirflowClient):
+    """Counts its logins, and can be given a token that Airflow does not take."""
+
+    tokens: ClassVar[set[str]] = set()
+    """Every token that was given out."""
+
+    def use_token(self, token: str) -> None:
+        self._token, self._token_at = token, float("-inf")
+
+    async def _log_in(self, credentials: Credentials, *, old: str) -> str:
+        token = await super()._log_in(credentials, old=old)
+        self.tokens.add(token)
+        return token
+
+
+class DeafClient(CountingClient):
     """Loses the answers of calls whose path ends like this, after Airflow has done what they ask."""
 
     def __init__(self, *arguments: Any, loses: Sequence[str], **named: Any) -> None:
@@ -37,71 +59,95 @@ class DeafClient(AirflowClient):
         return answer
 
 
-class CountingClient(AirflowClient):
-    """Counts its logins, and can be given a token that Airflow does not take."""
-
-    logins = 0
-
-    def use_token(self, token: str) -> None:
-        self._token, self._token_at = token, float("-inf")
-
-    async def _log_in(self, credentials: Credentials, *, old: str) -> str:
-        before = self._token
-        token = await super()._log_in(credentials, old=old)
-        self.logins += token != before
-        return token
-
-
-class AirflowHarness:
+class Harness(EngineHarness):
     """One Airflow; every test takes run keys of its own."""
 
-    engine: AirflowEngine
+    kind = "airflow"
+    plain_logs = False
+    running: ClassVar["AirflowServer | None"] = None
+    """The server of this test run, if it is started already: a start takes a quarter of a minute."""
 
-    def __init__(self, server: AirflowServer) -> None:
+    def __init__(self, server: AirflowServer, folder: Path) -> None:
         self.server = server
-        self._started: list[tuple[str, Work]] = []
+        self.folder = folder
+        self.connection = {"kind": "airflow", "url": server.url, "access": {"timeout_seconds": CALL_SECONDS}}
+        self.settings = {
+            "SIGNALBOX_AIRFLOW_URL": server.url,
+            "SIGNALBOX_AIRFLOW_USERNAME": USERNAME,
+            "SIGNALBOX_AIRFLOW_PASSWORD": PASSWORD,
+        }
+        self._started: list[str] = []
 
     @classmethod
     @contextmanager
-    def stand(cls, folder: Path, postgres_url: str) -> Generator[Self]:
-        with AirflowServer(folder / "airflow", postgres_url) as server:
-            yield cls(server)
+    def started(cls, folder: Path) -> Generator[Self]:
+        if cls.running is not None:
+            yield cls(cls.running, folder)
+        elif "SIGNALBOX_TEST_AIRFLOW" in os.environ:
+            yield cls(RunningServer(), folder)
+        else:
+            with database() as url, AirflowServer(folder / "airflow", url) as server:
+                cls.running = server
+                try:
+                    yield cls(server, folder)
+                finally:
+                    cls.running = None
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[None]:
-        self.engine = AirflowEngine(self.client(), fresh_seconds=FRESH_SECONDS)
+    async def opened(self) -> AsyncGenerator[Self]:
+        self.engine = self.fresh_engine()
         try:
-            yield
+            yield self
         finally:
             await self.end_all()
             await self.engine.close()
 
-    def client(self) -> "CountingClient":
-        return CountingClient(self.server.url, credentials)
+    @property
+    def adapter(self) -> AirflowEngine:
+        assert isinstance(self.engine, AirflowEngine)
+        return self.engine
+
+    def client(self) -> CountingClient:
+        return CountingClient(
+            self.server.url, credentials, timeout_seconds=CALL_SECONDS, http_session=self.context().http_session
+        )
+
+    def client_as(self, who: Credentials) -> AirflowClient:
+        async def read() -> Credentials:
+            return who
+
+        return AirflowClient(
+            self.server.url, read, timeout_seconds=CALL_SECONDS, http_session=self.context().http_session
+        )
 
     def fresh_engine(self, fresh_seconds: float = FRESH_SECONDS) -> AirflowEngine:
         """An adapter that remembers nothing, as that of an executor that took over."""
         return AirflowEngine(self.client(), fresh_seconds=fresh_seconds)
 
     def deaf_engine(self, *loses: str) -> AirflowEngine:
-        return AirflowEngine(DeafClient(self.server.url, credentials, loses=loses), fresh_seconds=FRESH_SECONDS)
+        client = DeafClient(
+            self.server.url, credentials, loses=loses, timeout_seconds=CALL_SECONDS,
+            http_session=self.context().http_session,
+        )  # fmt: skip
+        return AirflowEngine(client, fresh_seconds=FRESH_SECONDS)
 
-    def work(self, key: str, ask: Ask) -> Work:
-        conf: dict[str, Any] = {"log": ask.log}
-        if ask.endless:
+    def work(self, key: str, request: WorkRequest) -> Work:
+        if request.refused:
+            return AirflowWork(dag_id="no_such_dag")
+        conf: dict[str, Any] = {"log": request.log}
+        if request.endless:
             conf["endless"] = True
-        if ask.exit_code:
-            conf["fail"] = ask.exit_code
-        if ask.result is not None:
-            conf["result"] = ask.result
-        work = AirflowWork(dag_id="conformance", conf=conf)
-        self._started.append((key, work))
-        return work
+        if request.exit_code:
+            conf["fail"] = request.exit_code
+        if request.result is not None:
+            conf["result"] = request.result
+        self._started.append(key)
+        return AirflowWork(dag_id="conformance", conf=conf)
 
     def wrong_work(self) -> tuple[Work, str]:
         return AirflowWork(dag_id="no_such_dag"), "work.dag_id"
 
-    async def submit_unheard(self, submission: Submission) -> None:
+    async def submit_without_answer(self, submission: Submission) -> None:
         deaf = self.deaf_engine("/dagRuns")
         try:
             with pytest.raises(EngineUnavailable):
@@ -130,21 +176,30 @@ class AirflowHarness:
         finally:
             await client.close()
 
-    def out_of_reach(self) -> Engine:
-        return AirflowEngine(AirflowClient("http://127.0.0.1:1", credentials, timeout_seconds=5))
+    async def out_of_reach(self) -> Engine:
+        return await self.open(url="http://127.0.0.1:1")
 
     async def end_all(self) -> None:
         """Release what is endless, so that its process ends by itself, and wait for the end of all."""
-        for key, _ in self._started:
-            (self.server.stamps / f"{key}.release").touch()
-        runs = [Watched(key, 1, f"conformance/{key}") for key, _ in self._started]
+        for key in self._started:
+            self.clean(key)
+        runs = [Watched(key, 1, f"conformance/{key}") for key in self._started]
         self._started.clear()
 
         async def ended() -> bool:
-            seen = await self.engine.observe(runs)
-            return all(one.phase in ENDS or one.handle is None for one in seen.values())
+            with suppress(EngineUnavailable):
+                seen = await self.engine.observe(runs)
+                return all(one.phase in ENDS or one.handle is None for one in seen.values())
+            return False
 
         await until(ended, "every run ended")
+
+    def clean(self, key: str) -> None:
+        (self.server.stamps / f"{key}.release").touch()
+
+    def forget(self, key: str) -> None:
+        with suppress(urllib.error.HTTPError):
+            self.server.delete(f"/api/v2/dags/conformance/dagRuns/{key}")
 
 
 class RunningServer(AirflowServer):
@@ -155,7 +210,24 @@ class RunningServer(AirflowServer):
         self.folder = Path(folder)
         self.stamps = self.folder / "stamps"
         self.dags = self.folder / "dags"
+        self._secret = (self.folder.parent / "secret").read_text()
 
     @property
     def url(self) -> str:
         return self._url
+
+
+@contextmanager
+def database() -> Generator[str]:
+    """A PostgreSQL of its own, where another account may read it."""
+    runs = Path(__file__).parents[3] / ".local" / "test-runs"
+    runs.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=runs, prefix="airflow-"))
+    folder.chmod(0o755)
+    server = PostgresServer(folder / "postgres", settings=FAST)
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)

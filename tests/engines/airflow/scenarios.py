@@ -4,8 +4,8 @@ from collections.abc import Collection
 from typing import Any
 from uuid import uuid4
 
-from contract.engines.harness import until
-from engines.airflow.harness import AirflowHarness
+from engines.airflow.harness import Harness
+from engines.harness import until
 from signalbox_contracts.definitions.work import AirflowWork
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.airflow.adapter import AirflowEngine
@@ -43,6 +43,6 @@ async def see(
     return seen[-1]
 
 
-async def run_of(harness: AirflowHarness, dag_id: str, dag_run_id: str) -> dict[str, Any]:
+async def run_of(harness: Harness, dag_id: str, dag_run_id: str) -> dict[str, Any]:
     """The run as Airflow answers it, or an empty one."""
     return await harness.api("GET", f"/dags/{dag_id}/dagRuns/{dag_run_id}")

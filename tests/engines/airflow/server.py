@@ -159,6 +159,13 @@ class AirflowServer:
         path = self.stamps / key
         return len(path.read_text().splitlines()) if path.exists() else 0
 
+    def delete(self, path: str) -> None:
+        """Remove something by a call of the test itself."""
+        request = urllib.request.Request(
+            self.url + path, headers={"Authorization": f"Bearer {self.token()}"}, method="DELETE"
+        )
+        urllib.request.urlopen(request, timeout=30).close()
+
     def _get(self, path: str, token: str = "") -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         request = urllib.request.Request(self.url + path, headers=headers)
@@ -229,7 +236,7 @@ def _unpacked(text: str) -> bytes:
 
 
 async def _create_database(url: str, name: str) -> None:
-    connection: Any = await asyncpg.connect(url)
+    connection: Any = await asyncpg.connect(url)  # pyright: ignore[reportUnknownMemberType]
     try:
         await connection.execute(f'CREATE DATABASE "{name}"')
     finally:

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from contract.engines.harness import until
-from engines.airflow.harness import AirflowHarness, DeafClient, credentials
+from engines.airflow.harness import Harness
 from engines.airflow.scenarios import observe, pipeline, run_of, see, submission
+from engines.harness import until
 from signalbox_contracts.definitions.work import AirflowWork
 from signalbox_executor.engines.airflow.adapter import AirflowEngine
-from signalbox_executor.engines.airflow.client import AirflowClient, Credentials
+from signalbox_executor.engines.airflow.client import Credentials
 from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Phase, Watched
 
 pytestmark = pytest.mark.engine
@@ -20,7 +20,7 @@ HELD = "held"
 
 
 @pytest.mark.parametrize("killed", ["before the call", "before the answer", "before the record"])
-async def test_a_submitter_killed_anywhere_leaves_one_run_a_key(harness: AirflowHarness, killed: str) -> None:
+async def test_a_submitter_killed_anywhere_leaves_one_run_a_key(harness: Harness, killed: str) -> None:
     """Each round a submitter dies at this point, and two others take over at once, as after an expired lease."""
     keys = [submission(AirflowWork(dag_id=HELD, conf={"round": number})) for number in range(ROUNDS)]
     handles: set[str] = set()
@@ -42,46 +42,45 @@ async def test_a_submitter_killed_anywhere_leaves_one_run_a_key(harness: Airflow
     assert all(ours.count(asked.run_key) == 1 for asked in keys)
 
 
-async def test_a_foreign_run_with_our_id_is_a_conflict_and_never_ours(harness: AirflowHarness) -> None:
+async def test_a_foreign_run_with_our_id_is_a_conflict_and_never_ours(harness: Harness) -> None:
     asked = submission(AirflowWork(dag_id=HELD))
     body = {"dag_run_id": asked.run_key, "logical_date": None, "conf": {"of": "somebody else"}}
     await harness.api("POST", f"/dags/{HELD}/dagRuns", body)
     with pytest.raises(EngineRefused, match="that we did not start") as refused:
-        await harness.engine.submit(asked)
+        await harness.adapter.submit(asked)
     assert refused.value.field == "run_key"
-    assert (await observe(harness.engine, asked, f"{HELD}/{asked.run_key}")).phase is Phase.LOST
-    assert (await observe(harness.engine, asked)).phase is Phase.LOST
+    assert (await observe(harness.adapter, asked, f"{HELD}/{asked.run_key}")).phase is Phase.LOST
+    assert (await observe(harness.adapter, asked)).phase is Phase.LOST
     assert (await run_of(harness, HELD, asked.run_key))["state"] == "queued"
 
 
-async def test_a_logical_date_that_is_taken_is_a_refusal_and_no_run_of_ours(harness: AirflowHarness) -> None:
+async def test_a_logical_date_that_is_taken_is_a_refusal_and_no_run_of_ours(harness: Harness) -> None:
     """Airflow's 409 does not say which of its two constraints it means."""
     first, second = (submission(AirflowWork(dag_id=HELD, logical_date="2026-01-02T03:04:05Z")) for _ in range(2))
-    handle = await harness.engine.submit(first)
-    assert await harness.engine.submit(first) == handle
+    handle = await harness.adapter.submit(first)
+    assert await harness.adapter.submit(first) == handle
     with pytest.raises(EngineRefused, match="another run of DAG held has this logical date") as refused:
-        await harness.engine.submit(second)
+        await harness.adapter.submit(second)
     assert refused.value.field == "work.logical_date"
     assert await run_of(harness, HELD, second.run_key) == {}
 
 
 @pytest.mark.parametrize("how", ["expired", "of another secret"])
-async def test_a_token_that_is_not_taken_any_more_is_renewed_once_for_all(harness: AirflowHarness, how: str) -> None:
+async def test_a_token_that_is_not_taken_any_more_is_renewed_once_for_all(harness: Harness, how: str) -> None:
     client = harness.client()
+    client.tokens.clear()
     client.use_token(harness.server.expired_token() if how == "expired" else "e30.e30.e30")
     engine = AirflowEngine(client)
     submissions = [submission(AirflowWork(dag_id=HELD)) for _ in range(4)]
     handles = await asyncio.gather(*(engine.submit(asked) for asked in submissions))
     assert len(set(handles)) == 4
-    assert client.logins == 1
+    assert len(client.tokens) == 1
     await engine.close()
 
 
-async def test_a_wrong_password_is_said_and_starts_nothing(harness: AirflowHarness) -> None:
-    async def wrong() -> Credentials:
-        return Credentials(username="admin", password="guess")
-
-    engine, asked = AirflowEngine(AirflowClient(harness.server.url, wrong)), submission(pipeline())
+async def test_a_wrong_password_is_said_and_starts_nothing(harness: Harness) -> None:
+    client = harness.client_as(Credentials(username="admin", password="guess"))
+    engine, asked = AirflowEngine(client), submission(pipeline())
     with pytest.raises(EngineUnavailable, match="username 'admin' and its password are not accepted") as unavailable:
         await engine.submit(asked)
     assert not unavailable.value.may_have_arrived
@@ -90,7 +89,7 @@ async def test_a_wrong_password_is_said_and_starts_nothing(harness: AirflowHarne
     assert await run_of(harness, "pipeline", asked.run_key) == {}
 
 
-async def test_many_runs_are_tracked_by_their_changes_in_three_calls_a_pass(harness: AirflowHarness) -> None:
+async def test_many_runs_are_tracked_by_their_changes_in_three_calls_a_pass(harness: Harness) -> None:
     """120 active runs: more than one page of changes. Also a clock of ours that is an hour off changes nothing."""
     count, engine = 120, harness.fresh_engine()
     submissions = [submission(AirflowWork(dag_id=HELD)) for _ in range(count)]
@@ -132,30 +131,30 @@ async def _quiet(watcher: AirflowEngine, runs: list[Watched]) -> None:
     await until(one_call, "a pass took one call", timeout_seconds=30)
 
 
-async def test_airflow_restarted_in_the_middle_says_nothing_while_it_is_away(harness: AirflowHarness) -> None:
+async def test_airflow_restarted_in_the_middle_says_nothing_while_it_is_away(harness: Harness) -> None:
     asked = submission(pipeline(failures={"load": 1}))
-    handle = await harness.engine.submit(asked)
+    handle = await harness.adapter.submit(asked)
     harness.server.kill(["api-server", "scheduler"])
     with pytest.raises(EngineUnavailable):
         await harness.fresh_engine().observe([Watched(asked.run_key, 1, handle)])
     harness.server.start(["api-server", "scheduler"])
     harness.server.wait_healthy()
-    assert await harness.engine.submit(asked) == handle
-    seen = await see(harness.engine, asked, handle)
+    assert await harness.adapter.submit(asked) == handle
+    seen = await see(harness.adapter, asked, handle)
     assert (seen.phase, seen.result) == (Phase.SUCCEEDED, {"rows": 30})
 
 
-async def test_a_deaf_clear_and_a_deaf_stop_are_repeated_without_effect(harness: AirflowHarness) -> None:
+async def test_a_deaf_clear_and_a_deaf_stop_are_repeated_without_effect(harness: Harness) -> None:
     asked = submission(AirflowWork(dag_id=HELD, note="x" * 990))
-    handle = await harness.engine.submit(asked)
-    deaf = AirflowEngine(DeafClient(harness.server.url, credentials, loses=(asked.run_key,)))
+    handle = await harness.adapter.submit(asked)
+    deaf = harness.deaf_engine(asked.run_key)
     watched = Watched(asked.run_key, 1, handle)
     with pytest.raises(EngineUnavailable):
         await deaf.cancel(watched)
     await deaf.close()
-    await harness.engine.cancel(watched)
-    assert (await see(harness.engine, asked, handle)).phase is Phase.KILLED
+    await harness.adapter.cancel(watched)
+    assert (await see(harness.adapter, asked, handle)).phase is Phase.KILLED
     ended_at = (await run_of(harness, HELD, asked.run_key))["end_date"]
-    await harness.engine.cancel(watched)
+    await harness.adapter.cancel(watched)
     assert (await run_of(harness, HELD, asked.run_key))["end_date"] == ended_at
     assert datetime.fromisoformat(ended_at) <= datetime.now(UTC) + timedelta(seconds=1)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from contract.engines.harness import until
-from engines.airflow.harness import AirflowHarness
+from engines.airflow.harness import Harness
 from engines.airflow.scenarios import observe, pipeline, run_of, see, submission
+from engines.harness import until
 from signalbox_contracts.definitions.work import AirflowWork
 from signalbox_executor.engines.airflow.names import has_mark
 from signalbox_executor.engines.port import EndCause, EngineRefused, EngineUnavailable, Phase, Watched
@@ -15,17 +15,17 @@ from signalbox_executor.engines.port import EndCause, EngineRefused, EngineUnava
 pytestmark = pytest.mark.engine
 
 
-async def test_the_last_task_gives_the_result_and_every_try_its_log(harness: AirflowHarness) -> None:
+async def test_the_last_task_gives_the_result_and_every_try_its_log(harness: Harness) -> None:
     """`load` fails once and Airflow itself tries it again: both logs are there, in order."""
     asked = submission(pipeline(failures={"load": 1}))
-    handle = await harness.engine.submit(asked)
-    seen = await see(harness.engine, asked, handle)
+    handle = await harness.adapter.submit(asked)
+    seen = await see(harness.adapter, asked, handle)
     assert (seen.phase, seen.result, seen.exit_code) == (Phase.SUCCEEDED, {"rows": 30}, None)
     assert (seen.handle, seen.handle_url) == (
         f"pipeline/{asked.run_key}",
         f"{harness.server.url}/dags/pipeline/runs/{asked.run_key}",
     )
-    log = (await harness.engine.logs(Watched(asked.run_key, 1, handle), limit=1_000_000)).data.decode()
+    log = (await harness.adapter.logs(Watched(asked.run_key, 1, handle), limit=1_000_000)).data.decode()
     places = [
         log.index(words)
         for words in (
@@ -39,15 +39,15 @@ async def test_the_last_task_gives_the_result_and_every_try_its_log(harness: Air
     assert "--- transform[0], try 1 ---" in log
     assert "--- transform[1], try 1 ---" in log
     pieces, offset = b"", 0
-    while data := (await harness.engine.logs(Watched(asked.run_key, 1, handle), offset=offset, limit=700)).data:
+    while data := (await harness.adapter.logs(Watched(asked.run_key, 1, handle), offset=offset, limit=700)).data:
         pieces, offset = pieces + data, offset + len(data)
     assert pieces.decode() == log
 
 
-async def test_a_failure_names_its_tasks_and_a_clear_runs_only_those_again(harness: AirflowHarness) -> None:
+async def test_a_failure_names_its_tasks_and_a_clear_runs_only_those_again(harness: Harness) -> None:
     asked = submission(pipeline(failures={"transform2": 1}))
-    handle = await harness.engine.submit(asked)
-    failed = await see(harness.engine, asked, handle)
+    handle = await harness.adapter.submit(asked)
+    failed = await see(harness.adapter, asked, handle)
     assert (failed.phase, failed.cause) == (Phase.FAILED, EndCause.FAILED)
     assert failed.message == (
         "task transform[1] failed on try 1; load upstream_failed: "
@@ -62,8 +62,8 @@ async def test_a_failure_names_its_tasks_and_a_clear_runs_only_those_again(harne
     with pytest.raises(EngineUnavailable):
         await lost.submit(retry)
     await lost.close()
-    assert await harness.engine.submit(retry) == handle
-    again = await see(harness.engine, retry, handle)
+    assert await harness.adapter.submit(retry) == handle
+    again = await see(harness.adapter, retry, handle)
     assert (again.phase, again.result) == (Phase.SUCCEEDED, {"rows": 30})
     began = harness.server.stamps.joinpath(asked.run_key).read_text().splitlines()
     assert (began[0], set(began[1:3]), began[3:]) == (
@@ -71,56 +71,56 @@ async def test_a_failure_names_its_tasks_and_a_clear_runs_only_those_again(harne
         {"transform1 1", "transform2 1"},
         ["transform2 2", "load 1"],
     )
-    assert await harness.engine.submit(retry) == handle  # a late copy of the submit
-    assert (await see(harness.engine, retry, handle)).phase is Phase.SUCCEEDED
+    assert await harness.adapter.submit(retry) == handle  # a late copy of the submit
+    assert (await see(harness.adapter, retry, handle)).phase is Phase.SUCCEEDED
     other = submission(work)
     with pytest.raises(EngineRefused) as refused:
-        await harness.engine.submit(other)
+        await harness.adapter.submit(other)
     assert refused.value.field == "work.expected_queued_at"
     nothing = submission(AirflowWork(mode="clear", dag_id="pipeline", dag_run_id=asked.run_key))
     with pytest.raises(EngineRefused, match=r"no task of run .* failed: there is nothing to clear"):
-        await harness.engine.submit(nothing)
+        await harness.adapter.submit(nothing)
 
 
-async def test_a_stop_leaves_what_cleans_up_to_end(harness: AirflowHarness) -> None:
+async def test_a_stop_leaves_what_cleans_up_to_end(harness: Harness) -> None:
     asked = submission(AirflowWork(dag_id="cleanup", note="of ann"))
-    handle = await harness.engine.submit(asked)
+    handle = await harness.adapter.submit(asked)
 
     async def works() -> bool:
         return harness.server.stamps.joinpath(f"{asked.run_key}.works").exists()
 
     await until(works, "the work began")
     watched = Watched(asked.run_key, 1, handle)
-    await asyncio.gather(*(harness.engine.cancel(watched) for _ in range(3)))
+    await asyncio.gather(*(harness.adapter.cancel(watched) for _ in range(3)))
     run = await run_of(harness, "cleanup", asked.run_key)
     assert run["note"].startswith("of ann\n")
     assert has_mark(run["note"], "stopped", asked.run_key)
-    seen = await see(harness.engine, asked, handle)
+    seen = await see(harness.adapter, asked, handle)
     assert (seen.phase, seen.cause) == (Phase.KILLED, EndCause.CANCELLED)
     assert "stopped by Signalbox" in seen.message
     assert harness.server.stamps.joinpath(f"{asked.run_key}.released").exists()
 
 
-async def test_a_run_of_a_paused_dag_says_what_it_waits_for(harness: AirflowHarness) -> None:
+async def test_a_run_of_a_paused_dag_says_what_it_waits_for(harness: Harness) -> None:
     await harness.api("PATCH", "/dags/pipeline", {"is_paused": True})
     try:
         asked = submission(pipeline())
-        handle = await harness.engine.submit(asked)
-        assert (await observe(harness.engine, asked, handle)).phase is Phase.SUBMITTED
-        reasons = await harness.engine.explain_waiting([Watched(asked.run_key, 1, handle)])
+        handle = await harness.adapter.submit(asked)
+        assert (await observe(harness.adapter, asked, handle)).phase is Phase.SUBMITTED
+        reasons = await harness.adapter.explain_waiting([Watched(asked.run_key, 1, handle)])
         words = "DAG pipeline is paused in Airflow: its runs stay queued until it is unpaused"
         assert reasons == {asked.run_key: words}
     finally:
         await harness.api("PATCH", "/dags/pipeline", {"is_paused": False})
-    assert (await see(harness.engine, asked, handle)).phase is Phase.SUCCEEDED
-    assert await harness.engine.explain_waiting([Watched(asked.run_key, 1, handle)]) == {}
+    assert (await see(harness.adapter, asked, handle)).phase is Phase.SUCCEEDED
+    assert await harness.adapter.explain_waiting([Watched(asked.run_key, 1, handle)]) == {}
 
 
-async def test_progress_counts_the_tasks_of_each_run(harness: AirflowHarness) -> None:
+async def test_progress_counts_the_tasks_of_each_run(harness: Harness) -> None:
     ended, unknown = submission(pipeline(failures={"transform1": 1})), submission(pipeline())
-    handle = await harness.engine.submit(ended)
-    await see(harness.engine, ended, handle)
-    progress = await harness.engine.progress([Watched(ended.run_key, 1, handle), Watched(unknown.run_key, 1)])
+    handle = await harness.adapter.submit(ended)
+    await see(harness.adapter, ended, handle)
+    progress = await harness.adapter.progress([Watched(ended.run_key, 1, handle), Watched(unknown.run_key, 1)])
     assert set(progress) == {ended.run_key}
     assert progress[ended.run_key].fraction == 1
     words = "extract success; load upstream_failed; transform[0] failed; transform[1] success"
@@ -142,16 +142,16 @@ async def test_progress_counts_the_tasks_of_each_run(harness: AirflowHarness) ->
     ],
 )  # fmt: skip
 async def test_work_airflow_will_not_run_is_refused_with_its_field(
-    harness: AirflowHarness, work: AirflowWork, field: str, words: str
+    harness: Harness, work: AirflowWork, field: str, words: str
 ) -> None:
     with pytest.raises(EngineRefused) as refused:
-        await harness.engine.submit(submission(work))
+        await harness.adapter.submit(submission(work))
     assert refused.value.field == field
     assert words in refused.value.reason
 
 
-async def test_the_connection_test_lists_dags_and_what_cannot_be_parsed(harness: AirflowHarness) -> None:
-    details: Any = await harness.engine.test_connection()
+async def test_the_connection_test_lists_dags_and_what_cannot_be_parsed(harness: Harness) -> None:
+    details: Any = await harness.adapter.test_connection()
     assert details["version"] == "3.3.2"
     assert {"conformance", "pipeline", "cleanup"} <= {dag["dag_id"] for dag in details["dags"]}
     assert [error["file"] for error in details["import_errors"]] == ["broken.py"]

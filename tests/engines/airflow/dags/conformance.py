@@ -24,7 +24,19 @@ def work() -> object:
         time.sleep(0.1)
     if conf.get("fail"):
         raise RuntimeError(f"asked to fail: {conf['fail']}")
-    return json.loads(conf["result"]) if "result" in conf else None
+    return read(conf["result"]) if "result" in conf else None
+
+
+def read(text: str) -> object:
+    """The result, which must be JSON."""
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the result is no JSON: {error}") from None
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not allowed")
 
 
 @dag(dag_id="conformance", schedule=None, catchup=False, max_active_runs=1000, max_active_tasks=1000)

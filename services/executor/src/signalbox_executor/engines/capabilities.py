@@ -178,8 +178,6 @@ class ReportsProgress(Protocol):
 class TestsConnection(Protocol):
     """Has a better test of its connection than asking about a run that does not exist."""
 
-    __test__ = False  # pytest takes it for tests
-
     async def test_connection(self) -> Mapping[str, JsonValue]:
         """Details for a person, such as the server's version. Changes nothing on the engine.
 

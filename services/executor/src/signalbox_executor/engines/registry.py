@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 OPEN_SECONDS: Final = 10.0
 
 _FOLDERS: Final = (
+    "airflow",
     "process",
     "scripted",
 )

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -17,14 +18,13 @@ from signalbox_executor.engines.airflow.logs import LogReader
 from signalbox_executor.engines.airflow.names import handle_of, has_mark, is_ours, parts_of
 from signalbox_executor.engines.airflow.overview import Overview
 from signalbox_executor.engines.airflow.tracking import RunName, RunTracker
-from signalbox_executor.engines.capabilities import Progress
+from signalbox_executor.engines.capabilities import LogPage, Progress
 from signalbox_executor.engines.port import (
     EngineRefused,
     EngineThrottled,
     EngineUnavailable,
     Handle,
     Identity,
-    LogPage,
     Observation,
     Submission,
     Watched,
@@ -37,6 +37,8 @@ ENDS_AT_ONCE: Final = 8
 END_TRIES: Final = 10
 """After so many passes an end whose details cannot be read is reported without them."""
 MAX_REMEMBERED: Final = 10_000
+STOP_TRIES: Final = 3
+STOP_PAUSE_SECONDS: Final = 0.3
 
 
 class AirflowEngine:
@@ -72,6 +74,15 @@ class AirflowEngine:
         self._remember(submission.run_key, (run.dag_id, run.dag_run_id))
         return handle_of(run.dag_id, run.dag_run_id)
 
+    async def rerun(self, ended: Watched, submission: Submission) -> Handle:
+        """Run the failed tasks of an ended run again, in place."""
+        name = (await self._find_names([ended])).get(ended.run_key)
+        if name is None or not isinstance(submission.work, AirflowWork):
+            words = f"there is no run of {ended.run_key} to be run again"
+            raise EngineRefused(self._client.name, words, field="run_key", value=ended.run_key)
+        changes = {"mode": "clear", "dag_id": name[0], "dag_run_id": name[1]}
+        return await self.submit(replace(submission, work=submission.work.model_copy(update=changes)))
+
     async def observe(self, watched: Sequence[Watched]) -> Mapping[str, Observation]:
         names = await self._find_names(watched)
         seen = await self._tracker.look(set(names.values()))
@@ -92,7 +103,7 @@ class AirflowEngine:
                 ended.append((one.run_key, run, sighting.at))
             else:
                 found[one.run_key] = ends.active(run, one.run_key, sighting.at)
-        return {**found, **await self._read_ends(ended)}
+        return {key: self._linked(one) for key, one in {**found, **await self._read_ends(ended)}.items()}
 
     async def cancel(self, watched: Watched) -> None:
         """Set the run to failed, unless it has ended. A run that Airflow does not know is left alone."""
@@ -104,8 +115,19 @@ class AirflowEngine:
         if run is None or run.ended or has_mark(run.note, "stopped", watched.run_key):
             return
         self._tracker.forget(name)
-        await runs.stop(self._client, run, watched.run_key)
+        await self._stop(run, watched.run_key)
         self._tracker.forget(name)
+
+    async def _stop(self, run: DagRun, run_key: str) -> None:
+        """Airflow's scheduler and its API may deadlock on a run: the API then answers 500, and nothing was changed."""
+        for left in range(STOP_TRIES - 1, -1, -1):
+            try:
+                await runs.stop(self._client, run, run_key)
+                return
+            except EngineUnavailable:
+                if not left:
+                    raise
+            await asyncio.sleep(STOP_PAUSE_SECONDS)
 
     async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
         names = await self._find_names([watched])
@@ -158,6 +180,11 @@ class AirflowEngine:
                 self._remember(run_key, (dag_id, run_key))
                 return dag_id, run_key
         return None
+
+    def _linked(self, seen: Observation) -> Observation:
+        """With Airflow's own page of the run."""
+        name = parts_of(seen.handle) if seen.handle else None
+        return replace(seen, handle_url=self._client.page_of(*name)) if name else seen
 
     def _may_be(self, run: DagRun, run_key: str) -> bool:
         """Whether this run is what the key stands for: started by it, or cleared by it."""

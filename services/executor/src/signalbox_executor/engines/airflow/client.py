@@ -19,10 +19,10 @@ import aiohttp
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from signalbox_chassis.security.egress import AddressRefused, Guard
+from signalbox_chassis.security.egress import AddressRefused
 from signalbox_contracts.vocabulary import Value
 from signalbox_executor.engines.airflow.answers import Token, Version
-from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, bounded
+from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, bounded, is_link
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
@@ -84,13 +84,13 @@ class AirflowClient:
         name: str = "airflow",
         version: Literal["auto", "2", "3"] = "auto",
         timeout_seconds: float = 30.0,
-        guard: Guard | None = None,
+        http_session: Callable[..., aiohttp.ClientSession],
     ) -> None:
         self.name = name
         self.url = url.rstrip("/")
         self._credentials = credentials
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._guard = guard or Guard("127.0.0.1")
+        self._http_session = http_session
         self._session: aiohttp.ClientSession | None = None
         self._major: Major | None = None if version == "auto" else (2 if version == "2" else 3)
         self._version_known = asyncio.Lock()
@@ -129,6 +129,14 @@ class AirflowClient:
             raise EngineUnavailable(self.name, f"it does not let us in: {answer.reason()}", may_have_arrived=False)
         return answer
 
+    def page_of(self, dag_id: str, dag_run_id: str) -> str | None:
+        """Airflow's own page of a run; None if the address is too long to be a link."""
+        if self._major == 2:
+            page = f"{self.url}/dags/{segment(dag_id)}/grid?{urlencode({'dag_run_id': dag_run_id})}"
+        else:
+            page = f"{self.url}/dags/{segment(dag_id)}/runs/{segment(dag_run_id)}"
+        return page if is_link(page) else None
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -154,7 +162,7 @@ class AirflowClient:
             return await self._send(call, f"Bearer {credentials.token}")
         token = self._token or await self._log_in(credentials, old="")
         answer = await self._send(call, f"Bearer {token}")
-        aged = time.monotonic() - self._token_at > FRESH_TOKEN_SECONDS
+        aged = time.monotonic() - self._token_at > FRESH_TOKEN_SECONDS or token != self._token
         if answer.status == 401 or (answer.status == 403 and aged):
             token = await self._log_in(credentials, old=token)
             answer = await self._send(call, f"Bearer {token}")
@@ -225,7 +233,7 @@ class AirflowClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = self._guard.session(timeout=self._timeout)
+            self._session = self._http_session(timeout=self._timeout)
         return self._session
 
 

@@ -17,7 +17,7 @@ from signalbox_executor.engines.airflow.answers import TASK_ENDED_STATES, TaskIn
 from signalbox_executor.engines.airflow.client import AirflowClient, segment
 from signalbox_executor.engines.airflow.runs import run_path
 from signalbox_executor.engines.airflow.tracking import RunName
-from signalbox_executor.engines.port import LogPage
+from signalbox_executor.engines.capabilities import LogPage
 
 MAX_TRY_BYTES: Final = 16 * 1024 * 1024
 """So much of one try's log is read."""
@@ -28,6 +28,8 @@ MAX_LOGS: Final = 50
 KEPT_BYTES: Final = 1024 * 1024
 """A longer text is not kept between two pages."""
 PAGE: Final = 100
+SETTLE_SECONDS: Final = 2.0
+"""How long after its end a try may still write."""
 _NO_LOG: Final = frozenset({"skipped", "upstream_failed", "removed", None})
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -59,10 +61,13 @@ class LogReader:
             self._logs.popitem(last=False)
         async with log.reading:
             begin = 0
-            for one in await self._tries(name):
+            tries, at = await self._tries(name)
+            for one in tries:
                 key, ended = (one.task_id, one.map_index, one.try_number), one.state in TASK_ENDED_STATES
                 length = log.lengths.get(key)
                 if length is None or offset < begin + length:
+                    if length is None and ended:
+                        await asyncio.sleep(_unsettled_seconds(one, at))
                     text = await self._text(name, one, log)
                     length = len(text) if length is None else length
                     if ended:
@@ -74,13 +79,14 @@ class LogReader:
                     break
             return LogPage(offset, b"")
 
-    async def _tries(self, name: RunName) -> list[TaskInstance]:
-        """Every try that wrote, or may still write, in the order of their starts."""
-        path, tasks = f"{run_path(*name)}/taskInstances", list[TaskInstance]()
+    async def _tries(self, name: RunName) -> tuple[list[TaskInstance], datetime]:
+        """Every try that wrote, or may still write, in the order of their starts, and when that was so."""
+        path, tasks, at = f"{run_path(*name)}/taskInstances", list[TaskInstance](), _NEVER
         for begin in range(0, MAX_TASKS, PAGE):
             answer = await self._client.call("GET", path, [("limit", str(PAGE)), ("offset", str(begin))])
             if answer.status == 404:
-                return []
+                return [], at
+            at = answer.at
             rows = self._client.read(TaskInstances, answer).task_instances
             tasks += each(TaskInstance, rows)
             if len(rows) < PAGE:
@@ -91,7 +97,8 @@ class LogReader:
                 tries += await self._earlier(path, task)
             tries.append(task)
         written = [one for one in tries if one.try_number and one.start_date and one.state not in _NO_LOG]
-        return sorted(written, key=lambda one: (one.start_date or _NEVER, one.task_id, one.map_index, one.try_number))
+        written.sort(key=lambda one: (one.start_date or _NEVER, one.task_id, one.map_index, one.try_number))
+        return written, at
 
     async def _earlier(self, path: str, task: TaskInstance) -> list[TaskInstance]:
         """The tries before the newest one."""
@@ -123,6 +130,13 @@ class LogReader:
         return text
 
 
+def _unsettled_seconds(one: TaskInstance, at: datetime) -> float:
+    """How long to wait for the last lines of a try: Airflow records its end before all that it printed is in the log."""
+    if one.end_date is None:
+        return 0.0
+    return min(max(SETTLE_SECONDS - (at - one.end_date).total_seconds(), 0.0), SETTLE_SECONDS)
+
+
 def lines_of(body: bytes) -> bytes:
     """A structured log (3.x) as lines of text; what cannot be read is shown as it came."""
     lines: list[str] = []
@@ -134,7 +148,7 @@ def lines_of(body: bytes) -> bytes:
         except (ValueError, LookupError, TypeError):
             lines.append(raw.decode(errors="replace"))
             continue
-        if "timestamp" not in event:  # where Airflow found the log: another text each time
+        if event.get("timestamp") is None:  # where Airflow found the log: another text each time
             in_sources = words != "::endgroup::" and (in_sources or words.startswith("::group::"))
             continue
         level = str(event.get("level", "")).upper()
