@@ -131,7 +131,7 @@ class LogReader:
 
 
 def _unsettled_seconds(one: TaskInstance, at: datetime) -> float:
-    """How long to wait for the last lines of a try: Airflow records its end before all that it printed is in the log."""
+    """How long to wait for the last lines of a try: Airflow records its end before all its output is in the log."""
     if one.end_date is None:
         return 0.0
     return min(max(SETTLE_SECONDS - (at - one.end_date).total_seconds(), 0.0), SETTLE_SECONDS)
