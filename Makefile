@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status env test test-oozie e2e engines chaos bench check lint types imports generated generate lock sizes clean
+.PHONY: help setup demo up down status env test test-airflow test-oozie e2e engines chaos bench check lint types imports generated generate lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ e2e: setup ## the whole stack through its API and command line, services killed 
 test-oozie: setup ## the Oozie engine on a real Oozie 5.2.1 (needs a JDK 17 to 24 and mvn; under 4 minutes)
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m engine tests/engines/oozie
+
+test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once into the user's cache; under 4 minutes)
+	@$(BIN)/signalbox-local fetch
+	@$(PYTEST) -m engine tests/engines/airflow tests/engines/test_engines_conformance.py -k airflow
 
 engines: setup ## the engines that need servers of their own, each in turn (KIND=flink for one)
 	@$(BIN)/signalbox-local fetch

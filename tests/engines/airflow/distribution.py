@@ -1,7 +1,7 @@
 """Airflow's packages: installed once on a machine, kept in the user's cache.
 
-The versions are locked in `requirements-3.txt` and `requirements-2.txt`. A later release of one of their hundred
-dependencies cannot break the tests.
+The versions are locked in `requirements-3.txt`: a later release of one of its hundred dependencies cannot break the
+tests.
 """
 
 import fcntl
@@ -16,24 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from signalbox_local.settings import cache_folder
+
 INSTALL_SECONDS: Final = 900
 _FOLDER: Final = Path(__file__).parent
-
-
-def cache() -> Path:
-    """The user's cache of Signalbox; `SIGNALBOX_CACHE` moves it."""
-    named = os.environ.get("SIGNALBOX_CACHE")
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(named) if named else root / "signalbox"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def airflow_environment(major: int = 3) -> Path:
     """The virtual environment with this Airflow, installed unless it is in the cache."""
     requirements = _FOLDER / f"requirements-{major}.txt"
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    target = cache() / f"airflow-{major}-{digest}"
+    target = cache_folder() / f"airflow-{major}-{digest}"
+    target.parent.mkdir(parents=True, exist_ok=True)
     with _locked(target.with_suffix(".lock")):
         if not (target / "installed").exists():
             shutil.rmtree(target, ignore_errors=True)

@@ -236,7 +236,7 @@ def _unpacked(text: str) -> bytes:
 
 
 async def _create_database(url: str, name: str) -> None:
-    connection: Any = await asyncpg.connect(url)  # pyright: ignore[reportUnknownMemberType]
+    connection: Any = await asyncpg.connect(url)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     try:
         await connection.execute(f'CREATE DATABASE "{name}"')
     finally:

@@ -18,13 +18,14 @@ from signalbox_executor.engines.airflow.logs import LogReader
 from signalbox_executor.engines.airflow.names import handle_of, has_mark, is_ours, parts_of
 from signalbox_executor.engines.airflow.overview import Overview
 from signalbox_executor.engines.airflow.tracking import RunName, RunTracker
-from signalbox_executor.engines.capabilities import LogPage, Progress
+from signalbox_executor.engines.capabilities import Progress
 from signalbox_executor.engines.port import (
     EngineRefused,
     EngineThrottled,
     EngineUnavailable,
     Handle,
     Identity,
+    LogPage,
     Observation,
     Submission,
     Watched,

@@ -17,7 +17,7 @@ from signalbox_executor.engines.airflow.answers import TASK_ENDED_STATES, TaskIn
 from signalbox_executor.engines.airflow.client import AirflowClient, segment
 from signalbox_executor.engines.airflow.runs import run_path
 from signalbox_executor.engines.airflow.tracking import RunName
-from signalbox_executor.engines.capabilities import LogPage
+from signalbox_executor.engines.port import LogPage
 
 MAX_TRY_BYTES: Final = 16 * 1024 * 1024
 """So much of one try's log is read."""

@@ -3,10 +3,10 @@
 import time
 from typing import Final
 
-from signalbox_executor.engines.capabilities import LogPage
 from signalbox_executor.engines.oozie.handles import parse_handle
 from signalbox_executor.engines.oozie.rest import OozieRefused
 from signalbox_executor.engines.oozie.server import OozieServer
+from signalbox_executor.engines.port import LogPage
 
 KEPT_SECONDS: Final = 5.0
 """Reading a log makes Oozie search its files, so what was read serves the next pages too."""
