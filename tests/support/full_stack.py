@@ -83,7 +83,8 @@ class Whole:
         values: dict[str, Any] = {
             **self.executors.settings(worker_lease_seconds=6.0, renew_seconds=1.0).model_dump(),
             "database_url": SecretStr(self.store(name).url), "database_schema": self.store(name).schema,
-            "ask_seconds": 2.0, "ask_max_seconds": 4.0, "reconcile_seconds": 2.0, "max_reconcile_seconds": 4.0, "api_port": 0, "hear_seconds": 4.8,
+            "ask_seconds": 2.0, "ask_max_seconds": 4.0, "reconcile_seconds": 2.0, "max_reconcile_seconds": 4.0,
+            "api_port": 0, "hear_seconds": 4.8,
         }  # fmt: skip
         spec = SERVICES[name]
         return spec.load(spec.settings)(**values)

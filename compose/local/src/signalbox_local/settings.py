@@ -35,7 +35,7 @@ class Settings:
     stack: Path
     """SIGNALBOX_LOCAL_STACK, default `stack` in `local`: data, logs and pid files of the servers."""
     cache: Path
-    """SIGNALBOX_CACHE, default `signalbox` in the user's cache folder: all that is fetched or built, shared by checkouts."""
+    """SIGNALBOX_CACHE, default `signalbox` in the user's cache folder: what is fetched or built, for all checkouts."""
     java: str | None = None
     """SIGNALBOX_JAVA: a `java` executable, version 17 or newer."""
     postgres_bin: str | None = None
