@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from signalbox_contracts.definitions.condition import compile_condition
 from signalbox_contracts.definitions.definition import Definition, ParamName, ShortText, Target
 from signalbox_contracts.definitions.schedule import Overlap
 from signalbox_contracts.vocabulary import Seconds, Value
@@ -14,15 +15,13 @@ Pattern = Annotated[str, Field(min_length=1, max_length=512)]
 """An attribute's value, where `*` stands for any characters."""
 
 
-def _short(text: str) -> str:
-    size = len(text.encode())
-    if size > 1024:
-        raise ValueError(f"has {size} bytes: a condition has at most 1024")
+def _compiles(text: str) -> str:
+    compile_condition(text)
     return text
 
 
-Condition = Annotated[str, AfterValidator(_short)]
-"""CEL over the event, at most 1 KiB. It is kept as text here; the planner compiles and bounds it."""
+Condition = Annotated[str, AfterValidator(_compiles)]
+"""CEL over the variables `event` and `data`, at most 1 KiB (`definitions.condition`). It is kept as text."""
 
 Pointer = Annotated[str, Field(pattern=r"^(/([^~/]|~[01])*)+$", max_length=512)]
 """A JSON Pointer (RFC 6901) into the event: `/data/path`, `/subject`."""
