@@ -93,6 +93,52 @@ CREATE TABLE republish_request (
     seq          bigint GENERATED ALWAYS AS IDENTITY
 );
 CREATE INDEX republish_request_next ON republish_request (seq);
+
+-- every version of a job or pipeline that was seen; triggers as version 0
+CREATE TABLE definition (
+    kind       text NOT NULL,
+    id         text NOT NULL,
+    version    bigint NOT NULL,
+    revision   bigint NOT NULL,
+    definition text NOT NULL,
+    deleted    boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (kind, id, version)
+);
+
+-- plans of schedules and triggers that have not ended; `request` of those that wait for the previous one
+CREATE TABLE plan_start (
+    plan_id    uuid PRIMARY KEY,
+    source     text NOT NULL,
+    queued     boolean NOT NULL,
+    request    text NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX plan_start_by_source ON plan_start (source, created_at);
+
+CREATE TABLE trigger_count (
+    id              text PRIMARY KEY,
+    matched         bigint NOT NULL,
+    not_matched     bigint NOT NULL,
+    last_matched_at timestamptz,
+    version         bigint NOT NULL
+);
+
+CREATE TABLE trigger_event (
+    trigger_id text NOT NULL,
+    source     text NOT NULL,
+    event_id   text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (trigger_id, source, event_id)
+);
+CREATE INDEX trigger_event_expired ON trigger_event (expires_at);
+
+CREATE TABLE debounced_event (
+    trigger_id text NOT NULL,
+    key        text NOT NULL,
+    event      text NOT NULL,
+    due_at     timestamptz NOT NULL,
+    PRIMARY KEY (trigger_id, key)
+);
 """
 
 

@@ -1,0 +1,61 @@
+"""What the planner keeps of the definitions: the versions of jobs and pipelines, and the triggers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_contracts.definitions.schedule import Schedule
+from signalbox_contracts.definitions.trigger import Trigger
+from signalbox_contracts.messages.definitions import DefinitionSnapshotData
+
+_TARGET: TypeAdapter[Job | Pipeline] = TypeAdapter(Job | Pipeline)
+# A job or pipeline is kept in every version that was seen; any other kind once, as version 0.
+_DEFINE = """
+INSERT INTO definition AS d (kind, id, version, revision, definition, deleted) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (kind, id, version) DO UPDATE
+SET revision = excluded.revision, definition = excluded.definition, deleted = excluded.deleted
+WHERE d.revision < excluded.revision
+"""
+_DELETE = "UPDATE definition SET deleted = true, revision = $3 WHERE kind = $1 AND id = $2 AND revision < $3"
+_TARGET_OF = """
+SELECT definition, deleted FROM definition
+WHERE kind = $1 AND id = $2 AND ($3::bigint IS NULL OR version = $3) ORDER BY revision DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTrigger:
+    """A trigger and the revision it has."""
+
+    trigger: Trigger
+    revision: int
+
+
+async def define(connection: Connection, data: DefinitionSnapshotData) -> None:
+    """Keep a snapshot of a job, pipeline or trigger. An older revision changes nothing."""
+    definition = data.definition
+    if data.deleted:
+        await connection.execute(_DELETE, data.kind, data.id, data.revision)
+    elif definition is not None:
+        version = definition.version if isinstance(definition, Job | Pipeline) else 0
+        await connection.execute(
+            _DEFINE, data.kind, data.id, version, data.revision, definition.model_dump_json(), data.deleted
+        )
+
+
+async def target(connection: Connection, of: Schedule | Trigger) -> Job | Pipeline | None:
+    """The job or pipeline a schedule or trigger starts; None when there is none, or it is deleted."""
+    row = await connection.fetchrow(_TARGET_OF, of.target.kind, of.target.id, of.target.version)
+    return None if row is None or row["deleted"] else _TARGET.validate_json(row["definition"])
+
+
+async def triggers(connection: Connection) -> Sequence[KnownTrigger]:
+    """Every trigger there is."""
+    rows = await connection.fetch(
+        "SELECT definition, revision FROM definition WHERE kind = 'trigger' AND NOT deleted ORDER BY id"
+    )
+    return [KnownTrigger(Trigger.model_validate_json(row["definition"]), row["revision"]) for row in rows]
