@@ -28,7 +28,7 @@ from support.executor import TOPICS as EXECUTOR_TOPICS
 from support.executor import Stand, Store
 from support.service_fixture import until
 
-TOPICS = (*EXECUTOR_TOPICS, topic("requests.v1"), topic("plans.v1"))
+TOPICS = (*EXECUTOR_TOPICS, *(topic(name) for name in ("requests.v1", "plans.v1", "ticks.v1", "triggers.v1")))
 GATEWAY = "signalbox/api-gateway"
 
 
@@ -91,6 +91,15 @@ class Planners(Store):
             return await self.value("SELECT state FROM plan WHERE id = $1", plan) in states
 
         await until(there, seconds=seconds, why=f"plan in {states}")
+
+    async def until_running(self, plan: uuid.UUID, task: uuid.UUID, *, seconds: float = 30) -> None:
+        """Wait until the executor has recorded the task's run."""
+
+        async def there() -> bool:
+            state = "SELECT state FROM task WHERE plan_id = $1 AND id = $2"
+            return await self.executors.value(state, plan, task) == "RUNNING"
+
+        await until(there, seconds=seconds, why=f"task {task} runs")
 
     async def until_plan(
         self, plan: uuid.UUID, column: str, holds: Callable[[Any], bool], *, seconds: float = 30

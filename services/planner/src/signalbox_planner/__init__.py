@@ -13,7 +13,12 @@ SERVICE: Final = ServiceSpec(
     app="signalbox_planner.app:planner",
     settings="signalbox_planner.settings:PlannerSettings",
     migrations=MIGRATIONS,
-    consumers={"control": ("requests.v1", "operations.v1"), "facts": ("tasks.v1",)},
+    consumers={
+        "control": ("requests.v1", "operations.v1", "ticks.v1"),
+        "events": ("triggers.v1",),
+        "facts": ("tasks.v1",),
+    },
+    definitions=True,
     writes=("plans.v1", "task-commands.v1"),
     order=30,
 )

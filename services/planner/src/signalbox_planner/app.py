@@ -9,6 +9,7 @@ from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.loops import Planning
 from signalbox_planner.recovery.republish import Republisher
 from signalbox_planner.settings import PlannerSettings
+from signalbox_planner.starting import Starter, WaitingStarts
 from signalbox_planner.store.restore import raise_versions
 
 NAME = "planner"
@@ -17,25 +18,36 @@ NAME = "planner"
 def planner(settings: PlannerSettings) -> Service:
     """The service, not started."""
     dispatcher = Dispatcher(settings, lambda: advance.wake())
-    control = handlers.control(dispatcher)
+    starter = Starter(dispatcher)
+
+    async def seen(revision: int, timeout_seconds: float) -> bool:
+        return service.feed is None or await service.feed.seen(revision, timeout_seconds)
+
+    control = handlers.control(dispatcher, starter, seen)
     facts = handlers.observed(settings, dispatcher)
     service = Service(
         NAME,
         settings,
         subscriptions=[
-            Subscription("control", (topic("requests.v1"), topic("operations.v1")), control),
+            Subscription("control", (topic("requests.v1"), topic("operations.v1"), topic("ticks.v1")), control),
+            Subscription("events", (topic("triggers.v1"),), handlers.external(starter)),
             Subscription("facts", (topic("tasks.v1"),), facts),
         ],
         sends=[topic("plans.v1"), topic("task-commands.v1")],
+        definitions=handlers.definitions(),
         after_restore=raise_versions,
     )
     service.dead_letters.answer_operations(control)
     planning = Planning(service.database, settings, dispatcher)
+    waiting = WaitingStarts(service.database, starter)
     advance = Loop("advance", planning.advance, 1.0)
     service.loops = [
         advance,
         Loop("reconcile", planning.reconcile, 2.0),
         Loop("rules", planning.republish_rules, 2.0),
         Loop("republish", Republisher(service.database).one_pass, 1.0),
+        Loop("start queued", waiting.start_queued, 1.0),
+        Loop("start debounced", waiting.start_debounced, 1.0),
+        Loop("prune events", waiting.prune, 600.0),
     ]
     return service

@@ -86,6 +86,11 @@ def refuse(plan: Plan, at: datetime, reason: str) -> Plan:
     return replace(refused, ended_at=at, intake=replace(refused.intake, copy_position=None))
 
 
+def wait_for_previous(plan: Plan, previous: UUID) -> Plan:
+    """The plan starts when the previous one of its schedule or trigger has ended."""
+    return replace(changed(plan), previous=previous)
+
+
 def store_page(plan: Plan, page: int, items: Sequence[Item]) -> Plan:
     """One more page of items is stored; a page with items is published."""
     n = len(items)
@@ -246,6 +251,9 @@ def expected(plan: Plan) -> Expected | None:
 
 def waiting(plan: Plan) -> tuple[Waiting, ...]:
     """Why the plan as a unit does not progress."""
+    if plan.previous is not None and not plan.started and not plan.ended:
+        holder = f"plan {plan.previous}"
+        return (Waiting(why=WaitReason.PREVIOUS_PLAN, holder=holder, since_at=plan.created_at),)
     hold = plan.hold
     if not hold.held or plan.ended or hold.at is None:
         return ()

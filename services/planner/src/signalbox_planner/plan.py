@@ -170,6 +170,8 @@ class Plan:
     dispatch: Dispatch = Dispatch()
     rules: RulesSync = field(default_factory=RulesSync)
     hold: Hold = Hold()
+    previous: UUID | None = None
+    """The plan of the same schedule or trigger that has to end before this one starts."""
     stop: Stop | None = None
     answered: tuple[UUID, ...] = ()
     """Operations that led to the next fact. Not saved."""

@@ -24,7 +24,7 @@ MAX_QUEUED: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """One plan to start. `source` is `schedule:<id>` or `trigger:<id>`: overlap is decided among plans of one source."""
+    """One plan to start. Overlap is decided among the plans of one `source`: `schedule:<id>` or `trigger:<id>`."""
 
     source: str
     overlap: Overlap

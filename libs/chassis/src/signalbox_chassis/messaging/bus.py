@@ -35,7 +35,7 @@ LASTING_FAULT_SECONDS = 2.0
 class Subscription:
     """What one subscriber reads: *control* is commands, *facts* what became true. A cancel never waits for facts."""
 
-    name: Literal["control", "facts"]
+    name: Literal["control", "events", "facts"]
     topics: tuple[Topic, ...]
     router: Router
 

@@ -65,9 +65,19 @@ async def _take(expanding: Expanding, plan: Plan, pages: list[Received[PlanReque
             if last.data.event_date is None:  # items may already be rendered with the date of the first page
                 spec = spec.model_copy(update={"event_date": plan.spec.event_date})
             return await _take_pages(expanding, replace(plan, spec=spec), pages)
+    except (RequestRefused, DuplicateKey) as error:
+        return lifecycle.refuse(plan, expanding.now, str(error))
+    return await expand_request(expanding, plan, last.data)
+
+
+async def expand_request(expanding: Expanding, plan: Plan, data: PlanRequestData) -> Plan:
+    """Store the items of a request that came in one message and start its plan, or refuse it with the reason."""
+    assert data.what is not None
+    kind = data.what.kind
+    try:
         if kind not in EXPANSIONS:
             raise RequestRefused(f"what.kind {kind!r} cannot be run yet: items, {', '.join(EXPANSIONS)} can")
-        return await EXPANSIONS[kind](expanding, plan, last.data)
+        return await EXPANSIONS[kind](expanding, plan, data)
     except (RequestRefused, DuplicateKey) as error:
         return lifecycle.refuse(plan, expanding.now, str(error))
 
@@ -118,10 +128,24 @@ EXPANSIONS: Final[Mapping[str, Expand]] = {"job": _run_job, "retry": _retry_fail
 def _new_plan(pages: list[Received[PlanRequest]], now: datetime, version: int) -> Plan:
     """The plan of a request's first messages. Its spec may still change with the last page."""
     first = pages[-1].event
-    data = first.data
+    return new_plan(
+        first.data, first.time, now, version, project=first.project, traceparent=pages[-1].trace.get("traceparent")
+    )
+
+
+def new_plan(
+    data: PlanRequestData,
+    requested_at: datetime,
+    now: datetime,
+    version: int,
+    *,
+    project: str | None,
+    traceparent: str | None,
+) -> Plan:
+    """An accepted plan without items. Its facts are numbered from `version` on."""
     plan = Plan(
-        id=data.plan_id, spec=expand.plan_spec(data, first.time, project=first.project), created_at=now,
-        definitions_revision=data.definitions_revision, traceparent=pages[-1].trace.get("traceparent"),
+        id=data.plan_id, spec=expand.plan_spec(data, requested_at, project=project), created_at=now,
+        definitions_revision=data.definitions_revision, traceparent=traceparent,
         intake=Intake(pages=data.pages), rules=RulesSync(data.rules, version=version), version=version,
     )  # fmt: skip
     return lifecycle.accept(plan, now)

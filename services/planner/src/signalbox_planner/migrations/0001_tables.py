@@ -43,6 +43,7 @@ CREATE TABLE plan (
     held_reason          text NOT NULL DEFAULT '',
     held_at              timestamptz,
     held_version         bigint NOT NULL DEFAULT 1,
+    previous             uuid,
     stop                 text,
     pending_operations   text NOT NULL DEFAULT '[]',
     copy_position        integer,

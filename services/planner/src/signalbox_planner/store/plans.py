@@ -41,7 +41,7 @@ _GROUPED: Final = {
 """Columns of the plan's groups: the group, and the name there."""
 _COLUMNS: Final = (
     "id", "spec", "definitions_revision", "traceparent", "state", "version", "published_version", "counts", "reason",
-    "created_at", "started_at", "ended_at", "stop", *_GROUPED,
+    "created_at", "started_at", "ended_at", "previous", "stop", *_GROUPED,
 )  # fmt: skip
 _NEVER_CHANGED: Final = frozenset({"id", "traceparent", "created_at"})
 _CHANGED: Final = tuple(name for name in _COLUMNS if name not in _NEVER_CHANGED)
@@ -225,7 +225,7 @@ def _plan(row: Any) -> Plan:
         traceparent=row["traceparent"], state=PlanState(row["state"]), version=row["version"],
         published_version=row["published_version"], counts=Counts.model_validate_json(row["counts"]),
         reason=row["reason"], created_at=row["created_at"], started_at=row["started_at"], ended_at=row["ended_at"],
-        intake=intake, dispatch=dispatch, rules=rules, hold=hold,
+        intake=intake, dispatch=dispatch, rules=rules, hold=hold, previous=row["previous"],
         stop=Stop(*json.loads(row["stop"])) if row["stop"] else None,
     )  # fmt: skip
 

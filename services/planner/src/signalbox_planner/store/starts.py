@@ -108,9 +108,7 @@ async def next_queued(connection: Connection) -> Sequence[QueuedStart]:
     return [QueuedStart(row["plan_id"], row["source"], row["request"]) for row in await connection.fetch(_NEXT)]
 
 
-async def take_events(
-    connection: Connection, seen: Sequence[tuple[str, str, str, float]]
-) -> set[tuple[str, str, str]]:
+async def take_events(connection: Connection, seen: Sequence[tuple[str, str, str, float]]) -> set[tuple[str, str, str]]:
     """Remember (trigger, source, event id) for so many seconds; returns those that were not remembered."""
     columns = list(zip(*seen, strict=True)) if seen else [(), (), (), ()]
     rows = await connection.fetch(_SEEN, *(list(column) for column in columns))

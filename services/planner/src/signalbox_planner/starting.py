@@ -1,0 +1,112 @@
+"""Starts the plans of ticks and events, or lets them wait for the previous one. Decisions are in `starts`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from signalbox_chassis.persistence.database import Database, UnitOfWork
+from signalbox_contracts.messages.requests import PlanRequestData
+from signalbox_contracts.messages.triggers import TriggerEvent
+from signalbox_planner import lifecycle, matching
+from signalbox_planner.carrier import save_changes
+from signalbox_planner.dispatch import Dispatcher
+from signalbox_planner.handlers.requests import Expanding, expand_request, new_plan
+from signalbox_planner.plan import Plan
+from signalbox_planner.starts import Refuse, StartNow, StartRequest, WaitForPrevious, decide_overlap
+from signalbox_planner.store import definitions, plans, starts
+
+
+@dataclass
+class Starter:
+    """Starts plans in the caller's transaction."""
+
+    dispatcher: Dispatcher
+
+    async def start(self, work: UnitOfWork, requests: Sequence[StartRequest]) -> None:
+        """Make the plans of these requests. A request whose plan exists changes nothing."""
+        by_id = {request.data.plan_id: request for request in requests}
+        known, now, version = await plans.locked_now(work.connection, list(by_id))
+        fresh = [request for id, request in by_id.items() if id not in known]
+        for request in sorted(fresh, key=lambda one: one.source):  # sources are locked in one order
+            plan = new_plan(
+                request.data, request.requested_at, now, version, project=request.project,
+                traceparent=request.traceparent,
+            )  # fmt: skip
+            plan = await self._decide(work, plan, request, now)
+            await save_changes(work, [plan], now, new={plan.id})
+
+    async def _decide(self, work: UnitOfWork, plan: Plan, request: StartRequest, now: datetime) -> Plan:
+        if request.refusal:
+            return lifecycle.refuse(plan, now, request.refusal)
+        started = await starts.lock_source(work.connection, request.source)
+        decision = decide_overlap(request.overlap, started.active, started.queued)
+        if isinstance(decision, Refuse):
+            return lifecycle.refuse(plan, now, decision.reason)
+        if isinstance(decision, WaitForPrevious):
+            await self._cancel(work, decision.cancel, plan, request, now)
+            text = request.data.model_dump_json()
+            await starts.add(work.connection, plan.id, request.source, queued=True, request=text)
+            return lifecycle.wait_for_previous(plan, decision.behind)
+        assert isinstance(decision, StartNow)
+        await starts.add(work.connection, plan.id, request.source, queued=False)
+        return await expand_request(Expanding(work, self.dispatcher, now), plan, request.data)
+
+    async def _cancel(
+        self, work: UnitOfWork, ids: Sequence[UUID], by: Plan, request: StartRequest, now: datetime
+    ) -> None:
+        """Cancel and kill the plans that a newer one replaces."""
+        for plan in (await plans.locked(work.connection, ids)).values():
+            if not plan.ended:
+                reason = f"overlap policy cancel_previous: replaced by plan {by.id}"
+                operation = uuid5(by.id, f"cancel:{plan.id}")
+                cancelled = lifecycle.cancel(plan, operation, request.data.actor, reason, now, kill=True)
+                await save_changes(work, [cancelled], now)
+        work.on_commit(self.dispatcher.wake)
+
+
+@dataclass
+class WaitingStarts:
+    """Passes that start what waited: for the previous plan, or for a quiet spell."""
+
+    database: Database
+    starter: Starter
+
+    async def start_queued(self) -> bool:
+        """Start the plans whose previous one has ended; True when there may be more."""
+        async with self.database.unit_of_work() as work:
+            forgotten = await starts.forget_ended(work.connection)
+            waiting = await starts.next_queued(work.connection)
+        for queued in waiting:
+            async with self.database.unit_of_work() as work:
+                await self._start_queued(work, queued.plan_id, queued.source, queued.request)
+        return bool(waiting) or forgotten >= 1000
+
+    async def _start_queued(self, work: UnitOfWork, plan_id: UUID, source: str, request: str) -> None:
+        known, now, _ = await plans.locked_now(work.connection, [plan_id])
+        started = await starts.lock_source(work.connection, source)
+        plan = known.get(plan_id)
+        if plan is None or plan.ended or plan.started or started.active:
+            return  # cancelled, or another process was faster
+        await starts.unqueue(work.connection, plan_id)
+        data = PlanRequestData.model_validate_json(request)
+        plan = await expand_request(Expanding(work, self.starter.dispatcher, now), replace(plan, previous=None), data)
+        await save_changes(work, [plan], now)
+
+    async def start_debounced(self) -> bool:
+        """Start the plans of debounced events whose quiet spell is over; True when there may be more."""
+        async with self.database.unit_of_work() as work:
+            due = await starts.take_debounced(work.connection)
+            known = {one.trigger.id: one for one in await definitions.triggers(work.connection)} if due else {}
+            requests: list[StartRequest] = []
+            for trigger_id, text in due:
+                if trigger_id in known:  # else the trigger was deleted meanwhile
+                    event = TriggerEvent.model_validate_json(text)
+                    requests += await matching.requests_of(work.connection, known[trigger_id], event)
+            await self.starter.start(work, requests)
+        return len(due) == 100
+
+    async def prune(self) -> bool:
+        """Forget events whose time to be told apart is over."""
+        async with self.database.unit_of_work() as work:
+            return await starts.prune_events(work.connection) > 0

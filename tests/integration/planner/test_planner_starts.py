@@ -1,0 +1,222 @@
+"""Ticks and events from outside start plans: each once, beside or behind the previous one, with their own date."""
+
+import json
+import uuid
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.schedule import Schedule
+from signalbox_contracts.definitions.trigger import Trigger
+from signalbox_contracts.definitions.work import ScriptedWork
+from signalbox_contracts.ids import plan_id_from_tick, plan_id_from_trigger, task_id, tick_id
+from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData
+from signalbox_contracts.messages.requests import PlanCancel
+from signalbox_contracts.messages.states import MatchOutcome, TriggerStated
+from signalbox_contracts.messages.ticks import ScheduleTicked, ScheduleTickedData
+from signalbox_contracts.messages.triggers import TriggerEvent
+from support.planner import GATEWAY, Planners, command
+from support.service_fixture import until
+
+HELD = ScriptedWork.model_validate({"script": {"held": True}})
+QUICK = ScriptedWork.model_validate({"script": {}})
+DUE = datetime(2026, 3, 2, 1, tzinfo=UTC)
+
+
+def job(work: ScriptedWork = QUICK, **changes: Any) -> Job:
+    values: dict[str, Any] = {"id": f"j{uuid.uuid4().hex[:8]}", "name": "Nightly", "engine": "e1", "work": work}
+    return Job(**{**values, **changes})
+
+
+def schedule(job: Job, overlap: str = "skip", **changes: Any) -> Schedule:
+    values = {
+        "id": f"s{uuid.uuid4().hex[:8]}", "name": "Nightly", "target": {"kind": "job", "id": job.id},
+        "cron": "0 1 * * *", "overlap": overlap, **changes,
+    }  # fmt: skip
+    return Schedule.model_validate(values)
+
+
+def tick(of: Schedule, days: int = 0, revision: int = 1) -> ScheduleTicked:
+    due = DUE + timedelta(days=days)
+    id = tick_id(of.id, due)
+    data = ScheduleTickedData(
+        tick_id=id, schedule_id=of.id, schedule_revision=revision, due_at=due, event_date=of.event_date.of(due),
+        plan_id=plan_id_from_tick(id), schedule=of,
+    )  # fmt: skip
+    return ScheduleTicked.of(data, subject=of.id, source="signalbox/scheduler", time=datetime.now(UTC), id=id)
+
+
+async def define(planners: Planners, *definitions: Job | Trigger, deleted: bool = False) -> None:
+    revision = int(datetime.now(UTC).timestamp() * 1000)
+    for offset, one in enumerate(definitions):
+        data = DefinitionSnapshotData(
+            kind=one.kind, id=one.id, revision=revision + offset, definition=one, deleted=deleted
+        )
+        event = DefinitionSnapshot.of(
+            data, subject=f"{one.kind}:{one.id}", source=GATEWAY, time=datetime.now(UTC),
+            aggregateversion=revision + offset,
+        )  # fmt: skip
+        await planners.executors.say(event)
+
+
+async def until_known(planners: Planners, kind: str, id: str) -> None:
+    async def known() -> bool:
+        return await planners.value("SELECT count(*) FROM definition WHERE kind = $1 AND id = $2", kind, id) > 0
+
+    await until(known, why=f"{kind} {id} is known")
+
+
+async def test_a_tick_told_three_times_is_one_plan_with_the_intended_date(planners: Planners) -> None:
+    target = job()
+    nightly = schedule(target, params={}, labels={"team": "data"})
+    await define(planners, target)
+    event = tick(nightly)
+    async with planners.running(), planners.executors.running():
+        await until_known(planners, "job", target.id)
+        await planners.executors.say(event, event)
+        await planners.until_state(event.data.plan_id, "SUCCEEDED")
+        again = event.model_copy(update={"id": str(uuid.uuid4())})
+        other = tick(nightly, days=1)
+        await planners.executors.say(again, other)
+        await planners.until_state(other.data.plan_id, "SUCCEEDED")
+    last = (await planners.plan_states(event.data.plan_id))[-1].data
+    assert (last.event_date, last.origin, last.actor) == (date(2026, 3, 1), "schedule", f"schedule:{nightly.id}")
+    assert last.labels == {"team": "data", "schedule": nightly.id}
+    assert await planners.starts(event.data.plan_id, other.data.plan_id) == {1: 2}
+
+
+async def test_each_overlap_policy_does_its_own_beside_a_plan_that_runs(planners: Planners) -> None:
+    target = job(HELD)
+    await define(planners, target)
+    policies = {name: schedule(target, name) for name in ("allow", "skip", "queue", "cancel_previous")}
+    first = {name: tick(one) for name, one in policies.items()}
+    second = {name: tick(one, days=1) for name, one in policies.items()}
+    third = tick(policies["queue"], days=2)
+    plans = {name: event.data.plan_id for name, event in second.items()}
+
+    def held(plan: uuid.UUID) -> uuid.UUID:
+        return task_id(plan, target.id)
+
+    async with planners.running(), planners.executors.running():
+        await until_known(planners, "job", target.id)
+        await planners.executors.say(*first.values())
+        for event in first.values():
+            await planners.until_state(event.data.plan_id, "RUNNING")
+        await planners.executors.say(*second.values(), third)
+        await planners.until_state(plans["allow"], "RUNNING")
+        await planners.until_state(plans["skip"], "REFUSED")
+        await planners.until_state(plans["queue"], "ACCEPTED")
+        await planners.until_state(first["cancel_previous"].data.plan_id, "CANCELLED")
+        await planners.until_state(plans["cancel_previous"], "RUNNING")
+        waiting = (await planners.plan_states(plans["queue"]))[-1].data.waiting
+        assert [(one.why, one.holder) for one in waiting] == [("previous_plan", f"plan {first['queue'].data.plan_id}")]
+        await planners.executors.say(command(PlanCancel, plans["queue"], kill=False))
+        await planners.until_state(plans["queue"], "CANCELLED")
+        await planners.until_running(first["queue"].data.plan_id, held(first["queue"].data.plan_id))
+        await planners.executors.release(held(first["queue"].data.plan_id))
+        await planners.until_state(third.data.plan_id, "RUNNING")
+        left = [first["allow"], second["allow"], first["skip"], second["cancel_previous"], third]
+        for event in left:
+            await planners.until_running(event.data.plan_id, held(event.data.plan_id))
+            await planners.executors.release(held(event.data.plan_id))
+        for event in left:
+            await planners.until_state(event.data.plan_id, "SUCCEEDED")
+    reason = (await planners.plan_states(plans["skip"]))[-1].data.reason
+    assert reason == f"overlap policy skip: plan {first['skip'].data.plan_id} of the same source has not ended"
+
+
+async def test_a_tick_whose_job_is_gone_is_refused_with_the_reason(planners: Planners) -> None:
+    target = job()
+    event = tick(schedule(target))
+    versioned = tick(schedule(target, target={"kind": "job", "id": target.id, "version": 7}))
+    async with planners.running():
+        await planners.executors.say(event)
+        await planners.until_state(event.data.plan_id, "REFUSED")
+        await define(planners, target)
+        await until_known(planners, "job", target.id)
+        await planners.executors.say(versioned)
+        await planners.until_state(versioned.data.plan_id, "REFUSED")
+    assert (await planners.plan_states(event.data.plan_id))[-1].data.reason == f"there is no job {target.id}"
+    reason = (await planners.plan_states(versioned.data.plan_id))[-1].data.reason
+    assert reason == f"there is no job {target.id} with version 7"
+
+
+def outside(source: str, id: str, data: Any, **changes: Any) -> TriggerEvent:
+    values = {
+        "id": id, "source": source, "type": "file.created", "subject": "", "time": datetime(2026, 3, 2, 5, tzinfo=UTC),
+        "data": data, **changes,
+    }  # fmt: skip
+    return TriggerEvent.model_validate(values)
+
+
+async def test_events_that_match_start_one_plan_each_and_every_other_outcome_has_its_reason(
+    planners: Planners,
+) -> None:
+    """The same event by two senders, at other times too, is one plan: dedupe is by source and id."""
+    target = job(params={"path": {"type": "string"}})
+    source = f"lake/{uuid.uuid4().hex[:8]}"
+    trigger = Trigger.model_validate(
+        {
+            "id": f"t{uuid.uuid4().hex[:8]}", "name": "New files", "target": {"kind": "job", "id": target.id},
+            "match": {"types": ["file.*"], "sources": [source], "condition": "data.size > 10"},
+            "mapping": {"path": "/data/path"}, "event_date_from": "/data/day",
+        }
+    )  # fmt: skip
+    await define(planners, target, trigger)
+    good = {"size": 11, "path": "/in/a", "day": "2026-02-28"}
+    events = [
+        outside(source, "1", good),
+        outside(source, "1", good, time=datetime(2026, 3, 3, tzinfo=UTC)),
+        outside(source, "2", {**good, "size": 10}),
+        outside(source, "3", {"path": "/in/a"}),
+        outside(source, "4", {"size": 11, "day": "2026-02-28"}),
+        outside(source, "5", {**good, "day": "yesterday"}),
+        outside("elsewhere", "6", good),
+        outside(source, "7", good, type="dir.created"),
+    ]
+    plan = plan_id_from_trigger(trigger.id, source, "1")
+    async with planners.running(), planners.executors.running():
+        await until_known(planners, "trigger", trigger.id)
+        await planners.executors.say(*events)
+        await planners.until_state(plan, "SUCCEEDED")
+
+        async def judged() -> bool:
+            stated = await planners.executors.states_said(TriggerStated)
+            return sum(len(one.data.events) for one in stated if one.data.trigger_id == trigger.id) == 6
+
+        await until(judged, why="six events are judged")
+    stated = [one.data for one in await planners.executors.states_said(TriggerStated)]
+    mine = [one for one in stated if one.trigger_id == trigger.id]
+    outcomes = sorted((one.event_id, one.outcome, one.why[:40]) for record in mine for one in record.events)
+    assert outcomes == [
+        ("1", MatchOutcome.MATCHED, ""),
+        ("1", MatchOutcome.REPEATED, "this event was taken before"),
+        ("2", MatchOutcome.NOT_MATCHED, "the condition is false"),
+        ("3", MatchOutcome.NOT_MATCHED, "the condition: KeyError: 'size'"),
+        ("4", MatchOutcome.REFUSED, "mapping.path: the event has nothing at /"),
+        ("5", MatchOutcome.REFUSED, "event_date_from: there is no date at /da"),
+    ]
+    assert (mine[-1].matched, mine[-1].not_matched) == (1, 2)
+    last = (await planners.plan_states(plan))[-1].data
+    assert (last.event_date, last.origin) == (date(2026, 2, 28), "trigger")
+    spec = await planners.value("SELECT spec::json->'params' FROM plan WHERE id = $1", plan)
+    assert json.loads(spec) == {"path": "/in/a"}
+
+
+async def test_a_burst_of_events_is_one_plan_of_the_last_one_after_a_quiet_spell(planners: Planners) -> None:
+    target, source = job(), f"lake/{uuid.uuid4().hex[:8]}"
+    trigger = Trigger.model_validate(
+        {
+            "id": f"t{uuid.uuid4().hex[:8]}", "name": "Burst", "target": {"kind": "job", "id": target.id},
+            "match": {"sources": [source]}, "debounce_seconds": 2, "debounce_by": "/data/table",
+        }
+    )  # fmt: skip
+    await define(planners, target, trigger)
+    async with planners.running(), planners.executors.running():
+        await until_known(planners, "trigger", trigger.id)
+        burst = [outside(source, f"a{n}", {"table": "a"}) for n in range(5)]
+        await planners.executors.say(*burst, outside(source, "b", {"table": "b"}))
+        for last in ("a4", "b"):
+            await planners.until_state(plan_id_from_trigger(trigger.id, source, last), "SUCCEEDED")
+    plans = await planners.rows("SELECT id FROM plan WHERE spec LIKE '%' || $1 || '%'", f"trigger:{trigger.id}")
+    assert len(plans) == 2
