@@ -25,7 +25,7 @@ import pytest_asyncio
 
 from demo.api import Api, connected
 from signalbox_local import supervisor
-from signalbox_local.process import Life
+from signalbox_local.process import Lifetime
 from signalbox_local.progress import Reporter
 from signalbox_local.services import KeptService
 from signalbox_local.settings import Settings, cache_folder, load
@@ -155,7 +155,7 @@ def whole(request: pytest.FixtureRequest) -> Iterator[Whole]:
     _local(environment, "up", "--services", "--scripted")
     try:
         settings = load(environment)
-        yield Whole(settings, Signalbox(settings, Reporter(), Life(owned=False)), environment)
+        yield Whole(settings, Signalbox(settings, Reporter(), Lifetime(owned=False)), environment)
     finally:
         if not given:
             _local(environment, "down")

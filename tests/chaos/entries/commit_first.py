@@ -7,11 +7,11 @@ from typing import Any
 
 from signalbox_chassis.messaging import bus
 
-_patient_poll = bus._patient_poll  # pyright: ignore[reportPrivateUsage]
+_poll_batches = bus._poll_batches  # pyright: ignore[reportPrivateUsage]
 
 
 def poll_and_commit(max_records: int, busy_wait_seconds: float) -> Callable[[Any], Awaitable[Any]]:
-    poll = _patient_poll(max_records, busy_wait_seconds)
+    poll = _poll_batches(max_records, busy_wait_seconds)
 
     async def get_msg(consumer: Any) -> Any:
         records = await poll(consumer)
@@ -22,5 +22,5 @@ def poll_and_commit(max_records: int, busy_wait_seconds: float) -> Callable[[Any
     return get_msg
 
 
-bus._patient_poll = poll_and_commit  # pyright: ignore[reportPrivateUsage]
+bus._poll_batches = poll_and_commit  # pyright: ignore[reportPrivateUsage]
 runpy.run_module(sys.argv[1], run_name="__main__")

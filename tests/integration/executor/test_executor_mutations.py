@@ -24,7 +24,7 @@ from integration.executor import test_executor_guards as guards
 from integration.executor import test_executor_restored as restored
 from integration.executor import test_executor_unknown as unknown
 from signalbox_chassis.persistence.connection import Connection
-from signalbox_chassis.persistence.restore_detection import GOES_ON
+from signalbox_chassis.persistence.restore_detection import REPLAY_COMPLETE
 from signalbox_contracts.messages.tasks import Phase
 from signalbox_executor.observer import Watcher
 from signalbox_executor.store import claim, finish, observe, resolve, rules, stop, submit, workers
@@ -105,7 +105,7 @@ LEASES = guards.test_an_engine_is_observed_by_one_worker_until_its_lease_ends
 
 NECESSARY: Final[list[Without | Instead]] = [
     Without("claim.own_row", claim, "_LOCK", [(f"{LIVE} ", "")], OWN_ROW),
-    Without("claim.restored", claim, "_LOCK", [(f"WHERE {GOES_ON}", "")], RESTORED),
+    Without("claim.restored", claim, "_LOCK", [(f"WHERE {REPLAY_COMPLETE}", "")], RESTORED),
     Without("claim.own_row_lock", claim, "_LOCK", [(" FOR SHARE", "")], OWN_ROW),
     Without(
         "claim.state", claim, "_CLAIM",
@@ -141,8 +141,8 @@ NECESSARY: Final[list[Without | Instead]] = [
         "sweep", workers, "_OWN", [("WHERE t.owner = $1", "WHERE t.owner = $1 AND false")],
         guards.test_a_worker_finds_its_own_rows_that_nobody_drives,
     ),
-    Without("sweep.restored", workers, "_OWN", [(f" AND {GOES_ON}", "")], NOT_SENT),
-    Without("takeover.restored", workers, "_EXPIRED", [(f"  AND {GOES_ON}\n", "")], NOT_SENT),
+    Without("sweep.restored", workers, "_OWN", [(f" AND {REPLAY_COMPLETE}", "")], NOT_SENT),
+    Without("takeover.restored", workers, "_EXPIRED", [(f"  AND {REPLAY_COMPLETE}\n", "")], NOT_SENT),
     Without("intent.state", submit, "_INTENT", [("t.state = 'CLAIMED' AND ", "")], CANCEL),
     Without("record.state", submit, "_RECORD", [("t.state = 'SUBMITTING' AND ", "")], ONE_END),
     Without("record.fence", submit, "_RECORD", [(" AND t.fence = o.fence", "")], STALE),
@@ -218,7 +218,7 @@ WALLS: Final[list[Without | Instead]] = [
 ALL: Final = [*NECESSARY, *WALLS]
 TESTS: Final = {one.test.__qualname__.removeprefix("test_"): one.test for one in ALL}
 _EMPTY: Final = """
-TRUNCATE task, attempt, worker, engine, engine_lease, plan_rules, life;
+TRUNCATE task, attempt, worker, engine, engine_lease, plan_rules, restore_mark;
 UPDATE seen SET revision = 0
 """
 

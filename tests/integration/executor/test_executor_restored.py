@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from signalbox_chassis.persistence.database import Database, UnitOfWork
-from signalbox_chassis.persistence.restore_detection import Life
+from signalbox_chassis.persistence.restore_detection import RestoreDetector
 from signalbox_executor.store import workers
 from support.executor import Store
 
@@ -24,19 +24,19 @@ async def raise_nothing(_: UnitOfWork, floor: int) -> None:
 
 
 @asynccontextmanager
-async def life_on(store: Store) -> AsyncGenerator[Life]:
+async def detector_on(store: Store) -> AsyncGenerator[RestoreDetector]:
     """A replica of a service that reads nothing."""
     database = Database(store.url, schema=store.schema, pool_size=2, application="test")
-    life = Life(database, raise_nothing, bootstrap="", groups={}, end=end)
+    detector = RestoreDetector(database, raise_nothing, bootstrap="", groups={}, end=end)
     try:
-        await life.start()
-        yield life
+        await detector.start()
+        yield detector
     finally:
         await database.stop()
 
 
 async def restored(store: Store) -> None:
-    await store.rows("UPDATE life SET place = ''")
+    await store.rows("UPDATE restore_mark SET place = ''")
 
 
 async def test_nothing_is_claimed_of_a_restored_database_before_what_came_since_is_read_again(store: Store) -> None:
@@ -45,22 +45,22 @@ async def test_nothing_is_claimed_of_a_restored_database_before_what_came_since_
     await store.plan(2)
     worker = await store.worker()
     asked = 0
-    async with life_on(store) as life:
-        await life.pulse()
+    async with detector_on(store) as detector:
+        await detector.heartbeat()
         assert len(await store.claim(worker, most=1)) == 1
         await restored(store)
         assert await store.claim(worker) == []
-    async with life_on(store) as life:
+    async with detector_on(store) as detector:
         assert await store.claim(worker) == []
 
-        async def begin_reading() -> None:
+        async def start_reading() -> None:
             nonlocal asked
             asked += 1
             assert await store.claim(worker) == []
 
-        await life.replay(begin_reading)
+        await detector.replay(start_reading)
         assert len(await store.claim(worker)) == 1
-        await life.replay(begin_reading)
+        await detector.replay(start_reading)
         assert asked == 1, "there was nothing more to read again"
 
 
@@ -69,8 +69,8 @@ async def test_nothing_is_swept_or_taken_over_in_a_restored_database_before_that
     await store.engine()
     await store.plan(2)
     me, dead = await store.worker(), await store.worker()
-    async with life_on(store) as life:
-        await life.pulse()
+    async with detector_on(store) as detector:
+        await detector.heartbeat()
     for worker in (me, dead):
         assert len(await store.claim(worker, most=1)) == 1
     await store.expire(dead)
@@ -78,41 +78,41 @@ async def test_nothing_is_swept_or_taken_over_in_a_restored_database_before_that
     async with store.connection() as connection:
         assert await workers.own_rows(connection, me, driven=[], most=10) == []
         assert await workers.expired(connection, me) == []
-        async with life_on(store) as life:
-            await life.replay(nothing_more)
+        async with detector_on(store) as detector:
+            await detector.replay(nothing_more)
         assert len(await workers.own_rows(connection, me, driven=[], most=10)) == 1
         assert await workers.expired(connection, me) == [dead]
 
 
 async def test_a_replica_ends_also_when_another_was_the_first_to_see_the_restore(store: Store) -> None:
     """Without the floor it would go on with what it remembers, and the groups would never be put back under it."""
-    async with life_on(store) as early, life_on(store) as late:
-        await late.pulse()
+    async with detector_on(store) as early, detector_on(store) as late:
+        await late.heartbeat()
         await restored(store)
         with pytest.raises(Ended):
-            await early.pulse()
-        async with life_on(store) as anew:
+            await early.heartbeat()
+        async with detector_on(store) as anew:
             with pytest.raises(Ended):
-                await late.pulse()
-            await anew.pulse()
+                await late.heartbeat()
+            await anew.heartbeat()
 
 
 async def test_a_restore_in_the_middle_of_a_replay_begins_it_anew_from_the_earlier_moment(store: Store) -> None:
     """Without the condition the end of the first replay would make the second restore look treated."""
-    async with life_on(store) as life:
-        await life.pulse()
-    await store.rows("UPDATE life SET place = '', seen_at = now() - interval '1 hour'")
-    async with life_on(store) as life:
+    async with detector_on(store) as detector:
+        await detector.heartbeat()
+    await store.rows("UPDATE restore_mark SET place = '', seen_at = now() - interval '1 hour'")
+    async with detector_on(store) as detector:
 
         async def meanwhile() -> None:
             await restored(store)
 
         with pytest.raises(Ended):
-            await life.replay(meanwhile)
-    async with life_on(store) as life:
-        assert await store.value("SELECT rewind_from < now() - interval '59 minutes' FROM life")
-        await life.replay(nothing_more)
-        assert await store.value("SELECT rewind_from IS NULL FROM life")
+            await detector.replay(meanwhile)
+    async with detector_on(store) as detector:
+        assert await store.value("SELECT rewind_from < now() - interval '59 minutes' FROM restore_mark")
+        await detector.replay(nothing_more)
+        assert await store.value("SELECT rewind_from IS NULL FROM restore_mark")
 
 
 async def nothing_more() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from signalbox_chassis.messaging.bus import let_whole_fetches_wait
+from signalbox_chassis.messaging.bus import set_fetch_wait
 from signalbox_chassis.messaging.consumer import Consumer
 
 
@@ -26,7 +26,7 @@ def test_a_fetch_that_leaves_partitions_out_is_short_and_one_of_all_is_long() ->
     consumer = FakeConsumer()
     fetcher: Any = consumer._fetcher  # pyright: ignore[reportPrivateUsage]
     for _ in range(3):  # before every poll; it is done once
-        let_whole_fetches_wait(cast("Consumer", consumer), 0.02)
+        set_fetch_wait(cast("Consumer", consumer), 0.02)
     assert fetcher._get_actions_per_node("all") == ("all", 500)
     fetcher._records["a partition"] = "not read yet"
     assert fetcher._get_actions_per_node("the rest") == ("the rest", 20)
@@ -35,4 +35,4 @@ def test_a_fetch_that_leaves_partitions_out_is_short_and_one_of_all_is_long() ->
 
 
 def test_a_consumer_that_has_not_started_is_left_alone() -> None:
-    let_whole_fetches_wait(cast("Consumer", object()), 0.02)
+    set_fetch_wait(cast("Consumer", object()), 0.02)

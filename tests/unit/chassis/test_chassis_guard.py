@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from signalbox_chassis.security.egress import AddressRefused, EgressSettings, Guard
+from signalbox_chassis.security.egress import AddressRefused, EgressGuard, EgressSettings
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from signalbox_chassis.security.egress import AddressRefused, EgressSettings, Gu
 )  # fmt: skip
 def test_an_address_that_leads_inside_is_refused_in_every_spelling(url: str) -> None:
     with pytest.raises(AddressRefused, match="SIGNALBOX_EGRESS_ALLOW"):
-        Guard().check_url(url)
+        EgressGuard().check_url(url)
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,13 @@ def test_an_address_that_leads_inside_is_refused_in_every_spelling(url: str) -> 
 )  # fmt: skip
 def test_what_is_no_plain_http_address_is_refused(url: str, why: str) -> None:
     with pytest.raises(AddressRefused, match=why) as refused:
-        Guard("127.0.0.1, example.org").check_url(url)
+        EgressGuard("127.0.0.1, example.org").check_url(url)
     assert "pw123456" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["http://1.1.1.1/", "https://example.org/x?y=1", "http://[2606:4700::1111]:8080/"])
 def test_public_addresses_and_names_are_let_through(url: str) -> None:
-    Guard().check_url(url)
+    EgressGuard().check_url(url)
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_public_addresses_and_names_are_let_through(url: str) -> None:
 )
 def test_the_operators_list_is_by_address_name_and_port(allow: str, url: str, may: bool) -> None:
     if may:
-        Guard(allow).check_url(url)
+        EgressGuard(allow).check_url(url)
     else:
         with pytest.raises(AddressRefused):
-            Guard(allow).check_url(url)
+            EgressGuard(allow).check_url(url)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_operators_list_is_by_address_name_and_port(allow: str, url: str, ma
     ],
 )
 def test_a_name_on_the_list_may_lead_inside_and_no_other(allow: str, host: str, may: bool) -> None:
-    guard = Guard(allow)
+    guard = EgressGuard(allow)
     guard.check_address("anything.example", "1.1.1.1", 80)
     if may:
         guard.check_address(host, "10.0.0.5", 80)
@@ -96,6 +96,6 @@ def test_a_name_on_the_list_may_lead_inside_and_no_other(allow: str, host: str, 
 )
 def test_an_entry_that_cannot_be_read_is_refused_at_the_start(entry: str) -> None:
     with pytest.raises(ValueError, match=r"is no|port"):
-        Guard(entry)
+        EgressGuard(entry)
     with pytest.raises(ValidationError, match="egress_allow"):
         EgressSettings(kafka_bootstrap="k:9092", database_url=SecretStr("postgresql://h/d"), egress_allow=entry)

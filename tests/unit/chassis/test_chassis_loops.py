@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox_chassis.runtime.loops import Loop, backoff
+from signalbox_chassis.runtime import loops
+from signalbox_chassis.runtime.backoff import backoff
+from signalbox_chassis.runtime.loops import Loop
 
 LONG = 3600.0
 """Seconds until the next pass, where a test must not see one that nobody woke."""
@@ -38,21 +40,19 @@ class Passes:
 
 
 def always(seconds: float) -> Callable[..., float]:
-    def back_off(failures: int, *, first: float, most: float) -> float:
+    def back_off(failures: int, *, first_seconds: float, max_seconds: float) -> float:
         return seconds
 
     return back_off
 
 
 @given(st.integers(1, 10_000), st.floats(0.001, 10), st.floats(0.001, 1000), st.floats(0, 1))
-def test_a_back_off_is_between_nothing_and_its_most_and_doubles(
-    n: int, first: float, most: float, random: float
-) -> None:
-    waits = backoff(n, first=first, most=most, random_=lambda: random)
-    longest = backoff(n, first=first, most=most, random_=lambda: 1.0)
-    assert 0 <= waits <= longest <= most
-    assert longest == min(most, first * 2 ** min(n, 30))
-    assert longest >= backoff(n - 1, first=first, most=most, random_=lambda: 1.0)
+def test_a_back_off_doubles_up_to_its_maximum(n: int, first: float, maximum: float, random: float) -> None:
+    waits = backoff(n, first_seconds=first, max_seconds=maximum, random_=lambda: random)
+    longest = backoff(n, first_seconds=first, max_seconds=maximum, random_=lambda: 1.0)
+    assert 0 <= waits <= longest <= maximum
+    assert longest == min(maximum, first * 2 ** min(n, 30))
+    assert longest >= backoff(n - 1, first_seconds=first, max_seconds=maximum, random_=lambda: 1.0)
 
 
 async def test_a_pass_that_raises_is_logged_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
@@ -66,6 +66,29 @@ async def test_a_pass_that_raises_is_logged_and_the_next_one_comes(caplog: pytes
         ("loop pass failed", "sweep", 1),
         ("loop pass failed", "sweep", 2),
     ]
+
+
+async def test_a_loop_that_keeps_failing_says_why_until_a_pass_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a loop whose every pass fails looks healthy to everybody."""
+    monkeypatch.setattr(loops, "backoff", always(0.0))
+    monkeypatch.setattr(loops, "FAILING_SECONDS", 0.0)
+    error = ValueError("no room; password=swordfish")
+    passes = Passes(error, error, error, True)
+    loop = Loop("sweep", passes, LONG)
+    troubles: list[str] = []
+
+    async def watched() -> bool | None:
+        troubles.append(loop.trouble)
+        return await passes()
+
+    loop.one_pass = watched
+    await loop.start()
+    await passes.reached(5)
+    await loop.stop()
+    assert troubles[:3] == ["", "", ""], "a fault that may pass is no trouble yet"
+    assert troubles[3].startswith("ValueError: no room")
+    assert "swordfish" not in troubles[3]
+    assert troubles[4] == loop.trouble == ""
 
 
 async def test_a_pass_that_found_more_runs_again_at_once_and_then_rests() -> None:

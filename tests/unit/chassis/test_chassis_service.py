@@ -84,8 +84,8 @@ def test_work_under_way_goes_on_before_the_subscribers_read_and_new_work_begins_
         parts=[("api", FakePart("api", []))], loops=[Loop("claim", nothing, 1.0)], after_restore=raised,
     )  # fmt: skip
     assert [name for name, _ in made._parts()] == [  # pyright: ignore[reportPrivateUsage]
-        "probes", "database", "frozen", "partitions", "topics", "life", "relay", "watchdog", "life", "replay",
-        "observe", "bus", "api", "partitions", "redrive", "claim",
+        "probes", "database", "frozen", "partitions", "topics", "restore detection", "relay", "watchdog", "heartbeat",
+        "replay", "observe", "bus", "api", "partitions", "redrive", "claim",
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from signalbox_local import launch
 from signalbox_local.errors import ServerNotReady
-from signalbox_local.process import OWNED, Life, ServerProcess, read_pid_file, run
+from signalbox_local.process import OWNED, Lifetime, ServerProcess, read_pid_file, run
 
 SLEEP = ["/bin/sleep", "300"]
 DEADLINE_SECONDS = 10.0
@@ -134,9 +134,9 @@ def test_an_owned_process_dies_with_its_starter_and_a_detached_one_does_not(tmp_
     script = (
         "import os, signal, sys, threading\n"
         "from pathlib import Path\n"
-        "from signalbox_local.process import Life, ServerProcess\n"
+        "from signalbox_local.process import Lifetime, ServerProcess\n"
         f"process = ServerProcess(Path({str(tmp_path)!r}), 'sleeper', stop_signal=signal.SIGTERM, stop_seconds=1)\n"
-        f"start = lambda: process.start({SLEEP!r}, life=Life(owned={owned}))\n"
+        f"start = lambda: process.start({SLEEP!r}, life=Lifetime(owned={owned}))\n"
         "thread = threading.Thread(target=start); thread.start(); thread.join()\n"  # its end must not matter
         "assert process.running()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -155,7 +155,7 @@ def test_an_owned_process_dies_with_its_starter_and_a_detached_one_does_not(tmp_
 def test_the_lock_is_held_until_the_server_executes(tmp_path: Path, sleeper: ServerProcess) -> None:
     """Without it `down` could look between fork and pid file, find nothing, and leave a server behind."""
     read, write = os.pipe()
-    sleeper.start(SLEEP, life=Life(owned=True, keep_fds=(write,)))
+    sleeper.start(SLEEP, life=Lifetime(owned=True, keep_fds=(write,)))
     os.close(write)
     with os.fdopen(read, "rb") as end:
         assert end.read() == b""  # end of file: the running server does not hold it any more

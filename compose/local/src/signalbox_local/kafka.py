@@ -12,7 +12,7 @@ from typing import Self
 from signalbox_local import folders, kafka_jvm, probe
 from signalbox_local.errors import ForeignData
 from signalbox_local.ports import PortBook
-from signalbox_local.process import OWNED, Life, ServerProcess
+from signalbox_local.process import OWNED, Lifetime, ServerProcess
 from signalbox_local.programs import Programs
 
 READY_SECONDS = 60.0
@@ -132,7 +132,7 @@ class KafkaCluster:
         *,
         extra: Mapping[str, str] = {},
         session_ms: int = 3000,
-        life: Life = OWNED,
+        life: Lifetime = OWNED,
         programs: Programs | None = None,
         port: int | None = None,
     ) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from signalbox_local import folders, probe
 from signalbox_local.errors import ForeignData, ServerNotReady
-from signalbox_local.process import OWNED, Account, Life, is_zombie, run
+from signalbox_local.process import OWNED, Account, Lifetime, is_zombie, run
 from signalbox_local.programs import Programs, postgres_major
 from signalbox_local.secret import password_in, write_private
 from signalbox_local.server import Server
@@ -42,7 +42,7 @@ class PostgresServer(Server):
         folder: Path,
         *,
         settings: Mapping[str, str] = {},
-        life: Life = OWNED,
+        life: Lifetime = OWNED,
         programs: Programs | None = None,
         port: int | None = None,
     ) -> None:

@@ -35,7 +35,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class Lifetime:
     """How long a server lives: as long as the process that starts it (`owned`), or until `down` (detached)."""
 
     owned: bool
@@ -43,7 +43,7 @@ class Life:
     """Held open until the server runs: the lock of the stack, so that `down` cannot overtake a start."""
 
 
-OWNED = Life(owned=True)
+OWNED = Lifetime(owned=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class ServerProcess:
         self,
         command: Sequence[str],
         *,
-        life: Life,
+        life: Lifetime,
         env: Mapping[str, str] | None = None,
         account: Account | None = None,
     ) -> None:
@@ -205,7 +205,7 @@ class ServerProcess:
 def spawn(
     command: Sequence[str],
     *,
-    life: Life,
+    life: Lifetime,
     output: int,
     pid_file: Path | None = None,
     record: Mapping[str, object] | None = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from signalbox_local.ports import PortBook
-from signalbox_local.process import OWNED, Life, ServerProcess
+from signalbox_local.process import OWNED, Lifetime, ServerProcess
 from signalbox_local.programs import Programs
 
 
@@ -20,7 +20,7 @@ class Server(ABC):
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(
-        self, folder: Path, *, life: Life = OWNED, programs: Programs | None = None, port: int | None = None
+        self, folder: Path, *, life: Lifetime = OWNED, programs: Programs | None = None, port: int | None = None
     ) -> None:
         self.folder = folder.absolute()
         self.life = life

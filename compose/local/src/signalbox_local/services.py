@@ -8,7 +8,7 @@ from pathlib import Path
 
 from signalbox_local import folders, probe, supervisor
 from signalbox_local.ports import PortBook, is_free
-from signalbox_local.process import Life, ServerProcess
+from signalbox_local.process import Lifetime, ServerProcess
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -26,7 +26,7 @@ class KeptService:
         folder: Path,
         name: str,
         *,
-        life: Life,
+        life: Lifetime,
         ports: Sequence[str] = ("http",),
         fixed: Mapping[str, int] | None = None,
     ) -> None:

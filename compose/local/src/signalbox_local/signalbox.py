@@ -14,7 +14,7 @@ from typing import Final
 from signalbox_contracts.services import ServiceSpec, ServiceUnusable, installed_services
 from signalbox_local import examples, folders
 from signalbox_local.errors import CannotContinue, ServerNotReady
-from signalbox_local.process import Life
+from signalbox_local.process import Lifetime
 from signalbox_local.progress import Reporter
 from signalbox_local.secret import write_private
 from signalbox_local.services import KeptService, outside, pass_on
@@ -46,7 +46,7 @@ OURS: Final = (
 class Signalbox:
     """The services of one state folder."""
 
-    def __init__(self, settings: Settings, reporter: Reporter, life: Life) -> None:
+    def __init__(self, settings: Settings, reporter: Reporter, life: Lifetime) -> None:
         self.folder = settings.stack
         self.reporter = reporter
         try:

@@ -18,7 +18,7 @@ from signalbox_local.errors import SettingWrong, StackBusy
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.otlp import OtlpReceiver
 from signalbox_local.postgres import PostgresServer
-from signalbox_local.process import OWNED, Life, Running, ServerProcess, read_pid_file, send
+from signalbox_local.process import OWNED, Lifetime, Running, ServerProcess, read_pid_file, send
 from signalbox_local.programs import Programs
 from signalbox_local.progress import Reporter
 from signalbox_local.redis import RedisServer
@@ -102,7 +102,7 @@ class Stack:
                         "start that server, correct the address, or unset the variable and the stack starts its own",
                     )
             self.fetch()
-            servers = self._servers(Life(owned=False, keep_fds=(lock,)), brokers)
+            servers = self._servers(Lifetime(owned=False, keep_fds=(lock,)), brokers)
             if "redis" in servers and self.programs.redis() is None:
                 del servers["redis"]
             for server in servers.values():
@@ -119,7 +119,7 @@ class Stack:
     def _signalbox_up(self, addresses: dict[str, str], servers: dict[str, Server], lock: int, scripted: bool) -> None:
         kafka = servers.get("kafka")
         replication = min(3, len(kafka.nodes)) if isinstance(kafka, KafkaCluster) else 1
-        life = Life(owned=False, keep_fds=(lock,))
+        life = Lifetime(owned=False, keep_fds=(lock,))
         self.signalbox = Signalbox(self.settings, self.reporter, life)
         self.signalbox.up(addresses, replication=replication, scripted=scripted)
         self._write_env(servers)
@@ -172,7 +172,7 @@ class Stack:
 
     # ------------------------------------------------------------------ parts
 
-    def _servers(self, life: Life, brokers: int | None) -> dict[str, Server]:
+    def _servers(self, life: Lifetime, brokers: int | None) -> dict[str, Server]:
         """In the order of starting: the slowest first."""
         ports, programs = self.settings.ports, self.programs
         count = brokers or len(list((self.folder / "kafka").glob("node[0-9]*/data"))) or 1

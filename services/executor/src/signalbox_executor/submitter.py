@@ -21,7 +21,7 @@ from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
-from signalbox_chassis.runtime.loops import backoff
+from signalbox_chassis.runtime.backoff import backoff
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_contracts.ids import run_key
@@ -248,7 +248,7 @@ class _Pipe:
         async with self._driver.database.unit_of_work() as work:
             facts.publish_changes(work, await submit.unreachable(work.connection, task.id, task.fence, said))
             await engines.failed(work.connection, task.engine_id, said)
-        seconds = 0.02 + backoff(self._failures, first=0.2, most=self._driver.settings.resend_seconds)
+        seconds = 0.02 + backoff(self._failures, first_seconds=0.2, max_seconds=self._driver.settings.resend_seconds)
         return Wait(seconds, copies=1 if arrived else 0)
 
     async def _refused(self, refused: EngineRefused) -> None:

@@ -27,7 +27,7 @@ from signalbox_contracts.topics import Topic
 log = logging.getLogger(__name__)
 _NACKED = Counter("signalbox_batches_given_back_total", "Batches fetched again because a fault lasted", ["subscriber"])
 POLL_SECONDS = 1.0
-WHOLE_FETCH_SECONDS = 0.5
+FULL_FETCH_SECONDS = 0.5
 LASTING_FAULT_SECONDS = 2.0
 
 
@@ -114,7 +114,7 @@ class Bus:
         )
         subscriber(_handler(subscription.name, topics, settler))
         # FastStream sleeps its poll time again after each empty poll: a message would wait that long for nothing
-        subscriber.get_msg = _patient_poll(settings.batch_max_messages, settings.fetch_wait_seconds)  # pyright: ignore[reportAttributeAccessIssue]
+        subscriber.get_msg = _poll_batches(settings.batch_max_messages, settings.fetch_wait_seconds)  # pyright: ignore[reportAttributeAccessIssue]
         return subscriber
 
 
@@ -138,16 +138,16 @@ def _handler(name: str, topics: dict[str, Topic], settler: Settler) -> Callable[
     return handle
 
 
-def _patient_poll(max_records: int, partial_wait_seconds: float) -> Callable[[Consumer], Any]:
+def _poll_batches(max_records: int, partial_wait_seconds: float) -> Callable[[Consumer], Any]:
     async def get_msg(consumer: Consumer) -> tuple[KafkaRecord, ...]:
-        let_whole_fetches_wait(consumer, partial_wait_seconds)
+        set_fetch_wait(consumer, partial_wait_seconds)
         polled = await consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000), max_records=max_records)
         return tuple(chain.from_iterable(polled.values()))
 
     return get_msg
 
 
-def let_whole_fetches_wait(consumer: Consumer, partial_wait_seconds: float) -> None:
+def set_fetch_wait(consumer: Consumer, partial_wait_seconds: float) -> None:
     """How long the broker may hold an empty fetch: long, but for one that leaves partitions out.
 
     aiokafka keeps one fetch open per broker, without the partitions it still has records of: what arrives there waits
@@ -160,7 +160,7 @@ def let_whole_fetches_wait(consumer: Consumer, partial_wait_seconds: float) -> N
     next_actions: Callable[[Any], Any] = fetcher._get_actions_per_node
 
     def with_its_wait(assignment: Any) -> Any:
-        seconds = partial_wait_seconds if fetcher._records else WHOLE_FETCH_SECONDS
+        seconds = partial_wait_seconds if fetcher._records else FULL_FETCH_SECONDS
         fetcher._fetch_max_wait_ms = int(seconds * 1000)
         return next_actions(assignment)
 

@@ -132,7 +132,7 @@ class DeadLetters:
                 continue
         await inbox.unhandled(work.connection, readable)
 
-    async def redrive_asked(self) -> None:
+    async def redrive_requested(self) -> None:
         """One pass of the loop: handle every message somebody asked to redrive, each in its own transaction."""
         tried: list[UUID] = []
         while (letter_id := await self._redrive_next(tried)) is not None:

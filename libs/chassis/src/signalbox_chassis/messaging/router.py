@@ -21,11 +21,10 @@ class HandlerTwice(ValueError):
 
 
 class Router:
-    """The handlers of one subscriber. `before` runs first in each transaction, to lock the aggregates in id order."""
+    """The handlers of one subscriber."""
 
     def __init__(self) -> None:
         self._handlers: dict[type[Event[Any]], Handler[Any]] = {}
-        self._before: list[Callable[[UnitOfWork, Batch], Awaitable[None]]] = []
 
     def on(self, message: type[E]) -> Callable[[Handler[E]], Handler[E]]:
         """Register the handler of one message class."""
@@ -38,20 +37,11 @@ class Router:
 
         return register
 
-    def before(
-        self, lock: Callable[[UnitOfWork, Batch], Awaitable[None]]
-    ) -> Callable[[UnitOfWork, Batch], Awaitable[None]]:
-        """Register what runs before the handlers, on the whole batch, in the same transaction."""
-        self._before.append(lock)
-        return lock
-
     def handles(self, event: Event[Any]) -> bool:
         return type(event) in self._handlers
 
     async def handle(self, work: UnitOfWork, batch: Batch) -> None:
         """Run the handlers of the batch inside the open transaction."""
-        for lock in self._before:
-            await lock(work, batch)
         for message, events in gather(batch):
             await self._handlers[message](work, events)
 

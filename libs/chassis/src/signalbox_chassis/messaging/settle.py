@@ -7,7 +7,6 @@ given back to Kafka (`RetryLater`) and fetched again.
 
 import asyncio
 import logging
-import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -30,6 +29,7 @@ from signalbox_chassis.observability.logs import log_context
 from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.backoff import backoff
 from signalbox_contracts.trace import is_traceparent
 from signalbox_contracts.wire import UnknownType
 
@@ -102,7 +102,7 @@ class Settler:
                     _SETTLED.labels(record.topic.name, "unknown").inc()
                     continue
                 fault = unreadable
-                await self._patiently(lambda record=record, error=fault: self._park(record, None, error))
+                await self._with_retries(lambda record=record, error=fault: self._park(record, None, error))
             else:
                 if self._router.handles(event):
                     known.append(Received(event, record, trace_of(record, event.traceparent, event.tracestate)))
@@ -112,13 +112,13 @@ class Settler:
 
     async def _settle_known(self, batch: list[Received[Any]]) -> None:
         try:
-            await self._patiently(lambda: self._apply(batch), slow_is_passing=len(batch) == 1)
+            await self._with_retries(lambda: self._apply(batch), slow_is_passing=len(batch) == 1)
         except RetryLater:
             raise
         except Exception as error:
             if len(batch) == 1:
                 fault = error
-                await self._patiently(lambda: self._park(batch[0].record, batch[0], fault))
+                await self._with_retries(lambda: self._park(batch[0].record, batch[0], fault))
                 return
             log.warning("batch of %d failed, handling one by one: %r", len(batch), error)
             for received in batch:
@@ -157,12 +157,12 @@ class Settler:
             await self._dead_letters.park(work, record, received, error)
         _SETTLED.labels(record.topic.name, "parked").inc()
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[None]], *, slow_is_passing: bool = True) -> None:
+    async def _with_retries(self, attempt: Callable[[], Awaitable[None]], *, slow_is_passing: bool = True) -> None:
         """Repeat while the fault is a passing one; raise `RetryLater` when it lasts, or the lasting error itself.
 
         A time limit (`Failure.SLOW`) that keeps striking although PostgreSQL answers is the message's own fault.
         """
-        give_up_at, delay = time.monotonic() + self._retry_seconds, 0.05
+        give_up_at, failures = time.monotonic() + self._retry_seconds, 0
         while True:
             try:
                 await attempt()
@@ -183,8 +183,8 @@ class Settler:
                 _WAITING.labels(failure.name).inc()
                 log.warning("waiting for a passing fault: %r", error)
                 self.progress_at = time.monotonic()
-                await asyncio.sleep(random.uniform(0, delay))
-                delay = min(delay * 2, 5.0)
+                await asyncio.sleep(backoff(failures, first_seconds=0.05, max_seconds=5.0))
+                failures += 1
 
     async def _database_answers(self) -> bool:
         try:

@@ -1,15 +1,15 @@
-"""Whether this database is the one the service wrote to last, or one that was restored to a moment ago.
+"""Detects that this database was restored from an older copy, and makes the service catch up.
 
-A restored owner counts its versions up again from where the backup was, so what it says next would look old to its
-readers, or carry the id of something they have heard. So every version is raised above all that was ever said: `floor`
-is the time in hundredths of a second, and no aggregate has a hundred versions a second. What was read since the backup
-is read again: the groups are put back behind the last pulse the database remembers, and the inbox drops what it knows.
-Until it is read to where it was, nothing is done of what the tables say: it may have been called off since.
+A restored owner would count its versions up from where the backup was. Its readers would take the next facts for old
+ones. So every version is raised above all published ones: `version_floor` is the time in hundredths of a second, and no
+aggregate has a hundred versions a second. The service reads again what came since the backup: the consumer groups are
+put back behind the last heartbeat that the database remembers, and the inbox drops what it knows. Task processing stays
+suspended until the replay is complete: a newer cancel may be pending.
 
-The mark is one row. Its writer's transaction id is in it and must be the one PostgreSQL shows (`xmin`): rows that were
-dumped, copied or replicated have another. A failover or a recovery to a point in time begins a new timeline, a new
-cluster has another identifier. A disk put back to a snapshot shows nothing of this: then `UPDATE life SET place = ''`
-says so by hand.
+The mark is one row of `restore_mark`. It holds its writer's transaction id, which must be the one PostgreSQL shows
+(`xmin`): rows that were dumped, copied or replicated have another. A failover or a recovery to a point in time begins a
+new timeline, and a new cluster has another identifier. A disk that was put back to a snapshot shows nothing of this:
+then `UPDATE restore_mark SET place = ''` reports it by hand.
 """
 
 import asyncio
@@ -28,42 +28,44 @@ from signalbox_chassis.persistence.database import Database, UnitOfWork
 
 log = logging.getLogger(__name__)
 AfterRestore = Callable[[UnitOfWork, int], Awaitable[None]]
-"""Raise every version to this floor and say everything again, in the transaction that notices the restore."""
-PULSE_SECONDS: Final = 5.0
+"""Raises every version to this floor and republishes everything, in the transaction that detects the restore."""
+HEARTBEAT_SECONDS: Final = 5.0
 REWIND: Final = timedelta(hours=1)
-"""How far before the last pulse messages are read again: a reader may have been that far behind."""
+"""How far before the last heartbeat messages are read again: a reader may have been that far behind."""
 RAISE_SECONDS: Final = 120.0
-LOOK_SECONDS: Final = 0.2
-SAY_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.2
+LOG_SECONDS: Final = 5.0
 
 _PLACE: Final = (
     "(SELECT system_identifier FROM pg_control_system()) || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)"
 )
 _XID: Final = "pg_current_xact_id()::text::bigint % 4294967296"
 _OURS: Final = f"l.place = {_PLACE} AND l.written_by = l.xmin::text::bigint"
-# INVARIANT the row is written by nothing but this module, so that its own transaction id is always in it.
-_PULSE: Final = f"""
-INSERT INTO life AS l (place, written_by) VALUES ({_PLACE}, {_XID})
+# INVARIANT: only this module writes the row, so its own transaction id is always in it.
+_HEARTBEAT: Final = f"""
+INSERT INTO restore_mark AS l (place, written_by) VALUES ({_PLACE}, {_XID})
 ON CONFLICT (single) DO UPDATE SET seen_at = now(), written_by = {_XID} WHERE {_OURS}
-RETURNING floor
+RETURNING version_floor
 """  # noqa: S608
 _RESTORED: Final = f"""
-UPDATE life l SET place = {_PLACE}, written_by = {_XID}, seen_at = now(), rewind_from = least(rewind_from, seen_at),
-    floor = greatest(floor + 1, (extract(epoch FROM clock_timestamp()) * 100)::bigint)
-WHERE NOT ({_OURS}) RETURNING floor
+UPDATE restore_mark l SET place = {_PLACE}, written_by = {_XID}, seen_at = now(),
+    rewind_from = least(rewind_from, seen_at),
+    version_floor = greatest(version_floor + 1, (extract(epoch FROM clock_timestamp()) * 100)::bigint)
+WHERE NOT ({_OURS}) RETURNING version_floor
 """  # noqa: S608
 _READ_AGAIN: Final = f"""
-UPDATE life l SET rewind_from = NULL, seen_at = now(), written_by = {_XID} WHERE l.floor = $1 AND {_OURS}
-RETURNING floor
+UPDATE restore_mark l SET rewind_from = NULL, seen_at = now(), written_by = {_XID}
+WHERE l.version_floor = $1 AND {_OURS}
+RETURNING version_floor
 """  # noqa: S608
-GOES_ON: Final = f"NOT EXISTS (SELECT FROM life l WHERE NOT ({_OURS}) OR l.rewind_from IS NOT NULL)"
-"""A condition of SQL, false from a restore until what came since the backup is read again, in any process."""
+REPLAY_COMPLETE: Final = f"NOT EXISTS (SELECT FROM restore_mark l WHERE NOT ({_OURS}) OR l.rewind_from IS NOT NULL)"
+"""A condition in SQL. It is false from a restore until what came since the backup is read again, in any process."""
 
 
-class Life:
-    """A part of a service, started before anything is read or said. `groups` are consumer groups and their topics.
+class RestoreDetector:
+    """A part of a service that starts before the service reads or publishes anything.
 
-    `replay` comes before anything is done.
+    `groups` maps consumer groups to their partitions. `replay` runs before the service works on anything.
     """
 
     def __init__(
@@ -82,56 +84,58 @@ class Life:
         self._end = end
         self._floor: int | None = None
         self._ends: dict[str, dict[TopicPartition, int]] | None = None
-        """Where the groups must come to again, if it was us who put them back."""
+        """The offsets that the groups must reach again, when this process put them back."""
 
     async def start(self) -> None:
-        """Return when versions and groups are right for this database."""
+        """Return when versions and consumer groups fit this database."""
         async with self._database.unit_of_work() as work:
-            if await work.connection.fetchval(_PULSE) is None:
+            if await work.connection.fetchval(_HEARTBEAT) is None:
                 await work.connection.execute(f"SET LOCAL statement_timeout = '{RAISE_SECONDS:.0f}s'")
-                floor: int | None = await work.connection.fetchval(_RESTORED)
-                if floor is not None:  # else another replica has just done it
-                    log.warning("this database was restored: versions go on from %d", floor)
-                    await self._after_restore(work, floor)
-            self._floor = await work.connection.fetchval("SELECT floor FROM life")
+                version_floor: int | None = await work.connection.fetchval(_RESTORED)
+                if version_floor is not None:  # else another replica has done it
+                    log.warning("this database was restored: versions continue from %d", version_floor)
+                    await self._after_restore(work, version_floor)
+            self._floor = await work.connection.fetchval("SELECT version_floor FROM restore_mark")
         wait = 0.5
         while (since := await self._rewind_from()) is not None:
             if await self._rewind(since):
                 return
-            await asyncio.sleep(wait)  # members that have not noticed yet end themselves; or another reads it again
+            await asyncio.sleep(wait)  # members that run on will end themselves, or another process replays
             wait = min(wait * 1.5, 5.0)
 
-    async def replay(self, begin_reading: Callable[[], Awaitable[None]]) -> None:
-        """Return when what came since the backup is read again, by whoever has put the groups back."""
+    async def replay(self, start_reading: Callable[[], Awaitable[None]]) -> None:
+        """Return when what came since the backup is read again, if this process put the groups back."""
         if self._ends is None:
             return
-        await begin_reading()
+        await start_reading()
         for group, ends in self._ends.items():
             await self._until_read(group, ends)
         async with self._database.connection() as connection:
             if await connection.fetchval(_READ_AGAIN, self._floor) is None:
-                log.critical("this database was restored again: beginning anew")
+                log.critical("this database was restored again: this process ends and starts over")
                 self._end()
                 return
         self._ends = None
-        log.warning("all is read that came since the backup")
+        log.warning("everything that came since the backup is read again")
 
     async def stop(self) -> None:
         pass
 
-    async def pulse(self) -> None:
-        """One pass: remember that we live. In a database that was restored under us: begin anew, by ending."""
+    async def heartbeat(self) -> None:
+        """One pass: update the mark. End this process when the database was restored while it ran."""
         async with self._database.connection() as connection:
-            if await connection.fetchval(_PULSE) != self._floor:  # or another replica has seen it, and begun anew
-                log.critical("this database was restored while we ran: beginning anew")
+            if (
+                await connection.fetchval(_HEARTBEAT) != self._floor
+            ):  # or another replica has detected it and started over
+                log.critical("this database was restored while this process ran: it ends and starts over")
                 self._end()
 
     async def _rewind_from(self) -> datetime | None:
         async with self._database.connection() as connection:
-            return await connection.fetchval("SELECT rewind_from FROM life")
+            return await connection.fetchval("SELECT rewind_from FROM restore_mark")
 
     async def _rewind(self, since: datetime) -> bool:
-        """Put every group back and note where it must come to; False while one has members."""
+        """Put every group back and note the offsets it must reach. False while a group has members."""
         ends: dict[str, dict[TopicPartition, int]] = {}
         at_ms = int((since - REWIND).timestamp() * 1000)
         for group, partitions in self._groups.items():
@@ -139,7 +143,7 @@ class Life:
             try:
                 await made.start()
                 made.assign(list(partitions))
-                await _put_back(made, partitions, at_ms)
+                await _rewind_offsets(made, partitions, at_ms)
                 ends[group] = await _ends_of(made, partitions)
             except (CommitFailedError, IllegalGenerationError, UnknownMemberIdError) as error:
                 log.info("%s is still in use: %r", group, error)
@@ -152,19 +156,19 @@ class Life:
     async def _until_read(self, group: str, ends: Mapping[TopicPartition, int]) -> None:
         client = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
         await client.start()
-        say_at = 0.0
+        log_at = 0.0
         try:
             while left := _left(await client.list_consumer_group_offsets(group), ends):
-                if time.monotonic() >= say_at:
-                    log.warning("%s has %d messages to read again before anything goes on", group, left)
-                    say_at = time.monotonic() + SAY_SECONDS
-                await asyncio.sleep(LOOK_SECONDS)
+                if time.monotonic() >= log_at:
+                    log.warning("%s has %d messages to read again before work continues", group, left)
+                    log_at = time.monotonic() + LOG_SECONDS
+                await asyncio.sleep(POLL_SECONDS)
         finally:
             await client.close()
 
 
 def _left(committed: Mapping[TopicPartition, OffsetAndMetadata], ends: Mapping[TopicPartition, int]) -> int:
-    """How many messages lie between; -1 is said of a partition of which nothing was ever committed."""
+    """How many messages lie between. A partition without a committed offset counts from its beginning."""
     read = {at: max(0, offset.offset) for at, offset in committed.items()}
     return sum(max(0, end - read.get(at, 0)) for at, end in ends.items())
 
@@ -176,7 +180,7 @@ async def _ends_of(consumer: Any, partitions: Sequence[TopicPartition]) -> dict[
     return {at: end for at, end in ends.items() if firsts[at] < end}
 
 
-async def _put_back(consumer: Any, partitions: Sequence[TopicPartition], at_ms: int) -> None:
+async def _rewind_offsets(consumer: Any, partitions: Sequence[TopicPartition], at_ms: int) -> None:
     found = cast(
         "dict[TopicPartition, OffsetAndTimestamp | None]",
         await consumer.offsets_for_times(dict.fromkeys(partitions, at_ms)),

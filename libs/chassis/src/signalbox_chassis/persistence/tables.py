@@ -48,14 +48,14 @@ CREATE TABLE dead_letter (
 CREATE INDEX dead_letter_open ON dead_letter (parked_at) WHERE state IN ('PARKED', 'REDRIVING');
 """
 
-# For services with versions of their own (`life`): the mark of the database they wrote to last.
-LIFE_V1 = """
-CREATE TABLE life (
+# For services with versions of their own: the mark of the database they wrote to last (`restore_detection`).
+RESTORE_MARK_V1 = """
+CREATE TABLE restore_mark (
     single      boolean PRIMARY KEY DEFAULT true CHECK (single),
     place       text NOT NULL,
     written_by  bigint NOT NULL,
     seen_at     timestamptz NOT NULL DEFAULT now(),
-    floor       bigint NOT NULL DEFAULT 0,
+    version_floor bigint NOT NULL DEFAULT 0,
     rewind_from timestamptz
 ) WITH (fillfactor = 50);
 """

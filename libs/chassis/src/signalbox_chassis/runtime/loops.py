@@ -1,33 +1,40 @@
-"""A loop is a coroutine that does one pass; this module repeats it with jitter, back-off and an orderly end."""
+"""A loop is a coroutine that does one pass. This module repeats it with jitter, back-off and an orderly end.
+
+A loop whose pass keeps failing is a fault that people must see: `trouble` has its reason, `/readyz` shows it, and the
+gauge `signalbox_loop_failing` is 1 until a pass succeeds.
+"""
 
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
+from signalbox_chassis.observability.logs import redact
+from signalbox_chassis.runtime.backoff import backoff
 from signalbox_chassis.runtime.tasks import cancel
 
 log = logging.getLogger(__name__)
 _FAILED = Counter("signalbox_loop_failures_total", "Loop passes that raised", ["loop"])
 _PASSED = Counter("signalbox_loop_passes_total", "Loop passes that ended", ["loop"])
+_FAILING = Gauge("signalbox_loop_failing", "1 while the passes of a loop keep failing", ["loop"])
+FAILING_PASSES = 3
+FAILING_SECONDS = 10.0
+"""A loop keeps failing when so many passes in a row failed, for so long: one fault that passes is no trouble."""
+REASON_CHARACTERS = 300
 
 OnePass = Callable[[], Awaitable[bool | None]]
-
-
-def backoff(failures: int, *, first: float, most: float, random_: Callable[[], float] = random.random) -> float:
-    """Seconds to wait after the nth failure in a row: exponential with full jitter, between 0 and `most`."""
-    return random_() * min(most, first * 2 ** min(failures, 30))
 
 
 @dataclass
 class Loop:
     """Repeats `one_pass` every `every_seconds` ± 10 %, or at once when a pass returns True: it found more to do.
 
-    A pass that raises is logged and repeated after a back-off of at most `max_backoff_seconds`; it goes on. `wake`
-    does not cut a back-off short: what wakes often (a commit) would hammer what is down.
+    A pass that raises is logged and repeated after a back-off of at most `max_backoff_seconds`. `wake` does not cut a
+    back-off short: what wakes often (a commit) would hammer what is down.
     """
 
     name: str
@@ -37,10 +44,19 @@ class Loop:
     _wake: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     _task: asyncio.Task[None] | None = field(default=None, repr=False)
+    _failures: int = field(default=0, repr=False)
+    _failing_since: float = field(default=0.0, repr=False)
+    _reason: str = field(default="", repr=False)
 
     def wake(self) -> None:
         """Run the next pass now, or as soon as a back-off is over."""
         self._wake.set()
+
+    @property
+    def trouble(self) -> str:
+        """Why the passes of this loop keep failing, without secrets; empty while they succeed."""
+        lasting = time.monotonic() - self._failing_since >= FAILING_SECONDS
+        return self._reason if self._failures >= FAILING_PASSES and lasting else ""
 
     async def start(self) -> None:
         if self._task is None:
@@ -58,21 +74,31 @@ class Loop:
                 raise
 
     async def _run(self) -> None:
-        failures = 0
         while not self._stopping.is_set():
             self._wake.clear()
             try:
                 more = await self.one_pass()
-            except Exception:
-                failures += 1
-                _FAILED.labels(self.name).inc()
-                log.exception("loop pass failed", extra={"loop": self.name, "failures": failures})
-                await _rest(self._stopping, backoff(failures, first=0.1, most=self.max_backoff_seconds))
+            except Exception as error:
+                self._note_failure(error)
+                seconds = backoff(self._failures, first_seconds=0.1, max_seconds=self.max_backoff_seconds)
+                await _rest(self._stopping, seconds)
                 continue
-            failures = 0
-            _PASSED.labels(self.name).inc()
+            self._note_success()
             if not more:
                 await _rest(self._wake, self.every_seconds * random.uniform(0.9, 1.1))
+
+    def _note_failure(self, error: Exception) -> None:
+        self._failing_since = self._failing_since if self._failures else time.monotonic()
+        self._failures += 1
+        self._reason = redact(f"{type(error).__name__}: {error}")[:REASON_CHARACTERS]
+        _FAILED.labels(self.name).inc()
+        _FAILING.labels(self.name).set(1 if self.trouble else 0)
+        log.exception("loop pass failed", extra={"loop": self.name, "failures": self._failures})
+
+    def _note_success(self) -> None:
+        self._failures, self._reason = 0, ""
+        _PASSED.labels(self.name).inc()
+        _FAILING.labels(self.name).set(0)
 
 
 async def _rest(until: asyncio.Event, seconds: float) -> None:

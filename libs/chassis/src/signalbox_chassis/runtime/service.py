@@ -8,7 +8,6 @@ loops.
 import asyncio
 import gc
 import logging
-import random
 import signal
 import sys
 import time
@@ -34,7 +33,8 @@ from signalbox_chassis.observability import logs
 from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_chassis.persistence import partitions
 from signalbox_chassis.persistence.database import Database
-from signalbox_chassis.persistence.restore_detection import PULSE_SECONDS, AfterRestore, Life
+from signalbox_chassis.persistence.restore_detection import HEARTBEAT_SECONDS, AfterRestore, RestoreDetector
+from signalbox_chassis.runtime.backoff import backoff
 from signalbox_chassis.runtime.clock import Clock, SystemClock
 from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.probes import Probes
@@ -51,7 +51,7 @@ _UP = Gauge("signalbox_service_started", "1 while every part runs", ["service"])
 
 
 class Part(Protocol):
-    """Something with a life. `stop` may be called twice, or without a start."""
+    """Something that starts and stops. `stop` may be called twice, or without a start."""
 
     def start(self) -> Awaitable[None]: ...
     def stop(self) -> Awaitable[None]: ...
@@ -114,7 +114,7 @@ class Service:
         self._settlers: dict[str, Settler] = {s.name: self._settler(s.router) for s in self.subscriptions}
         self.bus = Bus(self._bus_settings(), [(s, self._settlers[s.name]) for s in self.subscriptions])
         self.feed = self._feed()
-        self.life = self._life()
+        self.restore_detector = self._restore_detection_part()
         for subscription in self.subscriptions:
             self.dead_letters.sources |= {t.name: (t, subscription.router) for t in subscription.topics}
         self.probes = Probes(
@@ -125,6 +125,7 @@ class Service:
                 "database": self._database_answers,
                 "kafka": self._is_assigned,
                 "outbox": self._outbox_moves,
+                "loops": self._loops_succeed,
             },
         )
         self._stopping = asyncio.Event()
@@ -197,7 +198,7 @@ class Service:
 
     async def _start_part(self, name: str, part: Part) -> bool:
         """Start one part, again and again while the fault is a passing one; False when asked to stop meanwhile."""
-        delay = 0.1
+        failures = 0
         while not self._stopping.is_set():
             try:
                 return await self._unless_stopping(part.start())
@@ -205,8 +206,8 @@ class Service:
                 if classify(error) in (Failure.LASTING, Failure.REFUSED):
                     raise
                 log.warning("%s waits for %s: %r", self.name, name, error)
-            await self._unless_stopping(asyncio.sleep(delay * random.uniform(0.5, 1)))
-            delay = min(delay * 2, 5.0)
+            failures += 1
+            await self._unless_stopping(asyncio.sleep(backoff(failures, first_seconds=0.1, max_seconds=5.0)))
         return False
 
     async def _unless_stopping(self, work: Awaitable[None]) -> bool:
@@ -229,14 +230,14 @@ class Service:
             ("partitions", Step(self._maintain)),
             ("topics", Step(self._check_topics)),
         ]
-        if self.life is not None:
-            fixed.append(("life", self.life))
+        if self.restore_detector is not None:
+            fixed.append(("restore detection", self.restore_detector))
         if self.feed is not None:
             fixed.append(("definitions", self.feed))
         fixed.append(("relay", self.relay))
         fixed += _named(self._guards())
-        if self.life is not None:
-            fixed.append(("replay", Step(partial(self.life.replay, self.bus.start), self.bus.stop)))
+        if self.restore_detector is not None:
+            fixed.append(("replay", Step(partial(self.restore_detector.replay, self.bus.start), self.bus.stop)))
         return [*fixed, *self.early, ("bus", self.bus), *self.parts, *_named([*self._own_loops(), *self.loops])]
 
     def _guards(self) -> list[Loop]:
@@ -248,8 +249,12 @@ class Service:
             self.settings.kafka_bootstrap,
             stuck_seconds=self.settings.stuck_seconds,
         )
-        pulse = [] if self.life is None else [Loop("life", self.life.pulse, PULSE_SECONDS, PULSE_SECONDS)]
-        return [Loop("watchdog", watchdog.look, 5.0), *pulse]
+        heartbeat = (
+            []
+            if self.restore_detector is None
+            else [Loop("heartbeat", self.restore_detector.heartbeat, HEARTBEAT_SECONDS, HEARTBEAT_SECONDS)]
+        )
+        return [Loop("watchdog", watchdog.look, 5.0), *heartbeat]
 
     def _own_loops(self) -> list[Loop]:
         redrive = Loop("redrive", self._redrive, 5.0)
@@ -270,7 +275,7 @@ class Service:
 
     async def _redrive(self) -> None:
         if await self.dead_letters.count():
-            await self.dead_letters.redrive_asked()
+            await self.dead_letters.redrive_requested()
 
     async def _check_topics(self) -> None:
         """One row for a topic that is not there would hold up the whole outbox: what is sent is checked as well."""
@@ -300,7 +305,7 @@ class Service:
             self.settings.kafka_bootstrap, self.definitions_topic, settler, topic_prefix=self.settings.topic_prefix
         )
 
-    def _life(self) -> Life | None:
+    def _restore_detection_part(self) -> RestoreDetector | None:
         if self.after_restore is None:
             return None
         prefix, group = self.settings.topic_prefix, self._bus_settings().group
@@ -310,7 +315,7 @@ class Service:
             ]
             for s in self.subscriptions
         }
-        return Life(
+        return RestoreDetector(
             self.database, self.after_restore, bootstrap=self.settings.kafka_bootstrap, groups=groups, end=end_process
         )
 
@@ -337,6 +342,11 @@ class Service:
         waiting = [name for name, consumer in self.bus.consumers().items() if not consumer.assignment()]
         missing = {s.name for s in self.subscriptions} - set(self.bus.consumers())
         return f"no partitions yet: {', '.join([*waiting, *sorted(missing)])}" if waiting or missing else ""
+
+    async def _loops_succeed(self) -> str:
+        """The loops whose passes keep failing, each with its reason."""
+        loops = [part for _, part in self._running if isinstance(part, Loop)]
+        return "; ".join(f"{loop.name}: {loop.trouble}" for loop in loops if loop.trouble)
 
     async def _outbox_moves(self) -> str:
         age = self.relay.oldest_seconds

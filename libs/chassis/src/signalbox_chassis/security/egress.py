@@ -54,11 +54,11 @@ class EgressSettings(ServiceSettings):
     @field_validator("egress_allow")
     @classmethod
     def _allow_can_be_read(cls, value: str) -> str:
-        Guard(value)
+        EgressGuard(value)
         return value
 
-    def guard(self) -> "Guard":
-        return Guard(self.egress_allow)
+    def guard(self) -> "EgressGuard":
+        return EgressGuard(self.egress_allow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Allowed:
         return address.version == self.network.version and address in self.network
 
 
-class Guard:
+class EgressGuard:
     """What may be called. `allow` is the operator's list, as text with commas or as its entries.
 
     Raises ValueError for an entry that cannot be read.
@@ -107,17 +107,6 @@ class Guard:
         literal = _literal(host)
         if literal is not None:
             self._check_address(shown, literal, host, port)
-
-    async def check(self, url: str | URL) -> None:
-        """As `check_url`, and asks for the name's addresses: for the moment an address is saved. Raises also OSError.
-
-        It protects nothing by itself, as the answer may be another one later: only `session` does.
-        """
-        self.check_url(url)
-        parsed = URL(url)
-        host, port = parsed.host, parsed.port
-        if host and port is not None and _literal(host) is None:
-            await _Resolver(self).resolve(host, port)
 
     def check_address(self, host: str, address: str, port: int) -> None:
         """Refuse an address that this host name led to. Raises `AddressRefused`."""
@@ -150,7 +139,7 @@ _MAX_GOOD: Final = 1000
 class _Resolver(AbstractResolver):
     """The system's resolver; answers that lead inside are refused, all of them if one does."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: EgressGuard) -> None:
         self._guard = guard
         self._system = ThreadedResolver()
 
@@ -169,7 +158,7 @@ class _Resolver(AbstractResolver):
 class _Connector(aiohttp.TCPConnector):
     """Checks the URL of every request, whether it needs a new connection or not."""
 
-    def __init__(self, guard: Guard, limit: int) -> None:
+    def __init__(self, guard: EgressGuard, limit: int) -> None:
         super().__init__(resolver=_Resolver(guard), limit=limit)
         self._guard = guard
         self._good: set[tuple[str, str]] = set()

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from signalbox_chassis.persistence.tables import LIFE_V1, TABLES_V1
+from signalbox_chassis.persistence.tables import RESTORE_MARK_V1, TABLES_V1
 
 revision = "0001"
 down_revision = None
@@ -224,6 +224,6 @@ ALTER TABLE plan_page ALTER COLUMN plan_id SET (n_distinct = -0.01);
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + LIFE_V1 + WRITES + READ_MODEL + STATISTICS).split(";\n"):
+    for statement in (TABLES_V1 + RESTORE_MARK_V1 + WRITES + READ_MODEL + STATISTICS).split(";\n"):
         if statement.strip():
             op.execute(statement)

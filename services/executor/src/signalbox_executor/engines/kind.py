@@ -11,7 +11,7 @@ import aiohttp
 
 from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.runtime.clock import Clock
-from signalbox_chassis.security.egress import Guard
+from signalbox_chassis.security.egress import EgressGuard
 from signalbox_chassis.settings import Settings
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_executor.engines.capabilities import Capability
@@ -50,7 +50,7 @@ class EngineContext:
     """What the executor gives an engine to work with."""
 
     settings: ExecutorSettings
-    guard: Guard
+    guard: EgressGuard
     """What may be called. An engine whose client makes its own connections checks each address with it."""
     secrets: SecretResolver
     clock: Clock
@@ -61,7 +61,7 @@ class EngineContext:
     )
 
     def http_session(self, **arguments: Any) -> aiohttp.ClientSession:
-        """A session that reaches only what the guard allows; arguments are those of `Guard.session`."""
+        """A session that reaches only what the guard allows; arguments are those of `EgressGuard.session`."""
         return self.guard.session(**arguments)
 
     def settings_of(self, kind: type[S]) -> S:

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from signalbox_chassis.persistence.tables import LIFE_V1
+from signalbox_chassis.persistence.tables import RESTORE_MARK_V1
 
 revision = "0004"
 down_revision = "0003"
@@ -30,7 +30,7 @@ WHEN (OLD.said AND OLD.moves <> '[]' AND OLD.moves <> NEW.moves) EXECUTE FUNCTIO
 
 
 def upgrade() -> None:
-    for statement in (LIFE_V1 + TABLES).split(";\n"):
+    for statement in (RESTORE_MARK_V1 + TABLES).split(";\n"):
         if statement.strip():
             op.execute(statement)
     op.execute(KEEP)

@@ -31,7 +31,7 @@ SELECT (s ->> 'task_id')::uuid, $2, s ->> 'item_key', s ->> 'step', (s ->> 'posi
       'holder', 'plan:' || $2::uuid, 'since_at', now(), 'until_at', s ->> 'not_before_at',
       'detail', 'not before its time') END
 FROM unnest($1::jsonb[]) AS s, LATERAL (SELECT s -> 'time_limits' AS l) AS limits,
-    (SELECT greatest(1, max(floor)) AS first FROM life) AS f
+    (SELECT greatest(1, max(version_floor)) AS first FROM restore_mark) AS f
 ORDER BY 1
 ON CONFLICT (id) DO NOTHING
 RETURNING id

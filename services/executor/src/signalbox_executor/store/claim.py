@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_chassis.persistence.restore_detection import GOES_ON
+from signalbox_chassis.persistence.restore_detection import REPLAY_COMPLETE
 from signalbox_chassis.runtime import crash_points
 from signalbox_contracts.messages.task_commands import TaskSpec
 from signalbox_executor.store.rows import COLUMNS, Task, move, task_of
@@ -52,7 +52,7 @@ WITH alone AS MATERIALIZED (
 ), me AS MATERIALIZED (
   SELECT w.id FROM alone, LATERAL (
     SELECT id FROM worker WHERE id = $2 AND lock IS NOT NULL AND NOT dead AND lease_until > clock_timestamp() FOR SHARE
-  ) AS w WHERE {GOES_ON}
+  ) AS w WHERE {REPLAY_COMPLETE}
 ), engines AS MATERIALIZED (
   SELECT e.id FROM me, LATERAL (
     SELECT id FROM engine

@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_chassis.persistence.restore_detection import GOES_ON
+from signalbox_chassis.persistence.restore_detection import REPLAY_COMPLETE
 from signalbox_chassis.runtime import crash_points
 from signalbox_executor.store.rows import COLUMNS
 
@@ -38,9 +38,9 @@ SELECT w.id FROM worker w
 WHERE w.id <> $1 AND CASE WHEN w.dead
   THEN EXISTS (SELECT FROM task t WHERE t.owner = w.id AND t.state IN ('CLAIMED', 'SUBMITTING'))
   ELSE w.lease_until < clock_timestamp() END
-  AND {goes_on}
+  AND {replay_complete}
 ORDER BY w.lease_until LIMIT 10
-""".replace("{goes_on}", GOES_ON)
+""".replace("{replay_complete}", REPLAY_COMPLETE)
 
 _RETIRE: Final = "UPDATE worker SET lease_until = clock_timestamp() WHERE id = $1 AND NOT dead"
 
@@ -58,9 +58,9 @@ RETURNING id
 # own live lease would keep the row from everybody else for ever. It drives them under the row's own fence.
 _OWN: Final = """
 SELECT {columns}, t.spec::text AS spec FROM task t
-WHERE t.owner = $1 AND t.state IN ('CLAIMED', 'SUBMITTING') AND t.id <> ALL ($2::uuid[]) AND {goes_on}
+WHERE t.owner = $1 AND t.state IN ('CLAIMED', 'SUBMITTING') AND t.id <> ALL ($2::uuid[]) AND {replay_complete}
 ORDER BY t.id LIMIT $3
-""".replace("{columns}", COLUMNS).replace("{goes_on}", GOES_ON)
+""".replace("{columns}", COLUMNS).replace("{replay_complete}", REPLAY_COMPLETE)
 
 _REACHES: Final = "UPDATE worker SET reaches = $2 WHERE id = $1 AND reaches <> $2"
 

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from signalbox_chassis.persistence.tables import LIFE_V1, TABLES_V1
+from signalbox_chassis.persistence.tables import RESTORE_MARK_V1, TABLES_V1
 
 revision = "0001"
 down_revision = None
@@ -144,6 +144,6 @@ CREATE TABLE debounced_event (
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + LIFE_V1 + TABLES).split(";\n"):
+    for statement in (TABLES_V1 + RESTORE_MARK_V1 + TABLES).split(";\n"):
         if statement.strip():
             op.execute(statement)

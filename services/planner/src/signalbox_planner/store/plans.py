@@ -50,7 +50,7 @@ _CHANGED: Final = tuple(name for name in _COLUMNS if name not in _NEVER_CHANGED)
 # each other in a circle.
 _LOCKED: Final = f"SELECT {', '.join(_COLUMNS)} FROM plan WHERE id = ANY($1) ORDER BY id FOR UPDATE"  # noqa: S608
 _LOCKED_NOW: Final = f"""
-SELECT now() AS now, (SELECT floor FROM life) AS floor, p.*
+SELECT now() AS now, (SELECT version_floor FROM restore_mark) AS version_floor, p.*
 FROM (SELECT) AS always LEFT JOIN LATERAL ({_LOCKED}) AS p ON true
 """  # noqa: S608
 _N: Final = len(_COLUMNS)
@@ -124,7 +124,7 @@ async def locked_now(connection: Connection, ids: Iterable[UUID]) -> tuple[dict[
     A plan that was lost with a restore goes on above the version it had.
     """
     rows = await connection.fetch(_LOCKED_NOW, list(set(ids)))
-    now, floor = rows[0]["now"], rows[0]["floor"]
+    now, floor = rows[0]["now"], rows[0]["version_floor"]
     return {row["id"]: _plan(row) for row in rows if row["id"] is not None}, now, max(1, floor or 0)
 
 

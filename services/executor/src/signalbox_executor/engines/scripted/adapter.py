@@ -10,7 +10,7 @@ import aiohttp
 from pydantic import Field, ValidationError
 from pydantic_core import to_json
 
-from signalbox_chassis.security.egress import AddressRefused, Guard
+from signalbox_chassis.security.egress import AddressRefused, EgressGuard
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.vocabulary import Seconds, Value
@@ -94,7 +94,7 @@ class _Scripted:
         self._url = url.rstrip("/")
         self._name = name
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._http_session = http_session or Guard("127.0.0.1").session
+        self._http_session = http_session or EgressGuard("127.0.0.1").session
         self._session: aiohttp.ClientSession | None = None
 
     def _name_of(self, run: Watched) -> str | None:
