@@ -109,12 +109,12 @@ async def _local(environment: Mapping[str, str], *words: str) -> str:
 
 
 def _pids() -> dict[str, int]:
-    """The services' own processes, which are children of their keepers."""
+    """The services' own processes, which are children of their supervisors."""
     found: dict[str, int] = {}
     for name in SERVICES:
         for file in STACK.glob(f"{name}*/server.pid"):
-            keeper = int(json.loads(file.read_text())["pid"])
-            found[name] = _child(keeper)
+            supervisor = int(json.loads(file.read_text())["pid"])
+            found[name] = _child(supervisor)
     return found
 
 

@@ -15,7 +15,7 @@ from chaos.faults import NETWORK, Fault, Kind
 from chaos.world import World
 from signalbox_local import supervisor
 from signalbox_local.kafka import KafkaNode
-from signalbox_local.services import KeptService
+from signalbox_local.services import SupervisedService
 
 log = logging.getLogger(__name__)
 STARTED_AGAIN_SECONDS: Final = 120.0
@@ -23,7 +23,7 @@ LOOK_SECONDS: Final = 0.05
 
 
 class NotStartedAgain(Exception):
-    """A keeper did not start its service again: a defect of the harness or of the keeper."""
+    """A supervisor did not start its service again: a defect of the harness or of the supervisor."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Hurt:
         for service in self.world.services.values():
             _signal(service.child, signal.SIGCONT)
             # a crash point that was armed and not reached dies with the next start
-            (service.folder / supervisor.ONCE).unlink(missing_ok=True)
+            (service.folder / supervisor.ONCE_FILE).unlink(missing_ok=True)
         await asyncio.to_thread(self.world.links.heal)
         for service in (*self.world.services.values(), *self.world.engines.values()):
             await asyncio.to_thread(service.wait_ready, STARTED_AGAIN_SECONDS)
@@ -77,7 +77,7 @@ class Hurt:
                 await self._kill(self.world.services[fault.target])
             case Kind.CRASH:
                 service = self.world.services[fault.target]
-                supervisor.leave_once(service.folder, {"SIGNALBOX_CRASH_AT": fault.detail})
+                supervisor.set_next_start_variables(service.folder, {"SIGNALBOX_CRASH_AT": fault.detail})
                 await self._kill(service)
             case Kind.ENGINE:
                 await self._kill(self.world.engines[fault.target])
@@ -90,17 +90,17 @@ class Hurt:
             case Kind.DELAY | Kind.CUT:
                 await self._link(fault)
 
-    async def _kill(self, service: KeptService) -> None:
-        """kill -9 below the keeper; returns when the next one was started."""
+    async def _kill(self, service: SupervisedService) -> None:
+        """kill -9 below the supervisor; returns when the next one was started."""
         before, give_up_at = service.starts, time.monotonic() + STARTED_AGAIN_SECONDS
         while not _signal(service.child, signal.SIGKILL) and time.monotonic() < give_up_at:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_SECONDS)  # its keeper is just waiting before it starts it again
+            await asyncio.sleep(LOOK_SECONDS)  # its supervisor is just waiting before it starts it again
         while service.starts <= before:
             if time.monotonic() > give_up_at:
                 raise NotStartedAgain(service.name)
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _freeze(self, service: KeptService, seconds: float) -> None:
+    async def _freeze(self, service: SupervisedService, seconds: float) -> None:
         child = service.child
         if not _signal(child, signal.SIGSTOP):
             return

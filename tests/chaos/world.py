@@ -18,7 +18,7 @@ from signalbox_local import folders, supervisor
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.postgres import PostgresServer
 from signalbox_local.process import OWNED
-from signalbox_local.services import KeptService, outside
+from signalbox_local.services import SupervisedService, outside
 from signalbox_local.signalbox import API
 from support.proxies import Links
 
@@ -76,13 +76,13 @@ class World:
         # fsync as it is by default: an immediate restart without it would prove nothing
         self.postgres = PostgresServer(folder / "postgres", settings={"max_connections": "250"})
         self.services = {
-            f"{one.name}-{number}": KeptService(
+            f"{one.name}-{number}": SupervisedService(
                 folder / f"{one.name}-{number}", f"{one.name}-{number}", life=OWNED, ports=tuple(one.ports)
             )
             for one in SERVICES
             for number in range(1, one.replicas + 1)
         }
-        self.engines = {name: KeptService(folder / name, name, life=OWNED) for name in ENGINES}
+        self.engines = {name: SupervisedService(folder / name, name, life=OWNED) for name in ENGINES}
         self.token = ""
 
     # ------------------------------------------------------------------ addresses
@@ -164,7 +164,7 @@ class World:
         self.links.open(name, service.book["http"])
         data = folders.make(service.folder / "data")
         program = [sys.executable, str(ENTRIES / "counting_engine.py")]
-        service.told([*program, "--folder", str(data), "--port", str(service.book["http"])], {})
+        service.configure([*program, "--folder", str(data), "--port", str(service.book["http"])], {})
         service.launch()
 
     def _start_service(self, one: ServiceSpec, name: str, database: str) -> None:
@@ -181,9 +181,9 @@ class World:
         }
         service.paths = {port: declared.probe for port, declared in one.ports.items()}
         environment |= {declared.variable: str(service.book[port]) for port, declared in one.ports.items()}
-        service.told(self._program(one), environment)
+        service.configure(self._program(one), environment)
         if one.name in self.shape.armed:
-            supervisor.leave_once(service.folder, {"SIGNALBOX_CRASH_AT": self.shape.armed[one.name]})
+            supervisor.set_next_start_variables(service.folder, {"SIGNALBOX_CRASH_AT": self.shape.armed[one.name]})
         service.launch()
 
     def _program(self, one: ServiceSpec) -> Sequence[str]:
@@ -204,7 +204,7 @@ class World:
 
     def _administrator(self) -> str:
         api = next(one for one in SERVICES if API in one.ports)
-        order = self.services[f"{api.name}-1"].order
+        order = self.services[f"{api.name}-1"].spec
         assert order is not None
         command = [sys.executable, "-m", api.package, "admin", "create", "admin", "--days", "2"]
         done = subprocess.run(

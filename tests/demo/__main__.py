@@ -21,7 +21,7 @@ from demo.drawing import waterfall
 from demo.evidence import Start, expected_answer, faults, starts
 from signalbox_local.process import OWNED
 from signalbox_local.progress import Reporter
-from signalbox_local.services import KeptService
+from signalbox_local.services import SupervisedService
 from signalbox_local.settings import load
 from signalbox_local.signalbox import Signalbox
 
@@ -44,7 +44,7 @@ class Demo:
     killed_at: float | None = None
 
     @property
-    def executor(self) -> KeptService:
+    def executor(self) -> SupervisedService:
         return self.stack.services["executor"]
 
     async def define(self) -> None:
@@ -91,7 +91,7 @@ class Demo:
         return await running
 
     async def _executor(self, *, starts: int) -> None:
-        """Until its keeper has started it so often; raises `TimeoutError`."""
+        """Until its supervisor has started it so often; raises `TimeoutError`."""
         async with asyncio.timeout(KILL_SECONDS):
             while self.executor.starts < starts:  # noqa: ASYNC110 -- it is a file that changes
                 await asyncio.sleep(0.02)

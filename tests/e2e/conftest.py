@@ -2,9 +2,9 @@
 
 import pytest
 
-from support.e2e import api, whole
+from support.e2e import api, stack
 
-__all__ = ["api", "whole"]
+__all__ = ["api", "stack"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from demo.api import Answer, Api
-from support.e2e import Whole, scripted, unique, until_async
+from support.e2e import RunningStack, scripted, unique, until_async
 
 READ_BY_SERVICES = (
     "requests.v1", "operations.v1", "task-commands.v1", "plans.v1", "tasks.v1", "states.v1", "definitions.v1",
@@ -106,9 +106,9 @@ async def test_a_program_outside_the_operators_list_is_never_run(api: Api) -> No
     assert "work.argv[0]" in json.dumps(shown) or "'/bin/sh' is not allowed" in json.dumps(shown)
 
 
-async def test_malformed_messages_are_parked_and_listed_whatever_their_topic(whole: Whole, api: Api) -> None:
+async def test_malformed_messages_are_parked_and_listed_whatever_their_topic(stack: RunningStack, api: Api) -> None:
     before = {parked["id"] for parked in await api.every("/dead-letters")}
-    producer: Any = AIOKafkaProducer(bootstrap_servers=bootstrap(whole))
+    producer: Any = AIOKafkaProducer(bootstrap_servers=bootstrap(stack))
     await producer.start()
     for topic in READ_BY_SERVICES:
         await producer.send_and_wait(f"signalbox.{topic}", b"{ no message of ours", key=b"x")
@@ -120,7 +120,7 @@ async def test_malformed_messages_are_parked_and_listed_whatever_their_topic(who
         return topics >= set(READ_BY_SERVICES)
 
     await until_async(all_listed, seconds=30, why="not every topic's malformed message is listed")
-    shown = whole.command("dead-letter", "list", "--all", "-o", "json")
+    shown = stack.command("dead-letter", "list", "--all", "-o", "json")
     assert shown.returncode == 0, shown.stderr
     for topic in READ_BY_SERVICES:
         assert topic in shown.stdout
@@ -128,7 +128,7 @@ async def test_malformed_messages_are_parked_and_listed_whatever_their_topic(who
     assert (await api.ended(plan["id"], seconds=30))["state"] == "SUCCEEDED"
 
 
-def bootstrap(whole: Whole) -> str:
-    lines = (whole.settings.stack / "env").read_text().splitlines()
+def bootstrap(stack: RunningStack) -> str:
+    lines = (stack.settings.stack / "env").read_text().splitlines()
     (line,) = [line for line in lines if "SIGNALBOX_KAFKA_BOOTSTRAP=" in line]
     return line.partition("=")[2].strip("'\"")

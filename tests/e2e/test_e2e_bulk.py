@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from demo.api import Api
-from support.e2e import Whole, scripted, until_async
+from support.e2e import RunningStack, scripted, until_async
 
 COUNT = 100_000
 
 
 async def test_a_plan_of_100_000_items_is_accepted_listed_paused_resumed_and_cancelled(
-    whole: Whole, api: Api, capsys: pytest.CaptureFixture[str]
+    stack: RunningStack, api: Api, capsys: pytest.CaptureFixture[str]
 ) -> None:
     took: dict[str, float] = {}
     began = time.monotonic()
@@ -53,7 +53,7 @@ async def test_a_plan_of_100_000_items_is_accepted_listed_paused_resumed_and_can
     lap("cancelled")
     assert ended["state"] == "CANCELLED"
     assert ended["counts"]["cancelled"] == COUNT
-    begun = await whole.starts()
+    begun = await stack.starts()
     tasks = await api.every(f"{path}/tasks?state=CANCELLED")
     ours = [begun[task["run_key"]] for task in tasks if task.get("run_key") in begun]
     assert len(ours) >= 20

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.api import Api
-from support.e2e import EXECUTOR, Whole, unique, until
+from support.e2e import EXECUTOR, RunningStack, unique, until
 
 LIMIT = 8
 SAMPLES_PER_SECOND = 50
@@ -94,9 +94,9 @@ def peak_of(found: Sequence[tuple[float, int, str]], *, after: float = 0.0) -> i
     return peak
 
 
-def items(whole: Whole, file: Path, count: int) -> list[dict[str, Any]]:
+def items(stack: RunningStack, file: Path, count: int) -> list[dict[str, Any]]:
     """Most are short; eight of each hundred are long enough to surely run together."""
-    program = str(whole.signalbox.programs / PROGRAM)
+    program = str(stack.signalbox.programs / PROGRAM)
     return [
         {
             "key": f"item/{number:04}",
@@ -117,15 +117,15 @@ async def widen(api: Api) -> None:
 
 
 async def test_of_1000_processes_never_more_than_the_limit_run_also_when_the_executor_is_killed(
-    whole: Whole, api: Api
+    stack: RunningStack, api: Api
 ) -> None:
     await widen(api)
-    file = whole.signalbox.work / unique("stamps")
-    plan = {"name": "a thousand processes", "items": items(whole, file, 1000), "rules": {"limit": LIMIT}}
+    file = stack.signalbox.work / unique("stamps")
+    plan = {"name": "a thousand processes", "items": items(stack, file, 1000), "rules": {"limit": LIMIT}}
     with sampled() as sampler:
         asked = await api.ask("POST", "/plans", plan)
         await until(lambda: file.exists() and file.read_text().count("ended") >= 250, seconds=120, why="too slow")
-        await whole.kill(EXECUTOR)
+        await stack.kill(EXECUTOR)
         killed_at = time.monotonic()
         ended = await api.ended(asked["id"], seconds=240)
     assert (ended["state"], ended["counts"]["succeeded"]) == ("SUCCEEDED", 1000)
@@ -137,12 +137,12 @@ async def test_of_1000_processes_never_more_than_the_limit_run_also_when_the_exe
     assert sampler.per_second > SAMPLES_PER_SECOND / 2
 
 
-async def test_without_the_limit_in_the_claim_the_same_check_fails(whole: Whole, api: Api) -> None:
+async def test_without_the_limit_in_the_claim_the_same_check_fails(stack: RunningStack, api: Api) -> None:
     """The control: what the test above sees comes from that clause, and it would see its absence."""
     await widen(api)
-    file = whole.signalbox.work / unique("stamps")
-    async with whole.as_program(EXECUTOR, "no_plan_limit.py"):
-        plan = {"name": "without a limit", "items": items(whole, file, 40), "rules": {"limit": LIMIT}}
+    file = stack.signalbox.work / unique("stamps")
+    async with stack.as_program(EXECUTOR, "no_plan_limit.py"):
+        plan = {"name": "without a limit", "items": items(stack, file, 40), "rules": {"limit": LIMIT}}
         with sampled() as sampler:
             asked = await api.ask("POST", "/plans", plan)
             await api.ended(asked["id"], seconds=60)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from demo.api import Api
-from support.e2e import EXECUTOR, Whole, started_once, unique, until, until_async
+from support.e2e import EXECUTOR, RunningStack, started_once, unique, until, until_async
 
 OF_THE_DEAD = {"process signalbox.tasks.state.v1", "send tasks.v1"}
 """The killed executor took its last spans along: what it had just accepted and said. Only what hangs on these is loose;
@@ -20,20 +20,20 @@ def connected_to(spans: Sequence[dict[str, Any]]) -> tuple[list[str], list[str]]
 
 
 async def test_one_trace_connects_the_call_the_submit_and_the_end_across_the_executors_death(
-    whole: Whole, api: Api
+    stack: RunningStack, api: Api
 ) -> None:
     job = unique("traced")
     script = {"run_seconds": 1, "log": "hello from the engine\n"}
     work = {"kind": "scripted", "script": script}
     await api.define("jobs", {"id": job, "name": job, "engine": "scripted", "work": work})
-    await whole.arm(EXECUTOR, "executor.before_record")
-    before = whole.service(EXECUTOR).starts
+    await stack.arm(EXECUTOR, "executor.before_record")
+    before = stack.service(EXECUTOR).starts
     plan = await api.ask("POST", f"/jobs/{job}/start", {})
-    await until(lambda: whole.service(EXECUTOR).starts > before, why="the executor was not killed")
+    await until(lambda: stack.service(EXECUTOR).starts > before, why="the executor was not killed")
     ended = await api.ended(plan["id"], seconds=40)
     assert ended["state"] == "SUCCEEDED"
     (task,) = (await api.ask("GET", f"/plans/{plan['id']}/tasks"))["items"]
-    started_once(await whole.starts(), [task["run_key"]])
+    started_once(await stack.starts(), [task["run_key"]])
 
     spans: list[dict[str, Any]] = []
 
@@ -51,7 +51,7 @@ async def test_one_trace_connects_the_call_the_submit_and_the_end_across_the_exe
     assert {span["service"] for span in spans} >= {"api-gateway", "planner", "executor"}
     assert ended["trace_id"] == plan["trace_id"]
 
-    drawn = whole.command("trace", ended["trace_id"])
+    drawn = stack.command("trace", ended["trace_id"])
     assert drawn.returncode == 0, drawn.stderr
     for word in ("api-gateway", "planner", "executor", "submit"):
         assert word in drawn.stdout

@@ -27,7 +27,7 @@ from demo.api import Api, connected
 from signalbox_local import supervisor
 from signalbox_local.process import Lifetime
 from signalbox_local.progress import Reporter
-from signalbox_local.services import KeptService
+from signalbox_local.services import SupervisedService
 from signalbox_local.settings import Settings, cache_folder, load
 from signalbox_local.signalbox import SCRIPTED, Signalbox
 
@@ -38,7 +38,7 @@ EXECUTOR, PLANNER, GATEWAY = "executor", "planner", "api-gateway"
 
 
 @dataclass
-class Whole:
+class RunningStack:
     """One running stack."""
 
     settings: Settings
@@ -49,7 +49,7 @@ class Whole:
     def token(self) -> str:
         return self.signalbox.token_file.read_text().strip()
 
-    def service(self, name: str) -> KeptService:
+    def service(self, name: str) -> SupervisedService:
         return self.signalbox.services[name]
 
     def command(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -71,7 +71,7 @@ class Whole:
             return (await answer.json())["starts"]
 
     async def kill(self, name: str) -> None:
-        """kill -9 of a service, below its keeper; returns when the next one was started."""
+        """kill -9 of a service, below its supervisor; returns when the next one was started."""
         service = self.service(name)
         child, before = service.child, service.starts
         assert child is not None, f"{name} does not run"
@@ -95,7 +95,7 @@ class Whole:
     async def as_program(self, name: str, entry: str, **variables: str) -> AsyncGenerator[None]:
         """The service run from a changed entry of `tests/e2e/entries` while the block runs."""
         service = self.service(name)
-        usual = supervisor.read_order(service.folder)
+        usual = supervisor.read_spec(service.folder)
         assert usual is not None
         changed = replace(
             usual, command=[sys.executable, str(ENTRIES / entry)], environment={**usual.environment, **variables}
@@ -106,9 +106,9 @@ class Whole:
         finally:
             await self._rerun(service, usual)
 
-    async def _rerun(self, service: KeptService, order: supervisor.Order) -> None:
+    async def _rerun(self, service: SupervisedService, order: supervisor.ProcessSpec) -> None:
         await asyncio.to_thread(service.process.stop)
-        service.order = order
+        service.spec = order
         await asyncio.to_thread(service.launch)
         await self.healthy(service.name)
 
@@ -142,7 +142,7 @@ def scripted(count: int, **script: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def whole(request: pytest.FixtureRequest) -> Iterator[Whole]:
+def stack(request: pytest.FixtureRequest) -> Iterator[RunningStack]:
     """The stack, with the programs of these tests on the process engine's list."""
     given = os.environ.get("SIGNALBOX_E2E_STACK")
     place = Path(given) if given else _new_place()
@@ -155,7 +155,7 @@ def whole(request: pytest.FixtureRequest) -> Iterator[Whole]:
     _local(environment, "up", "--services", "--scripted")
     try:
         settings = load(environment)
-        yield Whole(settings, Signalbox(settings, Reporter(), Lifetime(owned=False)), environment)
+        yield RunningStack(settings, Signalbox(settings, Reporter(), Lifetime(owned=False)), environment)
     finally:
         if not given:
             _local(environment, "down")
@@ -166,10 +166,10 @@ def whole(request: pytest.FixtureRequest) -> Iterator[Whole]:
 
 
 @pytest_asyncio.fixture
-async def api(whole: Whole) -> AsyncGenerator[Api]:
-    for name in whole.signalbox.services:
-        await whole.healthy(name)
-    async with connected(whole.signalbox.api_url, whole.signalbox.token_file) as api:
+async def api(stack: RunningStack) -> AsyncGenerator[Api]:
+    for name in stack.signalbox.services:
+        await stack.healthy(name)
+    async with connected(stack.signalbox.api_url, stack.signalbox.token_file) as api:
         yield api
 
 

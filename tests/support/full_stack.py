@@ -57,7 +57,7 @@ Dump = dict[str, list[tuple[Any, ...]]]
 
 
 @dataclass
-class Whole:
+class FullStack:
     """The services and their schemas. `api` speaks to the running gateway."""
 
     admin_url: str
@@ -178,7 +178,7 @@ class Whole:
             found[table] = sorted((tuple(row.values()) for row in rows), key=repr)
         return found
 
-    async def engines_said(self) -> list[tuple[Any, ...]]:
+    async def published_engine_states(self) -> list[tuple[Any, ...]]:
         """What the executor said of engines last, as the read model has it; it goes on while nothing else does."""
         rows = await self.executors.rows("SELECT engine_id, version FROM engine_state")
         return [tuple(row.values()) for row in rows]
@@ -352,7 +352,7 @@ class Backup:
 
 
 @asynccontextmanager
-async def make_whole(admin_url: str, bootstrap: str, engine_url: str, folder: Path) -> AsyncGenerator[Whole]:
+async def make_full_stack(admin_url: str, bootstrap: str, engine_url: str, folder: Path) -> AsyncGenerator[FullStack]:
     """Schemas, topics, and the services running, with the engine `e1` registered; gone afterwards."""
     store = await make_store(admin_url)
     stand = Stand(store.url, store.schema, bootstrap, engine_url, folder)
@@ -364,7 +364,7 @@ async def make_whole(admin_url: str, bootstrap: str, engine_url: str, folder: Pa
     token = await admin.create(connection, "ann", 1)
     await connection.close()
     others = {one: await _store_for(one, admin_url) for one in SERVICES if one not in OWNERS}
-    made = Whole(admin_url, bootstrap, stand, planners, Store(url, name), others, token)
+    made = FullStack(admin_url, bootstrap, stand, planners, Store(url, name), others, token)
     await create_topics(bootstrap, TOPICS, prefix=made.prefix)
     try:
         await made.start()
@@ -377,9 +377,9 @@ async def make_whole(admin_url: str, bootstrap: str, engine_url: str, folder: Pa
         await _remove(made)
 
 
-async def _remove(whole: Whole) -> None:
-    for store in (whole.executors, whole.planners, whole.gateways, *whole.others.values()):
-        await remove_store(store, whole.admin_url)
+async def _remove(stack: FullStack) -> None:
+    for store in (stack.executors, stack.planners, stack.gateways, *stack.others.values()):
+        await remove_store(store, stack.admin_url)
 
 
 async def _store_for(service: str, admin_url: str) -> Store:

@@ -1,4 +1,4 @@
-"""Services of the stack: told the same they run on, told otherwise they start anew; what reaches them of the caller."""
+"""Services of the stack: configured the same they run on, otherwise they restart; what reaches them of the caller."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ import pytest
 from signalbox_local import services, supervisor
 from signalbox_local.process import OWNED
 from signalbox_local.progress import Reporter
-from signalbox_local.services import KeptService
+from signalbox_local.services import SupervisedService
 from signalbox_local.settings import Settings, load
 from signalbox_local.signalbox import OURS, Signalbox
 from signalbox_local.stack import Stack
@@ -27,48 +27,48 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Generator[KeptService]:
-    service = KeptService(tmp_path / "thing", "thing", life=OWNED)
+def service(tmp_path: Path) -> Generator[SupervisedService]:
+    service = SupervisedService(tmp_path / "thing", "thing", life=OWNED)
     service.settle()
     yield service
     service.process.kill()
 
 
-def told(service: KeptService, **more: str) -> None:
+def run(service: SupervisedService, **more: str) -> None:
     command = [sys.executable, "-c", ANSWERS]
-    service.told(command, {"PORT": str(service.book["http"]), **more})
+    service.configure(command, {"PORT": str(service.book["http"]), **more})
     service.launch()
     service.wait_ready(20)
 
 
-def test_a_service_told_the_same_again_runs_on_and_told_otherwise_starts_anew(service: KeptService) -> None:
-    told(service, SIGNALBOX_LOG_LEVEL="INFO")
+def test_a_service_configured_the_same_runs_on_and_otherwise_restarts(service: SupervisedService) -> None:
+    run(service, SIGNALBOX_LOG_LEVEL="INFO")
     first = service.child
-    told(service, SIGNALBOX_LOG_LEVEL="INFO")
+    run(service, SIGNALBOX_LOG_LEVEL="INFO")
     assert service.child == first
     assert service.changed == []
-    told(service, SIGNALBOX_LOG_LEVEL="DEBUG")
+    run(service, SIGNALBOX_LOG_LEVEL="DEBUG")
     assert service.child not in (first, None)
-    assert service.changed == ["thing is started again: its settings changed"]
+    assert service.changed == ["thing is restarted: its settings changed"]
 
 
-def test_another_terminal_is_no_reason_to_start_anew(service: KeptService, monkeypatch: pytest.MonkeyPatch) -> None:
-    told(service)
+def test_another_terminal_is_no_reason_to_restart(service: SupervisedService, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(service)
     first = service.child
     monkeypatch.setenv("LANG", "tlh_QO")
-    told(service)
+    run(service)
     assert service.child == first
 
 
-def test_variables_for_one_start_reach_the_next_one_only(service: KeptService) -> None:
-    told(service)
+def test_variables_for_one_start_reach_the_next_one_only(service: SupervisedService) -> None:
+    run(service)
     service.restart_with({"SIGNALBOX_CRASH_AT": "nowhere"})
     give_up_at = time.monotonic() + 10
     while service.starts != 2:
         assert time.monotonic() < give_up_at
         time.sleep(0.01)
     assert supervisor.child_of(service.folder)["once"] == ["SIGNALBOX_CRASH_AT"]
-    assert not (service.folder / supervisor.ONCE).exists()
+    assert not (service.folder / supervisor.ONCE_FILE).exists()
 
 
 def test_services_get_the_callers_settings_but_none_of_the_stacks_own() -> None:
@@ -83,7 +83,7 @@ def test_services_get_the_callers_settings_but_none_of_the_stacks_own() -> None:
     assert services.pass_on(caller, OURS) == {"SIGNALBOX_TRACE_RATIO": "0.5", "AWS_REGION": "x"}
 
 
-def test_the_api_listens_where_it_is_told_or_else_on_a_port_that_stays(tmp_path: Path) -> None:
+def test_the_api_listens_on_the_port_named_or_on_one_that_stays(tmp_path: Path) -> None:
     fixed = Signalbox(load({"SIGNALBOX_LOCAL": str(tmp_path), "SIGNALBOX_PORT": "18099"}), Reporter(), OWNED)
     fixed.api.settle()
     assert fixed.api_url == "http://127.0.0.1:18099"
@@ -100,7 +100,7 @@ def test_services_are_stopped_before_the_servers_they_talk_to(tmp_path: Path) ->
         folder.mkdir(parents=True)
         (folder / "server.pid").write_text("{}")
     for name in ("planner", "api-gateway"):
-        (tmp_path / "stack" / name / supervisor.ORDER).write_text("{}")
+        (tmp_path / "stack" / name / supervisor.SPEC_FILE).write_text("{}")
     stack = Stack(Settings(tmp_path, tmp_path / "stack", tmp_path))
     first, second = stack._pid_files()  # pyright: ignore[reportPrivateUsage]
     assert {file.parent.name for file in first} == {"planner", "api-gateway"}

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 def _fetch(stack: Stack, _: argparse.Namespace) -> int:
     started = time.monotonic()
     stack.fetch()
-    stack.reporter.say(
+    stack.reporter.report(
         f"all there is to fetch is in {_short(stack.settings.cache)} ({time.monotonic() - started:.1f} s)"
     )
     return 0

@@ -24,14 +24,14 @@ def administrator(stack: Signalbox) -> str | None:
     """The token of an administrator, made when there is none that works; None when the one in the file does."""
     if stack.token_file.exists() and _works(stack):
         return None
-    said = _admin(stack, "create", ADMINISTRATOR, "--days", str(DAYS))
-    if not TOKEN.search(said):  # there is one already, whose token was lost
-        said = _admin(stack, "token", ADMINISTRATOR, "--days", str(DAYS))
-    found = TOKEN.search(said)
-    if found is None:
-        raise CannotContinue(f"no token was made: {said.strip()[-2000:]}", f"look at {stack.api.process.log}")
-    write_private(stack.token_file, found.group())
-    return found.group()
+    output = _admin(stack, "create", ADMINISTRATOR, "--days", str(DAYS))
+    if not TOKEN.search(output):  # there is one already, whose token was lost
+        output = _admin(stack, "token", ADMINISTRATOR, "--days", str(DAYS))
+    token = TOKEN.search(output)
+    if token is None:
+        raise CannotContinue(f"no token was made: {output.strip()[-2000:]}", f"look at {stack.api.process.log}")
+    write_private(stack.token_file, token.group())
+    return token.group()
 
 
 def engines(stack: Signalbox, *, scripted: bool) -> list[str]:
@@ -92,16 +92,16 @@ def ask(stack: Signalbox, method: str, path: str, body: Mapping[str, Any] | None
 
 def _json(text: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(text or b"{}")
+        body = json.loads(text or b"{}")
     except ValueError:
         return {"detail": text[:500].decode(errors="replace")}
-    return cast("dict[str, Any]", said) if isinstance(said, dict) else {"detail": said}
+    return cast("dict[str, Any]", body) if isinstance(body, dict) else {"detail": body}
 
 
 def _expect(answer: tuple[int, dict[str, Any]], *expected: int) -> None:
-    status, said = answer
+    status, body = answer
     if status not in expected:
-        raise CannotContinue(f"the API answered {status}: {json.dumps(said)[:1000]}", "`make down`, then `make up`")
+        raise CannotContinue(f"the API answered {status}: {json.dumps(body)[:1000]}", "`make down`, then `make up`")
 
 
 def _works(stack: Signalbox) -> bool:
@@ -110,8 +110,8 @@ def _works(stack: Signalbox) -> bool:
 
 def _admin(stack: Signalbox, *words: str) -> str:
     """The output of `python -m <the api's package> admin …`, run with that service's own settings."""
-    order = supervisor.read_order(stack.api.folder)
-    assert order is not None, "the gateway runs"
+    spec = supervisor.read_spec(stack.api.folder)
+    assert spec is not None, "the gateway runs"
     command: Sequence[str] = [sys.executable, "-m", stack.api_spec.package, "admin", *words]
-    done = subprocess.run(command, env=dict(order.environment), capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=dict(spec.environment), capture_output=True, text=True, check=False, timeout=60)
     return done.stdout + done.stderr

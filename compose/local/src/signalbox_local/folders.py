@@ -96,7 +96,7 @@ def reachable(folder: Path, account: Account | None, reporter: Reporter) -> Path
     if not place.exists() and not place.is_symlink():
         place.mkdir(mode=0o711)
         place.chmod(0o711)
-        reporter.say(f"{account.name} cannot enter {folder}: what PostgreSQL needs lies in {place} instead")
+        reporter.report(f"{account.name} cannot enter {folder}: what PostgreSQL needs lies in {place} instead")
     found = place.lstat()
     if place.is_symlink() or not place.is_dir() or found.st_uid != os.geteuid():
         raise ForeignData(

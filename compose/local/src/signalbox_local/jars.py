@@ -73,7 +73,7 @@ def install(parent: Path, reporter: Reporter) -> Path:
         return libs
     damaged = [jar.file for jar in missing if (libs / jar.file).exists()]
     if damaged:
-        reporter.say(f"{', '.join(damaged)}: half-downloaded or damaged, fetching again")
+        reporter.report(f"{', '.join(damaged)}: half-downloaded or damaged, fetching again")
     draft = parent / f".jars-{os.getpid()}"
     for leftover in parent.glob(".jars-*"):
         shutil.rmtree(leftover)
@@ -148,7 +148,7 @@ def _by_maven(missing: list[Jar], draft: Path, libs: Path, failure: str, reporte
     mvn = shutil.which("mvn")
     if mvn is None:
         raise FetchFailed(f"Kafka's jars could not be fetched: {failure}", advice)
-    reporter.say(f"Kafka's jars: {failure}; trying mvn")
+    reporter.report(f"Kafka's jars: {failure}; trying mvn")
     copied, log = draft / "copied", draft / "mvn.log"
     pom = Path(__file__).with_name("kafka-pom.xml")
     command = [mvn, "-B", "-q", "-f", str(pom), _COPY, "-DincludeScope=runtime", f"-DoutputDirectory={copied}"]

@@ -238,7 +238,7 @@ def train(programs: Programs) -> None:
     jvm = kafka_jvm.KafkaJvm(programs)
     if jvm.archive.exists():
         return
-    programs.reporter.say("preparing Kafka's class archive, once: about 15 s")
+    programs.reporter.report("preparing Kafka's class archive, once: about 15 s")
     home = programs.kafka_home
     for leftover in home.glob("train-*"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -45,7 +45,7 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     report = int(order["report_fd"])
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a keeper blocks what its service has to hear
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a supervisor blocks signals that its service needs
         for fd in (report, *order["keep_fds"]):
             os.set_inheritable(fd, False)  # closed by exec: until then the parent waits and the lock is held
         if order["pid_file"]:

@@ -60,7 +60,7 @@ class Programs:
             try:
                 self._redis = (self._named_redis() or self._fetched_or("redis", _redis_in, _redis_of_machine),)
             except (FetchFailed, ProgramMissing) as error:
-                self.reporter.say(
+                self.reporter.report(
                     f"no Redis: {error.what}. The stack runs without it; or {wheels.OWN_PROGRAM['redis']}"
                 )
                 self._redis = (None,)
@@ -135,7 +135,7 @@ class Programs:
             found = of_machine()
             if found is None:
                 raise
-            self.reporter.say(f"{error.what}; using {found} of this machine instead")
+            self.reporter.report(f"{error.what}; using {found} of this machine instead")
             return found
 
     def _home_of(self, name: str) -> Path:

@@ -10,7 +10,7 @@ MEGABYTE = 1_000_000
 
 
 class Meter(Protocol):
-    """Told how many bytes of an item are here; may be called from any thread."""
+    """Takes how many bytes of an item have arrived. Any thread may call it."""
 
     def __call__(self, bytes_so_far: int) -> None: ...
 
@@ -20,9 +20,9 @@ def megabytes(count: int) -> str:
 
 
 class Reporter:
-    """Talks on stderr. One per run."""
+    """Reports progress on stderr. One per run."""
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     @contextmanager
@@ -33,9 +33,9 @@ class Reporter:
             with _bar(what, total_bytes) as meter:
                 yield meter
         else:
-            self.say(f"fetching {what}, {megabytes(total_bytes)} ...")
+            self.report(f"fetching {what}, {megabytes(total_bytes)} ...")
             yield _silent
-        self.say(f"fetched {what}, {megabytes(total_bytes)} in {time.monotonic() - started:.1f} s")
+        self.report(f"fetched {what}, {megabytes(total_bytes)} in {time.monotonic() - started:.1f} s")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Signalbox's own services as processes of the stack, each under a keeper."""
+"""Signalbox's own services as processes of the stack, each below a supervisor."""
 
 import os
 import signal
@@ -18,8 +18,8 @@ API_PORT = 8000
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "PYTHONPATH")
 
 
-class KeptService:
-    """One service. Safe to make again on the same folder: its order, ports and pid file lie there."""
+class SupervisedService:
+    """One service. A second object on the same folder is safe: specification, ports and pid file lie there."""
 
     def __init__(
         self,
@@ -37,12 +37,12 @@ class KeptService:
         self.process = ServerProcess(self.folder, name, stop_signal=signal.SIGTERM, stop_seconds=STOP_SECONDS + 5)
         self.book = PortBook(self.folder / "ports.json", fixed)
         self.changed: list[str] = []
-        self.order: supervisor.Order | None = None
+        self.spec: supervisor.ProcessSpec | None = None
         self.paths: dict[str, str] = {"http": "/readyz"}
         """Port's name → the path that answers 200 when the service is ready."""
 
     def settle(self) -> None:
-        """Choose the ports, before anything is told of them. A service that runs keeps its own."""
+        """Choose the ports before anything uses them. A service that runs keeps its own."""
         folders.make(self.folder)
         missing = [name for name in self.port_names if name not in self.book.ports]
         if "api" in missing and is_free(API_PORT):
@@ -58,37 +58,39 @@ class KeptService:
 
     @property
     def expected(self) -> bool:
-        """Whether `up` once started it here, so that `status` has something to say of it."""
-        return (self.folder / supervisor.ORDER).exists()
+        """Whether `up` has started it here, so that `status` shows it."""
+        return (self.folder / supervisor.SPEC_FILE).exists()
 
     @property
     def child(self) -> int | None:
-        """The service itself, below its keeper."""
+        """The service itself, below its supervisor."""
         return supervisor.child_of(self.folder).get("pid") if self.running() else None
 
     @property
     def starts(self) -> int:
-        """How often this keeper started it."""
+        """How often this supervisor started it."""
         return int(supervisor.child_of(self.folder).get("starts", 0)) if self.running() else 0
 
     def healthy(self) -> bool:
         return self.running() and all(probe.http(self.url(port) + path) for port, path in self.paths.items())
 
-    def told(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """What to run. One that runs with another command or other settings is stopped: `launch` starts it anew."""
-        self.order = supervisor.Order(self.name, list(command), {**outside(os.environ), **environment}, STOP_SECONDS)
-        before = supervisor.read_order(self.folder)
-        if self.running() and (before is None or _told(before) != _told(self.order)):
-            self.changed.append(f"{self.name} is started again: its settings changed")
+    def configure(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Set what to run. A service that runs with another command or other settings is stopped first."""
+        self.spec = supervisor.ProcessSpec(
+            self.name, list(command), {**outside(os.environ), **environment}, STOP_SECONDS
+        )
+        running = supervisor.read_spec(self.folder)
+        if self.running() and (running is None or _relevant(running) != _relevant(self.spec)):
+            self.changed.append(f"{self.name} is restarted: its settings changed")
             self.process.stop()
 
     def launch(self) -> None:
-        """Start its keeper without waiting, unless it runs."""
+        """Start its supervisor without waiting, unless it runs."""
         if self.running():
             return
-        assert self.order is not None, "told first"
-        self.order.write(self.folder)
-        (self.folder / supervisor.CHILD).unlink(missing_ok=True)
+        assert self.spec is not None, "configure first"
+        self.spec.write(self.folder)
+        (self.folder / supervisor.CHILD_FILE).unlink(missing_ok=True)
         self.process.start([sys.executable, "-m", "signalbox_local.supervisor", str(self.folder)], life=self.life)
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
@@ -96,16 +98,16 @@ class KeptService:
         self.process.wait_ready(self.healthy, seconds=seconds)
 
     def restart_with(self, once: Mapping[str, str]) -> None:
-        """End the service; its keeper starts it again, this one time with more variables (a crash point, say)."""
-        supervisor.leave_once(self.folder, once)
+        """End the service. Its supervisor starts it again, once with more variables (for example a crash point)."""
+        supervisor.set_next_start_variables(self.folder, once)
         child = self.child
         if child is not None:
             os.kill(child, signal.SIGTERM)
 
 
-def _told(order: supervisor.Order) -> tuple[list[str], dict[str, str]]:
-    """What makes a difference: not where the terminal stood that started it."""
-    return list(order.command), {name: value for name, value in order.environment.items() if name not in KEPT_VARIABLES}
+def _relevant(spec: supervisor.ProcessSpec) -> tuple[list[str], dict[str, str]]:
+    """The parts of a specification whose change needs a restart: not the caller's surroundings."""
+    return list(spec.command), {name: value for name, value in spec.environment.items() if name not in KEPT_VARIABLES}
 
 
 def outside(environment: Mapping[str, str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from signalbox_local.errors import CannotContinue, ServerNotReady
 from signalbox_local.process import Lifetime
 from signalbox_local.progress import Reporter
 from signalbox_local.secret import write_private
-from signalbox_local.services import KeptService, outside, pass_on
+from signalbox_local.services import SupervisedService, outside, pass_on
 from signalbox_local.settings import Settings
 
 SCRIPTED: Final = "scripted"
@@ -54,10 +54,10 @@ class Signalbox:
         except ServiceUnusable as error:
             raise CannotContinue(str(error), "correct that package's pyproject.toml, then `make setup`") from error
         fixed = {API: settings.ports[API]} if API in settings.ports else None
-        self.services = {SCRIPTED: KeptService(self.folder / SCRIPTED, SCRIPTED, life=life)}
+        self.services = {SCRIPTED: SupervisedService(self.folder / SCRIPTED, SCRIPTED, life=life)}
         self.services[SCRIPTED].paths = {"http": "/counts"}
         for name, spec in self.specs.items():
-            service = KeptService(
+            service = SupervisedService(
                 self.folder / name, name, life=life, ports=tuple(spec.ports), fixed=fixed if API in spec.ports else None
             )
             service.paths = {port: declared.probe for port, declared in spec.ports.items()}
@@ -72,7 +72,7 @@ class Signalbox:
         raise CannotContinue("no installed service has a port named `api`", "`make setup`, then again")
 
     @property
-    def api(self) -> KeptService:
+    def api(self) -> SupervisedService:
         return self.services[self.api_spec.name]
 
     @property
@@ -115,16 +115,16 @@ class Signalbox:
         for name in wanted:
             self.services[name].settle()
         for name in wanted:
-            command, environment = self._order(name, servers, roles)
-            self.services[name].told(command, environment)
+            command, environment = self._specification(name, servers, roles)
+            self.services[name].configure(command, environment)
         began = time.monotonic()
         for name in wanted:
             self.services[name].launch()
         for name in wanted:
             self.services[name].wait_ready()
             for line in self.services[name].changed:
-                self.reporter.say(line)
-        self.reporter.say(f"services answer after {time.monotonic() - began:.1f} s")
+                self.reporter.report(line)
+        self.reporter.report(f"services answer after {time.monotonic() - began:.1f} s")
 
     def _provisioned(self, wanted: list[str]) -> dict[str, str]:
         """The addresses of an earlier run, when all runs that is wanted: then there is nothing to provision."""
@@ -157,10 +157,10 @@ class Signalbox:
             ) from None
         if done.returncode:
             raise CannotContinue(done.stderr.strip()[-4000:], "cure what it names, then `make up` again")
-        self.reporter.say(done.stdout.strip())
+        self.reporter.report(done.stdout.strip())
         return json.loads(file.read_text())
 
-    def _order(
+    def _specification(
         self, name: str, servers: Mapping[str, str], roles: Mapping[str, str]
     ) -> tuple[list[str], dict[str, str]]:
         """Command and variables of a service."""

@@ -23,7 +23,7 @@ from signalbox_local.programs import Programs
 from signalbox_local.progress import Reporter
 from signalbox_local.redis import RedisServer
 from signalbox_local.secret import write_private
-from signalbox_local.services import KeptService
+from signalbox_local.services import SupervisedService
 from signalbox_local.settings import GIVEN, Settings
 from signalbox_local.signalbox import Signalbox
 
@@ -110,7 +110,7 @@ class Stack:
             for server in servers.values():
                 server.wait_ready()
                 for line in server.changed:
-                    self.reporter.say(line)
+                    self.reporter.report(line)
             addresses = self._write_env(servers)
             if services or any(kept.expected for kept in self.signalbox.services.values()):
                 self._signalbox_up(addresses, servers, lock, scripted)
@@ -125,7 +125,7 @@ class Stack:
         self._write_env(servers)
         self.new_token = bootstrap.administrator(self.signalbox)
         for engine in bootstrap.engines(self.signalbox, scripted=scripted):
-            self.reporter.say(f"engine {engine} is defined")
+            self.reporter.report(f"engine {engine} is defined")
 
     def down(self) -> list[str]:
         """Stop every process that a pid file of this stack names. Returns what was done, a line each."""
@@ -133,7 +133,7 @@ class Stack:
             return []
         with self._locked():
             lines: list[str] = []
-            # the services first: they say their last word to the servers
+            # the services first: they still write to the servers
             for files in self._pid_files():
                 found = [(file, read_pid_file(file)) for file in files]
                 for _, running in found:
@@ -142,8 +142,8 @@ class Stack:
                         send(running, signal.SIGCONT)
                         send(running, running.stop_signal)
                 lines += [self._finish(file, running) for file, running in found]
-            for order in self.folder.glob(f"*/{supervisor.ORDER}"):
-                order.unlink()  # the next `up` says anew what is to run
+            for spec in self.folder.glob(f"*/{supervisor.SPEC_FILE}"):
+                spec.unlink()  # the next `up` writes what is to run
             for name in ("env", "servers.json"):
                 (self.folder / name).unlink(missing_ok=True)
         return lines
@@ -194,7 +194,7 @@ class Stack:
             return [Row(name, ABSENT, "-", None, "-")]
         return [self._row(server.process, server.healthy, lambda: f"127.0.0.1:{server.port}")]
 
-    def _row(self, process: ServerProcess, healthy: "Question", address: "Answer") -> Row:
+    def _row(self, process: ServerProcess, healthy: "Check", address: "AddressOf") -> Row:
         pid = process.pid
         where = "-"
         with contextlib.suppress(KeyError):  # never started: no port yet
@@ -202,14 +202,14 @@ class Stack:
         state = STOPPED if pid is None else HEALTHY if healthy() else SILENT
         return Row(process.name, state, where, pid, str(process.log) if process.log.exists() else "-")
 
-    def _service_row(self, service: KeptService) -> Row:
+    def _service_row(self, service: SupervisedService) -> Row:
         port = "api" if "api" in service.port_names else "http"
         return self._row(service.process, service.healthy, lambda: f"127.0.0.1:{service.book[port]}")
 
     def _pid_files(self) -> list[list[Path]]:
         """In the order of stopping; what stands in one list is stopped together."""
         every = [*sorted(self.folder.glob("*/server.pid")), *sorted(self.folder.glob("*/node*/server.pid"))]
-        kept = [file for file in every if (file.parent / supervisor.ORDER).exists()]
+        kept = [file for file in every if (file.parent / supervisor.SPEC_FILE).exists()]
         return [kept, [file for file in every if file not in kept]]
 
     def _finish(self, file: Path, running: Running | None) -> str:
@@ -236,7 +236,7 @@ class Stack:
             return {"own": {}, "absent": {}}
 
     def _write_env(self, servers: dict[str, Server]) -> dict[str, str]:
-        """Write down what clients are told; returns the addresses of the servers."""
+        """Write the addresses for clients; returns those of the servers."""
         own = {name: address_of(server) for name, server in servers.items()}
         absent = [name for name in GIVEN if name not in own and name not in self.given]
         write_private(self.folder / "servers.json", json.dumps({"own": own, "absent": absent}))
@@ -250,16 +250,16 @@ class Stack:
     def _locked(self) -> Generator[int]:
         """One `up` or `down` at a time. The lock is freed by the kernel when its holder dies, however it dies."""
         with (self.folder / "lock").open("a") as lock:
-            deadline, told = time.monotonic() + LOCK_SECONDS, False
+            deadline, announced = time.monotonic() + LOCK_SECONDS, False
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
                     pass
-                if not told:
-                    self.reporter.say("another signalbox-local is at work on this stack: waiting for it")
-                    told = True
+                if not announced:
+                    self.reporter.report("another signalbox-local is at work on this stack: waiting for it")
+                    announced = True
                 if time.monotonic() > deadline:
                     raise StackBusy(
                         f"another signalbox-local has held {lock.name} for {LOCK_SECONDS:.0f} s",
@@ -269,11 +269,11 @@ class Stack:
             yield lock.fileno()
 
 
-class Question(Protocol):
+class Check(Protocol):
     def __call__(self) -> bool: ...
 
 
-class Answer(Protocol):
+class AddressOf(Protocol):
     def __call__(self) -> str: ...
 
 
@@ -281,7 +281,7 @@ Record = dict[str, dict[str, str]]
 
 
 def address_of(server: Server) -> str:
-    """What clients are told, password included."""
+    """The address for clients, password included."""
     if isinstance(server, KafkaCluster):
         return server.bootstrap
     if isinstance(server, OtlpReceiver):

