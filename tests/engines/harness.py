@@ -23,6 +23,7 @@ from signalbox_chassis.runtime.clock import SystemClock
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.work import AirflowWork, ScriptedWork, Work
 from signalbox_contracts.ids import run_key
+from signalbox_contracts.vocabulary import RESULT_BYTES
 from signalbox_executor.engines.capabilities import Capability
 from signalbox_executor.engines.kind import EngineContext, EngineKind
 from signalbox_executor.engines.port import Engine, EngineUnavailable, Submission, Watched
@@ -68,6 +69,10 @@ class EngineHarness(ABC):
     """How long a run of this engine may take to begin, and to end."""
     plain_logs: ClassVar[bool] = True
     """Whether a run's log is what its work wrote, and nothing else."""
+    max_result_bytes: ClassVar[int] = RESULT_BYTES
+    """The longest result the engine itself keeps (`Capability.RESULTS`)."""
+    keeps_empty_results: ClassVar[bool] = True
+    """Whether the engine tells an empty result from none."""
     connection: Mapping[str, Any]
     """The connection of its definition."""
     settings: Mapping[str, str] = {}

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ssl import SSLContext
 from typing import Any, Final
 
 import aiohttp
@@ -115,9 +116,9 @@ class EgressGuard:
     def session(self, **arguments: Any) -> aiohttp.ClientSession:
         """An HTTP session that can reach nothing else, by whatever address, name or redirect.
 
-        `limit` goes to its connector, all other arguments to `aiohttp.ClientSession`.
+        `limit` and `ssl` go to its connector, all other arguments to `aiohttp.ClientSession`.
         """
-        connector = _Connector(self, limit=arguments.pop("limit", 100))
+        connector = _Connector(self, limit=arguments.pop("limit", 100), ssl=arguments.pop("ssl", True))
         return aiohttp.ClientSession(connector=connector, trust_env=False, **arguments)
 
     def _check_address(self, shown: str, address: Address, host: str, port: int) -> None:
@@ -158,8 +159,8 @@ class _Resolver(AbstractResolver):
 class _Connector(aiohttp.TCPConnector):
     """Checks the URL of every request, whether it needs a new connection or not."""
 
-    def __init__(self, guard: EgressGuard, limit: int) -> None:
-        super().__init__(resolver=_Resolver(guard), limit=limit)
+    def __init__(self, guard: EgressGuard, limit: int, ssl: SSLContext | bool) -> None:
+        super().__init__(resolver=_Resolver(guard), limit=limit, ssl=ssl)
         self._guard = guard
         self._good: set[tuple[str, str]] = set()
         """Scheme and authority of URLs that were checked: nothing else of a URL is looked at."""

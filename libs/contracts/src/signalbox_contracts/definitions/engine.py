@@ -53,11 +53,17 @@ class SparkConnection(Value):
 
 
 class KubernetesConnection(Value):
-    """One namespace of a cluster. `config` is `local` for in-cluster, a path the operator set, or a secret."""
+    """One namespace of a cluster. `config` is `local` for in-cluster, a path the operator set, or a secret.
+
+    `server` with `token` takes the place of `config`.
+    """
 
     kind: Literal["kubernetes"] = "kubernetes"
-    config: ShortText = "local"
+    config: Annotated[str, Field(pattern=r"^(local|/\S+|secret://[A-Za-z0-9._-]+)$", max_length=1024)] = "local"
     context: ShortText | None = None
+    server: Annotated[str, Field(pattern=r"^https://[^\s/?#@]+/?$", max_length=2048)] | None = None
+    token: SecretRef | None = None
+    ca_certificate: SecretRef | None = None
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "default"
     node_selector: Texts = Field(default_factory=dict)
     max_parallel_workers: Annotated[int, Field(ge=1, le=10_000)] = 10

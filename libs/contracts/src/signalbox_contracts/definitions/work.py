@@ -86,6 +86,17 @@ class KubernetesWork(Value):
     labels: Texts = Field(default_factory=dict)
     keep_seconds: Annotated[Seconds, Field(ge=3600)] = 86_400
     """How long the finished object stays; deleting it earlier would free its name for a late copy of the submit."""
+    indexes: Annotated[tuple[Annotated[int, Field(ge=0, lt=10_000)], ...], Field(max_length=1000)] = ()
+    """Run only these of an Indexed Job's indexes: those that failed, for example. Empty: all of `completions`."""
+    no_retry_exit_codes: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(max_length=100)] = ()
+    """Exit codes that fail an index at once, whatever is left of its retries."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    image_pull_secrets: Annotated[tuple[ShortText, ...], Field(max_length=20)] = ()
+    """Names of Secrets that are in the namespace already."""
+    stop_grace_seconds: Annotated[Seconds, Field(le=3600)] = 30
+    pod_template: dict[str, JsonValue] = Field(default_factory=dict)
+    """Merged into the Job's `spec.template` for what the other fields do not have, in the words of Kubernetes. Items of
+    lists with names (containers, volumes, variables) are merged by name; the container of the work is called `main`."""
 
 
 class OozieExpectation(Value):

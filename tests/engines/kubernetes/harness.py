@@ -1,0 +1,140 @@
+"""The Kubernetes engine: a namespace of its own in a real cluster, with real containers."""
+
+import asyncio
+import itertools
+import json
+import shlex
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+from engines.harness import EngineHarness, WorkRequest, until, watched
+from engines.kubernetes.cluster import KubernetesCluster, shared_cluster
+from engines.kubernetes.distribution import IMAGE
+from signalbox_contracts.definitions.work import KubernetesWork, Work
+from signalbox_executor.engines.kubernetes.adapter import KubernetesEngine
+from signalbox_executor.engines.port import ENDS, Engine, Observation, Submission
+
+_numbers = itertools.count(1)
+ENDLESS: Final = "sleep 600 & trap 'kill $!; exit 143' TERM; wait"
+"""A shell that ends at once when it is asked to: process 1 of a container ignores SIGTERM otherwise."""
+
+
+def shell_work(script: str, **fields: Any) -> KubernetesWork:
+    """Work that runs a shell script in the image of the tests."""
+    defaults: dict[str, Any] = {"image_pull_policy": "Never", "stop_grace_seconds": 1}
+    return KubernetesWork.model_validate({"image": IMAGE, "command": ["/bin/sh", "-c", script], **defaults, **fields})
+
+
+class Harness(EngineHarness):
+    """One namespace. Each run appends a line to a file of the host when its container begins."""
+
+    kind = "kubernetes"
+    max_result_bytes = 4095
+    keeps_empty_results = False
+
+    def __init__(self, cluster: KubernetesCluster, folder: Path) -> None:
+        self.cluster = cluster
+        self.folder = folder
+        self.namespace = f"test-{next(_numbers)}"
+        self.stamps = folder / "stamps"
+        self.stamps.mkdir(parents=True)
+        self.stamps.chmod(0o777)
+        self.connection = {
+            "kind": "kubernetes",
+            "config": str(cluster.kubeconfig),
+            "namespace": self.namespace,
+            "max_parallel_workers": 100,
+        }
+        self.settings = {"SIGNALBOX_KUBERNETES_CONFIG_FILES": str(cluster.kubeconfig)}
+        cluster.kubectl("create", "namespace", self.namespace)
+
+    @classmethod
+    @contextmanager
+    def started(cls, folder: Path) -> Generator[Self]:
+        """In the one cluster of this test run."""
+        harness = cls(shared_cluster(), folder)
+        try:
+            yield harness
+        finally:
+            harness.delete_jobs()
+
+    async def end_all(self) -> None:
+        await asyncio.to_thread(self.delete_jobs)
+
+    def delete_jobs(self) -> None:
+        self.kubectl("delete", "jobs", "--all", "--cascade=background", "--wait=false")
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """In the namespace of this harness."""
+        return self.cluster.kubectl("-n", self.namespace, *arguments, stdin=stdin)
+
+    def apply(self, document: Mapping[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+
+    def objects(self, kinds: str, selector: str = "") -> list[dict[str, Any]]:
+        """Objects of the namespace, such as `jobs,pods`."""
+        found = self.kubectl("get", kinds, "-o", "json", *(("-l", selector) if selector else ()))
+        return list(json.loads(found)["items"])
+
+    def work(self, key: str, request: WorkRequest) -> Work:
+        lines = [f"echo begun >> /stamps/{key}", f"printf %s {shlex.quote(request.log)}"]
+        files: dict[str, str] = {}
+        if request.result is not None:
+            pieces = range(0, max(1, len(request.result)), 16_000)
+            files = {f"result-{at:06d}": request.result[at : at + 16_000] for at in pieces}
+            lines.append('cat /config/job/result-* > "$SIGNALBOX_RESULT"')
+        lines.append(ENDLESS if request.endless else f"exit {request.exit_code}")
+        template = self.stamped()
+        if request.refused:
+            template["spec"]["nodeNmae"] = "x"
+        return shell_work("\n".join(lines), files=files, pod_template=template)
+
+    def stamped(self) -> dict[str, Any]:
+        """What makes the folder of the stamps appear in the container."""
+        volume = {"name": "stamps", "hostPath": {"path": str(self.stamps)}}
+        container = {"name": "main", "volumeMounts": [{"name": "stamps", "mountPath": "/stamps"}]}
+        return {"spec": {"volumes": [volume], "containers": [container]}}
+
+    def wrong_work(self) -> tuple[Work, str]:
+        return shell_work("true", pod_template={"spec": {"nodeNmae": "x"}}), "work.pod_template.spec.nodeNmae"
+
+    async def submit_without_answer(self, submission: Submission) -> None:
+        """The caller is gone when the work begins."""
+        submitting = asyncio.create_task(self.engine.submit(submission))
+
+        async def began() -> bool:
+            return await self.starts(submission.run_key) == 1
+
+        await until(began, "the work began")
+        submitting.cancel()
+        await asyncio.gather(submitting, return_exceptions=True)
+
+    async def starts(self, key: str) -> int:
+        path = self.stamps / key
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    async def out_of_reach(self) -> Engine:
+        return await self.open(server="https://127.0.0.1:1")
+
+    @property
+    def adapter(self) -> KubernetesEngine:
+        """The adapter with all it can do."""
+        assert isinstance(self.engine, KubernetesEngine)
+        return self.engine
+
+    async def ended(self, of: Submission, seconds: float = 90) -> Observation:
+        """What is observed of it once it has ended."""
+        seen: list[Observation] = []
+
+        async def over() -> bool:
+            seen.append((await self.engine.observe([watched(of)]))[of.run_key])
+            return seen[-1].phase in ENDS
+
+        await until(over, f"{of.run_key} ended", seconds)
+        return seen[-1]
+
+    def clean(self, key: str) -> None:
+        arguments = ("delete", "job", key, "--ignore-not-found", "--wait=false")
+        self.kubectl(*arguments)
