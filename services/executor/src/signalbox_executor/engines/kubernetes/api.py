@@ -15,7 +15,7 @@ import aiohttp
 from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
-from signalbox_chassis.security.egress import AddressRefused, Guard
+from signalbox_chassis.security.egress import AddressRefused, EgressGuard
 from signalbox_contracts.vocabulary import Value
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, bounded
 
@@ -64,7 +64,9 @@ class ApiRefusal(Exception):
 class KubernetesApi:
     """One namespace of one cluster. `name` is the engine's, for messages."""
 
-    def __init__(self, configuration: Any, guard: Guard, *, name: str, namespace: str, timeout_seconds: float) -> None:
+    def __init__(
+        self, configuration: Any, guard: EgressGuard, *, name: str, namespace: str, timeout_seconds: float
+    ) -> None:
         from kubernetes_asyncio.client import ApiClient  # takes two seconds: only where a cluster is registered
 
         self.name = name

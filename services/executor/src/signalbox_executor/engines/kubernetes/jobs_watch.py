@@ -15,7 +15,7 @@ from typing import Any, Final
 import aiohttp
 from pydantic_core import from_json
 
-from signalbox_chassis.runtime.loops import backoff
+from signalbox_chassis.runtime.backoff import backoff
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_executor.engines.kubernetes.api import ApiRefusal, KubernetesApi
 from signalbox_executor.engines.kubernetes.job import Job, read_job
@@ -90,7 +90,7 @@ class JobsWatch:
                 self._failure = error
                 self._current.clear()
                 self._failed.set()
-                await asyncio.sleep(0.05 + backoff(failures, first=0.2, most=MAX_BACKOFF_SECONDS))
+                await asyncio.sleep(0.05 + backoff(failures, first_seconds=0.2, max_seconds=MAX_BACKOFF_SECONDS))
         self._current.clear()
 
     async def _list(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from signalbox_chassis.security.egress import Guard
+from signalbox_chassis.security.egress import EgressGuard
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.engine import KubernetesConnection
 from signalbox_executor.engines.capabilities import Capability
@@ -42,7 +42,7 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
 
 async def _access(
     connection: KubernetesConnection, settings: KubernetesEngineSettings, context: EngineContext
-) -> tuple[Any, Guard]:
+) -> tuple[Any, EgressGuard]:
     """The library's configuration, and what it may call: any address an operator chose, else what users may name."""
     if connection.server is not None:
         references = [one for one in (connection.token, connection.ca_certificate) if one]
@@ -58,7 +58,7 @@ async def _access(
             f"{connection.config} is no file the operator allowed (SIGNALBOX_KUBERNETES_CONFIG_FILES)"
         )
     configuration = await access.from_host(connection.config, connection.context)
-    return configuration, Guard([access.authority(configuration.host)])
+    return configuration, EgressGuard([access.authority(configuration.host)])
 
 
 KIND = EngineKind(
