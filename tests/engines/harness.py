@@ -73,6 +73,8 @@ class EngineHarness(ABC):
     """The longest result the engine itself keeps (`Capability.RESULTS`)."""
     keeps_empty_results: ClassVar[bool] = True
     """Whether the engine tells an empty result from none."""
+    logs_hold_output: ClassVar[bool] = True
+    """False: its log is the engine's own words about the run, and has nothing the work wrote."""
     connection: Mapping[str, Any]
     """The connection of its definition."""
     settings: Mapping[str, str] = {}

@@ -25,6 +25,7 @@ from signalbox_executor.logs import LogKeeper
 from signalbox_executor.loops import Worker
 from signalbox_executor.observer import Watcher
 from signalbox_executor.secrets import Secrets
+from signalbox_executor.selections import SelectionResolver
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store.restored import after_restore
 from signalbox_executor.submitter import Driver
@@ -43,7 +44,7 @@ def executor(
         settings=settings, guard=settings.guard(), secrets=secrets, clock=clock, blobs=blobs,
         engine_settings=load_settings(engine_settings),
     )  # fmt: skip
-    control = handlers.control(clock, lambda: claiming.wake(), lambda: answering.wake())
+    control = handlers.control(clock, lambda: claiming.wake(), lambda: answering.wake(), lambda: resolving.wake())
     topics = (topic("task-commands.v1"), topic("operations.v1"))
     definitions = handlers.definitions(lambda: refreshing.wake())
     service = Service(
@@ -62,6 +63,8 @@ def executor(
     watcher.wake, driver.on_recorded = watching.wake, watcher.recorded
     teller = Teller(service.database, registry, worker.reachable)
     answering = Loop("operations", teller.operations, 2.0)
+    resolver = SelectionResolver(service.database, registry, worker.reachable, lambda: worker.id)
+    resolving = Loop("selections", resolver.one_pass, 1.0)
     going_on = [
         Loop("renew", worker.renew, settings.renew_seconds, max_backoff_seconds=settings.renew_seconds),
         Loop("take-over", worker.take_over, settings.take_over_seconds),
@@ -76,6 +79,8 @@ def executor(
         Loop("explain", worker.explain, settings.explain_seconds),
         Loop("engine states", teller.engines, 1.0),
         answering,
+        resolving,
+        Loop("forget selections", resolver.forget, 3600.0),
         Loop("say", worker.say, settings.say_seconds / 2),
         claiming,
         Loop("engine upkeep", partial(keep_up, context), 3600.0),

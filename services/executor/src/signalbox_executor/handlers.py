@@ -1,5 +1,7 @@
-"""In: plan.rules, tasks.ensure, tasks.cancel, task.resolve, engine.test, plan.republish, logs.follow, engines.
-Changes: plan_rules, task, engine, seen, operation, log_follow. Out: tasks.state and operation.result, the answers.
+"""In: plan.rules, tasks.ensure, tasks.cancel, selection.resolve, task.resolve, engine.test, plan.republish,
+logs.follow.
+Changes: plan_rules, task, engine, seen, operation, log_follow, selection. Out: tasks.state, selection.resolved,
+operation.result.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +16,22 @@ from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
 from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanRepublish, TaskResolve
 from signalbox_contracts.messages.states import Outcome
-from signalbox_contracts.messages.task_commands import PlanRules, TasksCancel, TasksEnsure
-from signalbox_executor import facts
+from signalbox_contracts.messages.task_commands import PlanRules, SelectionResolve, TasksCancel, TasksEnsure
+from signalbox_executor import facts, selections
 from signalbox_executor.engine_states import answer
 from signalbox_executor.lifecycle import resolution, why_not_resolved
 from signalbox_executor.store import accept, engines, operations, resolve, rules, stop
+from signalbox_executor.store import selections as store_selections
 from signalbox_executor.store.operations import Asked
 
 
-def control(clock: Clock, wake: Callable[[], None], wake_operations: Callable[[], None]) -> Router:
+def control(
+    clock: Clock, wake: Callable[[], None], wake_operations: Callable[[], None], wake_selections: Callable[[], None]
+) -> Router:
     """Commands of plans, and operations.
 
-    `wake` is called once something may be claimed that could not before, `wake_operations` when one was kept.
+    `wake` is called once something may be claimed that could not before, `wake_operations` and `wake_selections` when
+    one was kept.
     """
     router = Router()
 
@@ -75,6 +81,7 @@ def control(clock: Clock, wake: Callable[[], None], wake_operations: Callable[[]
 
     _decisions(router, wake)
     _operations(router, wake_operations)
+    _selections(router, wake_selections)
     return router
 
 
@@ -97,6 +104,19 @@ def _decisions(router: Router, wake: Callable[[], None]) -> None:
             task = resolved.task
             said = f"attempt {data.attempt} was UNKNOWN; the task is {task.state.value} in attempt {task.attempt}"
             answer(work, asked, Outcome.DONE, said, resolved.details(data.attempt))
+
+
+def _selections(router: Router, wake: Callable[[], None]) -> None:
+    """What is to be looked up on an engine. A repeated request gets the answer again."""
+
+    @router.on(SelectionResolve)
+    async def resolve_selection(work: UnitOfWork, events: Sequence[Received[SelectionResolve]]) -> None:
+        for received in sorted(events, key=lambda one: one.event.data.selection_id):
+            data = received.event.data
+            if await store_selections.keep(work.connection, data, _traceparent(received)):
+                work.on_commit(wake)
+            elif (answered := await store_selections.ended(work.connection, data.selection_id)) is not None:
+                await selections.publish(work, answered, repeated=True)
 
 
 def _operations(router: Router, wake: Callable[[], None]) -> None:

@@ -14,11 +14,22 @@ class RerunRules(Value):
     """How Oozie work is rerun. Output is kept unless `clean_up` is chosen, and then the preview lists what would go."""
 
     scope: Literal["all", "skip_successful", "only_failed", "nodes"] = "all"
+    """Which nodes of a workflow run again. Any but `all` reruns the workflow of a coordinator's action in place."""
     nodes: Annotated[tuple[ShortText, ...], Field(max_length=1000)] = ()
+    """The nodes to rerun with scope `nodes`."""
     policy: Literal["missing", "failed", "all"] = "failed"
+    """Which of what was found: what never ran, what failed as well, or all that has ended."""
     properties: Texts = Field(default_factory=dict)
     refresh: bool = False
     clean_up: bool = False
+
+    @model_validator(mode="after")
+    def _nodes_fit_scope(self) -> Self:
+        if (self.scope == "nodes") != bool(self.nodes):
+            raise ValueError("nodes: needed with scope 'nodes', and with no other")
+        if self.clean_up and self.scope != "all":
+            raise ValueError("clean_up is only possible with scope 'all': only a rerun from the start writes all again")
+        return self
 
 
 class OozieWorkflows(Value):
@@ -29,14 +40,17 @@ class OozieWorkflows(Value):
     name: ShortText | None = None
     user: ShortText | None = None
     phases: Annotated[tuple[ShortText, ...], Field(max_length=20)] = ()
+    """Oozie's states, or our words for them, such as `failed`."""
+    text: ShortText | None = None
+    """Part of the name, the user or the id."""
     from_at: Instant | None = None
     until_at: Instant | None = None
     rerun: RerunRules = RerunRules()
 
     @model_validator(mode="after")
     def _selects_something(self) -> Self:
-        if not (self.ids or self.name or self.user or self.phases or self.from_at):
-            raise ValueError("ids, name, user, phases, from_at: at least one is needed to select workflows")
+        if not (self.ids or self.name or self.user or self.phases or self.text or self.from_at):
+            raise ValueError("ids, name, user, phases, text, from_at: at least one is needed to select workflows")
         return self
 
 

@@ -21,6 +21,7 @@ OPEN_SECONDS: Final = 10.0
 _FOLDERS: Final = (
     "airflow",
     "kubernetes",
+    "oozie",
     "process",
     "scripted",
 )

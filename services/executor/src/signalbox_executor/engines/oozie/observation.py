@@ -101,9 +101,7 @@ class Observer:
                 seen[key] = self._of_workflow(key, run, job, await self._reason(job))
         for key, run in ended[DETAILS_PER_PASS:]:
             began = jobs[str(run.id)].started_at
-            seen[key] = Observation(
-                run_key=key, phase=Phase.RUNNING, handle=run.handle, at=datetime.now(UTC), started_at=began
-            )
+            seen[key] = self._observation(key, Phase.RUNNING, run.handle, started_at=began)
 
     def _of_workflow(self, key: str, run: Run, job: WorkflowAnswer, message: str = "") -> Observation:
         phase = workflow_phase(job.status)
@@ -216,6 +214,7 @@ class Observer:
             message=bounded(message),
             started_at=started_at,
             ended_at=ended_at,
+            handle_url=self._server.page_of(handle),
         )
 
 

@@ -8,7 +8,6 @@ still rerun the same job, and the look is repeated when the request was held up.
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.oozie.answers import CoordinatorActionAnswer, WorkflowAnswer
 from signalbox_executor.engines.oozie.configuration import EXTERNAL_ID, RUN_KEY, SKIP_NODES, run_key_of
 from signalbox_executor.engines.oozie.handles import OozieId, Run, parse_id
+from signalbox_executor.engines.oozie.key_locks import KeyLocks
 from signalbox_executor.engines.oozie.rest import OozieRefused
 from signalbox_executor.engines.oozie.server import OozieServer
 from signalbox_executor.engines.oozie.skip_list import (
@@ -48,7 +48,7 @@ class Rerunner:
         self._server = server
         self._rest = server.rest
         self._quiet_seconds = quiet_seconds
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._one_at_a_time = KeyLocks()
 
     async def submit(self, submission: Submission, work: OozieWork) -> Handle:
         """As the port says. Raises `WorldChanged` when the target is no longer what was expected."""
@@ -56,13 +56,8 @@ class Rerunner:
             target = parse_id(work.target or "")
         except ValueError as error:
             raise self._refused(str(error), work) from None
-        lock = self._locks[str(target)]
-        try:
-            async with lock:
-                return await self._rerun(submission, work, target)
-        finally:
-            if not lock.locked() and self._locks.get(str(target)) is lock:
-                del self._locks[str(target)]
+        async with self._one_at_a_time(str(target)):
+            return await self._rerun(submission, work, target)
 
     async def _rerun(self, submission: Submission, work: OozieWork, target: OozieId) -> Handle:
         if target.type == "workflow" and target.action is None:

@@ -16,6 +16,7 @@ from signalbox_executor.engines.oozie.answers import (
     entries,
 )
 from signalbox_executor.engines.oozie.rest import OozieRefused, OozieRest
+from signalbox_executor.engines.port import is_link
 
 IDS_PER_CALL: Final = 500
 """Ids of one list call. Oozie's header limit of 64 KiB bounds the URL, and some databases an IN list at 1,000."""
@@ -30,6 +31,12 @@ class OozieServer:
     def __init__(self, rest: OozieRest) -> None:
         self.rest = rest
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
+
+    def page_of(self, handle: str) -> str | None:
+        """The page of a job in Oozie's own console; None where its address would be no link."""
+        job = handle.partition("#")[0].partition("@")[0]
+        link = str(self.rest.url.with_user(None).with_query({"job": job}))
+        return link if is_link(link) else None
 
     async def workflow(self, id: str) -> WorkflowAnswer | None:
         """One workflow with all of its actions; None if Oozie does not know it."""
@@ -89,6 +96,13 @@ class OozieServer:
                 return
             offset, total = offset + found, answer.total
 
+    async def list_page(self, jobtype: str, filter: str | None, *, offset: int, length: int) -> ListAnswer:
+        """One page of a list by a filter as Oozie writes it."""
+        async with self._reads:
+            return await self.rest.read(
+                ListAnswer, "v2/jobs", jobtype=jobtype, filter=filter, offset=offset, len=length
+            )
+
     async def coordinator(
         self, id: str, *, offset: int = 1, length: int = 0, filter: str | None = None, order: str | None = None
     ) -> CoordinatorAnswer | None:
@@ -143,10 +157,7 @@ class OozieServer:
     async def _list(
         self, jobtype: str, filters: Mapping[str, str | Sequence[str]], *, offset: int = 1, length: int
     ) -> ListAnswer:
-        async with self._reads:
-            return await self.rest.read(
-                ListAnswer, "v2/jobs", jobtype=jobtype, filter=as_filter(filters), offset=offset, len=length
-            )
+        return await self.list_page(jobtype, as_filter(filters), offset=offset, length=length)
 
 
 def as_filter(filters: Mapping[str, str | Sequence[str]]) -> str | None:

@@ -9,7 +9,7 @@ only be looked for before it is sent again.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -36,6 +36,8 @@ CLOCK_GRAIN: Final = timedelta(seconds=3)
 """Oozie's times have a grain of a second, and a job shows up a moment after the time it was created at."""
 COPY_WINDOW: Final = timedelta(hours=24)
 """How far back copies of a key are looked for when one is found that never started."""
+GRACE_SECONDS: Final = 2.0
+"""How long another copy that nobody started may still be started by somebody who saw no second one."""
 MAX_LISTED: Final = 20_000
 KILL_SECONDS: Final = 30.0
 """A command that cannot lock the job is queued by Oozie for ten seconds and more, and the call still answers 200."""
@@ -102,11 +104,31 @@ class Submitter:
         inert = sorted((copy for copy in copies.values() if copy.status == "PREP"), key=lambda copy: copy.id)
         if len(started) > 1:
             log.error("key %s has %d runs on Oozie: %s", key, len(started), [copy.id for copy in started])
+        if not started and len(inert) > 1:
+            return await self._choose_first(inert)
         chosen = (started or inert or sorted(copies.values(), key=lambda copy: copy.id))[0]
         for copy in inert:
             if copy is not chosen and not await self._kill_inert(copy.id):
                 return None
         return chosen
+
+    async def _choose_first(self, inert: Sequence[WorkflowAnswer]) -> WorkflowAnswer | None:
+        """The first of several copies that nobody started, once the others are dead.
+
+        Whoever did not see the first one may just be starting another, and killing that would end the work itself. So
+        the others have some time to start; one that does is found by looking again.
+        """
+        deadline = time.monotonic() + GRACE_SECONDS
+        ids = [copy.id for copy in inert]
+        while time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+            now = await self._server.workflows(ids)
+            if any(_started(copy) for copy in now.values()):
+                return None
+        for copy in inert[1:]:
+            if not await self._kill_inert(copy.id):
+                return None
+        return inert[0]
 
     async def _copies(self, key: str, job: WorkflowAnswer, since: datetime | None) -> dict[str, WorkflowAnswer]:
         """Other workflows with this key. `since`: nobody had made one before that moment.
