@@ -28,6 +28,7 @@ class World:
 
     hands: Hands
     folder: Path
+    fixtures: str = FIXTURES
 
     @staticmethod
     def engine_of(url: str, *, quiet_seconds: float = 0.5, timeout_seconds: float = 60) -> OozieEngine:

@@ -39,8 +39,11 @@ CREATE TABLE selection_page (
 
 
 def upgrade() -> None:
-    op.execute(TABLES)
+    for statement in TABLES.split(";\n"):
+        if statement.strip():
+            op.execute(statement)
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE selection_page; DROP TABLE selection")
+    op.execute("DROP TABLE selection_page")
+    op.execute("DROP TABLE selection")
