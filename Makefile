@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status env test test-airflow test-kubernetes test-oozie e2e engines chaos bench check lint types imports generated generate lock sizes clean
+.PHONY: help setup demo up down status env test test-airflow test-kubernetes test-oozie e2e engines chaos bench check lint types imports generated generate api fuzz lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,7 +75,7 @@ bench: setup .local/bench/peers/.installed ## measure tasks, starts and plans be
 	@.local/bench/peers/bin/pip install -q --disable-pip-version-check -r tests/bench/peers/requirements.txt
 	@touch $@
 
-check: lint types imports generated test ## everything CI checks
+check: lint types imports generated api test ## everything CI checks
 
 lint: setup ## style
 	@$(BIN)/ruff check .
@@ -98,6 +98,9 @@ generate: setup ## write the generated files: JSON Schemas, asyncapi.json, opena
 	@$(BIN)/python -m signalbox_chassis.settings_table docs/settings.md
 	@$(BIN)/python -m signalbox_gateway.openapi
 	@$(BIN)/python -m signalbox_client.reference
+
+api: setup ## lint openapi.json and type-check a TypeScript client generated from it
+	@$(BIN)/python tests/support/api_client.py
 
 lock: setup ## resolve the workspace into requirements.lock (UPGRADE=1: newest versions)
 	@$(BIN)/uv lock -q $(if $(UPGRADE),--upgrade)

@@ -24,6 +24,7 @@ from signalbox_gateway import MIGRATIONS, admin
 from signalbox_gateway.app import gateway
 from signalbox_gateway.server import ApiServer
 from signalbox_gateway.settings import GatewaySettings
+from support.api_document import problem_with
 
 NEEDED = (
     "requests.v1", "operations.v1", "definitions.v1", "plans.v1", "tasks.v1", "states.v1", "dead-letters.v1",
@@ -77,12 +78,16 @@ class Gateway:
     ) -> Answer:  # fmt: skip
         """One call. `data` is a body as it is; `token` is empty for none."""
         mine = self.token if token is None else token
-        said = {**({"Authorization": f"Bearer {mine}"} if mine else {}), **(headers or {})}
+        json_type = {"Content-Type": "application/json"} if data is not None else {}
+        said = {**({"Authorization": f"Bearer {mine}"} if mine else {}), **json_type, **(headers or {})}
         sent: dict[str, Any] = {"data": data} if data is not None else {"json": body} if body is not None else {}
         outside = path.startswith(("/api/", "/openapi.json", "/docs", "/problems", "/healthz"))
         where = URL(path if outside else f"/api/v1{path}", encoded=True)
         async with self.session.request(method, where, headers=said, **sent) as answer:
-            return Answer(answer.status, answer.headers, await answer.text())
+            text = await answer.text()
+            problem = problem_with(method, path, answer.status, answer.headers.get("Content-Type", ""), text)
+            assert problem is None, problem
+            return Answer(answer.status, answer.headers, text)
 
     async def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """One call that must be answered with what was asked for."""

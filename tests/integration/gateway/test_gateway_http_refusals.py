@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from multidict import CIMultiDict
 from yarl import URL
 
 from support.gateway import JOB, SCRIPTED, Gateway, item, running_gateway
@@ -207,7 +208,7 @@ async def test_no_value_of_a_parameter_makes_the_gateway_fail(api: Gateway) -> N
     for path, methods in document["paths"].items():
         if "get" not in methods or path.endswith("/status"):
             continue
-        parameters = methods["get"].get("parameters", [])
+        parameters = [one for one in methods["get"].get("parameters", []) if "in" in one]
         usual = path
         for one in parameters:
             if one["in"] == "path":
@@ -246,3 +247,25 @@ async def test_a_cursor_beyond_every_position_is_the_end(api: Gateway) -> None:
         cursor = base64.urlsafe_b64encode(json.dumps([kind, 2**40, nobody]).encode()).decode().rstrip("=")
         page = await api.ask("GET", f"/plans/{started['id']}/{place}?cursor={cursor}")
         assert page == {"items": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
+        ({"Content-Type": "application/json; charset=utf-8"}, 201),
+    ],
+)
+async def test_a_body_is_json_and_nothing_else(api: Gateway, headers: dict[str, str], status: int) -> None:
+    answer = await api.request("POST", "/jobs", data=json.dumps({**JOB, "id": "typed"}), headers=headers)
+    assert answer.status == status, answer.text
+
+
+async def test_a_request_with_two_tokens_is_refused(api: Gateway) -> None:
+    """Whichever of both a proxy checked, the other one must not count."""
+    headers = CIMultiDict([("Authorization", f"Bearer {api.token}"), ("Authorization", "Bearer sbt_other")])
+    async with api.session.get("/api/v1/me", headers=headers) as answer:
+        assert answer.status == 400
+        assert (await answer.json(content_type=None))["type"] == "/problems/bad-request"

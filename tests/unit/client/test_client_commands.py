@@ -13,10 +13,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from signalbox_client import contexts, output, reference, waterfall
+from signalbox_client import command, contexts, output, reference, waterfall
 from signalbox_client.api import Api, Refused, Unreachable
 from signalbox_client.app import ALONE, OURS
+from signalbox_client.commands import dead_letters, definitions, plans, secrets, status, tasks
 from signalbox_client.contexts import BadContext, Context, Contexts, NotLoggedIn
+from signalbox_contracts.definitions import KINDS
+from signalbox_contracts.states import PlanState, TaskState
 
 OPENAPI = Path(__file__).parents[3] / "services" / "api-gateway" / "openapi.json"
 COMMAND = Path(sys.executable).with_name("signalbox")
@@ -30,6 +33,26 @@ def test_every_operation_of_the_api_has_a_command_and_no_command_is_of_nothing()
         ALONE.get(one, one.rpartition("_")[0].replace("_", "-") + " " + one.rpartition("_")[2]) for one in operations
     }
     assert commands - OURS == expected
+
+
+def test_every_state_of_the_contracts_has_an_icon() -> None:
+    words = {state.value for state in (*PlanState, *TaskState)} - {"OTHER"}
+    assert words == set(output.STATES), "output.STATES"
+
+
+def test_columns_name_fields_that_the_api_answers() -> None:
+    """A column that misses its field prints nothing, for ever."""
+    schemas = json.loads(OPENAPI.read_text())["components"]["schemas"]
+    columns = {
+        "Plan": (*command.PLAN, *plans.COLUMNS), "PlanEvent": plans.EVENTS, "Item": plans.ITEMS,
+        "Task": (*plans.TASKS, *tasks.FIELDS), "Attempt": tasks.ATTEMPTS, "TaskEvent": tasks.EVENTS,
+        "Secret": secrets.COLUMNS, "DeadLetter": dead_letters.FIELDS, "Me": status.ME, "ConsumerGroup": status.GROUPS,
+        **{KINDS[kind.kind].__name__: kind.lines for kind, _ in definitions.KINDS_ABOUT},
+    }  # fmt: skip
+    for name, shown in columns.items():
+        known = set(schemas[name]["properties"])
+        for title, get in shown:
+            assert callable(get) or get.partition(".")[0] in known, f"{name}: {title} shows {get}"
 
 
 def test_the_page_of_the_commands_is_fresh() -> None:

@@ -7,19 +7,25 @@ from typing import Any, cast
 
 import pytest
 from fastapi import APIRouter
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
 
 from signalbox_gateway import openapi
 from signalbox_gateway.app import ROUTERS
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.http.access import UndeclaredRoute, permissions_of
 from signalbox_gateway.http.dependencies import Dependencies
-from signalbox_gateway.http.factory import application, document
+from signalbox_gateway.http.factory import application
+from signalbox_gateway.http.openapi import operations
 from signalbox_gateway.http.problems import PAGES, TITLES
 from signalbox_gateway.settings import GatewaySettings
 
 WRITTEN = (Path(__file__).parents[3] / "docs" / "architecture" / "api.md").read_text()
 NOTHING: Any = None
 SETTINGS = cast("GatewaySettings", type("Defaults", (), {"token_cache_seconds": 0.0, "plan_body_bytes": 0}))
+
+
+DOCUMENT: dict[str, Any] = json.loads(openapi.FILE.read_text())
 
 
 def app(*more: APIRouter) -> Any:
@@ -59,7 +65,7 @@ def test_operations_are_those_the_page_lists() -> None:
         for pattern in re.findall(r"`((?:KIND|[a-z]+)(?:_[a-z]+)+)`", line.split("|")[1])
         for name in ([pattern.replace("KIND", kind) for kind in KINDS] if "KIND" in pattern else [pattern])
     }
-    made = {one["operationId"] for methods in document(app())["paths"].values() for one in methods.values()}
+    made = {one["operationId"] for _, _, one in operations(DOCUMENT)}
     assert made == listed
 
 
@@ -73,7 +79,44 @@ def test_the_committed_document_is_the_one_of_these_routes() -> None:
     assert openapi.FILE.read_text() == openapi.text(), "run `python -m signalbox_gateway.openapi`"
 
 
+def test_every_answer_has_a_schema_and_an_example() -> None:
+    """An empty schema makes a generated client that knows nothing of the answer."""
+    wanted: list[str] = []
+    for path, method, operation in operations(DOCUMENT):
+        name = operation["operationId"]
+        good = {status: response for status, response in operation["responses"].items() if status.startswith("2")}
+        assert good, f"{method} {path} has no answer"
+        for status, response in good.items():
+            content: dict[str, Any] | None = response.get("content")
+            assert content or status == "204", f"{name} {status} has no content"
+            for kind, media in (content or {}).items():
+                assert media.get("schema"), f"{name} {status} has an empty schema"
+                wanted += [] if kind == "text/plain" or "example" in media else [f"answer of {name}"]
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {"example": None})
+        wanted += [] if "example" in body else [f"body of {name}"]
+        assert operation["summary"], name
+        assert all("description" in one or "$ref" in one for one in operation.get("parameters", ())), name
+    assert wanted == [], "routes/examples.py lacks them"
+
+
+def test_every_example_fits_its_schema() -> None:
+    components = {"components": DOCUMENT["components"]}
+    for _, _, operation in operations(DOCUMENT):
+        contents = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for media in (one.get("content", {}).get("application/json") for one in contents):
+            if media is not None:
+                validator: Any = Draft202012Validator({**media["schema"], **components})
+                errors = [
+                    f"{operation['operationId']}: {error.message}" for error in validator.iter_errors(media["example"])
+                ]
+                assert errors == []
+
+
+def test_the_document_is_valid_openapi() -> None:
+    validate(DOCUMENT)
+
+
 def test_every_schema_the_document_refers_to_is_in_it() -> None:
-    made = json.dumps(document(app()))
+    made = json.dumps(DOCUMENT)
     named = set(re.findall(r'"#/components/schemas/([^"]+)"', made))
     assert named - set(json.loads(made)["components"]["schemas"]) == set()

@@ -16,8 +16,9 @@ _CONTROL: Final = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_][^\x1b\x07]*(?:\x07|\x1b\\)?"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
-_STATES: Final = {
+STATES: Final = {
     "SUCCEEDED": ("✓", 32), "COMPLETED_WITH_ERRORS": ("!", 33), "FAILED": ("✗", 31), "REFUSED": ("✗", 31),
+    "RESOLVING": ("◌", 36), "PREVIEWED": ("◇", 36), "AWAITING_APPROVAL": ("◈", 33),
     "CANCELLED": ("⊘", 90), "CANCELLING": ("⊘", 33), "RUNNING": ("●", 36), "SUBMITTING": ("◐", 36),
     "CLAIMED": ("◔", 36), "QUEUED": ("○", 90), "ACCEPTED": ("○", 90), "PAUSED": ("‖", 33), "UNKNOWN": ("?", 35),
 }  # fmt: skip
@@ -41,7 +42,7 @@ def say(text: str) -> None:
 def state(word: object) -> str:
     """A state as icon and word, coloured on a terminal."""
     name = plain(word)
-    icon, colour = _STATES.get(name, ("·", 0))
+    icon, colour = STATES.get(name, ("·", 0))
     return f"\x1b[{colour}m{icon} {name}\x1b[0m" if colour and colourful() else f"{icon} {name}"
 
 

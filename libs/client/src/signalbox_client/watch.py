@@ -11,8 +11,6 @@ from signalbox_client.exit_codes import EndedBadly, TookTooLong
 from signalbox_client.output import cut, plain, say, state, took
 
 GOOD: Final = frozenset({"SUCCEEDED"})
-PLAN_ENDS: Final = frozenset({"SUCCEEDED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED", "REFUSED"})
-TASK_ENDS: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _LOOK_SECONDS: Final = 10
 _REST_SECONDS: Final = 0.2
 _BAR: Final = 24
@@ -20,12 +18,16 @@ _BAR: Final = 24
 
 def plan(api: Api, id: str, *, timeout: float | None = None) -> dict[str, Any]:
     """Follow a plan to its end and return it. Raises `TookTooLong`."""
-    return _follow(api, place("plans", id), PLAN_ENDS, plan_line, timeout)
+    from signalbox_contracts.states import PLAN_ENDS  # slow to import, and only needed here
+
+    return _follow(api, place("plans", id), frozenset(PLAN_ENDS), plan_line, timeout)
 
 
 def task(api: Api, id: str, *, timeout: float | None = None) -> dict[str, Any]:
     """Follow a task to its end and return it."""
-    return _follow(api, place("tasks", id), TASK_ENDS, task_line, timeout)
+    from signalbox_contracts.states import TASK_ENDS
+
+    return _follow(api, place("tasks", id), frozenset(TASK_ENDS), task_line, timeout)
 
 
 def ended_well(found: dict[str, Any], what: str) -> None:

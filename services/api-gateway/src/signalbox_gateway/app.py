@@ -31,6 +31,7 @@ from signalbox_gateway.routes import (
     tasks_write,
     traces,
 )
+from signalbox_gateway.routes.examples import examples
 from signalbox_gateway.server import ApiServer
 from signalbox_gateway.settings import GatewaySettings
 
@@ -81,7 +82,7 @@ def gateway(settings: GatewaySettings) -> Service:
         async with service.database.connection() as connection:
             await connection.execute(FORGET, KEPT_HOURS)
 
-    server = ApiServer(application(deps, ROUTERS), settings.api_host, settings.api_port)
+    server = ApiServer(application(deps, ROUTERS, examples), settings.api_host, settings.api_port)
     service.parts = [("groups", groups), *([("vault", vault)] if vault else []), ("api", server)]
     hear = settings.hear_seconds
     rebuild = Rebuild(service.database, service.clock, hear)

@@ -260,7 +260,7 @@ ENGINE: Final = DefinitionCommands(
     ),
     fields=(("connection", "connection"), ("last answer", _last_answer), ("last error", "state.last_error")),
 )  # fmt: skip
-_ABOUT: Final[tuple[tuple[DefinitionCommands, str], ...]] = (
+KINDS_ABOUT: Final[tuple[tuple[DefinitionCommands, str], ...]] = (
     (ENGINE, "What work runs on."),
     (JOB, "Saved, versioned work on one engine."),
     (PIPELINE, "Saved, versioned graphs of steps."),
@@ -273,7 +273,7 @@ _ABOUT: Final[tuple[tuple[DefinitionCommands, str], ...]] = (
 
 
 def _groups() -> Iterator[tuple[str, typer.Typer]]:
-    for kind, about in _ABOUT:
+    for kind, about in KINDS_ABOUT:
         app = group(about)
         add_definition_commands(app, kind, update=kind is not ENGINE)
         yield kind.kind, app

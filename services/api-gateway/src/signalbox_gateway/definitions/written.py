@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from signalbox_contracts.definitions.problems import InvalidDefinition, Problem
 
 _NOT_ALLOWED: Final = re.compile(r"[^a-z0-9._-]+")
-_READ_ONLY: Final = ("revision", "created_at", "updated_at", "updated_by", "state")
+READ_ONLY: Final = ("revision", "created_at", "updated_at", "updated_by", "state")
 """Fields of an answer that a definition does not have. A caller may send an answer back: they are dropped."""
 
 
@@ -28,7 +28,7 @@ def complete(written: dict[str, JsonValue], *, id: str | None = None, versioned:
         definition["id"] = _id_from(name)
     if "name" not in definition and isinstance(definition.get("id"), str):
         definition["name"] = definition["id"]
-    for field in _READ_ONLY if versioned else (*_READ_ONLY, "version"):
+    for field in READ_ONLY if versioned else (*READ_ONLY, "version"):
         definition.pop(field, None)
     return definition
 

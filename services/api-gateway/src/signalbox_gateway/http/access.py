@@ -93,7 +93,10 @@ def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
 
     async def needs(request: Request, deps: Deps) -> Principal:
         tokens: Tokens = request.app.state.tokens
-        principal = await tokens.principal(request.headers.get("authorization", ""))
+        given = request.headers.getlist("authorization")
+        if len(given) > 1:
+            raise Problem("bad-request", "Authorization is given more than once")
+        principal = await tokens.principal(given[0] if given else "")
         if principal is None:
             raise Problem(
                 "unauthenticated", "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="signalbox"'}

@@ -15,6 +15,7 @@ MAX_BYTES: Final = 1_048_576
 AWAY_BYTES: Final = 64 * MAX_BYTES
 """How much of a refused body is read and thrown away, in how long, before its connection ends."""
 AWAY_SECONDS: Final = 3.0
+JSON: Final = "application/json"
 NO_ZERO: Final = "a zero byte is not allowed"
 M = TypeVar("M", bound=BaseModel)
 
@@ -93,6 +94,7 @@ async def json_body(request: Request) -> dict[str, JsonValue]:
     raw = await request.body()
     if not raw:
         return {}
+    _require_json(request)
     try:
         value: Any = from_json(raw, allow_inf_nan=False)
     except ValueError as error:
@@ -102,6 +104,17 @@ async def json_body(request: Request) -> dict[str, JsonValue]:
     if b"\\u0000" in raw and (place := _zero(cast("JsonValue", value))) is not None:
         raise invalid(place or "body", None, NO_ZERO)
     return cast("dict[str, JsonValue]", value)
+
+
+def _require_json(request: Request) -> None:
+    """Refuse a body in another form. A body without `Content-Type` is taken as JSON."""
+    media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if media_type != JSON:
+        raise Problem("unsupported-media-type", f"{media_type[:100]} is not allowed: {JSON} is")
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        words = f"Content-Encoding {encoding[:100]} is not allowed: send the body as it is"
+        raise Problem("unsupported-media-type", words)
 
 
 def _zero(value: JsonValue) -> str | None:
@@ -126,8 +139,8 @@ DESCRIBED: Final[dict[str, type[BaseModel]]] = {}
 def body(model: type[BaseModel]) -> dict[str, Any]:
     """What a route that reads its body by itself says of it in the API's document."""
     DESCRIBED[model.__name__] = model
-    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"content": {"application/json": {"schema": reference}}}}
+    reference = {"$ref": f"#/components/schemas/{model.__name__}Input"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
 
 
 async def body_of(request: Request, model: type[M]) -> M:

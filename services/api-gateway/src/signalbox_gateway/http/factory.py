@@ -2,29 +2,28 @@
 
 import html
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from signalbox_chassis.messaging.transient import Failure, classify
-from signalbox_contracts.definitions import KINDS
 from signalbox_contracts.definitions.problems import InvalidDefinition
 from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.wire import MessageTooLarge
 from signalbox_gateway.http.access import Tokens, permissions_of
-from signalbox_gateway.http.bodies import DESCRIBED, Capped
+from signalbox_gateway.http.bodies import Capped
 from signalbox_gateway.http.dependencies import Dependencies
+from signalbox_gateway.http.openapi import document, operations
 from signalbox_gateway.http.problems import PAGES, TITLES, Problem, invalid_all
 from signalbox_gateway.http.traces import Traced, current_trace_id
 
 log = logging.getLogger(__name__)
 BASE: Final = "/api/v1"
-_REF: Final = "#/components/schemas/{model}"
 _SAFE: Final = (
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
@@ -32,13 +31,19 @@ _SAFE: Final = (
 )  # fmt: skip
 
 
-def application(deps: Dependencies, routers: list[APIRouter]) -> FastAPI:
-    """The application. Raises `UndeclaredRoute` when a route declares no permission."""
+def application(
+    deps: Dependencies, routers: list[APIRouter], examples: Callable[[], Mapping[str, Any]] = dict
+) -> FastAPI:
+    """The application. `examples` makes those of its document, when it is asked for.
+
+    Raises `UndeclaredRoute` when a route declares no permission.
+    """
     app = FastAPI(
         title="Signalbox", version="1", docs_url=None, redoc_url=None, openapi_url=None,
         generate_unique_id_function=lambda route: route.name,
     )  # fmt: skip
     app.state.dependencies = deps
+    app.state.examples = examples
     app.state.tokens = Tokens(deps.database, deps.settings.token_cache_seconds)
     for router in routers:
         app.include_router(router, prefix=BASE)
@@ -144,11 +149,11 @@ def _describe(app: FastAPI) -> None:
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
-        return JSONResponse(document(app))
+        return JSONResponse(document(app, app.state.examples()))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(_listing(document(app)))
+        return HTMLResponse(_listing(document(app, app.state.examples())))
 
     @app.get("/problems", include_in_schema=False)
     async def problems() -> HTMLResponse:
@@ -167,47 +172,6 @@ def _describe(app: FastAPI) -> None:
         return {"alive": True}
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document: FastAPI's, with the definitions' schemas, the permissions and how to prove who calls."""
-    made = FastAPI.openapi(app)
-    components = made.setdefault("components", {})
-    models = (*KINDS.values(), *DESCRIBED.values())
-    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
-    components["schemas"] = {**definitions["$defs"], **components.get("schemas", {})}
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    made["security"] = [{"token": []}]
-    permissions = permissions_of(app)
-    for path, methods in made["paths"].items():
-        for method, operation in methods.items():
-            operation["x-permission"] = permissions[f"{method.upper()} {path}"]
-            operation["responses"].pop("422", None)
-            operation["responses"]["4XX"] = {
-                "description": "a problem",
-                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            }
-    for name in ("HTTPValidationError", "ValidationError"):
-        components["schemas"].pop(name, None)
-    components["schemas"]["Problem"] = _PROBLEM
-    return made
-
-
-_TEXT: Final = {"type": "string"}
-_PROBLEM: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "trace_id"],
-    "properties": {
-        "type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT, "trace_id": _TEXT,
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"field": _TEXT, "value": {"type": ["string", "null"]}, "allowed": _TEXT},
-            },
-        },
-    },
-}  # fmt: skip
-
-
 def _page(title: str, body: str) -> str:
     style = (
         "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}td{padding:.2rem 1rem .2rem 0}"
@@ -223,7 +187,6 @@ def _listing(made: dict[str, Any]) -> str:
         f"<tr><td><code>{method.upper()}</code></td><td><code>{html.escape(path)}</code></td>"
         f"<td>{html.escape(operation['operationId'])}</td><td><code>{operation['x-permission']}</code></td>"
         f"<td>{html.escape(operation.get('description', '').partition(chr(10))[0])}</td></tr>"
-        for path, methods in made["paths"].items()
-        for method, operation in methods.items()
+        for path, method, operation in operations(made)
     ]
     return _page("API", f'<p>As <a href="/openapi.json">OpenAPI</a>.</p><table>{"".join(rows)}</table>')

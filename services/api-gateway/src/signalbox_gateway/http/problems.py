@@ -14,6 +14,7 @@ MAX_ERRORS: Final = 100
 MEDIA_TYPE: Final = "application/problem+json"
 
 TITLES: Final[dict[str, tuple[int, str]]] = {
+    "bad-request": (400, "The request is not well-formed HTTP"),
     "unauthenticated": (401, "Who you are is not known"),
     "forbidden": (403, "You may not do this"),
     "not-found": (404, "There is no such thing"),
@@ -24,11 +25,13 @@ TITLES: Final[dict[str, tuple[int, str]]] = {
     "idempotency-key-reused": (422, "The idempotency key was used for another request"),
     "request-in-progress": (409, "The same request is being answered"),
     "too-large": (413, "The body is too large"),
+    "unsupported-media-type": (415, "The body is not JSON"),
     "method-not-allowed": (405, "The method is not allowed here"),
     "unavailable": (503, "Something this needs cannot be reached"),
     "internal": (500, "Something went wrong here"),
 }
 PAGES: Final[dict[str, str]] = {
+    "bad-request": "A header is repeated that may stand once only, or the request cannot be read as HTTP.",
     "unauthenticated": "Send `Authorization: Bearer sbt_…` with a token that exists, is not revoked and has not "
     "expired. `python -m signalbox_gateway admin token NAME` makes one; `signalbox login` keeps it.",
     "forbidden": "The token is good, and lacks the permission named in `detail`.",
@@ -39,6 +42,7 @@ PAGES: Final[dict[str, str]] = {
     "precondition-failed": "`If-Match` names another revision than the present one. Read it again and decide anew.",
     "idempotency-key-reused": "A key belongs to one request: method, path and body. Take a fresh key for another one.",
     "request-in-progress": "The first request with this key is not answered yet. Ask again in a moment.",
+    "unsupported-media-type": "Send `Content-Type: application/json` and no `Content-Encoding`.",
     "too-large": "`detail` says how many bytes are allowed.",
     "method-not-allowed": "The `Allow` header lists what this path takes.",
     "unavailable": "The database or another part does not answer. The request may be repeated.",

@@ -9,9 +9,13 @@ from pydantic import Field
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.read_model import queries
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import Cursor, Limit, Words, after, answer, missing, page
 
-States = Annotated[list[Annotated[str, Field(pattern="^(PARKED|ASKED|REDRIVING|DROPPED)$")]], Query(max_length=10)]
+States = Annotated[
+    list[Annotated[str, Field(pattern="^(PARKED|ASKED|REDRIVING|DROPPED)$")]],
+    Query(max_length=10, description="Only these; repeat it for any of several."),
+]
 
 
 router = APIRouter(
@@ -19,7 +23,9 @@ router = APIRouter(
 )
 
 
-@router.get("", operation_id="dead_letter_list")
+@router.get(
+    "", operation_id="dead_letter_list", response_model=answers.page_of(answers.DeadLetterEntry, "DeadLetterPage")
+)
 async def dead_letter_list(
     deps: Deps,
     service: Words = [],  # noqa: B006 -- FastAPI copies defaults
@@ -37,7 +43,7 @@ async def dead_letter_list(
     return page("dead_letters", found)
 
 
-@router.get("/{id}", operation_id="dead_letter_show")
+@router.get("/{id}", operation_id="dead_letter_show", response_model=answers.DeadLetter)
 async def dead_letter_show(deps: Deps, id: UUID) -> Response:
     """Where it was, why it was parked, its headers and the beginning of its value."""
     async with deps.database.connection() as connection:

@@ -16,6 +16,7 @@ from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import invalid
 from signalbox_gateway.read_model import writes
+from signalbox_gateway.routes import answers
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 Operator = Annotated[Principal, Depends(permission("dead_letter.operate"))]
@@ -29,13 +30,25 @@ class Letters(BaseModel):
     reason: Text = ""
 
 
-@router.post("/redrive", operation_id="dead_letter_redrive", status_code=202, openapi_extra=body(Letters))
+@router.post(
+    "/redrive",
+    operation_id="dead_letter_redrive",
+    response_model=answers.DeadLetterOperations,
+    status_code=202,
+    openapi_extra=body(Letters),
+)
 async def dead_letter_redrive(request: Request, deps: Deps, principal: Operator) -> Response:
     """Feed parked messages again to the one handler that failed."""
     return await _ask(request, deps, principal, DeadLetterRedrive, await body_of(request, Letters))
 
 
-@router.post("/drop", operation_id="dead_letter_drop", status_code=202, openapi_extra=body(Letters))
+@router.post(
+    "/drop",
+    operation_id="dead_letter_drop",
+    response_model=answers.DeadLetterOperations,
+    status_code=202,
+    openapi_extra=body(Letters),
+)
 async def dead_letter_drop(request: Request, deps: Deps, principal: Operator) -> Response:
     """Give parked messages up, for a reason."""
     said = await body_of(request, Letters)

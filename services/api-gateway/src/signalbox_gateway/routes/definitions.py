@@ -7,24 +7,29 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field, create_model
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.definitions.definition import Title
 from signalbox_contracts.definitions.differences import differences
+from signalbox_contracts.vocabulary import Name
 from signalbox_gateway.definitions import checks, publish, store
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import DefinitionFilter, Saved
-from signalbox_gateway.definitions.written import complete
+from signalbox_gateway.definitions.written import READ_ONLY, complete
 from signalbox_gateway.http.access import Principal, permission
-from signalbox_gateway.http.bodies import json_body
+from signalbox_gateway.http.bodies import body, json_body
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.etags import etag, must_match, not_modified
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.openapi import IF_MATCH, IF_NONE_MATCH
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.read_model import cursor as cursors
-from signalbox_gateway.routes.params import Cursor, Labels, Limit, Words, after, answer, missing
+from signalbox_gateway.routes import answers
+from signalbox_gateway.routes.params import Cursor, Labels, Limit, Part, Words, after, answer, missing
 
-VersionNumber = Annotated[int, Query(ge=1, le=store.MAX_VERSION)]
+VersionNumber = Annotated[int | None, Query(ge=1, le=store.MAX_VERSION, description="Only this version.")]
 _DIFFERENT_ANYWAY = frozenset({"version"})
 
 
@@ -79,8 +84,11 @@ def definition_router(entry: DefinitionKind) -> APIRouter:
 
 
 def _add_reads(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
+    present = answers.DEFINITIONS[entry.kind][0]
+
     @router.get(
         "", operation_id=f"{entry.kind}_list", dependencies=[Depends(reader)],
+        response_model=answers.page_of(present),
         description=f"List {entry.path} by id: {entry.about}.",
     )  # fmt: skip
     async def list_definitions(
@@ -100,10 +108,11 @@ def _add_reads(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
 
     @router.get(
         "/{id}", operation_id=f"{entry.kind}_show", dependencies=[Depends(reader)],
+        response_model=present, openapi_extra=IF_NONE_MATCH,
         description=f"Show {entry.a_kind}, or one of its versions.",
     )  # fmt: skip
     async def show_definition(
-        id: str, request: Request, deps: Deps, version: VersionNumber | None = None
+        id: str, request: Request, deps: Deps, version: VersionNumber = None
     ) -> Response:  # fmt: skip
         async with deps.database.connection() as connection:
             saved = await load(connection, entry, id)
@@ -119,6 +128,7 @@ def _add_reads(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
 def _add_history(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
     @router.get(
         "/{id}/versions", operation_id=f"{entry.kind}_versions", dependencies=[Depends(reader)],
+        response_model=answers.page_of(answers.DEFINITIONS[entry.kind][1]),
         description=f"List the versions of {entry.a_kind}, newest first, each with its author and reason.",
     )  # fmt: skip
     async def list_versions(id: str, deps: Deps, limit: Limit = 50, cursor: Cursor = None) -> Response:
@@ -132,14 +142,18 @@ def _add_history(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
         return answer({"items": found[:limit], "next_cursor": cursors.encode("versions", last)})
 
     @router.get(
-        "/{id}/diff", operation_id=f"{entry.kind}_diff", dependencies=[Depends(reader)],
+        "/{id}/diff", operation_id=f"{entry.kind}_diff", dependencies=[Depends(reader)], response_model=answers.Diff,
         description=f"Compare two versions of {entry.a_kind}: the newest with the one before, unless named.",
     )  # fmt: skip
     async def diff(
         id: str,
         deps: Deps,
-        from_version: Annotated[int | None, Query(alias="from", ge=1, le=store.MAX_VERSION)] = None,
-        to_version: Annotated[int | None, Query(alias="to", ge=1, le=store.MAX_VERSION)] = None,
+        from_version: Annotated[
+            int | None, Query(alias="from", ge=1, le=store.MAX_VERSION, description="The older version.")
+        ] = None,
+        to_version: Annotated[
+            int | None, Query(alias="to", ge=1, le=store.MAX_VERSION, description="The newer version.")
+        ] = None,
     ) -> Response:
         async with deps.database.connection() as connection:
             newest = (await load(connection, entry, id)).version
@@ -151,7 +165,7 @@ def _add_history(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
         return answer({"from": start, "to": to, "changes": items})
 
     @router.get(
-        "/{id}/usage", operation_id=f"{entry.kind}_usage", dependencies=[Depends(reader)],
+        "/{id}/usage", operation_id=f"{entry.kind}_usage", dependencies=[Depends(reader)], response_model=answers.Users,
         description=f"List what uses {entry.a_kind}, as `kind:id`. While there is any, it cannot be deleted.",
     )  # fmt: skip
     async def usage(id: str, deps: Deps) -> Response:
@@ -161,10 +175,11 @@ def _add_history(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
 
 
 def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
-    body = _body(entry)
+    present = answers.DEFINITIONS[entry.kind][0]
+    written = body(_written(entry))
 
     @router.post(
-        "", operation_id=f"{entry.kind}_create", status_code=201, openapi_extra=body,
+        "", operation_id=f"{entry.kind}_create", status_code=201, openapi_extra=written, response_model=present,
         description=f"Save a new {entry.kind}: {entry.about}. "
         "Without `id` the API makes one from `name`; without `name` it takes the id.",
     )  # fmt: skip
@@ -183,7 +198,7 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
         return await write(request, deps, principal, act)
 
     @router.put(
-        "/{id}", operation_id=f"{entry.kind}_update", openapi_extra=body,
+        "/{id}", operation_id=f"{entry.kind}_update", openapi_extra={**written, **IF_MATCH}, response_model=present,
         description=f"Save the next version of {entry.a_kind}; with `If-Match`, only if it is still the named one.",
     )  # fmt: skip
     async def update(
@@ -199,7 +214,7 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
         return await write(request, deps, principal, act)
 
     @router.delete(
-        "/{id}", operation_id=f"{entry.kind}_delete", status_code=204,
+        "/{id}", operation_id=f"{entry.kind}_delete", status_code=204, openapi_extra=IF_MATCH,
         description=f"Delete {entry.a_kind} that nothing uses. Its versions and plans stay readable.",
     )  # fmt: skip
     async def delete(
@@ -232,7 +247,7 @@ def _filter(entry: DefinitionKind) -> Callable[..., Any]:
     async def plain(
         project: Words = [],  # noqa: B006 -- FastAPI copies defaults
         label: Labels = [],  # noqa: B006
-        q: Annotated[str, Query(max_length=255)] = "",
+        q: Part = "",
     ) -> DefinitionFilter:
         return DefinitionFilter(project=project, label=label, q=q)
 
@@ -245,9 +260,26 @@ def _filter(entry: DefinitionKind) -> Callable[..., Any]:
     return with_engine if entry.refers_to_engines else plain
 
 
-def _body(entry: DefinitionKind) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{entry.model.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+def _written(entry: DefinitionKind) -> type[BaseModel]:
+    """The body: the definition, where the API can make id and name, and the fields of an answer are dropped."""
+    made_by_api: dict[str, Any] = {name: (Any, Field(default=None, json_schema_extra=_read_only))
+                                   for name in (*READ_ONLY, *entry.stamp(""))}  # fmt: skip
+    if "version" not in entry.model.model_fields:
+        made_by_api["version"] = made_by_api["revision"]
+    optional: dict[str, Any] = {
+        name: (kind, Field(default="", json_schema_extra=_without_default))
+        for name, kind in (("id", Name), ("name", Title))
+    }
+    return create_model(entry.model.__name__, __base__=entry.model, **optional, **made_by_api)
+
+
+def _read_only(schema: dict[str, Any]) -> None:
+    schema.pop("default")
+    schema["readOnly"] = True
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default")
 
 
 ROUTERS = [definition_router(entry) for entry in KINDS.values()]

@@ -2,7 +2,7 @@
 Out: definition.snapshot, engine.test.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,18 +16,19 @@ from signalbox_gateway import operations
 from signalbox_gateway.definitions import store
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.http.access import Principal, permission
-from signalbox_gateway.http.bodies import body_of
+from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.openapi import IF_MATCH
 from signalbox_gateway.read_model import queries
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load, load_for_change, show
 
 router = APIRouter(prefix="/engines", tags=["engines"])
 Operator = Annotated[Principal, Depends(permission("engine.operate"))]
-_WHY: dict[str, Any] = {
-    "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Why"}}}}
-}
+
+_ENGINE = answers.DEFINITIONS["engine"][0]
 
 
 class Why(BaseModel):
@@ -36,25 +37,33 @@ class Why(BaseModel):
     reason: Text = ""
 
 
-@router.post("/{id}/pause", operation_id="engine_pause", openapi_extra=_WHY)
+@router.post(
+    "/{id}/pause", operation_id="engine_pause", response_model=_ENGINE, openapi_extra={**body(Why), **IF_MATCH}
+)
 async def engine_pause(request: Request, deps: Deps, principal: Operator, id: str) -> Response:
     """Nothing new starts on it; what runs goes on."""
     return await _intake(request, deps, principal, id, "paused")
 
 
-@router.post("/{id}/drain", operation_id="engine_drain", openapi_extra=_WHY)
+@router.post(
+    "/{id}/drain", operation_id="engine_drain", response_model=_ENGINE, openapi_extra={**body(Why), **IF_MATCH}
+)
 async def engine_drain(request: Request, deps: Deps, principal: Operator, id: str) -> Response:
     """As pause, until the last running task has ended; the engine's state then says so."""
     return await _intake(request, deps, principal, id, "draining")
 
 
-@router.post("/{id}/resume", operation_id="engine_resume", openapi_extra=_WHY)
+@router.post(
+    "/{id}/resume", operation_id="engine_resume", response_model=_ENGINE, openapi_extra={**body(Why), **IF_MATCH}
+)
 async def engine_resume(request: Request, deps: Deps, principal: Operator, id: str) -> Response:
     """It takes new work again."""
     return await _intake(request, deps, principal, id, "open")
 
 
-@router.post("/{id}/test", operation_id="engine_test", status_code=202, openapi_extra=_WHY)
+@router.post(
+    "/{id}/test", operation_id="engine_test", response_model=answers.Operation, status_code=202, openapi_extra=body(Why)
+)
 async def engine_test(request: Request, deps: Deps, principal: Operator, id: str) -> Response:
     """Let an executor try the connection; the operation is answered with what it found."""
     said = await body_of(request, Why)

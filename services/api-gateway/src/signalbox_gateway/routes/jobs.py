@@ -15,6 +15,7 @@ from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.read_model import usage
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load, load_version
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -29,7 +30,13 @@ class Stop(BaseModel):
     reason: Text = ""
 
 
-@router.post("/{id}/start", operation_id="job_start", status_code=202, openapi_extra=body(plan_requests.JobStart))
+@router.post(
+    "/{id}/start",
+    operation_id="job_start",
+    response_model=answers.Plan,
+    status_code=202,
+    openapi_extra=body(plan_requests.JobStart),
+)
 async def job_start(id: str, request: Request, deps: Deps, principal: Starter) -> Response:
     """Start a job. The plan is readable at once."""
     said = await body_of(request, plan_requests.JobStart)
@@ -43,7 +50,13 @@ async def job_start(id: str, request: Request, deps: Deps, principal: Starter) -
     return await write(request, deps, principal, act)
 
 
-@router.post("/{id}/stop", operation_id="job_stop", status_code=202, openapi_extra=body(Stop))
+@router.post(
+    "/{id}/stop",
+    operation_id="job_stop",
+    response_model=answers.JobOperations,
+    status_code=202,
+    openapi_extra=body(Stop),
+)
 async def job_stop(id: str, request: Request, deps: Deps, principal: Stopper) -> Response:
     """Cancel every live plan of a job."""
     said = await body_of(request, Stop)

@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer
 
 router = APIRouter(tags=["me"])
 
 
-@router.get("/me", operation_id="me_show")
+@router.get("/me", operation_id="me_show", response_model=answers.Me)
 async def me_show(principal: Annotated[Principal, Depends(permission("me.read"))]) -> Response:
     """Who the token is, what it may, and until when it is good."""
     return answer(

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Depends, Response
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.read_model import queries
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import Until, Wait, answer, missing, seconds
 
 router = APIRouter(prefix="/operations", tags=["operations"], dependencies=[Depends(permission("operation.read"))])
 
 
-@router.get("/{id}", operation_id="operation_show")
+@router.get("/{id}", operation_id="operation_show", response_model=answers.Operation)
 async def operation_show(deps: Deps, id: UUID, wait: Wait = None, until: Until = None) -> Response:
     """An operation; with `wait` and `until=end`, as soon as it is answered."""
 

@@ -34,18 +34,26 @@ def _known(words: type[OpenEnum]) -> Any:
     return AfterValidator(check)
 
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[str | None, Query(max_length=500)]
-Words = Annotated[list[Annotated[str, Field(max_length=255)]], Query(max_length=50)]
-Ids = Annotated[list[UUID], Query(max_length=50)]
-Labels = Annotated[list[Annotated[str, Field(pattern=r"^[^:]+:.*$", max_length=512)]], Query(max_length=20)]
-PlanStates = Annotated[list[str], Query(max_length=50), _known(PlanState)]
-TaskStates = Annotated[list[str], Query(max_length=50), _known(TaskState)]
-Decisions = Annotated[list[str], Query(max_length=10), _known(Decision)]
-Reasons = Annotated[list[str], Query(max_length=50), _known(WaitReason)]
-Wait = Annotated[str | None, Query(pattern=r"^([0-5]?[0-9](\.[0-9]{1,3})?|60)s$", description="`10s`, at most `60s`")]
-MinVersion = Annotated[int | None, Query(ge=0)]
-Until = Annotated[str | None, Query(pattern="^end$")]
+Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of a page.")]
+Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
+_ANY = "Only these; repeat it for any of several."
+Words = Annotated[list[Annotated[str, Field(max_length=255)]], Query(max_length=50, description=_ANY)]
+Ids = Annotated[list[UUID], Query(max_length=50, description=_ANY)]
+Labels = Annotated[
+    list[Annotated[str, Field(pattern=r"^[^:]+:.*$", max_length=512)]],
+    Query(max_length=20, description="`key:value`; repeat it for all of several."),
+]
+Part = Annotated[str, Query(max_length=255, description="Part of the name or the id.")]
+PlanStates = Annotated[list[str], Query(max_length=50, description=_ANY), _known(PlanState)]
+TaskStates = Annotated[list[str], Query(max_length=50, description=_ANY), _known(TaskState)]
+Decisions = Annotated[list[str], Query(max_length=10, description=_ANY), _known(Decision)]
+Reasons = Annotated[list[str], Query(max_length=50, description=_ANY), _known(WaitReason)]
+Wait = Annotated[
+    str | None,
+    Query(pattern=r"^([0-5]?[0-9](\.[0-9]{1,3})?|60)s$", description="How long to wait for it: `10s`, at most `60s`."),
+]
+MinVersion = Annotated[int | None, Query(ge=0, description="Wait for this version.")]
+Until = Annotated[str | None, Query(pattern="^end$", description="`end`: wait for the end.")]
 
 
 def seconds(wait: str | None) -> float:

@@ -13,6 +13,7 @@ from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import (
     Cursor,
     Decisions,
@@ -20,6 +21,7 @@ from signalbox_gateway.routes.params import (
     Labels,
     Limit,
     MinVersion,
+    Part,
     PlanStates,
     Reasons,
     TaskStates,
@@ -45,9 +47,9 @@ async def wanted_plans(
     actor: Words = [],  # noqa: B006
     label: Labels = [],  # noqa: B006
     parent: Ids = [],  # noqa: B006
-    created_after: Instant | None = None,
-    created_before: Instant | None = None,
-    q: Annotated[str, Query(max_length=255)] = "",
+    created_after: Annotated[Instant | None, Query(description="Created at this instant or later.")] = None,
+    created_before: Annotated[Instant | None, Query(description="Created before this instant.")] = None,
+    q: Part = "",
 ) -> PlanFilter:
     return PlanFilter(
         state=state, project=project, target=target, actor=actor, label=label, parent=parent,
@@ -61,7 +63,7 @@ Wanted = Annotated[PlanFilter, Depends(wanted_plans)]
 router = APIRouter(prefix="/plans", tags=["plans"], dependencies=[Depends(permission("plan.read"))])
 
 
-@router.get("", operation_id="plan_list")
+@router.get("", operation_id="plan_list", response_model=answers.page_of(answers.Plan))
 async def plan_list(deps: Deps, wanted: Wanted, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """Plans, newest first."""
     begin = after("plans", cursor)
@@ -69,14 +71,14 @@ async def plan_list(deps: Deps, wanted: Wanted, limit: Limit = 50, cursor: Curso
         return page("plans", await queries.plans(connection, wanted, limit=limit, after=begin))
 
 
-@router.get("/counts", operation_id="plan_counts")
+@router.get("/counts", operation_id="plan_counts", response_model=answers.PlanCounts)
 async def plan_counts(deps: Deps, wanted: Wanted) -> Response:
     """How many plans are in each state."""
     async with deps.database.connection() as connection:
         return answer({"counts": await queries.plan_counts(connection, wanted)})
 
 
-@router.get("/{id}", operation_id="plan_show")
+@router.get("/{id}", operation_id="plan_show", response_model=answers.Plan)
 async def plan_show(
     deps: Deps, id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None
 ) -> Response:
@@ -97,7 +99,7 @@ async def plan_show(
     return answer(await _with_reasons(deps, seen))
 
 
-@router.get("/{id}/events", operation_id="plan_events")
+@router.get("/{id}/events", operation_id="plan_events", response_model=answers.page_of(answers.PlanEvent))
 async def plan_events(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The moves of a plan with actor and reason, the first one first."""
     begin = after("events", cursor)
@@ -106,7 +108,7 @@ async def plan_events(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = 
         return page("events", await queries.plan_events(connection, id, limit=limit, after=begin))
 
 
-@router.get("/{id}/items", operation_id="plan_items")
+@router.get("/{id}/items", operation_id="plan_items", response_model=answers.page_of(answers.Item))
 async def plan_items(
     deps: Deps,
     id: UUID,
@@ -123,7 +125,7 @@ async def plan_items(
     return page("items", found)
 
 
-@router.get("/{id}/tasks", operation_id="plan_tasks")
+@router.get("/{id}/tasks", operation_id="plan_tasks", response_model=answers.page_of(answers.Task))
 async def plan_tasks(
     deps: Deps,
     id: UUID,

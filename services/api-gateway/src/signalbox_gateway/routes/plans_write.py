@@ -23,6 +23,7 @@ from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.read_model import queries
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load_version
 from signalbox_gateway.routes.params import missing
 
@@ -58,7 +59,13 @@ class Retry(BaseModel):
     reason: Text = ""
 
 
-@router.post("/plans", operation_id="plan_create", status_code=202, openapi_extra=body(plan_requests.PlanCreate))
+@router.post(
+    "/plans",
+    operation_id="plan_create",
+    response_model=answers.Plan,
+    status_code=202,
+    openapi_extra=body(plan_requests.PlanCreate),
+)
 async def plan_create(request: Request, deps: Deps, principal: Starter) -> Response:
     """Start a plan of 1 to 100,000 items, or of one job."""
     large = len(await request.body()) > _LARGE_BYTES  # read before: a slow caller must not hold the collector up
@@ -82,35 +89,65 @@ async def plan_create(request: Request, deps: Deps, principal: Starter) -> Respo
         return await write(request, deps, principal, act)
 
 
-@router.post("/plans/{id}/pause", operation_id="plan_pause", status_code=202, openapi_extra=body(Why))
+@router.post(
+    "/plans/{id}/pause",
+    operation_id="plan_pause",
+    response_model=answers.PlanOperation,
+    status_code=202,
+    openapi_extra=body(Why),
+)
 async def plan_pause(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Start nothing new of this plan. It is PAUSED once the executors have confirmed it."""
     said = await body_of(request, Why)
     return await _command(request, deps, principal, id, PlanPause, said.reason)
 
 
-@router.post("/plans/{id}/resume", operation_id="plan_resume", status_code=202, openapi_extra=body(Why))
+@router.post(
+    "/plans/{id}/resume",
+    operation_id="plan_resume",
+    response_model=answers.PlanOperation,
+    status_code=202,
+    openapi_extra=body(Why),
+)
 async def plan_resume(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Go on with a paused plan."""
     said = await body_of(request, Why)
     return await _command(request, deps, principal, id, PlanResume, said.reason)
 
 
-@router.post("/plans/{id}/cancel", operation_id="plan_cancel", status_code=202, openapi_extra=body(Cancel))
+@router.post(
+    "/plans/{id}/cancel",
+    operation_id="plan_cancel",
+    response_model=answers.PlanOperation,
+    status_code=202,
+    openapi_extra=body(Cancel),
+)
 async def plan_cancel(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """End a plan."""
     said = await body_of(request, Cancel)
     return await _command(request, deps, principal, id, PlanCancel, said.reason, kill=said.kill)
 
 
-@router.put("/plans/{id}/rules", operation_id="plan_rules", status_code=202, openapi_extra=body(NewRules))
+@router.put(
+    "/plans/{id}/rules",
+    operation_id="plan_rules",
+    response_model=answers.PlanOperation,
+    status_code=202,
+    openapi_extra=body(NewRules),
+)
 async def plan_rules(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Run by other rules from now on: the whole of them."""
     said = await body_of(request, NewRules)
     return await _command(request, deps, principal, id, PlanRulesRequest, said.reason, rules=said.rules)
 
 
-@router.post("/plans/{id}/retry", operation_id="plan_retry", status_code=202, openapi_extra=body(Retry))
+@router.post(
+    "/plans/{id}/retry",
+    operation_id="plan_retry",
+    response_model=answers.Plan,
+    status_code=202,
+    openapi_extra=body(Retry),
+)
 async def plan_retry(id: UUID, request: Request, deps: Deps, principal: Starter) -> Response:
     """Run what failed once more, as a linked plan."""
     said = await body_of(request, Retry)

@@ -14,6 +14,7 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem, invalid
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer, missing
 
 router = APIRouter(prefix="/secrets", tags=["secrets"])
@@ -36,13 +37,13 @@ def _vault(deps: Dependencies) -> Vault:
     return deps.vault
 
 
-@router.get("", operation_id="secret_list")
+@router.get("", operation_id="secret_list", response_model=answers.page_of(answers.Secret))
 async def secret_list(deps: Deps, _: Reader) -> Response:
     """Every secret without its value."""
     return answer({"items": [_shown(one) for one in await _vault(deps).listed()], "next_cursor": None})
 
 
-@router.get("/{name}", operation_id="secret_show")
+@router.get("/{name}", operation_id="secret_show", response_model=answers.Secret)
 async def secret_show(name: SecretName, deps: Deps, _: Reader) -> Response:
     """A secret without its value."""
     try:
@@ -51,7 +52,7 @@ async def secret_show(name: SecretName, deps: Deps, _: Reader) -> Response:
         raise missing("secret", name) from None
 
 
-@router.put("/{name}", operation_id="secret_set", openapi_extra=body(SecretSet))
+@router.put("/{name}", operation_id="secret_set", response_model=answers.Secret, openapi_extra=body(SecretSet))
 async def secret_set(name: SecretName, request: Request, deps: Deps, principal: Editor) -> Response:
     """Keep a value, over an older one if there is one."""
     try:

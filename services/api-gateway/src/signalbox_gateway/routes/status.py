@@ -11,6 +11,7 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.read_model import queries
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer
 
 PART_SECONDS: Final = 3.0
@@ -29,7 +30,7 @@ Part = Callable[[], Awaitable[dict[str, Any]]]
 router = APIRouter(tags=["status"], dependencies=[Depends(permission("status.read"))])
 
 
-@router.get("/status", operation_id="status_show")
+@router.get("/status", operation_id="status_show", response_model=answers.Status)
 async def status_show(deps: Deps) -> Response:
     """The gateway's database and outbox, Kafka and its consumer groups, engines, plans, tasks, parked messages."""
     asked: list[Part] = [

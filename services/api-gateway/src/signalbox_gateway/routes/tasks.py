@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from signalbox_chassis.blobs import Blobs, BlobStoreFailed
 from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
@@ -18,6 +18,7 @@ from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.read_model.queries import TaskFilter
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import (
     Cursor,
     Ids,
@@ -48,7 +49,7 @@ _ASK_SECONDS: Final = 1.0
 router = APIRouter(prefix="/tasks", tags=["tasks"], dependencies=[Depends(permission("task.read"))])
 
 
-@router.get("", operation_id="task_list")
+@router.get("", operation_id="task_list", response_model=answers.page_of(answers.Task))
 async def task_list(
     deps: Deps,
     plan: Ids = [],  # noqa: B006
@@ -66,7 +67,7 @@ async def task_list(
         return page(kind, await queries.tasks(connection, wanted, limit=limit, after=begin))
 
 
-@router.get("/{id}", operation_id="task_show")
+@router.get("/{id}", operation_id="task_show", response_model=answers.Task)
 async def task_show(
     deps: Deps, id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None
 ) -> Response:
@@ -91,7 +92,7 @@ async def task_show(
     return answer(seen)
 
 
-@router.get("/{id}/attempts", operation_id="task_attempts")
+@router.get("/{id}/attempts", operation_id="task_attempts", response_model=answers.page_of(answers.Attempt))
 async def task_attempts(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The tries of a task."""
     begin = after("attempts", cursor)
@@ -100,7 +101,7 @@ async def task_attempts(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor 
         return page("attempts", await queries.task_attempts(connection, id, limit=limit, after=begin))
 
 
-@router.get("/{id}/events", operation_id="task_events")
+@router.get("/{id}/events", operation_id="task_events", response_model=answers.page_of(answers.TaskEvent))
 async def task_events(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The moves of a task."""
     begin = after("events", cursor)
@@ -109,15 +110,15 @@ async def task_events(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = 
         return page("events", await queries.task_events(connection, id, limit=limit, after=begin))
 
 
-@router.get("/{id}/logs", operation_id="task_logs", response_class=Response)
+@router.get("/{id}/logs", operation_id="task_logs", response_class=PlainTextResponse)
 async def task_logs(
     deps: Deps,
     request: Request,
     id: UUID,
-    attempt: Annotated[int | None, Query(ge=1)] = None,
-    tail: Annotated[int | None, Query(ge=0, le=100_000, description="Only the last lines")] = None,
-    since: Annotated[int, Query(ge=0, description="Only from this byte on")] = 0,
-    follow: bool = False,
+    attempt: Annotated[int | None, Query(ge=1, description="Which try; the present one unless named.")] = None,
+    tail: Annotated[int | None, Query(ge=0, le=100_000, description="Only the last lines.")] = None,
+    since: Annotated[int, Query(ge=0, description="Only from this byte on.")] = 0,
+    follow: Annotated[bool, Query(description="Stream what comes until the attempt has ended.")] = False,
 ) -> Response:
     """The log of an attempt, the present one unless named."""
     task = await _must_be_there(deps, id)

@@ -18,6 +18,7 @@ from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.read_model import queries
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import missing
 from signalbox_gateway.routes.plans_write import Cancel, live_plan
 
@@ -39,7 +40,13 @@ class Resolve(BaseModel):
     reason: Annotated[Text, Field(min_length=1)]
 
 
-@router.post("/tasks/{id}/cancel", operation_id="task_cancel", status_code=202, openapi_extra=body(Cancel))
+@router.post(
+    "/tasks/{id}/cancel",
+    operation_id="task_cancel",
+    response_model=answers.TaskOperation,
+    status_code=202,
+    openapi_extra=body(Cancel),
+)
 async def task_cancel(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """End one task; its plan goes on."""
     said = await body_of(request, Cancel)
@@ -61,7 +68,13 @@ async def task_cancel(id: UUID, request: Request, deps: Deps, principal: Control
     return await write(request, deps, principal, act)
 
 
-@router.post("/tasks/{id}/resolve", operation_id="task_resolve", status_code=202, openapi_extra=body(Resolve))
+@router.post(
+    "/tasks/{id}/resolve",
+    operation_id="task_resolve",
+    response_model=answers.TaskOperation,
+    status_code=202,
+    openapi_extra=body(Resolve),
+)
 async def task_resolve(id: UUID, request: Request, deps: Deps, principal: Operator) -> Response:
     """Decide about a task in UNKNOWN. The executor has the last word: see what the operation answers."""
     said = await body_of(request, Resolve)

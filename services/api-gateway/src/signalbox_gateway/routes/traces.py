@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.problems import Problem
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer, missing
 
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -20,7 +21,7 @@ SECONDS: Final = 5.0
 router = APIRouter(prefix="/traces", tags=["traces"], dependencies=[Depends(permission("trace.read"))])
 
 
-@router.get("/{trace_id}", operation_id="trace_show")
+@router.get("/{trace_id}", operation_id="trace_show", response_model=answers.Trace)
 async def trace_show(deps: Deps, trace_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Response:
     """Every span of a trace, the earliest first."""
     if not deps.settings.trace_store_url:

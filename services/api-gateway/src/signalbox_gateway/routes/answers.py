@@ -1,0 +1,352 @@
+"""What operations answer, as models. They describe the API; answers themselves are built from rows, not validated.
+
+Fields come from the contracts wherever a fact has them, so the API's document follows the messages.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
+from pydantic.fields import FieldInfo
+
+from signalbox_contracts.definitions import KINDS
+from signalbox_contracts.messages.dead_letters import DeadLetterParkedData
+from signalbox_contracts.messages.plans import ItemRecord, PlanRecord
+from signalbox_contracts.messages.states import EngineRecord
+from signalbox_contracts.messages.tasks import EndCause, Phase, TaskRecord
+from signalbox_contracts.states import PlanState, TaskState
+from signalbox_contracts.vocabulary import OpenEnum
+
+
+class AnswerModel(BaseModel):
+    """Every field of an answer is present, null where there is no value."""
+
+    model_config = ConfigDict(
+        json_schema_serialization_defaults_required=True, use_attribute_docstrings=True, frozen=True
+    )
+
+
+def from_record(name: str, record: type[BaseModel], *, without: Collection[str] = (), **more: Any) -> Any:
+    """A model with the fields of a fact's record, less some and with others. Its docstring is the record's."""
+    kept: dict[str, Any] = {
+        field: (_with_metadata(info), info)
+        for field, info in record.model_fields.items()
+        if field not in without and field not in more
+    }
+    made: Any = create_model(name, __base__=AnswerModel, __doc__=record.__doc__, **more, **kept)
+    return made
+
+
+def _with_metadata(info: FieldInfo) -> Any:
+    annotated: Any = Annotated
+    return annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
+
+
+def page_of(model: type[BaseModel], name: str | None = None) -> type[BaseModel]:
+    """One page of a list of these."""
+    list_of: Any = list
+    return create_model(
+        name or f"{model.__name__}Page", __base__=AnswerModel, __doc__="One page of a list.",
+        items=(list_of[model], Field(description="In the order of the list.")),
+        next_cursor=(str | None, Field(description="`cursor` of the next page; null on the last one.")),
+    )  # fmt: skip
+
+
+class Waiting(AnswerModel):
+    """What something waits for, and what would free it."""
+
+    why: str
+    """A reason of the contracts, or `planner` and `executor` when nobody is there to act. An open enumeration."""
+    sentence: str
+    """All of it in one sentence."""
+    holder: str
+    """What holds it, as `kind:id`; may be empty."""
+    since_at: datetime | None
+    until_at: datetime | None
+    detail: str
+
+
+class PlanWaiting(Waiting):
+    """What a plan, or tasks of it, wait for."""
+
+    tasks: int = 0
+    """How many tasks share this reason; absent for a reason of the plan itself."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+
+class PendingOperation(AnswerModel):
+    """A requested operation without an answer yet."""
+
+    operation_id: UUID
+    operation: str
+    actor: str
+    asked_at: datetime
+
+
+_TRACE: Final = (str | None, Field(description="The trace of the request."))
+_PENDING: Final = (PendingOperation | None, Field(description="The newest operation without an answer."))
+Plan: Final = from_record(
+    "Plan", PlanRecord, without={"plan_id", "answered", "transitions"}, id=(UUID, ...),
+    waiting=(list[PlanWaiting], Field(description="Why it does not move.")), trace_id=_TRACE,
+    pending_operation=_PENDING,
+    complete=(bool, Field(description="It has ended, and every fact of its tasks was read.")),
+)  # fmt: skip
+Task: Final = from_record(
+    "Task", TaskRecord, without={"task_id", "transitions", "attempts"}, id=(UUID, ...), plan_id=(UUID, ...),
+    waiting=(Waiting | None, Field(description="Why it does not start.")), trace_id=_TRACE, pending_operation=_PENDING,
+)  # fmt: skip
+Item: Final = from_record("Item", ItemRecord)
+
+
+class PlanCounts(AnswerModel):
+    """Plans by state."""
+
+    counts: dict[str, int]
+
+
+class PlanEvent(AnswerModel):
+    """One move of a plan."""
+
+    version: int
+    state: PlanState
+    at: datetime
+    actor: str | None
+    reason: str
+
+
+class TaskEvent(AnswerModel):
+    """One move of a task."""
+
+    version: int
+    state: TaskState
+    attempt: int
+    at: datetime
+    reason: str
+
+
+class Attempt(AnswerModel):
+    """One try of a task."""
+
+    attempt: int
+    state: TaskState | None
+    """The state of the task while this was its present try, and of its end."""
+    run_key: str | None
+    handle: str | None
+    handle_url: str | None
+    phase: Phase | None
+    cause: EndCause | None
+    exit_code: int | None
+    error: str | None
+    submitted_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class PlanOperation(AnswerModel):
+    """A requested operation, and the plan as it is now."""
+
+    operation_id: UUID
+    plan: Plan  # pyright: ignore[reportInvalidTypeForm] -- made from the record
+
+
+class TaskOperation(AnswerModel):
+    """A requested operation, and the task as it is now."""
+
+    operation_id: UUID
+    task: Task  # pyright: ignore[reportInvalidTypeForm] -- made from the record
+
+
+class JobOperation(AnswerModel):
+    """The cancel of one plan."""
+
+    operation_id: UUID
+    plan_id: UUID
+
+
+class JobOperations(AnswerModel):
+    """One operation for each live plan of a job."""
+
+    operations: list[JobOperation]
+
+
+class DeadLetterState(OpenEnum):
+    """Where a parked message is."""
+
+    PARKED = "PARKED"
+    ASKED = "ASKED"
+    REDRIVING = "REDRIVING"
+    DROPPED = "DROPPED"
+    OTHER = "OTHER"
+
+
+_LETTER: Final[dict[str, Any]] = {
+    "id": (UUID, ...),
+    "state": (DeadLetterState, ...),
+    "operation_id": (UUID | None, ...),
+}
+DeadLetter: Final = from_record("DeadLetter", DeadLetterParkedData, without={"dead_letter_id"}, **_LETTER)
+DeadLetterEntry: Final = from_record(
+    "DeadLetterEntry", DeadLetterParkedData, without={"dead_letter_id", "headers", "value_start"}, **_LETTER
+)
+
+
+class DeadLetterOperation(AnswerModel):
+    """What one service was asked to do with its parked messages."""
+
+    operation_id: UUID
+    service: str
+    ids: list[UUID]
+
+
+class DeadLetterOperations(AnswerModel):
+    """One operation for each service."""
+
+    operations: list[DeadLetterOperation]
+
+
+class Operation(AnswerModel):
+    """What was requested, and its result."""
+
+    id: UUID
+    operation: str
+    """The command's name, such as `engine.test`."""
+    target: str
+    """`kind:id`."""
+    actor: str
+    reason: str
+    state: str
+    """`pending`, `done`, `refused` or `failed`. An open enumeration."""
+    answer: str
+    details: JsonValue
+    trace_id: str | None
+    asked_at: datetime
+    answered_at: datetime | None
+
+
+class Secret(AnswerModel):
+    """A secret without its value."""
+
+    name: str
+    version: int
+    uses: list[Literal["work", "engine", "channel"]]
+    description: str
+    created_at: datetime
+    updated_at: datetime
+    updated_by: str
+
+
+class Me(AnswerModel):
+    """Whose token this is, and what it may do."""
+
+    name: str
+    actor: str
+    token_id: str
+    permissions: list[str]
+    """Names such as `plan.start`, or `*` for all."""
+    expires_at: datetime | None
+
+
+class Span(AnswerModel):
+    """One span of a trace."""
+
+    span_id: str | None
+    parent_id: str | None
+    service: str
+    name: str
+    start_ns: str | int | None
+    end_ns: str | int | None
+    status: str
+    attributes: dict[str, JsonValue]
+
+
+class Trace(AnswerModel):
+    """Every span of a trace, the earliest first."""
+
+    trace_id: str
+    spans: list[Span]
+
+
+class PartStatus(AnswerModel):
+    """Whether a part answers; `problem` says what is wrong."""
+
+    ok: bool
+    problem: str | None = None
+    oldest_unsent_seconds: float | None = None
+    """Of the outbox: the age of the oldest message that was not published yet."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+
+class ConsumerGroup(AnswerModel):
+    """A consumer group of a service."""
+
+    group: str
+    members: int
+    lag: int
+
+
+class Status(AnswerModel):
+    """How the parts are. A part that does not answer has `ok: false`; what depends on it is null."""
+
+    database: PartStatus
+    kafka: PartStatus
+    groups: list[ConsumerGroup] | None
+    outbox: PartStatus
+    engines: list[EngineRecord] | PartStatus | None
+    plans: dict[str, int] | None
+    """Plans by state."""
+    tasks: dict[str, int] | None
+    """Tasks by state."""
+    parked: int | None
+    """Parked messages that were not given up."""
+
+
+class Users(AnswerModel):
+    """What uses a definition, as `kind:id`."""
+
+    users: list[str]
+
+
+class DifferenceAnswer(AnswerModel):
+    """One changed field."""
+
+    path: str
+    """A JSON Pointer (RFC 6901)."""
+    change: Literal["added", "removed", "changed"]
+    before: JsonValue
+    after: JsonValue
+
+
+class Diff(AnswerModel):
+    """What changed between two versions."""
+
+    from_version: Annotated[int, Field(serialization_alias="from")]
+    to_version: Annotated[int, Field(serialization_alias="to")]
+    changes: list[DifferenceAnswer]
+
+
+def _definition_models() -> dict[str, tuple[type[BaseModel], type[BaseModel]]]:
+    """For each kind: its present form and one of its versions, as the API returns them."""
+    models: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {}
+    for kind, model in KINDS.items():
+        name = model.__name__
+        saved: dict[str, Any] = {
+            "version": (int, Field(description="Grows with each change.")),
+            "revision": (int, Field(description="Grows with each change of any definition; the `ETag`.")),
+            "created_at": (datetime, ...),
+        }
+        present = {**saved, "updated_at": (datetime, ...), "updated_by": (str, ...)}
+        if kind == "engine":
+            present["state"] = (EngineRecord | None, Field(description="What its executor last published."))
+        version = {**saved, "created_by": (str, ...), "reason": (str, ...)}
+        models[kind] = (
+            from_record(name, model, without=(), **present),
+            from_record(f"{name}Version", model, without=(), **version),
+        )
+    return models
+
+
+DEFINITIONS: Final = _definition_models()

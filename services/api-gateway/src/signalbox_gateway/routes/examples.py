@@ -1,0 +1,177 @@
+"""One example for every body and answer of the API's document, made from the samples of the contracts."""
+
+from typing import Any, Final
+
+from pydantic_core import to_jsonable_python
+
+from signalbox_contracts.definitions.differences import differences
+from signalbox_contracts.messages.dead_letters import DeadLetterParked
+from signalbox_contracts.messages.plans import PlanItems, PlanStated
+from signalbox_contracts.messages.states import EngineStated
+from signalbox_contracts.messages.tasks import TasksStated
+from signalbox_contracts.samples import facts
+from signalbox_contracts.samples.definitions import LATER, NOW, OPERATION, PLAN, TASK, works
+from signalbox_gateway import wait_reasons
+from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
+from signalbox_gateway.definitions.store import Saved
+
+_TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
+_ACTOR: Final = "user:ann"
+_REASON: Final = {"reason": "maintenance until noon"}
+Example = dict[str, Any]
+
+
+def examples() -> dict[str, Example]:
+    """For each operation id its `request` and `response`, those it has."""
+    found = {**_plans(), **_tasks(), **_others()}
+    for entry in KINDS.values():
+        found |= _definitions(entry)
+    return to_jsonable_python(found)
+
+
+def _sample(message: type[Any]) -> Any:
+    """The data of the first sample of this message."""
+    return next(event.data for _, event in facts.events() if isinstance(event, message))
+
+
+def _page(item: Any) -> Example:
+    return {"items": [item], "next_cursor": None}
+
+
+def _plan() -> Example:
+    record = _sample(PlanStated)
+    shown = record.model_dump(mode="json", exclude={"plan_id", "answered", "transitions", "waiting"})
+    waiting = [wait_reasons.said(one.model_dump(mode="json"), plan=str(PLAN)) for one in record.waiting]
+    return {
+        "id": PLAN, **shown, "waiting": waiting, "trace_id": _TRACE_ID, "pending_operation": None, "complete": False,
+    }  # fmt: skip
+
+
+def _task() -> Example:
+    record = _sample(TasksStated).tasks[0]
+    shown = record.model_dump(mode="json", exclude={"task_id", "transitions", "attempts"})
+    return {"id": TASK, "plan_id": PLAN, **shown, "trace_id": _TRACE_ID, "pending_operation": None}
+
+
+def _letter() -> Example:
+    record = _sample(DeadLetterParked)
+    shown = record.model_dump(mode="json", exclude={"dead_letter_id"})
+    return {"id": record.dead_letter_id, "state": "PARKED", "operation_id": None, **shown}
+
+
+def _operation(operation: str, target: str) -> Example:
+    return {
+        "id": OPERATION, "operation": operation, "target": target, "actor": _ACTOR, "reason": "", "state": "pending",
+        "answer": "", "details": None, "trace_id": _TRACE_ID, "asked_at": NOW, "answered_at": None,
+    }  # fmt: skip
+
+
+def _definitions(entry: DefinitionKind) -> dict[str, Example]:
+    saved = Saved(entry.example, 42, 2, NOW, LATER, _ACTOR)  # pyright: ignore[reportArgumentType]
+    engine = _sample(EngineStated).model_dump(mode="json")
+    shown = {**saved.as_answer(), **({"state": engine} if entry.load_states else {})}
+    written = entry.example.model_dump(mode="json", exclude_unset=True, exclude={"version", *entry.stamp("")})
+    older = {**shown, "description": "before"}
+    version = {name: value for name, value in shown.items() if name not in ("updated_at", "updated_by", "state")}
+    changes = [
+        {"path": one.path, "change": one.change, "before": one.before, "after": one.after}
+        for one in differences(older, shown)
+    ]
+    return {
+        f"{entry.kind}_list": {"response": _page(shown)},
+        f"{entry.kind}_show": {"response": shown},
+        f"{entry.kind}_versions": {"response": _page({**version, "created_by": _ACTOR, "reason": ""})},
+        f"{entry.kind}_diff": {"response": {"from": 1, "to": 2, "changes": changes}},
+        f"{entry.kind}_usage": {"response": {"users": ["schedule:nightly"]}},
+        f"{entry.kind}_create": {"request": written, "response": shown},
+        f"{entry.kind}_update": {"request": written, "response": shown},
+        **({f"engine_{verb}": {"request": _REASON, "response": shown} for verb in ("pause", "drain", "resume")}
+           if entry.kind == "engine" else {}),
+    }  # fmt: skip
+
+
+def _plans() -> dict[str, Example]:
+    plan = _plan()
+    item = _sample(PlanItems).items[0].model_dump(mode="json")
+    operation = {"operation_id": OPERATION, "plan": plan}
+    move = {"version": 5, "state": "RUNNING", "at": NOW, "actor": _ACTOR, "reason": "asked"}
+    work = {"key": "load", "engine": "local", "work": works()[0]}
+    return {
+        "job_start": {"request": {"params": {"day": "2026-03-28"}, "reason": "late data"}, "response": plan},
+        "job_stop": {
+            "request": {"kill": True, "reason": "wrong input"},
+            "response": {"operations": [{"operation_id": OPERATION, "plan_id": PLAN}]},
+        },
+        "plan_create": {"request": {"name": "Two loads", "items": [work], "rules": {"limit": 4}}, "response": plan},
+        "plan_list": {"response": _page(plan)},
+        "plan_counts": {"response": {"counts": {"RUNNING": 3, "SUCCEEDED": 120}}},
+        "plan_show": {"response": plan},
+        "plan_events": {"response": _page(move)},
+        "plan_items": {"response": _page(item)},
+        "plan_tasks": {"response": _page(_task())},
+        "plan_pause": {"request": _REASON, "response": operation},
+        "plan_resume": {"request": _REASON, "response": operation},
+        "plan_cancel": {"request": {"kill": False, "reason": "not needed"}, "response": operation},
+        "plan_rules": {"request": {"rules": {"limit": 8}, "reason": "more slots"}, "response": operation},
+        "plan_retry": {"request": {"item_keys": [], "reason": "disk was full"}, "response": {**plan, "parent": PLAN}},
+    }
+
+
+def _tasks() -> dict[str, Example]:
+    task = _task()
+    attempt = {
+        "attempt": 1, "state": "RUNNING", "run_key": task["run_key"], "handle": "host-1/4711", "handle_url": None,
+        "phase": "failed", "cause": "failed", "exit_code": 1, "error": "exit code 1", "submitted_at": NOW,
+        "started_at": NOW, "ended_at": LATER,
+    }  # fmt: skip
+    move = {"version": 7, "state": "SUCCEEDED", "attempt": 2, "at": LATER, "reason": "exit code 0"}
+    operation = {"operation_id": OPERATION, "task": task}
+    resolve = {"action": "adopt", "attempt": 2, "handle": "app-17", "reason": "seen on the master"}
+    return {
+        "task_list": {"response": _page(task)},
+        "task_show": {"response": task},
+        "task_attempts": {"response": _page(attempt)},
+        "task_events": {"response": _page(move)},
+        "task_cancel": {"request": {"kill": True, "reason": "wrong day"}, "response": operation},
+        "task_resolve": {"request": resolve, "response": operation},
+    }
+
+
+def _others() -> dict[str, Example]:
+    letter = _letter()
+    entry = {name: value for name, value in letter.items() if name not in ("headers", "value_start")}
+    secret = {
+        "name": "slack-token", "version": 1, "uses": ["channel"], "description": "", "created_at": NOW,
+        "updated_at": NOW, "updated_by": _ACTOR,
+    }  # fmt: skip
+    asked = {"ids": [letter["id"]], "reason": "fixed in 1.2"}
+    letters = {"operations": [{"operation_id": OPERATION, "service": "planner", "ids": [letter["id"]]}]}
+    operation = _operation("engine.test", "engine:oozie-prod")
+    span: Example = {
+        "span_id": "00f067aa0ba902b7", "parent_id": None, "service": "api-gateway", "name": "POST /api/v1/plans",
+        "start_ns": "1774742407250000000", "end_ns": "1774742407262000000", "status": "unset", "attributes": {},
+    }  # fmt: skip
+    engine = _sample(EngineStated).model_dump(mode="json")
+    status = {
+        "database": {"ok": True}, "kafka": {"ok": True},
+        "groups": [{"group": "signalbox.planner.control", "members": 1, "lag": 0}],
+        "outbox": {"ok": True, "oldest_unsent_seconds": 0.1}, "engines": [engine], "plans": {"RUNNING": 3},
+        "tasks": {"RUNNING": 12}, "parked": 0,
+    }  # fmt: skip
+    me = {
+        "name": "ann", "actor": _ACTOR, "token_id": "abcdefghijkl", "permissions": ["*"], "expires_at": None,
+    }  # fmt: skip
+    return {
+        "engine_test": {"request": _REASON, "response": operation},
+        "dead_letter_list": {"response": _page(entry)},
+        "dead_letter_show": {"response": letter},
+        "dead_letter_redrive": {"request": asked, "response": letters},
+        "dead_letter_drop": {"request": asked, "response": letters},
+        "operation_show": {"response": operation},
+        "secret_list": {"response": _page(secret)},
+        "secret_show": {"response": secret},
+        "secret_set": {"request": {"value": "s3cr3t", "uses": ["channel"]}, "response": secret},
+        "status_show": {"response": status},
+        "trace_show": {"response": {"trace_id": _TRACE_ID, "spans": [span]}},
+        "me_show": {"response": me},
+    }
