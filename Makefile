@@ -80,6 +80,7 @@ check: lint types imports generated api test ## everything CI checks
 lint: setup ## style
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python tests/support/lint_names.py
 
 types: setup ## pyright, strict
 	@$(BIN)/pyright

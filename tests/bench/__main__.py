@@ -12,7 +12,7 @@ from bench.api import Bench, running
 PARTS = ("tasks", "start", "plans", "throughput")
 
 
-async def whole(parts: list[str]) -> None:
+async def measure_on_one_stack(parts: list[str]) -> None:
     """The parts that need the whole stack, on one stack."""
     rows: dict[str, Any] = {}
     async with running() as bench:
@@ -36,7 +36,7 @@ def main(wanted: list[str]) -> None:
         sys.exit(f"not a measurement: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     on_the_stack = [part for part in parts if part != "throughput"]
     if on_the_stack:
-        asyncio.run(whole(on_the_stack))
+        asyncio.run(measure_on_one_stack(on_the_stack))
     if "throughput" in parts:
         subprocess.run([sys.executable, "-m", "bench.throughput"], check=True)
 

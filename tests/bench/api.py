@@ -77,8 +77,8 @@ async def running() -> AsyncGenerator[Bench]:
     environment = {**outside, **mine}
     await _local(environment, "up", "--services", "--scripted")
     try:
-        said = await _local(environment, "env")
-        exports = dict(line.removeprefix("export ").split("=", 1) for line in said.splitlines() if "=" in line)
+        output = await _local(environment, "env")
+        exports = dict(line.removeprefix("export ").split("=", 1) for line in output.splitlines() if "=" in line)
         addresses = {name: value.strip("'\"") for name, value in exports.items()}
         token = (STACK / "admin-token").read_text().strip()
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:

@@ -43,16 +43,16 @@ async def measure(bench: Bench, samples: int) -> dict[str, float]:
         for role in ("end", "middle", "door")
     ]
     try:
-        said = [await cast("asyncio.StreamReader", child.stdout).readline() for child in children]
-        url = f"http://127.0.0.1:{int(said[-1])}/start"
-        asked: dict[str, float] = {}
+        response = [await cast("asyncio.StreamReader", child.stdout).readline() for child in children]
+        url = f"http://127.0.0.1:{int(response[-1])}/start"
+        requested: dict[str, float] = {}
         for _ in range(samples + 20):
             key = f"floor-{uuid.uuid4()}"
-            asked[key] = time.monotonic()
+            requested[key] = time.monotonic()
             async with bench.session.post(url, data=key) as answer:
                 await answer.read()
-            asked[key] = (await _received(bench, key) - asked[key]) * 1000
-        times = list(asked.values())[20:]
+            requested[key] = (await _received(bench, key) - requested[key]) * 1000
+        times = list(requested.values())[20:]
         return {"p50 ms": round(percentile(times, 0.5), 1), "p99 ms": round(percentile(times, 0.99), 1)}
     finally:
         for child in children:

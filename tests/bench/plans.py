@@ -88,9 +88,9 @@ async def copied(bench: Bench, plan: str) -> float:
 
 async def measure(bench: Bench, count: int) -> dict[str, Any]:
     await submit(bench, 1000)
-    told = await submit(bench, count)
-    floor = await copied(bench, told["plan"])
-    return {"items": count, **told, "COPY of the same rows s": round(floor, 2)}
+    submitted = await submit(bench, count)
+    floor = await copied(bench, submitted["plan"])
+    return {"items": count, **submitted, "COPY of the same rows s": round(floor, 2)}
 
 
 async def main(arguments: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("chaos").setLevel(logging.INFO)
-    report, folder = asyncio.run(run(profile, seed, kinds=kinds, say=lambda text: print(text, flush=True)))
+    report, folder = asyncio.run(run(profile, seed, kinds=kinds, report_line=lambda text: print(text, flush=True)))
     print(report.text())
     if report.held:
         return 0

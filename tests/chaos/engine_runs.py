@@ -48,10 +48,10 @@ class Journal:
                 data = file.read()
         except FileNotFoundError:
             return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._at += len(whole)
+        complete = data[: data.rfind(b"\n") + 1]
+        self._at += len(complete)
         started: list[str] = []
-        for line in whole.splitlines():
+        for line in complete.splitlines():
             entry = cast("Entry", from_json(line))
             self.ledger.apply(entry)
             if entry["is"] == "start":

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic_core import from_json, to_json
 
 from chaos.engine_runs import Journal
-from chaos.judge import Evidence, Limit, Plan, Said, Task
+from chaos.judge import Evidence, Limit, Plan, PublishedState, Task
 from chaos.load import Load
 from chaos.sampler import Looks
 from chaos.world import ENGINES, SERVICES, World
@@ -97,10 +97,10 @@ async def gather(world: World, load: Load, looks: Looks) -> Evidence:
     """All of it. Nothing is under way any more."""
     evidence = Evidence(twice_seen=looks.twice, unanswered=load.unanswered, at=time.time())
     for plan_id, story in load.accepted.items():
-        evidence.asked[UUID(plan_id)] = len(story.items) or 1
+        evidence.requested[UUID(plan_id)] = len(story.items) or 1
         if story.left:
             evidence.left.add(UUID(plan_id))
-    evidence.asked |= dict.fromkeys(map(UUID, load.children))
+    evidence.requested |= dict.fromkeys(map(UUID, load.children))
     async with connected(world) as connection:
         evidence.tasks = await _tasks(connection)
         evidence.plans = await _plans(connection)
@@ -180,7 +180,7 @@ async def _parked(connection: Connection) -> list[str]:
     return found
 
 
-async def _facts(world: World) -> list[Said]:
+async def _facts(world: World) -> list[PublishedState]:
     """Every statement of every task, from the beginning of the topic."""
     raw: Any = AIOKafkaConsumer(bootstrap_servers=world.kafka.bootstrap, enable_auto_commit=False)
     consumer = cast("Consumer", raw)
@@ -190,21 +190,23 @@ async def _facts(world: World) -> list[Said]:
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
-        found: list[Said] = []
+        found: list[PublishedState] = []
         while any([await consumer.position(one) < ends[one] for one in partitions]):
             polled = await consumer.getmany(timeout_ms=500)
             for record in (record for batch in polled.values() for record in batch):
                 event = decode(FACTS, record.value, key=record.key, headers=tuple(record.headers))
                 if isinstance(event, TasksStated):
-                    found += [_said(task) for task in event.data.tasks]
+                    found += [_published_state(task) for task in event.data.tasks]
             await asyncio.sleep(0)
         return found
     finally:
         await consumer.stop()
 
 
-def _said(task: Any) -> Said:
-    return Said(task.task_id, task.version, str(task.state), task.attempt, str(task.cause) if task.cause else None)
+def _published_state(task: Any) -> PublishedState:
+    return PublishedState(
+        task.task_id, task.version, str(task.state), task.attempt, str(task.cause) if task.cause else None
+    )
 
 
 def _json(value: Any) -> dict[str, Any]:

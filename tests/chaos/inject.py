@@ -62,11 +62,11 @@ class Hurt:
             self.not_run[f"{fault.kind}: {self.world.links.missing}"] += 1
             return
         async with self._locks[_lock(fault)]:
-            self._say(began, fault)
+            self._report_line(began, fault)
             await self._run(fault)
         self.done[fault.kind] += 1
 
-    def _say(self, began: float, fault: Fault) -> None:
+    def _report_line(self, began: float, fault: Fault) -> None:
         line = f"{time.monotonic() - began:7.2f} s  {fault}"
         self.log.append(line)
         log.info("%s", line)

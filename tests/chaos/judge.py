@@ -56,11 +56,11 @@ class Limit:
 
     at: float
     of: str
-    most: int | None
+    maximum: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class PublishedState:
     """One task in one fact."""
 
     task_id: UUID
@@ -76,7 +76,7 @@ class Evidence:
 
     unanswered: list[str] = field(default_factory=list[str])
     """Right requests that were refused, or that nobody answered for minutes."""
-    asked: dict[UUID, int | None] = field(default_factory=dict[UUID, "int | None"])
+    requested: dict[UUID, int | None] = field(default_factory=dict[UUID, "int | None"])
     """Every plan the API accepted → its number of items, where the caller knows it."""
     left: set[UUID] = field(default_factory=set[UUID])
     """Plans that were not to end."""
@@ -90,7 +90,7 @@ class Evidence:
     twice_seen: dict[str, int] = field(default_factory=dict[str, int])
     limits: list[Limit] = field(default_factory=list[Limit])
     changes: list[Change] = field(default_factory=list[Change])
-    facts: list[Said] = field(default_factory=list[Said])
+    facts: list[PublishedState] = field(default_factory=list[PublishedState])
     unsent: dict[str, int] = field(default_factory=dict[str, int])
     parked: list[str] = field(default_factory=list[str])
     at: float = 0.0
@@ -107,14 +107,14 @@ def right_requests_are_answered(evidence: Evidence) -> Findings:
 def accepted_plans_are_there(evidence: Evidence) -> Findings:
     plans = {plan.id: plan for plan in evidence.plans}
     tasks = Counter(task.plan_id for task in evidence.tasks)
-    found = [f"plan {id} was accepted and is not there" for id in evidence.asked if id not in plans]
-    for id, count in evidence.asked.items():
+    found = [f"plan {id} was accepted and is not there" for id in evidence.requested if id not in plans]
+    for id, count in evidence.requested.items():
         there = sum(plans[id].items.values()) if id in plans else 0
         if id in plans and count is not None and there != count:
             found.append(f"plan {id} has {there} of its {count} items")
         if id in plans and tasks[id] > there:
             found.append(f"plan {id} has {tasks[id]} tasks for {there} items")
-    return found + [f"plan {id} was never asked for" for id in plans if id not in evidence.asked]
+    return found + [f"plan {id} was never asked for" for id in plans if id not in evidence.requested]
 
 
 def all_terminal_or_legally_active(evidence: Evidence) -> Findings:
@@ -136,7 +136,7 @@ def all_terminal_or_legally_active(evidence: Evidence) -> Findings:
     return found + [f"plan {plan.id} is {plan.state}" for plan in active]
 
 
-def each_ended_as_its_script_says(evidence: Evidence) -> Findings:
+def each_ended_as_its_script_demands(evidence: Evidence) -> Findings:
     """The engine's script decides what becomes of a task that nobody cancelled: not a kill, not a cut."""
     found: Findings = []
     for task in evidence.tasks:
@@ -146,8 +146,8 @@ def each_ended_as_its_script_says(evidence: Evidence) -> Findings:
         wanted = "FAILED" if refused or failing else "SUCCEEDED"
         tries = (task.max_attempts if failing and not refused else 1) + task.faults
         if (task.state, task.attempt) != (wanted, tries):
-            said = f"{task.state} in try {task.attempt}"
-            found.append(f"task {task.id} ended {said}; its script says {wanted} in try {tries}")
+            published = f"{task.state} in try {task.attempt}"
+            found.append(f"task {task.id} ended {published}; its script says {wanted} in try {tries}")
     return found
 
 
@@ -204,16 +204,16 @@ def limits_were_kept(evidence: Evidence) -> Findings:
         for place in (f"plan {plans.get(run.task_id)}", f"engine {run.engine}"):
             live[place] = [*(one for one in live[place] if one.ends > run.began), run]
             newest = max(claims.get(one.run_key, one.began) for one in live[place])
-            most = _in_force(timeline.get(place, []), newest)
-            if len(live[place]) > most:
-                found.append(f"{place}: {len(live[place])} live runs at {run.began:.3f}, limit {most}")
+            maximum = _in_force(timeline.get(place, []), newest)
+            if len(live[place]) > maximum:
+                found.append(f"{place}: {len(live[place])} live runs at {run.began:.3f}, limit {maximum}")
     return found
 
 
 def _timeline(limits: Iterable[Limit]) -> dict[str, list[tuple[float, int]]]:
     found: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
     for limit in sorted(limits, key=lambda limit: limit.at):
-        found[limit.of].append((limit.at, NO_LIMIT if limit.most is None else limit.most))
+        found[limit.of].append((limit.at, NO_LIMIT if limit.maximum is None else limit.maximum))
     return found
 
 
@@ -251,19 +251,19 @@ def the_audit_is_a_path_of_the_model(evidence: Evidence) -> Findings:
 
 def one_terminal_fact_per_task(evidence: Evidence) -> Findings:
     """Facts may be repeated; what they say of the end is one and the same, and is what the owner has."""
-    said: defaultdict[UUID, set[Said]] = defaultdict(set)
+    published: defaultdict[UUID, set[PublishedState]] = defaultdict(set)
     for fact in evidence.facts:
         if fact.state in TASK_ENDS:
-            said[fact.task_id].add(fact)
+            published[fact.task_id].add(fact)
     found: Findings = []
     for task in evidence.tasks:
-        ends = said.pop(task.id, set())
+        ends = published.pop(task.id, set())
         wanted = 1 if task.state in TASK_ENDS else 0
         if len(ends) != wanted:
             found.append(f"task {task.id} is {task.state}; its facts say {len(ends)} ends")
         elif ends and {(one.state, one.version) for one in ends} != {(task.state, task.version)}:
             found.append(f"task {task.id} is {task.state} in version {task.version}; its facts say {next(iter(ends))}")
-    return found + [f"a fact says an end of task {id}, which is not there" for id in said]
+    return found + [f"a fact says an end of task {id}, which is not there" for id in published]
 
 
 def readers_have_the_owners_version(evidence: Evidence) -> Findings:
@@ -293,7 +293,7 @@ RULES: Final[Mapping[str, Callable[[Evidence], Findings]]] = {
     "right requests are answered": right_requests_are_answered,
     "accepted plans are there, whole": accepted_plans_are_there,
     "every task terminal or legally active": all_terminal_or_legally_active,
-    "each task ended as its script says": each_ended_as_its_script_says,
+    "each task ended as its script says": each_ended_as_its_script_demands,
     "engine starts per run key = 1": one_start_per_run_key,
     "every start is one attempt": starts_are_attempts,
     "live runs per task <= 1": one_live_run_per_task,

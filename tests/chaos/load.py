@@ -53,12 +53,12 @@ class Load:
             work = {"kind": "scripted", "script": script}
             await self.ask("POST", "/jobs", {"id": name, "name": name, "engine": engine, "work": work})
 
-    async def tell(self, stories: Sequence[Story], widenings: Sequence[Widening]) -> None:
+    async def perform(self, stories: Sequence[Story], widenings: Sequence[Widening]) -> None:
         """All of them, each at its time."""
         self.began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for story in stories:
-                group.create_task(self._noted(self._tell(story)))
+                group.create_task(self._noted(self._perform(story)))
             for widening in widenings:
                 group.create_task(self._noted(self._widen(widening)))
 
@@ -71,7 +71,7 @@ class Load:
 
     # ------------------------------------------------------------------ one story
 
-    async def _tell(self, story: Story) -> None:
+    async def _perform(self, story: Story) -> None:
         await self._until(story.at)
         if story.job:
             path, body = f"/jobs/{story.job}/start", {"reason": f"story {story.number}"}
@@ -140,20 +140,20 @@ class Load:
         self, path: str, body: Mapping[str, Any], *, key: str, method: str = "POST"
     ) -> dict[str, Any] | None:
         """None where the plan or task had ended meanwhile: that is a right answer too."""
-        status, said = await self._answer(method, path, body, key)
+        status, response = await self._answer(method, path, body, key)
         if status < 300:
-            return said
+            return response
         # the plan may not be known yet where a kill lost nothing but time: that is a conflict too
         if status == 409:
             return None
-        raise Unanswered(f"{method} {path}: {status} {json.dumps(said)[:500]}")
+        raise Unanswered(f"{method} {path}: {status} {json.dumps(response)[:500]}")
 
     async def ask(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> dict[str, Any]:
         """The answer; raises `Unanswered` for a refusal."""
-        status, said = await self._answer(method, path, body, key)
-        if status >= 300 and not (status == 409 and "already" in said.get("detail", "")):
-            raise Unanswered(f"{method} {path}: {status} {json.dumps(said)[:500]}")
-        return said
+        status, response = await self._answer(method, path, body, key)
+        if status >= 300 and not (status == 409 and "already" in response.get("detail", "")):
+            raise Unanswered(f"{method} {path}: {status} {json.dumps(response)[:500]}")
+        return response
 
     async def _answer(self, method: str, path: str, body: Any, key: str | None) -> tuple[int, dict[str, Any]]:
         """Repeated, at another gateway each time, until it is an answer of the API."""
@@ -165,13 +165,13 @@ class Load:
         while time.monotonic() < give_up_at:
             url = self.world.gateways[next(self._turn) % len(self.world.gateways)]
             try:
-                status, said = await self._once(method, f"{url}/api/v1{path}", body, headers)
+                status, response = await self._once(method, f"{url}/api/v1{path}", body, headers)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 last = repr(error)
             else:
-                if status < 500 and status != 429 and "request-in-progress" not in str(said.get("type")):
-                    return status, said
-                last = f"{status} {said}"
+                if status < 500 and status != 429 and "request-in-progress" not in str(response.get("type")):
+                    return status, response
+                last = f"{status} {response}"
             self.counts["requests repeated"] += 1
             await asyncio.sleep(0.2)
         raise Unanswered(f"{method} {path}: nobody answered for {PATIENCE_SECONDS:.0f} s, last {last[:500]}")
@@ -180,5 +180,5 @@ class Load:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         async with self.session.request(method, url, json=body, headers=headers, timeout=timeout) as answer:
             text = await answer.text()
-            said: Any = json.loads(text) if text.startswith("{") else {"detail": text}
-            return answer.status, cast("dict[str, Any]", said)
+            response: Any = json.loads(text) if text.startswith("{") else {"detail": text}
+            return answer.status, cast("dict[str, Any]", response)

@@ -50,18 +50,18 @@ def stories(
 ) -> list[Story]:
     """Stories with so many tasks in all, most of them in plans, within so many seconds; all by one script if given."""
     source = random.Random(f"{seed}/stories")
-    told: list[Story] = [_held(0, engines), _endless(1, engines)]
-    left = tasks - sum(len(story.items) for story in told)
+    stories_of_run: list[Story] = [_held(0, engines), _endless(1, engines)]
+    left = tasks - sum(len(story.items) for story in stories_of_run)
     while left > 0:
         at = round(source.uniform(0, seconds), 2)
         if source.random() < 0.25:
-            told.append(Story(len(told), at, job=source.choice(list(JOBS))))
+            stories_of_run.append(Story(len(stories_of_run), at, job=source.choice(list(JOBS))))
             left -= 1
         else:
-            story = _plan(source, len(told), at, min(left, source.randint(*STORY_ITEMS)), engines, script)
-            told.append(story)
+            story = _plan(source, len(stories_of_run), at, min(left, source.randint(*STORY_ITEMS)), engines, script)
+            stories_of_run.append(story)
             left -= len(story.items)
-    return sorted(told, key=lambda story: (story.at, story.number))
+    return sorted(stories_of_run, key=lambda story: (story.at, story.number))
 
 
 def widenings(seed: int, *, seconds: float, engines: Sequence[str], every_seconds: float = 12.0) -> list[Widening]:
@@ -96,7 +96,7 @@ def _deeds(source: random.Random) -> tuple[str, tuple[Deed, ...]]:
     soon, later = round(source.uniform(0.2, 3), 2), round(source.uniform(1, 5), 2)
     low, high = source.randint(1, 4), source.randint(5, 30)
     name = source.choices(["", "pause", "rules", "kill", "cancel", "one", "retry"], [35, 15, 20, 8, 5, 7, 10])[0]
-    told: dict[str, tuple[Deed, ...]] = {
+    stories_of_run: dict[str, tuple[Deed, ...]] = {
         "": (),
         "pause": (Deed(soon, "pause"), Deed(later, "resume")),
         "rules": (Deed(soon, "rules", {"limit": low}), Deed(later, "rules", {"limit": high})),
@@ -105,7 +105,7 @@ def _deeds(source: random.Random) -> tuple[str, tuple[Deed, ...]]:
         "one": (Deed(soon, "cancel one", {"kill": True}),),
         "retry": (Deed(0, "retry"),),
     }
-    return name, told[name]
+    return name, stories_of_run[name]
 
 
 def _script(source: random.Random, *, may_run_on: bool) -> Script:

@@ -27,7 +27,7 @@ from support.proxies import Links
 
 LOCAL: Final = load().local
 QUIET_LOOK_SECONDS: Final = 0.5
-Say = Callable[[str], None]
+ReportLine = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def faults_of(profile: Profile, seed: int, kinds: frozenset[Kind] | None = None)
 
 
 async def run(
-    profile: Profile, seed: int, *, kinds: frozenset[Kind] | None = None, say: Say = print
+    profile: Profile, seed: int, *, kinds: frozenset[Kind] | None = None, report_line: ReportLine = print
 ) -> tuple[Report, Path]:
     """The report, and the folder with the logs, which is gone when all held."""
     folder = LOCAL / "chaos" / f"run-{seed}-{int(time.time())}"
@@ -90,11 +90,11 @@ async def run(
     links = Links(folder / "toxiproxy", load().cache)
     world = World(folder, profile.shape, links)
     began = time.monotonic()
-    say(f"starting the stack in {folder}")
+    report_line(f"starting the stack in {folder}")
     try:
         await asyncio.to_thread(world.start)
-        say(f"the stack answers after {time.monotonic() - began:.0f} s")
-        report = await _hurt_and_judge(world, profile, seed, faults_of(profile, seed, kinds), say)
+        report_line(f"the stack answers after {time.monotonic() - began:.0f} s")
+        report = await _hurt_and_judge(world, profile, seed, faults_of(profile, seed, kinds), report_line)
     finally:
         await asyncio.to_thread(world.stop)
         await asyncio.to_thread(world.discard)
@@ -105,7 +105,9 @@ async def run(
     return report, folder
 
 
-async def _hurt_and_judge(world: World, profile: Profile, seed: int, faults: list[Fault], say: Say) -> Report:
+async def _hurt_and_judge(
+    world: World, profile: Profile, seed: int, faults: list[Fault], report_line: ReportLine
+) -> Report:
     hurt = Hurt(world)
     await evidence.watch(world)
     journals = {name: world.journal(name) for name in ENGINES}
@@ -113,16 +115,16 @@ async def _hurt_and_judge(world: World, profile: Profile, seed: int, faults: lis
         load = Load(world, seed, session)
         await load.define()
         names = list(ENGINES)
-        told = plan.stories(
+        stories_of_run = plan.stories(
             seed, tasks=profile.tasks, seconds=profile.seconds * 0.9, engines=names, script=profile.script
         )
         widenings = plan.widenings(seed, seconds=profile.seconds, engines=names)
         with looking(journals) as looks:
             async with asyncio.TaskGroup() as group:
-                group.create_task(load.tell(told, widenings))
+                group.create_task(load.perform(stories_of_run, widenings))
                 group.create_task(hurt.carry_out(faults))
             await hurt.heal()
-            say("all was asked and all faults are over: waiting until nothing is under way")
+            report_line("all was asked and all faults are over: waiting until nothing is under way")
             still = await _quiet(world, load, profile.patience_seconds)
     # what is read in several places must not move between them
     await asyncio.to_thread(world.stop_services)

@@ -41,7 +41,7 @@ def links(tmp_path: Path) -> Iterator[Links]:
     made.stop()
 
 
-def said_again(connection: socket.socket, *, seconds: float = ANSWER_SECONDS) -> bytes:
+def echoed(connection: socket.socket, *, seconds: float = ANSWER_SECONDS) -> bytes:
     connection.settimeout(seconds)
     connection.sendall(b"hello\n")
     return connection.recv(100)
@@ -51,21 +51,21 @@ def test_a_link_is_slowed_silenced_closed_and_healed(links: Links, echo: int) ->
     port = links.open("echo/one", echo)
     connection = socket.create_connection(("127.0.0.1", port))
     with connection:
-        assert said_again(connection) == b"hello\n"
+        assert echoed(connection) == b"hello\n"
         links.delay("echo/one", 200)
         began = time.monotonic()
-        assert said_again(connection) == b"hello\n"
+        assert echoed(connection) == b"hello\n"
         assert time.monotonic() - began >= 0.1
         links.heal_one("echo/one")
         links.silence("echo/one")
         with pytest.raises(TimeoutError):
-            said_again(connection, seconds=SILENT_SECONDS)
+            echoed(connection, seconds=SILENT_SECONDS)
         links.close("echo/one")
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS)
     links.heal_one("echo/one")
     with socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS) as again:
-        assert said_again(again) == b"hello\n"
+        assert echoed(again) == b"hello\n"
 
 
 def test_without_go_nothing_is_between_client_and_server(

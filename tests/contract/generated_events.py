@@ -125,8 +125,8 @@ def _text(schema: dict[str, Any]) -> st.SearchStrategy[str]:
     if "format" in schema:
         return _FORMATS[schema["format"]]
     if "pattern" in schema:
-        said = st.from_regex(schema["pattern"].replace("$", r"\Z"), alphabet=st.characters(codec="ascii"))
-        return said.filter(lambda text: len(text) <= schema.get("maxLength", 10_000) and "\x00" not in text)
+        value = st.from_regex(schema["pattern"].replace("$", r"\Z"), alphabet=st.characters(codec="ascii"))
+        return value.filter(lambda text: len(text) <= schema.get("maxLength", 10_000) and "\x00" not in text)
     characters = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
     least = schema.get("minLength", 0)
     return st.text(characters, min_size=least, max_size=min(schema.get("maxLength", 20), least + 10))

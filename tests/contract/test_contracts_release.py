@@ -129,8 +129,8 @@ def test_check_names_each_stale_missing_and_left_over_file(tmp_path: Path, capsy
     (tmp_path / second).unlink()
     (tmp_path / "samples/old.json").write_text("{}")
     assert main(["--check", "--home", str(tmp_path)]) == 1
-    said = capsys.readouterr().out.splitlines()
-    assert said == [f"{first}: stale", f"{second}: missing", "samples/old.json: nothing generates it any more"]
+    text = capsys.readouterr().out.splitlines()
+    assert text == [f"{first}: stale", f"{second}: missing", "samples/old.json: nothing generates it any more"]
     assert main(["--home", str(tmp_path)]) == 0
     assert main(["--check", "--home", str(tmp_path)]) == 0
 

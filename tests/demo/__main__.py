@@ -157,17 +157,17 @@ async def show(stack: Signalbox, demo: Demo, begun: list[Start]) -> None:
     query, aggregate = demo.tasks[-1], demo.tasks[1]
     console.print(f"\n[bold]the answer[/]  {json.dumps(query.get('result'))}")
     console.print(f"\n[bold]the trace of step 2[/]  (signalbox trace {aggregate['trace_id']})")
-    say(waterfall(await demo.spans(aggregate["trace_id"])))
+    print_lines(waterfall(await demo.spans(aggregate["trace_id"])))
     console.print(f"\n[bold]the log of step 3[/]  (signalbox task logs {query['id']})")
     log = await demo.api.request("GET", f"/tasks/{query['id']}/logs")
-    say(log.text.splitlines())
+    print_lines(log.text.splitlines())
     console.print(
         f"\nmore: signalbox plan list; signalbox task events {aggregate['id']}; {stack.api_url}/docs\n"
         f'      eval "$(signalbox-local env)"; export SIGNALBOX_TOKEN=$(cat {stack.token_file}) first'
     )
 
 
-def say(lines: Sequence[str]) -> None:
+def print_lines(lines: Sequence[str]) -> None:
     console.print("\n".join(f"    {line}" for line in lines), markup=False)
 
 

@@ -16,8 +16,8 @@ import aiohttp
 class Unexpected(Exception):
     """The API answered something else than what the caller counts on."""
 
-    def __init__(self, said: str, status: int, problem: Mapping[str, Any]) -> None:
-        super().__init__(said)
+    def __init__(self, content: str, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(content)
         self.status = status
         self.problem = problem
 
@@ -57,18 +57,18 @@ class Api:
         async with self.session.request(method, f"{self.url}/api/v1{path}", **more) as answer:
             text = await answer.text()
             try:
-                said: Any = json.loads(text) if text else {}
+                content: Any = json.loads(text) if text else {}
             except ValueError:
-                said = {}
-            found = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+                content = {}
+            found = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
             return Answer(answer.status, answer.headers, found, text)
 
     async def ask(self, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
         """What it answers; raises `Unexpected` for anything but success."""
         answer = await self.request(method, path, body, **more)
         if answer.status >= 300:
-            said = f"{method} {path}: {answer.status} {answer.text[:2000]}"
-            raise Unexpected(said, answer.status, answer.body)
+            content = f"{method} {path}: {answer.status} {answer.text[:2000]}"
+            raise Unexpected(content, answer.status, answer.body)
         return answer.body
 
     async def define(self, kind: str, definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,13 +12,13 @@ def waterfall(spans: Sequence[dict[str, Any]]) -> list[str]:
         return ["no span has arrived yet"]
     ordered = sorted(spans, key=lambda span: int(span["start_ns"]))
     first = int(ordered[0]["start_ns"])
-    whole = max(int(span["end_ns"]) for span in ordered) - first or 1
+    complete = max(int(span["end_ns"]) for span in ordered) - first or 1
     depths = _depths(ordered)
     lines: list[str] = []
     for span in ordered:
         begin, end = int(span["start_ns"]) - first, int(span["end_ns"]) - first
-        at = min(WIDTH - 1, begin * WIDTH // whole)
-        length = max(1, min(WIDTH - at, (end - begin) * WIDTH // whole))
+        at = min(WIDTH - 1, begin * WIDTH // complete)
+        length = max(1, min(WIDTH - at, (end - begin) * WIDTH // complete))
         name = f"{'  ' * depths[span['span_id']]}{span['name']}"
         lines.append(
             f"{span['service']:<12}{name[:44]:<45}{begin / 1e6:>9.1f} ms {'·' * at}{'█' * length}"

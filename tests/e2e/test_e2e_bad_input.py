@@ -26,7 +26,7 @@ async def everything(api: Api) -> tuple[Any, ...]:
     return jobs, engines, plans
 
 
-def said(answer: Answer) -> tuple[int, str, list[str]]:
+def shown(answer: Answer) -> tuple[int, str, list[str]]:
     """Status, slug, and the fields named."""
     fields = [error["field"] for error in answer.body.get("errors", [])]
     return answer.status, str(answer.body.get("type", "")).rpartition("/")[2], fields
@@ -56,7 +56,7 @@ async def test_a_wrong_request_is_named_and_changes_nothing(
 ) -> None:
     before = await everything(api)
     answer = await api.request(method, path, body, headers=headers)
-    assert said(answer) == expected, answer.text
+    assert shown(answer) == expected, answer.text
     assert answer.headers["Content-Type"].startswith("application/problem+json")
     assert answer.body["trace_id"]
     assert await everything(api) == before
@@ -67,7 +67,7 @@ async def test_a_body_over_its_cap_is_refused_unread(api: Api) -> None:
     answer = await api.request(
         "POST", "/jobs", data=b" " * (1024 * 1024 + 1), headers={"Content-Type": "application/json"}
     )
-    assert said(answer)[:2] == (413, "too-large")
+    assert shown(answer)[:2] == (413, "too-large")
     assert await everything(api) == before
 
 
@@ -78,7 +78,7 @@ async def test_a_definition_that_moved_on_is_not_overwritten(api: Api) -> None:
     await api.ask("PUT", f"/jobs/{job}", {"id": job, **JOB, "name": "second"}, headers={"If-Match": etag})
     before = await everything(api)
     answer = await api.request("PUT", f"/jobs/{job}", {"id": job, **JOB, "name": "third"}, headers={"If-Match": etag})
-    assert said(answer)[:2] == (412, "precondition-failed")
+    assert shown(answer)[:2] == (412, "precondition-failed")
     assert await everything(api) == before
 
 
@@ -92,7 +92,7 @@ async def test_an_idempotency_key_is_for_one_request_only(api: Api) -> None:
     assert again.headers["Idempotency-Replayed"] == "true"
     before = await everything(api)
     other = await api.request("POST", "/plans", {**body, "name": "other"}, headers=headers)
-    assert said(other)[:2] == (422, "idempotency-key-reused")
+    assert shown(other)[:2] == (422, "idempotency-key-reused")
     assert await everything(api) == before
 
 

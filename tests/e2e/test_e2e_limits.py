@@ -123,11 +123,11 @@ async def test_of_1000_processes_never_more_than_the_limit_run_also_when_the_exe
     file = stack.signalbox.work / unique("stamps")
     plan = {"name": "a thousand processes", "items": items(stack, file, 1000), "rules": {"limit": LIMIT}}
     with sampled() as sampler:
-        asked = await api.ask("POST", "/plans", plan)
+        requested = await api.ask("POST", "/plans", plan)
         await until(lambda: file.exists() and file.read_text().count("ended") >= 250, seconds=120, why="too slow")
         await stack.kill(EXECUTOR)
         killed_at = time.monotonic()
-        ended = await api.ended(asked["id"], seconds=240)
+        ended = await api.ended(requested["id"], seconds=240)
     assert (ended["state"], ended["counts"]["succeeded"]) == ("SUCCEEDED", 1000)
     found = stamps(file)
     starts = Counter(key for _, change, key in found if change == 1)
@@ -144,7 +144,7 @@ async def test_without_the_limit_in_the_claim_the_same_check_fails(stack: Runnin
     async with stack.as_program(EXECUTOR, "no_plan_limit.py"):
         plan = {"name": "without a limit", "items": items(stack, file, 40), "rules": {"limit": LIMIT}}
         with sampled() as sampler:
-            asked = await api.ask("POST", "/plans", plan)
-            await api.ended(asked["id"], seconds=60)
+            requested = await api.ask("POST", "/plans", plan)
+            await api.ended(requested["id"], seconds=60)
     assert sampler.peak > LIMIT
     assert peak_of(stamps(file)) > LIMIT

@@ -37,14 +37,14 @@ async def test_one_trace_connects_the_call_the_submit_and_the_end_across_the_exe
 
     spans: list[dict[str, Any]] = []
 
-    async def whole_trace_is_there() -> bool:
+    async def trace_is_complete() -> bool:
         answer = await api.request("GET", f"/traces/{ended['trace_id']}")
         spans[:] = answer.body.get("spans", [])
         names = " ".join(span["name"] for span in spans)
         # every process sends its spans every few seconds, so children may come before their parents
         return "submit" in names and "end" in names.split() and set(connected_to(spans)[1]) <= OF_THE_DEAD
 
-    await until_async(whole_trace_is_there, seconds=25, why="the trace is not whole")
+    await until_async(trace_is_complete, seconds=25, why="the trace is not whole")
     roots, loose = connected_to(spans)
     assert len(roots) == 1, [(s["service"], s["name"]) for s in spans]
     assert set(loose) <= OF_THE_DEAD, [(s["service"], s["name"]) for s in spans]

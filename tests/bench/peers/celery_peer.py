@@ -40,8 +40,8 @@ def main(count: int) -> None:
         for warm in range(50):
             trivial.delay(warm).get(timeout=60)
         began = time.perf_counter()
-        asked = [trivial.delay(number) for number in range(count)]
-        answers = [result.get(timeout=300) for result in asked]
+        requested = [trivial.delay(number) for number in range(count)]
+        answers = [result.get(timeout=300) for result in requested]
         seconds = time.perf_counter() - began
         if answers != list(range(1, count + 1)):
             sys.exit("celery lost or mixed up results")

@@ -12,17 +12,17 @@ from signalbox_executor.engines.scripted.server import Server, serve
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--folder", type=Path, required=True)
 arguments.add_argument("--port", type=int, required=True)
-said = arguments.parse_args()
+body = arguments.parse_args()
 _accept = Server._accept  # pyright: ignore[reportPrivateUsage]
 
 
 async def accept_and_count(self: Server, run_key: str, script: Script) -> web.Response:
     response = await _accept(self, run_key, script)
     if response.status == 409:
-        with (said.folder / "dropped").open("a") as file:
+        with (body.folder / "dropped").open("a") as file:
             file.write(f"{run_key}\n")
     return response
 
 
 Server._accept = accept_and_count  # pyright: ignore[reportPrivateUsage]
-asyncio.run(serve(said.folder, said.port))
+asyncio.run(serve(body.folder, body.port))

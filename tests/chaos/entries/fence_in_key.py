@@ -29,9 +29,9 @@ async def submit_and_keep_key(self: ScriptedEngine, submission: Submission) -> H
 
 
 async def observe_by_handle(self: ScriptedEngine, watched: Sequence[Watched]) -> Mapping[str, Observation]:
-    asked = {_by_handle(run).run_key: run for run in watched}
+    submission = {_by_handle(run).run_key: run for run in watched}
     found = await _observe(self, [_by_handle(run) for run in watched])
-    runs = [(asked[key], one) for key, one in found.items()]
+    runs = [(submission[key], one) for key, one in found.items()]
     return {run.run_key: replace(one, run_key=run.run_key, handle=run.handle) for run, one in runs}
 
 

@@ -18,11 +18,11 @@ class Inside:
     """A server of this host that must not be reached, and one that may be."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.port = 0
 
     async def answer(self, request: web.Request) -> web.Response:
-        self.asked.append(str(request.url))
+        self.requests.append(str(request.url))
         if "to" in request.query:
             raise web.HTTPFound(request.query["to"])
         return web.Response(text="inside")
@@ -68,7 +68,7 @@ async def test_a_literal_address_of_this_host_is_refused_before_a_connection(ins
     for host in ("127.0.0.1", "2130706433", "127.1", "[::ffff:127.0.0.1]"):
         with pytest.raises(AddressRefused):
             await get(EgressGuard(), f"http://{host}:{inside.port}/")
-    assert inside.asked == []
+    assert inside.requests == []
     assert await get(EgressGuard(f"127.0.0.1:{inside.port}"), f"http://127.0.0.1:{inside.port}/") == "inside"
 
 
@@ -77,7 +77,7 @@ async def test_a_public_name_that_leads_inside_is_refused(inside: Inside, monkey
     url = f"http://friendly.example:{inside.port}/"
     with pytest.raises(AddressRefused):
         await get(EgressGuard(), url)
-    assert inside.asked == []
+    assert inside.requests == []
     assert await get(EgressGuard("friendly.example"), url) == "inside"
 
 
@@ -87,7 +87,7 @@ async def test_one_inside_address_among_public_ones_is_enough_to_refuse(
     Names(monkeypatch, ["1.1.1.1", "127.0.0.1"])
     with pytest.raises(AddressRefused):
         await get(EgressGuard(), f"http://mixed.example:{inside.port}/")
-    assert inside.asked == []
+    assert inside.requests == []
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_every_hop_of_a_redirect_is_checked(inside: Inside, target: str) -
     guard = EgressGuard(f"127.0.0.1:{inside.port}")
     with pytest.raises((AddressRefused, aiohttp.NonHttpUrlRedirectClientError)):
         await get(guard, f"http://127.0.0.1:{inside.port}/", params={"to": target})
-    assert len(inside.asked) == 1
+    assert len(inside.requests) == 1
 
 
 async def test_a_proxy_is_used_neither_from_the_environment_nor_by_argument(
@@ -108,4 +108,4 @@ async def test_a_proxy_is_used_neither_from_the_environment_nor_by_argument(
         await get(EgressGuard(), "http://10.0.0.1/")
     with pytest.raises(AddressRefused, match="proxy"):
         await get(EgressGuard(), "http://example.org/", proxy=f"http://127.0.0.1:{inside.port}")
-    assert inside.asked == []
+    assert inside.requests == []

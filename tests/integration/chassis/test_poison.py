@@ -87,17 +87,17 @@ async def test_poison_of_every_kind_is_parked_and_two_hundred_messages_around_it
     in_order_once(entries, 10, 20)
     letters = await parked(stand)
     by_value = {letter["value"]: letter for letter in letters}
-    for kind, ((key, value, _), said) in POISON.items():
+    for kind, ((key, value, _), notices) in POISON.items():
         letter = by_value[value]
         assert letter["key"] == key, kind
-        assert said in letter["error"], (kind, letter["error"])
+        assert notices in letter["error"], (kind, letter["error"])
         assert len(letter["error"]) <= 2000
     stored = json.loads(by_value[b"nor this"]["headers"])
     assert [(name, value and base64.b64decode(value)) for name, value in stored] == list(STRANGE)
     notices = [json.loads(record.value or b"")["data"] for record in await stand.read_all(NOTICES)]
     assert {notice["dead_letter_id"] for notice in notices} == {str(letter["id"]) for letter in letters}
-    told = next(notice["headers"] for notice in notices if notice["value_bytes"] == len(b"nor this"))
-    assert told == [{"name": "nothing"}, {"name": "bytes", "base64": "//4="}, {"name": "text", "text": "grün"}]
+    noted = next(notice["headers"] for notice in notices if notice["value_bytes"] == len(b"nor this"))
+    assert noted == [{"name": "nothing"}, {"name": "bytes", "base64": "//4="}, {"name": "text", "text": "grün"}]
     largest = max(notices, key=lambda notice: notice["value_bytes"])
     assert len(base64.b64decode(largest["value_start"])) == 65_536
 
@@ -210,7 +210,7 @@ async def test_a_message_whose_handler_always_runs_into_the_time_limit_is_parked
 
 @pytest.mark.parametrize(("fault", "said"), [("swallowed", "InFailedSQLTransaction"), ("cancelled", "StrayCancel")])
 async def test_a_handler_that_swallows_a_database_error_or_lets_a_cancel_escape_is_parked_not_lost(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, fault: str, notices: str
 ) -> None:
     """INVARIANT: a handled message has its effect. COMMIT of a failed transaction rolls back and says nothing."""
 
@@ -225,9 +225,9 @@ async def test_a_handler_that_swallows_a_database_error_or_lets_a_cancel_escape_
         await stand.publish(commands(1, 1))
 
         async def is_parked() -> bool:
-            return [said in letter["error"] for letter in await parked(stand)] == [True]
+            return [notices in letter["error"] for letter in await parked(stand)] == [True]
 
-        await until(is_parked, why=f"{said}: {await parked(stand)}")
+        await until(is_parked, why=f"{notices}: {await parked(stand)}")
     assert await stand.value("SELECT count(*) FROM inbox") == 0
 
 

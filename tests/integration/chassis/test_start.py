@@ -139,11 +139,11 @@ async def test_sigterm_ends_the_service_in_order_with_nothing_half_done(stand: S
     child = stand.spawn()
     await stand.publish(commands(20, 50))
     await stand.until_entries(100)
-    asked_at = time.monotonic()
+    requested_at = time.monotonic()
     for _ in range(times):
         os.kill(child.pid, signal.SIGTERM)
     assert await asyncio.to_thread(child.wait, 30) == 0, stand.logs()[-2000:]
-    assert time.monotonic() - asked_at < 20
+    assert time.monotonic() - requested_at < 20
     done = await stand.value("SELECT count(*) FROM entry")
     stand.spawn()
     await stand.until_entries(1000)

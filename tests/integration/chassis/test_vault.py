@@ -98,8 +98,8 @@ async def test_no_table_holds_the_value(place: Place) -> None:
     await place.vault("gateway").set("s", VALUE, ["work"])
     for table in ("secret", "secret_value", "secret_change"):
         for row in await place.sql("TABLE " + table):
-            said = b"".join(part if isinstance(part, bytes) else str(part).encode() for part in row)
-            assert VALUE.encode() not in said
+            shown = b"".join(part if isinstance(part, bytes) else str(part).encode() for part in row)
+            assert VALUE.encode() not in shown
 
 
 async def test_a_role_reads_only_what_has_one_of_its_uses(place: Place) -> None:

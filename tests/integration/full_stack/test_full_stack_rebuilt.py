@@ -49,8 +49,8 @@ async def test_a_wiped_read_model_is_equal_again_with_plans_older_than_their_top
     answers = await stack.gateways.value("SELECT array_agg(operation_id) FROM operation_answer")
 
     await stack.stop("api-gateway")
-    said = await stack.admin_command("rebuild")
-    assert said.startswith("emptied of 4 plans")
+    output = await stack.admin_command("rebuild")
+    assert output.startswith("emptied of 4 plans")
     empty = await stack.dump()
     assert not [table for table in ("plan", "task", "task_event", "engine_state") if empty[table]]
     await stack.start("api-gateway")

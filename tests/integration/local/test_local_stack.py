@@ -179,9 +179,9 @@ def test_two_ups_at_once_make_one_stack(small: Command) -> None:
         subprocess.Popen(small.words("up"), env=small.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    said = [run.communicate(timeout=60)[1].decode() for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], said
-    assert sum("another signalbox-local is at work" in text for text in said) == 1
+    outputs = [run.communicate(timeout=60)[1].decode() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    assert sum("another signalbox-local is at work" in text for text in outputs) == 1
     assert len(processes_in(small.stack / "otlp")) == 1
 
 

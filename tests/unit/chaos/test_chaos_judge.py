@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from chaos.engine_runs import Run, task_of
-from chaos.judge import RULES, Evidence, Limit, Plan, Said, Task, judge
+from chaos.judge import RULES, Evidence, Limit, Plan, PublishedState, Task, judge
 from signalbox_contracts.ids import run_key
 from support.audit import Audited, Change
 
@@ -54,7 +54,7 @@ def sound() -> Evidence:
     changes = [*life(FIRST, began=10), *life(SECOND, began=20)]
     both = (FIRST, SECOND)
     return Evidence(
-        asked={PLAN: 2},
+        requested={PLAN: 2},
         tasks=[task(id) for id in both],
         plans=[Plan(PLAN, "SUCCEEDED", 9, False, {"SUCCEEDED": 2})],
         items=dict.fromkeys(both, ("SUCCEEDED", 5)),
@@ -66,7 +66,7 @@ def sound() -> Evidence:
         ],
         limits=[Limit(1, f"plan {PLAN}", 1), Limit(1, "engine north", 5)],
         changes=[replace(change, serial=n) for n, change in enumerate(changes, 1)],
-        facts=[Said(id, 5, "SUCCEEDED", 1, "completed") for id in both for _ in range(2)],
+        facts=[PublishedState(id, 5, "SUCCEEDED", 1, "completed") for id in both for _ in range(2)],
         unsent={"executor": 0},
         at=100,
     )
@@ -91,9 +91,9 @@ def test_sound_evidence_breaks_nothing() -> None:
 HARM: dict[str, list[Callable[[Evidence], Any]]] = {
     "right requests are answered": [lambda e: e.unanswered.append("POST /plans: 503")],
     "accepted plans are there, whole": [
-        lambda e: e.asked.update({uuid4(): 1}),
-        lambda e: e.asked.update({PLAN: 3}),
-        lambda e: e.asked.clear(),
+        lambda e: e.requested.update({uuid4(): 1}),
+        lambda e: e.requested.update({PLAN: 3}),
+        lambda e: e.requested.clear(),
     ],
     "every task terminal or legally active": [
         lambda e: first_task(e, state="RUNNING"),
@@ -128,8 +128,8 @@ HARM: dict[str, list[Callable[[Evidence], Any]]] = {
     "every change a step of the model": [lambda e: e.changes.pop(2)],
     "one terminal fact per task": [
         lambda e: e.facts.clear(),
-        lambda e: e.facts.append(Said(FIRST, 6, "FAILED", 1, "failed")),
-        lambda e: e.facts.append(Said(uuid4(), 5, "SUCCEEDED", 1, "completed")),
+        lambda e: e.facts.append(PublishedState(FIRST, 6, "FAILED", 1, "failed")),
+        lambda e: e.facts.append(PublishedState(uuid4(), 5, "SUCCEEDED", 1, "completed")),
     ],
     "read model = owner's version": [
         lambda e: e.items.pop(FIRST),

@@ -10,15 +10,15 @@ ENGINES = ["north", "south"]
 def test_one_seed_is_one_plan_and_another_seed_is_another() -> None:
     assert faults_of(SHORT, 7) == faults_of(SHORT, 7)
     assert faults_of(SHORT, 7) != faults_of(SHORT, 8)
-    told = plan.stories(7, tasks=300, seconds=30, engines=ENGINES)
-    assert told == plan.stories(7, tasks=300, seconds=30, engines=ENGINES)
-    assert told != plan.stories(8, tasks=300, seconds=30, engines=ENGINES)
+    stories_of_run = plan.stories(7, tasks=300, seconds=30, engines=ENGINES)
+    assert stories_of_run == plan.stories(7, tasks=300, seconds=30, engines=ENGINES)
+    assert stories_of_run != plan.stories(8, tasks=300, seconds=30, engines=ENGINES)
 
 
 def test_leaving_kinds_out_moves_no_other_fault() -> None:
-    whole = faults_of(FULL, 7)
-    assert faults_of(FULL, 7, frozenset({Kind.KILL, Kind.CUT})) == only(whole, {Kind.KILL, Kind.CUT})
-    assert len(only(whole, {Kind.KILL})) == FULL.amounts[Kind.KILL]
+    complete = faults_of(FULL, 7)
+    assert faults_of(FULL, 7, frozenset({Kind.KILL, Kind.CUT})) == only(complete, {Kind.KILL, Kind.CUT})
+    assert len(only(complete, {Kind.KILL})) == FULL.amounts[Kind.KILL]
 
 
 def test_the_faults_come_in_order_within_the_time_and_as_many_as_asked_for() -> None:
@@ -45,10 +45,10 @@ def test_a_freeze_outlasts_the_leases_and_a_crash_names_a_point_of_its_own_servi
 
 
 def test_the_stories_have_at_least_the_tasks_and_leave_two_plans_active() -> None:
-    told = plan.stories(7, tasks=300, seconds=30, engines=ENGINES)
-    assert sum(len(story.items) or 1 for story in told) == 300
-    assert [story.number for story in told if story.left] == [1, 0]
-    keys = [item["key"] for story in told for item in story.items]
+    stories_of_run = plan.stories(7, tasks=300, seconds=30, engines=ENGINES)
+    assert sum(len(story.items) or 1 for story in stories_of_run) == 300
+    assert [story.number for story in stories_of_run if story.left] == [1, 0]
+    keys = [item["key"] for story in stories_of_run for item in story.items]
     assert len(set(keys)) == len(keys)
 
 

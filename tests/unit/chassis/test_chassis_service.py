@@ -29,12 +29,12 @@ async def for_ever() -> None:
 class FakePart:
     """Notes its starts and stops in a common list, and does what the test says, start by start."""
 
-    def __init__(self, name: str, told: list[str], *starts: Exception | Step, stop: Step = nothing) -> None:
-        self.name, self._told, self._starts, self._stop = name, told, list(starts), stop
+    def __init__(self, name: str, recorded: list[str], *starts: Exception | Step, stop: Step = nothing) -> None:
+        self.name, self._recorded, self._starts, self._stop = name, recorded, list(starts), stop
         self.starting = asyncio.Event()
 
     async def start(self) -> None:
-        self._told.append(f"start {self.name}")
+        self._recorded.append(f"start {self.name}")
         self.starting.set()
         does = self._starts.pop(0) if self._starts else nothing
         if isinstance(does, Exception):
@@ -42,7 +42,7 @@ class FakePart:
         await does()
 
     async def stop(self) -> None:
-        self._told.append(f"stop {self.name}")
+        self._recorded.append(f"stop {self.name}")
         await self._stop()
 
 
@@ -65,11 +65,11 @@ GIVEN: dict[str, Any] = {"kafka_bootstrap": "127.0.0.1:9", "database_url": "post
 
 
 async def test_parts_start_in_order_and_stop_in_reverse() -> None:
-    told = list[str]()
-    under_test = service(*(FakePart(name, told) for name in "abc"))
+    recorded = list[str]()
+    under_test = service(*(FakePart(name, recorded) for name in "abc"))
     await under_test.start()
     await under_test.stop()
-    assert told == ["start a", "start b", "start c", "stop c", "stop b", "stop a"]
+    assert recorded == ["start a", "start b", "start c", "stop c", "stop b", "stop a"]
 
 
 def test_work_under_way_goes_on_before_the_subscribers_read_and_new_work_begins_after() -> None:
@@ -90,13 +90,13 @@ def test_work_under_way_goes_on_before_the_subscribers_read_and_new_work_begins_
 
 
 async def test_a_service_is_ready_only_between_its_start_and_its_stop() -> None:
-    go_on, told = asyncio.Event(), list[str]()
+    go_on, recorded = asyncio.Event(), list[str]()
 
     async def slow() -> None:
         await go_on.wait()
 
-    last = FakePart("b", told, slow)
-    under_test = service(FakePart("a", told), last)
+    last = FakePart("b", recorded, slow)
+    under_test = service(FakePart("a", recorded), last)
     starting = asyncio.create_task(under_test.start())
     await last.starting.wait()
     assert await under_test._is_started() == "still starting"  # pyright: ignore[reportPrivateUsage]
@@ -110,40 +110,40 @@ async def test_a_service_is_ready_only_between_its_start_and_its_stop() -> None:
 async def test_a_passing_fault_at_start_is_waited_out_and_nothing_later_starts_before(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    told = list[str]()
-    b = FakePart("b", told, ConnectionRefusedError("not yet"), TimeoutError())
-    under_test = service(FakePart("a", told), b, FakePart("c", told))
+    recorded = list[str]()
+    b = FakePart("b", recorded, ConnectionRefusedError("not yet"), TimeoutError())
+    under_test = service(FakePart("a", recorded), b, FakePart("c", recorded))
     async with asyncio.timeout(20):
         await under_test.start()
     await under_test.stop()
-    assert told[:5] == ["start a", "start b", "start b", "start b", "start c"]
+    assert recorded[:5] == ["start a", "start b", "start b", "start b", "start c"]
     assert "fake waits for b: ConnectionRefusedError('not yet')" in caplog.text
 
 
 async def test_a_lasting_fault_at_start_stops_what_ran_and_is_raised() -> None:
-    told = list[str]()
-    under_test = service(FakePart("a", told), FakePart("b", told, ValueError("wrong")), FakePart("c", told))
+    recorded = list[str]()
+    under_test = service(FakePart("a", recorded), FakePart("b", recorded, ValueError("wrong")), FakePart("c", recorded))
     with pytest.raises(ValueError, match="wrong"):
         await under_test.start()
-    assert told == ["start a", "start b", "stop b", "stop a"]
+    assert recorded == ["start a", "start b", "stop b", "stop a"]
 
 
 async def test_asked_to_stop_while_it_waits_for_a_part_it_ends_at_once_and_in_order() -> None:
-    told = list[str]()
-    b = FakePart("b", told, *[ConnectionRefusedError()] * 1000)
-    under_test = service(FakePart("a", told), b, FakePart("c", told))
+    recorded = list[str]()
+    b = FakePart("b", recorded, *[ConnectionRefusedError()] * 1000)
+    under_test = service(FakePart("a", recorded), b, FakePart("c", recorded))
     serving = asyncio.create_task(under_test.serve())
     await b.starting.wait()
     under_test.ask_to_stop()
     async with asyncio.timeout(20):
         await serving
-    assert "start c" not in told
-    assert told[-2:] == ["stop b", "stop a"]
+    assert "start c" not in recorded
+    assert recorded[-2:] == ["stop b", "stop a"]
 
 
 async def test_asked_to_stop_while_a_start_hangs_it_drops_that_start() -> None:
     """Reading definitions to their end may take minutes; SIGTERM must not wait for it."""
-    dropped, told = asyncio.Event(), list[str]()
+    dropped, recorded = asyncio.Event(), list[str]()
 
     async def hangs() -> None:
         try:
@@ -151,56 +151,56 @@ async def test_asked_to_stop_while_a_start_hangs_it_drops_that_start() -> None:
         finally:
             dropped.set()
 
-    b = FakePart("b", told, hangs)
-    under_test = service(FakePart("a", told), b, FakePart("c", told))
+    b = FakePart("b", recorded, hangs)
+    under_test = service(FakePart("a", recorded), b, FakePart("c", recorded))
     serving = asyncio.create_task(under_test.serve())
     await b.starting.wait()
     under_test.ask_to_stop()
     async with asyncio.timeout(20):
         await serving
     assert dropped.is_set()
-    assert told == ["start a", "start b", "stop b", "stop a"]
+    assert recorded == ["start a", "start b", "stop b", "stop a"]
 
 
 async def test_a_stop_that_raises_does_not_keep_the_others_running(caplog: pytest.LogCaptureFixture) -> None:
-    told = list[str]()
+    recorded = list[str]()
 
     async def fails() -> None:
         raise OSError("gone already")
 
-    under_test = service(FakePart("a", told), FakePart("b", told, stop=fails), FakePart("c", told))
+    under_test = service(FakePart("a", recorded), FakePart("b", recorded, stop=fails), FakePart("c", recorded))
     await under_test.start()
     await under_test.stop()
-    assert told[3:] == ["stop c", "stop b", "stop a"]
+    assert recorded[3:] == ["stop c", "stop b", "stop a"]
     assert "stop of b failed" in caplog.text
 
 
 async def test_a_stop_that_hangs_is_cut_off_and_named_and_the_others_still_stop(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    told = list[str]()
+    recorded = list[str]()
     under_test = service(
-        FakePart("a", told), FakePart("b", told, stop=for_ever), FakePart("c", told), drain_seconds=0.05
+        FakePart("a", recorded), FakePart("b", recorded, stop=for_ever), FakePart("c", recorded), drain_seconds=0.05
     )
     await under_test.start()
     async with asyncio.timeout(20):
         await under_test.stop()
         await under_test.stop()
-    assert told[3:] == ["stop c", "stop b", "stop a"]
+    assert recorded[3:] == ["stop c", "stop b", "stop a"]
     assert "b not stopped within" in caplog.text
 
 
 async def test_stopping_twice_or_before_a_start_stops_nothing_twice() -> None:
-    told = list[str]()
-    under_test = service(FakePart("a", told))
+    recorded = list[str]()
+    under_test = service(FakePart("a", recorded))
     await under_test.start()
     await under_test.stop()
     await under_test.stop()
-    assert told == ["start a", "stop a"]
-    idle = service(FakePart("a", told))
+    assert recorded == ["start a", "stop a"]
+    idle = service(FakePart("a", recorded))
     await idle.stop()
     await idle.start()
-    assert told == ["start a", "stop a"], "who was asked to stop does not start"
+    assert recorded == ["start a", "stop a"], "who was asked to stop does not start"
 
 
 _PROGRAM = """
@@ -257,11 +257,11 @@ def test_run_hides_every_secret_of_the_settings_and_ends_with_1_when_a_part_cann
     found = root.handlers[:], root.level
     levels = [(logger, logger.level) for logger in (aiokafka, faststream)]
 
-    async def tells() -> None:
+    async def record() -> None:
         raise ValueError("it was password-of-r")
 
     under_test = FakeService("fake", ServiceSettings(**GIVEN))
-    under_test.fakes = [("a", FakePart("a", [], tells))]
+    under_test.fakes = [("a", FakePart("a", [], record))]
     try:
         with pytest.raises(SystemExit) as ended:
             under_test.run()

@@ -98,12 +98,12 @@ def test_a_brokers_port_out_of_range_is_refused(
     ],
 )
 def test_a_wrong_database_address_is_refused_without_repeating_any_of_it(
-    value: str, said: str, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    value: str, message: str, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What stands where the scheme should be may be the password."""
     environment.setenv("SIGNALBOX_DATABASE_URL", value)
     (line,) = refused(capsys)
-    assert line.startswith(f"SIGNALBOX_DATABASE_URL: {said}")
+    assert line.startswith(f"SIGNALBOX_DATABASE_URL: {message}")
     assert "hunter2" not in line
 
 

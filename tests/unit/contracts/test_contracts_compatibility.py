@@ -106,10 +106,10 @@ def changed(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
     return new
 
 
-@pytest.mark.parametrize(("path", "value", "says"), BAD, ids=[says for _, _, says in BAD])
-def test_a_bad_change_is_found_and_named(path: tuple[str | int, ...], value: Any, says: str) -> None:
+@pytest.mark.parametrize(("path", "value", "says"), BAD, ids=[reads_as for _, _, reads_as in BAD])
+def test_a_bad_change_is_found_and_named(path: tuple[str | int, ...], value: Any, reads_as: str) -> None:
     found = breaking_changes(OLD, changed(path, value))
-    assert any(says in line for line in found), found
+    assert any(reads_as in line for line in found), found
 
 
 @pytest.mark.parametrize(("path", "value"), GOOD, ids=[".".join(map(str, path)) for path, _ in GOOD])

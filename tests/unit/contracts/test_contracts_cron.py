@@ -30,14 +30,14 @@ def first(expression: str, after: str, zone: str, count: int) -> list[str]:
 
 @pytest.mark.parametrize("expression", ["30 2 * * *", "0 30 2 * * *"])
 def test_a_time_swallowed_by_the_spring_gap_fires_once_right_after_it(expression: str) -> None:
-    said = first(expression, "2026-03-27T12:00+00:00", "Europe/Prague", 3)
-    assert said == ["03-28T01:30:00", "03-29T01:00:00", "03-30T00:30:00"]
+    described = first(expression, "2026-03-27T12:00+00:00", "Europe/Prague", 3)
+    assert described == ["03-28T01:30:00", "03-29T01:00:00", "03-30T00:30:00"]
 
 
 @pytest.mark.parametrize("expression", ["30 2 * * *", "0 30 2 * * *"])
 def test_a_time_that_happens_twice_in_autumn_fires_at_the_first(expression: str) -> None:
-    said = first(expression, "2026-10-24T12:00+00:00", "Europe/Prague", 2)
-    assert said == ["10-25T00:30:00", "10-26T01:30:00"]
+    described = first(expression, "2026-10-24T12:00+00:00", "Europe/Prague", 2)
+    assert described == ["10-25T00:30:00", "10-26T01:30:00"]
 
 
 @pytest.mark.parametrize("expression", ["0 * * * *", "0 0 * * * *"])
@@ -53,8 +53,8 @@ def test_six_fields_start_with_seconds() -> None:
 
 
 def test_day_of_month_and_day_of_week_are_alternatives_as_in_cron() -> None:
-    said = first("0 0 13 * 5", "2026-02-10T00:00+00:00", "UTC", 3)
-    assert said == ["02-13T00:00:00", "02-20T00:00:00", "02-27T00:00:00"]
+    described = first("0 0 13 * 5", "2026-02-10T00:00+00:00", "UTC", 3)
+    assert described == ["02-13T00:00:00", "02-20T00:00:00", "02-27T00:00:00"]
 
 
 @pytest.mark.parametrize(("alias", "expression"), cron.ALIASES.items())

@@ -107,12 +107,12 @@ LATER = steps({"id": "a", **templated("{{ steps.b.result }}")}, {"id": "b", "dep
     ],
 )
 def test_what_is_wrong_is_named_with_its_field_and_value(
-    kind: str, changes: dict[str, Any], field: str, says: str
+    kind: str, changes: dict[str, Any], field: str, shows: str
 ) -> None:
     with pytest.raises(InvalidDefinition) as refused:
         made(kind, **changes)
     assert any(field in problem.field for problem in refused.value.problems)
-    assert says in str(refused.value)
+    assert shows in str(refused.value)
 
 
 def test_a_password_typed_in_the_clear_is_refused_and_not_repeated() -> None:
@@ -189,7 +189,7 @@ def test_given_parameters_win_over_defaults() -> None:
         ({"n": 1, "x": 1}, "x is not a parameter: day, n, mode allowed"),
     ],
 )
-def test_parameters_that_do_not_fit_are_refused(given: dict[str, Any], says: str) -> None:
+def test_parameters_that_do_not_fit_are_refused(given: dict[str, Any], shows: str) -> None:
     declared = {
         "day": Param(type="date"),
         "n": Param(type="integer", required=True),
@@ -197,7 +197,7 @@ def test_parameters_that_do_not_fit_are_refused(given: dict[str, Any], says: str
     }
     with pytest.raises(InvalidParams) as refused:
         bind(declared, given)
-    assert says in str(refused.value)
+    assert shows in str(refused.value)
 
 
 def test_the_event_date_is_yesterday_of_the_intended_instant_in_its_zone() -> None:
@@ -220,5 +220,5 @@ def test_the_event_date_is_yesterday_of_the_intended_instant_in_its_zone() -> No
     ],
 )
 def test_attributes_match_by_patterns(match: Match, matches: bool) -> None:
-    asked = {"type": "com.example.file.created", "source": "/stores/eu", "subject": "/in/a\nb"}
-    assert match.attributes_match(**asked) is matches
+    requested = {"type": "com.example.file.created", "source": "/stores/eu", "subject": "/in/a\nb"}
+    assert match.attributes_match(**requested) is matches

@@ -167,8 +167,8 @@ def read_outside(value: bytes, *headers: tuple[str, bytes | None], record_time: 
 
 
 def test_an_outside_event_in_structured_mode_may_have_any_type_and_data() -> None:
-    said = {**MINIMAL, "data": [1, None, {"a": "b"}], "vendorextension": "x"}
-    event = read_outside(json.dumps(said).encode(), ("content-type", b"application/cloudevents+json"))
+    problem = {**MINIMAL, "data": [1, None, {"a": "b"}], "vendorextension": "x"}
+    event = read_outside(json.dumps(problem).encode(), ("content-type", b"application/cloudevents+json"))
     assert (event.type, event.data, event.key, event.subject) == ("any.type", [1, None, {"a": "b"}], "/s", "")
 
 

@@ -18,10 +18,10 @@ class Listener(Reporter):
     """A reporter that remembers what was said."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.reported: list[str] = []
 
     def report(self, text: str) -> None:
-        self.said.append(text)
+        self.reported.append(text)
 
 
 # ---------------------------------------------------------------------- locks
@@ -152,7 +152,7 @@ def test_a_damaged_folder_is_noticed_and_fetched_again(
     wheels.install(tmp_path / "fetched", wheel, listener)
     assert wheels.complete(folder, wheel)
     assert len(downloads) == 2
-    assert any("damaged or half-unpacked" in line for line in listener.said)
+    assert any("damaged or half-unpacked" in line for line in listener.reported)
 
 
 def test_what_a_killed_fetch_left_is_removed_and_said(tmp_path: Path, wheel: Wheel, downloads: list[str]) -> None:
@@ -161,7 +161,7 @@ def test_what_a_killed_fetch_left_is_removed_and_said(tmp_path: Path, wheel: Whe
     listener = Listener()
     wheels.install(tmp_path / "fetched", wheel, listener)
     assert not leftover.exists()
-    assert any("interrupted fetch" in line for line in listener.said)
+    assert any("interrupted fetch" in line for line in listener.reported)
 
 
 @pytest.mark.parametrize("keep", [100, -30])
@@ -239,7 +239,7 @@ def test_a_half_downloaded_jar_is_said_and_fetched_again(
     listener = Listener()
     libs = jars.install(tmp_path, listener)
     assert jars.good(libs / one_jar.file, one_jar)
-    assert any("a-1.jar: half-downloaded or damaged" in line for line in listener.said)
+    assert any("a-1.jar: half-downloaded or damaged" in line for line in listener.reported)
 
 
 def no_connection(*_: object) -> str:

@@ -159,12 +159,12 @@ def problems(invalid: ValidationError, settings: type[BaseSettings] = ServiceSet
     lines: list[str] = []
     for error in invalid.errors(include_input=False, include_url=False):
         name = "_".join(str(part) for part in error["loc"])
-        said = error["msg"].removeprefix("Value error, ")
+        message = error["msg"].removeprefix("Value error, ")
         if error["type"] == "missing":
-            said = "is not set, and has no default"
+            message = "is not set, and has no default"
         elif error["type"] == "string_pattern_mismatch":
-            said = f"must be {allowed_words(settings.model_fields[name])}"
-        lines.append(f"{PREFIX}{name.upper()}: {said}" if name else said)
+            message = f"must be {allowed_words(settings.model_fields[name])}"
+        lines.append(f"{PREFIX}{name.upper()}: {message}" if name else message)
     return lines
 
 

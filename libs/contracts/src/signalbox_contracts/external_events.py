@@ -20,9 +20,9 @@ def read_outside(value: bytes, headers: Headers, record_time: datetime | None) -
     Structured mode is told by its content type, binary mode by `ce_specversion`. A record with neither is read as
     structured, so that a plain `kcat -P` with a CloudEvents document works.
     """
-    said = {name.lower(): (text or b"").decode() for name, text in headers}
-    binary = "ce_specversion" in said and not said.get("content-type", "").lower().startswith(_STRUCTURED)
-    attributes = _binary(value, said) if binary else _structured(value)
+    texts = {name.lower(): (text or b"").decode() for name, text in headers}
+    binary = "ce_specversion" in texts and not texts.get("content-type", "").lower().startswith(_STRUCTURED)
+    attributes = _binary(value, texts) if binary else _structured(value)
     if attributes.get("time") is None:
         if record_time is None:
             raise ValueError("time: the event has none and the record brings none")
@@ -37,9 +37,9 @@ def _structured(value: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", document)
 
 
-def _binary(value: bytes, said: dict[str, str]) -> dict[str, Any]:
-    attributes: dict[str, Any] = {name[3:]: text for name, text in said.items() if name.startswith("ce_")}
-    media_type = said.get("content-type", "application/json")
+def _binary(value: bytes, texts: dict[str, str]) -> dict[str, Any]:
+    attributes: dict[str, Any] = {name[3:]: text for name, text in texts.items() if name.startswith("ce_")}
+    media_type = texts.get("content-type", "application/json")
     attributes["datacontenttype"] = media_type
     kind = media_type.split(";")[0].strip().lower()
     if not value:

@@ -23,8 +23,8 @@ def fact_id(type: str, subject: str, version: int) -> str:
 
 def items_fact_id(type: str, subject: str, items: Iterable[tuple[object, int]]) -> str:
     """The id of a fact about several items of one aggregate, from (item id, version) in the order they are said."""
-    said = ",".join(f"{item}@{version}" for item, version in items)
-    return _uuid5_text(f"{type}:{subject}:[{said}]")
+    versions = ",".join(f"{item}@{version}" for item, version in items)
+    return _uuid5_text(f"{type}:{subject}:[{versions}]")
 
 
 def page_id(type: str, subject: str, version: int, page: int) -> str:

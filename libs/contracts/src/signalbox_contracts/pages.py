@@ -15,7 +15,7 @@ Item = TypeVar("Item", bound=BaseModel)
 
 
 def packed(
-    items: Sequence[Item], *, most: int = MAX_ITEMS, max_bytes: int = MAX_MESSAGE_BYTES - ENVELOPE_BYTES
+    items: Sequence[Item], *, max_items: int = MAX_ITEMS, max_bytes: int = MAX_MESSAGE_BYTES - ENVELOPE_BYTES
 ) -> Iterator[tuple[Item, ...]]:
     """The items in order, in as few pages as fit; no page for no items. Raises `MessageTooLarge` for a single item."""
     page: list[Item] = []
@@ -24,7 +24,7 @@ def packed(
         bytes_needed = len(item.model_dump_json(exclude_none=True).encode()) + 1
         if bytes_needed > max_bytes:
             raise MessageTooLarge(type(item).__name__, bytes_needed)
-        if page and (len(page) == most or size + bytes_needed > max_bytes):
+        if page and (len(page) == max_items or size + bytes_needed > max_bytes):
             yield tuple(page)
             page, size = [], 0
         page.append(item)

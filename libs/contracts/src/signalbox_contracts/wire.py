@@ -123,8 +123,8 @@ def _adapter(messages: tuple[type[Event[Any]], ...]) -> TypeAdapter[Event[Any]]:
     if len(messages) == 1:
         return TypeAdapter(messages[0])
     union: Any = Union[messages]  # noqa: UP007 - the members are a value, not an expression
-    told_apart: Any = Annotated[union, Field(discriminator="type")]
-    return TypeAdapter(told_apart)
+    discriminated: Any = Annotated[union, Field(discriminator="type")]
+    return TypeAdapter(discriminated)
 
 
 def _tombstone(topic: Topic, key: bytes | None, record_time: datetime | None) -> Event[Any]:

@@ -204,7 +204,7 @@ async def _pages(items: Sequence[RequestedItem]) -> AsyncGenerator[tuple[Request
     """Pages of at most 200 items and 256 KiB, made in parts so that others get their turn."""
     for at in range(0, len(items), _AT_ONCE):
         try:
-            for page in packed(items[at : at + _AT_ONCE], most=MAX_ITEMS):
+            for page in packed(items[at : at + _AT_ONCE], max_items=MAX_ITEMS):
                 yield page
         except MessageTooLarge as error:
             number = next(number for number, item in enumerate(items) if _size(item) >= error.size)

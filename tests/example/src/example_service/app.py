@@ -27,7 +27,7 @@ def example_service(settings: ServiceSettings, bug: handlers.Bug | None = None, 
 
     async def restate() -> bool:
         async with service.database.unit_of_work() as work:
-            counters = await store.asked_to_restate(work)
+            counters = await store.counters_to_republish(work)
             for counter, total, version in counters:
                 now = SystemClock().now()
                 work.publish(handlers.state(counter, total, version, 0, time=now), topic=COUNTERS)

@@ -58,7 +58,7 @@ async def define(work: UnitOfWork, kind: str, id: str, revision: int) -> None:
     )
 
 
-async def asked_to_restate(work: UnitOfWork) -> list[tuple[str, int, int]]:
+async def counters_to_republish(work: UnitOfWork) -> list[tuple[str, int, int]]:
     rows = await work.connection.fetch(
         "UPDATE counter SET restate = false WHERE id IN"
         " (SELECT id FROM counter WHERE restate ORDER BY id LIMIT 100 FOR UPDATE) RETURNING id, total, version"

@@ -94,19 +94,19 @@ class DeadLetters:
     def answer_operations(self, router: Router) -> None:
         """Let this router take the operations about this service's parked messages."""
 
-        async def redrive(work: UnitOfWork, asked: Sequence[Received[DeadLetterRedrive]]) -> None:
-            await self._mark(work, asked, "REDRIVING")
+        async def redrive(work: UnitOfWork, requests: Sequence[Received[DeadLetterRedrive]]) -> None:
+            await self._mark(work, requests, "REDRIVING")
 
-        async def drop(work: UnitOfWork, asked: Sequence[Received[DeadLetterDrop]]) -> None:
-            await self._mark(work, asked, "DROPPED")
+        async def drop(work: UnitOfWork, requests: Sequence[Received[DeadLetterDrop]]) -> None:
+            await self._mark(work, requests, "DROPPED")
 
         router.on(DeadLetterRedrive)(redrive)
         router.on(DeadLetterDrop)(drop)
 
     async def _mark(
-        self, work: UnitOfWork, asked: Sequence[Received[DeadLetterRedrive] | Received[DeadLetterDrop]], state: str
+        self, work: UnitOfWork, requests: Sequence[Received[DeadLetterRedrive] | Received[DeadLetterDrop]], state: str
     ) -> None:
-        for received in asked:
+        for received in requests:
             data = received.event.data
             if data.service != self._service:
                 continue
@@ -200,8 +200,8 @@ async def open_letters(connection: Connection) -> int:
 
 def describe(error: BaseException) -> str:
     """The error in at most 2,000 characters, without secrets, and without what PostgreSQL cannot store."""
-    said = str(error) if isinstance(error, Undecodable | UnknownType) else f"{type(error).__name__}: {error}"
-    return redact(said.replace("\0", "").encode("utf-8", "replace").decode())[:ERROR_CHARACTERS]
+    text = str(error) if isinstance(error, Undecodable | UnknownType) else f"{type(error).__name__}: {error}"
+    return redact(text.replace("\0", "").encode("utf-8", "replace").decode())[:ERROR_CHARACTERS]
 
 
 def _stored(value: bytes | None) -> str | None:

@@ -31,6 +31,7 @@ class DefinitionsFeed:
         self._settler = settler
         self._consumer: Consumer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._moved = asyncio.Condition()
         self.revision = 0
 
     async def start(self) -> None:
@@ -57,6 +58,15 @@ class DefinitionsFeed:
         await cancel(self._task)
         if self._consumer is not None:
             await self._consumer.stop()
+
+    async def seen(self, revision: int, timeout_seconds: float) -> bool:
+        """Wait until this revision is applied; False when it is not in time."""
+        try:
+            async with asyncio.timeout(timeout_seconds), self._moved:
+                await self._moved.wait_for(lambda: self.revision >= revision)
+        except TimeoutError:
+            return False
+        return True
 
     async def _read_to_end(self, consumer: Consumer) -> None:
         partitions = [TopicPartition(self._name, number) for number in range(self._topic.partitions)]
@@ -90,12 +100,17 @@ class DefinitionsFeed:
             ]
             try:
                 await self._settler.settle(records)
-                self.revision = max([self.revision, *(_revision(record) for record in records)])
+                await self._advance(records)
             except Exception as error:
                 consumer.seek(partition, raws[0].offset)
                 failed = error
         if failed:
             raise failed
+
+    async def _advance(self, records: list[Record]) -> None:
+        async with self._moved:
+            self.revision = max([self.revision, *(_revision(record) for record in records)])
+            self._moved.notify_all()
 
 
 def _revision(record: Record) -> int:

@@ -194,12 +194,12 @@ class Vault:
         self, name: str, value: str, uses: Collection[str], description: str = "", actor: str = ""
     ) -> SecretInfo:
         """Store a value, as a new secret or in place of the old one. Raises `InvalidSecret`."""
-        said = sorted(frozenset(uses))
-        _check(name, value, said)
+        sorted_uses = sorted(frozenset(uses))
+        _check(name, value, sorted_uses)
         async with self._database.unit_of_work() as work:
             version = await work.connection.fetchval(_NEXT)
-            sealed = self._seal(name, version, said, value)
-            row = await work.connection.fetchrow(_SET, name, version, said, description, actor)
+            sealed = self._seal(name, version, sorted_uses, value)
+            row = await work.connection.fetchrow(_SET, name, version, sorted_uses, description, actor)
             assert row is not None
             await work.connection.execute("DELETE FROM secret_value WHERE name = $1", name)
             await work.connection.execute(_PUT, name, version, sealed.key_id, sealed.wrapped, sealed.ciphertext)
@@ -246,10 +246,10 @@ class Vault:
             logs.hide(value)
         return values
 
-    async def rewrap(self, most: int = 500) -> int:
+    async def rewrap(self, limit: int = 500) -> int:
         """Wrap data keys with the newest key, at most so many; how many there were. 0: older keys can be dropped."""
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_OLD_KEYS, self._keys.newest, most)
+            rows = await connection.fetch(_OLD_KEYS, self._keys.newest, limit)
             for row in rows:
                 about = _about(row["name"], row["version"], row["uses"])
                 data_key = self._keys.unwrap(row["name"], row["key_id"], row["wrapped"], about)

@@ -91,10 +91,12 @@ def ticks(expression: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime
             yield instant
 
 
-def ticks_between(expression: str, after: datetime, until: datetime, zone: ZoneInfo, most: int) -> tuple[datetime, ...]:
-    """The first `most` instants in (after, until]."""
+def ticks_between(
+    expression: str, after: datetime, until: datetime, zone: ZoneInfo, limit: int
+) -> tuple[datetime, ...]:
+    """The first `limit` instants in (after, until]."""
     found: list[datetime] = []
-    for instant in islice(ticks(expression, after, zone), most):
+    for instant in islice(ticks(expression, after, zone), limit):
         if instant > until:
             break
         found.append(instant)

@@ -34,11 +34,11 @@ class Param(Value):
 
     def problem(self, value: Any) -> str | None:
         """What is wrong with a value, or None."""
-        said = repr(value)[:100]
+        shown = repr(value)[:100]
         if not self._fits(value):
-            return f"{said} is not allowed: a {self.type} is"
+            return f"{shown} is not allowed: a {self.type} is"
         if self.choices and value not in self.choices:
-            return f"{said} is not allowed: one of {', '.join(repr(choice)[:50] for choice in self.choices[:20])} is"
+            return f"{shown} is not allowed: one of {', '.join(repr(choice)[:50] for choice in self.choices[:20])} is"
         return None
 
     def _fits(self, value: Any) -> bool:

@@ -19,8 +19,8 @@ class Problem:
     allowed: str
 
     def __str__(self) -> str:
-        said = f" {self.value}" if self.value is not None else ""
-        return f"{self.field}{said}: {self.allowed}"
+        shown = f" {self.value}" if self.value is not None else ""
+        return f"{self.field}{shown}: {self.allowed}"
 
 
 class InvalidDefinition(ValueError):
@@ -36,7 +36,7 @@ def problems_in(error: ValidationError) -> tuple[Problem, ...]:
     return tuple(
         Problem(
             field=".".join(str(part) for part in found["loc"]) or "definition",
-            value=_said(found["type"], found["input"], found["loc"]),
+            value=_shown_value(found["type"], found["input"], found["loc"]),
             allowed=found["msg"].removeprefix("Value error, "),
         )
         for found in error.errors(include_url=False)
@@ -52,7 +52,7 @@ def read(kind: TypeAdapter[Any] | type[Any], written: Any) -> Any:
         raise InvalidDefinition(problems_in(error)) from None
 
 
-def _said(type: str, value: Any, place: tuple[int | str, ...]) -> str | None:
+def _shown_value(type: str, value: Any, place: tuple[int | str, ...]) -> str | None:
     if type == "missing" or isinstance(value, dict | list | tuple):
         return None
     word = str(place[-1]).lower() if place else ""

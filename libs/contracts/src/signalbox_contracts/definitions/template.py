@@ -132,15 +132,15 @@ def texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _replace(text: object, old: str, new: str) -> str:
-    whole = str(text)
-    _refuse_over(len(whole) + whole.count(old) * len(new))
-    return whole.replace(old, new)
+    source = str(text)
+    _refuse_over(len(source) + source.count(old) * len(new))
+    return source.replace(old, new)
 
 
 def _join(parts: Iterable[object], between: str = "") -> str:
-    said = [str(part) for part in parts]
-    _refuse_over(sum(len(part) + len(between) for part in said))
-    return between.join(said)
+    parts_of_text = [str(part) for part in parts]
+    _refuse_over(sum(len(part) + len(between) for part in parts_of_text))
+    return between.join(parts_of_text)
 
 
 def _tojson(value: object) -> str:
@@ -153,13 +153,13 @@ def _refuse_over(size: int) -> None:
 
 
 def _bounded(pieces: Iterator[str]) -> str:
-    said: list[str] = []
+    parts_of_text: list[str] = []
     size = 0
     for piece in pieces:
         size += len(piece)
         _refuse_over(size)
-        said.append(piece)
-    return "".join(said)
+        parts_of_text.append(piece)
+    return "".join(parts_of_text)
 
 
 def _parsed(text: str) -> nodes.Template:
@@ -202,10 +202,10 @@ def _part(node: nodes.Getattr | nodes.Getitem) -> str:
 
 
 def _check_path(line: int, path: tuple[str, ...], params: frozenset[str] | None, steps: frozenset[str] | None) -> None:
-    said = ".".join(path)
+    parts_of_text = ".".join(path)
     if path[0] == "steps":
         if len(path) < 3 or path[2] != "result":
-            raise InvalidTemplate(f"line {line}: {said!r} is not allowed: say steps.<id>.result")
+            raise InvalidTemplate(f"line {line}: {parts_of_text!r} is not allowed: say steps.<id>.result")
         if steps is not None and path[1] not in steps:
             allowed = ", ".join(sorted(steps)) or "none"
             raise InvalidTemplate(f"line {line}: step {path[1]!r} is not one this step waits for: {allowed}")

@@ -37,9 +37,9 @@ class Match(Value):
 
     def attributes_match(self, *, type: str, source: str, subject: str) -> bool:
         """Whether the attributes match; the condition is not looked at."""
-        asked = ((self.types, type), (self.sources, source), (self.subjects, subject))
+        tested = ((self.types, type), (self.sources, source), (self.subjects, subject))
         return all(
-            not patterns or any(_regex(pattern).fullmatch(value) for pattern in patterns) for patterns, value in asked
+            not patterns or any(_regex(pattern).fullmatch(value) for pattern in patterns) for patterns, value in tested
         )
 
 

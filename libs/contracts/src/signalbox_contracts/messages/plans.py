@@ -161,7 +161,7 @@ class PlanRecord(Value):
     transitions: Annotated[tuple[PlanTransition, ...], Field(max_length=MAX_ITEMS)] = ()
 
     @model_validator(mode="after")
-    def _says_how_it_ended(self) -> Self:
+    def _ended_plan_has_its_end(self) -> Self:
         if self.state in PLAN_ENDS and self.expected is None:
             raise ValueError(f"expected is missing: state {self.state} is an end")
         return self

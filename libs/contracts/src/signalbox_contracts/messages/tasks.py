@@ -134,8 +134,8 @@ class TasksStated(Event[TasksStatedData], frozen=True):
     def derive_id(cls, data: TasksStatedData, subject: str, version: int) -> str:
         """From every task and its version; `version` is that of the confirmed rules."""
         missing = ((task, -1) for task in data.missing)
-        said = [(task.task_id, task.version) for task in data.tasks]
-        return items_fact_id(cls.type_name(), subject, [*said, *missing, ("rules", data.rules_version)])
+        versions = [(task.task_id, task.version) for task in data.tasks]
+        return items_fact_id(cls.type_name(), subject, [*versions, *missing, ("rules", data.rules_version)])
 
 
 class ResolvedItem(Value):
@@ -218,8 +218,8 @@ class TaskProgress(Event[TaskProgressData], frozen=True):
     @classmethod
     def derive_id(cls, data: TaskProgressData, subject: str, version: int) -> str:
         """From task, attempt and sequence; the subject is the plan."""
-        said = [(data.task_id, data.attempt), *((worker.worker, -1) for worker in data.workers)]
-        return items_fact_id(cls.type_name(), subject, [*said, ("sequence", data.sequence)])
+        versions = [(data.task_id, data.attempt), *((worker.worker, -1) for worker in data.workers)]
+        return items_fact_id(cls.type_name(), subject, [*versions, ("sequence", data.sequence)])
 
 
 MESSAGES = (TasksStated, SelectionResolved, TaskProgress)

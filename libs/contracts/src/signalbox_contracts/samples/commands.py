@@ -90,23 +90,23 @@ def _requests() -> Cases:
 
 
 def _plan_commands() -> Cases:
-    said: dict[str, Any] = {
+    by: dict[str, Any] = {
         "plan_id": PLAN,
         "operation_id": OPERATION,
         "actor": "user:ann",
         "reason": "checked by hand",
     }
     messages: list[tuple[type[Event[Any]], Any]] = [
-        (requests.PlanApply, requests.PlanApplyData(**said, preview_hash=HASH, confirm_deletions=True)),
-        (requests.PlanApprove, requests.PlanApproveData(**said, preview_hash=HASH)),
-        (requests.PlanReject, requests.PlanOperationData(**said)),
-        (requests.PlanPause, requests.PlanOperationData(**said)),
-        (requests.PlanResume, requests.PlanOperationData(**said)),
-        (requests.PlanCancel, requests.PlanCancelData(**said, kill=True)),
-        (requests.PlanRulesRequest, requests.PlanRulesRequestData(**said, rules=Rules(limit=8, priority=70))),
+        (requests.PlanApply, requests.PlanApplyData(**by, preview_hash=HASH, confirm_deletions=True)),
+        (requests.PlanApprove, requests.PlanApproveData(**by, preview_hash=HASH)),
+        (requests.PlanReject, requests.PlanOperationData(**by)),
+        (requests.PlanPause, requests.PlanOperationData(**by)),
+        (requests.PlanResume, requests.PlanOperationData(**by)),
+        (requests.PlanCancel, requests.PlanCancelData(**by, kill=True)),
+        (requests.PlanRulesRequest, requests.PlanRulesRequestData(**by, rules=Rules(limit=8, priority=70))),
         (
             requests.PlanRetry,
-            requests.PlanRetryData(**said, child_plan_id=CHILD, item_keys=("load",), definitions_revision=43),
+            requests.PlanRetryData(**by, child_plan_id=CHILD, item_keys=("load",), definitions_revision=43),
         ),
     ]
     for message, data in messages:
@@ -118,47 +118,59 @@ def _command(message: type[Event[Any]], data: Any, subject: str) -> Event[Any]:
 
 
 def _operations() -> Cases:
-    said: dict[str, Any] = {"operation_id": OPERATION, "actor": "user:ann", "reason": "on call"}
+    by: dict[str, Any] = {"operation_id": OPERATION, "actor": "user:ann", "reason": "on call"}
     o = operations
-    unknown: dict[str, Any] = {**said, "plan_id": PLAN, "task_id": TASK, "attempt": 2}
+    unknown: dict[str, Any] = {**by, "plan_id": PLAN, "task_id": TASK, "attempt": 2}
     adopt = o.TaskResolveData(**unknown, decision="adopt", handle="app-17")
     yield "retry", _command(o.TaskResolve, o.TaskResolveData(**unknown, decision="retry"), f"task:{TASK}")
     backfill = o.ScheduleBackfillData(
-        **said, schedule_id="nightly", from_at=DUE, until_at=DUE + timedelta(days=3), definitions_revision=42
+        **by, schedule_id="nightly", from_at=DUE, until_at=DUE + timedelta(days=3), definitions_revision=42
     )
     about: list[tuple[type[Event[Any]], str, Any]] = [
         (o.TaskResolve, f"task:{TASK}", adopt),
-        (o.EngineTest, "engine:oozie-prod", o.EngineTestData(**said, engine_id="oozie-prod", definitions_revision=42)),
-        (o.ArtifactCheck, "job:j", o.ArtifactCheckData(**said, job_id="j", job_version=3, url="http://d:8080/d.jar")),
-        (o.ChannelTest, "channel:on-call", o.ChannelTestData(**said, channel_id="on-call", definitions_revision=42)),
+        (
+            o.EngineTest,
+            "engine:oozie-prod",
+            o.EngineTestData(**by, engine_id="oozie-prod", definitions_revision=42),
+        ),
+        (
+            o.ArtifactCheck,
+            "job:j",
+            o.ArtifactCheckData(**by, job_id="j", job_version=3, url="http://d:8080/d.jar"),
+        ),
+        (
+            o.ChannelTest,
+            "channel:on-call",
+            o.ChannelTestData(**by, channel_id="on-call", definitions_revision=42),
+        ),
         (
             o.DeadLetterRedrive,
             "dead_letters:planner",
-            o.DeadLetterRedriveData(**said, service="planner", dead_letter_ids=(examples.PARKED,)),
+            o.DeadLetterRedriveData(**by, service="planner", dead_letter_ids=(examples.PARKED,)),
         ),
         (
             o.DeadLetterDrop,
             "dead_letters:planner",
-            o.DeadLetterDropData(**said, service="planner", dead_letter_ids=(examples.PARKED,)),
+            o.DeadLetterDropData(**by, service="planner", dead_letter_ids=(examples.PARKED,)),
         ),
         (
             o.DeliveryResend,
             "channel:on-call",
-            o.DeliveryResendData(**said, channel_id="on-call", delivery_ids=(examples.DELIVERY,)),
+            o.DeliveryResendData(**by, channel_id="on-call", delivery_ids=(examples.DELIVERY,)),
         ),
         (
             o.IncidentAcknowledge,
             f"incident:{examples.INCIDENT}",
-            o.IncidentAcknowledgeData(**said, incident_id=examples.INCIDENT),
+            o.IncidentAcknowledgeData(**by, incident_id=examples.INCIDENT),
         ),
         (
             o.IncidentSnooze,
             f"incident:{examples.INCIDENT}",
-            o.IncidentSnoozeData(**said, incident_id=examples.INCIDENT, until_at=LATER),
+            o.IncidentSnoozeData(**by, incident_id=examples.INCIDENT, until_at=LATER),
         ),
         (o.ScheduleBackfill, "schedule:nightly", backfill),
-        (o.LogsFollow, f"task:{TASK}", o.LogsFollowData(**said, plan_id=PLAN, task_id=TASK, attempt=1)),
-        (o.PlanRepublish, f"plan:{PLAN}", o.PlanRepublishData(**said, plan_ids=(PLAN, CHILD), note="rebuilt")),
+        (o.LogsFollow, f"task:{TASK}", o.LogsFollowData(**by, plan_id=PLAN, task_id=TASK, attempt=1)),
+        (o.PlanRepublish, f"plan:{PLAN}", o.PlanRepublishData(**by, plan_ids=(PLAN, CHILD), note="rebuilt")),
     ]
     for message, target, data in about:
         yield "", _command(message, data, target)

@@ -198,8 +198,8 @@ def _tasks() -> Cases:
         "at": NOW,
         "fraction": 0.66,
     }
-    said = tasks.TaskProgressData.model_validate({**progress, "workers": [{**worker, **place}]})
-    yield "", tasks.TaskProgress.of(said, aggregateversion=12, **about)
+    progress_data = tasks.TaskProgressData.model_validate({**progress, "workers": [{**worker, **place}]})
+    yield "", tasks.TaskProgress.of(progress_data, aggregateversion=12, **about)
 
 
 def _states() -> Cases:
