@@ -208,7 +208,7 @@ async def test_a_message_whose_handler_always_runs_into_the_time_limit_is_parked
         await until(is_parked)
 
 
-@pytest.mark.parametrize(("fault", "said"), [("swallowed", "InFailedSQLTransaction"), ("cancelled", "StrayCancel")])
+@pytest.mark.parametrize(("fault", "notices"), [("swallowed", "InFailedSQLTransaction"), ("cancelled", "StrayCancel")])
 async def test_a_handler_that_swallows_a_database_error_or_lets_a_cancel_escape_is_parked_not_lost(
     stand: Stand, monkeypatch: pytest.MonkeyPatch, fault: str, notices: str
 ) -> None:

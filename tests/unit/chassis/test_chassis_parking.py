@@ -94,7 +94,7 @@ def test_a_notice_tells_the_place_the_error_and_the_event_and_has_the_same_id_wh
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "notice"),
     [
         (ZeroDivisionError("in a handler"), "ZeroDivisionError: in a handler"),
         (Undecodable("no JSON"), "no JSON"),

@@ -84,7 +84,7 @@ def test_a_brokers_port_out_of_range_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("mysql://role:hunter2@host/db", "only postgresql:// is supported"),
         ("postgresql+asyncpg://role:hunter2@host/db", "only postgresql:// is supported"),

@@ -106,7 +106,7 @@ def changed(path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
     return new
 
 
-@pytest.mark.parametrize(("path", "value", "says"), BAD, ids=[reads_as for _, _, reads_as in BAD])
+@pytest.mark.parametrize(("path", "value", "reads_as"), BAD, ids=[reads_as for _, _, reads_as in BAD])
 def test_a_bad_change_is_found_and_named(path: tuple[str | int, ...], value: Any, reads_as: str) -> None:
     found = breaking_changes(OLD, changed(path, value))
     assert any(reads_as in line for line in found), found

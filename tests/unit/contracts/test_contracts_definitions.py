@@ -55,7 +55,7 @@ LATER = steps({"id": "a", **templated("{{ steps.b.result }}")}, {"id": "b", "dep
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "field", "says"),
+    ("kind", "changes", "field", "shows"),
     [
         ("job", {"id": "a b"}, "id", "'a b'"),
         ("job", {"id": "a:b"}, "id", "pattern"),
@@ -180,7 +180,7 @@ def test_given_parameters_win_over_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "shows"),
     [
         ({}, "n is missing: a integer is required"),
         ({"n": True}, "n: True is not allowed"),
