@@ -46,15 +46,17 @@ class CountingClient(AirflowClient):
 
 
 class DeafClient(CountingClient):
-    """Loses the answers of calls whose path ends like this, after Airflow has done what they ask."""
+    """Loses the answer of one call for each of these ends of a path, after Airflow has done what it asks."""
 
     def __init__(self, *arguments: Any, loses: Sequence[str], **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._loses = tuple(loses)
+        self._loses = list(loses)
 
     async def call(self, method: str, path: str, query: Query | None = None, body: Any = None, **how: Any) -> Answer:
         answer = await super().call(method, path, query, body, **how)
-        if method in ("POST", "PATCH") and path.endswith(self._loses):
+        lost = next((end for end in self._loses if path.endswith(end)), None)
+        if method in ("POST", "PATCH") and lost is not None:
+            self._loses.remove(lost)
             raise EngineUnavailable(self.name, "the answer was lost")
         return answer
 

@@ -9,7 +9,7 @@ from engines.airflow.harness import Harness
 from engines.airflow.scenarios import observe, pipeline, run_of, see, submission
 from engines.harness import until
 from signalbox_contracts.definitions.work import AirflowWork
-from signalbox_executor.engines.airflow.names import has_mark
+from signalbox_executor.engines.airflow.names import was_stopped
 from signalbox_executor.engines.port import EndCause, EngineRefused, EngineUnavailable, Phase, Watched
 
 pytestmark = pytest.mark.engine
@@ -101,11 +101,36 @@ async def test_a_stop_leaves_what_cleans_up_to_end(harness: Harness) -> None:
     await asyncio.gather(*(harness.adapter.cancel(watched) for _ in range(3)))
     run = await run_of(harness, "cleanup", asked.run_key)
     assert run["note"].startswith("of ann\n")
-    assert has_mark(run["note"], "stopped", asked.run_key)
+    assert was_stopped(run["note"], asked.run_key)
     seen = await see(harness.adapter, asked, handle)
     assert (seen.phase, seen.cause) == (Phase.KILLED, EndCause.CANCELLED)
     assert "stopped by Signalbox" in seen.message
     assert harness.server.stamps.joinpath(f"{asked.run_key}.released").exists()
+
+
+async def test_what_a_stop_skipped_runs_when_the_run_is_retried(harness: Harness) -> None:
+    """A clear of what failed alone would leave `load` skipped, and the run would look successful."""
+    asked = submission(pipeline(hold="extract"))
+    handle = await harness.adapter.submit(asked)
+
+    async def works() -> bool:
+        return harness.server.starts(asked.run_key) == 1
+
+    await until(works, "the first task began")
+    await harness.adapter.cancel(Watched(asked.run_key, 1, handle))
+    harness.clean(asked.run_key)
+    assert (await see(harness.adapter, asked, handle)).phase is Phase.KILLED
+    retry = submission(AirflowWork(mode="clear", dag_id="pipeline", dag_run_id=asked.run_key))
+    lost = harness.deaf_engine(asked.run_key, "/clearTaskInstances")
+    for _ in range(2):  # the answer to the note is lost, then that to the clear
+        with pytest.raises(EngineUnavailable):
+            await lost.submit(retry)
+    await lost.close()
+    assert await harness.adapter.submit(retry) == handle
+    again = await see(harness.adapter, retry, handle)
+    assert (again.phase, again.result) == (Phase.SUCCEEDED, {"rows": 30})
+    began = harness.server.stamps.joinpath(asked.run_key).read_text().splitlines()
+    assert began.count("extract 2") == began.count("load 1") == 1
 
 
 async def test_a_run_of_a_paused_dag_says_what_it_waits_for(harness: Harness) -> None:

@@ -1,6 +1,7 @@
 """Three steps, the second mapped, that fail where and as often as `conf` asks for."""
 
 import os
+import time
 from pathlib import Path
 
 from airflow.sdk import Param, dag, get_current_context, task
@@ -15,6 +16,8 @@ def act(step: str) -> None:
     with (STAMPS / context["dag_run"].run_id).open("a") as stamps:
         stamps.write(f"{step} {tried}\n")
     print(f"{step} works, try {tried}")
+    while conf.get("hold") == step and not (STAMPS / f"{context['dag_run'].run_id}.release").exists():
+        time.sleep(0.1)
     if tried <= int(conf.get("failures", {}).get(step, 0)):
         raise RuntimeError(f"{step} was asked to fail on try {tried}")
 

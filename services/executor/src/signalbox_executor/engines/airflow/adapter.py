@@ -15,7 +15,7 @@ from signalbox_executor.engines.airflow import ends, runs
 from signalbox_executor.engines.airflow.answers import QUEUED, DagRun, TaskInstance, TaskInstances, each
 from signalbox_executor.engines.airflow.client import AirflowClient
 from signalbox_executor.engines.airflow.logs import LogReader
-from signalbox_executor.engines.airflow.names import handle_of, has_mark, is_ours, parts_of
+from signalbox_executor.engines.airflow.names import handle_of, is_ours, parts_of, was_stopped
 from signalbox_executor.engines.airflow.overview import Overview
 from signalbox_executor.engines.airflow.tracking import RunName, RunTracker
 from signalbox_executor.engines.capabilities import Progress
@@ -113,7 +113,7 @@ class AirflowEngine:
         if name is None:
             return
         run = await runs.find_run(self._client, *name)
-        if run is None or run.ended or has_mark(run.note, "stopped", watched.run_key):
+        if run is None or run.ended or was_stopped(run.note, watched.run_key):
             return
         self._tracker.forget(name)
         await self._stop(run, watched.run_key)

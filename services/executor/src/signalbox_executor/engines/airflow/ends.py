@@ -28,7 +28,7 @@ from signalbox_executor.engines.airflow.answers import (
     each,
 )
 from signalbox_executor.engines.airflow.client import AirflowClient, segment
-from signalbox_executor.engines.airflow.names import handle_of, has_mark
+from signalbox_executor.engines.airflow.names import handle_of, was_stopped
 from signalbox_executor.engines.airflow.runs import run_path
 from signalbox_executor.engines.port import EngineUnavailable, Observation, bounded
 from signalbox_executor.engines.result import read_result
@@ -51,7 +51,7 @@ class EndReader:
 
     async def read(self, run: DagRun, run_key: str, at: datetime) -> Observation:
         """The observation of a run that has ended. Raises the port's errors."""
-        stopped = has_mark(run.note, "stopped", run_key)
+        stopped = was_stopped(run.note, run_key)
         if run.state == SUCCESS and not stopped:
             return await self._succeeded(run, run_key, at)
         tasks = await self._unsuccessful(run)
@@ -148,7 +148,7 @@ def error_in_log(body: bytes) -> str:
 def active(run: DagRun, run_key: str, at: datetime) -> Observation:
     """The observation of a run that has not ended. A state we do not know counts as running."""
     phase = Phase.SUBMITTED if run.state == "queued" else Phase.RUNNING
-    stopping = "stop asked for: what cleans up is left to end" if has_mark(run.note, "stopped", run_key) else ""
+    stopping = "stop asked for: what cleans up is left to end" if was_stopped(run.note, run_key) else ""
     return Observation(
         run_key=run_key, phase=phase, handle=handle_of(run.dag_id, run.dag_run_id), at=at, message=stopping,
         started_at=run.start_date,
@@ -160,7 +160,7 @@ def without_details(run: DagRun, run_key: str, at: datetime, reason: str) -> Obs
     message = f"what it left cannot be read: {reason}"
     if run.state == SUCCESS:
         return _ended(run, run_key, at, Phase.SUCCEEDED, EndCause.COMPLETED, message=message)
-    if has_mark(run.note, "stopped", run_key):
+    if was_stopped(run.note, run_key):
         return _ended(run, run_key, at, Phase.KILLED, EndCause.CANCELLED, message=message)
     return _ended(run, run_key, at, Phase.FAILED, EndCause.FAILED, message=message)
 

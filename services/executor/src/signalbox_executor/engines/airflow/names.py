@@ -1,11 +1,15 @@
 """How our runs are recognised on Airflow: the handle, the mark in `conf`, the marks in a run's note. Pure.
 
 A run is ours only if its `conf` carries our run key. Airflow has no "cancelled" and no key for a clear, so stops and
-clears leave a mark in the note, written in the same transaction as the change itself (3.x).
+clears leave a mark in the note. The mark of a clear holds when the run was queued before: a clear changes that, so the
+mark says by itself whether the clear has happened.
 """
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal
 
 from pydantic import JsonValue
@@ -17,7 +21,9 @@ from signalbox_executor.engines.port import Handle, Submission
 CONF_KEY: Final = "signalbox"
 """The one name in `conf` that a job cannot use."""
 MAX_NOTE_CHARACTERS: Final = 1000
-_MARK: Final = re.compile(r"\n?\[signalbox (stopped|cleared) (sb-[0-9a-f-]{36}-\d{1,7})\]")
+_MARK: Final = re.compile(
+    r"\n?\[signalbox (stopped|cleared) (sb-[0-9a-f-]{36}-\d{1,7})(?: after ([0-9T:.+Z-]{1,40}))?\]"
+)
 
 Deed = Literal["stopped", "cleared"]
 
@@ -51,9 +57,9 @@ def is_ours(run: DagRun, run_key: str) -> bool:
     return isinstance(mark, Mapping) and mark.get("run_key") == run_key
 
 
-def marked(note: str | None, deed: Deed, run_key: str) -> str:
+def marked(note: str | None, deed: Deed, run_key: str, *, after: datetime | None = None) -> str:
     """The note with this mark instead of earlier ones; what people wrote stays, as far as it fits."""
-    mark = f"[signalbox {deed} {run_key}]"
+    mark = f"[signalbox {deed} {run_key}{f' after {after.isoformat()}' if after else ''}]"
     words = unmarked(note)[: MAX_NOTE_CHARACTERS - len(mark) - 1]
     return f"{words}\n{mark}" if words else mark
 
@@ -62,5 +68,26 @@ def unmarked(note: str | None) -> str:
     return _MARK.sub("", note or "").strip()
 
 
-def has_mark(note: str | None, deed: Deed, run_key: str) -> bool:
-    return (deed, run_key) in _MARK.findall(note or "")
+def was_stopped(note: str | None, run_key: str | None = None) -> bool:
+    """Whether the note says that we stopped the run, under this key if one is given."""
+    return any(deed == "stopped" and run_key in (None, key) for deed, key, _ in _MARK.findall(note or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class ClearMark:
+    """What a run's note says of the clear of one run key."""
+
+    after: datetime | None
+
+    def has_happened(self, queued_at: datetime | None) -> bool:
+        """Whether the run was queued since. Where Airflow does not say when (2.x), the mark is written afterwards."""
+        return self.after is None or queued_at != self.after
+
+
+def clear_mark(note: str | None, run_key: str) -> ClearMark | None:
+    """The mark of this run key's clear, if there is one."""
+    for deed, key, after in _MARK.findall(note or ""):
+        if (deed, key) == ("cleared", run_key):
+            with suppress(ValueError):
+                return ClearMark(datetime.fromisoformat(after) if after else None)
+    return None

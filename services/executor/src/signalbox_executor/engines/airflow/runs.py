@@ -5,15 +5,18 @@ only if its `conf` carries our run key. Every other refusal is looked up as well
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from signalbox_contracts.definitions.work import AirflowWork
-from signalbox_executor.engines.airflow.answers import DagRun, TaskInstances
+from signalbox_executor.engines.airflow.answers import DagRun, TaskInstance, TaskInstances, each
 from signalbox_executor.engines.airflow.client import AirflowClient, Answer, segment
-from signalbox_executor.engines.airflow.names import conf_of, has_mark, is_ours, marked, unmarked
+from signalbox_executor.engines.airflow.names import clear_mark, conf_of, is_ours, marked, unmarked, was_stopped
 from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Submission
 
 _DAG_ID: Final = re.compile(r"[\w.-]{1,250}")
+MAX_CLEARED: Final = 1000
+PAGE: Final = 100
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
 
 
@@ -59,32 +62,30 @@ async def clear(client: AirflowClient, submission: Submission, work: AirflowWork
     run that was queued since the retry was asked for is not the one that failed then.
     """
     _check_names(client, work)
-    target = work.dag_run_id or ""
+    target, key = work.dag_run_id or "", submission.run_key
     run = await find_run(client, work.dag_id, target)
     if run is None:
-        raise EngineRefused(
-            client.name, f"DAG {work.dag_id} has no run {target}", field="work.dag_run_id", value=target
-        )
-    if has_mark(run.note, "cleared", submission.run_key):
+        words = f"DAG {work.dag_id} has no run {target}"
+        raise EngineRefused(client.name, words, field="work.dag_run_id", value=target)
+    mark = clear_mark(run.note, key)
+    if mark is not None and mark.has_happened(run.queued_at):
         return run
-    if not run.ended:
-        raise EngineRefused(
-            client.name, f"run {target} is {run.state}: only what has ended can be retried", field="work.dag_run_id",
-            value=target,
-        )  # fmt: skip
-    if work.expected_queued_at and run.queued_at and run.queued_at != work.expected_queued_at:
-        raise EngineRefused(
-            client.name, f"run {target} was cleared by somebody else at {run.queued_at.isoformat()}",
-            field="work.expected_queued_at", value=work.expected_queued_at.isoformat(),
-        )  # fmt: skip
-    if not await _has_failures(client, work.dag_id, target):
-        raise EngineRefused(
-            client.name, f"no task of run {target} failed: there is nothing to clear", field="work.dag_run_id",
-            value=target,
-        )  # fmt: skip
-    note = marked(work.note or unmarked(run.note), "cleared", submission.run_key)
+    _check_clearable(client, work, run)
+    # a stop leaves what had not begun as skipped; a mark without its clear is that of a stopped run
+    stopped = mark is not None or was_stopped(run.note)
+    tasks = await _tasks_in(client, run, ("failed", "upstream_failed", *(("skipped",) if stopped else ())))
+    if not tasks:
+        words = f"no task of run {target} failed: there is nothing to clear"
+        raise EngineRefused(client.name, words, field="work.dag_run_id", value=target)
+    note = marked(work.note or unmarked(run.note), "cleared", key, after=run.queued_at)
     if await client.major() == 2:
-        return await _clear_in_two_calls(client, work, target, note)
+        await _clear_tasks(client, work, tasks)
+        answer = await client.call("PATCH", f"{run_path(work.dag_id, target)}/setNote", body={"note": note})
+        return client.read(DagRun, answer)
+    if stopped:
+        client.read(DagRun, await client.call("PATCH", run_path(work.dag_id, target), body={"note": note}))
+        await _clear_tasks(client, work, tasks)
+        return await find_run(client, work.dag_id, target) or run
     body = {"dry_run": False, "only_failed": True, "note": note}
     answer = await client.call("POST", f"{run_path(work.dag_id, target)}/clear", body=body)
     if answer.status in (400, 403, 404, 422):
@@ -92,15 +93,28 @@ async def clear(client: AirflowClient, submission: Submission, work: AirflowWork
     return client.read(DagRun, answer)
 
 
-async def _clear_in_two_calls(client: AirflowClient, work: AirflowWork, target: str, note: str) -> DagRun:
-    """2.x clears all tasks of a run, or the failed ones of a DAG's run by another call, and takes no note with it."""
-    body = {"dry_run": False, "only_failed": True, "dag_run_id": target, "reset_dag_runs": True}
+def _check_clearable(client: AirflowClient, work: AirflowWork, run: DagRun) -> None:
+    if not run.ended:
+        words = f"run {run.dag_run_id} is {run.state}: only what has ended can be retried"
+        raise EngineRefused(client.name, words, field="work.dag_run_id", value=run.dag_run_id)
+    expected = work.expected_queued_at
+    if expected is not None and run.queued_at is not None and run.queued_at != expected:
+        words = f"run {run.dag_run_id} was cleared by somebody else at {run.queued_at.isoformat()}"
+        raise EngineRefused(client.name, words, field="work.expected_queued_at", value=expected.isoformat())
+
+
+async def _clear_tasks(client: AirflowClient, work: AirflowWork, tasks: Sequence[TaskInstance]) -> None:
+    """Clear these tasks and queue their run. The call takes no note of the run."""
+    ids: list[Any] = [task.task_id if task.map_index < 0 else [task.task_id, task.map_index] for task in tasks]
+    if await client.major() == 2:
+        ids = sorted({task.task_id for task in tasks})
+    body = {
+        "dry_run": False, "only_failed": False, "dag_run_id": work.dag_run_id, "task_ids": ids, "reset_dag_runs": True
+    }  # fmt: skip
     answer = await client.call("POST", f"/dags/{segment(work.dag_id)}/clearTaskInstances", body=body)
-    if answer.status in (400, 403, 404):
+    if answer.status in (400, 403, 404, 422):
         raise _refusal(client, work, answer)
     client.read(TaskInstances, answer)
-    answer = await client.call("PATCH", f"{run_path(work.dag_id, target)}/setNote", body={"note": note})
-    return client.read(DagRun, answer)
 
 
 async def stop(client: AirflowClient, run: DagRun, run_key: str) -> DagRun:
@@ -115,10 +129,17 @@ async def stop(client: AirflowClient, run: DagRun, run_key: str) -> DagRun:
     return client.read(DagRun, await client.call("PATCH", path, body={"state": "failed", "note": note}))
 
 
-async def _has_failures(client: AirflowClient, dag_id: str, dag_run_id: str) -> bool:
-    query = [("state", "failed"), ("state", "upstream_failed"), ("limit", "1")]
-    answer = await client.call("GET", f"{run_path(dag_id, dag_run_id)}/taskInstances", query)
-    return bool(client.read(TaskInstances, answer).task_instances)
+async def _tasks_in(client: AirflowClient, run: DagRun, states: Sequence[str]) -> list[TaskInstance]:
+    """The tasks of a run in one of these states, at most `MAX_CLEARED`."""
+    found: list[TaskInstance] = []
+    path = f"{run_path(run.dag_id, run.dag_run_id)}/taskInstances"
+    for begin in range(0, MAX_CLEARED, PAGE):
+        query = [*(("state", state) for state in states), ("limit", str(PAGE)), ("offset", str(begin))]
+        rows = client.read(TaskInstances, await client.call("GET", path, query)).task_instances
+        found += each(TaskInstance, rows)
+        if len(rows) < PAGE:
+            break
+    return found
 
 
 def _check_names(client: AirflowClient, work: AirflowWork) -> None:
