@@ -30,6 +30,8 @@ from signalbox_gateway.routes import (
     tasks,
     tasks_write,
     traces,
+    workflow_runs,
+    workflows,
 )
 from signalbox_gateway.routes.examples import examples
 from signalbox_gateway.server import ApiServer
@@ -41,7 +43,7 @@ ROUTERS = [
         module.router
         for module in (
             engines, jobs, plans_read, plans_write, tasks, tasks_write, secrets, dead_letters, dead_letters_write,
-            operations, status, traces, me,
+            operations, status, traces, me, workflows, workflow_runs,
         )
     ),
     *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took

@@ -94,8 +94,9 @@ async def start_job(
     said: JobStart,
     *,
     name: str | None = None,
+    parent: UUID | None = None,
 ) -> dict[str, Any]:
-    """Start one job; the plan as the API shows it."""
+    """Start one job; the plan as the API shows it. `parent` is the plan this one repeats."""
     try:
         bind(job.params, said.params)
     except InvalidParams as error:
@@ -108,10 +109,11 @@ async def start_job(
     whole = job.model_copy(update={"engine": engine.definition.id})
     data = _data(
         id, principal, said, name=name or job.name, what=RunJob(job=whole, params=said.params), revision=revision
-    )
+    ).model_copy(update={"parent": parent})
     record = _record(
-        data, deps.clock.now(), total=1, target=f"job:{job.id}", target_version=job.version, project=job.project
-    )
+        data, deps.clock.now(), total=1, target=f"job:{job.id}", target_version=job.version, project=job.project,
+        parent=parent,
+    )  # fmt: skip
     return await _send(work, deps, record, [data])
 
 

@@ -1,0 +1,65 @@
+"""A plan and its task as a run of a workflow. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from signalbox_contracts.states import PLAN_ENDS, TaskState
+from signalbox_gateway.workflows.values import Run, RunTask
+from signalbox_gateway.workflows.words import run_state
+
+_ENDS = frozenset(state.value for state in PLAN_ENDS)
+_NOT_SENT = frozenset({TaskState.QUEUED.value, TaskState.CLAIMED.value})
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as shown, and what its control calls depend on."""
+
+    run: Run
+    has_ended: bool
+    is_sent: bool
+    """Airflow may have it."""
+
+
+def run_of(
+    workflow_id: str, dag_id: str, plan: Mapping[str, Any], task: Mapping[str, Any] | None, asked: Mapping[str, Any]
+) -> RunView:
+    """`asked` is what the run was started with, as far as that is known."""
+    dag, _, dag_run_id = (task["handle"] or "").partition("/") if task else ("", "", "")
+    run = Run(
+        id=plan["id"],
+        workflow_id=workflow_id,
+        dag_id=dag or dag_id,
+        dag_run_id=dag_run_id or None,
+        url=task["handle_url"] if task else None,
+        state=run_state(plan, task),
+        task_id=asked.get("task_id"),
+        dataset_id=asked.get("dataset_id"),
+        parameters=asked.get("parameters"),
+        retry_of=plan.get("parent"),
+        note=asked.get("note") or plan["reason"],
+        triggered_by=plan["actor"],
+        waiting=_waiting(plan, task),
+        error=task["error"] if task else None,
+        result=task["result"] if task else None,
+        tasks=_tasks(task),
+        task=UUID(str(task["id"])) if task else None,
+        created_at=plan["created_at"],
+        started_at=plan.get("started_at"),
+        ended_at=plan.get("ended_at"),
+        trace_id=plan["trace_id"],
+    )
+    sent = task is not None and task["state"] not in _NOT_SENT
+    return RunView(run, plan["state"] in _ENDS, sent)
+
+
+def _waiting(plan: Mapping[str, Any], task: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    if task is not None and task["waiting"]:
+        return [task["waiting"]]
+    return list(plan["waiting"])
+
+
+def _tasks(task: Mapping[str, Any] | None) -> list[RunTask]:
+    return []
