@@ -17,6 +17,7 @@ from signalbox_client.commands.plans import plan
 from signalbox_client.commands.secrets import secret
 from signalbox_client.commands.status import status, trace, whoami
 from signalbox_client.commands.tasks import task
+from signalbox_client.commands.workflows import workflow
 from signalbox_client.output import say
 
 ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoami"}
@@ -34,7 +35,7 @@ app = typer.Typer(
 _ = (engines, jobs)  # they add their verbs to the groups of their kinds
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
-    "context": context,
+    "context": context, "workflow": workflow,
 }.items():  # fmt: skip
     app.add_typer(_group, name=_name)
 command(app, "status")(status)

@@ -76,8 +76,8 @@ async def workflow_runs(id: str, deps: Deps, limit: Limit = 50, cursor: Cursor =
     return page("plans", Page(items, found.next_after))
 
 
-@router.get("/{run_id}", operation_id="workflow_run_show", response_model=Run, dependencies=[Reader])
-async def workflow_run_show(id: str, run_id: UUID, deps: Deps) -> Response:
+@router.get("/{run_id}", operation_id="workflow_status", response_model=Run, dependencies=[Reader])
+async def workflow_status(id: str, run_id: UUID, deps: Deps) -> Response:
     """A run with the states of its tasks."""
     async with deps.database.connection() as connection:
         view = await _load(connection, id, run_id)
