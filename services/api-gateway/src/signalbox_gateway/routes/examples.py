@@ -14,6 +14,7 @@ from signalbox_contracts.samples.definitions import LATER, NOW, OPERATION, PLAN,
 from signalbox_gateway import wait_reasons
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import Saved
+from signalbox_gateway.workflows import examples as workflows
 
 _TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 _ACTOR: Final = "user:ann"
@@ -23,7 +24,7 @@ Example = dict[str, Any]
 
 def examples() -> dict[str, Example]:
     """For each operation id its `request` and `response`, those it has."""
-    found = {**_plans(), **_tasks(), **_others()}
+    found = {**_plans(), **_tasks(), **_others(), **workflows.examples()}
     for entry in KINDS.values():
         found |= _definitions(entry)
     return to_jsonable_python(found)
