@@ -64,6 +64,11 @@ class Trigger(Definition):
     note: ShortText = ""
 
 
+def pattern_matches(pattern: str, value: str) -> bool:
+    """Whether a pattern, where `*` stands for any characters, matches the complete value."""
+    return _regex(pattern).fullmatch(value) is not None
+
+
 @cache
 def _regex(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in re.split(r"\*+", pattern)), re.DOTALL)

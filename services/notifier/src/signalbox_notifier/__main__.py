@@ -1,0 +1,4 @@
+from signalbox_notifier.app import notifier
+from signalbox_notifier.settings import NotifierSettings
+
+notifier(NotifierSettings.load()).run()

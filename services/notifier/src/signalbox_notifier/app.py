@@ -1,0 +1,58 @@
+"""Wiring of the notifier."""
+
+from signalbox_chassis.messaging.bus import Subscription
+from signalbox_chassis.runtime.loops import Loop
+from signalbox_chassis.runtime.service import Service, Step
+from signalbox_contracts.topics import topic
+from signalbox_notifier import handlers
+from signalbox_notifier.loops import Passes, Sending, guarded_session
+from signalbox_notifier.senders import Senders
+from signalbox_notifier.settings import NotifierSettings
+from signalbox_notifier.telling import Telling
+
+NAME = "notifier"
+
+
+def notifier(settings: NotifierSettings) -> Service:
+    """The service, not started."""
+    telling = Telling(settings)
+    control = handlers.control(lambda: sending_loop.wake())
+    facts = handlers.observed(telling, lambda: sending_loop.wake())
+    service = Service(
+        NAME,
+        settings,
+        subscriptions=[
+            Subscription("control", (topic("operations.v1"),), control),
+            Subscription("facts", (topic("plans.v1"), topic("tasks.v1"), topic("dead-letters.v1")), facts),
+        ],
+        sends=[topic("deliveries.v1")],
+        definitions=handlers.definitions(),
+    )
+    service.dead_letters.answer_operations(control)
+    vault = settings.vault()
+    sending: list[Sending] = []
+
+    async def open_connections() -> None:
+        sending.append(Sending(service.database, Senders(guarded_session(settings), vault, settings), settings))
+
+    async def close_connections() -> None:
+        while sending:
+            await sending.pop().stop()
+
+    async def send_due() -> None:
+        await sending[0].one_pass()
+
+    passes = Passes(service.database, settings, telling, lambda: sending_loop.wake())
+    sending_loop = Loop("send", send_due, 0.5)
+    service.parts = [
+        *([("vault", vault)] if vault else []),
+        ("connections", Step(open_connections, close_connections)),
+    ]
+    service.loops = [
+        sending_loop,
+        Loop("update incidents", passes.update_incidents, 1.0),
+        Loop("deadlines", passes.check_deadlines, 2.0),
+        Loop("publish", passes.publish, 0.5),
+        Loop("prune deliveries", passes.prune, 3600.0),
+    ]
+    return service

@@ -1,0 +1,217 @@
+"""In: plan.state, tasks.state, dead_letter.parked; channel and subscription definitions; channel.test,
+delivery.resend, incident.acknowledge, incident.snooze. Changes: definition, plan, task_version, incident, delivery,
+deadline. Out: operation.result.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from signalbox_chassis.messaging.received import Received
+from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.ids import delivery_id
+from signalbox_contracts.messages.dead_letters import DeadLetterParked
+from signalbox_contracts.messages.definitions import DefinitionSnapshot
+from signalbox_contracts.messages.operations import (
+    ChannelTest,
+    DeliveryResend,
+    IncidentAcknowledge,
+    IncidentSnooze,
+)
+from signalbox_contracts.messages.plans import PlanRecord, PlanStated
+from signalbox_contracts.messages.states import Outcome
+from signalbox_contracts.messages.tasks import TasksStated
+from signalbox_contracts.states import PLAN_ENDS
+from signalbox_notifier import facts, incidents
+from signalbox_notifier.deadlines import deadlines
+from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, summary, task_notices, wants
+from signalbox_notifier.rendering import Message
+from signalbox_notifier.store import definitions as definition_rows
+from signalbox_notifier.store import deliveries, plans
+from signalbox_notifier.store import incidents as incident_rows
+from signalbox_notifier.store.deliveries import NewDelivery
+from signalbox_notifier.telling import Telling
+
+FOLLOWED = frozenset({"channel", "subscription"})
+
+
+def definitions() -> Router:
+    """Keep channels and subscriptions; every other kind is not for us."""
+    router = Router()
+
+    @router.on(DefinitionSnapshot)
+    async def define(work: UnitOfWork, events: Sequence[Received[DefinitionSnapshot]]) -> None:
+        for received in events:
+            if received.event.data.kind in FOLLOWED:
+                await definition_rows.define(work.connection, received.event.data)
+
+    return router
+
+
+def observed(telling: Telling, wake: Callable[[], None]) -> Router:
+    """Facts that may be worth telling."""
+    router = Router()
+
+    @router.on(PlanStated)
+    async def plan(work: UnitOfWork, events: Sequence[Received[PlanStated]]) -> None:
+        records = sorted((one.event.data for one in events), key=lambda one: (one.plan_id, one.version))
+        known = await plans.lock(work.connection, [one.plan_id for one in records])
+        told = {id: version for id, (version, _) in known.items()}
+        notices: list[Notice] = []
+        for record in records:
+            notices += plan_notices(record, told.get(record.plan_id, 0))
+            told[record.plan_id] = max(told.get(record.plan_id, 0), record.version)
+        newest = {record.plan_id: record for record in records}
+        kept = [(summary(one), one.version, one.state in PLAN_ENDS) for one in newest.values()]
+        await plans.save(work.connection, kept)
+        await _deadlines(work, list(newest.values()))
+        await telling.tell(work.connection, notices, traceparent=_trace(events))
+        work.on_commit(wake)
+
+    @router.on(TasksStated)
+    async def tasks(work: UnitOfWork, events: Sequence[Received[TasksStated]]) -> None:
+        subscriptions = await definition_rows.subscriptions(work.connection)
+        if not any(event.startswith("task") or "*" in event[:5] for one in subscriptions for event in one.events):
+            return  # nobody asks for single tasks: a plan of 100,000 costs nothing here
+        records = [(one.event.data.plan_id, task) for one in events for task in one.event.data.tasks]
+        known = await plans.lock(work.connection, [plan_id for plan_id, _ in records])
+        told = await plans.task_versions(work.connection, [task.task_id for _, task in records])
+        notices: list[Notice] = []
+        for plan_id, task in records:
+            plan = known[plan_id][1] if plan_id in known else PlanSummary(plan_id)
+            notices += task_notices(task, plan, told.get(task.task_id, 0))
+            told[task.task_id] = max(told.get(task.task_id, 0), task.version)
+        await plans.save_tasks(work.connection, [(task.task_id, plan, task.version) for plan, task in records])
+        await telling.tell(work.connection, notices, traceparent=_trace(events))
+        work.on_commit(wake)
+
+    @router.on(DeadLetterParked)
+    async def parked(work: UnitOfWork, events: Sequence[Received[DeadLetterParked]]) -> None:
+        notices: list[Notice] = []
+        for received in events:
+            data = received.event.data
+            notices.append(
+                Notice(
+                    event_id=f"dead-letter:{data.dead_letter_id}", type="system.message_parked", severity="error",
+                    title=f"{data.service} parked a message of {data.topic}"[:200], text=data.error[:2000],
+                    at=received.event.time, plan=PlanSummary(UUID(int=0), "Signalbox"),
+                    details={"service": data.service, "dead_letter_id": str(data.dead_letter_id)},
+                )
+            )  # fmt: skip
+        await telling.tell(work.connection, notices)
+        work.on_commit(wake)
+
+    return router
+
+
+def control(wake: Callable[[], None]) -> Router:
+    """Operations on channels, deliveries and incidents."""
+    router = Router()
+
+    @router.on(ChannelTest)
+    async def test(work: UnitOfWork, events: Sequence[Received[ChannelTest]]) -> None:
+        for received in events:
+            data, now = received.event.data, await _now(work)
+            if await definition_rows.channel(work.connection, data.channel_id) is None:
+                reason = f"there is no channel {data.channel_id}"
+                facts.publish_answer(
+                    work, data.operation_id, f"channel:{data.channel_id}", "channel.test", Outcome.REFUSED, reason, now
+                )
+                continue
+            message = Message(
+                type="channel.test", severity="info", title=f"Test of channel {data.channel_id}", at=now,
+                text=f"{data.actor} asked for this message. {data.reason}".strip(),
+            )  # fmt: skip
+            await deliveries.add(
+                work.connection,
+                NewDelivery(
+                    id=delivery_id(data.channel_id, "test", str(data.operation_id)), channel_id=data.channel_id,
+                    subscription_id=None, incident_id=None, plan_id=None, event_id=f"operation:{data.operation_id}",
+                    event_type="channel.test", title=message.title, message=message.model_dump_json(),
+                    traceparent=received.trace.get("traceparent"),
+                ),
+            )  # fmt: skip
+        work.on_commit(wake)
+
+    @router.on(DeliveryResend)
+    async def resend(work: UnitOfWork, events: Sequence[Received[DeliveryResend]]) -> None:
+        for received in events:
+            data, now = received.event.data, await _now(work)
+            count = await deliveries.resend(work.connection, data.channel_id, data.delivery_ids)
+            missing = len(data.delivery_ids) - count
+            reason = f"{count} are sent again" + (f", {missing} are unknown or under way" if missing else "")
+            outcome = Outcome.DONE if count else Outcome.REFUSED
+            facts.publish_answer(
+                work, data.operation_id, f"channel:{data.channel_id}", "delivery.resend", outcome, reason, now
+            )
+        work.on_commit(wake)
+
+    @router.on(IncidentAcknowledge)
+    async def acknowledge(work: UnitOfWork, events: Sequence[Received[IncidentAcknowledge]]) -> None:
+        for received in events:
+            data = received.event.data
+            await _change(
+                work, received, data.incident_id, "incident.acknowledge",
+                lambda one, _, d=data: incidents.acknowledge(one, d.actor, d.reason),
+            )  # fmt: skip
+
+    @router.on(IncidentSnooze)
+    async def snooze(work: UnitOfWork, events: Sequence[Received[IncidentSnooze]]) -> None:
+        for received in events:
+            data = received.event.data
+            await _change(
+                work, received, data.incident_id, "incident.snooze",
+                lambda one, now, d=data: incidents.snooze(one, d.until_at, d.actor, d.reason, now),
+            )  # fmt: skip
+
+    return router
+
+
+async def _change(
+    work: UnitOfWork,
+    received: Received[IncidentAcknowledge] | Received[IncidentSnooze],
+    incident_id: UUID,
+    operation: str,
+    change: Callable[[incidents.Incident, datetime], incidents.Incident],
+) -> None:
+    """Apply one command to its incident, and answer it."""
+    now = await _now(work)
+    incident = (await incident_rows.lock(work.connection, [incident_id])).get(incident_id)
+    outcome, reason = Outcome.REFUSED, f"there is no incident {incident_id}"
+    if incident is not None:
+        try:
+            await incident_rows.save(work.connection, [change(incident, now)])
+            outcome, reason = Outcome.DONE, ""
+        except ValueError as error:
+            reason = str(error)
+    operation_id = received.event.data.operation_id
+    facts.publish_answer(work, operation_id, f"incident:{incident_id}", operation, outcome, reason, now)
+
+
+async def _deadlines(work: UnitOfWork, records: Sequence[PlanRecord]) -> None:
+    """Plan deadlines of plans that live; forget those of plans that have started or ended."""
+    ended = [one.plan_id for one in records if one.state in PLAN_ENDS]
+    started = [one.plan_id for one in records if one.started_at is not None]
+    await plans.drop_deadlines(work.connection, ended, started_only=False)
+    await plans.drop_deadlines(work.connection, started, started_only=True)
+    subscriptions = [one for one in await definition_rows.subscriptions(work.connection) if one.deadline is not None]
+    for record in records:
+        if record.state in PLAN_ENDS:
+            continue
+        for subscription in subscriptions:
+            assert subscription.deadline is not None
+            probe = Notice("", "deadline.missed", "warning", "", "", record.created_at, summary(record))
+            if wants(subscription, probe):
+                for rule, due_at in deadlines(subscription.deadline, record):
+                    await plans.add_deadline(work.connection, record.plan_id, subscription.id, rule, due_at)
+
+
+async def _now(work: UnitOfWork) -> datetime:
+    return await work.connection.fetchval("SELECT now()")
+
+
+def _trace(events: Sequence[Received[PlanStated]] | Sequence[Received[TasksStated]]) -> str | None:
+    """The trace of a batch that has only one; messages of several traces begin no trace of their own."""
+    found = {one.trace.get("traceparent") or one.event.traceparent for one in events}
+    return found.pop() if len(found) == 1 else None

@@ -1,0 +1,131 @@
+"""The chassis tables and the notifier's own: channels, subscriptions, plans, incidents, deliveries and their tries."""
+
+from alembic import op
+
+from signalbox_chassis.persistence.tables import TABLES_V1
+
+revision = "0001"
+down_revision = None
+
+# `definition` and `message` are texts: no statement reads inside them.
+TABLES = """
+CREATE TABLE definition (
+    kind       text NOT NULL,
+    id         text NOT NULL,
+    revision   bigint NOT NULL,
+    definition text NOT NULL,
+    deleted    boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (kind, id)
+);
+
+CREATE TABLE channel_state (
+    id          text PRIMARY KEY,
+    disabled_at timestamptz,
+    reason      text NOT NULL DEFAULT '',
+    revision    bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE plan (
+    id         uuid PRIMARY KEY,
+    version    bigint NOT NULL,
+    summary    text NOT NULL,
+    ended      boolean NOT NULL DEFAULT false,
+    seen_at    timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 70);
+CREATE INDEX plan_by_age ON plan (seen_at);
+
+CREATE TABLE task_version (
+    id      uuid PRIMARY KEY,
+    plan_id uuid NOT NULL,
+    version bigint NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX task_version_by_plan ON task_version (plan_id);
+
+CREATE TABLE incident (
+    id              uuid PRIMARY KEY,
+    grouping        text NOT NULL,
+    fingerprint     text NOT NULL,
+    state           text NOT NULL CHECK (state IN ('OPEN', 'ACKNOWLEDGED', 'SNOOZED', 'RECOVERED')),
+    severity        text NOT NULL,
+    title           text NOT NULL,
+    project         text NOT NULL,
+    plan_id         uuid,
+    labels          text NOT NULL DEFAULT '{}',
+    occurrences     bigint NOT NULL,
+    round           integer NOT NULL DEFAULT 1,
+    first_at        timestamptz NOT NULL,
+    last_at         timestamptz NOT NULL,
+    acknowledged_by text,
+    snoozed_until   timestamptz,
+    recovered_at    timestamptz,
+    note            text NOT NULL DEFAULT '',
+    version         bigint NOT NULL DEFAULT 1,
+    published       bigint NOT NULL DEFAULT 0,
+    UNIQUE (grouping, fingerprint)
+) WITH (fillfactor = 70);
+CREATE INDEX incident_by_grouping ON incident (grouping) WHERE state <> 'RECOVERED';
+CREATE INDEX incident_unpublished ON incident (id) WHERE published < version;
+
+-- what a channel was sent about an incident: the message to edit, and how much of the incident it shows
+CREATE TABLE incident_message (
+    incident_id uuid NOT NULL,
+    channel_id  text NOT NULL,
+    subscription_id text NOT NULL,
+    round       integer NOT NULL,
+    occurrences bigint NOT NULL,
+    message_ref text NOT NULL DEFAULT '',
+    sequence    integer NOT NULL DEFAULT 1,
+    update_at   timestamptz,
+    PRIMARY KEY (incident_id, channel_id)
+);
+CREATE INDEX incident_message_due ON incident_message (update_at) WHERE update_at IS NOT NULL;
+
+CREATE TABLE delivery (
+    id              uuid PRIMARY KEY,
+    channel_id      text NOT NULL,
+    subscription_id text,
+    incident_id     uuid,
+    plan_id         uuid,
+    event_id        text,
+    event_type      text,
+    title           text NOT NULL,
+    message         text NOT NULL,
+    state           text NOT NULL DEFAULT 'pending'
+                    CHECK (state IN ('pending', 'sending', 'sent', 'retrying', 'dead', 'dropped')),
+    attempts        integer NOT NULL DEFAULT 0,
+    next_try_at     timestamptz,
+    lease_until     timestamptz,
+    sent_at         timestamptz,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    traceparent     text,
+    version         bigint NOT NULL DEFAULT 1,
+    published       bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 70);
+CREATE INDEX delivery_due ON delivery (channel_id, next_try_at) WHERE state IN ('pending', 'retrying', 'sending');
+CREATE INDEX delivery_unpublished ON delivery (id) WHERE published < version;
+CREATE INDEX delivery_by_age ON delivery (created_at);
+
+CREATE TABLE delivery_try (
+    delivery_id uuid NOT NULL,
+    number      integer NOT NULL,
+    at          timestamptz NOT NULL DEFAULT now(),
+    state       text NOT NULL,
+    answer      text NOT NULL,
+    PRIMARY KEY (delivery_id, number)
+);
+
+CREATE TABLE deadline (
+    plan_id         uuid NOT NULL,
+    subscription_id text NOT NULL,
+    rule            text NOT NULL,
+    due_at          timestamptz NOT NULL,
+    PRIMARY KEY (plan_id, subscription_id, rule)
+);
+CREATE INDEX deadline_due ON deadline (due_at);
+"""
+
+
+def upgrade() -> None:
+    for statement in (TABLES_V1 + TABLES).split(";\n"):
+        if statement.strip():
+            op.execute(statement)

@@ -1,0 +1,41 @@
+"""Settings of the notifier."""
+
+from pydantic import Field, SecretStr
+
+from signalbox_chassis.security.egress import EgressSettings
+from signalbox_chassis.security.vault import VaultSettings
+from signalbox_chassis.settings import allowed
+
+
+class NotifierSettings(EgressSettings, VaultSettings):
+    send_timeout_seconds: float = Field(default=15.0, ge=1, le=60)
+    """How long one try to send may take, reading the answer included."""
+    incident_update_seconds: float = Field(default=300.0, ge=1, le=86_400)
+    """Shortest time between two messages about one incident to one channel; a subscription's digest may be longer."""
+    delivery_keep_days: int = Field(default=30, ge=1, le=3660)
+    """Days a delivery is kept after it was made."""
+    slack_api_url: str = Field(
+        default="https://slack.com/api", pattern=r"^https?://\S+$", json_schema_extra=allowed("`https://…`")
+    )
+    """Where Slack's Web API is."""
+    smtp_host: str = ""
+    """SMTP server for e-mail. Empty: e-mail channels say that none is configured."""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    """Port of the SMTP server."""
+    smtp_security: str = Field(
+        default="starttls", pattern="^(starttls|tls|none)$", json_schema_extra=allowed("`starttls`, `tls` or `none`")
+    )
+    """How the connection is protected; `none` only for a server on this machine."""
+    smtp_username: str = ""
+    """User name for the SMTP server; empty for none."""
+    smtp_password: SecretStr = SecretStr("")
+    """Its password."""
+    smtp_from: str = Field(
+        default="signalbox@localhost", pattern=r"^[^@\s,<>]{1,64}@[^@\s,<>]{1,255}$",
+        json_schema_extra=allowed("an e-mail address"),
+    )  # fmt: skip
+    """The sender of e-mail."""
+    public_url: str = Field(
+        default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
+    )
+    """Where people reach the API or console, for links in messages. Empty: no links."""
