@@ -14,7 +14,7 @@ from uuid import UUID
 
 from signalbox_contracts.definitions.channel import Severity, Subscription
 from signalbox_contracts.definitions.trigger import pattern_matches
-from signalbox_contracts.messages.plans import PlanRecord
+from signalbox_contracts.messages.plans import PlanRecord, PlanTransition
 from signalbox_contracts.messages.tasks import TaskRecord
 from signalbox_contracts.states import PlanState, TaskState
 
@@ -81,20 +81,17 @@ def event_type(name: str) -> str:
 def plan_notices(record: PlanRecord, after_version: int) -> Iterator[Notice]:
     """What the transitions of a plan after this version are worth telling."""
     plan = summary(record)
-    started = False
+    before: PlanState | None = None
     for made in record.transitions:
+        previous, before = before, made.state
         if made.version <= after_version:
             continue
         if made.state is PlanState.ACCEPTED:
             kind: tuple[str, Severity] = ("workflow.retried" if record.parent else "workflow.triggered", "info")
-        elif made.state in _PLAN and not (made.state is PlanState.RUNNING and started):
+        elif made.state in _PLAN and not (made.state is PlanState.RUNNING and _resumed(record, made, previous)):
             kind = _PLAN[made.state]
         else:
             continue
-        if made.state is PlanState.RUNNING:
-            if record.started_at is not None and made.at > record.started_at:
-                continue  # resumed, not started
-            started = True
         text = made.reason or _failed_items(record) if kind[0] in FAILURES else made.reason
         title = f"{record.name}: {made.state.value.replace('_', ' ').lower()}"[:200]
         yield Notice(
@@ -147,6 +144,13 @@ def wants(subscription: Subscription, notice: Notice) -> bool:
     if subscription.project not in ("default", notice.plan.project):
         return False
     return all(notice.plan.labels.get(name) == value for name, value in subscription.match_labels.items())
+
+
+def _resumed(record: PlanRecord, made: PlanTransition, previous: PlanState | None) -> bool:
+    """Whether a plan runs again after a pause, rather than for the first time."""
+    if previous is not None:
+        return previous is PlanState.PAUSED
+    return record.started_at is not None and made.at > record.started_at
 
 
 def _failed_items(record: PlanRecord) -> str:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import aiohttp
 from pydantic_core import from_json, to_json
 
+from signalbox_chassis.security.egress import AddressRefused
 from signalbox_contracts.definitions.channel import SlackDestination
 from signalbox_notifier.rendering import slack_payload
 from signalbox_notifier.retries import Failed, Gone, Result, Sent
@@ -30,7 +31,7 @@ async def send(senders: Senders, destination: SlackDestination, outgoing: Outgoi
             assert destination.token is not None
             token = await senders.secret(destination.token)
             return await _call(senders, token, destination.channel or "", outgoing)
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, SecretUnavailable) as error:
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AddressRefused, SecretUnavailable) as error:
         return failure(error)
 
 

@@ -7,6 +7,7 @@ import aiohttp
 from pydantic_core import to_json
 from standardwebhooks.webhooks import Webhook
 
+from signalbox_chassis.security.egress import AddressRefused
 from signalbox_contracts.definitions.channel import WebhookDestination
 from signalbox_notifier.rendering import webhook_payload
 from signalbox_notifier.retries import Failed, Gone, Result, Sent
@@ -44,7 +45,7 @@ async def send(senders: Senders, destination: WebhookDestination, outgoing: Outg
                 answer = await read_answer(response)
                 wait = retry_after(response)
                 status = response.status
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, SecretUnavailable) as error:
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, AddressRefused, SecretUnavailable) as error:
         return failure(error)
     if 200 <= status < 300:
         return Sent(answer)
