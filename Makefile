@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status env test test-airflow test-kubernetes test-oozie e2e engines chaos bench check lint types imports generated generate api fuzz lock sizes clean
+.PHONY: help setup demo up down status env test test-airflow test-flink test-kubernetes test-oozie e2e engines chaos bench check lint types imports generated generate api fuzz lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once in
 
 test-kubernetes: setup ## the Kubernetes engine on a real cluster (root; compiled once into the user's cache in 16 CPU minutes)
 	@$(PYTEST) -m engine tests/engines/kubernetes tests/engines/test_engines_conformance.py -k kubernetes
+
+test-flink: setup ## the Flink engine on a real session cluster (fetched once into the user's cache; under 4 minutes)
+	@$(BIN)/signalbox-local fetch
+	@$(PYTEST) -m engine tests/engines/flink tests/engines/test_engines_conformance.py -k flink
 
 engines: setup ## the engines that need servers of their own, each in turn (KIND=flink for one)
 	@$(BIN)/signalbox-local fetch

@@ -71,6 +71,19 @@ class Blobs:
             except AlreadyExistsError:
                 raise BlobExists(key) from None
 
+    async def write_file(self, key: str, path: Path) -> None:
+        """Store the content of a file atomically, in parts: memory stays small. Replaces what is there."""
+        with _translated():
+            await obstore.put_async(self._store, _checked(key), path, max_concurrency=2)
+
+    async def size(self, key: str) -> int | None:
+        """How many bytes a blob has; None if there is none."""
+        try:
+            with _translated(missing=key):
+                return (await obstore.head_async(self._store, _checked(key)))["size"]
+        except BlobMissing:
+            return None
+
     async def read(self, key: str) -> bytes:
         """The whole blob; raises `BlobMissing`."""
         with _translated(missing=key):

@@ -9,7 +9,7 @@ import typer
 from signalbox_client import contexts, exit_codes, inputs
 from signalbox_client.api import Api
 from signalbox_client.command import command
-from signalbox_client.commands import engines, jobs
+from signalbox_client.commands import engines, job_runs, jobs
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
@@ -32,7 +32,7 @@ app = typer.Typer(
     help=f"Run, re-run and watch data jobs.\n\n{_CODES}", no_args_is_help=True, rich_markup_mode=None,
     pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-_ = (engines, jobs)  # they add their verbs to the groups of their kinds
+_ = (engines, jobs, job_runs)  # they add their verbs to the groups of their kinds
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
     "context": context, "workflow": workflow,

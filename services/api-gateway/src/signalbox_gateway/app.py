@@ -8,6 +8,7 @@ from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.topics import topic
 from signalbox_gateway import handlers
 from signalbox_gateway.consumer_groups import Groups
+from signalbox_gateway.default_engines import DefaultEngines
 from signalbox_gateway.definitions import publish
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
@@ -20,6 +21,7 @@ from signalbox_gateway.routes import (
     dead_letters_write,
     definitions,
     engines,
+    flink_jobs,
     jobs,
     me,
     operations,
@@ -42,8 +44,8 @@ ROUTERS = [
     *(
         module.router
         for module in (
-            engines, jobs, plans_read, plans_write, tasks, tasks_write, secrets, dead_letters, dead_letters_write,
-            operations, status, traces, me, workflows, workflow_runs,
+            engines, flink_jobs, jobs, plans_read, plans_write, tasks, tasks_write, secrets, dead_letters,
+            dead_letters_write, operations, status, traces, me, workflows, workflow_runs,
         )
     ),
     *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took
@@ -89,7 +91,9 @@ def gateway(settings: GatewaySettings) -> Service:
     hear = settings.hear_seconds
     rebuild = Rebuild(service.database, service.clock, hear)
     unheard = Unheard(service.database, service.clock, settings.kafka_bootstrap, settings.topic_prefix, hear)
+    default_engines = DefaultEngines(service.database, service.clock, settings)
     service.loops = [
+        Loop("default engines", default_engines.one_pass, 60.0),
         Loop("forget answers", forget, 600.0),
         Loop("rebuild", rebuild.one_pass, hear / 12),
         Loop("requests again", unheard.requests, hear / 12),

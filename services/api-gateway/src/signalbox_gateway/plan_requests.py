@@ -52,6 +52,8 @@ class JobStart(_Start):
 
     params: Params = Field(default_factory=dict)
     version: Version | None = None
+    from_savepoint: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
+    """Flink jobs: the path of the savepoint to go on from, or `latest` for the newest one of the job."""
 
 
 class JobChoice(BaseModel):

@@ -24,3 +24,10 @@ class GatewaySettings(VaultSettings):
         default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
     )
     """Where traces are read from (`GET <url>/traces/<id>`). Empty: `signalbox trace` finds none."""
+    flink_jobmanager_url: str = Field(
+        default="", pattern=r"^(https?://[^\s/?#]+\S*)?$",
+        validation_alias=AliasChoices("SIGNALBOX_FLINK_JOBMANAGER_URL", "flink_jobmanager_url", "FLINK_JOBMANAGER_URL"),
+        json_schema_extra=allowed("`http://…` or `https://…`"),
+    )  # fmt: skip
+    """The JobManager of the engine `flink`, registered at start: Flink jobs that name no engine run there.
+    `FLINK_JOBMANAGER_URL` is read as well."""

@@ -15,7 +15,7 @@ from signalbox_chassis.observability import telemetry
 from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_contracts.messages.states import EngineStated, OperationResult, OperationResultData, Outcome
 from signalbox_executor import facts
-from signalbox_executor.engines.capabilities import TestsConnection
+from signalbox_executor.engines.capabilities import ChecksConnection
 from signalbox_executor.engines.port import EngineRefused, EngineThrottled, EngineUnavailable, Watched
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import worth_saying
@@ -88,7 +88,7 @@ class Teller:
         details: Mapping[str, JsonValue] = {}
         try:
             async with asyncio.timeout(TEST_SECONDS):
-                if isinstance(adapter, TestsConnection):
+                if isinstance(adapter, ChecksConnection):
                     details = await adapter.test_connection()
                 else:
                     await adapter.observe([Watched(_NOBODY, 1)])

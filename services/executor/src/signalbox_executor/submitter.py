@@ -185,6 +185,9 @@ class _Pipe:
             time_limit_seconds=claim.spec.time_limits.running_seconds,
             traceparent=claim.traceparent,
             labels=claim.spec.labels,
+            target=claim.spec.target,
+            target_version=claim.spec.target_version,
+            step=claim.spec.step,
         )
 
     async def run(self) -> None:

@@ -160,5 +160,6 @@ def _spec(plan: Plan, item: Item) -> TaskSpec:
         task_id=task_id(item.plan_id, item.key), item_key=item.key, position=item.position, step=None,
         engine=item.engine, work=_WORK.validate_json(item.work), params=spec.params, event_date=spec.event_date,
         retries=spec.retries, time_limits=spec.time_limits, priority=spec.priority, on_unknown=spec.on_unknown,
-        not_before_at=None, group=None, group_limit=None, expected=None, labels=spec.labels,
+        not_before_at=None, group=None, group_limit=None, expected=None, labels=spec.labels, target=spec.target,
+        target_version=spec.target_version,
     )  # fmt: skip

@@ -23,6 +23,9 @@ def job_start(
     event_date: str = "",
     label: Annotated[list[str] | None, typer.Option("--label", help="key=value; repeatable")] = None,
     version: int | None = None,
+    from_savepoint: Annotated[
+        str, typer.Option("--from-savepoint", help="path of a savepoint of a Flink job, or: latest")
+    ] = "",
     reason: Reason = "",
     wait: Wait = False,
     timeout: Timeout = None,
@@ -33,6 +36,7 @@ def job_start(
     body |= {"rules": inputs.document(rules)} if rules else {}
     body |= {"event_date": event_date} if event_date else {}
     body |= {"version": version} if version is not None else {}
+    body |= {"from_savepoint": from_savepoint} if from_savepoint else {}
     started(api().post(place("jobs", id, "start"), body), output, wait=wait, timeout=timeout)
 
 
@@ -48,7 +52,8 @@ def job_stop(
 ) -> None:
     """Cancel every live plan of a job."""
     inputs.sure(f"Cancel every live plan of job {id}?", yes)
-    said = api().post(place("jobs", id, "stop"), {"kill": kill, "reason": reason})
+    body = {"reason": reason, **({"kill": True} if kill else {})}
+    said = api().post(place("jobs", id, "stop"), body)
     if said["operations"]:
         asked(said, output, wait=wait, timeout=timeout)
     else:

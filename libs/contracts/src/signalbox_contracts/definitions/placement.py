@@ -1,8 +1,15 @@
-"""Which engine runs a piece of work: the named one, or the only one that fits. Pure; every service uses this rule."""
+"""Which engine runs a piece of work: the named one, the default of its kind, or the only one that fits.
+
+Pure; every service uses this rule.
+"""
 
 from collections.abc import Iterable
+from typing import Final
 
 from signalbox_contracts.definitions.engine import Engine
+
+DEFAULT_LABEL: Final = "default"
+"""An engine whose label `default` is `true` runs work of its kind that names no engine."""
 
 
 class NoFittingEngine(ValueError):
@@ -33,6 +40,8 @@ def choose_engine(engines: Iterable[Engine], *, work_kind: str, named: str | Non
 
 def _only_fitting(known: dict[str, Engine], work_kind: str) -> Engine:
     fitting = [engine for engine in known.values() if engine.connection.kind == work_kind]
+    defaults = [engine for engine in fitting if engine.labels.get(DEFAULT_LABEL) == "true"]
+    fitting = defaults if len(defaults) == 1 else fitting
     if len(fitting) != 1:
         names = ", ".join(sorted(engine.id for engine in fitting)[:20]) or "none is registered"
         raise NoFittingEngine("engine", None, f"must be named: engines that run {work_kind}: {names}")

@@ -54,12 +54,29 @@ class EngineTest(Event[EngineTestData], frozen=True):
     type: Literal["signalbox.engine.test.v1"] = "signalbox.engine.test.v1"
 
 
+class TaskSavepointData(OperationData):
+    """Take a savepoint of a run. `stop` ends the run with it."""
+
+    plan_id: PlanId
+    task_id: TaskId
+    attempt: Annotated[int, Field(ge=1)]
+    engine_id: Name
+    stop: bool = False
+
+
+class TaskSavepoint(Event[TaskSavepointData], frozen=True):
+    """Write the state of a run down; `operation.result` carries its path."""
+
+    type: Literal["signalbox.task.savepoint.v1"] = "signalbox.task.savepoint.v1"
+
+
 class ArtifactCheckData(OperationData):
-    """Fetch an artifact, store it and pin its SHA-256 for a job version."""
+    """Fetch an artifact, store it and pin its SHA-256 for a job version. Without `url` the engine's default one."""
 
     job_id: Name
     job_version: Annotated[int, Field(ge=1)]
-    url: Annotated[str, Field(min_length=1, max_length=2048)]
+    engine_id: Name | None = None
+    url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
 
 
 class ArtifactCheck(Event[ArtifactCheckData], frozen=True):
@@ -204,6 +221,7 @@ class PlanRepublish(Event[PlanRepublishData], frozen=True):
 
 MESSAGES = (
     TaskResolve,
+    TaskSavepoint,
     EngineTest,
     ArtifactCheck,
     ChannelTest,

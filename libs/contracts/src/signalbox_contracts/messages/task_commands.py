@@ -71,6 +71,9 @@ class TaskSpec(Value):
     group_limit: Annotated[int, Field(ge=1)] | None = None
     expected: JsonValue = None
     labels: Labels = Field(default_factory=dict)
+    target: Annotated[str, Field(max_length=255)] | None = None
+    """What was started, such as `job:nightly`, and its version: artifacts are pinned by them."""
+    target_version: Annotated[int, Field(ge=1)] | None = None
 
 
 class TasksEnsureData(Value):

@@ -9,11 +9,15 @@ from signalbox_contracts.definitions import KINDS as MODELS
 from signalbox_contracts.definitions.definition import Definition
 from signalbox_contracts.samples import definitions as samples
 from signalbox_gateway.definitions import store
+from signalbox_gateway.flink_jobs.document import from_document
+from signalbox_gateway.flink_jobs.schedules import document_fields
 from signalbox_gateway.read_model import queries, usage
 
 Check = Callable[[Connection, Any], Awaitable[None]]
 Users = Callable[[Connection, str], Awaitable[list[str]]]
 States = Callable[[Connection, Sequence[str]], Awaitable[dict[str, Any]]]
+Details = Callable[[Connection, Sequence[store.Saved]], Awaitable[dict[str, dict[str, Any]]]]
+Translation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 async def _no_check(connection: Connection, definition: Any) -> None:
@@ -22,6 +26,10 @@ async def _no_check(connection: Connection, definition: Any) -> None:
 
 async def _no_users(connection: Connection, id: str) -> list[str]:
     return []
+
+
+def _as_written(written: dict[str, Any]) -> dict[str, Any]:
+    return written
 
 
 def _no_stamp(actor: str) -> dict[str, Any]:
@@ -48,6 +56,10 @@ class DefinitionKind:
     """Running things that use it, as `kind:id`. The definitions that refer to it are found for every kind."""
     load_states: States | None = None
     """What its owner last published about these ids; answers then have a field `state`."""
+    translate: Translation = _as_written
+    """What callers may write in another document's fields, in ours. Raises `InvalidDefinition`."""
+    load_details: Details | None = None
+    """Fields that answers have beside the definition's own, by id."""
     stamp: Callable[[str], dict[str, Any]] = _no_stamp
     """Fields the gateway sets itself, from who saves it."""
     refers_to_engines: bool = False
@@ -83,7 +95,7 @@ _ENTRIES: Final = (
     ),
     DefinitionKind(
         kind="job", path="jobs", about="a saved, versioned piece of work on one engine", example=samples.job(),
-        refers_to_engines=True,
+        refers_to_engines=True, translate=from_document, load_details=document_fields,
     ),
     DefinitionKind(
         kind="pipeline", path="pipelines", about="a saved, versioned graph of steps, each on one engine",

@@ -328,6 +328,22 @@ class Diff(AnswerModel):
     changes: list[DifferenceAnswer]
 
 
+JOB_DOCUMENT: Final[dict[str, Any]] = {
+    "jarURL": (str | None, Field(description="Flink jobs: `work.jar_url` in the document's words.")),
+    "jarSHA256": (str | None, Field(description="Flink jobs: `work.jar_sha256`.")),
+    "entryClass": (str | None, Field(description="Flink jobs: `work.entry_class`.")),
+    "config": (dict[str, str] | None, Field(description="Flink jobs: each pair becomes `--key value`.")),
+    "arguments": (list[str] | None, Field(description="Flink jobs: arguments after those of `config`.")),
+    "parallelism": (int | None, Field(description="Flink jobs: `work.parallelism`.")),
+    "flinkConfiguration": (dict[str, str] | None, Field(description="Flink jobs: Flink's own settings.")),
+    "savepointPath": (str | None, Field(description="Flink jobs: the savepoint to start from.")),
+    "allowNonRestoredState": (bool | None, Field(description="Flink jobs: `work.allow_non_restored_state`.")),
+    "stopWithSavepoint": (bool | None, Field(description="Flink jobs: a stop takes a savepoint.")),
+    "schedule": (str | None, Field(description="Flink jobs: the cron rule of `POST /jobs/{id}/schedule`.")),
+}
+"""The document's fields of a job; null for a job that is no Flink job."""
+
+
 def _definition_models() -> dict[str, tuple[type[BaseModel], type[BaseModel]]]:
     """For each kind: its present form and one of its versions, as the API returns them."""
     models: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {}
@@ -341,6 +357,8 @@ def _definition_models() -> dict[str, tuple[type[BaseModel], type[BaseModel]]]:
         present = {**saved, "updated_at": (datetime, ...), "updated_by": (str, ...)}
         if kind == "engine":
             present["state"] = (EngineRecord | None, Field(description="What its executor last published."))
+        if kind == "job":
+            present |= JOB_DOCUMENT
         version = {**saved, "created_by": (str, ...), "reason": (str, ...)}
         models[kind] = (
             from_record(name, model, without=(), **present),

@@ -13,6 +13,7 @@ from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.definition import Title
 from signalbox_contracts.definitions.differences import differences
+from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.vocabulary import Name
 from signalbox_gateway.definitions import checks, publish, store
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
@@ -66,10 +67,14 @@ async def show(connection: Connection, entry: DefinitionKind, saved: Saved) -> d
 
 
 async def _show_all(connection: Connection, entry: DefinitionKind, saved: list[Saved]) -> list[dict[str, Any]]:
+    answers = [one.as_answer() for one in saved]
+    if entry.load_details is not None:
+        details = await entry.load_details(connection, saved)
+        answers = [{**shown, **details.get(shown["id"], {})} for shown in answers]
     if entry.load_states is None:
-        return [one.as_answer() for one in saved]
+        return answers
     states = await entry.load_states(connection, [one.definition.id for one in saved])
-    return [{**one.as_answer(), "state": states.get(one.definition.id)} for one in saved]
+    return [{**shown, "state": states.get(shown["id"])} for shown in answers]
 
 
 def definition_router(entry: DefinitionKind) -> APIRouter:
@@ -238,7 +243,9 @@ async def _save(work: UnitOfWork, deps: Deps, entry: DefinitionKind, definition:
 
 def _read(entry: DefinitionKind, written: dict[str, Any], actor: str, *, id: str | None = None) -> Any:
     versioned = "version" in entry.model.model_fields
-    return checked(entry.model, {**complete(written, id=id, versioned=versioned), **entry.stamp(actor)})
+    return checked(
+        entry.model, {**complete(entry.translate(written), id=id, versioned=versioned), **entry.stamp(actor)}
+    )
 
 
 def _filter(entry: DefinitionKind) -> Callable[..., Any]:
@@ -270,6 +277,10 @@ def _written(entry: DefinitionKind) -> type[BaseModel]:
         name: (kind, Field(default="", json_schema_extra=_without_default))
         for name, kind in (("id", Name), ("name", Title))
     }
+    if entry.kind == "job":  # in the document's fields there is no `work`
+        optional["work"] = (Work, Field(default=None, json_schema_extra=_without_default))
+        optional |= {name: (kind, Field(default=None, description=info.description, json_schema_extra=_without_default))
+                     for name, (kind, info) in answers.JOB_DOCUMENT.items()}  # fmt: skip
     return create_model(entry.model.__name__, __base__=entry.model, **optional, **made_by_api)
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 from pydantic_core import to_jsonable_python
 
 from signalbox_contracts.definitions.differences import differences
+from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.messages.dead_letters import DeadLetterParked
 from signalbox_contracts.messages.plans import PlanItems, PlanStated
 from signalbox_contracts.messages.states import EngineStated
@@ -14,6 +15,8 @@ from signalbox_contracts.samples.definitions import LATER, NOW, OPERATION, PLAN,
 from signalbox_gateway import wait_reasons
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import Saved
+from signalbox_gateway.flink_jobs.document import to_document
+from signalbox_gateway.routes import flink_answers
 from signalbox_gateway.workflows import examples as workflows
 
 _TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -24,7 +27,7 @@ Example = dict[str, Any]
 
 def examples() -> dict[str, Example]:
     """For each operation id its `request` and `response`, those it has."""
-    found = {**_plans(), **_tasks(), **_others(), **workflows.examples()}
+    found = {**_plans(), **_tasks(), **_others(), **flink_answers.examples(), **workflows.examples()}
     for entry in KINDS.values():
         found |= _definitions(entry)
     return to_jsonable_python(found)
@@ -70,10 +73,13 @@ def _operation(operation: str, target: str) -> Example:
 def _definitions(entry: DefinitionKind) -> dict[str, Example]:
     saved = Saved(entry.example, 42, 2, NOW, LATER, _ACTOR)  # pyright: ignore[reportArgumentType]
     engine = _sample(EngineStated).model_dump(mode="json")
-    shown = {**saved.as_answer(), **({"state": engine} if entry.load_states else {})}
+    document = to_document(entry.example.work) if isinstance(entry.example, Job) else {}
+    shown = {**saved.as_answer(), **({"state": engine} if entry.load_states else {}), **document}
     written = entry.example.model_dump(mode="json", exclude_unset=True, exclude={"version", *entry.stamp("")})
     older = {**shown, "description": "before"}
-    version = {name: value for name, value in shown.items() if name not in ("updated_at", "updated_by", "state")}
+    version = {
+        name: value for name, value in shown.items() if name not in ("updated_at", "updated_by", "state", *document)
+    }
     changes = [
         {"path": one.path, "change": one.change, "before": one.before, "after": one.after}
         for one in differences(older, shown)

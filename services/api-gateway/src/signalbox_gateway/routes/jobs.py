@@ -6,10 +6,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.work import FlinkWork
 from signalbox_contracts.messages.requests import PlanCancel
 from signalbox_contracts.vocabulary import Text
 from signalbox_gateway import operations, plan_requests
 from signalbox_gateway.definitions.kinds import KINDS
+from signalbox_gateway.flink_jobs.savepoints import LATEST, from_savepoint, latest_savepoint
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
@@ -24,9 +27,9 @@ Stopper = Annotated[Principal, Depends(permission("plan.control"))]
 
 
 class Stop(BaseModel):
-    """How the job's plans end."""
+    """How the job's plans end. `kill` ends what runs, too; a Flink job's `/stop` does so unless it is false."""
 
-    kill: bool = False
+    kill: bool | None = None
     reason: Text = ""
 
 
@@ -42,8 +45,12 @@ async def job_start(id: str, request: Request, deps: Deps, principal: Starter) -
     said = await body_of(request, plan_requests.JobStart)
     plan_id = plan_requests.plan_id(principal, idempotency_key(request))
 
+    latest = await latest_savepoint(deps.blobs, id) if said.from_savepoint == LATEST else said.from_savepoint
+
     async def act(work: UnitOfWork) -> Answer:
         job = await load_version(work.connection, KINDS["job"], id, said.version)
+        if latest is not None:
+            job = from_savepoint(job, latest)
         shown = await plan_requests.start_job(work, deps, principal, plan_id, job, said)
         return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
 
@@ -62,12 +69,15 @@ async def job_stop(id: str, request: Request, deps: Deps, principal: Stopper) ->
     said = await body_of(request, Stop)
 
     async def act(work: UnitOfWork) -> Answer:
-        await load(work.connection, KINDS["job"], id)
+        saved = await load(work.connection, KINDS["job"], id)
+        job = saved.definition
+        flink = isinstance(job, Job) and isinstance(job.work, FlinkWork)
+        kill = flink if said.kill is None else said.kill
         asked: list[dict[str, Any]] = []
         for plan in await usage.live_plans_of(work.connection, f"job:{id}", limit=200):
             operation = await operations.ask(
                 work, deps, principal, PlanCancel, target=f"plan:{plan}", subject=plan, reason=said.reason,
-                plan_id=plan, kill=said.kill,
+                plan_id=plan, kill=kill,
             )  # fmt: skip
             asked.append({"operation_id": operation, "plan_id": plan})
         return Answer({"operations": asked}, 202)

@@ -18,8 +18,10 @@ from signalbox_executor.engines.port import Handle, LogPage, Submission, Watched
 __all__ = [
     "PROTOCOLS",
     "Capability",
+    "ChecksConnection",
     "ExplainsWaiting",
     "FetchesLogs",
+    "PinsArtifacts",
     "Progress",
     "RemembersSecrets",
     "ReportsProgress",
@@ -30,7 +32,6 @@ __all__ = [
     "SelectionPage",
     "Suspends",
     "TakesSavepoints",
-    "TestsConnection",
 ]
 
 
@@ -52,6 +53,7 @@ class Capability(Enum):
     REMEMBERS_SECRETS = "remembers secrets"
     SUSPENDS = "suspends"
     SAVEPOINTS = "savepoints"
+    ARTIFACTS = "artifacts"
     RERUNS = "reruns"
     SELECTIONS = "selections"
     PROGRESS = "progress"
@@ -127,6 +129,18 @@ class TakesSavepoints(Protocol):
 
 
 @runtime_checkable
+class PinsArtifacts(Protocol):
+    """Runs files that it fetches from a URL, each pinned by its checksum for the definition that names it."""
+
+    async def pin_artifact(self, scope: str, url: str | None) -> Mapping[str, JsonValue]:
+        """Fetch the file and pin what the URL gives now; None means the operator's default. Details for a person.
+
+        Raises `EngineRefused` for a file that cannot be used.
+        """
+        ...
+
+
+@runtime_checkable
 class Reruns(Protocol):
     """Can run again in place what has ended there, under the key of a new attempt."""
 
@@ -175,7 +189,7 @@ class ReportsProgress(Protocol):
 
 
 @runtime_checkable
-class TestsConnection(Protocol):
+class ChecksConnection(Protocol):
     """Has a better test of its connection than asking about a run that does not exist."""
 
     async def test_connection(self) -> Mapping[str, JsonValue]:
@@ -201,10 +215,11 @@ PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.REMEMBERS_SECRETS: RemembersSecrets,
     Capability.SUSPENDS: Suspends,
     Capability.SAVEPOINTS: TakesSavepoints,
+    Capability.ARTIFACTS: PinsArtifacts,
     Capability.RERUNS: Reruns,
     Capability.SELECTIONS: ResolvesSelections,
     Capability.PROGRESS: ReportsProgress,
-    Capability.CONNECTION_TEST: TestsConnection,
+    Capability.CONNECTION_TEST: ChecksConnection,
     Capability.WAITING: ExplainsWaiting,
 }
 """The capabilities that have methods."""

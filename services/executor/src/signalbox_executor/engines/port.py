@@ -89,6 +89,10 @@ class Submission:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """The secret values in the work, to be masked in its log."""
+    target: str | None = None
+    """What was started, such as `job:nightly`; with its version, and the step of a pipeline, artifacts are pinned."""
+    target_version: int | None = None
+    step: str | None = None
     resent: bool = False
     """An earlier copy of this submit may be on its way, or may have arrived."""
 

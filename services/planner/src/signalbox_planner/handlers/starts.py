@@ -15,14 +15,14 @@ from signalbox_planner.starts import StartRequest, tick_request
 from signalbox_planner.store import definitions as store
 from signalbox_planner.store import plans
 
-FOLLOWED = frozenset({"job", "pipeline", "trigger"})
+FOLLOWED = frozenset({"engine", "job", "pipeline", "trigger"})
 WAIT_SECONDS = 5.0
 SeenRevision = Callable[[int, float], Awaitable[bool]]
 """Waits until a revision of the definitions is applied, for so many seconds; False when it is not."""
 
 
 def definitions() -> Router:
-    """Keep jobs, pipelines and triggers; every other kind is not for us."""
+    """Keep engines, jobs, pipelines and triggers; every other kind is not for us."""
     router = Router()
 
     @router.on(DefinitionSnapshot)

@@ -1,4 +1,4 @@
-"""What the planner keeps of the definitions: the versions of jobs and pipelines, and the triggers."""
+"""What the planner keeps of the definitions: the versions of jobs and pipelines, the engines and the triggers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_contracts.definitions.placement import NoFittingEngine, choose_engine
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.definitions.trigger import Trigger
 from signalbox_contracts.messages.definitions import DefinitionSnapshotData
@@ -36,7 +38,7 @@ class KnownTrigger:
 
 
 async def define(connection: Connection, data: DefinitionSnapshotData) -> None:
-    """Keep a snapshot of a job, pipeline or trigger. An older revision changes nothing."""
+    """Keep a snapshot of a job, pipeline, engine or trigger. An older revision changes nothing."""
     definition = data.definition
     if data.deleted:
         await connection.execute(_DELETE, data.kind, data.id, data.revision)
@@ -50,7 +52,18 @@ async def define(connection: Connection, data: DefinitionSnapshotData) -> None:
 async def target(connection: Connection, of: Schedule | Trigger) -> Job | Pipeline | None:
     """The job or pipeline a schedule or trigger starts; None when there is none, or it is deleted."""
     row = await connection.fetchrow(_TARGET_OF, of.target.kind, of.target.id, of.target.version)
-    return None if row is None or row["deleted"] else _TARGET.validate_json(row["definition"])
+    found = None if row is None or row["deleted"] else _TARGET.validate_json(row["definition"])
+    return await _placed(connection, found) if isinstance(found, Job) and found.engine is None else found
+
+
+async def _placed(connection: Connection, job: Job) -> Job:
+    """The job on the engine that runs it, where it names none; as it is where none fits."""
+    rows = await connection.fetch("SELECT definition FROM definition WHERE kind = 'engine' AND NOT deleted")
+    engines = [Engine.model_validate_json(row["definition"]) for row in rows]
+    try:
+        return job.model_copy(update={"engine": choose_engine(engines, work_kind=job.work.kind).id})
+    except NoFittingEngine:
+        return job
 
 
 async def triggers(connection: Connection) -> Sequence[KnownTrigger]:
