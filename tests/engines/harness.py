@@ -4,8 +4,6 @@
 the marker `engine` wherever they are tried.
 """
 
-import asyncio
-import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -30,6 +28,7 @@ from signalbox_executor.engines.port import Engine, EngineUnavailable, Submissio
 from signalbox_executor.engines.registry import KINDS
 from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
+from support.deadlines import wait_until
 
 HERE: Final = Path(__file__).parent
 ALLOWED: Final = "127.0.0.1,localhost,[::1]"
@@ -214,8 +213,5 @@ def watched(of: Submission, handle: str | None = None) -> Watched:
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str, timeout_seconds: float = 90) -> None:
-    """Look again and again until it is so; fails with `what` after the time."""
-    deadline = time.monotonic() + timeout_seconds
-    while not await condition():
-        assert time.monotonic() < deadline, f"not within {timeout_seconds:g} s: {what}"
-        await asyncio.sleep(0.01)
+    """Return when the condition holds. Raises DeadlineExceeded with `what` when it does not in time."""
+    await wait_until(condition, seconds=timeout_seconds, why=what, poll_seconds=0.01)

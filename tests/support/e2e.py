@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -30,6 +29,7 @@ from signalbox_local.progress import Reporter
 from signalbox_local.services import SupervisedService
 from signalbox_local.settings import Settings, cache_folder, load
 from signalbox_local.signalbox import SCRIPTED, Signalbox
+from support.deadlines import wait_until
 
 BIN = Path(sys.executable).parent
 ENTRIES = Path(__file__).parents[1] / "e2e" / "entries"
@@ -114,20 +114,16 @@ class RunningStack:
 
 
 async def until(holds: Callable[[], bool], *, seconds: float = 30, why: str) -> None:
-    """Return when it holds; fail the test with `why` when it does not in time."""
+    """Return when it holds. Raises DeadlineExceeded with `why` when it does not in time."""
 
-    async def asked() -> bool:
+    async def holds_now() -> bool:
         return holds()
 
-    await until_async(asked, seconds=seconds, why=why)
+    await until_async(holds_now, seconds=seconds, why=why)
 
 
 async def until_async(holds: Callable[[], Awaitable[bool]], *, seconds: float = 30, why: str) -> None:
-    give_up_at = time.monotonic() + seconds
-    while not await holds():
-        if time.monotonic() > give_up_at:
-            pytest.fail(f"not within {seconds:.0f} s: {why}")
-        await asyncio.sleep(0.05)
+    await wait_until(holds, seconds=seconds, why=why, poll_seconds=0.05)
 
 
 def unique(word: str) -> str:

@@ -1,24 +1,44 @@
-"""The whole suite in parts side by side, each with servers of its own: on two cores most tests wait for something.
+"""The suite in parts side by side, each with servers of its own: on two cores most tests wait for something.
 
 `python tests/support/parts.py [pytest options]`. The minute of chaos comes after the rest, alone: it uses all there is.
-What a part says is printed when it is over; exits with 1 if one failed.
+The output of a part is printed when it is over. Exits with 1 if a part failed.
+
+A test that ended with DeadlineExceeded (`support/deadlines.py`) is repeated once, alone, after all parts. If it passes
+then, it is printed as flaky. A part with any other failure fails, and nothing of it is repeated.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 HOME: Final = Path(__file__).parents[2]
 DEATHS: Final = ["tests/integration/executor/test_executor_crash_points.py"]
 EXECUTOR: Final = ["tests/integration/executor", f"--ignore={DEATHS[0]}"]
 LOCAL: Final = ["tests/integration/local"]
-SERVICES: Final = [f"tests/integration/{name}" for name in ("planner", "gateway", "client", "full_stack")]
+_APART: Final = {"chassis", "executor", "local"}
+SERVICES: Final = [
+    str(folder.relative_to(HOME))
+    for folder in sorted((HOME / "tests" / "integration").iterdir())
+    if folder.is_dir() and folder.name not in _APART and not folder.name.startswith("_")
+]
 ENGINES: Final = ["tests/engines"]
 CHAOS: Final = ["tests/chaos"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One running pytest, the file of its output, and the file of its failed tests."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    output: Path
+    failed: Path
 
 
 def main(options: list[str]) -> int:
@@ -29,37 +49,60 @@ def main(options: list[str]) -> int:
         "the executor's deaths, the other services, the local servers": [*DEATHS, *SERVICES, *ENGINES, *LOCAL],
         "the rest": ["tests", *elsewhere],
     }
-    codes = [
-        *_run(side_by_side, options, began),
-        *_run({"a minute of chaos": CHAOS}, options, began),
-    ]
-    return 1 if any(codes) else 0
+    with tempfile.TemporaryDirectory() as folder:
+        late = [
+            *_run(side_by_side, options, Path(folder), began),
+            *_run({"a minute of chaos": CHAOS}, options, Path(folder), began),
+        ]
+        if None in late:
+            return 1
+        tests = [test for tests in late if tests for test in tests]
+        return _repeat(tests, Path(folder), began) if tests else 0
 
 
-def _run(parts: Mapping[str, Sequence[str]], options: Sequence[str], began: float) -> list[int]:
-    """Run these at once; their exit codes. A folder that has no tests yet is left out."""
-    running = {name: _start([word for word in words if _is_there(word)], options) for name, words in parts.items()}
-    codes: list[int] = []
-    for name, (process, said) in running.items():
-        codes.append(process.wait())
-        said.seek(0)
-        print(f"===== {name} (over after {time.monotonic() - began:.0f} s)", flush=True)
-        sys.stdout.write(said.read().decode(errors="replace"))
-        sys.stdout.flush()
-    return codes
+def _run(
+    parts: Mapping[str, Sequence[str]], options: Sequence[str], folder: Path, began: float
+) -> list[Sequence[str] | None]:
+    """Run these at once. Each part's tests to repeat, or None when it failed. A missing folder is left out."""
+    running = [_start(name, [*(word for word in words if _is_there(word)), *options], folder)
+               for name, words in parts.items()]  # fmt: skip
+    return [_finish(part, began) for part in running]
+
+
+def _finish(part: Part, began: float) -> Sequence[str] | None:
+    code = part.process.wait()
+    print(f"===== {part.name} (over after {time.monotonic() - began:.0f} s)", flush=True)
+    sys.stdout.write(part.output.read_text(errors="replace"))
+    sys.stdout.flush()
+    failed = [line.partition(" ") for line in part.failed.read_text().splitlines()]
+    if code and (not failed or any(kind != "deadline" for kind, _, _ in failed)):
+        return None
+    return list(dict.fromkeys(test for _, _, test in failed))
+
+
+def _repeat(tests: Sequence[str], folder: Path, began: float) -> int:
+    """Run tests that ran out of time once more, alone. Returns the exit code."""
+    print(f"===== repeated once, alone, after DeadlineExceeded: {', '.join(tests)}", flush=True)
+    if _finish(_start("repeated", tests, folder), began) != []:
+        return 1
+    print("".join(f"FLAKY {test}: DeadlineExceeded, then passed alone\n" for test in tests), end="", flush=True)
+    return 0
 
 
 def _is_there(word: str) -> bool:
     return word.startswith("-") or (HOME / word).exists()
 
 
-def _start(words: Sequence[str], options: Sequence[str]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
-    said = tempfile.TemporaryFile()  # noqa: SIM115 -- read when the part is over
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words, *options],
-        cwd=HOME, stdout=said, stderr=said,
-    )  # fmt: skip
-    return process, said
+def _start(name: str, words: Sequence[str], folder: Path) -> Part:
+    number = len(list(folder.iterdir()))
+    output, failed = folder / f"{number}.output", folder / f"{number}.failed"
+    failed.touch()
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
+            cwd=HOME, stdout=stream, stderr=stream, env={**os.environ, "SIGNALBOX_FAILED_TESTS": str(failed)},
+        )  # fmt: skip
+    return Part(name, process, output, failed)
 
 
 if __name__ == "__main__":

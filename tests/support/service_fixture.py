@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +11,6 @@ from typing import Any, cast
 
 import aiohttp
 import asyncpg
-import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from pydantic import SecretStr
@@ -32,6 +30,7 @@ from signalbox_chassis.settings import ServiceSettings
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.topics import Topic, topic
 from signalbox_contracts.wire import encode
+from support.deadlines import wait_until
 from support.forked import Forked
 
 OURS = ("operations.v1", "definitions.v1", "dead-letters.v1", "states.v1")
@@ -41,13 +40,7 @@ RawRecord = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]
 CHILD_LOGS = "child.log"
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 30, why: str = "") -> None:
-    """Return when the condition holds; fail the test with `why` when it does not in time."""
-    give_up_at = time.monotonic() + seconds
-    while not await condition():
-        if time.monotonic() > give_up_at:
-            pytest.fail(f"not within {seconds} s: {why or condition.__qualname__}")
-        await asyncio.sleep(0.02)
+until = wait_until
 
 
 @dataclass

@@ -30,6 +30,13 @@ async def test_on_a_folder(check: Check, tmp_path: Path) -> None:
     await check(folder_store(tmp_path))
 
 
+async def test_blobs_are_for_their_owner_only(tmp_path: Path) -> None:
+    """Logs may hold what a program should not have printed: other accounts of the host must not read them."""
+    await folder_store(tmp_path).write("logs/1", b"text")
+    assert (tmp_path / "blobs").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "blobs" / "logs" / "1").stat().st_mode & 0o077 == 0
+
+
 async def test_a_process_killed_in_mid_write_leaves_no_half_blob(tmp_path: Path) -> None:
     """A half JAR would be run. The kernel kills the writer after one MiB, on an old and on a new key."""
     blobs = folder_store(tmp_path)

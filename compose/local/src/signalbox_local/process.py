@@ -15,6 +15,7 @@ from pathlib import Path
 
 from signalbox_local import launch
 from signalbox_local.errors import CannotContinue, ServerNotReady
+from signalbox_local.secret import append_private
 
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
 POLL_SECONDS = 0.02
@@ -107,7 +108,7 @@ class ServerProcess:
             return
         self._trim_log()
         record = {"name": self.name, "stop_signal": int(self.stop_signal), "stop_seconds": self.stop_seconds}
-        with self.log.open("ab") as log:
+        with append_private(self.log) as log:
             self._log_start = log.tell()
             child = spawn(
                 command, pid_file=self.pid_file, record=record, life=life, output=log.fileno(), env=env,
@@ -256,7 +257,7 @@ def run(command: Sequence[str], *, account: Account | None = None, env: Mapping[
 
     Raises ServerNotReady when it takes longer than `seconds`.
     """
-    with log.open("ab") as output:
+    with append_private(log) as output:
         child = spawn(command, life=OWNED, output=output.fileno(), env=env, account=account)
     try:
         return child.wait(seconds)

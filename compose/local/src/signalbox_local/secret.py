@@ -1,8 +1,9 @@
-"""Generated passwords, kept in files that only the owner can read."""
+"""Files that only their owner can read: generated passwords, logs, spans."""
 
 import os
 import secrets
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_private(file: Path, text: str) -> None:
@@ -12,6 +13,13 @@ def write_private(file: Path, text: str) -> None:
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
         handle.write(text)
     draft.replace(file)
+
+
+def append_private(file: Path) -> BinaryIO:
+    """Open `file` for appending, readable by its owner only, also if it was there with another mode."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "ab")
 
 
 def password_in(file: Path) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from signalbox_local.secret import append_private
+
 MAX_SPANS = 200_000
 MAX_BYTES = 256 * 1024 * 1024
 
@@ -175,6 +177,7 @@ def _open(file: Path) -> sqlite3.Connection:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
+    append_private(file).close()  # SQLite gives its journal files the same mode
     db = sqlite3.connect(file, check_same_thread=False, timeout=10)
     try:
         db.executescript(_SCHEMA)

@@ -149,7 +149,7 @@ class Supervisor:
         log = self.folder / "server.log"
         with contextlib.suppress(OSError):
             if log.stat().st_size > LOG_LIMIT_BYTES:
-                shutil.copyfile(log, log.with_suffix(".log.1"))
+                shutil.copy(log, log.with_suffix(".log.1"))
                 os.truncate(log, 0)
 
     def _log(self, text: str) -> None:

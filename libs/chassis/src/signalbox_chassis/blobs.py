@@ -48,6 +48,8 @@ class Blob:
 class Blobs:
     """One store. `url` is `file:///folder` (made if missing) or `s3://bucket/prefix`.
 
+    A folder is made with mode 0700 and its blobs with 0600: logs are for nobody else on the host.
+
     S3 takes its credentials and endpoint from the usual `AWS_*` variables, or from `options` (obstore's `S3Config`),
     and repeats a failed call for 20 s. Every method raises `BlobStoreFailed`, and `BadBlobKey` for a bad key.
     """
@@ -55,8 +57,11 @@ class Blobs:
     def __init__(self, url: str, **options: Any) -> None:
         parts = urlsplit(url)
         self._store: ObjectStore
+        self._folder: Path | None = None
         if parts.scheme == "file" and not (parts.netloc or parts.query or parts.fragment):
-            self._store = LocalStore(Path(unquote(parts.path)), mkdir=True)
+            self._folder = Path(unquote(parts.path))
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._store = LocalStore(self._folder, mkdir=True)
         elif parts.scheme == "s3" and parts.netloc:
             options = {"retry_config": _S3_RETRIES, **options}
             self._store = S3Store(parts.netloc, prefix=parts.path.strip("/") or None, **options)
@@ -70,6 +75,8 @@ class Blobs:
                 await obstore.put_async(self._store, _checked(key), content, mode="overwrite" if replace else "create")
             except AlreadyExistsError:
                 raise BlobExists(key) from None
+            if self._folder is not None:
+                (self._folder / key).chmod(0o600)
 
     async def write_file(self, key: str, path: Path) -> None:
         """Store the content of a file atomically, in parts: memory stays small. Replaces what is there."""
