@@ -59,6 +59,19 @@ async def run_until(whole: Whole, workflow: str, run: str, *states: str) -> dict
     return seen[-1]
 
 
+async def tasks_until(whole: Whole, workflow: str, run: str, **states: str) -> dict[str, str]:
+    """Read the run until these tasks are in these states."""
+    seen: dict[str, str] = {}
+
+    async def there() -> bool:
+        tasks = (await whole.ask("GET", f"/workflows/{workflow}/runs/{run}"))["tasks"]
+        seen.update((task["task_id"], task["state"]) for task in tasks)
+        return all(seen.get(name) == state for name, state in states.items())
+
+    await until(there, f"run {run} shows {states}")
+    return seen
+
+
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_workflow_runs_fails_is_retried_and_shows_its_tasks_and_log(whole: Whole, airflow: Harness) -> None:
     created = await whole.answer(
@@ -76,6 +89,8 @@ async def test_a_workflow_runs_fails_is_retried_and_shows_its_tasks_and_log(whol
     failed = await run_until(whole, "my-pipeline", run["id"], *ENDED)
     assert failed["state"] == "failed"
     assert "task load failed on try 2" in failed["error"]
+    shown = await tasks_until(whole, "my-pipeline", run["id"], load="failed", extract="success")
+    assert {"transform[0]", "transform[1]"} < shown.keys()
     at_airflow = await airflow.api("GET", f"/dags/pipeline/dagRuns/{failed['dag_run_id']}")
     conf = at_airflow["conf"]
     assert conf.pop("signalbox")["task_id"] == failed["task"]
@@ -116,6 +131,33 @@ async def test_a_run_is_stopped_and_what_cannot_be_controlled_is_said(whole: Who
     assert at_airflow["state"] == "failed"
     again = await whole.answer("POST", place, {"action": "stop"})
     assert again.problem == (409, "conflict")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_run_of_a_paused_dag_says_what_it_waits_for(whole: Whole) -> None:
+    await whole.ask("POST", "/workflows", {"name": "Held", "dag_id": "held"})
+    run = await whole.ask("POST", "/workflows/held/runs", {})
+    await run_until(whole, "held", run["id"], "queued")
+
+    async def is_said() -> bool:
+        shown = await whole.ask("GET", f"/workflows/held/runs/{run['id']}")
+        return any("DAG held is paused in Airflow" in one["detail"] for one in shown["waiting"])
+
+    await until(is_said, "the run says that its DAG is paused")
+    await whole.ask("POST", f"/workflows/held/runs/{run['id']}/control", {"action": "stop"})
+    assert (await run_until(whole, "held", run["id"], *ENDED))["state"] == "stopped"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_documents_example_runs_with_its_parameters(whole: Whole) -> None:
+    """The calls of the document, as they are written there."""
+    workflow = {"name": "My Workflow", "description": "Example workflow", "dag_id": "simple_workflow_example"}
+    await whole.ask("POST", "/workflows", workflow)
+    body = {"task_id": 123, "dataset_id": 456, "parameters": {"processing_time": 0.1}}
+    run = await whole.ask("POST", "/workflows/my-workflow/runs", body)
+    ended = await run_until(whole, "my-workflow", run["id"], *ENDED)
+    result = {"task_id": 123, "dataset_id": 456, "seconds": 0.1, "status": "completed"}
+    assert (ended["state"], ended["result"]) == ("completed", result)
 
 
 @pytest.mark.asyncio(loop_scope="module")

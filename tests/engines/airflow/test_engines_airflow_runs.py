@@ -188,3 +188,19 @@ async def test_the_connection_test_lists_dags_and_what_cannot_be_parsed(harness:
     assert {"conformance", "pipeline", "cleanup"} <= {dag["dag_id"] for dag in details["dags"]}
     assert [error["file"] for error in details["import_errors"]] == ["broken.py"]
     assert "no_such_name" in details["import_errors"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "fields"),
+    [
+        ("data_processing_pipeline", {"rows": 20, "batch_size": 10, "seconds_per_batch": 0}, {"rows", "total", "file"}),
+        ("ml_training_pipeline", {"points": 50, "training_time": 0}, {"slope", "intercept", "error"}),
+    ],
+)
+async def test_the_example_dags_run(harness: Harness, dag_id: str, conf: dict[str, Any], fields: set[str]) -> None:
+    asked = submission(AirflowWork(dag_id=dag_id, conf=conf))
+    handle = await harness.adapter.submit(asked)
+    seen = await see(harness.adapter, asked, handle)
+    assert seen.phase is Phase.SUCCEEDED, seen.message
+    assert isinstance(seen.result, dict)
+    assert seen.result.keys() == fields

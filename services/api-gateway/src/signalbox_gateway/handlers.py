@@ -1,5 +1,6 @@
-"""In: plan.state, plan.items, tasks.state, engine.state, operation.result, dead_letter.parked.
-Changes: the read model (plan, task, engine_state, operation_answer, parked). Out: nothing; waiting requests wake.
+"""In: plan.state, plan.items, tasks.state, task.progress, engine.state, operation.result, dead_letter.parked.
+Changes: the read model (plan, task, task_progress, engine_state, operation_answer, parked). Out: nothing; waiting
+requests wake.
 """
 
 import asyncio
@@ -14,10 +15,11 @@ from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.messages.dead_letters import DeadLetterParked
 from signalbox_contracts.messages.plans import PlanItems, PlanItemsData, PlanStated
 from signalbox_contracts.messages.states import EngineStated, OperationResult
-from signalbox_contracts.messages.tasks import TasksStated
+from signalbox_contracts.messages.tasks import TaskProgress, TasksStated
 from signalbox_contracts.topics import topic
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.read_model import writes
+from signalbox_gateway.read_model.progress import write_progress
 from signalbox_gateway.read_model.rows import (
     AnswerRow,
     ItemRow,
@@ -91,6 +93,10 @@ def facts(waits: Waits) -> Router:
         await writes.write_tasks(work.connection, said)
         await _complete(work, waits, {row.plan_id for row in said.tasks.values()})
         work.on_commit(lambda: waits.woken(said.tasks))
+
+    @router.on(TaskProgress)
+    async def progress(work: UnitOfWork, events: Sequence[Received[TaskProgress]]) -> None:
+        await write_progress(work.connection, [received.event.data for received in events])
 
     @router.on(EngineStated)
     async def engines(work: UnitOfWork, events: Sequence[Received[EngineStated]]) -> None:

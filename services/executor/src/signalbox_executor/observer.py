@@ -24,6 +24,7 @@ from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, Engin
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import judge
 from signalbox_executor.loops import Worker
+from signalbox_executor.progress import ProgressReporter
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.spans import SpanBudget
 from signalbox_executor.store import engines, finish, observe, stop, workers
@@ -70,7 +71,11 @@ class Watcher:
     _alarm: asyncio.TimerHandle | None = None
     _passes: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
     _due: dict[str, float] = field(default_factory=dict[str, float])
+    _progress: ProgressReporter = field(init=False)
     _asked: dict[tuple[UUID, int], float] = field(default_factory=dict[tuple[UUID, int], float])
+
+    def __post_init__(self) -> None:
+        self._progress = ProgressReporter(self.database, self.settings.engine_timeout_seconds)
 
     async def start(self) -> None:
         pass
@@ -208,6 +213,7 @@ class Watcher:
             asked = True
             if not await self._write(engine_id, fence, watches, seen):
                 return
+            await self._progress.report(engine_id, adapter, watches, seen)
             after = watches[-1].task_id
             if len(watches) < self.settings.observe_batch:
                 break

@@ -197,6 +197,17 @@ class WorkerProgress(Value):
     error: Text | None = None
 
 
+class StepProgress(Value):
+    """How far one part of a run is, by the engine's own name of it: a task of an Airflow DAG."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    state: Annotated[str, Field(max_length=64)]
+    """The engine's own word."""
+    attempt: Count | None = None
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
+
+
 class TaskProgressData(Value):
     """How far an attempt is; a newer `sequence` of the same attempt replaces an older one."""
 
@@ -208,6 +219,9 @@ class TaskProgressData(Value):
     fraction: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     message: Text = ""
     workers: Annotated[tuple[WorkerProgress, ...], Field(max_length=MAX_ITEMS)] = ()
+    steps: Annotated[tuple[StepProgress, ...], Field(max_length=MAX_ITEMS)] = ()
+    waiting: Text = ""
+    """Why the engine has not begun what it accepted."""
 
 
 class TaskProgress(Event[TaskProgressData], frozen=True):

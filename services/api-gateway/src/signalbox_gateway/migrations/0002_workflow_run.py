@@ -1,4 +1,4 @@
-"""What runs of workflows were asked to start with."""
+"""What runs of workflows were asked to start with, and how far tasks are."""
 
 from alembic import op
 
@@ -16,6 +16,16 @@ def upgrade() -> None:
             parameters text NOT NULL,
             note       text NOT NULL DEFAULT '',
             created_at timestamptz NOT NULL DEFAULT now()
+        )
+        """
+    )
+    op.execute(
+        """
+        CREATE TABLE task_progress (
+            task_id  uuid PRIMARY KEY,
+            attempt  integer NOT NULL,
+            sequence bigint NOT NULL,
+            record   text NOT NULL
         )
         """
     )

@@ -23,7 +23,7 @@ from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.problems import Problem, invalid, invalid_all
-from signalbox_gateway.read_model import queries
+from signalbox_gateway.read_model import progress, queries
 from signalbox_gateway.read_model import workflows as rows
 from signalbox_gateway.read_model.queries import Page, PlanFilter, TaskFilter
 from signalbox_gateway.routes.params import Cursor, Limit, after, answer, missing, page
@@ -185,10 +185,13 @@ async def _views(connection: Connection, id: str, plans: Sequence[dict[str, Any]
     ids = [UUID(str(plan["id"])) for plan in plans]
     tasks = {task["plan_id"]: task for task in (await queries.tasks(connection, TaskFilter(plan=ids), limit=200)).items}
     asked = await rows.load_runs(connection, ids)
-    return [
-        run_of(id, dag_id, plan, tasks.get(str(plan["id"])), asked.get(plan_id, {}))
-        for plan_id, plan in zip(ids, plans, strict=True)
-    ]
+    found = await progress.load_progress(connection, [UUID(str(task["id"])) for task in tasks.values()])
+    views: list[RunView] = []
+    for plan_id, plan in zip(ids, plans, strict=True):
+        task = tasks.get(str(plan["id"]))
+        steps = found.get(UUID(str(task["id"])), {}) if task else {}
+        views.append(run_of(id, dag_id, plan, task, asked=asked.get(plan_id, {}), progress=steps))
+    return views
 
 
 async def _controlled(

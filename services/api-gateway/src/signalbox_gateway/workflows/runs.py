@@ -24,9 +24,15 @@ class RunView:
 
 
 def run_of(
-    workflow_id: str, dag_id: str, plan: Mapping[str, Any], task: Mapping[str, Any] | None, asked: Mapping[str, Any]
+    workflow_id: str,
+    dag_id: str,
+    plan: Mapping[str, Any],
+    task: Mapping[str, Any] | None,
+    *,
+    asked: Mapping[str, Any],
+    progress: Mapping[str, Any],
 ) -> RunView:
-    """`asked` is what the run was started with, as far as that is known."""
+    """`asked` is what the run was started with, `progress` how far it is: empty where that is not known."""
     dag, _, dag_run_id = (task["handle"] or "").partition("/") if task else ("", "", "")
     run = Run(
         id=plan["id"],
@@ -41,10 +47,10 @@ def run_of(
         retry_of=plan.get("parent"),
         note=asked.get("note") or plan["reason"],
         triggered_by=plan["actor"],
-        waiting=_waiting(plan, task),
+        waiting=_waiting(plan, task, progress),
         error=task["error"] if task else None,
         result=task["result"] if task else None,
-        tasks=_tasks(task),
+        tasks=[_task(step) for step in progress.get("steps", ())],
         task=UUID(str(task["id"])) if task else None,
         created_at=plan["created_at"],
         started_at=plan.get("started_at"),
@@ -55,11 +61,21 @@ def run_of(
     return RunView(run, plan["state"] in _ENDS, sent)
 
 
-def _waiting(plan: Mapping[str, Any], task: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def _waiting(
+    plan: Mapping[str, Any], task: Mapping[str, Any] | None, progress: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """What it waits for: with us, or inside Airflow once that has it."""
     if task is not None and task["waiting"]:
         return [task["waiting"]]
+    sentence = progress.get("waiting")
+    if sentence and task is not None and run_state(plan, task) == "queued":
+        holder = f"engine:{task['engine']}"
+        return [{"why": "engine_queue", "holder": holder, "since_at": progress["at"], "detail": sentence}]
     return list(plan["waiting"])
 
 
-def _tasks(task: Mapping[str, Any] | None) -> list[RunTask]:
-    return []
+def _task(step: Mapping[str, Any]) -> RunTask:
+    return RunTask(
+        task_id=step["name"], state=step["state"], try_number=step["attempt"], started_at=step["started_at"],
+        ended_at=step["ended_at"],
+    )  # fmt: skip

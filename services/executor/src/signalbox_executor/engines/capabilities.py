@@ -12,7 +12,7 @@ from typing import Final, Protocol, runtime_checkable
 from pydantic import JsonValue
 
 from signalbox_contracts.definitions.selection import Selection
-from signalbox_contracts.messages.tasks import ResolvedItem, WorkerProgress
+from signalbox_contracts.messages.tasks import ResolvedItem, StepProgress, WorkerProgress
 from signalbox_executor.engines.port import Handle, LogPage, Submission, Watched
 
 __all__ = [
@@ -177,6 +177,7 @@ class Progress:
     """Between 0 and 1; None where the engine does not know."""
     message: str = ""
     workers: tuple[WorkerProgress, ...] = ()
+    steps: tuple[StepProgress, ...] = ()
 
 
 @runtime_checkable

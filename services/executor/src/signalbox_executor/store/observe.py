@@ -53,6 +53,12 @@ class Watch:
     run: Run
 
 
+async def plans_of(connection: Connection, task_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """The plan of each of these tasks."""
+    rows = await connection.fetch("SELECT id, plan_id FROM task WHERE id = ANY ($1)", list(task_ids))
+    return {row["id"]: row["plan_id"] for row in rows}
+
+
 async def acquire(connection: Connection, engine_id: str, worker: UUID, *, lease_seconds: float) -> int | None:
     """The fence under which this worker observes the engine, or None while another does. The worker must be live."""
     return await connection.fetchval(_ACQUIRE, engine_id, worker, lease_seconds)

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
+from signalbox_contracts.messages.tasks import StepProgress
+from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_executor.engines.airflow.answers import (
     TASK_ENDED_STATES,
     Dag,
@@ -115,7 +117,18 @@ def _progress(tasks: Sequence[TaskInstance]) -> Progress:
     if len(ordered) > MAX_NAMED_TASKS:
         words.append(f"and {len(ordered) - MAX_NAMED_TASKS} more")
     done = sum(task.state in TASK_ENDED_STATES for task in tasks)
-    return Progress(fraction=done / len(tasks) if tasks else None, message=bounded("; ".join(words)))
+    return Progress(
+        fraction=done / len(tasks) if tasks else None,
+        message=bounded("; ".join(words)),
+        steps=tuple(_step(task) for task in ordered[:MAX_ITEMS]),
+    )
+
+
+def _step(task: TaskInstance) -> StepProgress:
+    return StepProgress(
+        name=task.label[:255], state=(task.state or "waits")[:64], attempt=task.try_number or None,
+        started_at=task.start_date, ended_at=task.end_date if task.state in TASK_ENDED_STATES else None,
+    )  # fmt: skip
 
 
 def _import_error(row: JsonValue) -> dict[str, JsonValue]:
