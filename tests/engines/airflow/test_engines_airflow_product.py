@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from engines.airflow.harness import Harness
 from engines.harness import until
-from support.full_stack import Whole, make_whole
+from support.full_stack import FullStack, make_full_stack
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(280)]
 COMMAND = Path(sys.executable).with_name("signalbox")
@@ -22,14 +22,14 @@ ENDED = ("completed", "failed", "stopped")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def whole(
     airflow: Harness, postgres_url: str, kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[Whole]:
+) -> AsyncGenerator[FullStack]:
     """Every service, with the real Airflow as the only engine of its kind."""
     folder = tmp_path_factory.mktemp("product")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in airflow.settings.items():
             patch.setenv(name, value)
-        patch.setattr(Whole, "settings", with_logs(Whole.settings, (folder / "blobs").as_uri()))
-        async with make_whole(postgres_url, kafka_bootstrap, "http://127.0.0.1:9", folder) as made:
+        patch.setattr(FullStack, "settings", with_logs(FullStack.settings, (folder / "blobs").as_uri()))
+        async with make_full_stack(postgres_url, kafka_bootstrap, "http://127.0.0.1:9", folder) as made:
             engine = {"id": "airflow", "name": "Airflow", "connection": dict(airflow.connection)}
             await made.ask("POST", "/engines", {**engine, "observe_every_seconds": 0.5})
             yield made
@@ -38,13 +38,13 @@ async def whole(
 def with_logs(settings: Any, blob_url: str) -> Any:
     """The same settings, with a place for logs."""
 
-    def changed(self: Whole, name: str) -> Any:
+    def changed(self: FullStack, name: str) -> Any:
         return settings(self, name).model_copy(update={"blob_url": blob_url})
 
     return changed
 
 
-async def run_until(whole: Whole, workflow: str, run: str, *states: str) -> dict[str, Any]:
+async def run_until(whole: FullStack, workflow: str, run: str, *states: str) -> dict[str, Any]:
     """Read the run until it is in one of these states."""
     seen: list[dict[str, Any]] = []
 
@@ -59,7 +59,7 @@ async def run_until(whole: Whole, workflow: str, run: str, *states: str) -> dict
     return seen[-1]
 
 
-async def tasks_until(whole: Whole, workflow: str, run: str, **states: str) -> dict[str, str]:
+async def tasks_until(whole: FullStack, workflow: str, run: str, **states: str) -> dict[str, str]:
     """Read the run until these tasks are in these states."""
     seen: dict[str, str] = {}
 
@@ -73,7 +73,7 @@ async def tasks_until(whole: Whole, workflow: str, run: str, **states: str) -> d
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_workflow_runs_fails_is_retried_and_shows_its_tasks_and_log(whole: Whole, airflow: Harness) -> None:
+async def test_a_workflow_runs_fails_is_retried_and_shows_its_tasks_and_log(whole: FullStack, airflow: Harness) -> None:
     created = await whole.answer(
         "POST", "/workflows", {"name": "My Pipeline", "description": "Example", "dag_id": "pipeline"}
     )
@@ -107,7 +107,7 @@ async def test_a_workflow_runs_fails_is_retried_and_shows_its_tasks_and_log(whol
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_run_is_stopped_and_what_cannot_be_controlled_is_said(whole: Whole, airflow: Harness) -> None:
+async def test_a_run_is_stopped_and_what_cannot_be_controlled_is_said(whole: FullStack, airflow: Harness) -> None:
     await whole.ask("POST", "/workflows", {"name": "Endless", "dag_id": "conformance"})
     run = await whole.ask("POST", "/workflows/endless/runs", {"parameters": {"endless": True}})
     await run_until(whole, "endless", run["id"], "running")
@@ -134,7 +134,7 @@ async def test_a_run_is_stopped_and_what_cannot_be_controlled_is_said(whole: Who
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_run_of_a_paused_dag_says_what_it_waits_for(whole: Whole) -> None:
+async def test_a_run_of_a_paused_dag_says_what_it_waits_for(whole: FullStack) -> None:
     await whole.ask("POST", "/workflows", {"name": "Held", "dag_id": "held"})
     run = await whole.ask("POST", "/workflows/held/runs", {})
     await run_until(whole, "held", run["id"], "queued")
@@ -149,7 +149,7 @@ async def test_a_run_of_a_paused_dag_says_what_it_waits_for(whole: Whole) -> Non
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_documents_example_runs_with_its_parameters(whole: Whole) -> None:
+async def test_the_documents_example_runs_with_its_parameters(whole: FullStack) -> None:
     """The calls of the document, as they are written there."""
     workflow = {"name": "My Workflow", "description": "Example workflow", "dag_id": "simple_workflow_example"}
     await whole.ask("POST", "/workflows", workflow)
@@ -161,7 +161,7 @@ async def test_the_documents_example_runs_with_its_parameters(whole: Whole) -> N
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_command_line_creates_triggers_and_shows(whole: Whole, tmp_path: Path) -> None:
+async def test_the_command_line_creates_triggers_and_shows(whole: FullStack, tmp_path: Path) -> None:
     """A person's whole way: save, run and wait, look, delete."""
     (tmp_path / "w.yaml").write_text("name: From the shell\ndag_id: pipeline\n")
     api = whole.api()

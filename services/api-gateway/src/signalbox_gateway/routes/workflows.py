@@ -23,7 +23,7 @@ from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import Problem, invalid_all
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.read_model import workflows as rows
-from signalbox_gateway.routes.params import Cursor, Limit, Words, after, answer, missing
+from signalbox_gateway.routes.params import Cursor, Limit, Part, Words, after, answer, missing
 from signalbox_gateway.workflows import values
 from signalbox_gateway.workflows.values import Workflow, WorkflowPage, WorkflowWrite
 
@@ -45,8 +45,8 @@ async def load_workflow(connection: Connection, id: str) -> store.Saved:
 async def workflow_list(
     deps: Deps,
     project: Words = [],  # noqa: B006 -- FastAPI copies defaults
-    dag_id: Annotated[str, Query(max_length=250)] = "",
-    q: Annotated[str, Query(max_length=255)] = "",
+    dag_id: Annotated[str, Query(max_length=250, description="Those of this DAG.")] = "",
+    q: Part = "",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
