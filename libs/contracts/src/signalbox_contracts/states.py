@@ -41,6 +41,20 @@ class TaskState(OpenEnum):
     OTHER = "OTHER"
 
 
+class StepState(OpenEnum):
+    """What we have recorded about a step of a pipeline."""
+
+    WAITING = "WAITING"
+    READY = "READY"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    SKIPPED = "SKIPPED"
+    REUSED = "REUSED"
+    OTHER = "OTHER"
+
+
 _P = PlanState
 _T = TaskState
 
@@ -49,6 +63,11 @@ PLAN_ENDS: Final = frozenset({_P.SUCCEEDED, _P.COMPLETED_WITH_ERRORS, _P.FAILED,
 
 TASK_ENDS: Final = frozenset({_T.SUCCEEDED, _T.FAILED, _T.CANCELLED})
 """A task in one of these never moves again."""
+
+STEP_ENDS: Final = frozenset(
+    {StepState.SUCCEEDED, StepState.FAILED, StepState.CANCELLED, StepState.SKIPPED, StepState.REUSED}
+)
+"""A step in one of these is decided."""
 
 TASKS_HOLDING_A_SLOT: Final = frozenset({_T.CLAIMED, _T.SUBMITTING, _T.RUNNING, _T.UNKNOWN})
 """These count against every limit: each may have work on the engine."""

@@ -13,10 +13,11 @@ from uuid import UUID
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.states import PlanState, TaskState
-from signalbox_planner import lifecycle
+from signalbox_planner import lifecycle, steps
 from signalbox_planner.effects import CancelTasks, EnsureTasks, PublishRules
+from signalbox_planner.graph import is_compensation
 from signalbox_planner.lifecycle import with_effect
-from signalbox_planner.plan import PAGE_ITEMS, Item, Plan, StateChange
+from signalbox_planner.plan import PAGE_ITEMS, Item, Plan, StateChange, Stop
 from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.store import items
 
@@ -39,6 +40,10 @@ class Dispatcher:
         capacity = lifecycle.dispatch_capacity(plan, self.settings.send_window)
         if capacity <= 0:
             return plan
+        if plan.progress is not None:
+            if capacity > MAX_SENT:
+                work.on_commit(self.wake)
+            return await steps.send(work, plan, now, min(capacity, MAX_SENT))
         first, end = plan.dispatch.next_position, plan.dispatch.unsent_end
         newest = plan.rules.rules.order == "newest_first"
         rows = unsent or await items.unsent(
@@ -63,7 +68,7 @@ class Dispatcher:
         """
         if plan.ended:
             return plan
-        live = await items.live(work.connection, plan.id, plan.dispatch.next_position, plan.dispatch.unsent_end)
+        live = await items.live(work.connection, plan.id, lifecycle.unsent_ranges(plan))
         lost = tuple(row for row in live if task_id(plan.id, row.key) in missing)
         if not lost:
             return plan
@@ -96,8 +101,10 @@ class Dispatcher:
     async def cancel_unsent(self, work: UnitOfWork, plan: Plan, now: datetime) -> Plan:
         """End the next items that were not sent, when the plan is cancelled."""
         dispatch = plan.dispatch
-        if plan.state is not PlanState.CANCELLING or dispatch.unsent <= 0:
+        if plan.state is not PlanState.CANCELLING or plan.unsent <= 0:
             return plan
+        if plan.progress is not None:
+            return await steps.cancel_unsent(work, plan, now)
         end = min(dispatch.next_position + self.settings.step_items, dispatch.unsent_end)
         cancelled = await items.cancel_unsent(work.connection, plan.id, dispatch.next_position, end)
         changes = [StateChange(None, TaskState.CANCELLED, cancelled)] if cancelled else []
@@ -107,7 +114,16 @@ class Dispatcher:
 def repeat_cancels(plan: Plan, live: Sequence[Item]) -> Plan:
     """Cancel these live tasks again: all of a cancelled plan, else those that were cancelled alone."""
     if plan.stop and live:
-        plan = with_effect(plan, CancelTasks(plan.stop))
+        cancel = _cancel_of(plan, plan.stop, live)
+        plan = with_effect(plan, cancel) if cancel is not None else plan
     for stop, rows in items.stopping(live).items():
         plan = with_effect(plan, CancelTasks(stop, tuple(rows)))
     return plan
+
+
+def _cancel_of(plan: Plan, stop: Stop, live: Sequence[Item]) -> CancelTasks | None:
+    """The cancel of a plan's live tasks. Those of its compensations go on, unless they are stopped as well."""
+    if plan.progress is None or stop.compensations or not plan.progress.compensating:
+        return CancelTasks(stop)
+    stopped = tuple(item for item in live if not is_compensation(plan.progress, item.step))
+    return CancelTasks(stop, stopped) if stopped else None

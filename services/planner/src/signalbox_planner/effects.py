@@ -46,4 +46,14 @@ class CancelTasks:
     items: tuple[Item, ...] = ()
 
 
-Effect = PublishRules | PublishItems | EnsureTasks | QueryTasks | CancelTasks
+@dataclass(frozen=True, slots=True)
+class EndItems:
+    """Items that end without a task: they are saved in this state, and their pages are published again."""
+
+    first: int
+    end: int
+    state: str
+    reason: str
+
+
+Effect = EndItems | PublishRules | PublishItems | EnsureTasks | QueryTasks | CancelTasks

@@ -1,18 +1,20 @@
 """Expands requests into items: a job with its templates rendered, or a list. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 
-from signalbox_contracts.definitions.params import InvalidParams, bind
+from signalbox_contracts.definitions.params import InvalidParams, Param, bind
 from signalbox_contracts.definitions.template import InvalidTemplate, is_template, render, render_all
 from signalbox_contracts.definitions.work import Work
-from signalbox_contracts.messages.requests import PlanRequestData, RequestedItem, RunItems, RunJob
+from signalbox_contracts.messages.requests import PlanRequestData, RequestedItem, RunItems, RunJob, RunPipeline
+from signalbox_planner.graph import Graph
 from signalbox_planner.plan import PAGE_ITEMS, Item, PlanSpec
+from signalbox_planner.rerun import combination_text
 
 _WORK: Final[TypeAdapter[Any]] = TypeAdapter(Work)
 MAX_PLAN_ITEMS: Final = 100_000
@@ -52,7 +54,19 @@ def _list_spec(what: RunItems, data: PlanRequestData) -> dict[str, Any]:
     return {"retries": what.retries, "time_limits": what.time_limits, "on_unknown": what.on_unknown}
 
 
-_SPECS: Final[dict[str, Callable[[Any, PlanRequestData], dict[str, Any]]]] = {"job": _job_spec, "items": _list_spec}
+def _pipeline_spec(what: RunPipeline, data: PlanRequestData) -> dict[str, Any]:
+    pipeline = what.pipeline
+    return {
+        "target": f"pipeline:{pipeline.id}", "target_version": pipeline.version, "project": pipeline.project,
+        "params": what.params, "time_limit_seconds": pipeline.time_limit_seconds,
+    }  # fmt: skip
+
+
+_SPECS: Final[dict[str, Callable[[Any, PlanRequestData], dict[str, Any]]]] = {
+    "job": _job_spec,
+    "items": _list_spec,
+    "pipeline": _pipeline_spec,
+}
 """What each kind of request adds to the spec of its plan."""
 
 
@@ -61,10 +75,7 @@ def job_item(plan_id: UUID, what: RunJob, *, event_date: date, name: str, actor:
     job = what.job
     if job.engine is None:
         raise RequestRefused(f"job {job.id} names no engine: set `engine` to a registered one")
-    try:
-        params = bind(job.params, what.params)
-    except InvalidParams as error:
-        raise RequestRefused(f"params: {error}") from None
+    params = bind_params(job.params, what.params)
     run = {"id": str(plan_id), "name": name, "actor": actor}
     values = {"params": params, "steps": {}, "event_date": event_date.isoformat(), "run": run}
     try:
@@ -75,6 +86,27 @@ def job_item(plan_id: UUID, what: RunJob, *, event_date: date, name: str, actor:
     except ValueError as error:
         raise RequestRefused(f"work of job {job.id}, rendered, is not allowed: {str(error)[:500]}") from None
     return Item(plan_id, 0, str(job.id), str(job.engine), work.model_dump_json()), params
+
+
+def bind_params(declared: Mapping[str, Param], values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """The values a run works with. Raises `RequestRefused`."""
+    try:
+        return bind(declared, values)
+    except InvalidParams as error:
+        raise RequestRefused(f"params: {error}") from None
+
+
+def pipeline_items(plan_id: UUID, graph: Graph, taken_over: Mapping[int, tuple[str, str]]) -> list[Item]:
+    """The items of a pipeline. Their work is rendered when they are sent. Raises `RequestRefused`."""
+    if nameless := [step.step.id for step in graph.steps if step.step.engine is None]:
+        raise RequestRefused(f"step {nameless[0]!r} names no engine: set `engine` to a registered one")
+    items: list[Item] = []
+    for step in graph.steps:
+        for position in range(step.first, step.end):
+            state, reason = taken_over.get(position, (None, None))
+            item = Item(plan_id, position, step.key(position), str(step.step.engine), "", state, step.index)
+            items.append(item._replace(combination=combination_text(step, position), reason=reason))
+    return items
 
 
 def check_page(data: PlanRequestData, *, pages: int, items: int) -> None:

@@ -1,5 +1,6 @@
 """The messages of the planner: plans and items on plans.v1, commands on task-commands.v1, answers on states.v1."""
 
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,7 +15,16 @@ from signalbox_chassis.observability import telemetry
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.ids import task_id
-from signalbox_contracts.messages.plans import Decision, ItemRecord, PlanItems, PlanItemsData, PlanRecord, PlanStated
+from signalbox_contracts.messages.plans import (
+    Counts,
+    Decision,
+    ItemRecord,
+    PlanItems,
+    PlanItemsData,
+    PlanRecord,
+    PlanStated,
+    StepSummary,
+)
 from signalbox_contracts.messages.states import OperationResult, OperationResultData, Outcome
 from signalbox_contracts.messages.task_commands import (
     PlanRules,
@@ -29,11 +39,14 @@ from signalbox_contracts.pages import packed
 from signalbox_contracts.states import TaskState
 from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_planner.effects import CancelTasks, EnsureTasks, PublishItems, PublishRules, QueryTasks
+from signalbox_planner.graph import GraphStep, priority_of
 from signalbox_planner.lifecycle import expected, waiting
 from signalbox_planner.plan import PAGE_ITEMS, Item, Plan
 
 SOURCE: Final = "signalbox/planner"
 _WORK: Final[TypeAdapter[Any]] = TypeAdapter(Work)
+_DETAILED_STEPS: Final = 100
+"""With more steps, `plan.state` leaves out reasons and edges, so that it always fits a message."""
 _SMALL_WORK_BYTES: Final = 1000
 """Work of at most this size fits a message in any number a message may carry."""
 
@@ -54,7 +67,8 @@ def publish_plan(work: UnitOfWork, plan: Plan, at: datetime, *, id: UUID | None 
     record = PlanRecord(
         plan_id=plan.id, version=plan.version, state=plan.state, name=spec.name, project=spec.project,
         origin=spec.origin, actor=spec.actor, target=spec.target, target_version=spec.target_version,
-        parent=spec.parent, labels=spec.labels, event_date=spec.event_date, counts=plan.counts, rules=rules.rules,
+        parent=spec.parent, labels=spec.labels, event_date=spec.event_date, counts=plan.counts,
+        steps=_step_summaries(plan), rules=rules.rules,
         rules_version=rules.version, rules_confirmed=rules.confirmed, waiting=waiting(plan),
         reason=plan.reason, created_at=plan.created_at, started_at=plan.started_at, ended_at=plan.ended_at,
         expected=expected(plan), answered=tuple(str(id) for id in plan.answered)[:MAX_ITEMS],
@@ -66,13 +80,7 @@ def publish_plan(work: UnitOfWork, plan: Plan, at: datetime, *, id: UUID | None 
 def publish_items(work: UnitOfWork, plan: Plan, effect: PublishItems, at: datetime) -> None:
     """`plan.items`: one page of at most 200. A repeated page has the plan's version, so that newer states win."""
     version = plan.version if effect.repeated else 1
-    records = tuple(
-        ItemRecord.model_construct(
-            key=item.key, position=item.position, decision=Decision.RUN, engine=item.engine,
-            task_id=task_id(item.plan_id, item.key), state=None if item.task_version else _ended_unsent(item.state),
-        )
-        for item in effect.items
-    )  # fmt: skip
+    records = tuple(_item_record(plan, item) for item in effect.items)
     data = PlanItemsData.model_construct(
         plan_id=plan.id, round=0, version=version, page=effect.page, pages=plan.intake.pages, items=records
     )
@@ -80,9 +88,34 @@ def publish_items(work: UnitOfWork, plan: Plan, effect: PublishItems, at: dateti
     work.publish(PlanItems.of(data, subject=plan.id, source=SOURCE, time=at, aggregateversion=version, id=id))
 
 
-def _ended_unsent(state: str | None) -> TaskState | None:
-    """The state of an item that ended before it became a task: no fact of a task carries it."""
-    return TaskState(state) if state else None
+def _item_record(plan: Plan, item: Item) -> ItemRecord:
+    """An item that ended without a task has its state and reason here: no fact of a task carries them."""
+    skipped = item.state in ("SKIPPED", "REUSED")
+    state = None if item.task_version or skipped or item.state is None else TaskState(item.state)
+    step = None if item.step is None or plan.progress is None else plan.progress.graph.steps[item.step].step.id
+    return ItemRecord.model_construct(
+        key=item.key, position=item.position, decision=Decision.SKIP if skipped else Decision.RUN,
+        reason=item.reason or "", step=step, engine=item.engine, task_id=task_id(item.plan_id, item.key), state=state,
+    )  # fmt: skip
+
+
+def _step_summaries(plan: Plan) -> tuple[StepSummary, ...]:
+    if plan.progress is None:
+        return ()
+    steps, runs = plan.progress.graph.steps, plan.progress.runs
+    detailed = len(steps) <= _DETAILED_STEPS
+    return tuple(
+        StepSummary(
+            id=step.step.id, counts=Counts(total=step.size, **run.counts._asdict()), state=run.state,
+            reason=run.reason if detailed else "", started_at=run.started_at, ended_at=run.ended_at,
+            compensates=step.step.compensates,
+            depends_on=tuple(
+                steps[other].step.id if when == "on_success" else f"{steps[other].step.id}:{when}"
+                for other, when in step.depends_on
+            ) if detailed else (),
+        )
+        for step, run in zip(steps, runs, strict=True)
+    )  # fmt: skip
 
 
 def publish_rules(work: UnitOfWork, plan: Plan, effect: PublishRules, at: datetime) -> None:
@@ -156,10 +189,25 @@ def _ensure(work: UnitOfWork, plan: Plan, at: datetime, **which: Any) -> None:
 def _spec(plan: Plan, item: Item) -> TaskSpec:
     """Not validated again: everything was, when the request was read."""
     spec = plan.spec
+    if plan.progress is not None and item.step is not None:
+        return _step_spec(plan, item, plan.progress.graph.steps[item.step])
     return TaskSpec.model_construct(
         task_id=task_id(item.plan_id, item.key), item_key=item.key, position=item.position, step=None,
         engine=item.engine, work=_WORK.validate_json(item.work), params=spec.params, event_date=spec.event_date,
         retries=spec.retries, time_limits=spec.time_limits, priority=spec.priority, on_unknown=spec.on_unknown,
         not_before_at=None, group=None, group_limit=None, expected=None, labels=spec.labels, target=spec.target,
         target_version=spec.target_version,
+    )  # fmt: skip
+
+
+def _step_spec(plan: Plan, item: Item, step: GraphStep) -> TaskSpec:
+    spec, definition = plan.spec, step.step
+    combination: dict[str, Any] = json.loads(item.combination) if item.combination else {}
+    return TaskSpec.model_construct(
+        task_id=task_id(item.plan_id, item.key), item_key=item.key, position=item.position, step=definition.id,
+        engine=item.engine, work=_WORK.validate_json(item.work), params={**spec.params, **combination},
+        event_date=spec.event_date, retries=definition.retries, time_limits=definition.time_limits,
+        priority=priority_of(step, spec.priority), on_unknown=definition.on_unknown, not_before_at=None,
+        group=definition.id if definition.concurrency else None, group_limit=definition.concurrency, expected=None,
+        labels=spec.labels,
     )  # fmt: skip

@@ -13,7 +13,9 @@ from uuid import UUID
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.messages.plans import Counts, Expected, PlanTransition, Waiting, WaitReason
 from signalbox_contracts.states import PLAN_TRANSITIONS, TASK_ENDS, PlanState, TaskState
-from signalbox_planner.effects import CancelTasks, Effect, PublishItems, PublishRules
+from signalbox_planner import graph
+from signalbox_planner.effects import CancelTasks, Effect, EndItems, PublishItems, PublishRules
+from signalbox_planner.graph import Progress, Stopping
 from signalbox_planner.plan import PAGE_ITEMS, Hold, Item, PendingOperation, Plan, StateChange, Stop
 
 TRANSITIONS: Final = PLAN_TRANSITIONS
@@ -33,6 +35,9 @@ COUNTED_AS: Final[dict[TaskState | None, str]] = {
     TaskState.CANCELLED: "cancelled",
 }
 """The count an item in this state belongs to; None is an item without a task."""
+
+
+MAX_WAIT_REASONS: Final = 20
 
 
 class CommandRefused(Exception):
@@ -74,9 +79,11 @@ def accept(plan: Plan, at: datetime) -> Plan:
 def start(plan: Plan, at: datetime) -> Plan:
     """All items are stored: run. A plan without items succeeds at once."""
     running = replace(transition(plan, PlanState.RUNNING, at), started_at=at)
-    dispatch = replace(running.dispatch, unsent_end=running.dispatch.end_position)
-    rules = replace(running.rules, published_at=at)
-    return finish(with_effect(replace(running, dispatch=dispatch, rules=rules), PublishRules()), at)
+    unsent_end = 0 if plan.progress else plan.dispatch.end_position
+    running = replace(
+        running, dispatch=replace(plan.dispatch, unsent_end=unsent_end), rules=replace(plan.rules, published_at=at)
+    )  # fmt: skip
+    return finish(settle(with_effect(running, PublishRules()), at), at)
 
 
 def refuse(plan: Plan, at: datetime, reason: str) -> Plan:
@@ -93,8 +100,13 @@ def wait_for_previous(plan: Plan, previous: UUID) -> Plan:
 
 def store_page(plan: Plan, page: int, items: Sequence[Item]) -> Plan:
     """One more page of items is stored; a page with items is published."""
-    n = len(items)
-    counts = plan.counts.model_copy(update={"total": plan.counts.total + n, "waiting": plan.counts.waiting + n})
+    n, skipped = len(items), sum(item.state is not None for item in items)
+    counts = plan.counts.model_copy(
+        update={
+            "total": plan.counts.total + n, "waiting": plan.counts.waiting + n - skipped,
+            "skipped": plan.counts.skipped + skipped,
+        }
+    )  # fmt: skip
     intake = replace(
         plan.intake, pages_seen=plan.intake.pages_seen + 1, pages_published=plan.intake.pages_published + (n > 0)
     )
@@ -106,11 +118,13 @@ def store_page(plan: Plan, page: int, items: Sequence[Item]) -> Plan:
 def count(plan: Plan, changes: Sequence[StateChange], at: datetime) -> Plan:
     """Apply state changes of items: counts by difference, and the end of the plan when these were the last."""
     parts: dict[str, int] = {}
-    live, versions = plan.dispatch.live_tasks, plan.dispatch.task_versions
+    live, versions, progress = plan.dispatch.live_tasks, plan.dispatch.task_versions, plan.progress
     for change in changes:
         before, after = COUNTED_AS[change.before], COUNTED_AS[change.after]
         parts[before] = parts.get(before, 0) - change.items
         parts[after] = parts.get(after, 0) + change.items
+        if progress is not None and change.step is not None:
+            progress = graph.count(progress, change.step, before, after, change.items)
         versions += change.versions
         if change.versions:  # a restored executor may state an ended task as not ended
             live += change.items * ((change.before in TASK_ENDS) - (change.after in TASK_ENDS))
@@ -118,8 +132,35 @@ def count(plan: Plan, changes: Sequence[StateChange], at: datetime) -> Plan:
     if not update and versions == plan.dispatch.task_versions:
         return plan
     counts = Counts.model_validate({**plan.counts.model_dump(), **update}) if update else plan.counts
-    counted = replace(plan, counts=counts, dispatch=replace(plan.dispatch, live_tasks=live, task_versions=versions))
-    return finish(changed(counted) if update else counted, at)
+    dispatch = replace(plan.dispatch, live_tasks=live, task_versions=versions)
+    counted = replace(plan, counts=counts, dispatch=dispatch, progress=progress)
+    return finish(settle(changed(counted), at) if update else counted, at)
+
+
+def settle(plan: Plan, at: datetime) -> Plan:
+    """Decide the steps of a pipeline that can be decided now. Items of steps that do not run end here."""
+    if plan.progress is None or plan.ended or not plan.started:
+        return plan
+    stop = plan.stop if plan.state is PlanState.CANCELLING else None
+    stopping = Stopping(fails=stop.fails, compensations=stop.compensations) if stop else None
+    return with_progress(plan, graph.settle(plan.progress, at, stopping), at)
+
+
+def with_progress(plan: Plan, progress: Progress, at: datetime) -> Plan:
+    """The plan with other steps, and with the items that ended because of it."""
+    if progress == plan.progress:
+        return plan
+    counts = plan.counts.model_dump()
+    for ended in progress.ended_items:
+        counts["waiting"] -= ended.items
+        counts[ended.state.lower()] += ended.items
+        plan = with_effect(plan, EndItems(ended.first, ended.end, ended.state, ended.reason))
+    plan = replace(plan, counts=Counts.model_validate(counts), progress=replace(progress, ended_items=()))
+    if plan.hold.held and plan.state is PlanState.CANCELLING and progress.compensating:
+        version = plan.rules.version + 1  # a plan that was paused when it was cancelled still compensates
+        rules = replace(plan.rules, version=version, published_at=at)
+        plan = with_effect(replace(plan, hold=Hold(version=version), rules=rules), PublishRules())
+    return changed(plan)
 
 
 def finish(plan: Plan, at: datetime) -> Plan:
@@ -138,8 +179,12 @@ def finish(plan: Plan, at: datetime) -> Plan:
 def final_state(plan: Plan) -> PlanState:
     """SUCCEEDED only when everything succeeded that was to run."""
     counts = plan.counts
+    if plan.state is PlanState.CANCELLING and plan.stop and plan.stop.fails:
+        return PlanState.FAILED
     if plan.state is PlanState.CANCELLING and counts.cancelled:
         return PlanState.CANCELLED
+    if plan.progress is not None and graph.failed(plan.progress):
+        return PlanState.FAILED
     if not counts.failed and not counts.cancelled:
         return PlanState.SUCCEEDED
     return PlanState.FAILED if plan.spec.fails_with_item else PlanState.COMPLETED_WITH_ERRORS
@@ -198,32 +243,59 @@ def cancel(plan: Plan, operation: UUID, actor: str, reason: str, at: datetime, *
     if plan.ended:
         raise CommandRefused(f"plan has ended: it is {plan.state}")
     if plan.state is PlanState.CANCELLING and plan.stop:
-        stop = plan.stop._replace(kill=plan.stop.kill or kill)
+        undoing = plan.progress is not None and plan.progress.compensating
+        stop = plan.stop._replace(
+            kill=plan.stop.kill or kill, compensations=plan.stop.compensations or (kill and undoing)
+        )
         answered = answer(replace(plan, stop=stop), operation)
-        return with_effect(answered, CancelTasks(stop)) if stop != plan.stop else answered
-    stopping = replace(plan, stop=Stop(kill, actor, reason))
+        if stop == plan.stop:
+            return answered
+        return finish(settle(with_effect(answered, CancelTasks(stop)), at), at)
     if not plan.started:
+        stopping = replace(plan, stop=Stop(kill, actor, reason))
         counts = plan.counts.model_copy(update={"waiting": 0, "cancelled": plan.counts.total})
         ended = transition(replace(stopping, counts=counts), PlanState.CANCELLED, at, actor=actor, reason=reason)
         return answer(replace(ended, ended_at=at, intake=replace(ended.intake, copy_position=None)), operation)
-    cancelling = transition(stopping, PlanState.CANCELLING, at, actor=actor, reason=reason)
-    return finish(answer(with_effect(cancelling, CancelTasks(Stop(kill, actor, reason))), operation), at)
+    return answer(_stop(plan, Stop(kill, actor, reason), at), operation)
 
 
-def sent(plan: Plan, tasks: int, *, next_position: int, unsent_end: int) -> Plan:
-    """These many more items became tasks; what is left to send is in [next_position, unsent_end)."""
-    dispatch = plan.dispatch
-    return replace(
-        plan, dispatch=replace(
-            dispatch, tasks=dispatch.tasks + tasks, live_tasks=dispatch.live_tasks + tasks,
-            next_position=next_position, unsent_end=unsent_end,
-        ),
+def time_out(plan: Plan, at: datetime) -> Plan:
+    """The plan's time limit has passed: what runs is stopped, and the plan fails."""
+    due = plan.deadline_at
+    if plan.state not in (PlanState.RUNNING, PlanState.PAUSED) or due is None or at < due:
+        return plan
+    reason = f"the time limit of {plan.spec.time_limit_seconds:g} s has passed"
+    return _stop(plan, Stop(True, "service:planner", reason, fails=True), at)
+
+
+def _stop(plan: Plan, stop: Stop, at: datetime) -> Plan:
+    """Stop a started plan. Tasks of compensations that already run are left alone."""
+    undoing = plan.progress is not None and plan.progress.compensating
+    stopping = transition(replace(plan, stop=stop), PlanState.CANCELLING, at, actor=stop.actor, reason=stop.reason)
+    return finish(settle(stopping if undoing else with_effect(stopping, CancelTasks(stop)), at), at)
+
+
+def sent(plan: Plan, tasks: int, *, next_position: int, unsent_end: int, step: int | None = None) -> Plan:
+    """These many more items became tasks; what is left to send, of the step, is in [next_position, unsent_end)."""
+    dispatch = replace(
+        plan.dispatch, tasks=plan.dispatch.tasks + tasks, live_tasks=plan.dispatch.live_tasks + tasks
     )  # fmt: skip
+    if plan.progress is None or step is None:
+        return replace(plan, dispatch=replace(dispatch, next_position=next_position, unsent_end=unsent_end))
+    run = replace(plan.progress.runs[step], next_position=next_position, unsent_end=unsent_end)
+    return replace(plan, dispatch=dispatch, progress=graph.with_run(plan.progress, step, run))
 
 
 def was_sent(plan: Plan, position: int) -> bool:
     """Whether the item at this position is a task."""
-    return not plan.dispatch.next_position <= position < plan.dispatch.unsent_end
+    return not any(first <= position < end for first, end in unsent_ranges(plan))
+
+
+def unsent_ranges(plan: Plan) -> list[tuple[int, int]]:
+    """The positions of items without a task."""
+    if plan.progress is not None:
+        return graph.unsent_ranges(plan.progress)
+    return [(plan.dispatch.next_position, plan.dispatch.unsent_end)] if plan.dispatch.unsent > 0 else []
 
 
 def dispatch_capacity(plan: Plan, window: int) -> int:
@@ -231,12 +303,13 @@ def dispatch_capacity(plan: Plan, window: int) -> int:
 
     A wide plan gets twice its limit, at most `MAX_WINDOW`, where that is more than the window.
     """
-    dispatch = plan.dispatch
-    if plan.state is not PlanState.RUNNING or plan.hold.held or dispatch.unsent <= 0:
+    undoing = plan.state is PlanState.CANCELLING and plan.progress is not None and plan.progress.compensating
+    stopped = plan.stop is not None and plan.stop.compensations
+    if not (plan.state is PlanState.RUNNING or (undoing and not stopped)) or plan.hold.held or plan.unsent <= 0:
         return 0
     size = max(window, min(2 * (plan.rules.rules.limit or 0), MAX_WINDOW))
-    free = size - dispatch.live_tasks
-    return free if free >= min(PAGE_ITEMS, size // 4, dispatch.unsent) else 0  # a small refill costs as much
+    free = size - plan.dispatch.live_tasks
+    return free if free >= min(PAGE_ITEMS, size // 4, plan.unsent) else 0  # a small refill costs as much
 
 
 def expected(plan: Plan) -> Expected | None:
@@ -255,9 +328,20 @@ def waiting(plan: Plan) -> tuple[Waiting, ...]:
         holder = f"plan {plan.previous}"
         return (Waiting(why=WaitReason.PREVIOUS_PLAN, holder=holder, since_at=plan.created_at),)
     hold = plan.hold
-    if not hold.held or plan.ended or hold.at is None:
+    if plan.ended:
         return ()
-    return (Waiting(why=WaitReason.PLAN_PAUSED, holder=hold.actor or "", since_at=hold.at, detail=hold.reason),)
+    reasons: list[Waiting] = []
+    if hold.held and hold.at is not None:
+        reasons.append(
+            Waiting(why=WaitReason.PLAN_PAUSED, holder=hold.actor or "", since_at=hold.at, detail=hold.reason)
+        )
+    if plan.progress is not None and plan.started_at is not None:
+        since = plan.started_at
+        reasons += [
+            Waiting(why=WaitReason.DEPENDENCY, holder=f"step:{step}", since_at=since, detail=detail)
+            for step, detail in graph.waits(plan.progress)[: MAX_WAIT_REASONS - len(reasons)]
+        ]
+    return tuple(reasons)
 
 
 def _require_running(plan: Plan, verb: str) -> None:

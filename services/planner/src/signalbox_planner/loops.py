@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from signalbox_chassis.persistence.database import Database, UnitOfWork
+from signalbox_planner import lifecycle
 from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher, repeat_cancels
 from signalbox_planner.effects import PublishRules, QueryTasks
@@ -62,10 +63,22 @@ class Planning:
         return len(silent) == PLANS_A_PASS
 
     async def _query(self, work: UnitOfWork, plan: Plan) -> None:
-        live = await items.live(work.connection, plan.id, plan.dispatch.next_position, plan.dispatch.unsent_end)
+        live = await items.live(work.connection, plan.id, lifecycle.unsent_ranges(plan))
         if live:
             queried = repeat_cancels(with_effect(plan, QueryTasks(tuple(live))), live)
             await save_changes(work, [queried], await plans.transaction_time(work.connection))
+
+    async def stop_overdue(self) -> bool:
+        """Stop plans whose time limit has passed."""
+        async with self.database.connection() as connection:
+            due = await plans.overdue(connection, max_plans=PLANS_A_PASS)
+        for plan_id in due:
+            async with self.database.unit_of_work() as work:
+                now = await plans.transaction_time(work.connection)
+                for plan in (await plans.locked(work.connection, [plan_id])).values():
+                    await save_changes(work, [lifecycle.time_out(plan, now)], now)
+                work.on_commit(self.dispatcher.wake)
+        return len(due) == PLANS_A_PASS
 
     async def republish_rules(self) -> bool:
         """Publish rules again that no executor has confirmed, however busy their plans are."""

@@ -5,7 +5,7 @@ sent because of a change is in its `effects`, and `carrier` performs them in the
 """
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from signalbox_contracts.messages.plans import Counts, PlanTransition
 from signalbox_contracts.messages.requests import Origin
 from signalbox_contracts.states import PLAN_ENDS, PlanState, TaskState
 from signalbox_contracts.vocabulary import Name, Person, PlanId, Text, Value
+from signalbox_planner.graph import Progress
 
 if TYPE_CHECKING:
     from signalbox_planner.effects import Effect
@@ -34,6 +35,12 @@ class Item(NamedTuple):
     engine: str
     work: str
     state: str | None = None
+    step: int | None = None
+    """The index of its step, in a pipeline."""
+    combination: str | None = None
+    """The values of its step's matrix, as JSON."""
+    reason: str | None = None
+    """Why it ended without a task."""
     stopping: str | None = None
     """How the item was cancelled alone, as JSON of `Stop`; the cancel is repeated until the task ends."""
     task_version: int = 0
@@ -46,6 +53,10 @@ class Stop(NamedTuple):
     kill: bool
     actor: str
     reason: str
+    fails: bool = False
+    """The time limit of the plan passed: it fails."""
+    compensations: bool = False
+    """Compensations are stopped as well."""
 
 
 class StateChange(NamedTuple):
@@ -55,6 +66,7 @@ class StateChange(NamedTuple):
     after: TaskState
     items: int
     versions: int = 0
+    step: int | None = None
 
 
 class PlanSpec(Value):
@@ -77,6 +89,7 @@ class PlanSpec(Value):
     priority: Priority = 50
     fails_with_item: bool = False
     """One job: a failed item fails the plan. A list completes with errors instead."""
+    time_limit_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +181,8 @@ class Plan:
     ended_at: datetime | None = None
     intake: Intake = Intake()
     dispatch: Dispatch = Dispatch()
+    progress: Progress | None = None
+    """How far the steps of a pipeline are."""
     rules: RulesSync = field(default_factory=RulesSync)
     hold: Hold = Hold()
     previous: UUID | None = None
@@ -187,6 +202,17 @@ class Plan:
     @property
     def started(self) -> bool:
         return self.started_at is not None
+
+    @property
+    def unsent(self) -> int:
+        """How many positions are ready to be sent."""
+        return self.dispatch.unsent if self.progress is None else self.progress.unsent
+
+    @property
+    def deadline_at(self) -> datetime | None:
+        """When the time limit of a started plan passes."""
+        limit = self.spec.time_limit_seconds
+        return self.started_at + timedelta(seconds=limit) if self.started_at and limit else None
 
     @property
     def has_unpublished_change(self) -> bool:

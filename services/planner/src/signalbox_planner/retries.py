@@ -54,6 +54,8 @@ async def _failures_of(work: UnitOfWork, parent_id: UUID, keys: Sequence[str]) -
         raise RequestRefused(f"plan {parent_id} is not known: nothing can be retried")
     if not parent.ended:
         raise RequestRefused(f"plan {parent_id} is {parent.state}: only what has ended is retried")
+    if parent.progress is not None:
+        raise RequestRefused(f"plan {parent_id} ran a pipeline: run it again from its failed steps instead")
     rows = {row.key: row for row in await items.by_key(work.connection, parent_id, keys)} if keys else {}
     for key in keys:
         if key not in rows or rows[key].state not in _RETRIED:

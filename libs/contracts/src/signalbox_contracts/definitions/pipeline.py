@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from signalbox_contracts.definitions import graph
-from signalbox_contracts.definitions.definition import Definition, ParamName, ShortText
+from signalbox_contracts.definitions.definition import Definition, ParamName, ShortText, Texts
 from signalbox_contracts.definitions.job import check_templates
 from signalbox_contracts.definitions.params import Param
-from signalbox_contracts.definitions.rules import OnUnknown, Retries, Rules, TimeLimits
+from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, Rules, TimeLimits
+from signalbox_contracts.definitions.template import check_template, is_template
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.vocabulary import Name, Value
 
@@ -19,7 +20,7 @@ MAX_STEPS = 500
 MAX_TASKS = 10_000
 """Steps after matrix expansion, in one pipeline."""
 
-StepId = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+StepId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 """A word, so that a template can say `steps.<id>.result`."""
 
 Scalar = str | int | float | bool
@@ -55,6 +56,10 @@ class Step(Value):
     ] = Field(default_factory=dict)
     concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """How many tasks of this step's matrix at once."""
+    condition: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """A template. The step is skipped when it renders to `false`, `0`, `no`, `none` or nothing."""
+    priority: Priority | None = None
+    """Which ready step is sent first; None means the priority of the run."""
     retries: Retries = Retries()
     time_limits: TimeLimits = TimeLimits()
     on_unknown: OnUnknown | None = None
@@ -80,7 +85,10 @@ class Pipeline(Definition):
     params: Annotated[dict[ParamName, Param], Field(max_length=200)] = Field(default_factory=dict)
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
     rules: Rules = Rules()
-    time_limit_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    environment: Annotated[Texts, Field(max_length=100)] = Field(default_factory=dict)
+    """Templates for the environment of every step whose work has one; a step's own values win."""
+    time_limit_seconds: Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)] | None = None
+    """How long a run may take. After it the run is stopped and has failed."""
 
     def edges(self) -> dict[str, tuple[str, ...]]:
         """What each step waits for, compensations left out."""
@@ -104,6 +112,11 @@ class Pipeline(Definition):
             raise ValueError(f"steps expand to {tasks} tasks: at most {MAX_TASKS} are allowed")
         for step in self.steps:
             _check_step(step, edges, before, self.params)
+        for name, text in self.environment.items():
+            try:
+                check_template(text, params=frozenset(self.params))
+            except ValueError as error:
+                raise ValueError(f"environment.{name}: {error}") from None
         return self
 
 
@@ -126,10 +139,25 @@ def _check_step(
     else:
         if step.compensates not in edges:
             raise ValueError(f"step {step.id!r} compensates {step.compensates!r}: allowed are {', '.join(edges)}")
+        if step.matrix and prod(len(values) for values in step.matrix.values()) > 1000:
+            raise ValueError(f"step {step.id!r} compensates another: its matrix may have 1000 tasks")
         if step.depends_on:
             raise ValueError(f"step {step.id!r} compensates another, so it cannot depend on steps")
         known = before[step.compensates] | {step.compensates}
+    names = frozenset(params) | frozenset(step.matrix)
     try:
-        check_templates(step.work, frozenset(params) | frozenset(step.matrix), known)
+        check_templates(step.work, names, known)
+        if step.condition is not None:
+            _check_condition(step.condition, frozenset(params), known)
     except ValueError as error:
         raise ValueError(f"step {step.id!r}: {error}") from None
+
+
+def _check_condition(text: str, params: frozenset[str], steps: frozenset[str]) -> None:
+    """A condition is decided once for all tasks of a step, so it cannot use values of the matrix."""
+    if not is_template(text):
+        raise ValueError(f"condition {text[:100]!r} is not a template: write {{{{ params.mode == 'x' }}}}")
+    try:
+        check_template(text, params=params, steps=steps)
+    except ValueError as error:
+        raise ValueError(f"condition: {error}") from None

@@ -7,10 +7,10 @@ Everything is checked when the definition is saved, so that a plan does not fail
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 NAMES: Final = frozenset({"params", "steps", "event_date", "run"})
@@ -66,6 +66,7 @@ def is_template(text: str) -> bool:
     return "{{" in text or "{%" in text or "{#" in text
 
 
+@lru_cache(maxsize=4096)
 def check_template(
     text: str,
     *,
@@ -98,14 +99,27 @@ def render(text: str, values: Mapping[str, Any]) -> str:
     """The text with its values; raises `InvalidTemplate` for a missing value or a result that is too long."""
     if not is_template(text):
         return text
-    check_template(text, steps=None)
+    template = _compiled(text)
     try:
-        rendered = _sandbox().from_string(text).generate(dict(values))
-        return _bounded(rendered)
+        return _bounded(template.generate(dict(values)))
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         if isinstance(error, InvalidTemplate):
             raise
         raise InvalidTemplate(f"cannot be rendered: {str(error)[:300]}") from None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(text: str) -> Template:
+    """Checking and compiling takes a millisecond; many tasks share their templates."""
+    check_template(text, steps=None)
+    return _sandbox().from_string(text)
+
+
+def used_steps(text: str) -> frozenset[str]:
+    """The steps whose results a template uses."""
+    if not is_template(text):
+        return frozenset()
+    return frozenset(path[1] for _, path in _paths(_parsed(text)) if path[0] == "steps" and len(path) > 1)
 
 
 def render_all(value: Any, values: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import page_id
 from signalbox_contracts.messages.requests import Origin, PreviewHash
-from signalbox_contracts.states import PLAN_ENDS, PlanState, TaskState
+from signalbox_contracts.states import PLAN_ENDS, PlanState, StepState, TaskState
 from signalbox_contracts.vocabulary import (
     MAX_ITEMS,
     Count,
@@ -120,6 +120,12 @@ class StepSummary(Value):
 
     id: Name
     counts: Counts
+    state: StepState = StepState.WAITING
+    reason: Text = ""
+    """Why the step was skipped, failed without a task, or is reused from another plan."""
+    depends_on: Annotated[tuple[Annotated[str, Field(max_length=80)], ...], Field(max_length=500)] = ()
+    """What the step waits for, as `load` or `load:on_failure`."""
+    compensates: Name | None = None
     started_at: Instant | None = None
     ended_at: Instant | None = None
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from signalbox_contracts.definitions.definition import Labels, Params, Title
 from signalbox_contracts.definitions.job import Job
-from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_contracts.definitions.pipeline import Pipeline, StepId
 from signalbox_contracts.definitions.rules import OnUnknown, Retries, Rules, TimeLimits
 from signalbox_contracts.definitions.selection import Selection
 from signalbox_contracts.definitions.work import Work
@@ -52,15 +52,32 @@ class RunJob(Value):
     params: Params = Field(default_factory=dict)
 
 
+class Rerun(Value):
+    """Which part of an ended plan runs again; results of the other steps are reused.
+
+    `failed`: what did not succeed, and what follows it. `from`: the named steps and what follows them. `only`: the
+    named steps alone. `start`: every step.
+    """
+
+    plan_id: PlanId
+    scope: Literal["start", "failed", "from", "only"] = "start"
+    steps: Annotated[tuple[StepId, ...], Field(max_length=500)] = ()
+
+    @model_validator(mode="after")
+    def _names_its_steps(self) -> Self:
+        if (self.scope in ("from", "only")) != bool(self.steps):
+            needed = "needs at least one step" if not self.steps else "takes none: it chooses them itself"
+            raise ValueError(f"steps: scope {self.scope!r} {needed}")
+        return self
+
+
 class RunPipeline(Value):
-    """Run a pipeline from its start, from a step, or from the steps that failed in `rerun_of`."""
+    """Run a pipeline, or run a part of an earlier plan again. The whole version travels along."""
 
     kind: Literal["pipeline"] = "pipeline"
     pipeline: Pipeline
     params: Params = Field(default_factory=dict)
-    from_steps: Annotated[tuple[Name, ...], Field(max_length=500)] = ()
-    only_failed: bool = False
-    rerun_of: PlanId | None = None
+    rerun: Rerun | None = None
 
 
 class RequestedItem(Value):

@@ -82,7 +82,12 @@ def _requests() -> Cases:
         },
     ]
     yield "", _request({"kind": "job", "job": job, "params": {"day": "2026-03-28"}})
-    yield "pipeline", _request({"kind": "pipeline", "pipeline": pipeline, "from_steps": ["rank"], "rerun_of": CHILD})
+    yield (
+        "pipeline",
+        _request(
+            {"kind": "pipeline", "pipeline": pipeline, "rerun": {"plan_id": CHILD, "scope": "from", "steps": ["rank"]}}
+        ),
+    )
     yield "first-page", _request(None, page=1, pages=2, items=items)
     yield "last-page", _request({"kind": "items", "on_unknown": "hold"}, page=2, pages=2, origin="trigger")
     yield "selection", _request({"kind": "selection", "selections": selections}, preview=True, parent=CHILD)

@@ -19,13 +19,13 @@ from signalbox_contracts.messages.requests import (
     PlanRulesRequest,
 )
 from signalbox_contracts.messages.states import Outcome
-from signalbox_contracts.states import TASK_ENDS, TaskState
+from signalbox_contracts.states import TASK_ENDS
 from signalbox_planner import facts, lifecycle
 from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.effects import CancelTasks
 from signalbox_planner.lifecycle import CommandRefused
-from signalbox_planner.plan import Plan, StateChange, Stop
+from signalbox_planner.plan import Plan, Stop
 from signalbox_planner.retries import child_plan, copy_failures
 from signalbox_planner.store import items, plans, republish_requests
 
@@ -126,9 +126,7 @@ async def _cancel_items(work: UnitOfWork, received: Received[PlanCancel]) -> Non
     if refused:
         facts.answer(work, received, plan.id, Outcome.REFUSED, refused, now)
         return
-    unsent = (plan.dispatch.next_position, plan.dispatch.unsent_end)
-    cancelled = await items.cancel_by_key(work.connection, plan.id, data.item_keys, *unsent)
-    changes = [StateChange(None, TaskState.CANCELLED, cancelled)] if cancelled else []
+    changes = await items.cancel_by_key(work.connection, plan.id, data.item_keys, lifecycle.unsent_ranges(plan))
     after = lifecycle.count(lifecycle.answer(plan, data.operation_id), changes, now)
     live = tuple(row for row in rows if lifecycle.was_sent(plan, row.position) and row.state not in TASK_ENDS)
     if live:

@@ -9,11 +9,12 @@ from typing import Final
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.persistence.database import UnitOfWork
-from signalbox_contracts.messages.requests import PlanRequest, PlanRequestData, RetryFailures, RunJob
+from signalbox_contracts.messages.requests import PlanRequest, PlanRequestData, RetryFailures, RunJob, RunPipeline
 from signalbox_planner import expand, lifecycle
 from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.expand import RequestRefused
+from signalbox_planner.pipelines import start_pipeline
 from signalbox_planner.plan import Intake, Plan, RulesSync
 from signalbox_planner.retries import copy_failures
 from signalbox_planner.store import items, plans
@@ -121,7 +122,12 @@ async def _retry_failures(expanding: Expanding, plan: Plan, data: PlanRequestDat
     return await copy_failures(expanding.work, expanding.dispatcher, plan, data.what.parent, (), expanding.now)
 
 
-EXPANSIONS: Final[Mapping[str, Expand]] = {"job": _run_job, "retry": _retry_failures}
+async def _run_pipeline(expanding: Expanding, plan: Plan, data: PlanRequestData) -> Plan:
+    assert isinstance(data.what, RunPipeline)
+    return await start_pipeline(expanding.work, expanding.dispatcher, plan, data.what, expanding.now)
+
+
+EXPANSIONS: Final[Mapping[str, Expand]] = {"job": _run_job, "retry": _retry_failures, "pipeline": _run_pipeline}
 """From the kind of a request that comes whole to its expansion. Lists of items come in pages."""
 
 

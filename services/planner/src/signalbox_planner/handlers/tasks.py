@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -48,7 +50,15 @@ def register(router: Router, settings: PlannerSettings, dispatcher: Dispatcher) 
 
 def _facts(events: Sequence[Received[TasksStated]], known: Mapping[UUID, Plan]) -> list[TaskFact]:
     return [
-        TaskFact(received.event.data.plan_id, task.item_key, task.version, str(task.state))
+        TaskFact(
+            received.event.data.plan_id,
+            task.item_key,
+            task.version,
+            str(task.state),
+            to_json(task.result).decode()
+            if task.result is not None and known[received.event.data.plan_id].progress
+            else None,
+        )
         for received in events
         if received.event.data.plan_id in known
         for task in received.event.data.tasks

@@ -34,6 +34,9 @@ CREATE TABLE plan (
     tasks                integer NOT NULL DEFAULT 0,
     live_tasks           integer NOT NULL DEFAULT 0,
     task_versions        bigint NOT NULL DEFAULT 0,
+    ready_items          integer NOT NULL DEFAULT 0,
+    steps                integer NOT NULL DEFAULT 0,
+    deadline_at          timestamptz,
     rules                text NOT NULL,
     rules_version        bigint NOT NULL,
     rules_confirmed      bigint NOT NULL DEFAULT 0,
@@ -54,6 +57,8 @@ CREATE TABLE plan (
 CREATE INDEX plan_live ON plan (query_at)
     WHERE state NOT IN ('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED');
 
+CREATE INDEX plan_deadline ON plan (deadline_at) WHERE deadline_at IS NOT NULL AND ended_at IS NULL;
+
 CREATE INDEX plan_rules_unconfirmed ON plan (rules_published_at) WHERE rules_published_at IS NOT NULL;
 
 CREATE TABLE request_page (
@@ -70,10 +75,42 @@ CREATE TABLE item (
     work         text NOT NULL,
     state        text,
     task_version bigint NOT NULL DEFAULT 0,
+    step         smallint,
+    combination  text,
+    reason       text,
+    result       text,
     stopping     text,
     PRIMARY KEY (plan_id, position),
     CONSTRAINT item_key UNIQUE (plan_id, key)
 ) WITH (fillfactor = 85);
+
+CREATE TABLE plan_pipeline (
+    plan_id  uuid PRIMARY KEY,
+    pipeline text NOT NULL
+);
+
+CREATE TABLE step (
+    plan_id       uuid NOT NULL,
+    index         smallint NOT NULL,
+    state         text NOT NULL CHECK (state IN ('WAITING', 'READY', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED',
+                  'SKIPPED', 'REUSED')),
+    waiting       integer NOT NULL,
+    active        integer NOT NULL,
+    unknown       integer NOT NULL,
+    succeeded     integer NOT NULL,
+    failed        integer NOT NULL,
+    skipped       integer NOT NULL,
+    cancelled     integer NOT NULL,
+    next_position integer NOT NULL,
+    unsent_end    integer NOT NULL,
+    carried       text,
+    blamed        smallint[] NOT NULL,
+    reason        text NOT NULL,
+    started_at    timestamptz,
+    ended_at      timestamptz,
+    ended_order   integer NOT NULL,
+    PRIMARY KEY (plan_id, index)
+) WITH (fillfactor = 70);
 
 -- kept to be republished: the facts that carried the transitions are gone after a week
 CREATE TABLE plan_transition (

@@ -19,6 +19,8 @@ class TaskFact(NamedTuple):
     key: str
     version: int
     state: str
+    result: str | None = None
+    """Its result as JSON, where a later step may use it."""
 
 
 class DuplicateKey(ValueError):
@@ -28,9 +30,10 @@ class DuplicateKey(ValueError):
 _TAKE_PAGES: Final = """
 INSERT INTO request_page SELECT $1, unnest($2::int[]) ON CONFLICT DO NOTHING RETURNING page
 """
-_STORED: Final = ("plan_id", "position", "key", "engine", "work", "state")
+_STORED: Final = ("plan_id", "position", "key", "engine", "work", "state", "step", "combination", "reason")
 _STORE_ONE: Final = """
-INSERT INTO item (plan_id, position, key, engine, work, state) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO item (plan_id, position, key, engine, work, state, step, combination, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT DO NOTHING RETURNING position
 """
 
@@ -38,27 +41,30 @@ ON CONFLICT DO NOTHING RETURNING position
 # INVARIANT counts change by rows that really changed: `old` is the row before this statement.
 _APPLY_FACTS: Final = """
 WITH fact AS (
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[]) AS f (plan_id, key, version, state)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[])
+        AS f (plan_id, key, version, state, result)
 ),
 changed AS (
-    UPDATE item i SET state = fact.state, task_version = fact.version
+    UPDATE item i SET state = fact.state, task_version = fact.version, result = coalesce(fact.result, i.result)
     FROM fact JOIN item old ON old.plan_id = fact.plan_id AND old.key = fact.key
     WHERE i.plan_id = old.plan_id AND i.position = old.position AND old.task_version < fact.version
-    RETURNING i.plan_id, old.state AS before, i.state AS after, i.task_version - old.task_version AS versions
+    RETURNING i.plan_id, i.step, old.state AS before, i.state AS after, i.task_version - old.task_version AS versions
 )
-SELECT plan_id, before, after, count(*) AS items, sum(versions)::bigint AS versions FROM changed
-GROUP BY plan_id, before, after
+SELECT plan_id, step, before, after, count(*) AS items, sum(versions)::bigint AS versions FROM changed
+GROUP BY plan_id, step, before, after
 """
-_UNSENT: Final = """
-SELECT plan_id, position, key, engine, work, state FROM item
-WHERE plan_id = $1 AND position >= $2 AND position < $3 ORDER BY position {direction} LIMIT $4
-"""
+_COLUMNS: Final = "plan_id, position, key, engine, work, state, step, combination"
+_UNSENT: Final = f"""
+SELECT {_COLUMNS} FROM item
+WHERE plan_id = $1 AND position >= $2 AND position < $3 ORDER BY position {{direction}} LIMIT $4
+"""  # noqa: S608
 _OLDEST: Final = _UNSENT.replace("{direction}", "ASC")
 _NEWEST: Final = _UNSENT.replace("{direction}", "DESC")
 _LIVE: Final = """
-SELECT plan_id, position, key, engine, work, state, stopping FROM item
-WHERE plan_id = $1 AND (position < $2 OR position >= $3)
-  AND (state IS NULL OR state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))
+SELECT plan_id, position, key, engine, work, state, step, combination, stopping FROM item
+WHERE plan_id = $1 AND NOT EXISTS (
+    SELECT FROM unnest($2::int[], $3::int[]) AS u (first, past) WHERE position >= u.first AND position < u.past)
+  AND (state IS NULL OR state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED', 'REUSED'))
 ORDER BY position
 """
 _CANCEL_UNSENT: Final = """
@@ -67,13 +73,14 @@ WITH cancelled AS (
     RETURNING 1
 ) SELECT count(*) FROM cancelled
 """
-_BY_KEY: Final = "SELECT plan_id, position, key, engine, work, state FROM item WHERE plan_id = $1 AND key = ANY($2)"
+_BY_KEY: Final = f"SELECT {_COLUMNS} FROM item WHERE plan_id = $1 AND key = ANY($2)"  # noqa: S608
 _CANCEL_BY_KEY: Final = """
 WITH cancelled AS (
     UPDATE item SET state = 'CANCELLED'
-    WHERE plan_id = $1 AND key = ANY($2) AND position >= $3 AND position < $4 AND state IS NULL
-    RETURNING 1
-) SELECT count(*) FROM cancelled
+    WHERE plan_id = $1 AND key = ANY($2) AND state IS NULL AND EXISTS (
+        SELECT FROM unnest($3::int[], $4::int[]) AS u (first, past) WHERE position >= u.first AND position < u.past)
+    RETURNING step
+) SELECT step, count(*) AS items FROM cancelled GROUP BY step
 """
 # a kill stays a kill when a later cancel has none
 _KEEP_STOP: Final = """
@@ -94,8 +101,26 @@ WHERE plan_id = $1 AND position >= $2 AND state IN ('FAILED', 'CANCELLED')
 ORDER BY position LIMIT $3
 """
 _PAGE: Final = """
-SELECT plan_id, position, key, engine, work, state, task_version FROM item
+SELECT plan_id, position, key, engine, work, state, step, combination, reason, task_version FROM item
 WHERE plan_id = $1 AND position >= $2 AND position < $3 ORDER BY position
+"""
+
+
+_END_UNSENT: Final = """
+UPDATE item SET state = $4, reason = $5 WHERE plan_id = $1 AND position >= $2 AND position < $3 AND state IS NULL
+"""
+_STORE_WORK: Final = """
+UPDATE item i SET work = w.work FROM unnest($2::int[], $3::text[]) AS w (position, work)
+WHERE i.plan_id = $1 AND i.position = w.position
+"""
+_RESULT_BYTES: Final = """
+SELECT step, coalesce(sum(octet_length(result)), 0)::bigint AS bytes FROM item
+WHERE plan_id = $1 AND step = ANY($2) GROUP BY step
+"""
+_RESULTS: Final = "SELECT step, result FROM item WHERE plan_id = $1 AND step = ANY($2) ORDER BY position"
+_COPY_RESULTS: Final = """
+UPDATE item c SET result = p.result FROM item p
+WHERE c.plan_id = $1 AND c.position = ANY($3) AND p.plan_id = $2 AND p.key = c.key
 """
 
 
@@ -138,7 +163,7 @@ async def apply_facts(connection: Connection, facts: Iterable[TaskFact]) -> dict
     changes: dict[UUID, list[StateChange]] = {}
     for row in await connection.fetch(_APPLY_FACTS, *columns) if columns else ():
         before = TaskState(row["before"]) if row["before"] else None
-        change = StateChange(before, TaskState(row["after"]), row["items"], row["versions"])
+        change = StateChange(before, TaskState(row["after"]), row["items"], row["versions"], row["step"])
         changes.setdefault(row["plan_id"], []).append(change)
     return changes
 
@@ -150,9 +175,9 @@ async def unsent(
     return _items(await connection.fetch(_NEWEST if newest else _OLDEST, plan_id, first, end, max_items))
 
 
-async def live(connection: Connection, plan_id: UUID, first_unsent: int, unsent_end: int) -> list[Item]:
+async def live(connection: Connection, plan_id: UUID, unsent_ranges: Sequence[tuple[int, int]]) -> list[Item]:
     """Items that were sent and have not ended."""
-    return [Item(**dict(row)) for row in await connection.fetch(_LIVE, plan_id, first_unsent, unsent_end)]
+    return [Item(**dict(row)) for row in await connection.fetch(_LIVE, plan_id, *_bounds(unsent_ranges))]
 
 
 async def keep_stop(connection: Connection, plan_id: UUID, positions: Sequence[int], stop: Stop) -> None:
@@ -190,10 +215,48 @@ async def cancel_unsent(connection: Connection, plan_id: UUID, first: int, end: 
 
 
 async def cancel_by_key(
-    connection: Connection, plan_id: UUID, keys: Sequence[str], first_unsent: int, unsent_end: int
-) -> int:
-    """End those of these items that were never sent; how many."""
-    return await connection.fetchval(_CANCEL_BY_KEY, plan_id, list(keys), first_unsent, unsent_end)
+    connection: Connection, plan_id: UUID, keys: Sequence[str], unsent_ranges: Sequence[tuple[int, int]]
+) -> list[StateChange]:  # fmt: skip
+    """End those of these items that were never sent."""
+    rows = await connection.fetch(_CANCEL_BY_KEY, plan_id, list(keys), *_bounds(unsent_ranges))
+    return [StateChange(None, TaskState.CANCELLED, row["items"], 0, row["step"]) for row in rows]
+
+
+async def end_unsent(
+    connection: Connection, plan_id: UUID, first: int, end: int, state: str, reason: str
+) -> None:  # fmt: skip
+    """Items in [first, end) without a task end in this state."""
+    await connection.execute(_END_UNSENT, plan_id, first, end, state, reason)
+
+
+async def store_work(connection: Connection, plan_id: UUID, items: Sequence[Item]) -> None:
+    """Keep the work of these items, rendered when they are sent."""
+    positions, works = [item.position for item in items], [item.work for item in items]
+    await connection.execute(_STORE_WORK, plan_id, positions, works)
+
+
+async def results(
+    connection: Connection, plan_id: UUID, steps: Sequence[int], *, max_bytes: int
+) -> dict[int, list[str | None] | int]:
+    """The results of each of these steps in the order of its items, or their size when that is over the limit."""
+    sizes = {row["step"]: row["bytes"] for row in await connection.fetch(_RESULT_BYTES, plan_id, list(steps))}
+    small = [step for step, size in sizes.items() if size <= max_bytes]
+    by_step: dict[int, list[str | None] | int] = {step: size for step, size in sizes.items() if size > max_bytes}
+    for row in await connection.fetch(_RESULTS, plan_id, small) if small else ():
+        found = by_step.setdefault(row["step"], [])
+        assert isinstance(found, list)
+        found.append(row["result"])
+    return by_step
+
+
+async def copy_results(connection: Connection, plan_id: UUID, parent: UUID, positions: Sequence[int]) -> None:
+    """Take over the results of reused items from the plan that is run again."""
+    await connection.execute(_COPY_RESULTS, plan_id, parent, list(positions))
+
+
+async def of_plan(connection: Connection, plan_id: UUID) -> list[Item]:
+    """Every item of a pipeline's plan: at most 10,000."""
+    return [Item(**dict(row)) for row in await connection.fetch(_PAGE, plan_id, 0, 2_147_483_647)]
 
 
 async def failures(
@@ -217,4 +280,8 @@ async def count_failures(connection: Connection, parent: UUID) -> int:
 
 
 def _items(rows: Sequence[Row]) -> list[Item]:
-    return [Item(row["plan_id"], row["position"], row["key"], row["engine"], row["work"], row["state"]) for row in rows]
+    return [Item(*row) for row in rows]  # pyright: ignore[reportArgumentType]
+
+
+def _bounds(ranges: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    return [first for first, _ in ranges], [end for _, end in ranges]

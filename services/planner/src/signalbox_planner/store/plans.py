@@ -9,12 +9,14 @@ from uuid import UUID
 
 import asyncpg
 
-from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.messages.plans import Counts, PlanTransition
 from signalbox_contracts.states import PlanState
 from signalbox_contracts.vocabulary import MAX_ITEMS
+from signalbox_planner.graph import Progress
 from signalbox_planner.plan import Dispatch, Hold, Intake, PendingOperation, Plan, PlanSpec, RulesSync, Stop
+from signalbox_planner.store import progress
 
 _GROUPED: Final = {
     "pages": ("intake", "pages"),
@@ -41,7 +43,7 @@ _GROUPED: Final = {
 """Columns of the plan's groups: the group, and the name there."""
 _COLUMNS: Final = (
     "id", "spec", "definitions_revision", "traceparent", "state", "version", "published_version", "counts", "reason",
-    "created_at", "started_at", "ended_at", "previous", "stop", *_GROUPED,
+    "created_at", "started_at", "ended_at", "previous", "stop", "ready_items", "steps", "deadline_at", *_GROUPED,
 )  # fmt: skip
 _NEVER_CHANGED: Final = frozenset({"id", "traceparent", "created_at"})
 _CHANGED: Final = tuple(name for name in _COLUMNS if name not in _NEVER_CHANGED)
@@ -101,12 +103,16 @@ WHERE rules_published_at IS NOT NULL
   AND (ended_at IS NULL OR rules_published_at < ended_at + interval '1 day')
 ORDER BY rules_published_at LIMIT $2
 """
+_OVERDUE: Final = """
+SELECT id FROM plan WHERE deadline_at <= now() AND ended_at IS NULL AND state IN ('RUNNING', 'PAUSED')
+ORDER BY deadline_at LIMIT $1
+"""
 _UNFINISHED: Final = """
 SELECT id FROM plan
 WHERE state IN ('RUNNING', 'PAUSED', 'CANCELLING', 'ACCEPTED')
-  AND ((state = 'RUNNING' AND NOT held AND next_position < unsent_end
+  AND ((state = 'RUNNING' AND NOT held AND ready_items > 0
        AND live_tasks < greatest($1, least(2 * coalesce((rules::json->>'limit')::int, 0), 20000)))
-    OR (state = 'CANCELLING' AND next_position < unsent_end)
+    OR (state = 'CANCELLING' AND ready_items > 0)
     OR copy_position IS NOT NULL)
 ORDER BY created_at LIMIT 20
 """
@@ -114,8 +120,7 @@ ORDER BY created_at LIMIT 20
 
 async def locked(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Plan]:
     """These plans, locked until the transaction ends; those that are not known are left out."""
-    rows = await connection.fetch(_LOCKED, list(set(ids)))
-    return {row["id"]: _plan(row) for row in rows}
+    return await _plans(connection, await connection.fetch(_LOCKED, list(set(ids))))
 
 
 async def locked_now(connection: Connection, ids: Iterable[UUID]) -> tuple[dict[UUID, Plan], datetime, int]:
@@ -125,7 +130,15 @@ async def locked_now(connection: Connection, ids: Iterable[UUID]) -> tuple[dict[
     """
     rows = await connection.fetch(_LOCKED_NOW, list(set(ids)))
     now, floor = rows[0]["now"], rows[0]["version_floor"]
-    return {row["id"]: _plan(row) for row in rows if row["id"] is not None}, now, max(1, floor or 0)
+    found = await _plans(connection, [row for row in rows if row["id"] is not None])
+    return found, now, max(1, floor or 0)
+
+
+async def _plans(connection: Connection, rows: Sequence[Row]) -> dict[UUID, Plan]:
+    """The plans of these rows, pipelines with their steps."""
+    graphs = [row["id"] for row in rows if row["steps"]]
+    steps = await progress.load(connection, graphs) if graphs else {}
+    return {row["id"]: _plan(row, steps.get(row["id"])) for row in rows}
 
 
 async def transaction_time(connection: Connection) -> datetime:
@@ -139,6 +152,8 @@ async def save(connection: Connection, plans: Sequence[Plan], *, new: Collection
     for plan in plans:
         if plan.id in new:
             await _add(connection, plan)
+        if plan.progress is not None:
+            await progress.save(connection, plan.id, plan.progress)
     if changed:
         await connection.executemany(_UPDATE, [(plan.id, *_values(plan, _CHANGED)) for plan in changed])
     made = [(plan.id, *transition) for plan in changed for transition in _transitions(plan)]
@@ -183,6 +198,11 @@ async def unconfirmed(connection: Connection, *, seconds: float, max_plans: int)
     return [row["id"] for row in await connection.fetch(_RULES_DUE, seconds, max_plans)]
 
 
+async def overdue(connection: Connection, *, max_plans: int) -> list[UUID]:
+    """Plans whose time limit has passed."""
+    return [row["id"] for row in await connection.fetch(_OVERDUE, max_plans)]
+
+
 async def unfinished(connection: Connection, *, window: int) -> list[UUID]:
     """Plans with items that the planner itself has to send, cancel or copy."""
     return [row["id"] for row in await connection.fetch(_UNFINISHED, window)]
@@ -196,6 +216,10 @@ def _value(plan: Plan, column: str) -> Any:
     if column in _GROUPED:
         group, name = _GROUPED[column]
         return getattr(getattr(plan, group), name)
+    if column == "ready_items":
+        return 0 if plan.ended else plan.unsent
+    if column == "steps":
+        return len(plan.progress.runs) if plan.progress else 0
     return getattr(plan, column)
 
 
@@ -209,7 +233,7 @@ def _encoded(column: str, value: Any) -> Any:
     return str(value) if column == "state" else value
 
 
-def _plan(row: Any) -> Plan:
+def _plan(row: Any, steps: Progress | None) -> Plan:
     intake = Intake(row["pages"], row["pages_seen"], row["pages_published"], row["copy_position"])
     dispatch = Dispatch(
         row["end_position"], row["next_position"], row["unsent_end"], row["tasks"], row["live_tasks"],
@@ -225,7 +249,7 @@ def _plan(row: Any) -> Plan:
         traceparent=row["traceparent"], state=PlanState(row["state"]), version=row["version"],
         published_version=row["published_version"], counts=Counts.model_validate_json(row["counts"]),
         reason=row["reason"], created_at=row["created_at"], started_at=row["started_at"], ended_at=row["ended_at"],
-        intake=intake, dispatch=dispatch, rules=rules, hold=hold, previous=row["previous"],
+        intake=intake, dispatch=dispatch, progress=steps, rules=rules, hold=hold, previous=row["previous"],
         stop=Stop(*json.loads(row["stop"])) if row["stop"] else None,
     )  # fmt: skip
 

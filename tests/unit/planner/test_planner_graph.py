@@ -1,0 +1,239 @@
+"""Pipelines for any graph, any order of facts, duplicates and losses: always the same end."""
+
+import uuid
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_contracts.states import PlanState, StepState, TaskState
+from signalbox_planner import graph, lifecycle
+from signalbox_planner.graph import Progress, fresh_runs, graph_of
+from signalbox_planner.plan import Item, Plan, PlanSpec, StateChange
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+WORK = {"kind": "scripted", "script": {}}
+WHENS = ("on_success", "on_failure", "always")
+
+
+def pipeline_of(steps: list[dict[str, Any]]) -> Pipeline:
+    written = [{"work": WORK, "engine": "e1", **step} for step in steps]
+    return Pipeline.model_validate({"id": "p", "name": "P", "steps": written})
+
+
+class World:
+    """A started pipeline whose tasks end as `ends` says, by position."""
+
+    def __init__(self, pipeline: Pipeline, ends: list[TaskState]) -> None:
+        self.graph, self.ends = graph_of(pipeline), ends
+        spec = PlanSpec(name="p", actor="user:ann", event_date=date(2026, 1, 1))
+        plan = Plan(id=uuid.UUID(int=1), spec=spec, definitions_revision=1, created_at=NOW)
+        plan = replace(lifecycle.accept(plan, NOW), progress=Progress(self.graph, fresh_runs(self.graph)))
+        rows = [
+            Item(plan.id, position, step.key(position), "e1", "", step=step.index)
+            for step in self.graph.steps
+            for position in range(step.first, step.end)
+        ]
+        self.plan = lifecycle.start(lifecycle.store_page(plan, 1, rows), NOW)
+        self.states: dict[int, TaskState] = {}
+        self.order: list[str] = []
+
+    def send(self) -> None:
+        """Send everything that is ready, as `steps.send` does."""
+        while (progress := self.plan.progress) is not None:
+            ready = [n for n, run in enumerate(progress.runs) if run.state is StepState.READY]
+            if not ready or self.plan.ended:
+                break
+            for n in ready:
+                progress = graph.begin(progress, n, NOW)
+            self.plan = lifecycle.finish(lifecycle.settle(lifecycle.with_progress(self.plan, progress, NOW), NOW), NOW)
+        assert self.plan.progress is not None
+        for step in graph.sendable(self.plan.progress, 50):
+            run = self.plan.progress.runs[step.index]
+            waited = [self.plan.progress.runs[other] for other, _ in step.depends_on]
+            assert all(other.ended for other in waited), "no step is sent before what it waits for has ended"
+            for position in range(run.next_position, run.unsent_end):
+                assert position not in self.states, "no item is sent twice"
+                self.states[position] = TaskState.QUEUED
+            self.order.append(step.step.id)
+            size = run.unsent_end - run.next_position
+            self.plan = lifecycle.sent(
+                self.plan, size, next_position=run.unsent_end, unsent_end=run.unsent_end, step=step.index
+            )  # fmt: skip
+            self.plan = lifecycle.count(self.plan, [StateChange(None, TaskState.QUEUED, size, size, step.index)], NOW)
+
+    def fact(self, position: int, state: TaskState) -> None:
+        """One fact, applied as the store does: an ended item does not change."""
+        before = self.states.get(position)
+        if before in (None, state) or before in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
+            return
+        self.states[position] = state
+        step = next(step.index for step in self.graph.steps if step.first <= position < step.end)
+        self.plan = lifecycle.count(self.plan, [StateChange(before, state, 1, 1, step)], NOW)
+
+    def run(self, random: Random) -> "World":
+        """Deliver facts in a random order, some twice, until nothing is left."""
+        for _ in range(10_000):
+            self.send()
+            live = [n for n, state in self.states.items() if state in (TaskState.QUEUED, TaskState.RUNNING)]
+            if not live:
+                break
+            position = random.choice(live)
+            state = TaskState.RUNNING if random.random() < 0.4 else self.ends[position]
+            for _ in range(random.choice((1, 1, 2))):
+                self.fact(position, state)
+        return self
+
+    @property
+    def result(self) -> tuple[Any, ...]:
+        assert self.plan.progress is not None
+        runs = [(run.state, run.reason, run.blamed) for run in self.plan.progress.runs]
+        return self.plan.state, self.plan.counts, runs
+
+
+@st.composite
+def pipelines(draw: st.DrawFn) -> Pipeline:
+    count = draw(st.integers(1, 7))
+    steps: list[dict[str, Any]] = []
+    for n in range(count):
+        waits = draw(st.lists(st.integers(0, n - 1), unique=True, max_size=3)) if n else []
+        step: dict[str, Any] = {
+            "id": f"s{n}",
+            "required": draw(st.booleans()),
+            "depends_on": [{"step": f"s{m}", "when": draw(st.sampled_from(WHENS))} for m in waits],
+        }
+        if draw(st.booleans()):
+            step["matrix"] = {"part": list(range(draw(st.integers(2, 3))))}
+        steps.append(step)
+    for n in draw(st.lists(st.integers(0, count - 1), max_size=3)):
+        step = {"id": f"undo{len(steps)}", "compensates": f"s{n}"}
+        steps.append({**step, "compensate_on": draw(st.sampled_from((["failure"], ["cancel"], ["failure", "cancel"])))})
+    return pipeline_of(draw(st.permutations(steps)))
+
+
+@settings(deadline=None, max_examples=150)
+@given(pipelines(), st.integers(0, 10_000), st.data())
+def test_whatever_the_order_of_facts_a_pipeline_has_the_same_end(
+    pipeline: Pipeline, seed: int, data: st.DataObject
+) -> None:
+    size = graph_of(pipeline).end_position
+    ends = data.draw(st.lists(st.sampled_from((TaskState.SUCCEEDED, TaskState.FAILED)), min_size=size, max_size=size))
+    first, second = World(pipeline, ends).run(Random(seed)), World(pipeline, ends).run(Random(seed + 1))
+    assert first.result == second.result
+    assert first.plan.ended
+    counts = first.plan.counts
+    assert (counts.waiting, counts.active, counts.unknown) == (0, 0, 0)
+    assert first.plan.progress is not None
+    for run, step in zip(first.plan.progress.runs, first.graph.steps, strict=True):
+        assert run.ended
+        assert sum(run.counts) == step.size
+        if run.state is StepState.SKIPPED:
+            assert run.reason, "a skipped step says why"
+    if first.plan.state is PlanState.SUCCEEDED:
+        assert not counts.failed
+
+
+@settings(deadline=None, max_examples=100)
+@given(pipelines(), st.integers(0, 10_000), st.integers(0, 10), st.booleans())
+def test_a_cancel_at_any_moment_ends_the_pipeline_and_undoes_what_succeeded(
+    pipeline: Pipeline, seed: int, facts: int, kill: bool
+) -> None:
+    random = Random(seed)
+    world = World(pipeline, [TaskState.SUCCEEDED] * graph_of(pipeline).end_position)
+    world.send()
+    for _ in range(facts):
+        live = [n for n, state in world.states.items() if state in (TaskState.QUEUED, TaskState.RUNNING)]
+        if live:
+            world.fact(random.choice(live), TaskState.SUCCEEDED)
+            world.send()
+    if world.plan.ended:
+        return
+    world.plan = lifecycle.cancel(world.plan, uuid.uuid4(), "user:ann", "", NOW, kill=kill)
+    begun = len(world.order)
+    world.run(random)
+    assert world.plan.ended
+    assert world.plan.progress is not None
+    for step, run in zip(world.graph.steps, world.plan.progress.runs, strict=True):
+        if step.compensates is None:
+            assert step.step.id not in world.order[begun:], "nothing but compensations starts after a cancel"
+            continue
+        undone = world.plan.progress.runs[step.compensates]
+        due = undone.state is StepState.SUCCEEDED and "cancel" in step.step.compensate_on
+        if world.plan.state is PlanState.CANCELLED:
+            assert (run.state is StepState.SUCCEEDED) == due
+
+
+DIAMOND: list[dict[str, Any]] = [
+    {"id": "extract"},
+    {"id": "left", "depends_on": ["extract"]},
+    {"id": "right", "depends_on": ["extract"]},
+    {"id": "join", "depends_on": ["left", "right"]},
+    {"id": "warn", "depends_on": [{"step": "right", "when": "on_failure"}], "required": False},
+    {"id": "undo_extract", "compensates": "extract"},
+    {"id": "undo_left", "compensates": "left"},
+]
+
+
+def world(steps: list[dict[str, Any]], *, fails: tuple[str, ...] = ()) -> World:
+    pipeline = pipeline_of(steps)
+    ends = [TaskState.FAILED if step["id"] in fails else TaskState.SUCCEEDED for step in steps]
+    return World(pipeline, ends).run(Random(1))
+
+
+def states(found: World) -> dict[str, str]:
+    assert found.plan.progress is not None
+    pairs = zip(found.graph.steps, found.plan.progress.runs, strict=True)
+    return {step.step.id: str(run.state) for step, run in pairs}
+
+
+def test_a_diamond_succeeds_and_nothing_is_compensated() -> None:
+    found = world(DIAMOND)
+    assert found.plan.state is PlanState.SUCCEEDED
+    assert found.order[0] == "extract"
+    assert found.order[-1] == "join"
+    assert [name for name, state in states(found).items() if state == "SKIPPED"] == [
+        "warn",
+        "undo_extract",
+        "undo_left",
+    ]
+
+
+def test_an_unhandled_failure_fails_the_pipeline_and_compensates_newest_first() -> None:
+    found = world(DIAMOND, fails=("right", "warn"))
+    assert found.plan.state is PlanState.FAILED
+    assert states(found)["join"] == "SKIPPED"
+    assert found.order[-2:] == ["undo_left", "undo_extract"]
+
+
+def test_a_handled_failure_completes_with_errors_and_compensates_nothing() -> None:
+    found = world(DIAMOND, fails=("right",))
+    assert found.plan.state is PlanState.COMPLETED_WITH_ERRORS
+    assert (states(found)["warn"], states(found)["undo_left"]) == ("SUCCEEDED", "SKIPPED")
+
+
+@pytest.mark.parametrize(("required", "end"), [(True, "FAILED"), (False, "COMPLETED_WITH_ERRORS")])
+def test_only_a_required_step_fails_the_pipeline(required: bool, end: str) -> None:
+    steps = [{"id": "a"}, {"id": "b", "depends_on": ["a"], "required": required}]
+    assert world(steps, fails=("b",)).plan.state == end
+    steps = [{"id": "a", "required": False}, {"id": "b", "depends_on": ["a"], "required": required}]
+    assert world(steps, fails=("a",)).plan.state == end, "a failure that keeps a required step from running"
+
+
+def test_a_time_limit_kills_compensates_and_fails() -> None:
+    pipeline = pipeline_of([{"id": "a"}, {"id": "b", "depends_on": ["a"]}, {"id": "undo", "compensates": "a"}])
+    found = World(pipeline, [TaskState.SUCCEEDED] * 3)
+    found.send()
+    found.fact(0, TaskState.SUCCEEDED)
+    found.send()
+    found.plan = replace(found.plan, spec=found.plan.spec.model_copy(update={"time_limit_seconds": 0.0}))
+    found.plan = replace(found.plan, spec=found.plan.spec.model_copy(update={"time_limit_seconds": 1e-9}))
+    found.plan = lifecycle.time_out(found.plan, NOW.replace(year=2027))
+    found.ends[1] = TaskState.CANCELLED
+    found.run(Random(1))
+    assert found.plan.state is PlanState.FAILED
+    assert states(found) == {"a": "SUCCEEDED", "b": "CANCELLED", "undo": "SUCCEEDED"}
