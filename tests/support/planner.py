@@ -12,11 +12,19 @@ from pydantic import SecretStr
 from signalbox_chassis.persistence.migrations import migrate, provision
 from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.messages.plans import PlanItems, PlanStated
-from signalbox_contracts.messages.requests import PlanRequest, PlanRequestData, RequestedItem, RunItems, RunJob
+from signalbox_contracts.messages.requests import (
+    PlanRequest,
+    PlanRequestData,
+    RequestedItem,
+    RunItems,
+    RunJob,
+    RunPipeline,
+)
 from signalbox_contracts.messages.states import OperationResult, OperationResultData
 from signalbox_contracts.messages.tasks import TaskRecord, TasksStated, TasksStatedData
 from signalbox_contracts.states import TaskState
@@ -90,7 +98,16 @@ class Planners(Store):
         async def there() -> bool:
             return await self.value("SELECT state FROM plan WHERE id = $1", plan) in states
 
-        await until(there, seconds=seconds, why=f"plan in {states}")
+        try:
+            await until(there, seconds=seconds, why=f"plan in {states}")
+        except BaseException:
+            for row in await self.rows("SELECT state, counts, reason, rules_confirmed FROM plan WHERE id = $1", plan):
+                print(dict(row))
+            for row in await self.rows("SELECT key, state, reason, task_version FROM item WHERE plan_id = $1", plan):
+                print(dict(row))
+            for row in await self.rows("SELECT event_type, error FROM dead_letter"):
+                print(dict(row))
+            raise
 
     async def until_running(self, plan: uuid.UUID, task: uuid.UUID, *, seconds: float = 30) -> None:
         """Wait until the executor has recorded the task's run."""
@@ -124,6 +141,14 @@ def item(number: int, **script: Any) -> RequestedItem:
 def request_job(job: Job, *, plan: uuid.UUID | None = None, rules: Rules | None = None, **params: Any) -> PlanRequest:
     """Run one job."""
     return _request(plan or uuid.uuid4(), what=RunJob(job=job, params=params), rules=rules or Rules(), name=job.name)
+
+
+def request_pipeline(
+    pipeline: Pipeline, *, plan: uuid.UUID | None = None, rerun: dict[str, Any] | None = None, **params: Any
+) -> PlanRequest:  # fmt: skip
+    """Run a pipeline, or a part of an earlier plan again."""
+    what = RunPipeline.model_validate({"pipeline": pipeline, "params": params, "rerun": rerun})
+    return _request(plan or uuid.uuid4(), what=what, rules=pipeline.rules, name=pipeline.name)
 
 
 def request_items(

@@ -1,0 +1,149 @@
+"""Pipelines with a real executor, on real Kafka and PostgreSQL."""
+
+import uuid
+from typing import Any
+
+from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_contracts.messages.requests import PlanCancel
+from signalbox_contracts.messages.task_commands import TasksEnsure
+from support.planner import Planners, command, request_pipeline
+
+
+def step(id: str, *depends_on: Any, script: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    work = {"kind": "scripted", "script": script or {}}
+    return {"id": id, "engine": "e1", "work": work, "depends_on": list(depends_on), **more}
+
+
+def pipeline(*steps: dict[str, Any], **more: Any) -> Pipeline:
+    return Pipeline.model_validate({"id": "daily", "name": "Daily", "steps": list(steps), **more})
+
+
+async def sent(planners: Planners, plan: uuid.UUID) -> list[Any]:
+    """The tasks of a plan in the order in which they were sent."""
+    commands = await planners.commands(plan)
+    return [task for one in commands if isinstance(one, TasksEnsure) for task in one.data.tasks]
+
+
+async def test_a_diamond_runs_in_order_and_a_step_reads_the_result_of_another(planners: Planners) -> None:
+    request = request_pipeline(
+        pipeline(
+            step("extract", script={"result": {"rows": 7}}),
+            step("left", "extract", matrix={"part": ["a", "b"]}, script={"result": "{{ params.part }}"}),
+            step("right", "extract", script={"result": "{{ steps.extract.result.rows }} {{ event_date }}"}),
+            step("join", "left", "right"),
+            step("never", {"step": "left", "when": "on_failure"}, required=False),
+            step("monthly", "join", condition="{{ params.full }}"),
+            params={"full": {"type": "boolean", "default": False}},
+        )
+    )
+    plan = request.data.plan_id
+    async with planners.running(), planners.executors.running():
+        await planners.executors.say(request)
+        await planners.until_state(plan, "SUCCEEDED")
+    tasks = await sent(planners, plan)
+    keys = [task.item_key for task in tasks]
+    assert (keys[0], keys[-1]) == ("extract", "join")
+    assert {task.item_key for task in tasks} == {"extract", "left/1", "left/2", "right", "join"}
+    assert sorted(task.work.script["result"] for task in tasks if task.step == "left") == ["a", "b"]
+    (right,) = [task for task in tasks if task.step == "right"]
+    assert right.work.script["result"].startswith("7 20")
+    last = (await planners.plan_states(plan))[-1].data
+    assert {one.id: str(one.state) for one in last.steps} == {
+        "extract": "SUCCEEDED", "left": "SUCCEEDED", "right": "SUCCEEDED", "join": "SUCCEEDED",
+        "never": "SKIPPED", "monthly": "SKIPPED",
+    }  # fmt: skip
+    assert "condition does not hold" in last.steps[5].reason
+    assert (last.counts.total, last.counts.succeeded, last.counts.skipped) == (7, 5, 2)
+    skipped = {item.key: item for page in await planners.pages(plan) for item in page.data.items if item.reason}
+    assert skipped["never"].decision == "skip"
+    assert await planners.starts(plan) == {1: 5}
+
+
+async def test_a_failing_branch_is_compensated_newest_first_and_the_pipeline_fails(planners: Planners) -> None:
+    request = request_pipeline(
+        pipeline(
+            step("load"),
+            step("publish", "load"),
+            step("check", "publish", script={"exit_code": 1}),
+            step("report", "check"),
+            {**step("undo_load"), "compensates": "load"},
+            {**step("undo_publish"), "compensates": "publish"},
+            {**step("undo_check"), "compensates": "check"},
+        )
+    )
+    plan = request.data.plan_id
+    async with planners.running(), planners.executors.running():
+        await planners.executors.say(request)
+        await planners.until_state(plan, "FAILED")
+    assert [task.item_key for task in await sent(planners, plan)] == [
+        "load", "publish", "check", "undo_publish", "undo_load"
+    ]  # fmt: skip
+
+
+async def test_a_step_whose_template_fails_is_failed_with_its_reason(planners: Planners) -> None:
+    request = request_pipeline(
+        pipeline(
+            step("a", script={"result": {"rows": 7}}), step("b", "a", script={"result": "{{ steps.a.result.lines }}"})
+        )
+    )  # fmt: skip
+    plan = request.data.plan_id
+    async with planners.running(), planners.executors.running():
+        await planners.executors.say(request)
+        await planners.until_state(plan, "FAILED")
+    items = [item for page in await planners.pages(plan) for item in page.data.items if item.key == "b"]
+    assert "work of 'b'" in items[-1].reason
+    assert items[-1].state == "FAILED"
+
+
+async def test_a_cancelled_pipeline_starts_nothing_more_and_compensates(planners: Planners) -> None:
+    request = request_pipeline(
+        pipeline(
+            step("load"),
+            step("slow", "load", script={"run_seconds": 60}),
+            step("after", "slow"),
+            {**step("undo"), "compensates": "load"},
+        )
+    )
+    plan = request.data.plan_id
+    async with planners.running(), planners.executors.running():
+        await planners.executors.say(request)
+        await planners.until_plan(plan, "counts::json->>'succeeded'", lambda n: n == "1")
+        await planners.executors.say(command(PlanCancel, plan, kill=True))
+        await planners.until_state(plan, "CANCELLED")
+    last = (await planners.plan_states(plan))[-1].data
+    assert {one.id: str(one.state) for one in last.steps} == {
+        "load": "SUCCEEDED", "slow": "CANCELLED", "after": "CANCELLED", "undo": "SUCCEEDED"
+    }  # fmt: skip
+
+
+async def test_the_failed_part_runs_again_with_reused_results(planners: Planners) -> None:
+    steps = (
+        step("a", script={"result": {"rows": 7}}),
+        step("b", "a", script={"exit_code": 1}),
+        step("c", "b"),
+        step("d", "a"),
+    )
+    first = request_pipeline(pipeline(*steps))
+    fixed = pipeline(
+        steps[0], step("b", "a", script={"result": "{{ steps.a.result.rows }}"}), *steps[2:], version=2
+    )  # fmt: skip
+    rerun = {"plan_id": first.data.plan_id, "scope": "failed"}
+    again = request_pipeline(fixed, rerun=rerun)
+    only = request_pipeline(fixed, rerun={**rerun, "scope": "only", "steps": ("d",)})
+    refused = request_pipeline(fixed, rerun={**rerun, "scope": "from", "steps": ("c",)})
+    async with planners.running(), planners.executors.running():
+        await planners.executors.say(first)
+        await planners.until_state(first.data.plan_id, "FAILED")
+        await planners.executors.say(again, only, refused)
+        await planners.until_state(again.data.plan_id, "SUCCEEDED")
+        await planners.until_state(only.data.plan_id, "SUCCEEDED")
+        await planners.until_state(refused.data.plan_id, "REFUSED")
+    assert [task.item_key for task in await sent(planners, again.data.plan_id)] == ["b", "c"]
+    assert [task.item_key for task in await sent(planners, only.data.plan_id)] == ["d"]
+    last = (await planners.plan_states(again.data.plan_id))[-1].data
+    assert {one.id: str(one.state) for one in last.steps} == {
+        "a": "REUSED", "b": "SUCCEEDED", "c": "SUCCEEDED", "d": "REUSED"
+    }  # fmt: skip
+    assert last.parent == first.data.plan_id
+    reason = (await planners.plan_states(refused.data.plan_id))[-1].data.reason
+    assert "'c' waits for 'b', which is FAILED" in reason
