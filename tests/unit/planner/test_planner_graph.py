@@ -1,6 +1,7 @@
 """Pipelines for any graph, any order of facts, duplicates and losses: always the same end."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from random import Random
@@ -17,19 +18,19 @@ from signalbox_planner.graph import Progress, fresh_runs, graph_of
 from signalbox_planner.plan import Item, Plan, PlanSpec, StateChange
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-WORK = {"kind": "scripted", "script": {}}
+WORK: dict[str, Any] = {"kind": "scripted", "script": {}}
 WHENS = ("on_success", "on_failure", "always")
 
 
 def pipeline_of(steps: list[dict[str, Any]]) -> Pipeline:
-    written = [{"work": WORK, "engine": "e1", **step} for step in steps]
+    written: list[dict[str, Any]] = [{"work": WORK, "engine": "e1", **step} for step in steps]
     return Pipeline.model_validate({"id": "p", "name": "P", "steps": written})
 
 
 class World:
     """A started pipeline whose tasks end as `ends` says, by position."""
 
-    def __init__(self, pipeline: Pipeline, ends: list[TaskState]) -> None:
+    def __init__(self, pipeline: Pipeline, ends: Sequence[TaskState]) -> None:
         self.graph, self.ends = graph_of(pipeline), ends
         spec = PlanSpec(name="p", actor="user:ann", event_date=date(2026, 1, 1))
         plan = Plan(id=uuid.UUID(int=1), spec=spec, definitions_revision=1, created_at=NOW)
@@ -54,8 +55,10 @@ class World:
             self.plan = lifecycle.finish(lifecycle.settle(lifecycle.with_progress(self.plan, progress, NOW), NOW), NOW)
         assert self.plan.progress is not None
         for step in graph.sendable(self.plan.progress, 50):
-            run = self.plan.progress.runs[step.index]
-            waited = [self.plan.progress.runs[other] for other, _ in step.depends_on]
+            progress = self.plan.progress
+            assert progress is not None
+            run = progress.runs[step.index]
+            waited = [progress.runs[other] for other, _ in step.depends_on]
             assert all(other.ended for other in waited), "no step is sent before what it waits for has ended"
             for position in range(run.next_position, run.unsent_end):
                 assert position not in self.states, "no item is sent twice"
@@ -233,7 +236,7 @@ def test_a_time_limit_kills_compensates_and_fails() -> None:
     found.plan = replace(found.plan, spec=found.plan.spec.model_copy(update={"time_limit_seconds": 0.0}))
     found.plan = replace(found.plan, spec=found.plan.spec.model_copy(update={"time_limit_seconds": 1e-9}))
     found.plan = lifecycle.time_out(found.plan, NOW.replace(year=2027))
-    found.ends[1] = TaskState.CANCELLED
+    found.ends = [TaskState.SUCCEEDED, TaskState.CANCELLED, TaskState.SUCCEEDED]
     found.run(Random(1))
     assert found.plan.state is PlanState.FAILED
     assert states(found) == {"a": "SUCCEEDED", "b": "CANCELLED", "undo": "SUCCEEDED"}

@@ -9,7 +9,7 @@ import typer
 from signalbox_client import contexts, exit_codes, inputs
 from signalbox_client.api import Api
 from signalbox_client.command import command
-from signalbox_client.commands import engines, job_runs, jobs
+from signalbox_client.commands import engines, job_runs, jobs, pipelines, reruns
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
@@ -23,7 +23,8 @@ from signalbox_client.output import say
 ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoami"}
 """Operations of the API whose command is not `noun verb`."""
 OURS: Final = frozenset(
-    {"login", "logout", "context list", "context use", "context remove", "plan watch", "task watch"}
+    {"login", "logout", "context list", "context use", "context remove", "plan watch", "task watch", "plan timeline"}
+    | {"pipeline validate", "pipeline graph"}
 )  # fmt: skip
 """Commands that are no operation of the API."""
 _CODES: Final = "Exit codes: " + "; ".join(f"{code} {words}" for code, words in exit_codes.MEANING.items()) + "."
@@ -32,7 +33,7 @@ app = typer.Typer(
     help=f"Run, re-run and watch data jobs.\n\n{_CODES}", no_args_is_help=True, rich_markup_mode=None,
     pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-_ = (engines, jobs, job_runs)  # they add their verbs to the groups of their kinds
+_ = (engines, jobs, job_runs, pipelines, reruns)  # they add their verbs to the groups of their kinds
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
     "context": context, "workflow": workflow,

@@ -25,6 +25,7 @@ from signalbox_gateway.routes import (
     jobs,
     me,
     operations,
+    pipelines,
     plans_read,
     plans_write,
     secrets,
@@ -44,7 +45,7 @@ ROUTERS = [
     *(
         module.router
         for module in (
-            engines, flink_jobs, jobs, plans_read, plans_write, tasks, tasks_write, secrets, dead_letters,
+            engines, flink_jobs, jobs, pipelines, plans_read, plans_write, tasks, tasks_write, secrets, dead_letters,
             dead_letters_write, operations, status, traces, me, workflows, workflow_runs,
         )
     ),

@@ -38,7 +38,9 @@ _ITEMS: Final = TypeAdapter(list[RequestedItem])
 Version = Annotated[int, Field(ge=1, le=2_147_483_647)]
 
 
-class _Start(BaseModel):
+class PlanStart(BaseModel):
+    """What every start has in common."""
+
     model_config = ConfigDict(frozen=True)
 
     rules: Rules = Rules()
@@ -47,7 +49,7 @@ class _Start(BaseModel):
     labels: Labels = Field(default_factory=dict)
 
 
-class JobStart(_Start):
+class JobStart(PlanStart):
     """What a start may say beside the job."""
 
     params: Params = Field(default_factory=dict)
@@ -63,7 +65,7 @@ class JobChoice(BaseModel):
     version: Version | None = None
 
 
-class PlanCreate(_Start):
+class PlanCreate(PlanStart):
     """A plan of items, or of one job."""
 
     name: Title | None = None
@@ -109,14 +111,14 @@ async def start_job(
     engine = await checks.engine_for(work.connection, job)
     revision = engine.revision
     whole = job.model_copy(update={"engine": engine.definition.id})
-    data = _data(
+    data = plan_request(
         id, principal, said, name=name or job.name, what=RunJob(job=whole, params=said.params), revision=revision
     ).model_copy(update={"parent": parent})
-    record = _record(
+    record = first_record(
         data, deps.clock.now(), total=1, target=f"job:{job.id}", target_version=job.version, project=job.project,
         parent=parent,
     )  # fmt: skip
-    return await _send(work, deps, record, [data])
+    return await send(work, deps, record, [data])
 
 
 async def start_items(
@@ -133,14 +135,14 @@ async def start_items(
     pages = [page async for page in _pages(items)]
     name = said.name or (items[0].key if len(items) == 1 else f"{len(items)} items")
     pieces = [
-        _data(
+        plan_request(
             id, principal, said, name=name[:200], page=number, pages=len(pages), items=page, revision=revision,
             what=what if number == len(pages) else None,
         )
         for number, page in enumerate(pages, 1)
     ]  # fmt: skip
-    record = _record(pieces[-1], deps.clock.now(), total=len(items))
-    return await _send(work, deps, record, pieces)
+    record = first_record(pieces[-1], deps.clock.now(), total=len(items))
+    return await send(work, deps, record, pieces)
 
 
 async def read_items(written: Sequence[JsonValue]) -> list[RequestedItem]:
@@ -220,9 +222,9 @@ def _size(item: RequestedItem) -> int:
     return len(item.model_dump_json(exclude_none=True).encode()) + 1
 
 
-def _data(
-    id: UUID, principal: Principal, said: _Start, *, name: str, revision: int, what: Any, page: int = 1, pages: int = 1,
-    items: Iterable[RequestedItem] = (),
+def plan_request(
+    id: UUID, principal: Principal, said: PlanStart, *, name: str, revision: int, what: Any, page: int = 1,
+    pages: int = 1, items: Iterable[RequestedItem] = (),
 ) -> PlanRequestData:  # fmt: skip
     """Not validated again: every part was."""
     return PlanRequestData.model_construct(
@@ -232,7 +234,7 @@ def _data(
     )  # fmt: skip
 
 
-def _record(data: PlanRequestData, now: Any, *, total: int, **more: Any) -> PlanRecord:
+def first_record(data: PlanRequestData, now: Any, *, total: int, **more: Any) -> PlanRecord:
     """The plan before the planner has said anything: version 0."""
     return PlanRecord(
         plan_id=data.plan_id, version=0, state=PlanState.ACCEPTED, name=data.name, actor=data.actor,
@@ -252,9 +254,10 @@ async def accept(work: UnitOfWork, record: PlanRecord) -> dict[str, Any]:
     return queries.accepted(row)
 
 
-async def _send(
+async def send(
     work: UnitOfWork, deps: Dependencies, record: PlanRecord, pieces: Sequence[PlanRequestData]
 ) -> dict[str, Any]:
+    """Write the plan's first row and publish its request, page by page."""
     shown = await accept(work, record)
     for number, data in enumerate(pieces):
         work.publish(

@@ -120,7 +120,7 @@ def _check_dependencies(graph: Graph, known: _Parent, again: frozenset[int], rer
 
 def _run_of(
     graph: Graph, step: GraphStep, known: _Parent, again: frozenset[int], rerun: Rerun
-) -> tuple[StepRun, dict[int, tuple[str, str]]]:
+) -> tuple[StepRun, Mapping[int, tuple[str, str]]]:
     """One step of the new plan, and the items it takes over."""
     positions = range(step.first, step.end)
     reason = f"reused from plan {known.plan_id}"

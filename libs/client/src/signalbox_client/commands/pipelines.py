@@ -1,0 +1,119 @@
+"""`signalbox pipeline validate`, `apply`, `run` and `graph`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from signalbox_client import inputs
+from signalbox_client.api import place
+from signalbox_client.command import command, started
+from signalbox_client.commands.definitions import GROUPS
+from signalbox_client.drawings import graph_lines
+from signalbox_client.inputs import Form, Reason, Timeout, Wait, api
+from signalbox_client.output import Column, rows, say
+
+pipeline = GROUPS["pipeline"]
+Files = Annotated[list[str], typer.Argument(help="files and folders with pipelines in YAML or JSON")]
+_PROBLEMS: tuple[Column, ...] = (("place", "place"), ("field", "field"), ("problem", "problem"))
+_OUTCOMES: tuple[Column, ...] = (("pipeline", "id"), ("outcome", "outcome"), ("version", "version"))
+
+
+@command(pipeline, "validate")
+def pipeline_validate(files: Files, output: Form = "table") -> None:
+    """Check files without a server: every problem with file, line and column."""
+    documents, problems = _checked(files)
+    if problems:
+        rows(problems, output, _PROBLEMS, name="place")
+        raise typer.Exit(1)
+    say(f"{len(documents)} pipelines are valid")
+
+
+@command(pipeline, "apply")
+def pipeline_apply(
+    files: Files,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="check everything and save nothing")] = False,
+    output: Form = "table",
+) -> None:
+    """Save the pipelines of files and folders: all of them, or none."""
+    documents, problems = _checked(files)
+    if problems:
+        rows(problems, output, _PROBLEMS, name="place")
+        raise typer.Exit(1)
+    body = {"pipelines": [document.value for document in documents], "dry_run": dry_run}
+    rows(api().post("/pipelines/apply", body)["items"], output, _OUTCOMES)
+
+
+@command(pipeline, "run")
+def pipeline_run(
+    id: str,
+    param: Annotated[list[str] | None, typer.Option("-p", "--param", help="name=value; repeatable")] = None,
+    rules: Annotated[str, typer.Option("--rules", help="file with the plan's rules")] = "",
+    event_date: Annotated[str, typer.Option("--event-date", "--date", help="YYYY-MM-DD; yesterday in UTC")] = "",
+    label: Annotated[list[str] | None, typer.Option("--label", help="key=value; repeatable")] = None,
+    version: int | None = None,
+    reason: Reason = "",
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """Run a pipeline: prints the plan."""
+    body: dict[str, Any] = {"params": inputs.pairs(param, "--param"), "reason": reason, "labels": inputs.labels(label)}
+    body |= {"rules": inputs.document(rules)} if rules else {}
+    body |= {"event_date": event_date} if event_date else {}
+    body |= {"version": version} if version is not None else {}
+    started(api().post(place("pipelines", id, "run"), body), output, wait=wait, timeout=timeout)
+
+
+@command(pipeline, "graph")
+def pipeline_graph(
+    id: str, plan: Annotated[str, typer.Option("--plan", help="with the states of this plan's steps")] = ""
+) -> None:  # fmt: skip
+    """Draw the steps of a pipeline, and what each waits for."""
+    if plan:
+        steps = api().get(place("plans", plan))["steps"]
+    else:
+        saved = api().get(place("pipelines", id))
+        steps = [
+            {**step, "depends_on": [_edge(one) for one in step["depends_on"]], "state": ""} for step in saved["steps"]
+        ]
+    for line in graph_lines(steps):
+        print(line)
+
+
+def _edge(dependency: dict[str, Any]) -> str:
+    when = dependency["when"]
+    return dependency["step"] if when == "on_success" else f"{dependency['step']}:{when}"
+
+
+def _checked(files: list[str]) -> tuple[list[Any], list[dict[str, str]]]:
+    """The pipelines of these files, and what is wrong with them."""
+    from pydantic import ValidationError  # slow to import, and rarely needed
+
+    from signalbox_client.yaml_files import InvalidFile, read_folder
+    from signalbox_contracts.definitions.pipeline import Pipeline
+    from signalbox_contracts.definitions.problems import problems_in
+
+    try:
+        documents = list(read_folder(files))
+    except InvalidFile as error:
+        where, _, words = str(error).partition(": ")
+        return [], [{"place": where, "field": "", "problem": words}]
+    problems: list[dict[str, str]] = []
+    if not documents:
+        problems.append({"place": ", ".join(files), "field": "", "problem": "no pipeline is there"})
+    seen: dict[str, str] = {}
+    for document in documents:
+        written = {"name": document.value.get("id", ""), **document.value}
+        try:
+            read = Pipeline.model_validate(written, extra="forbid")
+        except ValidationError as error:
+            problems += [
+                {"place": document.place(one.field, one.allowed), "field": one.field, "problem": str(one)}
+                for one in problems_in(error)
+            ]
+            continue
+        if read.id in seen:
+            words = f"pipeline {read.id!r} is in {seen[read.id]} already"
+            problems.append({"place": document.place("id"), "field": "id", "problem": words})
+        seen[read.id] = document.place("id")
+    return documents, problems

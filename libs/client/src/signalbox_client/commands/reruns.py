@@ -1,0 +1,41 @@
+"""`signalbox plan rerun` and `signalbox plan timeline`: what a plan has besides its state when it ran a pipeline."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from signalbox_client import inputs
+from signalbox_client.api import place
+from signalbox_client.command import command, started
+from signalbox_client.commands.plans import plan
+from signalbox_client.drawings import timeline_lines
+from signalbox_client.inputs import Form, Reason, Timeout, Wait, api
+
+
+@command(plan, "rerun")
+def plan_rerun(
+    id: str,
+    scope: Annotated[str, typer.Option("--scope", help="start | failed | from | only")] = "failed",
+    step: Annotated[list[str] | None, typer.Option("--step", help="for `from` and `only`; repeatable")] = None,
+    latest: Annotated[bool, typer.Option("--latest", help="the newest version, not the one that ran")] = False,
+    param: Annotated[list[str] | None, typer.Option("-p", "--param", help="name=value; repeatable")] = None,
+    reason: Reason = "",
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """Run a part of a pipeline's plan again: prints the new plan."""
+    body: dict[str, Any] = {
+        "scope": scope, "steps": step or [], "latest": latest, "params": inputs.pairs(param, "--param"),
+        "reason": reason,
+    }  # fmt: skip
+    started(api().post(place("plans", id, "rerun"), body), output, wait=wait, timeout=timeout)
+
+
+@command(plan, "timeline")
+def plan_timeline(id: str) -> None:
+    """Draw when each step of a plan ran, and how long."""
+    found = api().get(place("plans", id))
+    for line in timeline_lines(found.get("steps") or [], datetime.now(UTC)):
+        print(line)

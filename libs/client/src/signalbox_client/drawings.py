@@ -1,0 +1,60 @@
+"""Text drawings of a plan: the graph of its steps, and when each ran. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+SIGNS: Final = {
+    "SUCCEEDED": "✓", "FAILED": "✗", "CANCELLED": "■", "SKIPPED": "○", "REUSED": "↺", "RUNNING": "▶", "READY": "▷",
+    "WAITING": "·",
+}  # fmt: skip
+BAR: Final = 40
+
+
+def graph_lines(steps: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """One line a step, below what it waits for: steps of one depth have one indent."""
+    depths: dict[str, int] = {}
+    by_id = {step["id"]: step for step in steps}
+
+    def depth(id: str, seen: frozenset[str] = frozenset()) -> int:
+        if id not in depths and id not in seen:
+            before = [edge.partition(":")[0] for edge in by_id[id].get("depends_on") or ()]
+            depths[id] = 1 + max((depth(one, seen | {id}) for one in before if one in by_id), default=-1)
+        return depths.get(id, 0)
+
+    normal = [step for step in steps if not step.get("compensates")]
+    for step in sorted(normal, key=lambda one: depth(one["id"])):
+        yield _line(step, "  " * depth(step["id"]))
+    for step in steps:
+        if step.get("compensates"):
+            yield _line(step, "")
+
+
+def timeline_lines(steps: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:
+    """One bar a step, on the time of the plan."""
+    ran = [step for step in steps if step.get("started_at") and step.get("state") not in ("REUSED", "SKIPPED")]
+    if not ran:
+        yield "no step has started"
+        return
+    starts = [datetime.fromisoformat(step["started_at"]) for step in ran]
+    ends = [datetime.fromisoformat(step["ended_at"]) if step.get("ended_at") else now for step in ran]
+    first, total = min(starts), max((max(ends) - min(starts)).total_seconds(), 0.001)
+    width = max(len(step["id"]) for step in ran)
+    for step, start, end in zip(ran, starts, ends, strict=True):
+        offset = int((start - first).total_seconds() / total * BAR)
+        length = max(1, round((end - start).total_seconds() / total * BAR))
+        bar = (" " * min(offset, BAR - 1) + "█" * min(length, BAR - min(offset, BAR - 1))).ljust(BAR)
+        seconds = (end - start).total_seconds()
+        yield f"{SIGNS.get(step['state'], '?')} {step['id'].ljust(width)} |{bar}| {seconds:9.3f} s"
+    yield f"  {'total'.ljust(width)}  {' ' * BAR}  {total:9.3f} s"
+
+
+def _line(step: Mapping[str, Any], indent: str) -> str:
+    sign = SIGNS.get(step.get("state") or "", "•")
+    counts: Mapping[str, Any] = step.get("counts") or {}
+    many = f" ({counts['total']} tasks)" if counts.get("total", 1) > 1 else ""
+    waits = f"  ← {', '.join(step['depends_on'])}" if step.get("depends_on") else ""
+    undoes = f"  undoes {step['compensates']}" if step.get("compensates") else ""
+    state = f"  {step['state']}" if step.get("state") else ""
+    reason = f"  {step['reason']}" if step.get("reason") else ""
+    return f"{indent}{sign} {step['id']}{many}{waits}{undoes}{state}{reason}"
