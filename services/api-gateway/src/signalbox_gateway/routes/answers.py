@@ -172,6 +172,22 @@ class JobOperations(AnswerModel):
     operations: list[JobOperation]
 
 
+class PipelineOutcome(AnswerModel):
+    """What became of one pipeline of an apply."""
+
+    id: str
+    outcome: Literal["created", "changed", "unchanged"]
+    version: int
+
+
+class PipelineOutcomes(AnswerModel):
+    """What became of every pipeline of an apply."""
+
+    items: list[PipelineOutcome]
+    dry_run: bool
+    """Nothing was saved."""
+
+
 class DeadLetterState(OpenEnum):
     """Where a parked message is."""
 

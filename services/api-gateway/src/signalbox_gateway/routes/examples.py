@@ -120,6 +120,12 @@ def _plans() -> dict[str, Example]:
         "plan_resume": {"request": _REASON, "response": operation},
         "plan_cancel": {"request": {"kill": False, "reason": "not needed"}, "response": operation},
         "plan_rules": {"request": {"rules": {"limit": 8}, "reason": "more slots"}, "response": operation},
+        "pipeline_run": {"request": {"params": {"mode": "initial_load"}, "event_date": "2026-03-28"}, "response": plan},
+        "pipeline_apply": {
+            "request": {"pipelines": [{"id": "nightly", "steps": [{"id": "load", "work": works()[0]}]}]},
+            "response": {"items": [{"id": "nightly", "outcome": "created", "version": 1}], "dry_run": False},
+        },
+        "plan_rerun": {"request": {"scope": "from", "steps": ["load"]}, "response": {**plan, "parent": PLAN}},
         "plan_retry": {"request": {"item_keys": [], "reason": "disk was full"}, "response": {**plan, "parent": PLAN}},
     }
 

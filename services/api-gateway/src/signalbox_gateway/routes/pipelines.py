@@ -18,6 +18,7 @@ from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.problems import Problem, checked, invalid_all
+from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load_version
 
 router = APIRouter(tags=["pipelines"])
@@ -35,7 +36,7 @@ class PipelineApply(BaseModel):
 
 
 @router.post(
-    "/pipelines/{id}/run", operation_id="pipeline_run", status_code=202,
+    "/pipelines/{id}/run", operation_id="pipeline_run", response_model=answers.Plan, status_code=202,
     openapi_extra=body(pipeline_requests.PipelineStart),
 )  # fmt: skip
 async def pipeline_run(id: str, request: Request, deps: Deps, principal: Starter) -> Response:
@@ -52,7 +53,8 @@ async def pipeline_run(id: str, request: Request, deps: Deps, principal: Starter
 
 
 @router.post(
-    "/plans/{id}/rerun", operation_id="plan_rerun", status_code=202, openapi_extra=body(pipeline_requests.PlanRerun)
+    "/plans/{id}/rerun", operation_id="plan_rerun", response_model=answers.Plan, status_code=202,
+    openapi_extra=body(pipeline_requests.PlanRerun),
 )  # fmt: skip
 async def plan_rerun(id: UUID, request: Request, deps: Deps, principal: Starter) -> Response:
     """Run a part of a pipeline's plan again, as a new plan linked to it. Results of the other steps are reused."""
@@ -66,7 +68,10 @@ async def plan_rerun(id: UUID, request: Request, deps: Deps, principal: Starter)
     return await write(request, deps, principal, act)
 
 
-@router.post("/pipelines/apply", operation_id="pipeline_apply", openapi_extra=body(PipelineApply))
+@router.post(
+    "/pipelines/apply", operation_id="pipeline_apply", response_model=answers.PipelineOutcomes,
+    openapi_extra=body(PipelineApply),
+)  # fmt: skip
 async def pipeline_apply(request: Request, deps: Deps, principal: Writer) -> Response:
     """Save several pipelines in one transaction: new ones are created, changed ones get a version, or nothing is."""
     wanted = await body_of(request, PipelineApply)
