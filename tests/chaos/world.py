@@ -49,8 +49,8 @@ SHORT_TIMES: Final = {
     "SIGNALBOX_HANDLER_TIMEOUT_SECONDS": "10",
     "SIGNALBOX_STUCK_SECONDS": "20",
     "SIGNALBOX_DATABASE_POOL_SIZE": "6",
-    # the planner's questions would heal what was lost on the way: here nothing may be lost
-    "SIGNALBOX_ASK_SECONDS": "600",
+    # the planner's queries would heal what was lost on the way: here nothing may be lost
+    "SIGNALBOX_RECONCILE_SECONDS": "600",
 }
 
 

@@ -351,7 +351,7 @@ async def test_a_task_whose_engines_definition_the_executor_has_not_seen(person:
 
 
 async def test_a_task_whose_plans_rules_were_lost(person: Person, tmp_path: Path) -> None:
-    await restarted(person.stack, PLANNER, SIGNALBOX_ASK_SECONDS="1")
+    await restarted(person.stack, PLANNER, SIGNALBOX_RECONCILE_SECONDS="1")
     async with person.stack.as_program(EXECUTOR, "lost_rules.py", DOOR=str(tmp_path / "door")):
         plan = await person.plan(await person.engine())
         shown_reason = await person.shows_reason(
