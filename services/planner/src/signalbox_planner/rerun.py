@@ -131,8 +131,8 @@ def _run_of(
     kept = [position for position in positions if known.keeps(step, position)]
     reused = dict.fromkeys(kept, ("REUSED", reason))
     if step.index in again:
-        whole = rerun.scope != "failed" or any(other in again for other, _ in step.depends_on)
-        if whole or len(kept) == step.size:
+        entirely = rerun.scope != "failed" or any(other in again for other, _ in step.depends_on)
+        if entirely or len(kept) == step.size:
             return fresh, {}
         counts = StepCounts(waiting=step.size - len(kept), skipped=len(kept))
         return StepRun(counts=counts, next_position=step.first, unsent_end=step.end), reused
