@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
-from engines.harness import EngineHarness, WorkRequest, until, watched
+from engines.harness import EngineHarness, WorkRequest, until
 from engines.kubernetes.cluster import KubernetesCluster, shared_cluster
 from engines.kubernetes.distribution import IMAGE
 from signalbox_contracts.definitions.work import KubernetesWork, Work
 from signalbox_executor.engines.kubernetes.adapter import KubernetesEngine
-from signalbox_executor.engines.port import ENDS, Engine, Observation, Submission
+from signalbox_executor.engines.port import Engine, Submission
 
 _numbers = itertools.count(1)
 ENDLESS: Final = "sleep 600 & trap 'kill $!; exit 143' TERM; wait"
@@ -70,6 +70,10 @@ class Harness(EngineHarness):
         """In the namespace of this harness."""
         return self.cluster.kubectl("-n", self.namespace, *arguments, stdin=stdin)
 
+    def create_raw(self, path: str, document: Mapping[str, Any]) -> None:
+        """POST to a path of the API, such as a part of an object."""
+        self.cluster.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(document))
+
     def apply(self, document: Mapping[str, Any]) -> None:
         self.kubectl("apply", "-f", "-", stdin=json.dumps(document))
 
@@ -123,17 +127,6 @@ class Harness(EngineHarness):
         """The adapter with all it can do."""
         assert isinstance(self.engine, KubernetesEngine)
         return self.engine
-
-    async def ended(self, of: Submission, seconds: float = 90) -> Observation:
-        """What is observed of it once it has ended."""
-        seen: list[Observation] = []
-
-        async def over() -> bool:
-            seen.append((await self.engine.observe([watched(of)]))[of.run_key])
-            return seen[-1].phase in ENDS
-
-        await until(over, f"{of.run_key} ended", seconds)
-        return seen[-1]
 
     def clean(self, key: str) -> None:
         arguments = ("delete", "job", key, "--ignore-not-found", "--wait=false")

@@ -4,22 +4,16 @@ import asyncio
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from engines.harness import until
 from engines.kubernetes.harness import Harness, shell_work
+from engines.kubernetes.scenarios import ended, submission
 from signalbox_contracts.definitions.work import KubernetesWork, Toleration
-from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.port import EngineRefused, EngineThrottled, Phase, Submission, Watched
 
 pytestmark = pytest.mark.engine
-
-
-def submission(work: KubernetesWork, **fields: Any) -> Submission:
-    task_id = uuid4()
-    return Submission(run_key=run_key(task_id, 1), task_id=task_id, attempt=1, work=work, **fields)
 
 
 async def refused(harness: Harness, asked: Submission) -> EngineRefused:
@@ -106,7 +100,7 @@ async def test_a_pod_that_cannot_start_says_why_and_ends_by_its_deadline(
     asked = submission(work, time_limit_seconds=15)
     await harness.engine.submit(asked)
     assert words in await waiting_reason(harness, asked)
-    end = await harness.ended(asked)
+    end = await ended(harness, asked)
     assert (end.phase, end.cause) == (Phase.FAILED, "timed_out")
     assert words in end.message
 

@@ -49,7 +49,8 @@ class KubernetesEngine:
     def __init__(self, api: KubernetesApi, placement: Placement) -> None:
         self._api = api
         self._placement = placement
-        self._watch = JobsWatch(api)
+        self.jobs_watch = JobsWatch(api)
+        """The one stream of this engine."""
         self._inspector = Inspector(api)
         self._logs = PodLogs(api, self._inspector)
         self._lookups = asyncio.Semaphore(MAX_LOOKUPS_AT_ONCE)
@@ -76,7 +77,7 @@ class KubernetesEngine:
         """From the stream of Jobs; a Job the stream does not know is asked for by name before it counts as lost."""
         if not watched:
             return {}
-        jobs = await self._watch.current()
+        jobs = await self.jobs_watch.current()
         found = await asyncio.gather(*(self._observe(run, jobs.get(run.run_key)) for run in watched))
         return {observation.run_key: observation for observation in found}
 
@@ -124,12 +125,12 @@ class KubernetesEngine:
 
     async def progress(self, watched: Sequence[Watched]) -> Mapping[str, Progress]:
         """From the stream of Jobs."""
-        jobs = await self._watch.current()
+        jobs = await self.jobs_watch.current()
         return {run.run_key: progress(job) for run in watched if (job := jobs.get(run.run_key)) is not None}
 
     async def explain_waiting(self, watched: Sequence[Watched]) -> Mapping[str, str]:
         """From the pods that do not start, or from the events of a Job that gets none."""
-        jobs = await self._watch.current()
+        jobs = await self.jobs_watch.current()
         found = [job for run in watched if (job := jobs.get(run.run_key)) is not None and not job.ended]
         reasons = await asyncio.gather(*(self._inspector.why_waiting(job) for job in found))
         return {job.name: bounded(reason) for job, reason in zip(found, reasons, strict=True) if reason}
@@ -163,7 +164,7 @@ class KubernetesEngine:
 
     async def close(self) -> None:
         """End the stream; what runs in the cluster runs on."""
-        await self._watch.stop()
+        await self.jobs_watch.stop()
         await self._api.close()
 
     async def _create(self, body: dict[str, Any]) -> Job:

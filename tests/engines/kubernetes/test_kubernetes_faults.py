@@ -1,0 +1,109 @@
+"""What dies under the engine: parts of the cluster, its memory of versions, the Job, the namespace."""
+
+import asyncio
+
+import pytest
+
+from engines.harness import until
+from engines.kubernetes.harness import ENDLESS, Harness, shell_work
+from engines.kubernetes.scenarios import ended, seen_in, submission, watched
+from signalbox_contracts.messages.tasks import Phase
+from signalbox_executor.engines.port import EngineUnavailable, Watched
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.mark.parametrize("part", ["kube-apiserver", "kubelet", "kube-controller-manager", "etcd"])
+async def test_a_part_of_the_cluster_dies_in_the_middle_and_the_end_is_true(harness: Harness, part: str) -> None:
+    """No run ends by an outage, and none is run twice."""
+    wait = "while ! [ -e /stamps/done-$SIGNALBOX_RUN_KEY ]; do sleep 0.2; done"
+    script = f"echo x >> /stamps/$SIGNALBOX_RUN_KEY-$JOB_COMPLETION_INDEX; {wait}"
+    asked = submission(shell_work(script, completions=2, pod_template=harness.stamped()))
+    await harness.engine.submit(asked)
+    await seen_in(harness, asked, {Phase.RUNNING})
+    await until(lambda: both_began(harness, asked.run_key), "both pods began")
+    harness.cluster.kill(part)
+    (harness.stamps / f"done-{asked.run_key}").touch()
+    try:
+        if part == "kube-apiserver":
+            await until(lambda: out_of_reach(harness, asked.run_key), "the engine says it is out of reach", 30)
+    finally:
+        await asyncio.to_thread(harness.cluster.start, part)
+    assert (await ended(harness, asked, 120)).phase is Phase.SUCCEEDED
+    assert [await harness.starts(f"{asked.run_key}-{index}") for index in (0, 1)] == [1, 1]
+
+
+async def test_versions_that_the_server_forgot_are_answered_by_a_new_list(harness: Harness) -> None:
+    """etcd compacted and the server restarted: the version we follow from is gone (410)."""
+    running = submission(shell_work(ENDLESS))
+    await harness.engine.submit(running)
+    await seen_in(harness, running, {Phase.RUNNING})
+    harness.cluster.kill("kube-apiserver")
+    await asyncio.to_thread(harness.cluster.compact)
+    await asyncio.to_thread(harness.cluster.start, "kube-apiserver")
+    await seen_in(harness, running, {Phase.RUNNING}, 60)
+    later = submission(shell_work("true"))
+    await harness.engine.submit(later)
+    assert (await ended(harness, later)).phase is Phase.SUCCEEDED
+
+
+async def test_a_job_that_somebody_deleted_is_lost(harness: Harness) -> None:
+    asked = submission(shell_work(ENDLESS))
+    handle = await harness.engine.submit(asked)
+    await seen_in(harness, asked, {Phase.RUNNING})
+    harness.kubectl("delete", "job", asked.run_key, "--cascade=background")
+    seen = await seen_in(harness, asked, {Phase.LOST})
+    assert "no such Job" in seen.message
+    # somebody makes another Job of the same name: it is not ours
+    other = submission(shell_work(ENDLESS))
+    other = type(other)(run_key=asked.run_key, task_id=asked.task_id, attempt=1, work=other.work)
+    again = await harness.engine.submit(other)
+    assert again != handle
+    answer = (await harness.engine.observe([Watched(asked.run_key, 1, handle)]))[asked.run_key]
+    assert (answer.phase, "another Job has its name" in answer.message) == (Phase.LOST, True)
+
+
+async def test_a_deleted_namespace_is_named_as_the_reason(harness: Harness) -> None:
+    harness.cluster.kubectl("create", "namespace", "short-lived")
+    engine = await harness.open(namespace="short-lived")
+    asked = submission(shell_work(ENDLESS))
+    try:
+        await engine.submit(asked)
+        harness.cluster.kubectl("-n", "short-lived", "delete", "jobs", "--all", "--cascade=background", "--wait=false")
+        harness.cluster.kubectl("delete", "namespace", "short-lived", "--wait=false")
+
+        async def lost_with_its_namespace() -> bool:
+            seen = (await engine.observe([watched(asked)]))[asked.run_key]
+            return seen.phase is Phase.LOST and "namespace short-lived" in seen.message
+
+        await until(lost_with_its_namespace, "the run is lost with its namespace")
+    finally:
+        await engine.close()
+
+
+async def test_five_hundred_jobs_are_followed_by_one_stream(harness: Harness) -> None:
+    work = shell_work("true", node_selector={"none": "such"})
+    asked = [submission(work) for _ in range(500)]
+    at_once = asyncio.Semaphore(20)
+
+    async def submit(one: int) -> None:
+        async with at_once:
+            await harness.engine.submit(asked[one])
+
+    await asyncio.gather(*(submit(one) for one in range(len(asked))))
+    for _ in range(20):
+        seen = await harness.engine.observe([watched(one) for one in asked])
+        assert {one.phase for one in seen.values()} == {Phase.SUBMITTED}
+    assert harness.adapter.jobs_watch.relists == 1
+
+
+async def both_began(harness: Harness, key: str) -> bool:
+    return [await harness.starts(f"{key}-{index}") for index in (0, 1)] == [1, 1]
+
+
+async def out_of_reach(harness: Harness, key: str) -> bool:
+    try:
+        await harness.engine.observe([Watched(key, 1)])
+    except EngineUnavailable:
+        return True
+    return False
