@@ -110,7 +110,9 @@ async def test_an_account_without_any_right_refuses_work_and_says_nothing_of_run
 
 async def test_secret_variables_are_not_in_the_pod(harness: Harness) -> None:
     secret = "swordfish-42"
-    work = shell_work('[ "$PASSWORD" = swordfish-42 ] || exit 3', environment={"PASSWORD": secret, "PLAIN": "x"})
+    work = shell_work(
+        '[ "$PASSWORD" = "$(echo swordfish)-42" ] || exit 3', environment={"PASSWORD": secret, "PLAIN": "x"}
+    )
     asked = submission(work, secrets=(secret,))
     await harness.engine.submit(asked)
     assert (await ended(harness, asked)).phase is Phase.SUCCEEDED

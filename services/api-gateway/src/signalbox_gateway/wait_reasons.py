@@ -148,6 +148,12 @@ def _canary(case: Case) -> tuple[str, str]:
     )
 
 
+def _engine_pending(case: Case) -> tuple[str, str]:
+    return _with(f"engine {case.holder} accepted it and has not begun it", case.detail), (
+        f"goes on when the engine can begin it; give it up with `signalbox task cancel {case.task}`"
+    )
+
+
 def _retry_delay(case: Case) -> tuple[str, str]:
     return _with(f"does not start before{case.until.removeprefix(' at') or ' its time'}", case.detail), (
         f"starts by itself then; give it up with `signalbox task cancel {case.task}`"
@@ -207,6 +213,7 @@ WORDS: Final[Mapping[WaitReason, Words]] = {
     WaitReason.START_RATE: _start_rate,
     WaitReason.BREAKER_OPEN: _breaker_open,
     WaitReason.ENGINE_PAUSED: _engine_paused,
+    WaitReason.ENGINE_PENDING: _engine_pending,
     WaitReason.ENGINE_UNREACHABLE: _engine_unreachable,
     WaitReason.FROZEN: _frozen,
     WaitReason.PLAN_PAUSED: _plan_paused,

@@ -18,21 +18,25 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
+from signalbox_contracts.messages.tasks import Phase
 from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT
 from signalbox_executor import facts
-from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, EngineUnavailable, Observation
+from signalbox_executor.engines.capabilities import ExplainsWaiting
+from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, EngineUnavailable, Observation, bounded
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import judge
 from signalbox_executor.loops import Worker
 from signalbox_executor.progress import ProgressReporter
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.spans import SpanBudget
-from signalbox_executor.store import engines, finish, observe, stop, workers
+from signalbox_executor.store import engines, finish, observe, stop, waiting, workers
 from signalbox_executor.store.engines import Registered
 from signalbox_executor.store.rows import Task
 
 log = logging.getLogger(__name__)
 MAX_STOPS = 200
+MAX_EXPLAINED = 200
+"""Runs of one pass whose engine is asked why they have not begun."""
 STOPS_AT_ONCE = 20
 _FIRST = UUID(int=0)
 FIRST_LOOK_SECONDS = 0.02
@@ -214,12 +218,43 @@ class Watcher:
             if not await self._write(engine_id, fence, watches, seen):
                 return
             await self._progress.report(engine_id, adapter, watches, seen)
+            if isinstance(adapter, ExplainsWaiting):
+                await self._explain(engine_id, adapter, fence, watches, seen)
             after = watches[-1].task_id
             if len(watches) < self.settings.observe_batch:
                 break
         if asked:
             async with self.database.connection() as connection:
                 await engines.answered(connection, [engine_id])
+
+    async def _explain(
+        self,
+        engine_id: str,
+        adapter: ExplainsWaiting,
+        fence: int,
+        watches: Sequence[observe.Watch],
+        seen: Mapping[str, Observation],
+    ) -> None:
+        """Write why runs that were accepted have not begun. Not to know it harms nothing."""
+        pending = [
+            watch
+            for watch in watches
+            if (answer := seen.get(watch.watched.run_key)) is not None and answer.phase is Phase.SUBMITTED
+        ][:MAX_EXPLAINED]
+        if not pending:
+            return
+        try:
+            async with asyncio.timeout(self.settings.engine_timeout_seconds):
+                reasons = await adapter.explain_waiting([watch.watched for watch in pending])
+        except (EngineUnavailable, EngineThrottled, TimeoutError) as error:
+            log.debug("why runs on %s have not begun is not known: %s", engine_id, error)
+            return
+        known = {watch.task_id: bounded(reason) for watch in pending if (reason := reasons.get(watch.watched.run_key))}
+        if not known:
+            return
+        async with self.database.unit_of_work() as work:
+            if await observe.holds(work.connection, engine_id, self.worker.id, fence):
+                facts.publish_changes(work, await waiting.write_pending(work.connection, known))
 
     async def _rows(self, engine_id: str, after: UUID) -> list[observe.Watch]:
         async with self.database.connection() as connection:

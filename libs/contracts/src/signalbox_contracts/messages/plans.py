@@ -51,6 +51,8 @@ class WaitReason(OpenEnum):
     BREAKER_OPEN = "breaker_open"
     ENGINE_UNREACHABLE = "engine_unreachable"
     ENGINE_PAUSED = "engine_paused"
+    ENGINE_PENDING = "engine_pending"
+    """The engine accepted it and has not begun it."""
     FROZEN = "frozen"
     PLAN_PAUSED = "plan_paused"
     CANARY = "canary"

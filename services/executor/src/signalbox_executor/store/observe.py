@@ -34,7 +34,8 @@ SELECT t.id, t.attempt, t.handle, t.state, t.phase, t.infrastructure_faults, t.s
        (t.spec -> 'retries')::text AS retries,
        COALESCE(t.on_unknown, e.definition ->> 'on_unknown', 'hold') AS on_unknown,
        t.state_at + $2 * interval '1 second' < now() AS patience_over,
-       t.state = 'RUNNING' AND t.waiting IS NOT NULL AS stranded, t.handle_url IS NOT NULL AS linked,
+       t.state = 'RUNNING' AND COALESCE(t.waiting ->> 'why', 'engine_pending') <> 'engine_pending' AS stranded,
+       t.handle_url IS NOT NULL AS linked,
        COALESCE(t.stop_intent_at + t.cancelling_seconds * interval '1 second' <= now(), false) AS stop_given_up
 FROM task t LEFT JOIN engine e ON e.id = t.engine_id
 WHERE t.engine_id = $1 AND t.state IN ('RUNNING', 'UNKNOWN')

@@ -1,6 +1,6 @@
 """What stands before the queued tasks of each plan on each engine, and saying it in their rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -102,6 +102,24 @@ FROM locked WHERE t.id = locked.id AND t.state IN ('SUBMITTING', 'RUNNING') AND 
 RETURNING {columns}
 """.replace("{columns}", COLUMNS).replace("{unsaid}", UNSAID)
 
+# INVARIANT state = RUNNING in the row, and no other reason: a run that ended a moment ago does not wait. Only other
+# words are written; a change of the run's phase, or its end, clears them.
+_WRITE_PENDING: Final = """
+WITH o AS MATERIALIZED (
+  SELECT * FROM unnest($1::uuid[], $2::text[]) AS o (id, detail)
+), locked AS MATERIALIZED (
+  SELECT t.id, o.detail FROM task t JOIN o USING (id)
+  WHERE t.state = 'RUNNING' AND COALESCE(t.waiting ->> 'why', 'engine_pending') = 'engine_pending'
+    AND t.waiting ->> 'detail' IS DISTINCT FROM o.detail
+  ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
+)
+UPDATE task t SET version = t.version + 1, moves = {unsaid}, said = true,
+  waiting = jsonb_build_object('why', 'engine_pending', 'holder', 'engine:' || t.engine_id,
+    'since_at', COALESCE(t.waiting -> 'since_at', to_jsonb(now())), 'detail', locked.detail)
+FROM locked WHERE t.id = locked.id AND t.state = 'RUNNING'
+RETURNING {columns}
+""".replace("{columns}", COLUMNS).replace("{unsaid}", UNSAID)
+
 _FIELDS: Final = tuple(Queue.__dataclass_fields__)
 
 
@@ -132,6 +150,11 @@ async def stranded(connection: Connection) -> list[UUID]:
 async def say_stranded(connection: Connection, ids: Sequence[UUID]) -> list[Task]:
     """Write that; returns those for which it is news."""
     return tasks_of(await connection.fetch(_SAY_STRANDED, list(ids)))
+
+
+async def write_pending(connection: Connection, reasons: Mapping[UUID, str]) -> list[Task]:
+    """Write why the engine has not begun these runs; returns those for which that is news."""
+    return tasks_of(await connection.fetch(_WRITE_PENDING, list(reasons), list(reasons.values())))
 
 
 def _queue(row: Row) -> Queue:

@@ -70,15 +70,17 @@ class Source:
         return taken
 
 
-def merge(sources: Iterable[Source]) -> bytes:
-    """Take out of the sources all lines that nothing can come before any more."""
+def merge(sources: Iterable[Source], until: Time = FOREVER) -> bytes:
+    """Take out of the sources all lines that nothing can come before any more.
+
+    `until`: a container that is not known yet may still have lines after this.
+    """
     every = list(sources)
-    until = min((source.complete_until for source in every if not source.ended), default=FOREVER)
-    only = len(every) == 1
+    until = min([until, *(source.complete_until for source in every if not source.ended)])
     heap = [(source.waiting[0].at, source.order, at) for at, source in enumerate(every) if source.waiting]
     heapq.heapify(heap)
     merged = bytearray()
-    while heap and (only or heap[0][0] <= until):
+    while heap and heap[0][0] <= until:
         _, order, at = heapq.heappop(heap)
         source = every[at]
         line = source.waiting.popleft()

@@ -13,7 +13,7 @@ from typing import Final
 from signalbox_executor.engines.kubernetes.api import ApiRefusal, KubernetesApi
 from signalbox_executor.engines.kubernetes.inspection import Inspector
 from signalbox_executor.engines.kubernetes.job import Job
-from signalbox_executor.engines.kubernetes.log_merge import Source, Time, merge, since
+from signalbox_executor.engines.kubernetes.log_merge import FOREVER, Source, Time, merge, since
 from signalbox_executor.engines.kubernetes.pods import Pod
 from signalbox_executor.engines.port import LogPage
 
@@ -23,8 +23,8 @@ FETCH_BYTES: Final = 1024 * 1024
 MAX_FETCH_BYTES: Final = 16 * 1024 * 1024
 ALL_FETCHES_BYTES: Final = 32 * 1024 * 1024
 MIN_FETCH_BYTES: Final = 65_536
-HOLD_BACK: Final[Time] = 2_000_000_000
-"""What a container wrote is in its log within this time."""
+HOLD_BACK: Final[Time] = 4_000_000_000
+"""What a container wrote is in its log, and a container that runs is reported, within this time."""
 PULL_SECONDS: Final = 0.5
 
 
@@ -89,13 +89,18 @@ class PodLogs:
         due = [source for source in reader.sources.values() if not source.ended and len(source.waiting) == 0]
         size = max(MIN_FETCH_BYTES, min(FETCH_BYTES, ALL_FETCHES_BYTES // max(1, len(due))))
         taken = await asyncio.gather(*(self._fetch(one, open_pods.get(one.pod), size, listed_at) for one in due))
-        merged = merge(reader.sources.values())
+        merged = merge(reader.sources.values(), self._until(job, listed_at))
         reader.text += merged
         reader.complete = job.ended and all(one.ended and not one.waiting for one in reader.sources.values())
         if not any(taken) and not merged:
             reader.pulled_at = time.monotonic()
             return False
         return True
+
+    @staticmethod
+    def _until(job: Job, listed_at: Time) -> Time:
+        """A pod that was listed as not started may write already: the kubelet reports it a little later."""
+        return FOREVER if job.ended or not job.indexed else listed_at - HOLD_BACK
 
     async def _fetch(self, source: Source, pod: Pod | None, size: int, listed_at: Time) -> int:
         """What the container wrote since the last time; how many lines are new."""
@@ -115,7 +120,8 @@ class PodLogs:
                     source.ended = True
                 return 0  # 400: the container has not started
             cut = len(body) >= size
-            taken = source.take(body, cut=cut, until=listed_at - HOLD_BACK, ended=pod.ended)
+            until = listed_at - HOLD_BACK if source.badge else FOREVER
+            taken = source.take(body, cut=cut, until=until, ended=pod.ended)
             if taken or not cut or size >= MAX_FETCH_BYTES:
                 return taken
             size *= 4  # more than that was written in the second of the last line
