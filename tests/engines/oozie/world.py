@@ -62,6 +62,7 @@ class World:
             "coordPath": f"{FIXTURES}/coord-gate",
             "start": "2026-01-01T00:00Z",
             "end": "2026-01-04T00:00Z",
+            "concurrency": "4",
         }
 
     async def workflow(self, application: str, name: str = "a", **properties: str) -> str:

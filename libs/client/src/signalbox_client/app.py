@@ -13,6 +13,7 @@ from signalbox_client.commands import engines, job_runs, jobs, pipelines, reruns
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
+from signalbox_client.commands.oozie import oozie
 from signalbox_client.commands.plans import plan
 from signalbox_client.commands.secrets import secret
 from signalbox_client.commands.status import status, trace, whoami
@@ -24,7 +25,7 @@ ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoa
 """Operations of the API whose command is not `noun verb`."""
 OURS: Final = frozenset(
     {"login", "logout", "context list", "context use", "context remove", "plan watch", "task watch", "plan timeline"}
-    | {"pipeline validate", "pipeline graph"}
+    | {"pipeline validate", "pipeline graph", "oozie rerun"}
 )  # fmt: skip
 """Commands that are no operation of the API."""
 _CODES: Final = "Exit codes: " + "; ".join(f"{code} {words}" for code, words in exit_codes.MEANING.items()) + "."
@@ -36,7 +37,7 @@ app = typer.Typer(
 _ = (engines, jobs, job_runs, pipelines, reruns)  # they add their verbs to the groups of their kinds
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
-    "context": context, "workflow": workflow,
+    "context": context, "workflow": workflow, "oozie": oozie,
 }.items():  # fmt: skip
     app.add_typer(_group, name=_name)
 command(app, "status")(status)

@@ -95,6 +95,7 @@ def _counts(found: Any) -> str:
 
 PLAN: tuple[Column, ...] = (
     ("plan", "id"), ("name", "name"), ("state", "state"), ("items", _counts), ("waits", waits), ("reason", "reason"),
+    ("preview hash", "preview_hash"), ("expires", "preview_expires_at"), ("difference", "difference"),
     ("runs", "target"), ("version", "target_version"), ("event date", "event_date"), ("retry of", "parent"),
     ("asked by", "actor"), ("created", "created_at"), ("started", "started_at"), ("ended", "ended_at"),
     ("pending", "pending_operation.operation"), ("trace", "trace_id"),

@@ -52,6 +52,17 @@ def operation(api: Api, id: str, *, timeout: float | None = 60) -> dict[str, Any
     return found
 
 
+def until(api: Api, path: str, good: Callable[[dict[str, Any]], bool], timeout: float | None = None) -> dict[str, Any]:
+    """Read what has a version until it is good. Raises `TookTooLong`."""
+    give_up_at = None if timeout is None else time.monotonic() + timeout
+    found = api.get(path)
+    while not good(found):
+        if give_up_at is not None and time.monotonic() >= give_up_at:
+            raise TookTooLong(f"it is {found['state']} still, and goes on")
+        found = api.get(path, {"wait": "2s", "min_version": int(found["version"]) + 1})
+    return found
+
+
 def _follow(
     api: Api, path: str, ends: frozenset[str], line: Callable[[dict[str, Any]], str], timeout: float | None
 ) -> dict[str, Any]:

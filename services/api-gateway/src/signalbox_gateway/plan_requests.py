@@ -18,7 +18,14 @@ from signalbox_contracts.definitions.problems import Problem as FieldProblem
 from signalbox_contracts.definitions.rules import OnUnknown, Retries, Rules, TimeLimits
 from signalbox_contracts.ids import plan_id_from_key
 from signalbox_contracts.messages.plans import PlanRecord
-from signalbox_contracts.messages.requests import PlanRequest, PlanRequestData, RequestedItem, RunItems, RunJob
+from signalbox_contracts.messages.requests import (
+    EngineSelection,
+    PlanRequest,
+    PlanRequestData,
+    RequestedItem,
+    RunItems,
+    RunJob,
+)
 from signalbox_contracts.pages import packed
 from signalbox_contracts.states import PlanState
 from signalbox_contracts.vocabulary import MAX_ITEMS, Name, Text
@@ -66,21 +73,27 @@ class JobChoice(BaseModel):
 
 
 class PlanCreate(PlanStart):
-    """A plan of items, or of one job."""
+    """A plan of items, of one job, or of what selections find on engines."""
 
     name: Title | None = None
     job: JobChoice | None = None
     params: Params = Field(default_factory=dict)
     items: Annotated[list[Any], Field(min_length=1, max_length=MAX_PLAN_ITEMS)] | None = None
     """`{key, engine, work}` each; checked one by one afterwards, to name the wrong ones."""
+    selections: Annotated[list[EngineSelection], Field(min_length=1, max_length=50)] | None = None
+    """What is looked up on engines, and rerun."""
+    preview: bool = False
+    """Stop at PREVIEWED until somebody applies it. Of selections only."""
     retries: Retries = Retries()
     time_limits: TimeLimits = TimeLimits()
     on_unknown: OnUnknown | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.job is None) == (self.items is None):
-            raise ValueError("either items or job is needed, and not both")
+    def _exactly_one(self) -> Self:
+        if sum(part is not None for part in (self.job, self.items, self.selections)) != 1:
+            raise ValueError("exactly one of items, job and selections is needed")
+        if self.preview and self.selections is None:
+            raise ValueError("preview: only selections can be previewed; items and a job say themselves what will run")
         return self
 
 

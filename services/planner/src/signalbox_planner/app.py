@@ -46,6 +46,7 @@ def planner(settings: PlannerSettings) -> Service:
         Loop("reconcile", planning.reconcile, 2.0),
         Loop("time limits", planning.stop_overdue, 1.0),
         Loop("rules", planning.republish_rules, 2.0),
+        Loop("selections", planning.ask_again, 5.0),
         Loop("republish", Republisher(service.database).one_pass, 1.0),
         Loop("start queued", waiting.start_queued, 1.0),
         Loop("start debounced", waiting.start_debounced, 1.0),

@@ -18,6 +18,7 @@ from signalbox_planner.effects import CancelTasks, EnsureTasks, PublishRules
 from signalbox_planner.graph import is_compensation
 from signalbox_planner.lifecycle import with_effect
 from signalbox_planner.plan import PAGE_ITEMS, Item, Plan, StateChange, Stop
+from signalbox_planner.rerun_decisions import retried
 from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.store import items
 
@@ -88,7 +89,7 @@ class Dispatcher:
         max_items = self.settings.step_items // PAGE_ITEMS * PAGE_ITEMS
         failed = await items.failures(work.connection, parent, position, max_items, keys)
         first = plan.dispatch.end_position
-        rows = [row._replace(plan_id=plan.id, position=first + n, state=None) for n, row in enumerate(failed)]
+        rows = [retried(row)._replace(plan_id=plan.id, position=first + n, state=None) for n, row in enumerate(failed)]
         await items.store(work.connection, rows)
         for n in range(0, len(rows), PAGE_ITEMS):
             page = rows[n : n + PAGE_ITEMS]

@@ -71,6 +71,9 @@ def publish_plan(work: UnitOfWork, plan: Plan, at: datetime, *, id: UUID | None 
         steps=_step_summaries(plan), rules=rules.rules,
         rules_version=rules.version, rules_confirmed=rules.confirmed, waiting=waiting(plan),
         reason=plan.reason, created_at=plan.created_at, started_at=plan.started_at, ended_at=plan.ended_at,
+        preview_hash=spec.preview.hash if spec.preview else None,
+        preview_expires_at=spec.preview.expires_at if spec.preview else None,
+        difference=spec.preview.difference if spec.preview else None,
         expected=expected(plan), answered=tuple(str(id) for id in plan.answered)[:MAX_ITEMS],
         transitions=plan.transitions,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.messages.plans import Counts, Expected, PlanTransition, Waiting, WaitReason
 from signalbox_contracts.states import PLAN_TRANSITIONS, TASK_ENDS, PlanState, TaskState
 from signalbox_planner import graph
+from signalbox_planner.brake import why_stop
 from signalbox_planner.effects import CancelTasks, Effect, EndItems, PublishItems, PublishRules
 from signalbox_planner.graph import Progress, Stopping
 from signalbox_planner.plan import PAGE_ITEMS, Hold, Item, PendingOperation, Plan, StateChange, Stop
@@ -134,7 +135,15 @@ def count(plan: Plan, changes: Sequence[StateChange], at: datetime) -> Plan:
     counts = Counts.model_validate({**plan.counts.model_dump(), **update}) if update else plan.counts
     dispatch = replace(plan.dispatch, live_tasks=live, task_versions=versions)
     counted = replace(plan, counts=counts, dispatch=dispatch, progress=progress)
-    return finish(settle(changed(counted), at) if update else counted, at)
+    return finish(brake(settle(changed(counted), at), at) if update else counted, at)
+
+
+def brake(plan: Plan, at: datetime) -> Plan:
+    """Stop a plan whose canary failed, or too large a part of it; what runs is left to end."""
+    if plan.state not in (PlanState.RUNNING, PlanState.PAUSED) or not plan.counts.waiting or plan.progress:
+        return plan
+    reason = why_stop(plan.counts, plan.rules.rules)
+    return _stop(plan, Stop(False, "service:planner", reason, fails=True), at) if reason else plan
 
 
 def settle(plan: Plan, at: datetime) -> Plan:
@@ -253,7 +262,7 @@ def cancel(plan: Plan, operation: UUID, actor: str, reason: str, at: datetime, *
         return finish(settle(with_effect(answered, CancelTasks(stop)), at), at)
     if not plan.started:
         stopping = replace(plan, stop=Stop(kill, actor, reason))
-        counts = plan.counts.model_copy(update={"waiting": 0, "cancelled": plan.counts.total})
+        counts = plan.counts.model_copy(update={"waiting": 0, "cancelled": plan.counts.waiting})
         ended = transition(replace(stopping, counts=counts), PlanState.CANCELLED, at, actor=actor, reason=reason)
         return answer(replace(ended, ended_at=at, intake=replace(ended.intake, copy_position=None)), operation)
     return answer(_stop(plan, Stop(kill, actor, reason), at), operation)

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from signalbox_chassis.persistence.database import Database, UnitOfWork
-from signalbox_planner import lifecycle
+from signalbox_contracts.states import PlanState
+from signalbox_planner import lifecycle, previews
 from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher, repeat_cancels
 from signalbox_planner.effects import PublishRules, QueryTasks
@@ -12,6 +13,7 @@ from signalbox_planner.lifecycle import with_effect
 from signalbox_planner.plan import Plan
 from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.store import items, plans
+from signalbox_planner.store import previews as previews_store
 
 PLANS_A_PASS = 50
 
@@ -79,6 +81,17 @@ class Planning:
                     await save_changes(work, [lifecycle.time_out(plan, now)], now)
                 work.on_commit(self.dispatcher.wake)
         return len(due) == PLANS_A_PASS
+
+    async def ask_again(self) -> None:
+        """Ask again for selections that no executor answered; forget what ended plans occupied."""
+        async with self.database.connection() as connection:
+            await previews_store.free(connection)
+            silent = await previews_store.silent(connection, seconds=self.settings.reconcile_seconds)
+        for plan_id in silent:
+            async with self.database.unit_of_work() as work:
+                plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
+                if plan is not None and plan.state is PlanState.RESOLVING:
+                    await previews.ask_again(work, plan, await plans.transaction_time(work.connection))
 
     async def republish_rules(self) -> bool:
         """Publish rules again that no executor has confirmed, however busy their plans are."""

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from signalbox_contracts.definitions.definition import Labels, Params, Title
 from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, Rules, TimeLimits
@@ -69,6 +69,21 @@ class StateChange(NamedTuple):
     step: int | None = None
 
 
+class PreviewState(Value):
+    """How far a plan that comes from selections is: looked up, shown, applied."""
+
+    wanted: bool = False
+    """A person applies it; otherwise it starts as soon as it is looked up."""
+    round: int = 0
+    """How often it was looked up again: once for each apply."""
+    hash: str | None = None
+    expires_at: datetime | None = None
+    apply_operation: UUID | None = None
+    """The apply that is under way."""
+    difference: JsonValue = None
+    """Why it was refused: what is not as previewed."""
+
+
 class PlanSpec(Value):
     """What the request says. It does not change once the plan has started."""
 
@@ -90,6 +105,8 @@ class PlanSpec(Value):
     fails_with_item: bool = False
     """One job: a failed item fails the plan. A list completes with errors instead."""
     time_limit_seconds: float | None = None
+    preview: PreviewState | None = None
+    """Of a plan that comes from selections."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from signalbox_contracts.messages.plans import Decision
 from signalbox_planner.rerun_decisions import DecidedItem
 
-MAX_DIFFERENCES: Final = 200
+MAX_DIFFERENCES: Final = 50
 """How many items of each kind a difference names; the counts are complete."""
 
 

@@ -9,8 +9,10 @@ from pydantic import JsonValue
 
 from signalbox_contracts.definitions.selection import RerunRules
 from signalbox_contracts.definitions.work import OozieExpectation, OozieWork
+from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.plans import Decision
 from signalbox_contracts.messages.tasks import ResolvedItem
+from signalbox_planner.plan import Item
 
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "KILLED", "TIMEDOUT", "SKIPPED", "IGNORED"})
 FAILED: Final = frozenset({"FAILED", "KILLED", "TIMEDOUT"})
@@ -56,6 +58,21 @@ def decide(engine: str, item: ResolvedItem, rules: RerunRules, owner: UUID | Non
         seconds=_number(details.get("seconds")),
         objects=objects_of(item),
     )
+
+
+def retried(item: Item) -> Item:
+    """A failed item as it is tried again in another plan: what its task moved is as expected there.
+
+    `item.plan_id` is the plan it failed in.
+    """
+    if '"kind":"oozie"' not in item.work:
+        return item
+    work = OozieWork.model_validate_json(item.work)
+    if work.expected is None:
+        return item
+    before = (*work.expected.after_tasks, task_id(item.plan_id, item.key))[-20:]
+    expected = work.expected.model_copy(update={"after_tasks": before})
+    return item._replace(work=work.model_copy(update={"expected": expected}).model_dump_json())
 
 
 def objects_of(item: ResolvedItem) -> tuple[str, ...]:

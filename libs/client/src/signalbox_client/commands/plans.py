@@ -130,6 +130,34 @@ def plan_tasks(
     rows(found, output, TASKS, empty="no such tasks")
 
 
+@command(plan, "apply")
+def plan_apply(
+    id: str,
+    preview_hash: Annotated[str, typer.Option("--hash", help="the hash of the preview, as `plan show` has it")],
+    confirm_deletions: Annotated[
+        bool, typer.Option("--confirm-deletions", help="delete the directories that the preview lists")
+    ] = False,
+    reason: Reason = "",
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """Start exactly what a preview shows; refused with the difference if the world has moved."""
+    applied = api().post(
+        place("plans", id, "apply"),
+        {"preview_hash": preview_hash, "confirm_deletions": confirm_deletions, "reason": reason},
+    )
+    asked(applied, output, wait=wait, timeout=timeout)
+
+
+@command(plan, "reject")
+def plan_reject(
+    id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
+) -> None:
+    """Do not want what a preview shows."""
+    asked(api().post(place("plans", id, "reject"), {"reason": reason}), output, wait=wait, timeout=timeout)
+
+
 @command(plan, "pause")
 def plan_pause(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"

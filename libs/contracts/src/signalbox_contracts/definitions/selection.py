@@ -1,12 +1,20 @@
 """Selections: what must be looked up on an engine before a plan can be expanded."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from signalbox_contracts.definitions.definition import ShortText, Texts
 from signalbox_contracts.vocabulary import Count, Instant, Value
 
+ENGINE_PROPERTIES: Final = frozenset(
+    {
+        "oozie.wf.external.id", "oozie.wf.rerun.skip.nodes", "oozie.wf.rerun.failnodes", "user.name",
+        "oozie.wf.application.path", "oozie.coord.application.path", "oozie.bundle.application.path",
+        "signalbox.run.key",
+    }
+)  # fmt: skip
+"""Properties that decide what runs and as whom: no rerun overrides them."""
 OozieId = Annotated[str, Field(min_length=1, max_length=255)]
 
 
@@ -22,6 +30,16 @@ class RerunRules(Value):
     properties: Texts = Field(default_factory=dict)
     refresh: bool = False
     clean_up: bool = False
+
+    @field_validator("properties")
+    @classmethod
+    def _properties_can_be_sent(cls, properties: dict[str, str]) -> dict[str, str]:
+        for name, value in properties.items():
+            if not value:
+                raise ValueError(f"{name}: an empty value is not allowed: Oozie drops it, and nothing can be unset")
+            if name in ENGINE_PROPERTIES:
+                raise ValueError(f"{name}: only Signalbox sets it; allowed are the job's own properties")
+        return properties
 
     @model_validator(mode="after")
     def _nodes_fit_scope(self) -> Self:

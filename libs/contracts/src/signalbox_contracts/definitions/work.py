@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from signalbox_contracts.definitions.definition import ShortText, Texts
-from signalbox_contracts.vocabulary import Count, Instant, Seconds, Value
+from signalbox_contracts.vocabulary import Count, Instant, Seconds, TaskId, Value
 
 Arguments = Annotated[tuple[Annotated[str, Field(max_length=16_384)], ...], Field(max_length=1000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -108,6 +108,8 @@ class OozieExpectation(Value):
     """Oozie's own word."""
     external_id: ShortText | None = None
     """The workflow a coordinator's action had."""
+    after_tasks: Annotated[tuple[TaskId, ...], Field(max_length=20)] = ()
+    """Tasks whose failures are retried here: a target that one of them moved is as expected."""
 
 
 class OozieWork(Value):

@@ -116,6 +116,8 @@ def _plans() -> dict[str, Example]:
         "plan_events": {"response": _page(move)},
         "plan_items": {"response": _page(item)},
         "plan_tasks": {"response": _page(_task())},
+        "plan_apply": {"request": {"preview_hash": "0" * 64, "reason": "as discussed"}, "response": operation},
+        "plan_reject": {"request": {"reason": "not this week"}, "response": operation},
         "plan_pause": {"request": _REASON, "response": operation},
         "plan_resume": {"request": _REASON, "response": operation},
         "plan_cancel": {"request": {"kill": False, "reason": "not needed"}, "response": operation},

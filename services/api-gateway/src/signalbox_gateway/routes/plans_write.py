@@ -1,5 +1,6 @@
 """In: plan_create, plan_pause … plan_retry. Changes: plan, operation. Out: plan.request and the commands of a plan."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
@@ -10,7 +11,16 @@ from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.ids import child_plan_id
 from signalbox_contracts.messages.plans import PlanRecord
-from signalbox_contracts.messages.requests import PlanCancel, PlanPause, PlanResume, PlanRetry, PlanRulesRequest
+from signalbox_contracts.messages.requests import (
+    PlanApply,
+    PlanCancel,
+    PlanPause,
+    PlanReject,
+    PlanResume,
+    PlanRetry,
+    PlanRulesRequest,
+    PreviewHash,
+)
 from signalbox_contracts.states import PLAN_ENDS, PlanState
 from signalbox_contracts.vocabulary import MAX_ITEMS, ItemKey, Text
 from signalbox_gateway import operations, plan_requests
@@ -21,11 +31,12 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
-from signalbox_gateway.http.problems import Problem
+from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load_version
 from signalbox_gateway.routes.params import missing
+from signalbox_gateway.selection_requests import start_selections
 
 router = APIRouter(tags=["plans"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
@@ -35,6 +46,15 @@ _RECORD: Final = "SELECT record FROM plan WHERE id = $1"
 
 
 class Why(BaseModel):
+    reason: Text = ""
+
+
+class Apply(BaseModel):
+    """Start what the preview with this hash shows."""
+
+    preview_hash: PreviewHash
+    confirm_deletions: bool = False
+    """Needed where the preview lists directories that would be deleted."""
     reason: Text = ""
 
 
@@ -67,7 +87,7 @@ class Retry(BaseModel):
     openapi_extra=body(plan_requests.PlanCreate),
 )
 async def plan_create(request: Request, deps: Deps, principal: Starter) -> Response:
-    """Start a plan of 1 to 100,000 items, or of one job."""
+    """Start a plan of 1 to 100,000 items, of one job, or of what selections find; those can be previewed first."""
     large = len(await request.body()) > _LARGE_BYTES  # read before: a slow caller must not hold the collector up
     with uncollected(large):
         said = await body_of(request, plan_requests.PlanCreate)
@@ -75,7 +95,9 @@ async def plan_create(request: Request, deps: Deps, principal: Starter) -> Respo
         plan_id = plan_requests.plan_id(principal, idempotency_key(request))
 
         async def act(work: UnitOfWork) -> Answer:
-            if said.job is None:
+            if said.selections is not None:
+                shown = await start_selections(work, deps, principal, plan_id, said, said.selections)
+            elif said.job is None:
                 shown = await plan_requests.start_items(work, deps, principal, plan_id, said, items)
             else:
                 job = await load_version(work.connection, KINDS["job"], said.job.id, said.job.version)
@@ -87,6 +109,35 @@ async def plan_create(request: Request, deps: Deps, principal: Starter) -> Respo
             return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
 
         return await write(request, deps, principal, act)
+
+
+@router.post(
+    "/plans/{id}/apply",
+    operation_id="plan_apply",
+    response_model=answers.PlanOperation,
+    status_code=202,
+    openapi_extra=body(Apply),
+)
+async def plan_apply(id: UUID, request: Request, deps: Deps, principal: Starter) -> Response:
+    """Start exactly what the preview shows. It is REFUSED with the difference if the world has moved."""
+    said = await body_of(request, Apply)
+    return await _command(
+        request, deps, principal, id, PlanApply, said.reason, check=lambda plan: check_apply(plan, said),
+        preview_hash=said.preview_hash, confirm_deletions=said.confirm_deletions,
+    )  # fmt: skip
+
+
+@router.post(
+    "/plans/{id}/reject",
+    operation_id="plan_reject",
+    response_model=answers.PlanOperation,
+    status_code=202,
+    openapi_extra=body(Why),
+)
+async def plan_reject(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
+    """Do not want what the preview shows: the plan is REFUSED."""
+    said = await body_of(request, Why)
+    return await _command(request, deps, principal, id, PlanReject, said.reason)
 
 
 @router.post(
@@ -177,12 +228,22 @@ async def plan_retry(id: UUID, request: Request, deps: Deps, principal: Starter)
 
 
 async def _command(
-    request: Request, deps: Dependencies, principal: Principal, id: UUID, message: Any, reason: str, **data: Any
+    request: Request,
+    deps: Dependencies,
+    principal: Principal,
+    id: UUID,
+    message: Any,
+    reason: str,
+    *,
+    check: Callable[[PlanRecord], None] | None = None,
+    **data: Any,
 ) -> Response:
     """Ask the planner. One that has ended is refused here: it never moves again."""
 
     async def act(work: UnitOfWork) -> Answer:
-        await live_plan(work, id)
+        plan = await live_plan(work, id)
+        if check is not None:
+            check(plan)
         operation = await operations.ask(
             work, deps, principal, message, target=f"plan:{id}", subject=str(id), reason=reason, plan_id=id, **data
         )
@@ -190,6 +251,14 @@ async def _command(
         return Answer({"operation_id": operation, "plan": shown}, 202)
 
     return await write(request, deps, principal, act)
+
+
+def check_apply(plan: PlanRecord, said: Apply) -> None:
+    """Refuse at once what the planner would refuse; it checks again."""
+    if plan.state is not PlanState.PREVIEWED:
+        raise Problem("conflict", f"plan {plan.plan_id} is {plan.state}: only a PREVIEWED plan can be applied")
+    if plan.preview_hash != said.preview_hash:
+        raise invalid("preview_hash", said.preview_hash, f"is not that of this plan's preview, {plan.preview_hash}")
 
 
 async def live_plan(work: UnitOfWork, id: UUID, *, ended: bool = False) -> PlanRecord:

@@ -8,7 +8,7 @@ debounced_event. Out: plan.state, plan.items; plan.rules, tasks.ensure, tasks.ca
 
 from signalbox_chassis.messaging.router import Router
 from signalbox_planner.dispatch import Dispatcher
-from signalbox_planner.handlers import commands, requests, starts, tasks
+from signalbox_planner.handlers import commands, requests, selections, starts, tasks
 from signalbox_planner.handlers.starts import SeenRevision, definitions, external
 from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.starting import Starter
@@ -29,4 +29,5 @@ def observed(settings: PlannerSettings, dispatcher: Dispatcher) -> Router:
     """Facts of tasks."""
     router = Router()
     tasks.register(router, settings, dispatcher)
+    selections.register(router, dispatcher)
     return router

@@ -20,7 +20,7 @@ from signalbox_contracts.messages.requests import (
 )
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.states import TASK_ENDS
-from signalbox_planner import facts, lifecycle
+from signalbox_planner import facts, lifecycle, previews
 from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.effects import CancelTasks
@@ -39,6 +39,7 @@ _CHANGES: dict[type, Change] = {
     PlanCancel: lambda plan, data, now: lifecycle.cancel(
         plan, data.operation_id, data.actor, data.reason, now, kill=data.kill
     ),
+    PlanReject: lambda plan, data, now: previews.reject(plan, data.operation_id, data.actor, data.reason, now),
 }
 
 
@@ -76,15 +77,16 @@ def register(router: Router, dispatcher: Dispatcher) -> None:
             await _keep_republish(work, received)
         work.on_commit(dispatcher.wake)
 
-    _register_approvals(router)
+    _register_approvals(router, dispatcher)
 
 
-def _register_approvals(router: Router) -> None:
-    """Commands about previews, which no plan has yet."""
+def _register_approvals(router: Router, dispatcher: Dispatcher) -> None:
+    """Commands about previews."""
 
     @router.on(PlanApply)
     async def apply(work: UnitOfWork, events: Sequence[Received[PlanApply]]) -> None:
-        await _refuse(work, events)
+        for received in events:
+            await _apply(work, received)
 
     @router.on(PlanApprove)
     async def approve(work: UnitOfWork, events: Sequence[Received[PlanApprove]]) -> None:
@@ -92,7 +94,7 @@ def _register_approvals(router: Router) -> None:
 
     @router.on(PlanReject)
     async def reject(work: UnitOfWork, events: Sequence[Received[PlanReject]]) -> None:
-        await _refuse(work, events)
+        await _change_plans(work, dispatcher, events)
 
 
 async def _change_plans(work: UnitOfWork, dispatcher: Dispatcher, events: Sequence[Received[Any]]) -> None:
@@ -177,8 +179,22 @@ async def _find_plan(work: UnitOfWork, received: Received[Any], now: datetime) -
     return plan
 
 
+async def _apply(work: UnitOfWork, received: Received[PlanApply]) -> None:
+    """Apply a preview: everything is looked up once more first."""
+    now = await plans.transaction_time(work.connection)
+    plan = await _find_plan(work, received, now)
+    if plan is None:
+        return
+    try:
+        after = await previews.apply(work, plan, received.event.data, now)
+    except CommandRefused as error:
+        facts.answer(work, received, plan.id, Outcome.REFUSED, str(error), now)
+        return
+    await save_changes(work, [after], now)
+
+
 async def _refuse(work: UnitOfWork, events: Sequence[Received[Any]]) -> None:
     now = await plans.transaction_time(work.connection)
     for received in events:
-        reason = "plans with a preview are not built yet: nothing waits to be applied"
+        reason = "no plan waits for an approval"
         facts.answer(work, received, received.event.data.plan_id, Outcome.REFUSED, reason, now)

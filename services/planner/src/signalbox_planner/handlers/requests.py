@@ -9,8 +9,16 @@ from typing import Final
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.persistence.database import UnitOfWork
-from signalbox_contracts.messages.requests import PlanRequest, PlanRequestData, RetryFailures, RunJob, RunPipeline
-from signalbox_planner import expand, lifecycle
+from signalbox_contracts.messages.requests import (
+    PlanRequest,
+    PlanRequestData,
+    RetryFailures,
+    RunJob,
+    RunPipeline,
+    RunSelection,
+)
+from signalbox_contracts.states import PlanState
+from signalbox_planner import expand, lifecycle, previews
 from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.expand import RequestRefused
@@ -59,7 +67,7 @@ async def _take(expanding: Expanding, plan: Plan, pages: list[Received[PlanReque
         return await _take_pages(expanding, plan, pages)
     kind = last.data.what.kind
     try:
-        if last.data.preview:
+        if last.data.preview and kind != "selection":
             raise RequestRefused(f"preview: {kind!r} needs none, the request itself says what will run")
         if kind == "items":
             spec = expand.plan_spec(last.data, last.time, project=last.project)
@@ -127,7 +135,16 @@ async def _run_pipeline(expanding: Expanding, plan: Plan, data: PlanRequestData)
     return await start_pipeline(expanding.work, expanding.dispatcher, plan, data.what, expanding.now)
 
 
-EXPANSIONS: Final[Mapping[str, Expand]] = {"job": _run_job, "retry": _retry_failures, "pipeline": _run_pipeline}
+async def _run_selection(expanding: Expanding, plan: Plan, data: PlanRequestData) -> Plan:
+    assert isinstance(data.what, RunSelection)
+    if plan.state is not PlanState.ACCEPTED:
+        return plan  # a repeated request
+    return await previews.request(expanding.work, plan, data.what, expanding.now, preview=data.preview)
+
+
+EXPANSIONS: Final[Mapping[str, Expand]] = {
+    "job": _run_job, "retry": _retry_failures, "pipeline": _run_pipeline, "selection": _run_selection,
+}  # fmt: skip
 """From the kind of a request that comes whole to its expansion. Lists of items come in pages."""
 
 

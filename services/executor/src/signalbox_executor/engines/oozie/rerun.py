@@ -35,6 +35,8 @@ FRESH_SECONDS: Final = 1.0
 """How old a look may be when the request is sent that rests on it."""
 QUIET_SECONDS: Final = 5.0
 """How long an earlier copy of a rerun is waited for before another one is sent."""
+MAX_ATTEMPTS: Final = 100
+"""How many attempts of a task are looked for; a task has at most as many of its own."""
 READ_BACK_SECONDS: Final = 40.0
 """Oozie queues a command that cannot lock the job, for ten seconds and more, and answers 200."""
 WORKFLOW_SECONDS: Final = 3.0
@@ -228,7 +230,7 @@ class Rerunner:
 
     async def _ours_before(self, submission: Submission, action: CoordinatorActionAnswer) -> bool:
         """The action's workflow was started by an earlier attempt of the same task: we moved it ourselves."""
-        if submission.attempt == 1 or action.external_id is None:
+        if action.external_id is None:
             return False
         job = (await self._server.workflows([action.external_id])).get(action.external_id)
         return job is not None and job.external_id in _earlier_keys(submission)
@@ -282,7 +284,7 @@ class Rerunner:
     def _check_expected(self, work: OozieWork, found: Mapping[str, Any]) -> None:
         """Raise `WorldChanged` with each difference between what was expected and what is."""
         expected = work.expected or OozieExpectation()
-        wanted = expected.model_dump(exclude_none=True)
+        wanted = expected.model_dump(exclude_none=True, exclude={"after_tasks"})
         differences = [
             f"{name} was {value}, is {found[name]}"
             for name, value in wanted.items()
@@ -311,12 +313,16 @@ def _carries(job: WorkflowAnswer, key: str) -> bool:
 
 def _is_ours_before(job: WorkflowAnswer, submission: Submission) -> bool:
     """The present run is that of an earlier attempt of the same task: what was expected has been true."""
-    if submission.attempt == 1:
-        return False
     earlier = _earlier_keys(submission)
     return job.external_id in earlier or run_key_of(job.conf) in earlier
 
 
 def _earlier_keys(submission: Submission) -> frozenset[str]:
-    first = max(1, submission.attempt - 100)
-    return frozenset(run_key(submission.task_id, attempt) for attempt in range(first, submission.attempt))
+    """The run keys of this task's earlier attempts, and of the tasks whose failures it retries."""
+    first = max(1, submission.attempt - MAX_ATTEMPTS)
+    keys = [run_key(submission.task_id, attempt) for attempt in range(first, submission.attempt)]
+    work = submission.work
+    if isinstance(work, OozieWork) and work.expected is not None:
+        tasks = work.expected.after_tasks
+        keys += [run_key(task, attempt) for task in tasks for attempt in range(1, MAX_ATTEMPTS + 1)]
+    return frozenset(keys)

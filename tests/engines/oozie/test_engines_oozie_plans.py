@@ -1,0 +1,229 @@
+"""Reruns through the whole stack on a real Oozie: API and command line, preview, apply or refuse, brake and overlap."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+
+from engines.oozie.oozie_process import Hands, OozieProcess
+from engines.oozie.world import World, until
+from support.full_stack import FullStack, make_full_stack
+
+pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+DONE = {"SUCCEEDED", "KILLED", "DONEWITHERROR"}
+ENDS = {"SUCCEEDED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED", "REFUSED"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(
+    oozie: OozieProcess, postgres_url: str, kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[FullStack]:
+    folder = tmp_path_factory.mktemp("stack")
+    async with make_full_stack(postgres_url, kafka_bootstrap, "http://127.0.0.1:1", folder) as made:
+        engine = {"kind": "oozie", "url": oozie.url, "user": "alice"}
+        limits = {"concurrency": 20}
+        await made.ask(
+            "POST",
+            "/engines",
+            {"id": "ooz", "name": "Oozie", "connection": engine, "observe_every_seconds": 0.2, "limits": limits},
+        )
+        yield made
+
+
+@pytest.fixture
+def world(oozie: OozieProcess, tmp_path: Path) -> World:
+    return World(Hands(oozie.url), tmp_path)
+
+
+async def plan_in(stack: FullStack, id: str, states: set[str]) -> Any:
+    return await until(lambda: stack.ask("GET", f"/plans/{id}"), lambda plan: plan["state"] in states, 120)
+
+
+async def preview(stack: FullStack, selection: dict[str, Any], **more: Any) -> Any:
+    """A previewed plan."""
+    body = {"selections": [{"engine": "ooz", "selection": selection}], "preview": True, **more}
+    made = await stack.ask("POST", "/plans", body)
+    return await plan_in(stack, made["id"], {"PREVIEWED", "REFUSED"})
+
+
+async def apply(stack: FullStack, plan: Any) -> Any:
+    """What an applied plan ended as."""
+    await stack.ask("POST", f"/plans/{plan['id']}/apply", {"preview_hash": plan["preview_hash"]})
+    return await plan_in(stack, plan["id"], ENDS)
+
+
+async def items(stack: FullStack, plan: Any) -> list[Any]:
+    found = await until(
+        lambda: stack.ask("GET", f"/plans/{plan['id']}/items?limit=200"),
+        lambda page: len(page["items"]) == min(200, plan["counts"]["total"]),
+    )
+    return found["items"]
+
+
+def actions(*coordinators: str, **rerun: Any) -> dict[str, Any]:
+    return {"kind": "oozie_actions", "coordinators": coordinators, "rerun": rerun}
+
+
+async def gated_coordinator(world: World, days: int, failing: set[int]) -> str:
+    """A coordinator of so many days, of which these failed."""
+    for day in range(1, days + 1):
+        if day not in failing:
+            world.open_gate(day)
+    coordinator = await world.coordinator(days=days, concurrency="10")
+    await world.hands.until(coordinator, DONE, 120)
+    return coordinator
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+async def test_exactly_the_failed_actions_are_rerun_and_no_output_is_touched(world: World, stack: FullStack) -> None:
+    failing = {3, 7, 8, 9, 10}
+    coordinator = await gated_coordinator(world, 12, failing)
+    for day in failing:
+        world.open_gate(day)
+    before, output = await world.hands.info(coordinator), tree(world.folder / "outs")
+    plan = await preview(stack, actions(coordinator), rules={"limit": 4})
+    assert plan["counts"]["waiting"] == 5
+    assert plan["counts"]["skipped"] == 7
+    decided = {item["key"].partition("@")[2]: item["decision"] for item in await items(stack, plan)}
+    assert {int(number) for number, decision in decided.items() if decision == "run"} == failing
+    ended = await apply(stack, plan)
+    assert ended["state"] == "SUCCEEDED", ended["reason"]
+    after = await world.hands.info(coordinator)
+    moved = {
+        old["actionNumber"]
+        for old, new in zip(before["actions"], after["actions"], strict=True)
+        if old["externalId"] != new["externalId"]
+    }
+    assert moved == failing
+    assert {name: data for name, data in tree(world.folder / "outs").items() if name in output} == output
+
+
+async def test_apply_refuses_with_exactly_what_changed_behind_our_back(world: World, stack: FullStack) -> None:
+    coordinator = await gated_coordinator(world, 8, set(range(1, 9)))
+    plan = await preview(stack, actions(coordinator))
+    assert plan["counts"]["waiting"] == 8
+    for number in ("2", "5"):
+        await world.hands.call(
+            "PUT", f"/v2/job/{coordinator}", {}, action="coord-rerun", type="action", scope=number, nocleanup="true"
+        )
+        await until(
+            lambda number=number: world.hands.call("GET", f"/v2/job/{coordinator}@{number}"),
+            lambda action: action["status"] == "KILLED" and action["externalId"],
+        )
+    ended = await apply(stack, plan)
+    assert ended["state"] == "REFUSED"
+    assert {one["key"] for one in ended["difference"]["changed"]} == {f"{coordinator}@2", f"{coordinator}@5"}
+    assert ended["difference"]["counts"] == {"changed": 2, "added": 0, "removed": 0}
+    assert ended["counts"]["waiting"] == 0
+
+
+async def test_two_plans_over_the_same_actions_rerun_none_twice(world: World, stack: FullStack) -> None:
+    coordinator = await gated_coordinator(world, 4, {1, 2, 3, 4})
+    first = await preview(stack, actions(coordinator), rules={"limit": 1})
+    second = await preview(stack, actions(coordinator))
+    await stack.ask("POST", f"/plans/{first['id']}/apply", {"preview_hash": first["preview_hash"]})
+    await plan_in(stack, first["id"], {"RUNNING"} | ENDS)
+    refused = await apply(stack, second)
+    assert refused["state"] == "REFUSED"
+    third = await preview(stack, actions(coordinator))
+    if third["state"] == "PREVIEWED":  # the first plan may have ended meanwhile
+        owned = [item for item in await items(stack, third) if item.get("owner_plan")]
+        assert {item["owner_plan"] for item in owned} <= {first["id"]}
+    await plan_in(stack, first["id"], ENDS)
+    for number in range(1, 5):
+        runs = await world.hands.call("GET", f"/v2/job/{coordinator}@{number}", show="allruns")
+        assert len(runs["workflows"]) == 2
+
+
+async def test_a_canary_that_fails_stops_the_plan_and_so_does_the_brake(world: World, stack: FullStack) -> None:
+    coordinator = await gated_coordinator(world, 12, set(range(1, 13)))
+    canary = await apply(stack, await preview(stack, actions(coordinator), rules={"canary": {"first": 2}}))
+    assert (canary["state"], canary["counts"]["failed"], canary["counts"]["cancelled"]) == ("FAILED", 2, 10)
+    assert "canary failed" in canary["reason"]
+    rules = {"limit": 1, "brake": {"failure_ratio": 0.2, "after_items": 3}}
+    braked = await apply(stack, await preview(stack, actions(coordinator), rules=rules))
+    assert (braked["state"], braked["counts"]["failed"], braked["counts"]["cancelled"]) == ("FAILED", 3, 9)
+
+
+async def test_workflows_are_rerun_from_the_failed_node_and_failures_retried(world: World, stack: FullStack) -> None:
+    ids = [await world.failed_workflow("wf-move", f"m{number}") for number in range(3)]
+    world.touch("m0/source/file")
+    rerun = {"scope": "only_failed"}
+    plan = await preview(stack, {"kind": "oozie_workflows", "ids": ids, "rerun": rerun})
+    assert [item["expected"]["skip_nodes"] for item in await items(stack, plan)] == [["prepare"]] * 3
+    ended = await apply(stack, plan)
+    assert (ended["state"], ended["counts"]["failed"]) == ("COMPLETED_WITH_ERRORS", 2)
+    world.touch("m1/source/file")
+    world.touch("m2/source/file")
+    child = await stack.ask("POST", f"/plans/{plan['id']}/retry", {})
+    assert (await plan_in(stack, child["id"], ENDS))["state"] == "SUCCEEDED"
+    assert [(await world.hands.info(id))["run"] for id in ids] == [1, 2, 2]
+
+
+async def test_what_is_wrong_is_named_and_changes_nothing(world: World, stack: FullStack) -> None:
+    coordinator = await gated_coordinator(world, 2, {1, 2})
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"kind": "oozie_workflows", "ids": [coordinator]}, "it is a coordinator, and a workflow is meant"),
+        ({**actions(coordinator), "dates": [["2031-01-01T00:00:00Z", "2031-01-02T00:00:00Z"]]}, "lie outside of"),
+        ({"kind": "oozie_workflows", "name": "nobody-has-this-name"}, "finds nothing"),
+    ]
+    for selection, words in wrong:
+        refused = await preview(stack, selection)
+        assert refused["state"] == "REFUSED"
+        assert words in refused["reason"]
+    body = {"selections": [{"engine": "ooz", "selection": actions(coordinator, properties={"gate": ""})}]}
+    assert (await stack.answer("POST", "/plans", body)).status == 422
+    plan = await preview(stack, actions(coordinator))
+    other = await preview(stack, {**actions(coordinator), "numbers": [[1, 1]]})
+    hash_of_other = {"preview_hash": other["preview_hash"]}
+    assert (await stack.answer("POST", f"/plans/{plan['id']}/apply", hash_of_other)).status == 422
+    await stack.planners.rows(
+        """UPDATE plan SET spec = jsonb_set(spec::jsonb, '{preview,expires_at}', '"2020-01-01T00:00:00Z"')::text
+           WHERE id = $1""",
+        UUID(plan["id"]),
+    )
+    expired = await apply(stack, plan)
+    assert expired["state"] == "REFUSED"
+    assert "expired" in expired["reason"]
+    runs = await world.hands.call("GET", f"/v2/job/{coordinator}@1", show="allruns")
+    assert len(runs["workflows"]) == 1
+
+
+async def test_the_command_line_previews_and_applies(world: World, stack: FullStack) -> None:
+    coordinator = await gated_coordinator(world, 2, {2})
+    world.open_gate(2)
+    assert stack.session is not None
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(world.folder),
+        "SIGNALBOX_API_URL": str(stack.session._base_url).rstrip("/"),  # pyright: ignore[reportPrivateUsage]
+        "SIGNALBOX_TOKEN": stack.token,
+    }
+
+    async def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "signalbox"), "oozie", "rerun", *words]
+        return await asyncio.to_thread(
+            subprocess.run, command, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    previewed = await run("--engine", "ooz", "--coordinator", coordinator, "--preview", "-o", "jsonl")
+    assert previewed.returncode == 0, previewed.stderr
+    decisions = [json.loads(line)["decision"] for line in previewed.stdout.splitlines()]
+    assert sorted(decisions) == ["run", "skip"]
+    words = next(line for line in previewed.stderr.splitlines() if line.startswith("signalbox oozie rerun")).split()
+    applied = await run(*words[3:], "--wait", "-o", "json")
+    assert applied.returncode == 0, applied.stderr
+    assert json.loads(applied.stdout)["state"] == "SUCCEEDED"
+    again = await run(*words[3:-1], uuid4().hex * 2)
+    assert again.returncode != 0
