@@ -115,8 +115,8 @@ def _why_blocked(item: ResolvedItem, details: Mapping[str, Any], rules: RerunRul
         return f"its coordinator is {coordinator}: Oozie refuses reruns of its actions"
     if problem := details.get("problem"):
         return str(problem)
-    if rules.clean_up and (unknown := details.get("deletes_unknown")):
-        return f"what a clean-up would delete is not known: {unknown}"
+    if rules.clean_up and not item.deletes:
+        return "what a clean-up would delete is not known yet: rerun without clean_up"
     return ""
 
 
