@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
+from signalbox_contracts.definitions.engine import AirflowConnection
 from signalbox_contracts.definitions.template import render_all
 from signalbox_contracts.definitions.work import AirflowWork
 from signalbox_contracts.states import PlanState, TaskState
+from signalbox_gateway.default_engines import named_engines
+from signalbox_gateway.settings import GatewaySettings
 from signalbox_gateway.workflows import values, words
 
 PAGE = Path(__file__).parents[3] / "docs" / "architecture" / "workflows.md"
@@ -53,3 +56,13 @@ def test_a_number_that_is_said_twice_and_differently_is_refused() -> None:
     assert values.RunCreate(task_id=1, parameters={"task_id": 1, "a": 2}).conf() == {"task_id": 1, "a": 2}
     with pytest.raises(ValidationError, match=r"parameters\.task_id is not the task_id of this run"):
         values.RunCreate(task_id=1, parameters={"task_id": 2})
+
+
+def test_the_address_in_the_environment_is_the_default_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_URL", "http://airflow.internal:8080")
+    settings = GatewaySettings(
+        kafka_bootstrap="127.0.0.1:1", database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none")
+    )
+    (engine,) = named_engines(settings)
+    assert (engine.id, engine.connection) == ("airflow", AirflowConnection(url="http://airflow.internal:8080"))
+    assert engine.labels == {"default": "true"}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.clock import Clock
-from signalbox_contracts.definitions.engine import Engine, FlinkConnection
+from signalbox_contracts.definitions.engine import AirflowConnection, Engine, FlinkConnection
 from signalbox_contracts.definitions.placement import DEFAULT_LABEL
 from signalbox_gateway.definitions import publish, store
 from signalbox_gateway.settings import GatewaySettings
@@ -20,6 +20,13 @@ def named_engines(settings: GatewaySettings) -> list[Engine]:
             Engine(
                 id="flink", name="Flink, as FLINK_JOBMANAGER_URL says", labels={DEFAULT_LABEL: "true"},
                 connection=FlinkConnection(url=settings.flink_jobmanager_url),
+            )
+        )  # fmt: skip
+    if settings.airflow_url:
+        engines.append(
+            Engine(
+                id="airflow", name="Airflow, as AIRFLOW_URL says", labels={DEFAULT_LABEL: "true"},
+                connection=AirflowConnection(url=settings.airflow_url),
             )
         )  # fmt: skip
     return engines

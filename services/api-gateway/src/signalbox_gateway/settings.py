@@ -24,6 +24,13 @@ class GatewaySettings(VaultSettings):
         default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
     )
     """Where traces are read from (`GET <url>/traces/<id>`). Empty: `signalbox trace` finds none."""
+    airflow_url: str = Field(
+        default="", pattern=r"^(https?://[^\s/?#]+\S*)?$",
+        validation_alias=AliasChoices("SIGNALBOX_AIRFLOW_URL", "airflow_url", "AIRFLOW_URL"),
+        json_schema_extra=allowed("`http://…` or `https://…`"),
+    )  # fmt: skip
+    """The Airflow of the engine `airflow`, registered at start: workflows that name no engine run there. Executors need
+    it too, with user and password. `AIRFLOW_URL` is read as well."""
     flink_jobmanager_url: str = Field(
         default="", pattern=r"^(https?://[^\s/?#]+\S*)?$",
         validation_alias=AliasChoices("SIGNALBOX_FLINK_JOBMANAGER_URL", "flink_jobmanager_url", "FLINK_JOBMANAGER_URL"),
