@@ -189,7 +189,7 @@ class Stand(Store):
             "unknown_seconds": 0.2,
             "explain_seconds": 0.2,
             "explain_after_seconds": 0.1,
-            "say_seconds": 0.05,
+            "publish_delay_seconds": 0.05,
             "engine_timeout_seconds": 5.0,
             "drain_seconds": 5.0,
             "egress_allow": "127.0.0.1",

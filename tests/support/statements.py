@@ -51,11 +51,11 @@ class Scene:
     fence: int = 1
     lease_fence: int = 1
 
-    def ending(self, outcome: Outcome, **said: Any) -> finish.Ending:
+    def ending(self, outcome: Outcome, **said: Any) -> finish.AttemptResult:
         """What was seen of the first attempt, by the worker that claimed it."""
         facts: dict[str, Any] = {"phase": Phase.FAILED, **said}
         verdict = Verdict(outcome=outcome, **facts)
-        return finish.Ending(task_id=self.task, attempt=1, fence=self.fence, verdict=verdict)
+        return finish.AttemptResult(task_id=self.task, attempt=1, fence=self.fence, verdict=verdict)
 
 
 Statement = Callable[[Scene, Connection], Awaitable[int]]
@@ -87,11 +87,11 @@ async def expires(scene: Scene, connection: Connection) -> int:
 
 async def explains(scene: Scene, connection: Connection) -> int:
     why = Waiting(why=WaitReason.ENGINE_LIMIT, since_at=datetime.now(UTC))
-    return len(await waiting.say(connection, [(scene.plan, ENGINE, why)]))
+    return len(await waiting.save_reasons(connection, [(scene.plan, ENGINE, why)]))
 
 
 async def says(scene: Scene, connection: Connection) -> int:
-    return len(await accept.left_unsaid(connection, seconds=0, most=10))
+    return len(await accept.take_unpublished(connection, seconds=0, most=10))
 
 
 async def intends(scene: Scene, connection: Connection) -> int:
@@ -111,7 +111,7 @@ async def takes_over(scene: Scene, connection: Connection) -> int:
 
 async def sweeps(scene: Scene, connection: Connection) -> int:
     """Reads its own rows, then states the intent under the fences it read."""
-    found = [claim.claim_of(row) for row in await workers.own_rows(connection, scene.me, driven=[], most=10)]
+    found = [claim.claim_of(row) for row in await workers.own_rows(connection, scene.me, submitting=[], most=10)]
     return len(await submit.intend(connection, [(one.task.id, one.task.fence) for one in found]))
 
 
@@ -328,7 +328,7 @@ async def running(connection: Connection) -> Scene:
 
 
 async def stopping(connection: Connection) -> Scene:
-    """Asked to stop longer ago than that may take."""
+    """Operation to stop longer ago than that may take."""
     scene = await running(connection)
     assert await intends_stop(scene, connection) == 1
     await connection.execute(_AN_HOUR_AGO)

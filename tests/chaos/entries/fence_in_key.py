@@ -10,13 +10,13 @@ from signalbox_executor.engines.port import Handle, Observation, Submission, Wat
 from signalbox_executor.engines.scripted.adapter import ScriptedEngine
 from signalbox_executor.settings import ExecutorSettings
 
-_Pipe: Any = submitter._Pipe  # pyright: ignore[reportPrivateUsage]
-_init = _Pipe.__init__
+SubmitAttempt: Any = submitter.SubmitAttempt
+_init = SubmitAttempt.__init__
 _submit, _observe, _cancel = ScriptedEngine.submit, ScriptedEngine.observe, ScriptedEngine.cancel
 
 
-def init_with_fence(self: Any, driver: Any, claim: Any, engine: Any, may_have_arrived: bool) -> None:
-    _init(self, driver, claim, engine, may_have_arrived)
+def init_with_fence(self: Any, owner: Any, claim: Any, engine: Any, may_have_arrived: bool) -> None:
+    _init(self, owner, claim, engine, may_have_arrived)
     self._key = f"{self._key}-f{claim.task.fence}"
     self._watched = Watched(self._key, claim.task.attempt)
     self._submission = replace(self._submission, run_key=self._key)
@@ -43,7 +43,7 @@ def _by_handle(run: Watched) -> Watched:
     return replace(run, run_key=run.handle or run.run_key)
 
 
-_Pipe.__init__ = init_with_fence
+SubmitAttempt.__init__ = init_with_fence
 ScriptedEngine.submit = submit_and_keep_key
 ScriptedEngine.observe = observe_by_handle
 ScriptedEngine.cancel = cancel_by_handle

@@ -109,10 +109,10 @@ async def test_a_plan_that_is_passed_over_for_long_has_one_start_in_five(store: 
         return one.task.plan_id == patient
 
     assert not any([await next_is_patient() for _ in range(6)]), "not for long enough"
-    passed = await store.value("SELECT passed_over_at FROM plan_rules WHERE plan_id = $1", patient)
+    passed = await store.value("SELECT starved_since FROM plan_rules WHERE plan_id = $1", patient)
     assert passed is not None
     for _ in range(15):
-        await store.rows("UPDATE plan_rules SET passed_over_at = now() - interval '1 hour'")
+        await store.rows("UPDATE plan_rules SET starved_since = now() - interval '1 hour'")
         order.append(await next_is_patient())
     assert order == [True, False, False, False, False] * 3
 

@@ -200,7 +200,7 @@ async def test_a_bulk_plan_advances_beside_urgent_plans_that_never_end(
 ) -> None:
     """INVARIANT: who may start and was passed over for a minute (here two seconds) is next. Else priority decides."""
     await executors.register(concurrency=4)
-    monkeypatch.setattr(claim, "PASSED_OVER_SECONDS", 2.0)
+    monkeypatch.setattr(claim, "STARVED_SECONDS", 2.0)
     work = scripted(run_seconds=0.1)
     bulk = await crowd(executors, 5000, Rules(), work)
     fewest: list[int] = []

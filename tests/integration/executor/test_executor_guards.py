@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.task_commands import PlanRulesData
@@ -22,7 +23,8 @@ from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TaskState
 from signalbox_executor.engines.port import Observation, Watched
 from signalbox_executor.lifecycle import Budget, Outcome, Verdict
-from signalbox_executor.observer import Watcher
+from signalbox_executor.membership import Membership
+from signalbox_executor.observer import Observer
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import claim, finish, observe, rules, stop, submit, workers
 from signalbox_executor.store.claim import Claim
@@ -63,10 +65,10 @@ async def row(store: Store, one: Claim) -> Any:
     return found
 
 
-def ending(one: Claim, outcome: Outcome = Outcome.OVER, attempt: int = 1, **changes: Any) -> finish.Ending:
+def ending(one: Claim, outcome: Outcome = Outcome.OVER, attempt: int = 1, **changes: Any) -> finish.AttemptResult:
     said: dict[str, Any] = {"phase": Phase.FAILED, "cause": EndCause.FAILED, "budget": Budget.ATTEMPT, **changes}
     verdict = Verdict(outcome=outcome, **said)
-    return finish.Ending(task_id=one.task.id, attempt=attempt, fence=one.task.fence, verdict=verdict)
+    return finish.AttemptResult(task_id=one.task.id, attempt=attempt, fence=one.task.fence, verdict=verdict)
 
 
 def cancel(one: Claim, *, kill: bool = True) -> Statement:
@@ -176,7 +178,7 @@ async def test_whoever_lost_its_row_to_a_take_over_writes_nothing_more(store: St
     assert await _on(store, lambda c: finish.write_settled(c, ending(second))) == 0
     async with store.connection() as connection:
         assert await submit.raise_sends(connection, second.task.id, second.task.fence) is None
-        rows = await workers.own_rows(connection, other, driven=[first.task.id], most=10)
+        rows = await workers.own_rows(connection, other, submitting=[first.task.id], most=10)
     [theirs] = [claim.claim_of(found) for found in rows]
     assert theirs.task.fence == second.task.fence + 1
     assert await _on(store, record(theirs)) == 1
@@ -442,9 +444,9 @@ async def test_a_worker_finds_its_own_rows_that_nobody_drives(store: Store, me: 
     lost, driven = await submitting(store, me), await claimed(store, me)
     await running(store, me)
     async with store.connection() as connection:
-        rows = await workers.own_rows(connection, me, driven=[driven.task.id], most=10)
+        rows = await workers.own_rows(connection, me, submitting=[driven.task.id], most=10)
         assert [row["id"] for row in rows] == [lost.task.id]
-        assert await workers.own_rows(connection, await store.worker(), driven=[], most=10) == []
+        assert await workers.own_rows(connection, await store.worker(), submitting=[], most=10) == []
 
 
 async def test_the_lease_of_one_engine_is_not_that_of_another(store: Store, me: UUID) -> None:
@@ -475,7 +477,7 @@ async def test_what_is_recorded_while_the_engine_is_asked_is_not_taken_for_lost(
 
     late: list[Claim] = []
     database = Database(store.url, schema=store.schema, pool_size=2, application="test")
-    worker: Any = SimpleNamespace(id=me)
+    member = Membership(id=me)
     nothing: Any = SimpleNamespace(recording=False)
     settings = ExecutorSettings(kafka_bootstrap="no:1", database_schema=store.schema, database_url=SecretStr(store.url))
     try:
@@ -483,7 +485,7 @@ async def test_what_is_recorded_while_the_engine_is_asked_is_not_taken_for_lost(
             fence = await observe.acquire(connection, "e1", me, lease_seconds=60)
         assert fence is not None
         adapter: Any = Answers()
-        await Watcher(database, nothing, worker, settings, nothing).look("e1", adapter, fence)
+        await Observer(database, nothing, member, settings, nothing, WakeUps()).poll_all("e1", adapter, fence)
     finally:
         await database.stop()
     assert (await row(store, early))["state"] == "SUCCEEDED"

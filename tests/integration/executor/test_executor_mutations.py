@@ -26,7 +26,7 @@ from integration.executor import test_executor_unknown as unknown
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.restore_detection import REPLAY_COMPLETE
 from signalbox_contracts.messages.tasks import Phase
-from signalbox_executor.observer import Watcher
+from signalbox_executor.observer import Observer
 from signalbox_executor.store import claim, finish, observe, resolve, rules, stop, submit, workers
 from support.executor import Store, make_store, remove_store
 
@@ -85,7 +85,7 @@ def asks_the_engine_first(patch: pytest.MonkeyPatch) -> None:
         seen = {key: guards.seen(key, Phase.LOST) for key in keys} | there
         await self._write(engine_id, fence, watches, seen)
 
-    patch.setattr(Watcher, "look", look)
+    patch.setattr(Observer, "look", look)
 
 
 LIVE = "AND NOT dead AND lease_until > clock_timestamp()"

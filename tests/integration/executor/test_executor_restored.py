@@ -76,11 +76,11 @@ async def test_nothing_is_swept_or_taken_over_in_a_restored_database_before_that
     await store.expire(dead)
     await restored(store)
     async with store.connection() as connection:
-        assert await workers.own_rows(connection, me, driven=[], most=10) == []
+        assert await workers.own_rows(connection, me, submitting=[], most=10) == []
         assert await workers.expired(connection, me) == []
         async with detector_on(store) as detector:
             await detector.replay(nothing_more)
-        assert len(await workers.own_rows(connection, me, driven=[], most=10)) == 1
+        assert len(await workers.own_rows(connection, me, submitting=[], most=10)) == 1
         assert await workers.expired(connection, me) == [dead]
 
 

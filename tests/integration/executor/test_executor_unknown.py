@@ -54,11 +54,11 @@ async def unknown(store: Store, me: UUID, **changes: Any) -> Claim:
     return one
 
 
-def lost(one: Claim, outcome: Seen = Seen.UNKNOWN, attempt: int = 1) -> finish.Ending:
+def lost(one: Claim, outcome: Seen = Seen.UNKNOWN, attempt: int = 1) -> finish.AttemptResult:
     verdict = Verdict(
         outcome=outcome, phase=Phase.LOST, cause=EndCause.LOST, budget=Budget.INFRASTRUCTURE, reason="not known"
     )
-    return finish.Ending(task_id=one.task.id, attempt=attempt, verdict=verdict)
+    return finish.AttemptResult(task_id=one.task.id, attempt=attempt, verdict=verdict)
 
 
 def word(one: Claim, decision: Decision, attempt: int = 1, handle: str | None = None) -> TaskResolveData:

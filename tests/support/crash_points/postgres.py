@@ -50,7 +50,7 @@ def postgres_dies(at: str, found: Found, *, committed: bool = True) -> Way:
         assert server is not None
         scene.shape(WorkRequest(endless=True, late=True))
         # a reason to wait, or that it was said that it is queued, would be a commit of the task's row too
-        executor = scene.executor(SIGNALBOX_EXPLAIN_SECONDS="600", SIGNALBOX_SAY_SECONDS="60")
+        executor = scene.executor(SIGNALBOX_EXPLAIN_SECONDS="600", SIGNALBOX_PUBLISH_DELAY_SECONDS="60")
         await registered(scene)
         async with AsyncExitStack() as until_death:
             with scene.engine.late(scene.key):

@@ -21,11 +21,11 @@ from signalbox_executor.lifecycle import (
     Queue,
     Run,
     budget,
+    is_worth_publishing,
     judge,
     retry_delay,
     who_is_ahead,
     why_waiting,
-    worth_saying,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -229,5 +229,5 @@ ENGINE = EngineRecord(engine_id="e1", version=2, definitions_revision=1, slots=1
     ],
 )
 def test_an_engine_is_stated_when_it_changed_and_not_for_every_slot(changes: dict[str, Any], worth: bool) -> None:
-    assert worth_saying(EngineRecord.model_validate({**ENGINE.model_dump(), **changes}), ENGINE) is worth
-    assert worth_saying(ENGINE, None)
+    assert is_worth_publishing(EngineRecord.model_validate({**ENGINE.model_dump(), **changes}), ENGINE) is worth
+    assert is_worth_publishing(ENGINE, None)

@@ -1,4 +1,4 @@
-"""`tasks.state`: what is said of tasks after they changed. Many items of one plan go in one message."""
+"""`tasks.state`: publishes the states of tasks after they changed. Many items of one plan go in one message."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -26,13 +26,13 @@ SOURCE: Final = "signalbox/executor"
 
 
 def publish_changes(work: UnitOfWork, tasks: Iterable[Task], *, cause: Received[Any] | None = None) -> None:
-    """State these tasks as part of the transaction that changed them: no move is without its fact.
+    """State these tasks as part of the transaction that changed them: no transition is without its fact.
 
     Without a cause the fact goes on with the trace of its plan's tasks.
     """
     in_order = sorted(tasks, key=lambda task: (task.plan_id, task.id))
-    for plan_id, mine in groupby(in_order, key=lambda task: task.plan_id):
-        changed = list(mine)
+    for plan_id, of_plan in groupby(in_order, key=lambda task: task.plan_id):
+        changed = list(of_plan)
         time = max(task.observed_at or task.state_at for task in changed)
         token = otel_context.attach(telemetry.extract({"traceparent": changed[0].traceparent or ""}))
         try:
@@ -42,7 +42,7 @@ def publish_changes(work: UnitOfWork, tasks: Iterable[Task], *, cause: Received[
             otel_context.detach(token)
 
 
-def publish_told(
+def republish(
     work: UnitOfWork,
     tasks: Iterable[Task],
     time: datetime,
@@ -50,12 +50,12 @@ def publish_told(
     histories: Mapping[UUID, str],
     attempts: Mapping[UUID, Sequence[TaskAttempt]],
 ) -> None:
-    """State these tasks for whoever asks: under ids of their own, so that they are no duplicates, with all they did."""
+    """State these tasks again with all their transitions, under new ids: no reader takes them for duplicates."""
     in_order = sorted(tasks, key=lambda task: (task.plan_id, task.id))
-    for plan_id, mine in groupby(in_order, key=lambda task: task.plan_id):
-        of_plan = list(mine)
-        records = [_whole(task, histories.get(task.id), attempts.get(task.id, ())) for task in of_plan]
-        token = otel_context.attach(telemetry.extract({"traceparent": of_plan[0].traceparent or ""}))
+    for plan_id, of_plan in groupby(in_order, key=lambda task: task.plan_id):
+        plan_tasks = list(of_plan)
+        records = [_full_record(task, histories.get(task.id), attempts.get(task.id, ())) for task in plan_tasks]
+        token = otel_context.attach(telemetry.extract({"traceparent": plan_tasks[0].traceparent or ""}))
         try:
             for page in packed(records):
                 data = TasksStatedData(plan_id=plan_id, tasks=page)
@@ -64,12 +64,12 @@ def publish_told(
             otel_context.detach(token)
 
 
-def _whole(task: Task, history: str | None, attempts: Sequence[TaskAttempt]) -> TaskRecord:
+def _full_record(task: Task, history: str | None, attempts: Sequence[TaskAttempt]) -> TaskRecord:
     now = record(task)
     if not history and not attempts:
         return now
-    moves = (*(_MOVES.validate_json(history) if history else ()), *now.transitions)
-    return now.model_copy(update={"transitions": moves[-MAX_ITEMS:], "attempts": tuple(attempts)[-MAX_ITEMS:]})
+    transitions = (*(_TRANSITIONS.validate_json(history) if history else ()), *now.transitions)
+    return now.model_copy(update={"transitions": transitions[-MAX_ITEMS:], "attempts": tuple(attempts)[-MAX_ITEMS:]})
 
 
 def publish_answer(
@@ -95,7 +95,7 @@ def _fact(data: TasksStatedData, time: datetime) -> TasksStated:
 
 
 def record(task: Task) -> TaskRecord:
-    """The whole state of a task, and the moves that led there since the fact before."""
+    """The state of a task, and the transitions since the fact before."""
     sent = task.state not in (TaskState.QUEUED, TaskState.CLAIMED) and task.submitted_at is not None
     # until the next attempt is sent, the row still has the times of the one before
     waiting = Waiting.model_validate_json(task.waiting) if task.waiting and task.state not in TASK_ENDS else None
@@ -125,11 +125,11 @@ def record(task: Task) -> TaskRecord:
         ended_at=task.ended_at,
         observed_at=task.observed_at,
         result=from_json(task.result) if task.result else None,
-        transitions=_MOVES.validate_json(task.moves),
+        transitions=_TRANSITIONS.validate_json(task.pending_transitions),
     )
 
 
-_MOVES: Final = TypeAdapter(tuple[TaskTransition, ...])
+_TRANSITIONS: Final = TypeAdapter(tuple[TaskTransition, ...])
 _PLAIN_BYTES: Final = 900
 """What a record without any text takes, at most."""
 _PAGE: Final = 150
@@ -153,6 +153,6 @@ def _pages(tasks: Sequence[Task]) -> Iterator[tuple[TaskRecord, ...]]:
 
 def _text_bytes(task: Task) -> int:
     """At most so many bytes of JSON: what is JSON already stays as it is, any other character may take six."""
-    told = task.moves + (task.waiting or "") + (task.result or "")
+    json_text = task.pending_transitions + (task.waiting or "") + (task.result or "")
     plain = len(task.item_key) + len(task.handle or "") + len(task.handle_url or "") + len(task.error or "")
-    return 6 * plain + (len(told) if told.isascii() else len(told.encode()))
+    return 6 * plain + (len(json_text) if json_text.isascii() else len(json_text.encode()))

@@ -1,4 +1,7 @@
-"""Many coroutines that each want a small write share one transaction: while one is under way, the next gathers."""
+"""Group commit: batches small writes of concurrent coroutines into one transaction.
+
+While one transaction is under way, the next batch gathers.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,12 +10,12 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Together(Generic[Item]):
+class GroupCommitter(Generic[Item]):
     """`add` returns when the write that carried the item has committed, and raises what that write raised."""
 
-    def __init__(self, write: Callable[[Sequence[Item]], Awaitable[None]], *, most: int = 100) -> None:
+    def __init__(self, write: Callable[[Sequence[Item]], Awaitable[None]], *, max_items: int = 100) -> None:
         self._write = write
-        self._most = most
+        self._max_items = max_items
         self._waiting: list[tuple[Item, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -20,7 +23,7 @@ class Together(Generic[Item]):
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if self._writer is None:
-            self._writer = asyncio.create_task(self._run(), name="writes together")
+            self._writer = asyncio.create_task(self._run(), name="group commit")
         await done
 
     async def settle(self) -> None:
@@ -31,7 +34,7 @@ class Together(Generic[Item]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                batch, self._waiting = self._waiting[: self._max_items], self._waiting[self._max_items :]
                 error: BaseException | None = None
                 try:
                     await self._write([item for item, _ in batch])

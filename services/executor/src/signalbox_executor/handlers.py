@@ -12,28 +12,23 @@ from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.messaging.settle import trace_of
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_chassis.runtime.clock import Clock
+from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
 from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanRepublish, TaskResolve
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.task_commands import PlanRules, SelectionResolve, TasksCancel, TasksEnsure
 from signalbox_executor import facts, selections
-from signalbox_executor.engine_states import answer
 from signalbox_executor.lifecycle import resolution, why_not_resolved
+from signalbox_executor.operations import answer
 from signalbox_executor.store import accept, engines, operations, resolve, rules, stop
 from signalbox_executor.store import selections as store_selections
-from signalbox_executor.store.operations import Asked
+from signalbox_executor.store.operations import Operation
 
 
-def control(
-    clock: Clock, wake: Callable[[], None], wake_operations: Callable[[], None], wake_selections: Callable[[], None]
-) -> Router:
-    """Commands of plans, and operations.
-
-    `wake` is called once something may be claimed that could not before, `wake_operations` and `wake_selections` when
-    one was kept.
-    """
-    router = Router()
+def control(clock: Clock, wakes: WakeUps) -> Router:
+    """Commands of plans, and operations. Their commits wake the loops that go on with them."""
+    router, wake = Router(), wakes.of("claim")
 
     @router.on(PlanRules)
     async def keep_rules(work: UnitOfWork, events: Sequence[Received[PlanRules]]) -> None:
@@ -50,10 +45,10 @@ def control(
             new = await accept.accept(work.connection, data, _traceparent(received))
             if new:
                 work.on_commit(wake)
-            asked = [id for id in (*(task.task_id for task in data.tasks), *data.known) if id not in new]
-            if not asked:
-                continue  # what is new is said with its first moves, or a moment later by itself
-            tasks = await accept.present(work.connection, asked)
+            known = [id for id in (*(task.task_id for task in data.tasks), *data.known) if id not in new]
+            if not known:
+                continue  # a new task is published with its first transitions, or a moment later by itself
+            tasks = await accept.present(work.connection, known)
             found = {task.id for task in tasks}
             have = await rules.versions(work.connection, [data.plan_id])
             facts.publish_answer(
@@ -80,30 +75,30 @@ def control(
                 facts.publish_changes(work, rest, cause=received)
 
     _decisions(router, wake)
-    _operations(router, wake_operations)
-    _selections(router, wake_selections)
+    _operations(router, wakes)
+    _selections(router, wakes.of("selections"))
     return router
 
 
 def _decisions(router: Router, wake: Callable[[], None]) -> None:
-    """What a person decides about a task that its engine cannot tell."""
+    """What a person decides about an UNKNOWN task."""
 
     @router.on(TaskResolve)
     async def decide(work: UnitOfWork, events: Sequence[Received[TaskResolve]]) -> None:
         for received in sorted(events, key=lambda one: one.event.data.task_id):
             data = received.event.data
-            asked = await _asked(work, received, "task.resolve")
+            operation = await _operation(work, received, "task.resolve")
             resolved = await resolve.resolve(work.connection, data, resolution(data))
             if resolved is None:
                 found = await accept.present(work.connection, [data.task_id])
                 state, attempt = (found[0].state, found[0].attempt) if found else (None, 0)
-                answer(work, asked, Outcome.REFUSED, why_not_resolved(data, state, attempt))
+                answer(work, operation, Outcome.REFUSED, why_not_resolved(data, state, attempt))
                 continue
             facts.publish_changes(work, [resolved.task], cause=received)
             work.on_commit(wake)
             task = resolved.task
-            said = f"attempt {data.attempt} was UNKNOWN; the task is {task.state.value} in attempt {task.attempt}"
-            answer(work, asked, Outcome.DONE, said, resolved.details(data.attempt))
+            summary = f"attempt {data.attempt} was UNKNOWN; the task is {task.state.value} in attempt {task.attempt}"
+            answer(work, operation, Outcome.DONE, summary, resolved.details(data.attempt))
 
 
 def _selections(router: Router, wake: Callable[[], None]) -> None:
@@ -119,36 +114,38 @@ def _selections(router: Router, wake: Callable[[], None]) -> None:
                 await selections.publish(work, answered, repeated=True)
 
 
-def _operations(router: Router, wake: Callable[[], None]) -> None:
-    """What is asked about an engine, a plan's tasks or a log: kept and answered by a loop, or answered at once."""
+def _operations(router: Router, wakes: WakeUps) -> None:
+    """What is operation about an engine, a plan's tasks or a log: kept and answered by a loop, or answered at once."""
 
     @router.on(EngineTest)
     async def test(work: UnitOfWork, events: Sequence[Received[EngineTest]]) -> None:
         for received in events:
-            await operations.keep_test(work.connection, received.event, _traceparent(received))
-        work.on_commit(wake)
+            await operations.save_test(work.connection, received.event, _traceparent(received))
+        work.on_commit(wakes.of("connection tests"))
 
     @router.on(PlanRepublish)
-    async def tell(work: UnitOfWork, events: Sequence[Received[PlanRepublish]]) -> None:
+    async def republish(work: UnitOfWork, events: Sequence[Received[PlanRepublish]]) -> None:
         for received in events:
             if received.event.data.tasks:
-                await operations.keep_tell(work.connection, received.event, _traceparent(received))
-        work.on_commit(wake)
+                await operations.save_republish(work.connection, received.event, _traceparent(received))
+        work.on_commit(wakes.of("republish"))
 
     @router.on(LogsFollow)
     async def follow(work: UnitOfWork, events: Sequence[Received[LogsFollow]]) -> None:
         for received in events:
             event = received.event
             until = await operations.follow(work.connection, event)
-            asked = await _asked(work, received, "logs.follow")
+            operation = await _operation(work, received, "logs.follow")
             if until is None:
-                answer(work, asked, Outcome.REFUSED, f"task {event.data.task_id} has no attempt {event.data.attempt}")
+                answer(
+                    work, operation, Outcome.REFUSED, f"task {event.data.task_id} has no attempt {event.data.attempt}"
+                )
             else:
-                answer(work, asked, Outcome.DONE, f"followed until {until.isoformat(timespec='seconds')}")
+                answer(work, operation, Outcome.DONE, f"followed until {until.isoformat(timespec='seconds')}")
 
 
-def definitions(wake: Callable[[], None]) -> Router:
-    """Engine snapshots. The feed has no inbox: the revision guards. `wake` is called after they were kept."""
+def definitions(wakes: WakeUps) -> Router:
+    """Engine snapshots. The feed has no inbox: the revision guards. Its commits wake the refresh."""
     router = Router()
 
     @router.on(DefinitionSnapshot)
@@ -160,7 +157,7 @@ def definitions(wake: Callable[[], None]) -> Router:
             elif data.kind == "engine":
                 await engines.delete(work.connection, data.id, data.revision)
         await engines.saw(work.connection, max(received.event.data.revision for received in events))
-        work.on_commit(wake)
+        work.on_commit(wakes.of("refresh"))
 
     @router.on(DefinitionTombstone)
     async def forget(work: UnitOfWork, events: Sequence[Received[DefinitionTombstone]]) -> None:
@@ -169,10 +166,10 @@ def definitions(wake: Callable[[], None]) -> Router:
     return router
 
 
-async def _asked(work: UnitOfWork, received: Received[Any], kind: str) -> Asked:
+async def _operation(work: UnitOfWork, received: Received[Any], kind: str) -> Operation:
     """An operation that is answered as it is handled."""
     event, now = received.event, await work.connection.fetchval("SELECT now()")
-    return Asked(event.data.operation_id, kind, event.id, event.subject or "", _traceparent(received), now, now)
+    return Operation(event.data.operation_id, kind, event.id, event.subject or "", _traceparent(received), now, now)
 
 
 def _traceparent(received: Received[Any]) -> str | None:

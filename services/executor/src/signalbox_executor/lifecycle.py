@@ -1,7 +1,7 @@
 """The rules of a task's life, pure: what an observation means, who pays for another try, when, and why a task waits.
 
 The parts of a decision that two processes could race for (the cancel flag, how many attempts were used) are not here:
-they are a CASE in the statement that writes the row (`store/over.py`).
+they are a CASE in the statement that writes the row (`store/finish.py`).
 """
 
 from collections.abc import Iterable
@@ -122,10 +122,10 @@ def _lost(run: Run, chance: float) -> Verdict | None:
         return Verdict(outcome=Outcome.UNKNOWN, phase=Phase.LOST, reason="the engine does not know the run")
     if run.on_unknown == "hold" or not run.patience_over:
         return None
-    said = f"the engine does not know the run; policy {run.on_unknown}"
+    reason = f"the engine does not know the run; policy {run.on_unknown}"
     if run.on_unknown == "retry":
-        return _over(run, Phase.LOST, EndCause.LOST, None, said, chance)
-    return Verdict(outcome=Outcome.OVER, phase=Phase.LOST, cause=EndCause.LOST, reason=said)
+        return _over(run, Phase.LOST, EndCause.LOST, None, reason, chance)
+    return Verdict(outcome=Outcome.OVER, phase=Phase.LOST, cause=EndCause.LOST, reason=reason)
 
 
 def _over(run: Run, phase: Phase, cause: EndCause, exit_code: int | None, reason: str, chance: float) -> Verdict:
@@ -140,32 +140,32 @@ def _over(run: Run, phase: Phase, cause: EndCause, exit_code: int | None, reason
 
 def _ended(cause: EndCause, seen: Observation) -> str:
     code = f", exit code {seen.exit_code}" if seen.exit_code is not None else ""
-    said = f": {seen.message}" if seen.message else ""
-    return f"{cause.value.replace('_', ' ')}{code}{said}"
+    message = f": {seen.message}" if seen.message else ""
+    return f"{cause.value.replace('_', ' ')}{code}{message}"
 
 
-def resolution(said: TaskResolveData) -> str:
-    """A person's word as the task's history has it: who, what and why."""
-    what = f"{said.decision} {said.handle}" if said.handle else said.decision
-    return f"resolved by {said.actor} ({what[:500]}): {said.reason}"[:2000]
+def resolution(data: TaskResolveData) -> str:
+    """A person's decision as the task's history has it: who, what and why."""
+    what = f"{data.decision} {data.handle}" if data.handle else data.decision
+    return f"resolved by {data.actor} ({what[:500]}): {data.reason}"[:2000]
 
 
-def why_not_resolved(said: TaskResolveData, state: TaskState | None, attempt: int) -> str:
-    """Why a person's word changes nothing; `state` is None where there is no such task."""
+def why_not_resolved(data: TaskResolveData, state: TaskState | None, attempt: int) -> str:
+    """Why a person's decision changes nothing; `state` is None where there is no such task."""
     if state is None:
-        return f"there is no task {said.task_id}"
-    if attempt != said.attempt:
-        return f"it is about attempt {said.attempt}, and the task is {state.value} in attempt {attempt}"
+        return f"there is no task {data.task_id}"
+    if attempt != data.attempt:
+        return f"it is about attempt {data.attempt}, and the task is {state.value} in attempt {attempt}"
     return f"the task is {state.value}, not UNKNOWN: nothing is to be decided"
 
 
-def worth_saying(now: EngineRecord, said: EngineRecord | None) -> bool:
-    """Whether an engine differs from what was said of it last.
+def is_worth_publishing(now: EngineRecord, published: EngineRecord | None) -> bool:
+    """Whether an engine differs from its last published state.
 
     Counts change all the time: slots count by tenths of the limit, the queue by its number of digits, and the last
     answer by half minutes.
     """
-    return said is None or _coarse(now) != _coarse(said)
+    return published is None or _coarse(now) != _coarse(published)
 
 
 def _coarse(record: EngineRecord) -> tuple[object, ...]:
@@ -297,8 +297,8 @@ def _of_slots(queue: Queue, ahead: Queue | None, now: datetime) -> _Answer | Non
     full = _full(queue.engine_active, queue.engine_limit)
     spent = queue.engine_tokens < 1 and queue.engine_rate is not None
     if (full or spent) and ahead is not None:
-        said = f"plan priority {ahead.plan_priority}, task priority {ahead.task_priority}"
-        return _Answer(WaitReason.PRIORITY, f"another plan goes first: {said}", f"plan:{ahead.plan_id}")
+        order = f"plan priority {ahead.plan_priority}, task priority {ahead.task_priority}"
+        return _Answer(WaitReason.PRIORITY, f"another plan goes first: {order}", f"plan:{ahead.plan_id}")
     if full:
         return _Answer(WaitReason.ENGINE_LIMIT, _taken(queue.engine_active, queue.engine_limit), holder)
     if spent and queue.engine_rate is not None:

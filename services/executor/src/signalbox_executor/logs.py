@@ -86,28 +86,28 @@ class LogKeeper:
                 await logs.kept(connection, copy, offset, truncated=truncated)
         else:
             if more:
-                offset, passed_over = await self._keep_tail(copy, engine, mask, offset)
-                truncated = truncated or passed_over
-            said = json.dumps({"bytes": offset, "truncated": truncated}).encode()
-            await self.blobs.write(f"{copy.folder}/end.json", said, replace=True)
+                offset, starved = await self._keep_tail(copy, engine, mask, offset)
+                truncated = truncated or starved
+            end = json.dumps({"bytes": offset, "truncated": truncated}).encode()
+            await self.blobs.write(f"{copy.folder}/end.json", end, replace=True)
             await self._done(copy)
 
     async def _keep_tail(self, copy: Copy, engine: FetchesLogs, mask: Mask, offset: int) -> tuple[int, bool]:
         """Store the last of a log that is longer than its head; where it ends, and whether anything was passed over."""
         kept: deque[tuple[int, bytes]] = deque()
-        size, passed_over = 0, False
+        size, starved = 0, False
         while True:
             page, data = await self._page(copy, engine, mask, offset, min(CHUNK_BYTES, self._tail_bytes))
             if not data:
                 break
-            passed_over, offset = passed_over or page.offset > offset, page.offset + len(data)
+            starved, offset = starved or page.offset > offset, page.offset + len(data)
             kept.append((page.offset, data))
             size += len(data)
             while size - len(kept[0][1]) >= self._tail_bytes:
-                size, passed_over = size - len(kept.popleft()[1]), True
+                size, starved = size - len(kept.popleft()[1]), True
         for at, data in kept:
             await self._store(copy, at, data)
-        return offset, passed_over
+        return offset, starved
 
     @property
     def _tail_bytes(self) -> int:

@@ -1,6 +1,6 @@
-"""Watching what runs: per engine one observer, which also asks to stop what is to stop.
+"""Observes runs: one observer per engine, which also stops what is to stop.
 
-An engine that hangs or is down holds up nobody but itself: each has a pass of its own.
+Each engine has a pass of its own: one that hangs or is down delays no other.
 """
 
 import asyncio
@@ -19,14 +19,15 @@ from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_contracts.messages.tasks import Phase
+from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT
 from signalbox_executor import facts
 from signalbox_executor.engines.capabilities import ExplainsWaiting
 from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, EngineUnavailable, Observation, bounded
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import judge
-from signalbox_executor.loops import Worker
 from signalbox_executor.progress import ProgressReporter
+from signalbox_executor.membership import Membership
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.spans import SpanBudget
 from signalbox_executor.store import engines, finish, observe, stop, waiting, workers
@@ -39,44 +40,37 @@ MAX_EXPLAINED = 200
 """Runs of one pass whose engine is asked why they have not begun."""
 STOPS_AT_ONCE = 20
 _FIRST = UUID(int=0)
-FIRST_LOOK_SECONDS = 0.02
-"""How soon after its record a run is looked at; then after twice as long, and so on."""
+FIRST_POLL_SECONDS = 0.02
+"""How soon after its record a run is polled; then after twice as long, and so on."""
 GATHER_SECONDS = 0.005
-"""Runs that are due so soon are looked at together."""
+"""Runs that are due so soon are polled together."""
 
 
-class Young(NamedTuple):
-    """A run recorded a moment ago: when it is looked at next (monotonic clock), and how long the last wait was."""
+class RecentRun(NamedTuple):
+    """A run recorded a moment ago: when it is polled next (monotonic clock), and how long the last wait was."""
 
     due: float
     pace: float
 
 
-def _nothing() -> None:
-    pass
-
-
 @dataclass
-class Watcher:
+class Observer:
     """Observes the engines whose lease this worker gets."""
 
     database: Database
     registry: EngineRegistry
-    worker: Worker
+    member: Membership
     settings: ExecutorSettings
     tracing: Telemetry
-    wake: Callable[[], None] = _nothing
-    """Brings `one_pass` round at once."""
-    freed: Callable[[], None] = _nothing
-    """Called when a slot was freed."""
+    wakes: WakeUps
     spans: SpanBudget = field(default_factory=SpanBudget)
-    _young: dict[str, dict[UUID, Young]] = field(default_factory=dict[str, "dict[UUID, Young]"])
+    _recent: dict[str, dict[UUID, RecentRun]] = field(default_factory=dict[str, "dict[UUID, RecentRun]"])
     _fences: dict[str, tuple[int, float]] = field(default_factory=dict[str, "tuple[int, float]"])
     _alarm: asyncio.TimerHandle | None = None
     _passes: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
     _due: dict[str, float] = field(default_factory=dict[str, float])
     _progress: ProgressReporter = field(init=False)
-    _asked: dict[tuple[UUID, int], float] = field(default_factory=dict[tuple[UUID, int], float])
+    _stops_sent: dict[tuple[UUID, int], float] = field(default_factory=dict[tuple[UUID, int], float])
 
     def __post_init__(self) -> None:
         self._progress = ProgressReporter(self.database, self.settings.engine_timeout_seconds)
@@ -85,56 +79,56 @@ class Watcher:
         pass
 
     async def stop(self) -> None:
-        self._young.clear()
+        self._recent.clear()
         if self._alarm is not None:
             self._alarm.cancel()
         await cancel(*self._passes.values())
 
     def recorded(self, engine_id: str, task_ids: Sequence[UUID]) -> None:
-        """Look at these soon, and then less and less often until the engine's own interval is reached."""
-        mine = self._young.setdefault(engine_id, {})
-        due = time.monotonic() + FIRST_LOOK_SECONDS
-        mine.update((id, Young(due, FIRST_LOOK_SECONDS)) for id in task_ids)
+        """Poll these soon, and then less and less often until the engine's own interval is reached."""
+        recent_runs = self._recent.setdefault(engine_id, {})
+        due = time.monotonic() + FIRST_POLL_SECONDS
+        recent_runs.update((id, RecentRun(due, FIRST_POLL_SECONDS)) for id in task_ids)
         self._set_alarm()
 
     async def one_pass(self) -> None:
         """Begin the pass of every engine that is due and has none under way."""
         now = time.monotonic()
-        for engine in list(self.worker.registered.values()):
+        for engine in list(self.member.registered.values()):
             if engine.id in self._passes or not engine.may_ask:
                 continue
             if self._due.get(engine.id, 0.0) <= now:
                 self._due[engine.id] = now + engine.definition.observe_every_seconds * random.uniform(0.9, 1.1)
-                self._begin(engine, self._watch)
-            elif any(young.due <= now for young in self._young.get(engine.id, {}).values()):
-                self._begin(engine, self._glance)
+                self._begin(engine, self._poll_engine)
+            elif any(recent.due <= now for recent in self._recent.get(engine.id, {}).values()):
+                self._begin(engine, self.poll_recent)
         self._set_alarm()
 
     def _begin(self, engine: Registered, what: Callable[[Registered, Engine], Awaitable[None]]) -> None:
         adapter = self.registry.get(engine.id)
         if adapter is None:
             return
-        task = asyncio.create_task(self._pass(engine, adapter, what), name=f"watch {engine.id}")
+        task = asyncio.create_task(self._pass(engine, adapter, what), name=f"observe {engine.id}")
         self._passes[engine.id] = task
         task.add_done_callback(lambda ended, id=engine.id: self._ended(id, ended))
 
     def _set_alarm(self) -> None:
-        """Wake the loop when the next young run is due; the loop itself comes round often enough for all else."""
+        """Wake the loop when the next recent run is due; the loop itself comes round often enough for all else."""
         dues = [
-            min(young.due for young in mine.values())
-            for engine_id, mine in self._young.items()
-            if mine and engine_id not in self._passes
+            min(recent.due for recent in runs.values())
+            for engine_id, runs in self._recent.items()
+            if runs and engine_id not in self._passes
         ]
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if dues:
             wait = max(0.001, min(dues) - time.monotonic())
-            self._alarm = asyncio.get_running_loop().call_later(wait, lambda: self.wake())
+            self._alarm = asyncio.get_running_loop().call_later(wait, self.wakes.of("observe"))
 
     def _ended(self, engine_id: str, ended: asyncio.Task[None]) -> None:
         del self._passes[engine_id]
-        signals.fire("watch.ended")
+        signals.fire("observe.ended")
         self._set_alarm()
         if not ended.cancelled() and (error := ended.exception()) is not None:
             log.error("pass over engine %s failed: %r", engine_id, error)
@@ -146,28 +140,28 @@ class Watcher:
             await what(engine, adapter)
         except EngineThrottled as throttled:
             self._due[engine.id] = time.monotonic() + throttled.retry_after_seconds
-            self._young.pop(engine.id, None)
+            self._recent.pop(engine.id, None)
         except (EngineUnavailable, TimeoutError) as error:
-            self._young.pop(engine.id, None)
+            self._recent.pop(engine.id, None)
             async with self.database.connection() as connection:
                 await engines.failed(connection, engine.id, str(error) or "no answer in time")
 
-    async def _watch(self, engine: Registered, adapter: Engine) -> None:
-        """The whole pass: everything that runs there, and what is to stop. Where nothing runs, one cheap look."""
+    async def _poll_engine(self, engine: Registered, adapter: Engine) -> None:
+        """Poll everything that runs there and stop what is to stop. Where nothing runs this is one cheap query."""
         async with self.database.connection() as connection:
             if not await observe.runs_something(connection, engine.id):
                 return
         fence = await self._acquire(engine.id)
         if fence is not None:
-            await self.look(engine.id, adapter, fence)
+            await self.poll_all(engine.id, adapter, fence)
             await self.stop_runs(engine.id, adapter)
 
-    async def _glance(self, engine: Registered, adapter: Engine) -> None:
-        """Look at the runs that were recorded a moment ago: most short ones have ended by then."""
+    async def poll_recent(self, engine: Registered, adapter: Engine) -> None:
+        """Poll the runs that were recorded a moment ago: most short ones have ended by then."""
         soon = time.monotonic() + GATHER_SECONDS
-        mine = self._young[engine.id]
-        due = {id: mine.pop(id) for id, young in list(mine.items()) if young.due <= soon}
-        fence = await self._fence_for_glance(engine.id)
+        recent_runs = self._recent[engine.id]
+        due = {id: recent_runs.pop(id) for id, recent in list(recent_runs.items()) if recent.due <= soon}
+        fence = await self._fence_for_recent(engine.id)
         if fence is None:
             return
         async with self.database.connection() as connection:
@@ -183,9 +177,9 @@ class Watcher:
         for watch in watches:
             answer, pace = seen.get(watch.watched.run_key), due[watch.task_id].pace * 2
             if (answer is None or answer.phase not in ENDS) and pace < engine.definition.observe_every_seconds:
-                mine[watch.task_id] = Young(now + pace, pace)
+                recent_runs[watch.task_id] = RecentRun(now + pace, pace)
 
-    async def _fence_for_glance(self, engine_id: str) -> int | None:
+    async def _fence_for_recent(self, engine_id: str) -> int | None:
         """The fence of the last pass while the lease is fresh: the write compares it with the row anyway."""
         fence, until = self._fences.get(engine_id, (0, 0.0))
         return fence if until > time.monotonic() else await self._acquire(engine_id)
@@ -194,9 +188,9 @@ class Watcher:
         seconds = self.settings.engine_lease_seconds
         until = time.monotonic() + seconds / 3
         async with self.database.unit_of_work() as work:
-            if not await workers.is_live(work.connection, self.worker.id):
+            if not await workers.is_live(work.connection, self.member.id):
                 return None
-            fence = await observe.acquire(work.connection, engine_id, self.worker.id, lease_seconds=seconds)
+            fence = await observe.acquire(work.connection, engine_id, self.member.id, lease_seconds=seconds)
             crash_points.point("executor.acquiring")
         if fence is not None:
             self._fences[engine_id] = (fence, until)
@@ -209,12 +203,12 @@ class Watcher:
         crash_points.point("executor.seen")
         return seen
 
-    async def look(self, engine_id: str, adapter: Engine, fence: int) -> None:
-        """Ask about everything that runs on the engine: the rows first, then the engine, then the writes."""
-        after, asked = _FIRST, False
+    async def poll_all(self, engine_id: str, adapter: Engine, fence: int) -> None:
+        """Poll everything that runs on the engine: read the rows, then ask the engine, then write."""
+        after, polled = _FIRST, False
         while watches := await self._rows(engine_id, after):
             seen = await self._ask(adapter, watches)
-            asked = True
+            polled = True
             if not await self._write(engine_id, fence, watches, seen):
                 return
             await self._progress.report(engine_id, adapter, watches, seen)
@@ -223,7 +217,7 @@ class Watcher:
             after = watches[-1].task_id
             if len(watches) < self.settings.observe_batch:
                 break
-        if asked:
+        if polled:
             async with self.database.connection() as connection:
                 await engines.answered(connection, [engine_id])
 
@@ -253,7 +247,7 @@ class Watcher:
         if not known:
             return
         async with self.database.unit_of_work() as work:
-            if await observe.holds(work.connection, engine_id, self.worker.id, fence):
+            if await observe.holds(work.connection, engine_id, self.member.id, fence):
                 facts.publish_changes(work, await waiting.write_pending(work.connection, known))
 
     async def _rows(self, engine_id: str, after: UUID) -> list[observe.Watch]:
@@ -270,21 +264,21 @@ class Watcher:
         self, engine_id: str, fence: int, watches: Sequence[observe.Watch], seen: Mapping[str, Observation]
     ) -> bool:
         """Write what changed; False if the engine is another's by now."""
-        endings = [
-            ending for watch in watches if (ending := _ending(watch, seen.get(watch.watched.run_key))) is not None
+        results = [
+            result for watch in watches if (result := _result_of(watch, seen.get(watch.watched.run_key))) is not None
         ]
-        if not endings:
+        if not results:
             return True
         async with self.database.unit_of_work() as work:
-            if not await observe.holds(work.connection, engine_id, self.worker.id, fence):
+            if not await observe.holds(work.connection, engine_id, self.member.id, fence):
                 self._fences.pop(engine_id, None)
                 return False
-            changed = await finish.write_observed(work.connection, endings)
+            changed = await finish.write_observed(work.connection, results)
             facts.publish_changes(work, changed)
             if any(task.state not in TASKS_HOLDING_A_SLOT for task in changed):
                 crash_points.point("executor.ending")
                 work.on_commit(lambda: crash_points.point("executor.finished"))
-                work.on_commit(self.freed)
+                work.on_commit(self.wakes.of("claim"))
         self._trace_ends(changed)
         return True
 
@@ -315,27 +309,27 @@ class Watcher:
         async with self.database.connection() as connection:
             stops = await stop.stopping(connection, engine_id, most=MAX_STOPS)
         now = time.monotonic()
-        self._asked = {key: at for key, at in self._asked.items() if at > now - self.settings.stop_seconds}
-        due = [one for one in stops if (one.task_id, one.watched.attempt) not in self._asked]
+        self._stops_sent = {key: at for key, at in self._stops_sent.items() if at > now - self.settings.stop_seconds}
+        due = [one for one in stops if (one.task_id, one.watched.attempt) not in self._stops_sent]
         at_once = asyncio.Semaphore(STOPS_AT_ONCE)
 
         async def ask(one: stop.Stop) -> None:
             async with at_once, asyncio.timeout(self.settings.engine_timeout_seconds):
                 await adapter.cancel(one.watched)
             crash_points.point("executor.stop_sent")
-            self._asked[one.task_id, one.watched.attempt] = time.monotonic()
+            self._stops_sent[one.task_id, one.watched.attempt] = time.monotonic()
 
         for failure in await asyncio.gather(*(ask(one) for one in due), return_exceptions=True):
             if failure is not None:
                 raise failure
 
 
-def _ending(watch: observe.Watch, seen: Observation | None) -> finish.Ending | None:
+def _result_of(watch: observe.Watch, seen: Observation | None) -> finish.AttemptResult | None:
     """What is to be written of one run; nothing for a key the engine left out of its answer."""
     verdict = judge(watch.run, seen, chance=random.random()) if seen is not None else None
     if seen is None or verdict is None:
         return None
-    return finish.Ending(
+    return finish.AttemptResult(
         task_id=watch.task_id,
         attempt=watch.watched.attempt,
         verdict=verdict,

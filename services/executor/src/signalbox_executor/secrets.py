@@ -120,8 +120,8 @@ class Mask:
     SHORTEST: Final = 6
 
     def __init__(self, secrets: frozenset[str]) -> None:
-        said = {part.encode() for value in secrets for part in (value, value.strip())}
-        self._values = sorted((value for value in said if len(value) >= self.SHORTEST), key=len, reverse=True)
+        parts = {part.encode() for value in secrets for part in (value, value.strip())}
+        self._values = sorted((value for value in parts if len(value) >= self.SHORTEST), key=len, reverse=True)
 
     def __bool__(self) -> bool:
         return bool(self._values)

@@ -24,14 +24,14 @@ class ExecutorSettings(VaultSettings, EgressSettings):
     log_max_bytes: int = Field(default=64 * 1024 * 1024, ge=65_536, le=1024**3)
     """Most bytes of one attempt's log that are kept: three quarters from its beginning, one from its end."""
     worker_lease_seconds: float = Field(default=30.0, ge=0.5, le=600)
-    """A worker not heard of for this long is dead, and what it claimed is taken over."""
+    """A worker that has not renewed its lease for this long is dead, and what it claimed is taken over."""
     renew_seconds: float = Field(default=10.0, ge=0.1, le=200)
-    """How often a worker renews its lease and looks for rows of its own that nobody drives."""
+    """How often a worker renews its lease and looks for rows of its own that no coroutine submits."""
     claim_seconds: float = Field(default=0.5, ge=0.02, le=60)
     """How often a worker looks for tasks to claim when nothing woke it."""
     claim_batch: int = Field(default=200, ge=1, le=1000)
     """Most tasks claimed in one transaction."""
-    max_driven: int = Field(default=400, ge=1, le=10_000)
+    max_submitting: int = Field(default=400, ge=1, le=10_000)
     """Most tasks one worker submits at once; it claims no more than that."""
     take_over_seconds: float = Field(default=2.0, ge=0.1, le=60)
     """How often a worker looks for dead ones."""
@@ -48,8 +48,8 @@ class ExecutorSettings(VaultSettings, EgressSettings):
     unknown_seconds: float = Field(default=30.0, ge=0, le=86_400)
     """How long a task stays UNKNOWN before the policies `fail` and `retry` act: it may be seen again."""
 
-    say_seconds: float = Field(default=0.5, ge=0.02, le=60)
-    """How long a move may wait for the next fact of its task before it is said by itself."""
+    publish_delay_seconds: float = Field(default=0.5, ge=0.02, le=60)
+    """How long a transition may wait for the next fact of its task before it is published by itself."""
     explain_seconds: float = Field(default=1.0, ge=0.05, le=600)
     """How often the reasons why tasks wait are looked at."""
     explain_after_seconds: float = Field(default=0.5, ge=0, le=600)

@@ -1,6 +1,6 @@
-"""The pipe of a claimed task: intent, submit, record. Each step is small, guarded by the row, and may be the last.
+"""Submits claimed tasks: intent, submit, record. Each step is small and guarded by the row.
 
-Whatever ends a drive half way (a kill, a lost answer of the database, a bug), the row says how far it came, and the
+Whatever ends a submit half way (a kill, a lost answer of the database, a bug), the row holds how far it came. The
 self-sweep or a take-over goes on from there with the same run key.
 """
 
@@ -41,7 +41,7 @@ from signalbox_executor.engines.port import (
     bounded,
 )
 from signalbox_executor.engines.registry import EngineRegistry
-from signalbox_executor.group_commit import Together
+from signalbox_executor.group_commit import GroupCommitter
 from signalbox_executor.lifecycle import Outcome, Verdict, budget, retry_delay
 from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
@@ -50,12 +50,12 @@ from signalbox_executor.store import engines, finish, submit
 from signalbox_executor.store.claim import Claim
 
 log = logging.getLogger(__name__)
-_DRIVEN = Gauge("signalbox_tasks_driven", "Tasks this worker is submitting")
+_SUBMITTING = Gauge("signalbox_tasks_submitting", "Tasks this worker is submitting")
 _SENT = Counter("signalbox_submits_total", "Submits by what came of them", ["engine", "end"])
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class Resubmit:
     """Send again after so long. `copies`: how many copies of the submit the last try added to those on their way."""
 
     seconds: float
@@ -63,8 +63,8 @@ class Wait:
 
 
 @dataclass
-class Driver:
-    """Drives claimed tasks, each in a coroutine of its own, at most one a task."""
+class Submitter:
+    """Submits claimed tasks, each in a coroutine of its own, at most one a task."""
 
     database: Database
     registry: EngineRegistry
@@ -74,18 +74,18 @@ class Driver:
     """Called with an engine and the tasks that were just recorded to run there."""
     secrets: Secrets = field(default_factory=Secrets)
     spans: SpanBudget = field(default_factory=SpanBudget)
-    driving: dict[UUID, asyncio.Task[None]] = field(default_factory=dict[UUID, "asyncio.Task[None]"])
+    in_progress: dict[UUID, asyncio.Task[None]] = field(default_factory=dict[UUID, "asyncio.Task[None]"])
 
     def __post_init__(self) -> None:
-        self._records = Together(self._record_all, most=500)
+        self._records = GroupCommitter(self._record_all, max_items=500)
 
     @property
     def free(self) -> int:
         """How many more tasks may be taken."""
-        return self.settings.max_driven - len(self.driving)
+        return self.settings.max_submitting - len(self.in_progress)
 
     async def intend(self, connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
-        """State the intent of those not sent yet; returns what may be driven once that has committed.
+        """Write the intent of those not sent yet; returns what may be submitted once that has committed.
 
         Claim and intent may share a transaction: that only leaves out what could happen between them.
         """
@@ -96,41 +96,41 @@ class Driver:
         intended = set(await submit.intend(connection, fresh))
         return [claim for claim in claims if claim.task.state is TaskState.SUBMITTING or claim.task.id in intended]
 
-    def drive(self, claims: Sequence[Claim]) -> None:
-        """Drive what is intended, each in a coroutine of its own."""
+    def submit_all(self, claims: Sequence[Claim]) -> None:
+        """Submit what is intended, each in a coroutine of its own."""
         if claims:
             crash_points.point("executor.after_intent")
         for claim in claims:
-            if claim.task.id not in self.driving:
+            if claim.task.id not in self.in_progress:
                 self._start(claim, may_have_arrived=claim.task.state is TaskState.SUBMITTING)
 
     async def drop(self) -> None:
-        """Stop driving anything: none of it is ours any more."""
-        await cancel(*self.driving.values())
+        """Stop in_progress anything: none of it is ours any more."""
+        await cancel(*self.in_progress.values())
         await self._records.settle()
 
     def _start(self, claim: Claim, *, may_have_arrived: bool) -> None:
-        task = asyncio.create_task(self._drive(claim, may_have_arrived), name=f"drive {claim.task.id}")
-        self.driving[claim.task.id] = task
-        _DRIVEN.set(len(self.driving))
+        task = asyncio.create_task(self._run(claim, may_have_arrived), name=f"submit {claim.task.id}")
+        self.in_progress[claim.task.id] = task
+        _SUBMITTING.set(len(self.in_progress))
         task.add_done_callback(lambda ended: self._ended(claim, ended))
 
     def _ended(self, claim: Claim, ended: asyncio.Task[None]) -> None:
-        del self.driving[claim.task.id]
-        _DRIVEN.set(len(self.driving))
-        signals.fire("drive.ended")
+        del self.in_progress[claim.task.id]
+        _SUBMITTING.set(len(self.in_progress))
+        signals.fire("submit.ended")
         if not ended.cancelled() and (error := ended.exception()) is not None:
-            log.error("drive of %s ended half way: %r; the sweep goes on with it", claim.task.id, error)
+            log.error("the submit of %s ended half way: %r; the sweep goes on with it", claim.task.id, error)
 
-    async def _drive(self, claim: Claim, may_have_arrived: bool) -> None:
+    async def _run(self, claim: Claim, may_have_arrived: bool) -> None:
         engine = self.registry.get(claim.task.engine_id)
         if engine is None:
             return
         with self._span(claim):
-            await _Pipe(self, claim, engine, may_have_arrived).run()
+            await SubmitAttempt(self, claim, engine, may_have_arrived).run()
 
     def _span(self, claim: Claim) -> AbstractContextManager[Any]:
-        """In the trace of the task, whoever drives it: a take-over adds a span beside the one that was cut off."""
+        """In the trace of the task, whoever submits it: a take-over adds a span beside the one that was cut off."""
         if not self.tracing.recording or not self.spans.allows(claim.traceparent):
             return nullcontext()
         return self.tracing.tracer.start_as_current_span(
@@ -165,11 +165,11 @@ def _attributes(claim: Claim) -> dict[str, str | int]:
     return {"task.id": str(task.id), "task.attempt": task.attempt, "task.fence": task.fence}
 
 
-class _Pipe:
-    """One drive of one task: sends until there is an answer that settles it."""
+class SubmitAttempt:
+    """One submit of one task: sends until there is an answer that settles it."""
 
-    def __init__(self, driver: Driver, claim: Claim, engine: Engine, may_have_arrived: bool) -> None:
-        self._driver = driver
+    def __init__(self, submitter: Submitter, claim: Claim, engine: Engine, may_have_arrived: bool) -> None:
+        self._submitter = submitter
         self._claim = claim
         self._engine = engine
         self._unclear = may_have_arrived
@@ -191,7 +191,7 @@ class _Pipe:
         )
 
     async def run(self) -> None:
-        wait = Wait(0.0, 1) if self._unclear else None
+        wait = Resubmit(0.0, 1) if self._unclear else None
         while True:
             if wait is not None:
                 await asyncio.sleep(wait.seconds)
@@ -206,7 +206,7 @@ class _Pipe:
         if self._unclear and self._engine.identity is Identity.NONE:
             await self._settle(self._unknown("it may have been started, and the engine cannot tell"))
             return False
-        async with self._driver.database.connection() as connection:
+        async with self._submitter.database.connection() as connection:
             row = await submit.raise_sends(connection, self._claim.task.id, self._claim.task.fence, copies=copies)
         if row is None:
             return False
@@ -221,70 +221,70 @@ class _Pipe:
                 return False
         return True
 
-    async def _send(self) -> Wait | None:
+    async def _send(self) -> Resubmit | None:
         """Submit once. None: the task is settled, one way or another."""
-        engine_id, settings = self._claim.task.engine_id, self._driver.settings
+        engine_id, settings = self._claim.task.engine_id, self._submitter.settings
         try:
             async with asyncio.timeout(settings.engine_timeout_seconds):
                 submission = replace(self._submission, resent=self._unclear)
-                handle = await self._engine.submit(await self._driver.secrets.fill(submission))
+                handle = await self._engine.submit(await self._submitter.secrets.fill(submission))
         except EngineRefused as refused:
             _SENT.labels(engine_id, "refused").inc()
             await self._refused(refused)
             return None
         except EngineThrottled as throttled:
             _SENT.labels(engine_id, "throttled").inc()
-            return Wait(throttled.retry_after_seconds * random.uniform(1.0, 1.2), copies=0)
+            return Resubmit(throttled.retry_after_seconds * random.uniform(1.0, 1.2), copies=0)
         except (EngineUnavailable, TimeoutError) as error:
             _SENT.labels(engine_id, "unavailable").inc()
             return await self._unavailable(error)
         _SENT.labels(engine_id, "started").inc()
-        await self._driver.recorded(self._claim, handle)
+        await self._submitter.recorded(self._claim, handle)
         return None
 
-    async def _unavailable(self, error: Exception) -> Wait:
+    async def _unavailable(self, error: Exception) -> Resubmit:
         crash_points.point("executor.no_answer")
         arrived = not isinstance(error, EngineUnavailable) or error.may_have_arrived
         self._unclear = self._unclear or arrived
         self._failures += 1
-        task, said = self._claim.task, str(error) or "no answer in time"
-        async with self._driver.database.unit_of_work() as work:
-            facts.publish_changes(work, await submit.unreachable(work.connection, task.id, task.fence, said))
-            await engines.failed(work.connection, task.engine_id, said)
-        seconds = 0.02 + backoff(self._failures, first_seconds=0.2, max_seconds=self._driver.settings.resend_seconds)
-        return Wait(seconds, copies=1 if arrived else 0)
+        task, reason = self._claim.task, str(error) or "no answer in time"
+        async with self._submitter.database.unit_of_work() as work:
+            facts.publish_changes(work, await submit.unreachable(work.connection, task.id, task.fence, reason))
+            await engines.failed(work.connection, task.engine_id, reason)
+        seconds = 0.02 + backoff(self._failures, first_seconds=0.2, max_seconds=self._submitter.settings.resend_seconds)
+        return Resubmit(seconds, copies=1 if arrived else 0)
 
     async def _refused(self, refused: EngineRefused) -> None:
         """The end of the attempt if no other copy can be on its way; else the key is sealed, or the task is UNKNOWN."""
         crash_points.point("executor.refused")
-        said = bounded(str(refused))
+        reason = bounded(str(refused))
         cause = EndCause.CHANGED if isinstance(refused, WorldChanged) else EndCause.REFUSED
         if refused.sealed:
-            await self._settle(self._ending(cause, said))
+            await self._settle(self._attempt_result(cause, reason))
             return
-        async with self._driver.database.unit_of_work() as work:
-            tasks = await finish.write_rejected(work.connection, self._ending(cause, said))
+        async with self._submitter.database.unit_of_work() as work:
+            tasks = await finish.write_rejected(work.connection, self._attempt_result(cause, reason))
             facts.publish_changes(work, tasks)
         if not tasks and isinstance(self._engine, Seals):
-            await self._seal(self._engine, cause, said)
+            await self._seal(self._engine, cause, reason)
         elif not tasks:
-            await self._settle(self._unknown(f"refused, but an earlier copy may still arrive: {said}"))
+            await self._settle(self._unknown(f"refused, but an earlier copy may still arrive: {reason}"))
 
-    async def _seal(self, engine: Seals, cause: EndCause, said: str) -> None:
+    async def _seal(self, engine: Seals, cause: EndCause, reason: str) -> None:
         """Make the key unusable: then the attempt is over. If it runs after all, adopt it."""
-        async with asyncio.timeout(self._driver.settings.engine_timeout_seconds):
+        async with asyncio.timeout(self._submitter.settings.engine_timeout_seconds):
             handle = await engine.seal(self._watched)
         crash_points.point("executor.sealed")
         if handle is None:
-            await self._settle(self._ending(cause, said))
+            await self._settle(self._attempt_result(cause, reason))
         else:
-            await self._driver.recorded(self._claim, handle)
+            await self._submitter.recorded(self._claim, handle)
 
-    async def _settle(self, ending: finish.Ending) -> None:
-        async with self._driver.database.unit_of_work() as work:
-            facts.publish_changes(work, await finish.write_settled(work.connection, ending))
+    async def _settle(self, result: finish.AttemptResult) -> None:
+        async with self._submitter.database.unit_of_work() as work:
+            facts.publish_changes(work, await finish.write_settled(work.connection, result))
 
-    def _ending(self, cause: EndCause, said: str) -> finish.Ending:
+    def _attempt_result(self, cause: EndCause, reason: str) -> finish.AttemptResult:
         task, retries = self._claim.task, self._claim.spec.retries
         tries = max(1, task.attempt - task.infrastructure_faults)
         verdict = Verdict(
@@ -293,11 +293,11 @@ class _Pipe:
             cause=cause,
             budget=budget(cause, None, retries),
             delay_seconds=retry_delay(tries, retries, chance=random.random()),
-            reason=bounded(said),
+            reason=bounded(reason),
         )
-        return finish.Ending(task_id=task.id, attempt=task.attempt, fence=task.fence, verdict=verdict)
+        return finish.AttemptResult(task_id=task.id, attempt=task.attempt, fence=task.fence, verdict=verdict)
 
-    def _unknown(self, said: str) -> finish.Ending:
+    def _unknown(self, reason: str) -> finish.AttemptResult:
         task = self._claim.task
-        verdict = Verdict(outcome=Outcome.UNKNOWN, phase=Phase.LOST, reason=bounded(said))
-        return finish.Ending(task_id=task.id, attempt=task.attempt, fence=task.fence, verdict=verdict)
+        verdict = Verdict(outcome=Outcome.UNKNOWN, phase=Phase.LOST, reason=bounded(reason))
+        return finish.AttemptResult(task_id=task.id, attempt=task.attempt, fence=task.fence, verdict=verdict)

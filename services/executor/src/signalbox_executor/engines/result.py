@@ -13,9 +13,9 @@ def read_result(data: bytes, size: int | None = None) -> JsonValue:
         raise ValueError(f"the result has {size} bytes: at most {RESULT_BYTES} are allowed")
     try:
         value: JsonValue = from_json(data, allow_inf_nan=False)
-        said = len(to_json(value))
+        written_size = len(to_json(value))
     except ValueError as error:
         raise ValueError(f"the result is no JSON: {error}") from None
-    if said > RESULT_BYTES:  # numbers may be longer when written out
-        raise ValueError(f"the result takes {said} bytes as JSON: at most {RESULT_BYTES} are allowed")
+    if written_size > RESULT_BYTES:  # numbers may be longer when written out
+        raise ValueError(f"the result takes {written_size} bytes as JSON: at most {RESULT_BYTES} are allowed")
     return value

@@ -1,8 +1,8 @@
-"""The chassis tables and the executor's own: tasks, attempts, workers, engines, the rules of plans."""
+"""The chassis tables and the executor's own."""
 
 from alembic import op
 
-from signalbox_chassis.persistence.tables import TABLES_V1
+from signalbox_chassis.persistence.tables import RESTORE_MARK_V1, TABLES_V1
 
 revision = "0001"
 down_revision = None
@@ -34,6 +34,7 @@ CREATE TABLE task (
     owner                   uuid,
     sends                   integer NOT NULL DEFAULT 0,
     handle                  text,
+    handle_url              text,
     phase                   text,
     priority                smallint NOT NULL,
     not_before              timestamptz NOT NULL DEFAULT now(),
@@ -60,6 +61,9 @@ CREATE TABLE task (
     started_at              timestamptz,
     observed_at             timestamptz,
     ended_at                timestamptz,
+    pending_transitions     jsonb NOT NULL DEFAULT '[]',
+    published               boolean NOT NULL DEFAULT true,
+    history                 jsonb NOT NULL DEFAULT '[]',
     CHECK ((owner IS NOT NULL) = (state IN ('CLAIMED', 'SUBMITTING')))
 ) WITH (fillfactor = 70);
 CREATE INDEX task_plan ON task (plan_id);
@@ -70,6 +74,7 @@ CREATE INDEX task_owned ON task (owner) WHERE state IN ('CLAIMED', 'SUBMITTING')
 CREATE INDEX task_watched ON task (engine_id, id) WHERE state IN ('RUNNING', 'UNKNOWN');
 CREATE INDEX task_queued_limit ON task (queued_at)
     WHERE state = 'QUEUED' AND (queued_seconds IS NOT NULL OR total_seconds IS NOT NULL);
+CREATE INDEX task_unpublished ON task (state_at) WHERE NOT published;
 
 CREATE TABLE attempt (
     task_id      uuid NOT NULL,
@@ -81,14 +86,17 @@ CREATE TABLE attempt (
     cause        text NOT NULL,
     exit_code    integer,
     error        text,
+    log_done     boolean NOT NULL DEFAULT false,
     PRIMARY KEY (task_id, attempt)
 );
+CREATE INDEX attempt_log ON attempt (ended_at) WHERE NOT log_done;
 
 CREATE TABLE worker (
     id          uuid PRIMARY KEY,
     host_id     text NOT NULL,
     lease_until timestamptz NOT NULL,
     dead        boolean NOT NULL DEFAULT false,
+    reaches     text[] NOT NULL DEFAULT '{}',
     started_at  timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
@@ -112,7 +120,8 @@ CREATE TABLE engine (
     failures          integer NOT NULL DEFAULT 0,
     version           bigint NOT NULL DEFAULT 1,
     last_answer_at    timestamptz,
-    last_error        text
+    last_error        text,
+    starts_since_boost integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
 CREATE TABLE engine_lease (
@@ -137,13 +146,109 @@ CREATE TABLE plan_rules (
     canary_first      integer,
     canary_failures   integer,
     brake_ratio       double precision,
-    brake_after       integer
+    brake_after       integer,
+    starved_since     timestamptz
 ) WITH (fillfactor = 50);
 CREATE INDEX plan_rules_open ON plan_rules (plan_id) WHERE NOT closed AND NOT held;
+
+CREATE TABLE seen (
+    single   boolean PRIMARY KEY DEFAULT true CHECK (single),
+    revision bigint NOT NULL
+);
+INSERT INTO seen (revision) VALUES (0);
+
+CREATE TABLE engine_state (
+    engine_id text PRIMARY KEY,
+    version   bigint NOT NULL,
+    published jsonb NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE operation (
+    id          uuid PRIMARY KEY,
+    kind        text NOT NULL CHECK (kind IN ('engine.test', 'plan.republish')),
+    event_id    text NOT NULL,
+    target      text NOT NULL,
+    traceparent text,
+    requested_at    timestamptz NOT NULL DEFAULT now(),
+    engine_id   text,
+    revision    bigint,
+    plan_ids    uuid[],
+    after       uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    after_plan  uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    republished bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE log_follow (
+    task_id  uuid NOT NULL,
+    attempt  integer NOT NULL,
+    until_at timestamptz NOT NULL,
+    PRIMARY KEY (task_id, attempt)
+);
+
+CREATE TABLE log_copy (
+    task_id     uuid NOT NULL,
+    attempt     integer NOT NULL,
+    bytes       bigint NOT NULL DEFAULT 0,
+    truncated   boolean NOT NULL DEFAULT false,
+    idle        integer NOT NULL DEFAULT 0,
+    checked_at   timestamptz,
+    lease_until timestamptz NOT NULL,
+    PRIMARY KEY (task_id, attempt)
+) WITH (fillfactor = 50);
+
+CREATE TABLE selection (
+    id                   uuid PRIMARY KEY,
+    plan_id              uuid NOT NULL,
+    round                integer NOT NULL,
+    engine_id            text NOT NULL,
+    definitions_revision bigint NOT NULL,
+    selection            jsonb NOT NULL,
+    traceparent          text,
+    state                text NOT NULL DEFAULT 'QUEUED' CHECK (state IN ('QUEUED', 'CLAIMED', 'RESOLVED', 'REFUSED')),
+    owner                uuid,
+    fence                bigint NOT NULL DEFAULT 0,
+    lease_until          timestamptz,
+    not_before           timestamptz NOT NULL DEFAULT now(),
+    failures             integer NOT NULL DEFAULT 0,
+    next_page            text,
+    pages                integer NOT NULL DEFAULT 0,
+    items                integer NOT NULL DEFAULT 0,
+    error                text,
+    created_at           timestamptz NOT NULL DEFAULT now(),
+    ended_at             timestamptz
+);
+CREATE INDEX selection_waiting ON selection (created_at) WHERE state IN ('QUEUED', 'CLAIMED');
+CREATE INDEX selection_ended ON selection (ended_at) WHERE state IN ('RESOLVED', 'REFUSED');
+CREATE TABLE selection_page (
+    selection_id uuid NOT NULL REFERENCES selection (id) ON DELETE CASCADE,
+    page         integer NOT NULL,
+    items        jsonb NOT NULL,
+    PRIMARY KEY (selection_id, page)
+);
+"""
+# `pending_transitions` are those that the next fact carries, or the last one carried (`published`): one version always
+# has the same ones, so that a fact published twice under one id is the same fact. When others take their place, they
+# become `history`: most tasks are published once, with their end, and never come here. As many as a fact may carry.
+KEEP_HISTORY = """
+CREATE FUNCTION keep_history() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.history := OLD.history || OLD.pending_transitions;
+    WHILE jsonb_array_length(NEW.history) > 200 LOOP
+        NEW.history := NEW.history - 0;
+    END LOOP;
+    RETURN NEW;
+END $$
+"""
+TRIGGER = """
+CREATE TRIGGER keep_history BEFORE UPDATE ON task FOR EACH ROW
+WHEN (OLD.published AND OLD.pending_transitions <> '[]' AND OLD.pending_transitions <> NEW.pending_transitions)
+EXECUTE FUNCTION keep_history()
 """
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + TABLES).split(";\n"):
+    for statement in (TABLES_V1 + RESTORE_MARK_V1 + TABLES).split(";\n"):
         if statement.strip():
             op.execute(statement)
+    op.execute(KEEP_HISTORY)
+    op.execute(TRIGGER)

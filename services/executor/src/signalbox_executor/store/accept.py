@@ -18,7 +18,8 @@ _ACCEPT: Final = """
 WITH accepted AS (
 INSERT INTO task (id, plan_id, item_key, step, position, task_group, group_limit, engine_id, spec, traceparent,
     definitions_revision, max_attempts, infrastructure_attempts, priority, not_before, on_unknown, queued_seconds,
-    submitting_seconds, running_seconds, cancelling_seconds, total_seconds, version, moves, said, waiting)
+    submitting_seconds, running_seconds, cancelling_seconds, total_seconds, version, pending_transitions, published,
+    waiting)
 SELECT (s ->> 'task_id')::uuid, $2, s ->> 'item_key', s ->> 'step', (s ->> 'position')::int, s ->> 'group',
     (s ->> 'group_limit')::int, s ->> 'engine', s, $3, $4, (s -> 'retries' ->> 'max_attempts')::int,
     (s -> 'retries' ->> 'infrastructure_attempts')::int, (s ->> 'priority')::int,
@@ -43,15 +44,15 @@ SELECT id FROM accepted
 
 _PRESENT: Final = "SELECT {columns} FROM task t WHERE t.id = ANY($1) ORDER BY t.id".replace("{columns}", COLUMNS)
 
-# What was not said for a while is said by itself: the version stays, so a fact that carries it anyway is the same fact.
+# What was not published for a while is published by itself: the version stays, so a fact that carries it is the same.
 # The rows are picked once and looked up by their ids: as a join this is planned for the few rows that usually wait, and
 # with a thousand of them takes a million steps.
 _LEFT: Final = """
 WITH due AS MATERIALIZED (
-  SELECT id FROM task WHERE NOT said AND state_at <= now() - $1 * interval '1 second'
+  SELECT id FROM task WHERE NOT published AND state_at <= now() - $1 * interval '1 second'
   ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-UPDATE task t SET said = true WHERE t.id = ANY (ARRAY(SELECT id FROM due)) AND NOT t.said
+UPDATE task t SET published = true WHERE t.id = ANY (ARRAY(SELECT id FROM due)) AND NOT t.published
 RETURNING {columns}
 """.replace("{columns}", COLUMNS)
 
@@ -70,7 +71,7 @@ ORDER BY a.task_id, a.attempt
 
 
 async def accept(connection: Connection, command: TasksEnsureData, traceparent: str | None) -> set[UUID]:
-    """Make sure these tasks exist; returns those that are new. Their first fact is still to be said."""
+    """Make sure these tasks exist; returns those that are new. Their first fact is still to be published."""
     if not command.tasks:
         return set()
     specs = [task.model_dump_json(exclude_none=True) for task in command.tasks]
@@ -84,15 +85,15 @@ async def present(connection: Connection, ids: Sequence[UUID]) -> list[Task]:
     return tasks_of(await connection.fetch(_PRESENT, list(ids)))
 
 
-async def unsaid(connection: Connection, *, most: int) -> int:
-    """How many tasks have a move that waits to be said; counted up to `most`."""
+async def count_unpublished(connection: Connection, *, most: int) -> int:
+    """How many tasks have a transition to publish; counted up to `most`."""
     return await connection.fetchval(
-        "SELECT count(*)::int FROM (SELECT FROM task WHERE NOT said LIMIT $1) AS found", most
+        "SELECT count(*)::int FROM (SELECT FROM task WHERE NOT published LIMIT $1) AS found", most
     )  # fmt: skip
 
 
-async def left_unsaid(connection: Connection, *, seconds: float, most: int) -> list[Task]:
-    """Tasks whose last move waits for a fact for so long; they count as said from here on."""
+async def take_unpublished(connection: Connection, *, seconds: float, most: int) -> list[Task]:
+    """Tasks whose last transition waits for a fact for so long; they count as published from here on."""
     return tasks_of(await connection.fetch(_LEFT, seconds, most))
 
 
@@ -107,7 +108,7 @@ async def of_all(connection: Connection, *, plan: UUID, after: UUID, most: int) 
 
 
 async def histories(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """The moves that were said of these tasks before those their rows hold, as JSON; of those that have any."""
+    """The transitions published before those in the rows, as JSON; only of tasks that have any."""
     return {row["id"]: row["history"] for row in await connection.fetch(_HISTORY, list(ids))}
 
 
@@ -115,6 +116,6 @@ async def past_attempts(connection: Connection, ids: Sequence[UUID]) -> dict[UUI
     """The tries of these tasks before the present one."""
     found: dict[UUID, list[TaskAttempt]] = {}
     for row in await connection.fetch(_ATTEMPTS, list(ids)):
-        said = dict(row)
-        found.setdefault(said.pop("task_id"), []).append(TaskAttempt.model_validate(said))
+        attempt = dict(row)
+        found.setdefault(attempt.pop("task_id"), []).append(TaskAttempt.model_validate(attempt))
     return found

@@ -13,14 +13,14 @@ from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.restore_detection import REPLAY_COMPLETE
 from signalbox_chassis.runtime import crash_points
 from signalbox_contracts.messages.task_commands import TaskSpec
-from signalbox_executor.store.rows import COLUMNS, Task, move, task_of
+from signalbox_executor.store.rows import ACTIVE, COLUMNS, Task, move, task_of, with_states
 
 MAX_PLANS: Final = 100
 """Plans looked at in one claim; saturated ones are left out before, so they hide nobody."""
-PASSED_OVER_SECONDS: Final = 30.0
+STARVED_SECONDS: Final = 30.0
 """A plan that may start something, and sees others start on its engine for so long, starts one task before them."""
-TURNS: Final = 4
-"""Starts an engine makes in order between two that are not: where all wait for long, priorities still decide."""
+STARTS_BETWEEN_BOOSTS: Final = 4
+"""Starts in priority order between two anti-starvation starts: where all wait for long, priorities still decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ BEGIN: Final = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
 """To plan the claim takes longer than to run it: its transaction uses the plan its connection made first."""
 
 # All locks in one statement, in this order: the group, the worker, the engines, the plans. A row lock reads its row
-# anew once it has it, so what is asked of locked rows holds; the counts in `hopeful` are of the moment before, and only
-# leave plans out.
+# anew once it has it, so what is asked of locked rows holds; the counts in `eligible` are of the moment before and
+# only leave plans out.
 # INVARIANT claims of one group are serialised over all replicas. A database may hold two schemas of ours.
 # INVARIANT this worker lives, and is kept so: without the lock a worker that is just declared dead could claim
 # afterwards, and nobody would sweep it again.
@@ -63,11 +63,11 @@ WITH alone AS MATERIALIZED (
 ), ours AS MATERIALIZED (SELECT array_agg(id) AS ids FROM engines
 ), active AS MATERIALIZED (
   SELECT plan_id, count(*)::int AS n FROM task
-  WHERE state IN ('CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY plan_id
-), hopeful AS MATERIALIZED (
+  WHERE state IN {ACTIVE} GROUP BY plan_id
+), eligible AS MATERIALIZED (
   SELECT p.plan_id,
          row_number() OVER (ORDER BY p.priority DESC, head.priority DESC, COALESCE(a.n, 0), head.queued_at) AS urgent,
-         row_number() OVER (ORDER BY p.passed_over_at, head.queued_at) AS patient
+         row_number() OVER (ORDER BY p.starved_since, head.queued_at) AS patient
   FROM plan_rules p LEFT JOIN active a USING (plan_id)
   CROSS JOIN LATERAL (
     SELECT max(first.priority) AS priority, min(first.queued_at) AS queued_at
@@ -80,7 +80,7 @@ WITH alone AS MATERIALIZED (
     AND COALESCE(a.n, 0) < COALESCE(p.task_limit, 2147483647)
 ), plans AS MATERIALIZED (
   SELECT p.plan_id FROM plan_rules p
-  WHERE p.plan_id IN (SELECT plan_id FROM hopeful WHERE urgent <= $4 OR patient <= $4 / 10)
+  WHERE p.plan_id IN (SELECT plan_id FROM eligible WHERE urgent <= $4 OR patient <= $4 / 10)
     AND NOT p.held AND NOT p.closed
   ORDER BY p.plan_id FOR UPDATE
 )
@@ -89,20 +89,20 @@ SELECT (SELECT ids FROM ours) AS engines, (SELECT array_agg(plan_id) FROM plans)
 
 # INVARIANT state = QUEUED in the claimed row; CLAIMED, SUBMITTING, RUNNING *and UNKNOWN* count against every limit:
 # each may have work on the engine. Start tokens are spent by the statement that claims. INVARIANT priority decides who
-# goes first, not who waits for ever: `owed` is one task of the plan that is passed over for longest.
-_CLAIM: Final = (
+# goes first, not who waits for ever: `boosted` is one task of the plan that starves longest.
+_CLAIM: Final = with_states(
     """
 WITH active AS MATERIALIZED (
   SELECT plan_id, engine_id, task_group, count(*)::int AS n,
-         count(*) FILTER (WHERE state IN ('CLAIMED', 'SUBMITTING'))::int AS starting
-  FROM task WHERE state IN ('CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY 1, 2, 3
+         count(*) FILTER (WHERE state IN {owned})::int AS starting
+  FROM task WHERE state IN {active} GROUP BY 1, 2, 3
 ), on_engine AS MATERIALIZED (
   SELECT engine_id, sum(n)::int AS n, sum(starting)::int AS starting FROM active GROUP BY 1
 ), in_plan AS MATERIALIZED (SELECT plan_id, sum(n)::int AS n FROM active GROUP BY 1
 ), in_group AS MATERIALIZED (
   SELECT plan_id, task_group, sum(n)::int AS n FROM active WHERE task_group IS NOT NULL GROUP BY 1, 2
 ), engines AS MATERIALIZED (
-  SELECT e.id, r.tokens, e.turns,
+  SELECT e.id, r.tokens, e.starts_since_boost,
          LEAST(e.concurrency - COALESCE(a.n, 0),
                CASE WHEN e.starts_per_minute IS NOT NULL THEN floor(r.tokens)::int END,
                CASE WHEN e.breaker = 'open' THEN 1 - COALESCE(a.starting, 0) END) AS free
@@ -114,10 +114,10 @@ WITH active AS MATERIALIZED (
   SELECT t.plan_id, count(*)::int AS n, count(*) FILTER (WHERE t.state = 'FAILED')::int AS failed
   FROM task t JOIN plan_rules p USING (plan_id)
   WHERE p.plan_id = ANY($4) AND (p.canary_first IS NOT NULL OR p.brake_ratio IS NOT NULL)
-    AND t.state IN ('SUCCEEDED', 'FAILED') GROUP BY 1
+    AND t.state IN {tried} GROUP BY 1
 ), plans AS MATERIALIZED (
   SELECT p.plan_id, p.priority, p.newest_first, COALESCE(a.n, 0) AS active, r.tokens,
-         CASE WHEN p.passed_over_at < now() - $5 * interval '1 second' THEN p.passed_over_at END AS passed_over_at,
+         CASE WHEN p.starved_since < now() - $5 * interval '1 second' THEN p.starved_since END AS starved_since,
          LEAST(COALESCE(p.task_limit, 2147483647) - COALESCE(a.n, 0),
                CASE WHEN p.starts_per_minute IS NOT NULL THEN floor(r.tokens)::int END,
                CASE WHEN COALESCE(d.n, 0) < p.canary_first THEN p.canary_first - COALESCE(a.n, 0) - COALESCE(d.n, 0)
@@ -129,7 +129,7 @@ WITH active AS MATERIALIZED (
   WHERE p.plan_id = ANY($4)
 ), candidates AS (
   SELECT c.*, p.priority AS plan_priority, p.active AS plan_active, p.free AS plan_free, e.free AS engine_free,
-         p.passed_over_at, e.turns, COALESCE(g.n, 0) AS group_active,
+         p.starved_since, e.starts_since_boost, COALESCE(g.n, 0) AS group_active,
          row_number() OVER (PARTITION BY c.plan_id ORDER BY c.priority DESC, c.place, c.id) AS plan_nth,
          row_number() OVER (PARTITION BY c.plan_id, c.task_group ORDER BY c.priority DESC, c.place, c.id) AS group_nth
   FROM plans p CROSS JOIN engines e CROSS JOIN LATERAL (
@@ -145,44 +145,44 @@ WITH active AS MATERIALIZED (
 ), first AS (
   SELECT DISTINCT ON (engine_id) engine_id, plan_priority, priority FROM candidates
   ORDER BY engine_id, plan_priority DESC, priority DESC
-), owed AS MATERIALIZED (
+), boosted AS MATERIALIZED (
   SELECT DISTINCT ON (c.engine_id) c.id FROM candidates c JOIN first f USING (engine_id)
-  WHERE c.passed_over_at IS NOT NULL AND c.plan_nth = 1 AND c.turns >= $6
+  WHERE c.starved_since IS NOT NULL AND c.plan_nth = 1 AND c.starts_since_boost >= $6
     AND (c.plan_priority, c.priority) < (f.plan_priority, f.priority)
-  ORDER BY c.engine_id, c.passed_over_at, c.id
+  ORDER BY c.engine_id, c.starved_since, c.id
 ), fitting AS MATERIALIZED (
-  SELECT c.*, plan_nth + plan_active AS plan_slot, owed.id IS NOT NULL AS is_owed,
-         row_number() OVER (PARTITION BY engine_id ORDER BY owed.id IS NULL, plan_priority DESC, priority DESC,
+  SELECT c.*, plan_nth + plan_active AS plan_slot, boosted.id IS NOT NULL AS is_boosted,
+         row_number() OVER (PARTITION BY engine_id ORDER BY boosted.id IS NULL, plan_priority DESC, priority DESC,
                             plan_nth + plan_active, queued_at, c.id) AS engine_nth
-  FROM candidates c LEFT JOIN owed ON owed.id = c.id
+  FROM candidates c LEFT JOIN boosted ON boosted.id = c.id
   WHERE plan_nth <= plan_free AND (task_group IS NULL OR group_nth + group_active <= COALESCE(group_limit, 2147483647))
 ), picked AS (
   SELECT id FROM fitting WHERE engine_nth <= engine_free
-  ORDER BY is_owed DESC, plan_priority DESC, priority DESC, plan_slot, queued_at, id LIMIT $2
+  ORDER BY is_boosted DESC, plan_priority DESC, priority DESC, plan_slot, queued_at, id LIMIT $2
 ), locked AS MATERIALIZED (
   SELECT t.id FROM task t WHERE t.id IN (SELECT id FROM picked) AND t.state = 'QUEUED' ORDER BY t.id
   FOR UPDATE SKIP LOCKED
 ), claimed AS (
   UPDATE task t SET state = 'CLAIMED', owner = $1, fence = t.fence + 1, sends = 0, version = t.version + 1,
-         state_at = now(), waiting = NULL, reason = '', moves = {move}, said = false
+         state_at = now(), waiting = NULL, reason = '', pending_transitions = {move}, published = false
   FROM locked WHERE t.id = locked.id AND t.state = 'QUEUED'
   RETURNING {columns}, t.spec::text AS spec
 ), engines_spent AS (
   UPDATE engine e SET tokens_at = GREATEST(e.tokens_at, now()),
     tokens = CASE WHEN e.starts_per_minute IS NULL THEN e.tokens ELSE s.tokens - n.n END,
-    turns = CASE WHEN n.owed THEN 0 ELSE LEAST(e.turns + n.n, $6) END
-  FROM engines s JOIN (SELECT engine_id, count(*)::int AS n, bool_or(id IN (SELECT id FROM owed)) AS owed
+    starts_since_boost = CASE WHEN n.boosted THEN 0 ELSE LEAST(e.starts_since_boost + n.n, $6) END
+  FROM engines s JOIN (SELECT engine_id, count(*)::int AS n, bool_or(id IN (SELECT id FROM boosted)) AS boosted
                        FROM claimed GROUP BY 1) n ON n.engine_id = s.id
-  WHERE e.id = s.id AND (e.starts_per_minute IS NOT NULL OR n.owed OR e.turns < $6)
+  WHERE e.id = s.id AND (e.starts_per_minute IS NOT NULL OR n.boosted OR e.starts_since_boost < $6)
 ), plans_spent AS (
   UPDATE plan_rules p SET
     tokens = CASE WHEN p.starts_per_minute IS NULL THEN p.tokens ELSE s.tokens - n.n END,
-    tokens_at = GREATEST(p.tokens_at, now()), passed_over_at = NULL
+    tokens_at = GREATEST(p.tokens_at, now()), starved_since = NULL
   FROM plans s JOIN (SELECT plan_id, count(*) AS n FROM claimed GROUP BY 1) n USING (plan_id)
-  WHERE p.plan_id = s.plan_id AND (p.starts_per_minute IS NOT NULL OR p.passed_over_at IS NOT NULL)
-), passed_over AS (
-  UPDATE plan_rules p SET passed_over_at = now()
-  WHERE p.passed_over_at IS NULL AND p.plan_id NOT IN (SELECT plan_id FROM claimed)
+  WHERE p.plan_id = s.plan_id AND (p.starts_per_minute IS NOT NULL OR p.starved_since IS NOT NULL)
+), starved AS (
+  UPDATE plan_rules p SET starved_since = now()
+  WHERE p.starved_since IS NULL AND p.plan_id NOT IN (SELECT plan_id FROM claimed)
     AND p.plan_id IN (SELECT f.plan_id FROM fitting f WHERE f.engine_id IN (SELECT engine_id FROM claimed))
 )
 SELECT * FROM claimed
@@ -197,10 +197,11 @@ SELECT * FROM claimed
     )
 )
 
+
 # INVARIANT state, owner and fence: only what was never sent, and only its owner, goes back.
 _GIVE_BACK: Final = """
 UPDATE task t SET state = 'QUEUED', owner = NULL, version = t.version + 1, state_at = now(), reason = $4,
-       moves = {move}, said = false
+       pending_transitions = {move}, published = false
 FROM unnest($1::uuid[], $2::bigint[]) AS o (id, fence)
 WHERE t.id = o.id AND t.state = 'CLAIMED' AND t.owner = $3 AND t.fence = o.fence
 RETURNING {columns}
@@ -218,7 +219,7 @@ async def claim(
     if locked is None or not locked["plans"]:
         return []
     engines, plans = locked["engines"], locked["plans"]
-    rows = await connection.fetch(_CLAIM, worker, most, engines, plans, PASSED_OVER_SECONDS, TURNS)
+    rows = await connection.fetch(_CLAIM, worker, most, engines, plans, STARVED_SECONDS, STARTS_BETWEEN_BOOSTS)
     crash_points.point("executor.claiming")
     return [claim_of(row) for row in rows]
 

@@ -15,11 +15,11 @@ from pydantic import JsonValue
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_executor.lifecycle import Verdict
-from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of, undecided
+from signalbox_executor.store.rows import COLUMNS, UNPUBLISHED, Task, move, tasks_of, undecided, with_states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class AttemptResult:
     """A verdict about one attempt, with what its guard compares."""
 
     task_id: UUID
@@ -35,7 +35,7 @@ class Ending:
     """The run is over and wrote nothing: there is no log to keep."""
 
 
-_WRITE: Final = """
+_WRITE: Final = with_states("""
 WITH o AS MATERIALIZED (
   SELECT e.key::uuid AS id, o.* FROM jsonb_each($1::jsonb) AS e CROSS JOIN LATERAL jsonb_to_record(e.value) AS o (
     attempt integer, fence bigint, outcome text, phase text, cause text, budget text, delay_seconds double precision,
@@ -46,7 +46,7 @@ WITH o AS MATERIALIZED (
     observed_at = now(), error = CASE WHEN o.outcome = 'over' THEN o.reason END,
     started_at = COALESCE(t.started_at, o.started_at, CASE WHEN o.phase = 'running' THEN now() END),
     (state, state_at, attempt, infrastructure_faults, sends, handle, handle_url, phase, stop_intent_at, stop_cause,
-     not_before, waiting, queued_at, result, ended_at, moves, said) = (
+     not_before, waiting, queued_at, result, ended_at, pending_transitions, published) = (
       SELECT d.next,
              CASE WHEN d.next = t.state THEN t.state_at ELSE now() END,
              t.attempt + d.again::int,
@@ -63,8 +63,8 @@ WITH o AS MATERIALIZED (
                   WHEN d.next = 'UNKNOWN' THEN {undecided} END,
              CASE WHEN d.again THEN now() ELSE t.queued_at END,
              CASE WHEN d.next = 'SUCCEEDED' THEN o.result END,
-             CASE WHEN d.next IN ('SUCCEEDED', 'FAILED', 'CANCELLED') THEN now() END,
-             CASE WHEN d.next = t.state THEN {unsaid} ELSE {move} END, true
+             CASE WHEN d.next IN {ended} THEN now() END,
+             CASE WHEN d.next = t.state THEN {unpublished} ELSE {move} END, true
       FROM (SELECT n.next, n.next = 'QUEUED' AS again FROM (SELECT CASE
               WHEN o.outcome = 'running' THEN 'RUNNING'
               WHEN o.outcome = 'unknown' THEN 'UNKNOWN'
@@ -87,65 +87,67 @@ WITH o AS MATERIALIZED (
   ON CONFLICT DO NOTHING
 )
 SELECT * FROM changed
-"""
+""")
 
-_SAID: Final = (
-    _WRITE.replace("{unsaid}", UNSAID)
+_STATEMENT: Final = (
+    _WRITE.replace("{unpublished}", UNPUBLISHED)
     .replace("{move}", move("d.next", reason="o.reason", attempt="t.attempt + d.again::int"))
     .replace("{undecided}", undecided("o.reason"))
 )
 # INVARIANT state + attempt in the written row: what was seen of one attempt never touches another, and a terminal row
-# never moves. The observer's fence is only the second wall.
-_OBSERVED: Final = _SAID.replace("{columns}", COLUMNS).replace(
-    "{guard}", "t.state IN ('RUNNING', 'UNKNOWN') AND t.attempt = o.attempt"
+# never pending_transitions. The observer's fence is only the second wall.
+_OBSERVED: Final = with_states(
+    _STATEMENT.replace("{columns}", COLUMNS).replace("{guard}", "t.state IN {observed} AND t.attempt = o.attempt")
 )
 # INVARIANT a refusal ends the attempt only while the one copy that was refused is the only one ever sent.
-_REJECTED: Final = _SAID.replace("{columns}", COLUMNS).replace(
+_REJECTED: Final = _STATEMENT.replace("{columns}", COLUMNS).replace(
     "{guard}", "t.state = 'SUBMITTING' AND t.fence = o.fence AND t.sends = 1"
 )
 # INVARIANT a sealed key has no run and never will: whatever was sent, the attempt is over, and only its driver says so.
-_SEALED: Final = _SAID.replace("{columns}", COLUMNS).replace("{guard}", "t.state = 'SUBMITTING' AND t.fence = o.fence")
+_SEALED: Final = _STATEMENT.replace("{columns}", COLUMNS).replace(
+    "{guard}", "t.state = 'SUBMITTING' AND t.fence = o.fence"
+)
 
 
-async def write_observed(connection: Connection, endings: Sequence[Ending]) -> list[Task]:
-    """Write what an engine said of RUNNING and UNKNOWN tasks; those that moved on meanwhile are left alone."""
-    return await _write(connection, _OBSERVED, endings)
+async def write_observed(connection: Connection, results: Sequence[AttemptResult]) -> list[Task]:
+    """Write what an engine reports of RUNNING and UNKNOWN tasks; those that moved on meanwhile are left alone."""
+    return await _write(connection, _OBSERVED, results)
 
 
-async def write_rejected(connection: Connection, ending: Ending) -> list[Task]:
+async def write_rejected(connection: Connection, result: AttemptResult) -> list[Task]:
     """End an attempt whose only copy was refused. Nothing is returned if there may be another: seal, or UNKNOWN."""
-    return await _write(connection, _REJECTED, [ending])
+    return await _write(connection, _REJECTED, [result])
 
 
-async def write_settled(connection: Connection, ending: Ending) -> list[Task]:
+async def write_settled(connection: Connection, result: AttemptResult) -> list[Task]:
     """End an attempt whose key was sealed, or give it to UNKNOWN, from SUBMITTING."""
-    return await _write(connection, _SEALED, [ending])
+    return await _write(connection, _SEALED, [result])
 
 
-async def _write(connection: Connection, statement: str, endings: Sequence[Ending]) -> list[Task]:
-    if not endings:
+async def _write(connection: Connection, statement: str, results: Sequence[AttemptResult]) -> list[Task]:
+    if not results:
         return []
-    rows = sorted(endings, key=lambda ending: ending.task_id)
+    rows = sorted(results, key=lambda result: result.task_id)
     return tasks_of(
-        await connection.fetch(statement, json.dumps({str(ending.task_id): _said(ending) for ending in rows}))
+        await connection.fetch(statement, json.dumps({str(result.task_id): _values(result) for result in rows}))
     )
 
 
-def _said(ending: Ending) -> dict[str, JsonValue]:
-    verdict = ending.verdict
+def _values(result: AttemptResult) -> dict[str, JsonValue]:
+    verdict = result.verdict
     return {
-        "attempt": ending.attempt,
-        "fence": ending.fence,
+        "attempt": result.attempt,
+        "fence": result.fence,
         "outcome": verdict.outcome.value,
         "phase": verdict.phase.value,
         "cause": verdict.cause.value if verdict.cause else None,
         "budget": verdict.budget.value,
         "delay_seconds": verdict.delay_seconds,
         "reason": verdict.reason,
-        "handle": ending.handle,
-        "handle_url": ending.handle_url,
-        "exit_code": ending.exit_code,
-        "result": ending.result,
-        "started_at": ending.started_at.isoformat() if ending.started_at else None,
-        "silent": ending.silent,
+        "handle": result.handle,
+        "handle_url": result.handle_url,
+        "exit_code": result.exit_code,
+        "result": result.result,
+        "started_at": result.started_at.isoformat() if result.started_at else None,
+        "silent": result.silent,
     }

@@ -30,7 +30,7 @@ WITH due AS MATERIALIZED (
    LEFT JOIN log_follow f ON f.task_id = t.id AND f.attempt = t.attempt AND f.until_at > now()
    WHERE t.state = 'RUNNING' AND t.engine_id = ANY ($1)
      AND (c.lease_until IS NULL OR c.lease_until <= now())
-     AND COALESCE(c.looked_at, t.submitted_at, t.state_at) + CASE WHEN f.task_id IS NULL
+     AND COALESCE(c.checked_at, t.submitted_at, t.state_at) + CASE WHEN f.task_id IS NULL
          THEN $3 * 2 ^ COALESCE(c.idle, 0) ELSE $4 END * interval '1 second' <= now()
    LIMIT $2)
 ), taken AS (
@@ -46,7 +46,7 @@ FROM taken c JOIN due d USING (task_id, attempt)
 
 # INVARIANT `bytes` never goes back: a worker that lost the log to another has stored nothing that is not there already.
 _KEPT: Final = """
-UPDATE log_copy SET bytes = $3, truncated = truncated OR $4, looked_at = now(), lease_until = now(),
+UPDATE log_copy SET bytes = $3, truncated = truncated OR $4, checked_at = now(), lease_until = now(),
        idle = CASE WHEN bytes = $3 THEN LEAST(idle + 1, $5) ELSE 0 END
 WHERE task_id = $1 AND attempt = $2 AND bytes <= $3
 """

@@ -13,6 +13,7 @@ from signalbox_contracts.messages.tasks import Phase
 from signalbox_contracts.states import TaskState
 from signalbox_executor.engines.port import Watched
 from signalbox_executor.lifecycle import Run
+from signalbox_executor.store.rows import with_states
 
 # INVARIANT the lease has its own end, renewed by each pass that comes round: a live worker whose observer hangs loses
 # the engine. The holder's own next pass, and a pass after the holder's death, need not wait for that end.
@@ -29,7 +30,7 @@ RETURNING fence
 _HOLDS: Final = "SELECT fence FROM engine_lease WHERE engine_id = $1 AND holder = $2 AND fence = $3 FOR SHARE"
 
 # INVARIANT read before the engine is asked: what was submitted after the engine answered must not look "not found".
-_WATCHED_COLUMNS: Final = """
+_WATCHED_COLUMNS: Final = with_states("""
 SELECT t.id, t.attempt, t.handle, t.state, t.phase, t.infrastructure_faults, t.stop_cause,
        (t.spec -> 'retries')::text AS retries,
        COALESCE(t.on_unknown, e.definition ->> 'on_unknown', 'hold') AS on_unknown,
@@ -38,9 +39,9 @@ SELECT t.id, t.attempt, t.handle, t.state, t.phase, t.infrastructure_faults, t.s
        t.handle_url IS NOT NULL AS linked,
        COALESCE(t.stop_intent_at + t.cancelling_seconds * interval '1 second' <= now(), false) AS stop_given_up
 FROM task t LEFT JOIN engine e ON e.id = t.engine_id
-WHERE t.engine_id = $1 AND t.state IN ('RUNNING', 'UNKNOWN')
-"""
-_RUNS: Final = "SELECT EXISTS (SELECT FROM task t WHERE t.engine_id = $1 AND t.state IN ('RUNNING', 'UNKNOWN'))"
+WHERE t.engine_id = $1 AND t.state IN {observed}
+""")
+_RUNS: Final = with_states("SELECT EXISTS (SELECT FROM task t WHERE t.engine_id = $1 AND t.state IN {observed})")
 _WATCHED: Final = _WATCHED_COLUMNS + "AND t.id > $3 ORDER BY t.id LIMIT $4"
 _WATCHED_OF: Final = _WATCHED_COLUMNS + "AND t.id = ANY ($3) ORDER BY t.id"
 
@@ -90,9 +91,9 @@ async def watched_of(
 
 
 @lru_cache(maxsize=1000)
-def _retries(said: str) -> Retries:
-    """Most tasks of a plan say the same."""
-    return Retries.model_validate_json(said)
+def _retries(text: str) -> Retries:
+    """Most tasks of a plan have the same."""
+    return Retries.model_validate_json(text)
 
 
 def _watch(row: Row) -> Watch:

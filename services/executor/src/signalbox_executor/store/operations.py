@@ -21,19 +21,21 @@ SELECT o.*, now() AS at, e.id IS NOT NULL AND NOT e.deleted AS known, o.engine_i
 FROM operation o LEFT JOIN engine e ON e.id = o.engine_id
 WHERE o.kind = 'engine.test' AND o.revision <= (SELECT revision FROM seen)
   AND (e.id IS NULL OR e.deleted OR o.engine_id = ANY ($1)
-       OR (o.asked_at < now() - interval '15 seconds' AND NOT EXISTS (
+       OR (o.requested_at < now() - interval '15 seconds' AND NOT EXISTS (
              SELECT FROM worker w WHERE NOT w.dead AND w.lease_until > now() AND o.engine_id = ANY (w.reaches))))
-ORDER BY o.asked_at LIMIT 10
+ORDER BY o.requested_at LIMIT 10
 """
 
 # INVARIANT whoever removes the row answers, in the same transaction: one answer.
 _DONE: Final = "DELETE FROM operation WHERE id = $1 RETURNING id"
 
-_NEXT_TELL: Final = """
-SELECT *, now() AS at FROM operation WHERE kind = 'plan.republish' ORDER BY asked_at LIMIT 1 FOR UPDATE SKIP LOCKED
+_NEXT_REPUBLISH: Final = """
+SELECT *, now() AS at FROM operation WHERE kind = 'plan.republish' ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 
-_TOLD: Final = "UPDATE operation SET plan_ids = $2, after_plan = $3, after = $4, told = told + $5 WHERE id = $1"
+_ADVANCE_REPUBLISH: Final = """
+UPDATE operation SET plan_ids = $2, after_plan = $3, after = $4, republished = republished + $5 WHERE id = $1
+"""
 
 _FOLLOW: Final = """
 INSERT INTO log_follow AS f (task_id, attempt, until_at)
@@ -46,7 +48,7 @@ _FORGET: Final = "DELETE FROM log_follow WHERE until_at < now() - interval '1 ho
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Operation:
     """An operation under way, and what its answer needs."""
 
     id: UUID
@@ -54,36 +56,36 @@ class Asked:
     event_id: str
     target: str
     traceparent: str | None
-    asked_at: datetime
+    requested_at: datetime
     at: datetime
     """The database's time when this was read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class ConnectionTest:
     """A connection to try."""
 
-    asked: Asked
+    operation: Operation
     engine_id: str
     known: bool
     reached: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
-    """Plans whose tasks are to be said again: the first one from the task behind `after` on.
+class Republish:
+    """Plans whose tasks are to be republished: the first one from the task behind `after` on.
 
     No plan at all is every plan there is: from the task behind (`after_plan`, `after`) on.
     """
 
-    asked: Asked
+    operation: Operation
     plan_ids: Sequence[UUID]
     after_plan: UUID
     after: UUID
-    told: int
+    republished: int
 
 
-async def keep_test(connection: Connection, event: EngineTest, traceparent: str | None) -> None:
+async def save_test(connection: Connection, event: EngineTest, traceparent: str | None) -> None:
     data, target = event.data, event.subject or ""
     await connection.execute(
         _KEEP, data.operation_id, "engine.test", event.id, target, traceparent, data.engine_id,
@@ -91,30 +93,34 @@ async def keep_test(connection: Connection, event: EngineTest, traceparent: str 
     )  # fmt: skip
 
 
-async def keep_tell(connection: Connection, event: PlanRepublish, traceparent: str | None) -> None:
+async def save_republish(connection: Connection, event: PlanRepublish, traceparent: str | None) -> None:
     data, target = event.data, event.subject or ""
     await connection.execute(
         _KEEP, data.operation_id, "plan.republish", event.id, target, traceparent, None, None, list(data.plan_ids)
     )  # fmt: skip
 
 
-async def tests(connection: Connection, reached: Sequence[str]) -> list[Test]:
+async def tests(connection: Connection, reached: Sequence[str]) -> list[ConnectionTest]:
     """The tests that can be made or answered now by a worker that reaches these engines."""
     rows = await connection.fetch(_TESTS, list(reached))
-    return [Test(_asked(row), row["engine_id"], bool(row["known"]), bool(row["reached"])) for row in rows]
+    return [ConnectionTest(_operation(row), row["engine_id"], bool(row["known"]), bool(row["reached"])) for row in rows]
 
 
-async def next_tell(connection: Connection) -> Tell | None:
+async def next_republish(connection: Connection) -> Republish | None:
     """The oldest plan.republish nobody else works on, locked until the transaction ends."""
-    row = await connection.fetchrow(_NEXT_TELL)
-    return Tell(_asked(row), row["plan_ids"], row["after_plan"], row["after"], row["told"]) if row else None
+    row = await connection.fetchrow(_NEXT_REPUBLISH)
+    return (
+        Republish(_operation(row), row["plan_ids"], row["after_plan"], row["after"], row["republished"])
+        if row
+        else None
+    )
 
 
-async def told(
+async def advance_republish(
     connection: Connection, operation: UUID, rest: Sequence[UUID], *, after_plan: UUID, after: UUID, count: int
 ) -> None:
-    """Keep how far the telling has come."""
-    await connection.execute(_TOLD, operation, list(rest), after_plan, after, count)
+    """Remember how far the republishing is."""
+    await connection.execute(_ADVANCE_REPUBLISH, operation, list(rest), after_plan, after, count)
 
 
 async def done(connection: Connection, operation: UUID) -> bool:
@@ -133,5 +139,5 @@ async def forget_follows(connection: Connection) -> None:
     await connection.execute(_FORGET)
 
 
-def _asked(row: Row) -> Asked:
-    return Asked(**{name: row[name] for name in Asked.__dataclass_fields__})
+def _operation(row: Row) -> Operation:
+    return Operation(**{name: row[name] for name in Operation.__dataclass_fields__})

@@ -21,7 +21,7 @@ WITH before AS MATERIALIZED (
     version = t.version + 1, state_at = now(), reason = $5, waiting = NULL, exit_code = NULL, result = NULL,
     stop_intent_at = NULL,
     (state, attempt, infrastructure_faults, sends, handle, handle_url, phase, stop_cause, cause, error, not_before,
-     queued_at, ended_at, moves, said) = (
+     queued_at, ended_at, pending_transitions, published) = (
       SELECT d.next, t.attempt + d.again::int, t.infrastructure_faults + d.again::int,
              CASE WHEN d.again THEN 0 ELSE t.sends END,
              CASE WHEN NOT d.again THEN COALESCE($4, t.handle) END,
@@ -71,7 +71,7 @@ class Resolved:
         }
 
 
-async def resolve(connection: Connection, said: TaskResolveData, reason: str) -> Resolved | None:
+async def resolve(connection: Connection, data: TaskResolveData, reason: str) -> Resolved | None:
     """Carry a person's word out; None if the task is not UNKNOWN in that attempt (any more)."""
-    row = await connection.fetchrow(_RESOLVE, said.task_id, said.attempt, said.decision, said.handle, reason)
+    row = await connection.fetchrow(_RESOLVE, data.task_id, data.attempt, data.decision, data.handle, reason)
     return Resolved(task_of(row), row["handle_before"]) if row else None

@@ -7,13 +7,37 @@ from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Row
 from signalbox_contracts.messages.tasks import EndCause, Phase
-from signalbox_contracts.states import TaskState
+from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT, TaskState
+
+
+def _state_list(states: Iterable[TaskState]) -> str:
+    """As SQL, in the order of a task's life."""
+    chosen = set(states)
+    return f"({', '.join(repr(state.value) for state in TaskState if state in chosen)})"
+
+
+ENDED: Final = _state_list(TASK_ENDS)
+TRIED: Final = _state_list(TASK_ENDS - {TaskState.CANCELLED})
+ACTIVE: Final = _state_list(TASKS_HOLDING_A_SLOT)
+OWNED: Final = _state_list({TaskState.CLAIMED, TaskState.SUBMITTING})
+OBSERVED: Final = _state_list({TaskState.RUNNING, TaskState.UNKNOWN})
+SENT: Final = _state_list({TaskState.SUBMITTING, TaskState.RUNNING})
+UNSENT: Final = _state_list({TaskState.QUEUED, TaskState.CLAIMED})
+_LISTS: Final = {"ended": ENDED, "tried": TRIED, "active": ACTIVE, "owned": OWNED, "observed": OBSERVED, "sent": SENT,
+                 "unsent": UNSENT}  # fmt: skip
+
+
+def with_states(statement: str) -> str:
+    """The statement with lists of states in place of `{ended}`, `{active}` and so on: they come from the contracts."""
+    for name, listed in _LISTS.items():
+        statement = statement.replace(f"{{{name}}}", listed)
+    return statement
 
 
 class Task(NamedTuple):
     """What a fact says of a task, and what its writers guard with. Not its spec, which only a claim needs.
 
-    JSON stays text until a fact needs it: a row is read several times in a task's life, and said once or twice.
+    JSON stays text until a fact needs it: a row is read several times in a task's life, and published once or twice.
     """
 
     id: UUID
@@ -48,38 +72,38 @@ class Task(NamedTuple):
     observed_at: datetime | None
     ended_at: datetime | None
     traceparent: str | None
-    moves: str
-    """The moves the fact of this version says, oldest first."""
+    pending_transitions: str
+    """The transitions that the fact of this version carries, oldest first."""
 
 
 _FIELDS: Final = Task._fields
 _STATE, _PHASE, _CAUSE = (_FIELDS.index(name) for name in ("state", "phase", "cause"))
-_SAID_SO: Final = {
+_AS_TEXT: Final = {
     # as text: connections of the pool decode jsonb, those of one's own do not
     "waiting": "t.waiting::text AS waiting",
     "result": "t.result::text AS result",
-    "moves": "t.moves::text AS moves",
+    "pending_transitions": "t.pending_transitions::text AS pending_transitions",
 }
 _STATES: Final = {state.value: state for state in TaskState}
-COLUMNS: Final = ", ".join(_SAID_SO.get(name, f"t.{name}") for name in _FIELDS)
+COLUMNS: Final = ", ".join(_AS_TEXT.get(name, f"t.{name}") for name in _FIELDS)
 """For RETURNING and SELECT, the table being `task t`."""
 
-# INVARIANT one version always has the same moves: those since the last fact, and its own. Facts are told apart by task
-# and version, so the same version with other moves would be dropped by its readers.
-UNSAID: Final = "CASE WHEN t.said THEN '[]'::jsonb ELSE t.moves END"
-"""What `moves` becomes in a statement that raises the version and does not move the task."""
+# INVARIANT one version always has the same transitions: those since the last fact, and its own. The id of a fact comes
+# from task and version, so the same version with other transitions would be dropped by its readers.
+UNPUBLISHED: Final = "CASE WHEN t.published THEN '[]'::jsonb ELSE t.pending_transitions END"
+"""`pending_transitions` in a statement that raises the version and does not move the task."""
 
 
 def move(state: str, *, reason: str = "''", attempt: str = "t.attempt") -> str:
-    """What `moves` becomes in a statement that moves the task; every argument is SQL."""
+    """What `pending_transitions` becomes in a statement that pending_transitions the task; every argument is SQL."""
     return (
-        f"{UNSAID} || jsonb_build_object('version', t.version + 1, 'state', {state}, 'attempt', {attempt},"
+        f"{UNPUBLISHED} || jsonb_build_object('version', t.version + 1, 'state', {state}, 'attempt', {attempt},"
         f" 'at', now(), 'reason', left({reason}, 2000))"
     )
 
 
 def undecided(reason: str) -> str:
-    """What `waiting` becomes in a statement that makes the task UNKNOWN: a person may decide, the policy may too."""
+    """`waiting` in a statement that makes the task UNKNOWN: a person may decide, the policy may too."""
     policy = "COALESCE(t.on_unknown, (SELECT e.definition ->> 'on_unknown' FROM engine e WHERE e.id = t.engine_id))"
     return (
         "jsonb_build_object('why', 'person', 'holder', 'engine:' || t.engine_id, 'since_at', now(), 'detail',"

@@ -6,17 +6,18 @@ from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.messages.task_commands import PlanRulesData
+from signalbox_executor.store.rows import with_states
 
 # INVARIANT only newer rules replace older ones. The row's lock is the claim's own (FOR UPDATE): once this commits,
 # no claim that saw the older rules can commit after it, so the confirmation is true. A plan is closed when all its
 # tasks have ended. What has not ended here did so after the backup this database was restored from: it is submitted
 # again, under the same key, to see how; or it runs, as this database has it, and may yet be tried again.
-_SAVE: Final = """
+_SAVE: Final = with_states("""
 INSERT INTO plan_rules AS r (plan_id, version, held, held_reason, closed, priority, task_limit, starts_per_minute,
                              newest_first, canary_first, canary_failures, brake_ratio, brake_after)
 VALUES ($1, $2, $3, $4,
         $5 AND NOT EXISTS (SELECT FROM task t WHERE t.plan_id = $1 AND t.state = 'QUEUED') AND NOT EXISTS (
-          SELECT FROM task t WHERE t.plan_id = $1 AND t.state IN ('CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN')),
+          SELECT FROM task t WHERE t.plan_id = $1 AND t.state IN {active}),
         $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (plan_id) DO UPDATE SET
     version = excluded.version, held = excluded.held, held_reason = excluded.held_reason, closed = excluded.closed,
@@ -25,7 +26,7 @@ ON CONFLICT (plan_id) DO UPDATE SET
     canary_failures = excluded.canary_failures, brake_ratio = excluded.brake_ratio, brake_after = excluded.brake_after
 WHERE r.version < excluded.version
 RETURNING version
-"""
+""")
 
 
 async def save_rules(connection: Connection, data: PlanRulesData) -> int:

@@ -1,4 +1,4 @@
-"""What is said of engines: their whole state, and what was said last."""
+"""The states of engines: as they are now, and as they were published last."""
 
 import json
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ SELECT e.id, e.revision, e.failures, e.breaker_since, e.concurrency, e.last_answ
   CASE WHEN e.breaker = 'closed' THEN 'closed' WHEN e.probe_at <= now() THEN 'half_open' ELSE 'open' END AS breaker,
   CASE WHEN e.intake = 'draining' AND COALESCE(c.active, 0) = 0 THEN 'drained' ELSE e.intake END AS intake,
   COALESCE(c.active, 0) AS active, COALESCE(c.queued, 0) AS queued, COALESCE(c.unknown, 0) AS unknown,
-  COALESCE(s.version, 0) AS version, s.said::text AS said
+  COALESCE(s.version, 0) AS version, s.published::text AS published
 FROM engine e LEFT JOIN counts c ON c.engine_id = e.id LEFT JOIN engine_state s ON s.engine_id = e.id
 WHERE NOT e.deleted ORDER BY e.id
 """
 
-_SAID: Final = """
-INSERT INTO engine_state (engine_id, version, said)
+_SAVE_PUBLISHED: Final = """
+INSERT INTO engine_state (engine_id, version, published)
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::jsonb[])
-ON CONFLICT (engine_id) DO UPDATE SET version = excluded.version, said = excluded.said
+ON CONFLICT (engine_id) DO UPDATE SET version = excluded.version, published = excluded.published
 """
 
 
 async def engine_records(connection: Connection) -> list[tuple[EngineRecord, EngineRecord | None]]:
-    """Each engine as it is, under its next version, and as it was said last; nothing if another replica looks."""
+    """Each engine as it is, under its next version, and as it was published last; none if another replica does so."""
     if not await connection.fetchval(_ALONE):
         return []
     return [
@@ -56,22 +56,26 @@ async def engine_records(connection: Connection) -> list[tuple[EngineRecord, Eng
                     "last_error": row["last_error"],
                 }
             ),
-            EngineRecord.model_validate(json.loads(row["said"])) if row["said"] not in (None, "null") else None,
+            EngineRecord.model_validate(json.loads(row["published"]))
+            if row["published"] not in (None, "null")
+            else None,
         )
         for row in await connection.fetch(_NOW)
     ]
 
 
-async def said(connection: Connection) -> list[EngineRecord]:
-    """What was said of each engine last."""
-    rows = await connection.fetch("SELECT said::text AS said FROM engine_state WHERE said <> 'null' ORDER BY engine_id")
-    return [EngineRecord.model_validate_json(row["said"]) for row in rows]
+async def published(connection: Connection) -> list[EngineRecord]:
+    """The state of each engine that was published last."""
+    rows = await connection.fetch(
+        "SELECT published::text AS published FROM engine_state WHERE published <> 'null' ORDER BY engine_id"
+    )
+    return [EngineRecord.model_validate_json(row["published"]) for row in rows]
 
 
-async def keep_said(connection: Connection, records: Sequence[EngineRecord]) -> None:
-    """Remember what was said."""
+async def save_published(connection: Connection, records: Sequence[EngineRecord]) -> None:
+    """Remember what was published."""
     await connection.execute(
-        _SAID,
+        _SAVE_PUBLISHED,
         [record.engine_id for record in records],
         [record.version for record in records],
         [record.model_dump_json() for record in records],

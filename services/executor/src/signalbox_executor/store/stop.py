@@ -8,33 +8,33 @@ from uuid import UUID
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.port import Watched
-from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of, undecided
+from signalbox_executor.store.rows import COLUMNS, UNPUBLISHED, Task, move, tasks_of, undecided, with_states
 
 # INVARIANT one UPDATE that finishes QUEUED and CLAIMED itself, and only flags the rest: a flag on a CLAIMED row would
 # stay for ever, and a SUBMITTING row that is written CANCELLED leaves an orphan. Rows are locked in id order.
-_CANCEL: Final = (
+_CANCEL: Final = with_states(
     """
 WITH wanted AS MATERIALIZED (
   SELECT id FROM task
   WHERE plan_id = $1 AND (cardinality($2::uuid[]) = 0 OR id = ANY ($2))
-    AND state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
-    AND (state IN ('QUEUED', 'CLAIMED') OR cancel_requested_at IS NULL OR ($3 AND NOT kill))
+    AND state NOT IN {ended}
+    AND (state IN {unsent} OR cancel_requested_at IS NULL OR ($3 AND NOT kill))
   ORDER BY id FOR UPDATE
 )
 UPDATE task t SET
   version = t.version + 1, kill = t.kill OR $3, cancel_requested_at = COALESCE(t.cancel_requested_at, now()),
-  cancel_reason = $4, reason = $4, owner = CASE WHEN t.state NOT IN ('QUEUED', 'CLAIMED') THEN t.owner END,
-  waiting = CASE WHEN t.state NOT IN ('QUEUED', 'CLAIMED') THEN t.waiting END,
-  cause = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN 'cancelled' ELSE t.cause END,
-  ended_at = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN now() END,
-  state_at = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN now() ELSE t.state_at END,
-  moves = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN {move} ELSE {unsaid} END, said = true,
-  state = CASE WHEN t.state IN ('QUEUED', 'CLAIMED') THEN 'CANCELLED' ELSE t.state END
+  cancel_reason = $4, reason = $4, owner = CASE WHEN t.state NOT IN {unsent} THEN t.owner END,
+  waiting = CASE WHEN t.state NOT IN {unsent} THEN t.waiting END,
+  cause = CASE WHEN t.state IN {unsent} THEN 'cancelled' ELSE t.cause END,
+  ended_at = CASE WHEN t.state IN {unsent} THEN now() END,
+  state_at = CASE WHEN t.state IN {unsent} THEN now() ELSE t.state_at END,
+  pending_transitions = CASE WHEN t.state IN {unsent} THEN {move} ELSE {unpublished} END, published = true,
+  state = CASE WHEN t.state IN {unsent} THEN 'CANCELLED' ELSE t.state END
 FROM wanted
-WHERE t.id = wanted.id AND t.state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
+WHERE t.id = wanted.id AND t.state NOT IN {ended}
 RETURNING {columns}
 """.replace("{columns}", COLUMNS)
-    .replace("{unsaid}", UNSAID)
+    .replace("{unpublished}", UNPUBLISHED)
     .replace("{move}", move("'CANCELLED'", reason="$4::text"))
 )
 
@@ -49,40 +49,43 @@ WITH late AS MATERIALIZED (
 )
 UPDATE task t SET state = 'FAILED', cause = 'timed_out', reason = 'waited longer than its time limit', waiting = NULL,
        error = 'waited longer than its time limit', version = t.version + 1, state_at = now(), ended_at = now(),
-       moves = {move}, said = true
+       pending_transitions = {move}, published = true
 FROM late WHERE t.id = late.id AND t.state = 'QUEUED'
 RETURNING {columns}
 """.replace("{columns}", COLUMNS).replace("{move}", move("'FAILED'", reason="'waited longer than its time limit'"))
 
 # INVARIANT the intent is in the row before the call leaves: several engines cannot say "killed", and a stop whose
 # answer was lost must be known. Bound to the attempt: it never stops the next one.
-_OVERDUE: Final = """
-UPDATE task t SET stop_intent_at = now(), version = t.version + 1, moves = {unsaid}, said = true,
+_OVERDUE: Final = with_states(
+    """
+UPDATE task t SET stop_intent_at = now(), version = t.version + 1,
+       pending_transitions = {unpublished}, published = true,
        stop_cause = CASE WHEN t.cancel_requested_at IS NOT NULL AND t.kill THEN 'cancelled' ELSE 'timed_out' END
 WHERE t.id IN (
     SELECT id FROM task
-    WHERE engine_id = $1 AND state IN ('RUNNING', 'UNKNOWN') AND stop_intent_at IS NULL
+    WHERE engine_id = $1 AND state IN {observed} AND stop_intent_at IS NULL
       AND ((cancel_requested_at IS NOT NULL AND kill)
            OR now() >= LEAST(COALESCE(started_at, state_at) + running_seconds * interval '1 second',
                              created_at + total_seconds * interval '1 second'))
     ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
-  AND t.state IN ('RUNNING', 'UNKNOWN') AND t.stop_intent_at IS NULL
+  AND t.state IN {observed} AND t.stop_intent_at IS NULL
 RETURNING {columns}
-""".replace("{columns}", COLUMNS).replace("{unsaid}", UNSAID)
+""".replace("{columns}", COLUMNS).replace("{unpublished}", UNPUBLISHED)
+)
 
 # Repeated until seen terminal: the rows that are to stop, whoever recorded it.
-_STOPPING: Final = """
+_STOPPING: Final = with_states("""
 SELECT id, attempt, handle FROM task
-WHERE engine_id = $1 AND state IN ('RUNNING', 'UNKNOWN') AND stop_intent_at IS NOT NULL
+WHERE engine_id = $1 AND state IN {observed} AND stop_intent_at IS NOT NULL
 ORDER BY stop_intent_at LIMIT $2
-"""
+""")
 
 _NOT_ENDED: Final = "'asked to stop, and not seen ended within its time limit'"
 # A run that does not end although it was asked to is not known to have ended: UNKNOWN, with its slot, for a person.
 _STUBBORN: Final = (
     """
 UPDATE task t SET state = 'UNKNOWN', version = t.version + 1, state_at = now(), reason = {reason},
-       waiting = {undecided}, moves = {move}, said = true
+       waiting = {undecided}, pending_transitions = {move}, published = true
 WHERE t.engine_id = $1 AND t.state = 'RUNNING' AND t.cancelling_seconds IS NOT NULL
   AND t.stop_intent_at + t.cancelling_seconds * interval '1 second' <= now() AND t.phase <> 'lost'
 RETURNING {columns}

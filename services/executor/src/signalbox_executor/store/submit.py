@@ -7,13 +7,13 @@ from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.runtime import crash_points
-from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, move, tasks_of
+from signalbox_executor.store.rows import COLUMNS, UNPUBLISHED, Task, move, tasks_of
 
 # INVARIANT id, state = CLAIMED and fence. A cancel finishes CLAIMED rows itself, so there is no flag to look at here.
 _INTENT: Final = """
 UPDATE task t SET state = 'SUBMITTING', sends = 1, version = t.version + 1, state_at = now(), submitted_at = now(),
-       started_at = NULL, cause = NULL, error = NULL, exit_code = NULL, phase = NULL, reason = '', moves = {move},
-       said = false
+       started_at = NULL, cause = NULL, error = NULL, exit_code = NULL, phase = NULL, reason = '',
+       pending_transitions = {move}, published = false
 FROM unnest($1::uuid[], $2::bigint[]) AS o (id, fence)
 WHERE t.id = o.id AND t.state = 'CLAIMED' AND t.fence = o.fence
 RETURNING t.id
@@ -30,7 +30,8 @@ RETURNING cancel_requested_at IS NOT NULL AND kill AS to_stop,
 # INVARIANT id, state = SUBMITTING and fence. From here on the task has no owner: it is observed, not driven.
 _RECORD: Final = """
 UPDATE task t SET state = 'RUNNING', handle = o.handle, phase = 'submitted', owner = NULL, version = t.version + 1,
-       state_at = now(), observed_at = now(), reason = '', waiting = NULL, moves = {move}, said = false
+       state_at = now(), observed_at = now(), reason = '', waiting = NULL,
+       pending_transitions = {move}, published = false
 FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS o (id, fence, handle)
 WHERE t.id = o.id AND t.state = 'SUBMITTING' AND t.fence = o.fence
 RETURNING t.id
@@ -39,12 +40,12 @@ RETURNING t.id
 
 # INVARIANT state = SUBMITTING and fence. Said once: until it is recorded, or settled, the reason stays.
 _UNREACHABLE: Final = """
-UPDATE task t SET version = t.version + 1, moves = {unsaid}, said = true,
+UPDATE task t SET version = t.version + 1, pending_transitions = {unpublished}, published = true,
        waiting = jsonb_build_object('why', 'engine_unreachable', 'holder', 'engine:' || t.engine_id, 'since_at', now(),
                                     'detail', left($3, 2000))
 WHERE t.id = $1 AND t.state = 'SUBMITTING' AND t.fence = $2 AND t.waiting IS NULL
 RETURNING {columns}
-""".replace("{columns}", COLUMNS).replace("{unsaid}", UNSAID)
+""".replace("{columns}", COLUMNS).replace("{unpublished}", UNPUBLISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +79,5 @@ async def record(connection: Connection, started: Sequence[tuple[UUID, int, str]
 
 
 async def unreachable(connection: Connection, task_id: UUID, fence: int, reason: str) -> list[Task]:
-    """Say in the row that its engine does not answer; nothing if that was said already."""
+    """Write into the row that its engine does not answer; nothing if it is there already."""
     return tasks_of(await connection.fetch(_UNREACHABLE, task_id, fence, reason))

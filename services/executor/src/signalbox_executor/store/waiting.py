@@ -8,30 +8,30 @@ from uuid import UUID
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor.lifecycle import Queue
-from signalbox_executor.store.rows import COLUMNS, UNSAID, Task, tasks_of
+from signalbox_executor.store.rows import COLUMNS, UNPUBLISHED, Task, tasks_of, with_states
 
 HEADS: Final = 1000
 """Tasks of one plan on one engine that say why they wait; those behind them wait for these."""
 
 STALE_SECONDS: Final = 5
-"""A time that passed so long ago is said anew: the breaker's next probe, the next start."""
+"""A time that passed so long ago is written again: the breaker's next probe, the next start."""
 RESTART_SECONDS: Final = 10
 """An executor that is away for so long may come back before anybody need know."""
 
 # One replica at a time is enough; nobody waits for the lock.
 _ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/waiting', 0))"
 
-_QUEUES: Final = """
+_QUEUES: Final = with_states("""
 WITH queued AS MATERIALIZED (
   SELECT plan_id, engine_id, min(definitions_revision) AS definitions_revision, max(priority) AS task_priority
   FROM task WHERE state = 'QUEUED' AND queued_at <= now() - $1 * interval '1 second' GROUP BY 1, 2 LIMIT 1000
 ), active AS MATERIALIZED (
   SELECT plan_id, engine_id, count(*)::int AS n FROM task
-  WHERE state IN ('CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY 1, 2
+  WHERE state IN {active} GROUP BY 1, 2
 ), ended AS MATERIALIZED (
   SELECT t.plan_id, count(*)::int AS n FROM task t JOIN plan_rules r USING (plan_id)
   WHERE r.canary_first IS NOT NULL AND t.plan_id IN (SELECT plan_id FROM queued)
-    AND t.state IN ('SUCCEEDED', 'FAILED') GROUP BY 1
+    AND t.state IN {tried} GROUP BY 1
 )
 SELECT q.plan_id, q.engine_id, q.definitions_revision, q.task_priority, (SELECT revision FROM seen) AS seen_revision,
   e.id IS NOT NULL AND NOT e.deleted AS engine_known, COALESCE(e.intake, 'open') AS intake,
@@ -49,12 +49,12 @@ SELECT q.plan_id, q.engine_id, q.definitions_revision, q.task_priority, (SELECT 
   COALESCE(d.n, 0) + COALESCE((SELECT sum(n) FROM active a WHERE a.plan_id = q.plan_id), 0)::int AS plan_started
 FROM queued q LEFT JOIN engine e ON e.id = q.engine_id LEFT JOIN plan_rules r ON r.plan_id = q.plan_id
 LEFT JOIN ended d ON d.plan_id = q.plan_id
-"""
+""")
 
 # INVARIANT state = QUEUED in the row: a task that was just claimed does not wait. Only what is new is written, so that
 # a long queue that stands still costs nothing: another reason, holder or words (a limit that was changed, say), or a
 # time to come that has long come. It waits since the reason and its holder are these.
-_SAY: Final = (
+_SAVE_REASONS: Final = (
     """
 WITH o AS MATERIALIZED (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS o (plan_id, engine_id, waiting)
@@ -71,36 +71,39 @@ WITH o AS MATERIALIZED (
   SELECT t.id FROM task t WHERE t.id IN (SELECT id FROM heads) AND t.state = 'QUEUED' ORDER BY t.id
   FOR UPDATE SKIP LOCKED
 )
-UPDATE task t SET waiting = heads.waiting, version = t.version + 1, moves = {unsaid}, said = true
+UPDATE task t SET waiting = heads.waiting, version = t.version + 1,
+       pending_transitions = {unpublished}, published = true
 FROM locked JOIN heads USING (id) WHERE t.id = locked.id AND t.state = 'QUEUED'
 RETURNING {columns}
 """.replace("{columns}", COLUMNS)
-    .replace("{unsaid}", UNSAID)
+    .replace("{unpublished}", UNPUBLISHED)
     .replace("{stale}", str(STALE_SECONDS))
 )
 
 # INVARIANT state = SUBMITTING or RUNNING in the row. Every executor that reached the engine is gone, perhaps with its
-# host: nobody sends the task, or sees what it does, and nobody else would say so. Not said of one that restarts. Said
-# once; its record, its end, or for what runs the next look at it, clears it.
+# host: nobody sends the task or sees what it does, and nobody else would write so. An executor that restarts does not
+# count. Written once; its record, its end, or the next observation of what runs clears it.
 _OUT_OF_REACH: Final = """
 SELECT e.id FROM engine e WHERE NOT EXISTS (
   SELECT FROM worker w WHERE w.lease_until > now() - interval '{restart} seconds' AND e.id = ANY (w.reaches))
 """.replace("{restart}", str(RESTART_SECONDS))
-_STRANDED: Final = """
-SELECT t.id FROM task t WHERE t.engine_id = ANY ($1) AND t.state IN ('SUBMITTING', 'RUNNING') AND t.waiting IS NULL
+_STRANDED: Final = with_states("""
+SELECT t.id FROM task t WHERE t.engine_id = ANY ($1) AND t.state IN {sent} AND t.waiting IS NULL
 ORDER BY t.id LIMIT 1000
-"""
-_SAY_STRANDED: Final = """
+""")
+_SAVE_STRANDED: Final = with_states(
+    """
 WITH locked AS MATERIALIZED (
-  SELECT id FROM task WHERE id = ANY ($1) AND state IN ('SUBMITTING', 'RUNNING') AND waiting IS NULL ORDER BY id
+  SELECT id FROM task WHERE id = ANY ($1) AND state IN {sent} AND waiting IS NULL ORDER BY id
   FOR UPDATE SKIP LOCKED
 )
-UPDATE task t SET version = t.version + 1, moves = {unsaid}, said = true,
+UPDATE task t SET version = t.version + 1, pending_transitions = {unpublished}, published = true,
   waiting = jsonb_build_object('why', 'engine_unreachable', 'holder', 'engine:' || t.engine_id, 'since_at', now(),
                                'detail', 'no executor that runs can reach ' || t.engine_id)
-FROM locked WHERE t.id = locked.id AND t.state IN ('SUBMITTING', 'RUNNING') AND t.waiting IS NULL
+FROM locked WHERE t.id = locked.id AND t.state IN {sent} AND t.waiting IS NULL
 RETURNING {columns}
-""".replace("{columns}", COLUMNS).replace("{unsaid}", UNSAID)
+""".replace("{columns}", COLUMNS).replace("{unpublished}", UNPUBLISHED)
+)
 
 # INVARIANT state = RUNNING in the row, and no other reason: a run that ended a moment ago does not wait. Only other
 # words are written; a change of the run's phase, or its end, clears them.
@@ -113,12 +116,12 @@ WITH o AS MATERIALIZED (
     AND t.waiting ->> 'detail' IS DISTINCT FROM o.detail
   ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
 )
-UPDATE task t SET version = t.version + 1, moves = {unsaid}, said = true,
+UPDATE task t SET version = t.version + 1, pending_transitions = {unpublished}, published = true,
   waiting = jsonb_build_object('why', 'engine_pending', 'holder', 'engine:' || t.engine_id,
     'since_at', COALESCE(t.waiting -> 'since_at', to_jsonb(now())), 'detail', locked.detail)
 FROM locked WHERE t.id = locked.id AND t.state = 'RUNNING'
 RETURNING {columns}
-""".replace("{columns}", COLUMNS).replace("{unsaid}", UNSAID)
+""".replace("{columns}", COLUMNS).replace("{unpublished}", UNPUBLISHED)
 
 _FIELDS: Final = tuple(Queue.__dataclass_fields__)
 
@@ -134,11 +137,11 @@ async def queues(connection: Connection, *, after_seconds: float) -> tuple[list[
     return found, await connection.fetchval("SELECT now()")
 
 
-async def say(connection: Connection, why: Sequence[tuple[UUID, str, Waiting]]) -> list[Task]:
+async def save_reasons(connection: Connection, why: Sequence[tuple[UUID, str, Waiting]]) -> list[Task]:
     """Write why the first tasks of these plans on these engines wait; returns those for which that is news."""
     plans, ids = [plan for plan, _, _ in why], [engine for _, engine, _ in why]
-    said = [waiting.model_dump_json(exclude_none=True) for _, _, waiting in why]
-    return tasks_of(await connection.fetch(_SAY, plans, ids, said, HEADS))
+    reasons = [waiting.model_dump_json(exclude_none=True) for _, _, waiting in why]
+    return tasks_of(await connection.fetch(_SAVE_REASONS, plans, ids, reasons, HEADS))
 
 
 async def stranded(connection: Connection) -> list[UUID]:
@@ -147,9 +150,9 @@ async def stranded(connection: Connection) -> list[UUID]:
     return [row["id"] for row in await connection.fetch(_STRANDED, engines)] if engines else []
 
 
-async def say_stranded(connection: Connection, ids: Sequence[UUID]) -> list[Task]:
+async def save_stranded(connection: Connection, ids: Sequence[UUID]) -> list[Task]:
     """Write that; returns those for which it is news."""
-    return tasks_of(await connection.fetch(_SAY_STRANDED, list(ids)))
+    return tasks_of(await connection.fetch(_SAVE_STRANDED, list(ids)))
 
 
 async def write_pending(connection: Connection, reasons: Mapping[UUID, str]) -> list[Task]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.restore_detection import REPLAY_COMPLETE
 from signalbox_chassis.runtime import crash_points
-from signalbox_executor.store.rows import COLUMNS
+from signalbox_executor.store.rows import COLUMNS, with_states
 
 _REGISTER: Final = """
 INSERT INTO worker (id, host_id, lease_until) VALUES ($1, $2, clock_timestamp() + $3 * interval '1 second')
@@ -33,14 +33,16 @@ _LOCK_VICTIM: Final = """
 SELECT id FROM worker WHERE id = $1 AND (dead OR lease_until < clock_timestamp()) FOR UPDATE
 """
 
-_EXPIRED: Final = """
+_EXPIRED: Final = with_states(
+    """
 SELECT w.id FROM worker w
 WHERE w.id <> $1 AND CASE WHEN w.dead
-  THEN EXISTS (SELECT FROM task t WHERE t.owner = w.id AND t.state IN ('CLAIMED', 'SUBMITTING'))
+  THEN EXISTS (SELECT FROM task t WHERE t.owner = w.id AND t.state IN {owned})
   ELSE w.lease_until < clock_timestamp() END
   AND {replay_complete}
 ORDER BY w.lease_until LIMIT 10
 """.replace("{replay_complete}", REPLAY_COMPLETE)
+)
 
 _RETIRE: Final = "UPDATE worker SET lease_until = clock_timestamp() WHERE id = $1 AND NOT dead"
 
@@ -48,26 +50,28 @@ _MARK_DEAD: Final = "UPDATE worker SET dead = true WHERE id = $1"
 
 # INVARIANT fence + 1: everything the victim still has on its way is stale from here on. CLAIMED and SUBMITTING only:
 # what runs has no owner.
-_TAKE: Final = """
-UPDATE task SET owner = $1, fence = fence + 1 WHERE owner = $2 AND state IN ('CLAIMED', 'SUBMITTING')
+_TAKE: Final = with_states("""
+UPDATE task SET owner = $1, fence = fence + 1 WHERE owner = $2 AND state IN {owned}
 RETURNING id
-"""
+""")
 
 # INVARIANT nothing is sent of rows that were restored before what came since is read again.
-# INVARIANT a worker finds its own rows again that no coroutine of its drives: the answer of a commit was lost, and its
-# own live lease would keep the row from everybody else for ever. It drives them under the row's own fence.
-_OWN: Final = """
+# INVARIANT a worker finds its own rows again that no coroutine of its submits: the answer of a commit was lost, and its
+# own live lease would keep the row from everybody else for ever. It submits them under the row's own fence.
+_OWN: Final = with_states(
+    """
 SELECT {columns}, t.spec::text AS spec FROM task t
-WHERE t.owner = $1 AND t.state IN ('CLAIMED', 'SUBMITTING') AND t.id <> ALL ($2::uuid[]) AND {replay_complete}
+WHERE t.owner = $1 AND t.state IN {owned} AND t.id <> ALL ($2::uuid[]) AND {replay_complete}
 ORDER BY t.id LIMIT $3
 """.replace("{columns}", COLUMNS).replace("{replay_complete}", REPLAY_COMPLETE)
+)
 
 _REACHES: Final = "UPDATE worker SET reaches = $2 WHERE id = $1 AND reaches <> $2"
 
-_PRUNE: Final = """
+_PRUNE: Final = with_states("""
 DELETE FROM worker w WHERE w.dead AND w.lease_until < clock_timestamp() - interval '1 day'
-  AND NOT EXISTS (SELECT FROM task t WHERE t.owner = w.id AND t.state IN ('CLAIMED', 'SUBMITTING'))
-"""
+  AND NOT EXISTS (SELECT FROM task t WHERE t.owner = w.id AND t.state IN {owned})
+""")
 
 
 async def register(connection: Connection, worker: UUID, *, host_id: str, lease_seconds: float) -> None:
@@ -115,9 +119,9 @@ async def _lock_victim(connection: Connection, victim: UUID) -> bool:
     return await connection.fetchval(_LOCK_VICTIM, victim) is not None
 
 
-async def own_rows(connection: Connection, me: UUID, *, driven: Sequence[UUID], most: int) -> list[Row]:
-    """Rows of this worker that nobody drives, as `claim.claim_of` reads them."""
-    return await connection.fetch(_OWN, me, list(driven), most)
+async def own_rows(connection: Connection, me: UUID, *, submitting: Sequence[UUID], most: int) -> list[Row]:
+    """Rows of this worker that no coroutine submits, as `claim.claim_of` reads them."""
+    return await connection.fetch(_OWN, me, list(submitting), most)
 
 
 async def prune(connection: Connection) -> None:

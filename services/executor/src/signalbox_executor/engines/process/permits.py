@@ -49,34 +49,34 @@ class Permits:
             "secrets": list(submission.secrets),
         }
 
-    def _program(self, asked: str) -> str:
-        """The real path: exchanging a link after this check changes nothing. argv[0] stays as it was asked for."""
-        real = os.path.realpath(asked)
-        named = any(os.path.normpath(asked) == os.path.normpath(program) for program in self.programs)
-        if named or (Path(asked).is_absolute() and real in map(os.path.realpath, self.programs)):
+    def _program(self, requested: str) -> str:
+        """The real path: exchanging a link after this check changes nothing. argv[0] stays as it was requested for."""
+        real = os.path.realpath(requested)
+        named = any(os.path.normpath(requested) == os.path.normpath(program) for program in self.programs)
+        if named or (Path(requested).is_absolute() and real in map(os.path.realpath, self.programs)):
             return real
-        raise _refused("work.argv[0]", asked, _choice("programs", self.programs))
+        raise _refused("work.argv[0]", requested, _choice("programs", self.programs))
 
     def _working_directory(self, work: ProcessWork, folder: Path) -> str:
-        asked = work.working_directory
-        if asked is None:
+        requested = work.working_directory
+        if requested is None:
             return str(folder / records.WORK)
-        real = Path(os.path.realpath(asked))
-        if not Path(asked).is_absolute() or not any(
+        real = Path(os.path.realpath(requested))
+        if not Path(requested).is_absolute() or not any(
             real.is_relative_to(os.path.realpath(allowed)) for allowed in self.working_folders
         ):
-            raise _refused("work.working_directory", asked, _choice("folders", self.working_folders))
+            raise _refused("work.working_directory", requested, _choice("folders", self.working_folders))
         if not real.is_dir():
-            raise _refused("work.working_directory", asked, "there is no such folder on this host")
+            raise _refused("work.working_directory", requested, "there is no such folder on this host")
         return str(real)
 
     def _environment(self, submission: Submission, work: ProcessWork, folder: Path) -> dict[str, str]:
         for name in work.environment:
             if not _NAME.fullmatch(name) or name.startswith(_OURS):
-                said = (
+                allowed_names = (
                     f"letters, digits and _ are allowed, no digit first, and nothing that begins with {_either(_OURS)}"
                 )
-                raise _refused("work.environment", name, said)
+                raise _refused("work.environment", name, allowed_names)
         ours = {
             "SIGNALBOX_RUN_KEY": submission.run_key,
             "SIGNALBOX_TASK_ID": str(submission.task_id),

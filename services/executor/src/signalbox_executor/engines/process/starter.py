@@ -34,7 +34,7 @@ class Starter:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._environment: dict[str, str] = {}
-        self._asked: dict[int, asyncio.Future[int]] = {}
+        self._pending: dict[int, asyncio.Future[int]] = {}
         self._number = 0
         self._begin = asyncio.Lock()
 
@@ -43,14 +43,14 @@ class Starter:
         process = await self._running()
         assert process.stdin is not None
         self._number += 1
-        answer = self._asked[self._number] = asyncio.get_running_loop().create_future()
+        answer = self._pending[self._number] = asyncio.get_running_loop().create_future()
         try:
             process.stdin.write(f"{self._number} {folder}\n".encode())
             await process.stdin.drain()
             crash_points.point("process.asked")
             return await answer
         finally:
-            self._asked = {number: waiting for number, waiting in self._asked.items() if waiting is not answer}
+            self._pending = {number: waiting for number, waiting in self._pending.items() if waiting is not answer}
 
     async def close(self) -> None:
         """End the starter's process; supervisors live on."""
@@ -87,10 +87,10 @@ class Starter:
         assert process.stdout is not None
         while line := await process.stdout.readline():
             number, code = map(int, line.split())
-            waiting = self._asked.get(number)
+            waiting = self._pending.get(number)
             if waiting is not None and not waiting.done():
                 waiting.set_result(code)
         await process.wait()
-        for waiting in self._asked.values():
+        for waiting in self._pending.values():
             if not waiting.done():
                 waiting.set_exception(StarterGone("the starter of supervisors ended"))

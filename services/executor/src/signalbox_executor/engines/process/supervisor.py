@@ -55,44 +55,44 @@ def _answer(number: str, folder: Path) -> NoReturn:
 
 def main(folder: Path) -> int:
     """Fork the supervisor, and wait for what it says about the start."""
-    told, tell = os.pipe()
+    report_from, report_to = os.pipe()
     if os.fork() == 0:
-        os.close(told)
+        os.close(report_from)
         os.setsid()
-        _detach(folder, tell)
-    os.close(tell)
-    said = os.read(told, 1)
-    return said[0] if said else FAILED
+        _detach(folder, report_to)
+    os.close(report_to)
+    report = os.read(report_from, 1)
+    return report[0] if report else FAILED
 
 
-def _detach(folder: Path, tell: int) -> NoReturn:
+def _detach(folder: Path, report_to: int) -> NoReturn:
     """What the child does: its standard streams lead nowhere, and it never returns into the parent's code."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
     code = FAILED
     try:
-        code = supervise(folder, tell)
+        code = supervise(folder, report_to)
     finally:
         os._exit(code)
 
 
-def supervise(folder: Path, tell: int) -> int:
+def supervise(folder: Path, report_to: int) -> int:
     """Start the run if nobody did, say so, and stay until it ended."""
     lock, verdict = _become_supervisor(folder)
     if lock is None or verdict is not None:
-        return _say(tell, BUSY if verdict is None else verdict)
+        return _report(report_to, BUSY if verdict is None else verdict)
     crash_points.point("supervisor.locked")
     spec = records.read(folder, records.SPEC)
     if spec is None:
-        return _say(tell, FAILED)
+        return _report(report_to, FAILED)
     begun = time.time()
     pid, output, failed = _start(folder, spec, begun)
     if failed:
         os.waitpid(pid, 0)
         _end(folder, begun, phase="failed", cause="refused", exit_code=CANNOT_START, message=failed)
-        return _say(tell, STARTED)
-    _say(tell, STARTED)
+        return _report(report_to, STARTED)
+    _report(report_to, STARTED)
     watch = Watch(folder, pid, output, Output(folder), spec["time_limit_seconds"], spec["stop_grace_seconds"])
     ended = watch.until_it_ended()
     crash_points.point("supervisor.ended")
@@ -134,9 +134,9 @@ def _start(folder: Path, spec: dict[str, Any], begun: float) -> tuple[int, int, 
     crash_points.point("supervisor.recorded")
     os.write(go, b"!")
     os.close(go)
-    said = os.read(trouble, 4096).decode(errors="replace")
+    report = os.read(trouble, 4096).decode(errors="replace")
     os.close(trouble)
-    return pid, output, said
+    return pid, output, report
 
 
 def _become_program(spec: dict[str, Any], written: int, gate: tuple[int, int], complain: int) -> NoReturn:
@@ -178,8 +178,8 @@ def _end(folder: Path, begun: float, **how: Any) -> None:
     records.write(folder, records.END, {**how, "started_at": begun, "ended_at": time.time()})
 
 
-def _say(tell: int, code: int) -> int:
+def _report(report_to: int, code: int) -> int:
     with suppress(OSError):  # the submitter may be gone
-        os.write(tell, bytes([code]))
-    os.close(tell)
+        os.write(report_to, bytes([code]))
+    os.close(report_to)
     return code

@@ -17,7 +17,7 @@ from signalbox_executor.engines.process.output import Output
 
 DRAIN_SECONDS: Final = 1.0
 """How long output is still read after the end: a process that left the group may hold the pipe open for ever."""
-_SAID: Final = {
+_STOP_MESSAGES: Final = {
     "cancelled": "stopped because it was cancelled",
     "timed_out": "stopped because its time limit passed",
     "infrastructure": "stopped because its supervisor was told to end",
@@ -39,7 +39,7 @@ class Watch:
         self._stopped_for: str | None = None
         self._kill_at: float | None = None
         self._waited: int | None = None
-        self._told_to_end = False
+        self._must_end = False
         self._selector = selectors.DefaultSelector()
         self._bell = os.open(folder / records.BELL, os.O_RDWR | os.O_NONBLOCK)  # read-write: it never sees an end
         self._wakeup = self._wake_on_signals()
@@ -56,7 +56,7 @@ class Watch:
         self._see_off_the_group()
         self._drain()
         self._log.close()
-        return self._said(self._waited)
+        return self._end_record(self._waited)
 
     def _turn(self, timeout: float | None) -> bool:
         """Handle what comes within `timeout` seconds; whether there was any output."""
@@ -76,7 +76,7 @@ class Watch:
         if self._stopped_for is None:
             if (self._folder / records.CANCEL).exists():
                 self._stop("cancelled")
-            elif self._told_to_end:
+            elif self._must_end:
                 self._stop("infrastructure")
             elif self._limit is not None and now >= self._limit:
                 self._stop("timed_out")
@@ -139,15 +139,15 @@ class Watch:
         return wakeup
 
     def _note(self, number: int, _frame: object) -> None:
-        self._told_to_end = self._told_to_end or number == signal.SIGTERM
+        self._must_end = self._must_end or number == signal.SIGTERM
 
-    def _said(self, status: int) -> dict[str, Any]:
+    def _end_record(self, status: int) -> dict[str, Any]:
         number = os.waitstatus_to_exitcode(status)
         exit_code = number if number >= 0 else 128 - number  # as a shell says it
         how = f"exit code {number}" if number >= 0 else f"signal {-number} ({signal.strsignal(-number)})"
         if self._stopped_for is not None:
             phase = "killed" if self._stopped_for == "cancelled" else "failed"
-            message = f"{_SAID[self._stopped_for]} ({how})"
+            message = f"{_STOP_MESSAGES[self._stopped_for]} ({how})"
             return {"phase": phase, "cause": self._stopped_for, "exit_code": exit_code, "message": message}
         if number == 0:
             return {"phase": "succeeded", "cause": "completed", "exit_code": 0, "message": ""}

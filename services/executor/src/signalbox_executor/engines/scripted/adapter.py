@@ -52,11 +52,11 @@ class Refusal(Value):
     value: str = ""
 
 
-class Wait(Value):
+class RetryLater(Value):
     retry_after_seconds: Annotated[Seconds, Field(le=3600)]
 
 
-class Said(Value):
+class RunAnswer(Value):
     """What the engine says of one run."""
 
     handle: Annotated[str, Field(min_length=1, max_length=1024)]
@@ -70,8 +70,8 @@ class Said(Value):
     log_bytes: Annotated[int, Field(ge=0)] | None = None
 
 
-class Looked(Value):
-    runs: dict[str, Said]
+class ObserveAnswer(Value):
+    runs: dict[str, RunAnswer]
 
 
 class AnswerTooLong(Exception):
@@ -122,8 +122,8 @@ class _Scripted:
         if status == 410:
             raise EngineRefused(self._name, "it was sealed", field="run_key", value=submission.run_key, sealed=True)
         if status in (400, 422):
-            said = self._read(Refusal, body)
-            raise EngineRefused(self._name, bounded(said.reason), field=said.field[:200], value=said.value[:200])
+            answer = self._read(Refusal, body)
+            raise EngineRefused(self._name, bounded(answer.reason), field=answer.field[:200], value=answer.value[:200])
         return self._read(Started, self._expect(body, status, 201, 409)).handle
 
     async def observe(self, watched: Sequence[Watched]) -> Mapping[str, Observation]:
@@ -140,7 +140,7 @@ class _Scripted:
                     raise EngineUnavailable(self._name, f"an answer of more than {MAX_BYTES} bytes") from None
                 parts += [part[: len(part) // 2], part[len(part) // 2 :]]
                 continue
-            runs = self._read(Looked, self._expect(body, status, 200)).runs
+            runs = self._read(ObserveAnswer, self._expect(body, status, 200)).runs
             now = datetime.now(UTC)
             for run in part:
                 found[run.run_key] = self._observed(run.run_key, runs.get(self._name_of(run) or ""), now)
@@ -162,31 +162,31 @@ class _Scripted:
         if self._session is not None:
             await self._session.close()
 
-    def _observed(self, run_key: str, said: Said | None, now: datetime) -> Observation:
-        if said is None:
+    def _observed(self, run_key: str, answer: RunAnswer | None, now: datetime) -> Observation:
+        if answer is None:
             return Observation(run_key=run_key, phase=Phase.LOST, handle=None, at=now, message="not known")
-        phase, cause, message = said.phase, said.cause if said.phase in ENDS else None, said.message
+        phase, cause, message = answer.phase, answer.cause if answer.phase in ENDS else None, answer.message
         if phase is Phase.OTHER or (phase in ENDS and cause is None):
-            raise EngineUnavailable(self._name, f"it says phase {said.phase} with cause {said.cause} of {run_key}")
+            raise EngineUnavailable(self._name, f"it says phase {answer.phase} with cause {answer.cause} of {run_key}")
         result: Any = None
-        if said.result_text is not None:
+        if answer.result_text is not None:
             try:
-                result = read_result(said.result_text.encode())
+                result = read_result(answer.result_text.encode())
             except ValueError as error:
                 if phase is Phase.SUCCEEDED:
                     phase, cause, message = Phase.FAILED, EndCause.FAILED, str(error)
         return Observation(
             run_key=run_key,
             phase=phase,
-            handle=said.handle,
+            handle=answer.handle,
             at=now,
-            exit_code=said.exit_code,
+            exit_code=answer.exit_code,
             result=result,
             cause=cause,
             message=bounded(message),
-            started_at=_instant(said.started_at),
-            log_bytes=said.log_bytes,
-            ended_at=_instant(said.ended_at),
+            started_at=_instant(answer.started_at),
+            log_bytes=answer.log_bytes,
+            ended_at=_instant(answer.ended_at),
             handle_url=f"{self._url}/runs/{quote(run_key, safe='')}" if is_link(self._url) else None,
         )
 
@@ -204,7 +204,7 @@ class _Scripted:
                 if len(data) > MAX_BYTES:
                     raise AnswerTooLong
             if response.status == 429:
-                raise EngineThrottled(self._name, self._read(Wait, bytes(data)).retry_after_seconds)
+                raise EngineThrottled(self._name, self._read(RetryLater, bytes(data)).retry_after_seconds)
             if response.status >= 500:
                 raise EngineUnavailable(self._name, f"status {response.status}")
             return response.status, bytes(data)

@@ -44,9 +44,9 @@ class Journal:
     def read(self) -> Iterator[Entry]:
         """What earlier processes wrote. A last line that was cut by a kill was never answered: it is cut off."""
         data = self._path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        os.ftruncate(self._file, whole)
-        for line in data[:whole].splitlines():
+        complete = data.rfind(b"\n") + 1
+        os.ftruncate(self._file, complete)
+        for line in data[:complete].splitlines():
             yield cast("Entry", from_json(line))
 
     def start(self) -> None:

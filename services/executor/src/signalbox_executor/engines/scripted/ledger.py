@@ -36,7 +36,7 @@ class Run:
         after = self.script.forget_seconds
         return (after is not None and now >= self.at + after) or (self.script.forget_at_end and now >= self.ends_at())
 
-    def said(self, now: float) -> dict[str, Any]:
+    def answer_at(self, now: float) -> dict[str, Any]:
         """The answer to an observation."""
         answer: dict[str, Any] = {"handle": self.handle, "started_at": self.at}
         if now < self.ends_at():

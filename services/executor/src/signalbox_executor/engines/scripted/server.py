@@ -136,7 +136,7 @@ class Server:
         now = time.time()
         known = {key: run for key in keys if (run := self._ledger.find(key, now)) is not None}
         await self._journal.synced()
-        return answer(200, runs={key: run.said(now) for key, run in known.items()})
+        return answer(200, runs={key: run.answer_at(now) for key, run in known.items()})
 
     async def cancel(self, request: web.Request) -> web.Response:
         self._calls["cancel"] += 1
@@ -228,8 +228,8 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="the scripted engine")
     arguments.add_argument("--folder", type=Path, required=True, help="where its journal is kept")
     arguments.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    said = arguments.parse_args()
+    arguments = arguments.parse_args()
     try:
-        asyncio.run(serve(said.folder, said.port))
+        asyncio.run(serve(arguments.folder, arguments.port))
     except FolderInUse as error:
         sys.exit(str(error))

@@ -1,0 +1,1 @@
+"""What brings lost knowledge back: states published again, a database restored from a backup."""
