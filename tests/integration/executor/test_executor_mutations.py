@@ -85,7 +85,7 @@ def asks_the_engine_first(patch: pytest.MonkeyPatch) -> None:
         seen = {key: guards.seen(key, Phase.LOST) for key in keys} | there
         await self._write(engine_id, fence, watches, seen)
 
-    patch.setattr(Observer, "look", look)
+    patch.setattr(Observer, "poll_all", look)
 
 
 LIVE = "AND NOT dead AND lease_until > clock_timestamp()"

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Final
 
 import signalbox_chassis
+import signalbox_contracts
 import signalbox_executor
 from signalbox_chassis.runtime import crash_points
 from signalbox_executor.engines.process import supervisor
 
-_ROOTS: Final = [str(Path(str(package.__file__)).parents[1]) for package in (signalbox_executor, signalbox_chassis)]
+_PACKAGES: Final = (signalbox_executor, signalbox_chassis, signalbox_contracts)
+_ROOTS: Final = [str(Path(str(package.__file__)).parents[1]) for package in _PACKAGES]
 _SERVE: Final = f"import sys; sys.path[:0] = {_ROOTS!r}; from {supervisor.__name__} import serve; serve()"
 # isolated and without site-packages: what a supervisor imports is the standard library and two folders of ours
 _COMMAND: Final = (sys.executable, "-I", "-S", "-c", _SERVE)
