@@ -33,6 +33,7 @@ class Harness(EngineHarness):
         self.settings = {
             "SIGNALBOX_PROCESS_FOLDER": str(folder / "engine"),
             "SIGNALBOX_PROCESS_PROGRAMS": str(SHELL),
+            "SIGNALBOX_PROCESS_USER": "0" if os.geteuid() == 0 else "",
         }
         self.host = ProcessHost(folder=folder / "engine", permits=Permits(programs=(SHELL,)))
 

@@ -1,6 +1,5 @@
 """Killed at any point, a run of the process engine is started once or not at all, and never lives on unseen."""
 
-import json
 import os
 import signal
 import subprocess
@@ -130,13 +129,11 @@ async def test_after_a_restart_of_the_host_runs_of_before_have_ended(stand: Proc
     asked = stand.shell("echo up; exec sleep 600")
     await stand.engine.submit(asked)
     await stand.has_said(asked, "up")
-    program = json.loads((stand.run_folder(asked) / records.STARTED).read_text())["pid"]
     os.kill(stand.supervisor_of(asked), signal.SIGKILL)
     _forge(stand.run_folder(asked), boot_id="an earlier one")
     seen = await stand.end_of(asked)
     assert (seen.phase, seen.cause) == (Phase.FAILED, EndCause.INFRASTRUCTURE)
     assert "host was started anew" in seen.message
-    os.kill(program, signal.SIGKILL)
 
 
 async def test_a_wish_to_stop_that_came_before_the_supervisor_keeps_the_program_from_starting(

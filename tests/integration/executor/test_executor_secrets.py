@@ -92,6 +92,7 @@ async def place(store: Store, postgres_url: str, kafka_bootstrap: str, tmp_path:
     settings = {
         "process_folder": str(tmp_path / "process"),
         "process_programs": str(SHELL),
+        "process_user": "0" if os.geteuid() == 0 else "",
         "blob_url": f"file://{tmp_path / 'blobs'}",
         "secret_key": key,
         "secrets_url": store.url,

@@ -16,6 +16,7 @@ from signalbox_local import examples, folders
 from signalbox_local.errors import CannotContinue, ServerNotReady
 from signalbox_local.process import Lifetime
 from signalbox_local.progress import Reporter
+from signalbox_local.run_user import run_user
 from signalbox_local.secret import write_private
 from signalbox_local.services import SupervisedService, outside, pass_on
 from signalbox_local.settings import Settings
@@ -38,6 +39,7 @@ OURS: Final = (
     "SIGNALBOX_API_URL", "SIGNALBOX_SCRIPTED_URL", "SIGNALBOX_TOKEN", "SIGNALBOX_PORT", "SIGNALBOX_JAVA",
     "SIGNALBOX_POSTGRES_BIN", "SIGNALBOX_REDIS_SERVER", "SIGNALBOX_KAFKA_PORT", "SIGNALBOX_POSTGRES_PORT",
     "SIGNALBOX_REDIS_PORT", "SIGNALBOX_OTLP_PORT", "SIGNALBOX_PROCESS_PROGRAMS", "SIGNALBOX_PROCESS_WORKING_FOLDERS",
+    "SIGNALBOX_PROCESS_USER",
     "SIGNALBOX_EGRESS_ALLOW", "SIGNALBOX_CRASH_AT", "SIGNALBOX_CACHE",
 )  # fmt: skip
 """Variables that the stack sets itself, or that are about the stack and not for a service."""
@@ -202,6 +204,8 @@ class Signalbox:
             "SIGNALBOX_PROCESS_FOLDER": str(folders.make(self.folder / "process")),
             "SIGNALBOX_PROCESS_PROGRAMS": ",".join(programs),
             "SIGNALBOX_PROCESS_WORKING_FOLDERS": ",".join(places),
+            "SIGNALBOX_PROCESS_USER": os.environ.get("SIGNALBOX_PROCESS_USER")
+            or run_user([Path(program) for program in programs], [self.work]),
         }
 
     def _secret_key(self) -> str:

@@ -53,7 +53,8 @@ _LINK: Final = re.compile(r"https?://[^\s/?#@\\]+([/?#][^\s\x00-\x1f]*)?")
 
 
 def bounded(text: str) -> str:
-    """What an engine said, cut to the length a message may have."""
+    """A text of an engine, without zero characters, cut to the length a message may have."""
+    text = text.replace("\0", "�")
     return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"
 
 

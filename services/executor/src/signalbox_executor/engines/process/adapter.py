@@ -4,6 +4,7 @@ Crash points (`process.*`) stand where a kill of the executor must leave the run
 """
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from signalbox_executor.engines.port import (
 )
 from signalbox_executor.engines.process import inspection, records, supervisor
 from signalbox_executor.engines.process.output import read_output
-from signalbox_executor.engines.process.permits import Permits, check_run_key
+from signalbox_executor.engines.process.permits import Permits, RunUser, check_run_key
 from signalbox_executor.engines.process.starter import Starter
 
 STARTS_AT_ONCE: Final = 8
@@ -50,6 +51,9 @@ class ProcessEngine:
         self._host = host
         self._runs = host.folder.absolute() / "runs"
         self._runs.mkdir(0o700, parents=True, exist_ok=True)
+        if host.permits.user is not None:  # a run may pass through to its own folders, and list none
+            for folder in (host.folder, self._runs):
+                folder.chmod(0o711)
         self.host_id = load_host_id(host.folder, host.host_id)
         self._expected_host_id = host_id
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
@@ -65,7 +69,7 @@ class ProcessEngine:
         with _disk_as_engine():
             if not await asyncio.to_thread(records.is_decided, folder):
                 spec = self._host.permits.spec(submission, folder)
-                await asyncio.to_thread(_prepare, folder, spec)
+                await asyncio.to_thread(_prepare, folder, spec, self._host.permits.user)
                 crash_points.point("process.prepared")
                 await self._start(folder)
                 crash_points.point("process.started")
@@ -120,6 +124,8 @@ class ProcessEngine:
             code = await asyncio.wait_for(self._starter.start(folder), self._host.start_timeout_seconds)
         if code == supervisor.SEALED:
             raise EngineRefused("process", "it was sealed", field="run_key", value=folder.name, sealed=True)
+        if code == supervisor.NO_ROOM:
+            raise EngineUnavailable("process", "the disk of the run folders is full", may_have_arrived=False)
         if code != supervisor.STARTED:
             raise EngineUnavailable("process", f"the supervisor did not start it (exit code {code})")
 
@@ -135,13 +141,18 @@ class _disk_as_engine:  # noqa: N801 -- reads as a word at its place of use
             raise EngineUnavailable("process", f"{type(error).__name__}: {error}") from error
 
 
-def _prepare(folder: Path, spec: dict[str, Any]) -> None:
+def _prepare(folder: Path, spec: dict[str, Any], user: RunUser | None) -> None:
     """The folder and what to run, durably. Copies of one submit may do this at once: they all write the same."""
     with suppress(FileExistsError):
         folder.mkdir(0o700)
     records.sync_folder(folder.parent)
     crash_points.point("process.folder")
-    (folder / records.WORK).mkdir(exist_ok=True)
+    for name in (records.WORK, records.OUT):
+        (folder / name).mkdir(0o700, exist_ok=True)
+        if user is not None:
+            os.chown(folder / name, user.uid, user.gid)
+    if user is not None:
+        folder.chmod(0o711)
     records.write(folder, records.SPEC, spec)
 
 

@@ -27,7 +27,13 @@ def inspect(folder: Path, handle: str) -> Observation:
         return _unknown(folder, now, "no such run on this host")
     try:
         return _inspect(folder, handle, now)
-    except (ValueError, KeyError, TypeError) as error:  # spoilt from outside: one bad folder must not hide the others
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # spoilt from outside: one bad folder must not hide the others
         return _unknown(folder, now, f"the records of this run cannot be read: {error!r}")
 
 
@@ -51,8 +57,8 @@ def _inspect(folder: Path, handle: str, now: datetime) -> Observation:
 
 def settle(folder: Path, started: records.Record) -> records.Record | None:
     """End a run that lost its supervisor, and say its end; None while it is as it should be, or not yet gone."""
-    with records.locked(folder) as ours:
-        if not ours:
+    with records.locked(folder) as ours, records.locked(folder, records.KEEPER) as unkept:
+        if not ours or not unkept:
             return None
         end = records.read(folder, records.END)  # written just before the lock was let go
         if end is not None:
@@ -83,7 +89,7 @@ def _lost(folder: Path, started: records.Record, why: str) -> records.Record:
         "started_at": started["at"],
         "ended_at": time(),
     }
-    records.write(folder, records.END, end)
+    records.write_end(folder, end)
     return end
 
 
@@ -96,7 +102,7 @@ def cancel(folder: Path) -> None:
     with records.locked(folder) as ours:
         if ours and not records.is_decided(folder) and not (folder / records.SEALED).exists():
             end = {"phase": "killed", "cause": "cancelled", "message": "cancelled before it started"}
-            records.write(folder, records.END, {**end, "ended_at": time()})
+            records.write_end(folder, {**end, "ended_at": time()})
     records.ring(folder)
 
 
@@ -126,6 +132,8 @@ def _try_to_seal(folder: Path) -> bool | None:
 def _ended(run_key: str, handle: str, end: records.Record, now: datetime) -> Observation:
     phase, cause, message = Phase(end["phase"]), EndCause(end["cause"]), str(end["message"])
     result: Any = None
+    if "result_error" in end and phase is Phase.SUCCEEDED:
+        phase, cause, message = Phase.FAILED, EndCause.FAILED, str(end["result_error"])
     if "result" in end:
         try:
             result = read_result(b64decode(end["result"]), end["result_size"])

@@ -1,6 +1,8 @@
 """Process engines, as the registry knows them."""
 
 import asyncio
+import logging
+import os
 from pathlib import Path
 
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
@@ -9,9 +11,11 @@ from signalbox_executor.engines.capabilities import Capability
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened
 from signalbox_executor.engines.port import Engine
 from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessHost, load_host_id
-from signalbox_executor.engines.process.permits import Permits
+from signalbox_executor.engines.process.permits import Permits, RunUser
 from signalbox_executor.engines.process.prune import prune
 from signalbox_executor.engines.process.settings import ProcessEngineSettings
+
+log = logging.getLogger(__name__)
 
 
 async def open_engine(definition: EngineDefinition, context: EngineContext) -> Engine:
@@ -32,7 +36,10 @@ def process_host(context: EngineContext) -> ProcessHost | None:
     folder = Path(settings.process_folder)
     folder.mkdir(0o700, parents=True, exist_ok=True)
     permits = Permits(
-        programs=_paths(settings.process_programs), working_folders=_paths(settings.process_working_folders)
+        programs=_paths(settings.process_programs),
+        working_folders=_paths(settings.process_working_folders),
+        variables=tuple(part for part in settings.process_variables.split(",") if part),
+        user=_run_user(settings.process_user),
     )
     return ProcessHost(folder=folder, permits=permits, host_id=context.settings.host_id)
 
@@ -47,6 +54,22 @@ async def remove_old_runs(context: EngineContext) -> None:
     settings = context.settings_of(ProcessEngineSettings)
     if settings.process_folder:
         await asyncio.to_thread(prune, Path(settings.process_folder), settings.process_keep_days)
+
+
+def _run_user(text: str) -> RunUser | None:
+    """Who programs run as. Raises ValueError where the setting cannot be carried out."""
+    is_root = os.geteuid() == 0
+    if not text:
+        if is_root:
+            raise ValueError("SIGNALBOX_PROCESS_USER must say who programs run as: this executor is root")
+        log.warning("programs run as the executor's own user: see docs/architecture/containment.md for what they reach")
+        return None
+    user = RunUser.of(text)
+    if not is_root and user.uid != os.geteuid():
+        raise ValueError(f"SIGNALBOX_PROCESS_USER is {text}: only an executor that is root can run programs as another")
+    if user.uid == 0:
+        log.warning("programs run as root: they can read and change everything on this host")
+    return user if user.uid != os.geteuid() else None
 
 
 def _paths(text: str) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ Standard library only. `output.0` and the next segment stay; of the later ones t
 for bytes that were let go gets what follows, and sees from the offset that something is missing.
 """
 
+import os
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -45,7 +46,7 @@ class Output:
             self._tail.append(path)
             if len(self._tail) > TAIL_SEGMENTS:
                 self._tail.pop(0).unlink()
-        self._file = path.open("wb", buffering=0)
+        self._file = open(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb", buffering=0)  # noqa: PTH123, SIM115
         self._room = self._segment_bytes
 
 

@@ -5,6 +5,7 @@ good as a shell, though: whoever allows `/bin/sh` allows everything.
 """
 
 import os
+import pwd
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,45 @@ _OURS: Final = ("SIGNALBOX_", "TRACEPARENT", "LD_")
 """Names that start so cannot be set by work: the first two are ours, the last loads code into an allowed program."""
 
 
+_READ_BY_LOADERS: Final = frozenset({
+    "PATH", "HOME", "ENV", "IFS", "PS4", "CDPATH", "GLOBIGNORE", "SHELLOPTS", "BROWSER", "EDITOR", "VISUAL", "PAGER",
+    "CLASSPATH", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "JAVA_OPTS", "JAVA_HOME", "ZDOTDIR",
+    "INPUTRC",
+    "GCONV_PATH", "GETCONF_DIR", "LOCPATH", "NLSPATH", "HOSTALIASES", "RESOLV_HOST_CONF", "LOCALDOMAIN", "RES_OPTIONS",
+    "TERMINFO", "TERMCAP", "AWKPATH", "AWKLIBPATH", "SHELL", "MAKEFLAGS", "LESSOPEN", "LESSCLOSE", "MANPAGER", "TMPDIR",
+    "OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES", "SSLKEYLOGFILE", "R_HOME", "R_PROFILE", "R_PROFILE_USER",
+})  # fmt: skip
+"""Variables that turn an allowed program into another one: what it loads, runs first, or finds under a name."""
+_READ_BY_LOADERS_PREFIXES: Final = (
+    "BASH", "PYTHON", "PERL", "RUBY", "NODE_", "NPM_", "LUA", "PHP", "TCL", "GEM_", "BUNDLE_", "GIT_", "SSH_", "DYLD_",
+    "MALLOC_", "GLIBC_", "DOTNET_", "COMPLUS_", "MONO_", "JULIA_", "GUILE_", "ERL_", "XDG_", "R_LIBS", "SPARK_",
+    "HADOOP_", "VIRTUAL_ENV", "CONDA_", "PIP_", "UV_", "LESS", "TK_", "EMACS", "VIM",
+)  # fmt: skip
+
+
+class UnknownUser(ValueError):
+    """There is no such account on this host."""
+
+
+@dataclass(frozen=True)
+class RunUser:
+    """The user and group programs run as."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def of(cls, text: str) -> "RunUser":
+        """An account's name, or a bare number that needs no account. Raises `UnknownUser`."""
+        if text.isdigit():
+            return cls(int(text), int(text))
+        try:
+            account = pwd.getpwnam(text)
+        except KeyError:
+            raise UnknownUser(f"SIGNALBOX_PROCESS_USER: there is no account {text!r} on this host") from None
+        return cls(account.pw_uid, account.pw_gid)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Permits:
     """Absolute paths, as the operator set them."""
@@ -31,6 +71,11 @@ class Permits:
     programs: tuple[Path, ...] = ()
     working_folders: tuple[Path, ...] = ()
     """A run may work in these and in what is below them. Without a folder of its own it works in its run's folder."""
+    variables: tuple[str, ...] = ()
+    """Names of environment variables that work may set, `*` at the end for all that begin so. Empty: any name but
+    those that loaders, shells and interpreters read."""
+    user: RunUser | None = None
+    """Who programs run as; None: as the executor."""
 
     def spec(self, submission: Submission, folder: Path) -> dict[str, Any]:
         """What the supervisor shall do, or `EngineRefused` with the field, its value and what is allowed."""
@@ -43,48 +88,68 @@ class Permits:
             "executable": self._program(work.argv[0]),
             "argv": list(work.argv),
             "environment": environment,
-            "working_directory": self._working_directory(work, folder),
+            **self._working_directory(work, folder),
+            "user": {"uid": self.user.uid, "gid": self.user.gid} if self.user else None,
             "stop_grace_seconds": work.stop_grace_seconds,
             "time_limit_seconds": submission.time_limit_seconds,
             "secrets": list(submission.secrets),
         }
 
     def _program(self, requested: str) -> str:
-        """The real path: exchanging a link after this check changes nothing. argv[0] stays as it was requested for."""
-        real = os.path.realpath(requested)
-        named = any(os.path.normpath(requested) == os.path.normpath(program) for program in self.programs)
-        if named or (Path(requested).is_absolute() and real in map(os.path.realpath, self.programs)):
-            return real
+        """The operator's own path of the program: what is started does not depend on any link the work names.
+
+        argv[0] stays as it was asked for.
+        """
+        if Path(requested).is_absolute() and ".." not in Path(requested).parts:
+            real = os.path.realpath(requested)
+            for program in self.programs:
+                if real == os.path.realpath(program):
+                    return real
         raise _refused("work.argv[0]", requested, _choice("programs", self.programs))
 
-    def _working_directory(self, work: ProcessWork, folder: Path) -> str:
+    def _working_directory(self, work: ProcessWork, folder: Path) -> dict[str, Any]:
+        """The allowed folder and the way down from it: the supervisor walks it without following a link."""
         requested = work.working_directory
         if requested is None:
-            return str(folder / records.WORK)
+            return {"working_root": str(folder), "working_parts": [records.WORK]}
         real = Path(os.path.realpath(requested))
-        if not Path(requested).is_absolute() or not any(
-            real.is_relative_to(os.path.realpath(allowed)) for allowed in self.working_folders
-        ):
+        roots = [Path(os.path.realpath(allowed)) for allowed in self.working_folders]
+        root = next((root for root in roots if real.is_relative_to(root)), None)
+        if root is None or not Path(requested).is_absolute() or ".." in Path(requested).parts:
             raise _refused("work.working_directory", requested, _choice("folders", self.working_folders))
         if not real.is_dir():
             raise _refused("work.working_directory", requested, "there is no such folder on this host")
-        return str(real)
+        return {"working_root": str(root), "working_parts": list(real.relative_to(root).parts)}
 
     def _environment(self, submission: Submission, work: ProcessWork, folder: Path) -> dict[str, str]:
         for name in work.environment:
             if not _NAME.fullmatch(name) or name.startswith(_OURS):
-                allowed_names = (
+                rule = (
                     f"letters, digits and _ are allowed, no digit first, and nothing that begins with {_either(_OURS)}"
                 )
-                raise _refused("work.environment", name, allowed_names)
+                raise _refused("work.environment", name, rule)
+            if not self._may_set(name):
+                raise _refused("work.environment", name, self._which_variables())
         ours = {
             "SIGNALBOX_RUN_KEY": submission.run_key,
             "SIGNALBOX_TASK_ID": str(submission.task_id),
             "SIGNALBOX_ATTEMPT": str(submission.attempt),
-            "SIGNALBOX_RESULT": str(folder / records.RESULT),
+            "SIGNALBOX_RESULT": str(folder / records.OUT / records.RESULT),
         }
+        if self.user is not None:
+            ours["HOME"] = str(folder / records.WORK)
         trace = {"TRACEPARENT": submission.traceparent} if submission.traceparent else {}
         return {**work.environment, **ours, **trace}
+
+    def _may_set(self, name: str) -> bool:
+        if self.variables:
+            return any(name == one or (one.endswith("*") and name.startswith(one[:-1])) for one in self.variables)
+        return name not in _READ_BY_LOADERS and not name.startswith(_READ_BY_LOADERS_PREFIXES)
+
+    def _which_variables(self) -> str:
+        if self.variables:
+            return f"the operator allows {', '.join(self.variables)}"
+        return "loaders, shells or interpreters read it; the operator can allow it (SIGNALBOX_PROCESS_VARIABLES)"
 
 
 def check_run_key(run_key: str) -> str:

@@ -7,7 +7,7 @@ who is first. In the order they appear:
 * `cancel`, `sealed`: a wish to stop; a refusal to ever start.
 * `lock`: held (flock) by the supervisor for its whole life, by others for a moment.
 * `started.json`: the start record, written under the lock before the program can run. From here on the key is used up.
-* `output.*`: the log. `result`: where the program leaves its result.
+* `output.*`: the log. `out/result`: where the program leaves its result.
 * `end.json`: how it ended. Written once, under the lock, by the supervisor or by whoever finds it gone.
 """
 
@@ -19,11 +19,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
+LOCK: Final = "lock"
+KEEPER: Final = "keeper"
+"""The lock of the run's keeper: held until nothing of the run is left."""
 SPEC: Final = "spec.json"
 STARTED: Final = "started.json"
 END: Final = "end.json"
 CANCEL: Final = "cancel"
 SEALED: Final = "sealed"
+OUT: Final = "out"
+"""The folder a program may write its result into; with `work` the only one that belongs to it."""
 RESULT: Final = "result"
 WORK: Final = "work"
 """Where a program works that was given no folder of its own."""
@@ -32,6 +37,9 @@ BELL: Final = "bell"
 got the supervisor's pid."""
 
 RESULT_BYTES: Final = 16_384
+END_BYTES: Final = 48 * 1024
+"""Room that is kept for the end record before the program starts: it is written on a full disk too."""
+_RESERVED: Final = ".end.reserved"
 
 Record = dict[str, Any]
 
@@ -39,11 +47,43 @@ Record = dict[str, Any]
 def write(folder: Path, name: str, record: Record) -> None:
     """Write a record whole and durably, or not at all."""
     temporary = folder / f".{name}.{os.urandom(6).hex()}"
-    with temporary.open("w") as file:
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w") as file:
         json.dump(record, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(folder / name)
+    sync_folder(folder)
+
+
+def reserve_end(folder: Path) -> None:
+    """Take the room of the end record from the disk now. Raises OSError if there is none."""
+    descriptor = os.open(folder / _RESERVED, os.O_CREAT | os.O_WRONLY, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, END_BYTES)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(folder)
+
+
+def write_end(folder: Path, record: Record) -> None:
+    """Write the end record, into the room that was kept for it. Raises OSError."""
+    data = json.dumps(record).encode()
+    try:
+        descriptor = os.open(folder / _RESERVED, os.O_WRONLY)
+    except FileNotFoundError:
+        write(folder, END, record)
+        return
+    try:
+        written = 0
+        while written < len(data):
+            written += os.pwrite(descriptor, data[written:], written)
+        os.ftruncate(descriptor, len(data))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    (folder / _RESERVED).rename(folder / END)
     sync_folder(folder)
 
 
@@ -70,9 +110,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def take_lock(folder: Path) -> int | None:
+def take_lock(folder: Path, name: str = LOCK) -> int | None:
     """The lock's descriptor, to be closed to let go; None while another holds it. Raises FileNotFoundError."""
-    descriptor = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    descriptor = os.open(folder / name, os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -82,9 +122,9 @@ def take_lock(folder: Path) -> int | None:
 
 
 @contextmanager
-def locked(folder: Path) -> Generator[bool]:
+def locked(folder: Path, name: str = LOCK) -> Generator[bool]:
     """Whether we hold the run's lock inside; if not, its supervisor lives or somebody else looks at it right now."""
-    descriptor = take_lock(folder)
+    descriptor = take_lock(folder, name)
     try:
         yield descriptor is not None
     finally:

@@ -15,6 +15,7 @@ import signalbox_chassis
 import signalbox_contracts
 import signalbox_executor
 from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.tasks import cancel
 from signalbox_executor.engines.process import supervisor
 
 _PACKAGES: Final = (signalbox_executor, signalbox_chassis, signalbox_contracts)
@@ -38,6 +39,7 @@ class Starter:
         self._environment: dict[str, str] = {}
         self._pending: dict[int, asyncio.Future[int]] = {}
         self._number = 0
+        self._beginning: asyncio.Task[None] | None = None
         self._begin = asyncio.Lock()
 
     async def start(self, folder: Path) -> int:
@@ -56,6 +58,9 @@ class Starter:
 
     async def close(self) -> None:
         """End the starter's process; supervisors live on."""
+        if self._beginning is not None:
+            await asyncio.gather(self._beginning, return_exceptions=True)
+            self._beginning = None
         process, reader = self._process, self._reader
         self._process = self._reader = None
         if process is not None and process.stdin is not None:
@@ -66,33 +71,58 @@ class Starter:
         if reader is not None:
             await reader
 
+    def _reader_ended(self) -> bool:
+        return self._reader is None or self._reader.done()
+
     async def _running(self) -> asyncio.subprocess.Process:
         environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
         async with self._begin:
-            if self._process is not None and (self._process.returncode is not None or environment != self._environment):
+            gone = self._process is not None and (self._process.returncode is not None or self._reader_ended())
+            if self._process is not None and (gone or environment != self._environment):
                 await self.close()
             if self._process is None:
-                self._environment = environment
-                self._process = await asyncio.create_subprocess_exec(
-                    *_COMMAND,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.DEVNULL,
-                    cwd="/",
-                    env=environment,
-                    start_new_session=True,
-                )
-                self._reader = asyncio.create_task(self._read(self._process), name="answers of the starter")
+                # whoever waits may give up in the middle: what is begun is kept for the next
+                if self._beginning is None:
+                    self._beginning = asyncio.create_task(self._begin_process(environment), name="begin the starter")
+                await asyncio.shield(self._beginning)
+                self._beginning = None
+            assert self._process is not None
             return self._process
 
+    async def _begin_process(self, environment: dict[str, str]) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *_COMMAND,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd="/",
+            env=environment,
+            start_new_session=True,
+        )
+        self._environment, self._process = environment, process
+        self._reader = asyncio.create_task(self._read(process), name="answers of the starter")
+
     async def _read(self, process: asyncio.subprocess.Process) -> None:
+        """Hand on the answers. Whatever ends this ends the starter too: the next start begins a new one."""
         assert process.stdout is not None
-        while line := await process.stdout.readline():
-            number, code = map(int, line.split())
-            waiting = self._pending.get(number)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(code)
-        await process.wait()
-        for waiting in self._pending.values():
-            if not waiting.done():
-                waiting.set_exception(StarterGone("the starter of supervisors ended"))
+        ending = asyncio.ensure_future(process.wait())
+        try:
+            while True:
+                line = asyncio.ensure_future(process.stdout.readline())
+                await asyncio.wait({line, ending}, return_when=asyncio.FIRST_COMPLETED)
+                if not line.done():
+                    await cancel(line)
+                    break
+                number, _, code = line.result().decode("ascii", "replace").strip().partition(" ")
+                if not (number.isdigit() and code.isdigit()):  # nothing more, or nothing of ours
+                    break
+                waiting = self._pending.get(int(number[:18]))
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(int(code[:3]))
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await ending
+            for waiting in self._pending.values():
+                if not waiting.done():
+                    waiting.set_exception(StarterGone("the starter of supervisors ended"))

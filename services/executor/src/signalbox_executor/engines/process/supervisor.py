@@ -9,6 +9,7 @@ waits; its pid goes into the start record on disk; only then is it let go. If we
 and ends without having run.
 """
 
+import errno
 import gc
 import os
 import signal
@@ -21,18 +22,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from signalbox_chassis.runtime import crash_points
-from signalbox_executor.engines.process import records
+from signalbox_executor.engines.process import containment, records
 from signalbox_executor.engines.process.output import Output
 from signalbox_executor.engines.process.watch import Watch
 
-STARTED, SEALED, FAILED, BUSY = 0, 3, 4, 5
+STARTED, SEALED, FAILED, BUSY, NO_ROOM = 0, 3, 4, 5, 6
 """Exit codes. STARTED: this key has run, runs, or its end is recorded."""
 LOCK_SECONDS = 10.0
 CANNOT_START = 127
+END_RETRY_SECONDS = 1.0
+PASSING, LASTING = "p", "l"
+"""How a failed start begins: it may work the next time, or it never will."""
+_PASSING_ERRORS = (errno.ETXTBSY, errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.EIO)
 
 
 def serve() -> NoReturn:
     """Answer until nobody asks any more: the pipe closes with the executor."""
+    containment.close_inherited()
+    containment.hide_memory()  # the secrets of runs pass through here
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes in between
     gc.freeze()  # what is loaded is shared with every supervisor; a collection would copy it
     for line in sys.stdin:
@@ -54,22 +61,50 @@ def _answer(number: str, folder: Path) -> NoReturn:
 
 
 def main(folder: Path) -> int:
-    """Fork the supervisor, and wait for what it says about the start."""
+    """Fork the keeper, which forks the supervisor, and wait for what that reports about the start."""
     report_from, report_to = os.pipe()
     if os.fork() == 0:
         os.close(report_from)
         os.setsid()
-        _detach(folder, report_to)
+        _keep(folder, report_to)
     os.close(report_to)
     report = os.read(report_from, 1)
     return report[0] if report else FAILED
 
 
-def _detach(folder: Path, report_to: int) -> NoReturn:
-    """What the child does: its standard streams lead nowhere, and it never returns into the parent's code."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):
-        os.dup2(nowhere, stream)
+def _keep(folder: Path, report_to: int) -> NoReturn:
+    """The keeper: outlives the supervisor by as long as it takes to end what that left. It never returns.
+
+    While it lives nobody takes the run for ended: it holds a lock of its own.
+    """
+    try:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nowhere, stream)
+        lock = _wait_for_keeper(folder)
+        containment.adopt_orphans()
+        supervisor = os.fork()
+        if supervisor == 0:
+            if lock is not None:
+                os.close(lock)
+            _supervise_and_exit(folder, report_to)
+        os.close(report_to)
+        os.waitpid(supervisor, 0)
+        containment.end_descendants(lambda: time.sleep(0.01))
+    finally:
+        os._exit(0)
+
+
+def _wait_for_keeper(folder: Path) -> int | None:
+    """The keeper's lock; None if another copy's keeper has it: then that copy starts the run, or has started it."""
+    deadline = time.monotonic() + 0.2
+    while (lock := records.take_lock(folder, records.KEEPER)) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return lock
+
+
+def _supervise_and_exit(folder: Path, report_to: int) -> NoReturn:
+    """What the child does; it never returns into the parent's code."""
     code = FAILED
     try:
         code = supervise(folder, report_to)
@@ -87,10 +122,17 @@ def supervise(folder: Path, report_to: int) -> int:
     if spec is None:
         return _report(report_to, FAILED)
     begun = time.time()
+    try:
+        records.reserve_end(folder)
+    except OSError:
+        return _report(report_to, NO_ROOM)
+    containment.adopt_orphans()
     pid, output, failed = _start(folder, spec, begun)
     if failed:
         os.waitpid(pid, 0)
-        _end(folder, begun, phase="failed", cause="refused", exit_code=CANNOT_START, message=failed)
+        passing, message = failed.startswith(PASSING), failed[1:]
+        cause = "infrastructure" if passing else "refused"
+        _end(folder, begun, phase="failed", cause=cause, exit_code=CANNOT_START, message=message)
         return _report(report_to, STARTED)
     _report(report_to, STARTED)
     watch = Watch(folder, pid, output, Output(folder), spec["time_limit_seconds"], spec["stop_grace_seconds"])
@@ -148,12 +190,15 @@ def _become_program(spec: dict[str, Any], written: int, gate: tuple[int, int], c
         os.setsid()
         os.dup2(written, 1)
         os.dup2(written, 2)
-        os.chdir(spec["working_directory"])
+        containment.keep_from_program()
+        containment.become_user(spec["user"])
+        containment.enter(spec["working_root"], spec["working_parts"])
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these, and programs would inherit that
             signal.signal(ignored, signal.SIG_DFL)
         os.execve(spec["executable"], spec["argv"], spec["environment"])
     except BaseException as error:
-        os.write(complain, f"cannot be started: {error}".encode()[:2000])
+        passing = isinstance(error, OSError) and error.errno in _PASSING_ERRORS
+        os.write(complain, f"{PASSING if passing else LASTING}cannot be started: {error}".encode()[:2000])
     finally:
         os._exit(CANNOT_START)
 
@@ -161,21 +206,40 @@ def _become_program(spec: dict[str, Any], written: int, gate: tuple[int, int], c
 def _result(folder: Path) -> dict[str, Any]:
     """What the program left as its result: at most one byte more than allowed is read, and only of a plain file."""
     try:
-        descriptor = os.open(folder / records.RESULT, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except OSError:
+        descriptor = _open_result(folder)
+    except FileNotFoundError:
         return {}
+    except OSError as error:
+        return {"result_error": f"the result cannot be read: {os.strerror(error.errno or 0)}; a plain file is allowed"}
     try:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
-            return {}
+            return {"result_error": "the result is no plain file: a link, a pipe or a folder is not read"}
         data = os.read(descriptor, records.RESULT_BYTES + 1)
     finally:
         os.close(descriptor)
     return {"result": b2a_base64(data, newline=False).decode(), "result_size": about.st_size}
 
 
+def _open_result(folder: Path) -> int:
+    """Follows no link: the program may have put one in place of the file, or of its folder."""
+    out = os.open(folder / records.OUT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        return os.open(records.RESULT, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=out)
+    finally:
+        os.close(out)
+
+
 def _end(folder: Path, begun: float, **how: Any) -> None:
-    records.write(folder, records.END, {**how, "started_at": begun, "ended_at": time.time()})
+    """Record the end, however long that takes: a disk that fails for a while must not cost the exit code."""
+    record = {**how, "started_at": begun, "ended_at": time.time()}
+    while True:
+        try:
+            return records.write_end(folder, record)
+        except OSError:
+            if not folder.is_dir():
+                raise
+            time.sleep(END_RETRY_SECONDS)
 
 
 def _report(report_to: int, code: int) -> int:

@@ -1,6 +1,6 @@
 """Watching one program until it and its group are gone: output, the wish to stop, the time limit.
 
-Standard library only. A stop is TERM to the whole group, then KILL after a grace. What is left of the group when the
+Standard library only. A stop is TERM to the group and every descendant, then KILL after a grace. What is left when the
 program itself has ended is killed too, so an end means that nothing of it runs.
 """
 
@@ -12,9 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from signalbox_executor.engines.process import records
+from signalbox_executor.engines.process import containment, records
 from signalbox_executor.engines.process.output import Output
 
+MAX_WAIT_SECONDS: Final = 3600.0
+"""Longest single wait: epoll takes no more than 24.8 days, and a time limit may be longer."""
 DRAIN_SECONDS: Final = 1.0
 """How long output is still read after the end: a process that left the group may hold the pipe open for ever."""
 _STOP_MESSAGES: Final = {
@@ -61,7 +63,7 @@ class Watch:
     def _turn(self, timeout: float | None) -> bool:
         """Handle what comes within `timeout` seconds; whether there was any output."""
         read = False
-        for key, _ in self._selector.select(timeout):
+        for key, _ in self._selector.select(None if timeout is None else min(timeout, MAX_WAIT_SECONDS)):
             if key.fd == self._output:
                 read = self._copy() or read
             else:
@@ -94,17 +96,18 @@ class Watch:
     def _signal_group(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, number)
+        containment.signal_descendants(os.getpid(), number)  # those that left the group too
 
     def _reap(self) -> None:
+        status = containment.reap(self._pid)
         if self._waited is None:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-            self._waited = status if pid else None
+            self._waited = status
 
     def _see_off_the_group(self) -> None:
         """After a stop the rest of the group has what is left of the grace; after an end of its own, none."""
-        while self._kill_at is not None and time.monotonic() < self._kill_at and records.group_lives(self._pid):
+        while self._kill_at is not None and time.monotonic() < self._kill_at and containment.descendants(os.getpid()):
             self._turn(0.05)
-        self._signal_group(signal.SIGKILL)
+        containment.end_descendants(lambda: self._turn(0.01))
 
     def _drain(self) -> None:
         deadline = time.monotonic() + DRAIN_SECONDS
@@ -147,7 +150,7 @@ class Watch:
         how = f"exit code {number}" if number >= 0 else f"signal {-number} ({signal.strsignal(-number)})"
         if self._stopped_for is not None:
             phase = "killed" if self._stopped_for == "cancelled" else "failed"
-            message = f"{_STOP_MESSAGES[self._stopped_for]} ({how})"
+            message = f"{_STOP_MESSAGES[self._stopped_for]} (told to stop, ended with {how})"
             return {"phase": phase, "cause": self._stopped_for, "exit_code": exit_code, "message": message}
         if number == 0:
             return {"phase": "succeeded", "cause": "completed", "exit_code": 0, "message": ""}
