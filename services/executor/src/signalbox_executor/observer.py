@@ -18,16 +18,16 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
-from signalbox_contracts.messages.tasks import Phase
 from signalbox_chassis.runtime.wake_ups import WakeUps
+from signalbox_contracts.messages.tasks import Phase
 from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT
 from signalbox_executor import facts
 from signalbox_executor.engines.capabilities import ExplainsWaiting
 from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, EngineUnavailable, Observation, bounded
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import judge
-from signalbox_executor.progress import ProgressReporter
 from signalbox_executor.membership import Membership
+from signalbox_executor.progress import ProgressReporter
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.spans import SpanBudget
 from signalbox_executor.store import engines, finish, observe, stop, waiting, workers
