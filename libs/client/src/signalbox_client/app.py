@@ -9,10 +9,11 @@ import typer
 from signalbox_client import contexts, exit_codes, inputs
 from signalbox_client.api import Api
 from signalbox_client.command import command
-from signalbox_client.commands import engines, job_runs, jobs, pipelines, reruns
+from signalbox_client.commands import engines, job_runs, jobs, pipelines, reruns, schedules
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
+from signalbox_client.commands.events import event
 from signalbox_client.commands.oozie import oozie
 from signalbox_client.commands.plans import plan
 from signalbox_client.commands.secrets import secret
@@ -34,10 +35,10 @@ app = typer.Typer(
     help=f"Run, re-run and watch data jobs.\n\n{_CODES}", no_args_is_help=True, rich_markup_mode=None,
     pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-_ = (engines, jobs, job_runs, pipelines, reruns)  # they add their verbs to the groups of their kinds
+_ = (engines, jobs, job_runs, pipelines, reruns, schedules)  # they add their verbs to the groups of their kinds
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
-    "context": context, "workflow": workflow, "oozie": oozie,
+    "context": context, "event": event, "workflow": workflow, "oozie": oozie,
 }.items():  # fmt: skip
     app.add_typer(_group, name=_name)
 command(app, "status")(status)

@@ -14,11 +14,11 @@ SERVICE: Final = ServiceSpec(
     settings="signalbox_gateway.settings:GatewaySettings",
     migrations=MIGRATIONS,
     consumers={
-        "facts": ("plans.v1", "tasks.v1", "states.v1", "dead-letters.v1"),
+        "facts": ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "dead-letters.v1"),
         # nothing but the operations on messages that this service parked
         "control": ("operations.v1",),
     },
-    writes=("requests.v1", "operations.v1", "definitions.v1"),
+    writes=("requests.v1", "operations.v1", "definitions.v1", "triggers.v1"),
     ports={
         "http": PortSpec("SIGNALBOX_HTTP_PORT", "/readyz"),
         "api": PortSpec("SIGNALBOX_API_PORT", "/healthz"),

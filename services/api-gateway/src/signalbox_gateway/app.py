@@ -21,6 +21,7 @@ from signalbox_gateway.routes import (
     dead_letters_write,
     definitions,
     engines,
+    events,
     flink_jobs,
     jobs,
     me,
@@ -28,6 +29,7 @@ from signalbox_gateway.routes import (
     pipelines,
     plans_read,
     plans_write,
+    schedules,
     secrets,
     status,
     tasks,
@@ -45,7 +47,8 @@ ROUTERS = [
     *(
         module.router
         for module in (
-            engines, flink_jobs, jobs, pipelines, plans_read, plans_write, tasks, tasks_write, secrets, dead_letters,
+            engines, events, flink_jobs, jobs, pipelines, schedules, plans_read, plans_write, tasks, tasks_write,
+            secrets, dead_letters,
             dead_letters_write, operations, status, traces, me, workflows, workflow_runs,
         )
     ),
@@ -67,7 +70,7 @@ def gateway(settings: GatewaySettings) -> Service:
             # nothing but what is asked about messages this service parked itself
             Subscription("control", (topic("operations.v1"),), control),
         ],
-        sends=[topic("requests.v1"), topic("operations.v1"), topic("definitions.v1")],
+        sends=[topic("requests.v1"), topic("operations.v1"), topic("definitions.v1"), topic("triggers.v1")],
     )
     service.dead_letters.answer_operations(control)
     groups = Groups(settings.kafka_bootstrap, group_prefix=settings.group_prefix, topic_prefix=settings.topic_prefix)

@@ -17,6 +17,7 @@ from signalbox_contracts.messages.plans import PlanItems, PlanItemsData, PlanSta
 from signalbox_contracts.messages.states import EngineStated, OperationResult
 from signalbox_contracts.messages.tasks import TaskProgress, TasksStated
 from signalbox_contracts.topics import topic
+from signalbox_gateway import start_facts
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.read_model import writes
 from signalbox_gateway.read_model.progress import write_progress
@@ -37,7 +38,7 @@ from signalbox_gateway.read_model.rows import (
 from signalbox_gateway.recovery import rebuild
 
 _MANY = 50
-TOPICS = tuple(topic(name) for name in ("plans.v1", "tasks.v1", "states.v1", "dead-letters.v1"))
+TOPICS = tuple(topic(name) for name in ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "dead-letters.v1"))
 
 
 def subscription(waits: Waits) -> Subscription:
@@ -48,6 +49,7 @@ def subscription(waits: Waits) -> Subscription:
 def facts(waits: Waits) -> Router:
     """Facts of plans, tasks, engines, operations and parked messages."""
     router = Router()
+    start_facts.register(router)
 
     @router.on(PlanStated)
     async def plans(work: UnitOfWork, events: Sequence[Received[PlanStated]]) -> None:

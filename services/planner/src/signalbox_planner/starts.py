@@ -9,9 +9,11 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from signalbox_contracts.definitions.condition import ConditionFailed, InvalidCondition, compile_condition
+from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.pipeline import Pipeline
-from signalbox_contracts.definitions.schedule import Overlap
+from signalbox_contracts.definitions.placement import NoFittingEngine, choose_engine
+from signalbox_contracts.definitions.schedule import Overlap, Schedule
 from signalbox_contracts.definitions.trigger import Trigger
 from signalbox_contracts.messages.requests import Origin, PlanRequestData, RunJob, RunPipeline
 from signalbox_contracts.messages.states import MatchOutcome
@@ -20,6 +22,14 @@ from signalbox_contracts.messages.triggers import TriggerEvent
 
 MAX_QUEUED: Final = 1000
 """How many plans of one schedule or trigger may wait for the previous one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a schedule or trigger starts, with engines, or why it cannot."""
+
+    definition: Job | Pipeline | None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +79,50 @@ def decide_overlap(overlap: Overlap, active: Sequence[UUID], queued: int) -> Sta
     return WaitForPrevious(behind, tuple(active) if overlap == "cancel_previous" else ())
 
 
-def tick_request(data: ScheduleTickedData, target: Job | Pipeline | None, requested_at: datetime) -> StartRequest:
+def resolve_target(
+    of: Schedule | Trigger, definition: Job | Pipeline | None, engines: Sequence[Engine]
+) -> Target:  # fmt: skip
+    """The target of a schedule or trigger, ready to start."""
+    if definition is None:
+        wanted = of.target
+        version = f" with version {wanted.version}" if wanted.version else ""
+        return Target(None, f"there is no {wanted.kind} {wanted.id}{version}")
+    try:
+        return Target(placed(definition, engines))
+    except NoFittingEngine as error:
+        return Target(None, f"{of.target.kind} {of.target.id}: {error.field} {error.allowed}")
+
+
+def placed(target: Job | Pipeline, engines: Sequence[Engine]) -> Job | Pipeline:
+    """The target with an engine wherever it names none: the only one that fits. Raises `NoFittingEngine`."""
+    if isinstance(target, Job):
+        return target.model_copy(
+            update={"engine": choose_engine(engines, work_kind=target.work.kind, named=target.engine).id}
+        )
+    steps = tuple(
+        step.model_copy(update={"engine": choose_engine(engines, work_kind=step.work.kind, named=step.engine).id})
+        for step in target.steps
+    )
+    return target.model_copy(update={"steps": steps})
+
+
+def tick_request(data: ScheduleTickedData, target: Target, requested_at: datetime) -> StartRequest:
     """The plan of one tick. The event date is that of the intended instant, however late the tick is."""
     schedule = data.schedule
-    refusal = "" if target is not None else _missing(schedule.target.kind, schedule.target.id, schedule.target.version)
     request = PlanRequestData(
         plan_id=data.plan_id, name=schedule.name, actor=f"schedule:{schedule.id}", origin=Origin.SCHEDULE,
-        definitions_revision=data.schedule_revision, what=_what(target, schedule.params), event_date=data.event_date,
+        definitions_revision=data.schedule_revision, event_date=data.event_date,
+        what=_what(target.definition, schedule.params),
         labels=_labels(schedule.labels, schedule=schedule.id),
         reason=f"{data.cause.value} tick of {data.due_at.isoformat()}",
     )  # fmt: skip
     return StartRequest(
-        f"schedule:{schedule.id}", schedule.overlap, request, requested_at, _project(target, schedule.project), refusal
+        f"schedule:{schedule.id}",
+        schedule.overlap,
+        request,
+        requested_at,
+        _project(target.definition, schedule.project),
+        target.refusal,
     )
 
 
@@ -133,17 +175,18 @@ def debounce_key(trigger: Trigger, event: TriggerEvent) -> str:
 
 
 def trigger_request(
-    trigger: Trigger, event: TriggerEvent, matched: Match, plan_id: UUID, target: Job | Pipeline | None, revision: int
+    trigger: Trigger, event: TriggerEvent, matched: Match, plan_id: UUID, target: Target, revision: int
 ) -> StartRequest:
     """The plan of one event that matched."""
-    refusal = "" if target is not None else _missing(trigger.target.kind, trigger.target.id, trigger.target.version)
     request = PlanRequestData(
         plan_id=plan_id, name=trigger.name, actor=f"trigger:{trigger.id}", origin=Origin.TRIGGER,
-        definitions_revision=revision, what=_what(target, dict(matched.params or {})), event_date=matched.event_date,
+        definitions_revision=revision, event_date=matched.event_date,
+        what=_what(target.definition, dict(matched.params or {})),
         labels=_labels(trigger.labels, trigger=trigger.id), reason=f"event {event.id} from {event.source}"[:2000],
     )  # fmt: skip
     return StartRequest(
-        f"trigger:{trigger.id}", trigger.overlap, request, event.time, _project(target, trigger.project), refusal,
+        f"trigger:{trigger.id}", trigger.overlap, request, event.time, _project(target.definition, trigger.project),
+        target.refusal,
         event.traceparent,
     )  # fmt: skip
 
@@ -154,10 +197,6 @@ def _what(target: Job | Pipeline | None, params: dict[str, JsonValue]) -> Any:
     if isinstance(target, Pipeline):
         return RunPipeline(pipeline=target, params=params)
     return {"kind": "items"}  # an empty list: the plan is refused before it would run
-
-
-def _missing(kind: str, id: str, version: int | None) -> str:
-    return f"there is no {kind} {id}" + (f" with version {version}" if version else "")
 
 
 def _project(target: Job | Pipeline | None, otherwise: str) -> str:

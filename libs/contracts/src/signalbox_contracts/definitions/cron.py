@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cron_descriptor import Options, get_description
 from cronsim import CronSim, CronSimError
 
 ALIASES: Final = {
@@ -29,6 +30,9 @@ ALIASES: Final = {
     "@hourly": "0 * * * *",
 }
 
+_WORDS: Final = Options()
+_WORDS.use_24hour_time_format = True
+_WORDS.verbose = True
 _LONGEST_GAP: Final = timedelta(hours=26)  # Samoa skipped a whole day in 2011
 _ANY_MOMENT: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - cronsim walks naive wall time here
 
@@ -124,3 +128,14 @@ def _first_real(wall: datetime, zone: ZoneInfo) -> datetime:
         if instant.astimezone(zone).replace(tzinfo=None) == shown:
             return instant
         shown = (shown + timedelta(minutes=1)).replace(second=0)
+
+
+def describe(expression: str, zone_name: str = "UTC") -> str:
+    """The rule in words: `At 02:00, every day, Europe/Prague`. Raises `InvalidCron`."""
+    six = fields(ALIASES.get(expression.strip().lower(), expression))
+    text = " ".join(six[1:] if six[0] == "0" else six)
+    try:
+        words = str(get_description(text, _WORDS))
+    except Exception as error:  # the library knows fewer forms than cronsim
+        words = f"cron {expression} ({type(error).__name__})"
+    return f"{words}, {zone_name}"

@@ -11,7 +11,7 @@ from signalbox_contracts.samples import definitions as samples
 from signalbox_gateway.definitions import store
 from signalbox_gateway.flink_jobs.document import from_document
 from signalbox_gateway.flink_jobs.schedules import document_fields
-from signalbox_gateway.read_model import queries, usage
+from signalbox_gateway.read_model import queries, starts, usage
 
 Check = Callable[[Connection, Any], Awaitable[None]]
 Users = Callable[[Connection, str], Awaitable[list[str]]]
@@ -103,11 +103,11 @@ _ENTRIES: Final = (
     ),
     DefinitionKind(
         kind="schedule", path="schedules", about="a cron rule and the job or pipeline it starts",
-        example=samples.schedule(),
+        example=samples.schedule(), load_states=starts.schedule_states,
     ),
     DefinitionKind(
         kind="trigger", path="triggers", about="a rule that starts a job or pipeline for a matching event",
-        example=samples.trigger(),
+        example=samples.trigger(), load_states=starts.trigger_states,
     ),
     DefinitionKind(
         kind="channel", path="channels", about="a place to notify", example=samples.channels()[0],

@@ -23,6 +23,7 @@ TAGS: Final[Mapping[str, str]] = {
     "pipelines": "Saved, versioned graphs of steps.",
     "schedules": "Cron rules that start jobs and pipelines.",
     "triggers": "Rules that start work for matching events.",
+    "events": "Events of other systems, and what triggers made of them.",
     "channels": "Places to notify.",
     "subscriptions": "Which events go to which channel.",
     "freezes": "Stops of new work.",

@@ -206,6 +206,45 @@ CREATE INDEX parked_newest ON parked (parked_at DESC, id DESC);
 CREATE INDEX parked_asked ON parked (operation_id) WHERE operation_id IS NOT NULL;
 
 
+CREATE TABLE tick (
+    id           uuid PRIMARY KEY,
+    schedule_id  text NOT NULL,
+    due_at       timestamptz NOT NULL,
+    event_date   date NOT NULL,
+    outcome      text NOT NULL,
+    cause        text NOT NULL,
+    detail       text NOT NULL,
+    plan_id      uuid,
+    published_at timestamptz NOT NULL
+);
+CREATE INDEX tick_by_schedule ON tick (schedule_id, due_at DESC);
+
+CREATE TABLE start_state (
+    kind    text NOT NULL,
+    id      text NOT NULL,
+    version bigint NOT NULL,
+    record  text NOT NULL,
+    PRIMARY KEY (kind, id)
+) WITH (fillfactor = 70);
+
+CREATE TABLE event_match (
+    trigger_id text NOT NULL,
+    version    bigint NOT NULL,
+    position   integer NOT NULL,
+    seq        bigint GENERATED ALWAYS AS IDENTITY,
+    source     text NOT NULL,
+    event_id   text NOT NULL,
+    event_type text NOT NULL,
+    outcome    text NOT NULL,
+    why        text NOT NULL,
+    plan_id    uuid,
+    at         timestamptz NOT NULL,
+    PRIMARY KEY (trigger_id, version, position)
+);
+CREATE UNIQUE INDEX event_match_newest ON event_match (seq);
+CREATE INDEX event_match_by_event ON event_match (event_id, source, seq);
+CREATE INDEX event_match_by_hour ON event_match (at);
+
 CREATE TABLE rebuild (
     single       boolean PRIMARY KEY DEFAULT true CHECK (single),
     operation_id uuid NOT NULL,

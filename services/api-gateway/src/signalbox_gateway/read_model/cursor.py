@@ -19,6 +19,8 @@ _SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "attempts": (int,),
     "names": (str,),
     "versions": (int,),
+    "ticks": (datetime,),
+    "matches": (int,),
 }
 
 

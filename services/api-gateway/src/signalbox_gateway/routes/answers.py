@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from signalbox_contracts.definitions import KINDS
 from signalbox_contracts.messages.dead_letters import DeadLetterParkedData
 from signalbox_contracts.messages.plans import ItemRecord, PlanRecord
-from signalbox_contracts.messages.states import EngineRecord
+from signalbox_contracts.messages.states import EngineRecord, ScheduleRecord, TriggerRecord
 from signalbox_contracts.messages.tasks import EndCause, Phase, TaskRecord
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.vocabulary import OpenEnum
@@ -358,6 +358,12 @@ JOB_DOCUMENT: Final[dict[str, Any]] = {
     "schedule": (str | None, Field(description="Flink jobs: the cron rule of `POST /jobs/{id}/schedule`.")),
 }
 """The document's fields of a job; null for a job that is no Flink job."""
+_STATES: Final[dict[str, Any]] = {
+    "engine": EngineRecord,
+    "schedule": ScheduleRecord,
+    "trigger": from_record("TriggerState", TriggerRecord, without=("events",)),
+}
+"""What the owner of a kind publishes about it."""
 
 
 def _definition_models() -> dict[str, tuple[type[BaseModel], type[BaseModel]]]:
@@ -371,8 +377,8 @@ def _definition_models() -> dict[str, tuple[type[BaseModel], type[BaseModel]]]:
             "created_at": (datetime, ...),
         }
         present = {**saved, "updated_at": (datetime, ...), "updated_by": (str, ...)}
-        if kind == "engine":
-            present["state"] = (EngineRecord | None, Field(description="What its executor last published."))
+        if kind in _STATES:
+            present["state"] = (_STATES[kind] | None, Field(description="What its owner last published."))
         if kind == "job":
             present |= JOB_DOCUMENT
         version = {**saved, "created_by": (str, ...), "reason": (str, ...)}

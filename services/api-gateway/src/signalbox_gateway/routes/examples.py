@@ -8,10 +8,10 @@ from signalbox_contracts.definitions.differences import differences
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.messages.dead_letters import DeadLetterParked
 from signalbox_contracts.messages.plans import PlanItems, PlanStated
-from signalbox_contracts.messages.states import EngineStated
+from signalbox_contracts.messages.states import EngineStated, ScheduleStated, TriggerStated
 from signalbox_contracts.messages.tasks import TasksStated
 from signalbox_contracts.samples import facts
-from signalbox_contracts.samples.definitions import LATER, NOW, OPERATION, PLAN, TASK, works
+from signalbox_contracts.samples.definitions import LATER, NOW, OPERATION, PLAN, TASK, TICK, works
 from signalbox_gateway import wait_reasons
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import Saved
@@ -27,10 +27,46 @@ Example = dict[str, Any]
 
 def examples() -> dict[str, Example]:
     """For each operation id its `request` and `response`, those it has."""
-    found = {**_plans(), **_tasks(), **_others(), **flink_answers.examples(), **workflows.examples()}
+    found = {
+        **_plans(), **_tasks(), **_others(), **_starts(), **flink_answers.examples(), **workflows.examples(),
+    }  # fmt: skip
     for entry in KINDS.values():
         found |= _definitions(entry)
     return to_jsonable_python(found)
+
+
+def _starts() -> dict[str, Example]:
+    """Schedules and events."""
+    schedule = {"request": _REASON, "response": _definitions(KINDS["schedule"])["schedule_show"]["response"]}
+    due = {"due_at": LATER, "event_date": "2026-03-01"}
+    tick = {
+        "tick_id": TICK, **due, "outcome": "FIRED", "cause": "due", "detail": "", "plan_id": PLAN,
+        "plan_state": "SUCCEEDED",
+    }  # fmt: skip
+    match = {
+        "trigger_id": "new-files", "source": "lake", "event_id": "42", "event_type": "file.created",
+        "outcome": "matched", "why": "", "plan_id": PLAN, "plan_state": "RUNNING", "at": NOW,
+    }  # fmt: skip
+    sent = {"type": "file.created", "id": "42", "data": {"path": "/in/a.gz", "size": 11}}
+    return {
+        "schedule_preview": {
+            "request": {"cron": "0 2 * * *", "zone": "Europe/Prague", "count": 1},
+            "response": {"words": "At 02:00, every day, Europe/Prague", "next": [LATER]},
+        },
+        "schedule_next": {"response": {"words": "At 02:00, every day, UTC", "ticks": [due]}},
+        "schedule_ticks": {"response": _page(tick)},
+        "schedule_pause": schedule,
+        "schedule_resume": schedule,
+        "schedule_run": {"request": {"event_date": "2026-03-01", "reason": "late data"}, "response": _plan()},
+        "schedule_backfill": {
+            "request": {"from_at": NOW, "until_at": LATER, "overlap": "queue", "reason": "late data"},
+            "response": _operation("schedule.backfill", "schedule:nightly"),
+        },
+        "event_send": {"request": sent, "response": {"id": "42", "source": "lake", "type": "file.created"}},
+        "event_list": {"response": _page(match)},
+        "event_show": {"response": {"event_id": "42", "source": "lake", "matches": [match]}},
+        "event_hours": {"response": {"items": [{"hour": NOW, "source": "lake", "outcome": "matched", "events": 7}]}},
+    }
 
 
 def _sample(message: type[Any]) -> Any:
@@ -70,11 +106,16 @@ def _operation(operation: str, target: str) -> Example:
     }  # fmt: skip
 
 
+def _state(kind: str) -> Example:
+    """What the owner of a definition last published about it."""
+    message = {"engine": EngineStated, "schedule": ScheduleStated, "trigger": TriggerStated}[kind]
+    return _sample(message).model_dump(mode="json", exclude={"events"})
+
+
 def _definitions(entry: DefinitionKind) -> dict[str, Example]:
     saved = Saved(entry.example, 42, 2, NOW, LATER, _ACTOR)  # pyright: ignore[reportArgumentType]
-    engine = _sample(EngineStated).model_dump(mode="json")
     document = to_document(entry.example.work) if isinstance(entry.example, Job) else {}
-    shown = {**saved.as_answer(), **({"state": engine} if entry.load_states else {}), **document}
+    shown = {**saved.as_answer(), **({"state": _state(entry.kind)} if entry.load_states else {}), **document}
     written = entry.example.model_dump(mode="json", exclude_unset=True, exclude={"version", *entry.stamp("")})
     older = {**shown, "description": "before"}
     version = {

@@ -1,4 +1,4 @@
-"""What the planner keeps of the definitions: the versions of jobs and pipelines, the engines and the triggers."""
+"""What the planner keeps of the definitions: the versions of jobs and pipelines, the triggers, the engines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.pipeline import Pipeline
-from signalbox_contracts.definitions.placement import NoFittingEngine, choose_engine
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.definitions.trigger import Trigger
 from signalbox_contracts.messages.definitions import DefinitionSnapshotData
+from signalbox_planner.starts import Target, resolve_target
 
 _TARGET: TypeAdapter[Job | Pipeline] = TypeAdapter(Job | Pipeline)
 # A job or pipeline is kept in every version that was seen; any other kind once, as version 0.
@@ -38,7 +38,7 @@ class KnownTrigger:
 
 
 async def define(connection: Connection, data: DefinitionSnapshotData) -> None:
-    """Keep a snapshot of a job, pipeline, engine or trigger. An older revision changes nothing."""
+    """Keep a snapshot of a job, pipeline, trigger or engine. An older revision changes nothing."""
     definition = data.definition
     if data.deleted:
         await connection.execute(_DELETE, data.kind, data.id, data.revision)
@@ -49,21 +49,12 @@ async def define(connection: Connection, data: DefinitionSnapshotData) -> None:
         )
 
 
-async def target(connection: Connection, of: Schedule | Trigger) -> Job | Pipeline | None:
-    """The job or pipeline a schedule or trigger starts; None when there is none, or it is deleted."""
+async def target(connection: Connection, of: Schedule | Trigger) -> Target:
+    """The job or pipeline a schedule or trigger starts, with engines; or why it cannot start."""
     row = await connection.fetchrow(_TARGET_OF, of.target.kind, of.target.id, of.target.version)
-    found = None if row is None or row["deleted"] else _TARGET.validate_json(row["definition"])
-    return await _placed(connection, found) if isinstance(found, Job) and found.engine is None else found
-
-
-async def _placed(connection: Connection, job: Job) -> Job:
-    """The job on the engine that runs it, where it names none; as it is where none fits."""
-    rows = await connection.fetch("SELECT definition FROM definition WHERE kind = 'engine' AND NOT deleted")
-    engines = [Engine.model_validate_json(row["definition"]) for row in rows]
-    try:
-        return job.model_copy(update={"engine": choose_engine(engines, work_kind=job.work.kind).id})
-    except NoFittingEngine:
-        return job
+    definition = None if row is None or row["deleted"] else _TARGET.validate_json(row["definition"])
+    engines = await connection.fetch("SELECT definition FROM definition WHERE kind = 'engine' AND NOT deleted")
+    return resolve_target(of, definition, [Engine.model_validate_json(row["definition"]) for row in engines])
 
 
 async def triggers(connection: Connection) -> Sequence[KnownTrigger]:

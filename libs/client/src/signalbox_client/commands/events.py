@@ -1,0 +1,64 @@
+"""`signalbox event`: events of other systems, and what triggers made of them."""
+
+from typing import Annotated
+
+import typer
+
+from signalbox_client import inputs
+from signalbox_client.api import place
+from signalbox_client.command import command, group
+from signalbox_client.inputs import Everything, Form, Most, api
+from signalbox_client.output import Column, one, rows
+
+event = group("Events of other systems, and what triggers made of them.")
+_MATCHES: tuple[Column, ...] = (
+    ("at", "at"), ("source", "source"), ("event", "event_id"), ("type", "event_type"), ("trigger", "trigger_id"),
+    ("outcome", "outcome"), ("plan", "plan_id"), ("state", "plan_state"), ("why", "why"),
+)  # fmt: skip
+_SENT: tuple[Column, ...] = (("event", "id"), ("source", "source"), ("type", "type"))
+_HOURS: tuple[Column, ...] = (("hour", "hour"), ("source", "source"), ("outcome", "outcome"), ("events", "events"))
+
+
+@command(event, "send")
+def event_send(
+    source: str,
+    type: Annotated[str, typer.Option("--type", help="the CloudEvents type")],
+    id: Annotated[str, typer.Option("--id", help="identifies it with the source; made when missing")] = "",
+    subject: str = "",
+    data: Annotated[list[str] | None, typer.Option("-d", "--data", help="name=value of the data; repeatable")] = None,
+    file: Annotated[str, typer.Option("-f", "--file", help="the data: YAML or JSON; `-` is the standard input")] = "",
+    output: Form = "table",
+) -> None:
+    """Send a CloudEvent. The same source and id again start nothing more."""
+    if file and data:
+        raise typer.BadParameter("give either --file or --data")
+    content = inputs.document(file) if file else inputs.pairs(data, "--data")
+    body = {"type": type, "id": id or None, "subject": subject, "data": content}
+    one(api().post(place("events", source), body), output, _SENT)
+
+
+@command(event, "list")
+def event_list(
+    source: str | None = None,
+    trigger: str | None = None,
+    outcome: Annotated[str | None, typer.Option("--outcome", help="matched, not_matched, repeated, …")] = None,
+    limit: Most = 50,
+    all: Everything = False,
+    output: Form = "table",
+) -> None:
+    """List what triggers made of events, the newest first."""
+    params = {"source": source, "trigger": trigger, "outcome": outcome}
+    found = api().pages("/events", params, most=inputs.most(limit, all))
+    rows(found, output, _MATCHES, name="event_id", empty="no trigger looked at an event yet")
+
+
+@command(event, "hours")
+def event_hours(hours: int = 24, output: Form = "table") -> None:
+    """Count events by hour, source and outcome."""
+    rows(api().get("/events/hours", {"hours": hours})["items"], output, _HOURS, name="hour", empty="no events")
+
+
+@command(event, "show")
+def event_show(id: str, source: str | None = None, output: Form = "table") -> None:
+    """From an event to its plans: what every trigger made of it."""
+    rows(api().get(place("events", id), {"source": source})["matches"], output, _MATCHES, name="plan_id")

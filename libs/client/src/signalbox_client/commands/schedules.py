@@ -1,0 +1,106 @@
+"""`signalbox schedule`: beside what every definition has, its ticks, pauses, runs and backfills."""
+
+from typing import Annotated
+
+import typer
+
+from signalbox_client import inputs
+from signalbox_client.api import place
+from signalbox_client.command import asked, command, started
+from signalbox_client.commands.definitions import GROUPS, SCHEDULE
+from signalbox_client.inputs import Everything, Form, Most, Reason, Timeout, Wait, api
+from signalbox_client.output import Column, one, rows, say
+
+schedule = GROUPS["schedule"]
+_TICKS: tuple[Column, ...] = (
+    ("due", "due_at"), ("event date", "event_date"), ("outcome", "outcome"), ("cause", "cause"), ("plan", "plan_id"),
+    ("state", "plan_state"), ("why not", "detail"),
+)  # fmt: skip
+_NEXT: tuple[Column, ...] = (("due", "due_at"), ("event date", "event_date"))
+_BACKFILL: tuple[Column, ...] = (*_NEXT, ("decision", "decision"))
+Date = Annotated[str, typer.Option("--date", help="event date, as 2026-03-31; else the schedule's rule decides")]
+
+
+@command(schedule, "preview")
+def schedule_preview(cron: str, zone: str = "UTC", count: int = 10, output: Form = "table") -> None:
+    """Say a cron rule in words and list its next instants."""
+    found = api().post("/schedules/preview", {"cron": cron, "zone": zone, "count": count})
+    if output == "table":
+        say(found["words"])
+    rows([{"due_at": due} for due in found["next"]], output, (("due", "due_at"),), name="due_at")
+
+
+@command(schedule, "next")
+def schedule_next(id: str, count: int = 10, output: Form = "table") -> None:
+    """List the next instants at which a schedule is due."""
+    found = api().get(place("schedules", id, "next"), {"count": count})
+    if output == "table":
+        say(found["words"])
+    rows(found["ticks"], output, _NEXT, name="due_at")
+
+
+@command(schedule, "ticks")
+def schedule_ticks(
+    id: str,
+    outcome: Annotated[str | None, typer.Option("--outcome", help="FIRED or SKIPPED")] = None,
+    limit: Most = 50,
+    all: Everything = False,
+    output: Form = "table",
+) -> None:
+    """List what became of a schedule's ticks, the newest first."""
+    found = api().pages(place("schedules", id, "ticks"), {"outcome": outcome}, most=inputs.most(limit, all))
+    rows(found, output, _TICKS, name="tick_id", empty="no ticks yet: `signalbox schedule next` shows when")
+
+
+@command(schedule, "pause")
+def schedule_pause(id: str, reason: Reason = "", output: Form = "table") -> None:
+    """Skip every tick from now on; the reason becomes the schedule's note."""
+    one(api().post(place("schedules", id, "pause"), {"reason": reason}), output, SCHEDULE.lines)
+
+
+@command(schedule, "resume")
+def schedule_resume(id: str, reason: Reason = "", output: Form = "table") -> None:
+    """Fire again, from the next tick on."""
+    one(api().post(place("schedules", id, "resume"), {"reason": reason}), output, SCHEDULE.lines)
+
+
+@command(schedule, "run")
+def schedule_run(
+    id: str,
+    date: Date = "",
+    param: Annotated[list[str] | None, typer.Option("-p", "--param", help="name=value; repeatable")] = None,
+    reason: Reason = "",
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """Start what a schedule starts, now."""
+    body = {"event_date": date or None, "params": inputs.pairs(param, "--param"), "reason": reason}
+    started(api().post(place("schedules", id, "run"), body), output, wait=wait, timeout=timeout)
+
+
+@command(schedule, "backfill")
+def schedule_backfill(
+    id: str,
+    from_at: Annotated[str, typer.Option("--from", help="the first instant, as 2026-03-01T00:00:00Z")],
+    until_at: Annotated[str, typer.Option("--until", help="the last instant")],
+    overlap: Annotated[str, typer.Option("--overlap", help="allow, skip, queue or cancel_previous")] = "queue",
+    at_most: Annotated[int, typer.Option("--at-most", min=1, help="refuse a range with more ticks")] = 1000,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would fire")] = False,
+    reason: Reason = "",
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """Fire the ticks of a range that have not fired, oldest first."""
+    body = {
+        "from_at": from_at, "until_at": until_at, "overlap": overlap, "at_most": at_most, "preview": dry_run,
+        "reason": reason,
+    }  # fmt: skip
+    found = api().post(place("schedules", id, "backfill"), body)
+    if dry_run:
+        if output == "table":
+            say(f"{found['fires']} would fire, {found['fired_before']} fired before")
+        rows(found["ticks"], output, _BACKFILL, name="due_at")
+        return
+    asked(found, output, wait=wait, timeout=timeout)

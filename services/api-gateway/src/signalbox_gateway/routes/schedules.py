@@ -1,0 +1,316 @@
+"""In: schedule_preview, schedule_next, schedule_ticks, schedule_pause, schedule_resume, schedule_run,
+schedule_backfill. Changes: definition, plan. Out: definition.snapshot, plan.request, schedule.backfill.
+"""
+
+from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field, JsonValue
+
+from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.definitions import cron
+from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.schedule import Overlap, Schedule
+from signalbox_contracts.messages.operations import ScheduleBackfill
+from signalbox_contracts.vocabulary import Instant, Text
+from signalbox_gateway import operations, plan_requests
+from signalbox_gateway.definitions import store
+from signalbox_gateway.definitions.kinds import KINDS
+from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.bodies import body, body_of
+from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.etags import etag
+from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
+from signalbox_gateway.http.openapi import IF_MATCH
+from signalbox_gateway.http.problems import invalid
+from signalbox_gateway.pipeline_requests import PipelineStart, start_pipeline
+from signalbox_gateway.read_model import cursor as cursors
+from signalbox_gateway.read_model import queries, starts
+from signalbox_gateway.routes import answers
+from signalbox_gateway.routes.answers import AnswerModel
+from signalbox_gateway.routes.definitions import load, load_for_change, load_version, show
+from signalbox_gateway.routes.params import Cursor, Limit, after, answer
+
+router = APIRouter(prefix="/schedules", tags=["schedules"])
+Reader = Depends(permission("schedule.read"))
+Writer = Annotated[Principal, Depends(permission("schedule.write"))]
+Starter = Annotated[Principal, Depends(permission("plan.start"))]
+MAX_BACKFILL_TICKS = 10_000
+
+
+class CronRule(BaseModel):
+    """A rule to look at before it is saved."""
+
+    cron: Annotated[str, Field(min_length=1, max_length=255)]
+    zone: Annotated[str, Field(max_length=64)] = "UTC"
+    count: Annotated[int, Field(ge=1, le=100)] = 10
+
+
+class CronPreview(AnswerModel):
+    """What a rule means: in words, and the next instants at which it is due."""
+
+    words: str
+    next: list[Instant]
+
+
+class NextTicks(AnswerModel):
+    """The next instants at which a schedule is due, with the event date each of them means."""
+
+    words: str
+    ticks: list["NextTick"]
+
+
+class NextTick(AnswerModel):
+    """One instant to come."""
+
+    due_at: Instant
+    event_date: date
+
+
+class TickAnswer(AnswerModel):
+    """One tick: FIRED with its plan, or SKIPPED with the reason."""
+
+    tick_id: UUID
+    due_at: Instant
+    event_date: date
+    outcome: Literal["FIRED", "SKIPPED"]
+    cause: str
+    detail: str
+    plan_id: UUID | None
+    plan_state: str | None
+
+
+class TickPage(AnswerModel):
+    """Ticks, the newest first."""
+
+    items: list[TickAnswer]
+    next_cursor: str | None
+
+
+class ScheduleNote(BaseModel):
+    """Why it is done; kept as the schedule's note."""
+
+    reason: Text = ""
+
+
+class ScheduleRun(BaseModel):
+    """A run of what the schedule starts, now and beside its ticks."""
+
+    event_date: date | None = None
+    params: dict[str, JsonValue] = Field(default_factory=dict)
+    reason: Text = ""
+
+
+class BackfillRequest(BaseModel):
+    """The range whose ticks fire. With `preview`, nothing fires."""
+
+    from_at: Instant
+    until_at: Instant
+    overlap: Overlap = "queue"
+    at_most: Annotated[int, Field(ge=1, le=MAX_BACKFILL_TICKS)] = 1000
+    preview: bool = False
+    reason: Text = ""
+
+
+class BackfillTick(AnswerModel):
+    """What a backfill would do with one instant."""
+
+    due_at: Instant
+    event_date: date
+    decision: Literal["fire", "fired before"]
+
+
+class BackfillPreview(AnswerModel):
+    """What a backfill would fire."""
+
+    fires: int
+    fired_before: int
+    ticks: list[BackfillTick]
+
+
+@router.post(
+    "/preview", operation_id="schedule_preview", response_model=CronPreview, dependencies=[Reader],
+    openapi_extra=body(CronRule),
+)  # fmt: skip
+async def schedule_preview(request: Request, deps: Deps) -> Response:
+    """Say a cron rule in words and list its next instants. Nothing is saved."""
+    rule = await body_of(request, CronRule)
+    try:
+        zone = cron.zone(rule.zone)
+        found = list(islice(cron.ticks(rule.cron, deps.clock.now(), zone), rule.count))
+    except cron.InvalidZone as error:
+        raise invalid("zone", rule.zone, str(error)) from None
+    except cron.InvalidCron as error:
+        raise invalid("cron", rule.cron, str(error)) from None
+    return answer({"words": cron.describe(rule.cron, rule.zone), "next": found})
+
+
+@router.get("/{id}/next", operation_id="schedule_next", response_model=NextTicks, dependencies=[Reader])
+async def schedule_next(
+    id: str, deps: Deps, count: Annotated[int, Query(ge=1, le=100, description="How many.")] = 10
+) -> Response:
+    """The next instants at which a schedule is due. A paused one lists them too: they will be skipped."""
+    async with deps.database.connection() as connection:
+        schedule = (await load(connection, KINDS["schedule"], id)).definition
+    assert isinstance(schedule, Schedule)
+    ticks = islice(_within(schedule, deps.clock.now()), count)
+    items = [{"due_at": due, "event_date": schedule.event_date.of(due)} for due in ticks]
+    return answer({"words": cron.describe(schedule.cron, schedule.zone), "ticks": items})
+
+
+@router.get("/{id}/ticks", operation_id="schedule_ticks", response_model=TickPage, dependencies=[Reader])
+async def schedule_ticks(
+    id: str,
+    deps: Deps,
+    outcome: Annotated[Literal["FIRED", "SKIPPED"] | None, Query(description="Only these.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """What became of a schedule's ticks, the newest first: the plan, or why nothing started."""
+    start = after("ticks", cursor)
+    async with deps.database.connection() as connection:
+        await load(connection, KINDS["schedule"], id)
+        before = datetime.fromisoformat(start[0]) if start else None
+        found = await starts.ticks(connection, id, outcome=outcome, limit=limit, before=before)
+    return answer({"items": found.items, "next_cursor": cursors.encode("ticks", found.next_after)})
+
+
+@router.post(
+    "/{id}/pause", operation_id="schedule_pause", response_model=answers.DEFINITIONS["schedule"][0],
+    openapi_extra={**body(ScheduleNote), **IF_MATCH},
+)  # fmt: skip
+async def schedule_pause(id: str, request: Request, deps: Deps, principal: Writer) -> Response:
+    """Skip every tick from now on, and record each with the reason."""
+    return await _set_paused(request, deps, principal, id, paused=True)
+
+
+@router.post(
+    "/{id}/resume", operation_id="schedule_resume", response_model=answers.DEFINITIONS["schedule"][0],
+    openapi_extra={**body(ScheduleNote), **IF_MATCH},
+)  # fmt: skip
+async def schedule_resume(id: str, request: Request, deps: Deps, principal: Writer) -> Response:
+    """Fire again, from the next tick on."""
+    return await _set_paused(request, deps, principal, id, paused=False)
+
+
+@router.post(
+    "/{id}/run", operation_id="schedule_run", response_model=answers.Plan, status_code=202,
+    openapi_extra=body(ScheduleRun),
+)  # fmt: skip
+async def schedule_run(id: str, request: Request, deps: Deps, principal: Starter) -> Response:
+    """Start what the schedule starts, now. Its ticks and its overlap policy are not concerned."""
+    wanted = await body_of(request, ScheduleRun)
+    plan_id = plan_requests.plan_id(principal, idempotency_key(request))
+
+    async def act(work: UnitOfWork) -> Answer:
+        schedule = (await load(work.connection, KINDS["schedule"], id)).definition
+        assert isinstance(schedule, Schedule)
+        start = {
+            "params": {**schedule.params, **wanted.params}, "reason": wanted.reason,
+            "labels": {**schedule.labels, "schedule": schedule.id},
+            "event_date": wanted.event_date or schedule.event_date.of(deps.clock.now()),
+        }  # fmt: skip
+        target = schedule.target
+        definition = await load_version(work.connection, KINDS[target.kind], target.id, target.version)
+        shown = await _start(work, deps, principal, plan_id, definition, start)
+        return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
+
+    return await write(request, deps, principal, act)
+
+
+@router.post(
+    "/{id}/backfill", operation_id="schedule_backfill", response_model=answers.Operation | BackfillPreview,
+    status_code=202, openapi_extra=body(BackfillRequest), responses={200: {"model": BackfillPreview}},
+)  # fmt: skip
+async def schedule_backfill(id: str, request: Request, deps: Deps, principal: Starter) -> Response:
+    """Fire the ticks of a range that have not fired, oldest first. `preview` shows them and fires nothing."""
+    wanted = await body_of(request, BackfillRequest)
+    if wanted.until_at < wanted.from_at:
+        raise invalid("until_at", wanted.until_at.isoformat(), f"at or after from_at {wanted.from_at.isoformat()}")
+
+    async def act(work: UnitOfWork) -> Answer:
+        saved = await load(work.connection, KINDS["schedule"], id)
+        assert isinstance(saved.definition, Schedule)
+        ticks = _range(saved.definition, wanted, deps.clock.now())
+        if wanted.preview:
+            fired = await starts.fired_between(work.connection, id, wanted.from_at, wanted.until_at)
+            return Answer(_backfill_preview(saved.definition, ticks, fired), 200)
+        operation = await operations.ask(
+            work, deps, principal, ScheduleBackfill, target=f"schedule:{id}", reason=wanted.reason, schedule_id=id,
+            from_at=wanted.from_at, until_at=wanted.until_at, at_most=wanted.at_most, overlap=wanted.overlap,
+            definitions_revision=saved.revision,
+        )  # fmt: skip
+        shown = await queries.operation(work.connection, operation)
+        return Answer(shown, 202, {"Location": f"/api/v1/operations/{operation}"})
+
+    return await write(request, deps, principal, act)
+
+
+async def _start(
+    work: UnitOfWork, deps: Dependencies, principal: Principal, plan_id: UUID, target: Any, start: dict[str, Any]
+) -> dict[str, Any]:
+    if isinstance(target, Job):
+        wanted = plan_requests.JobStart.model_validate(start)
+        return await plan_requests.start_job(work, deps, principal, plan_id, target, wanted)
+    run = PipelineStart.model_validate(start)
+    return await start_pipeline(work, deps, principal, plan_id, target, run)
+
+
+def _within(schedule: Schedule, since: datetime) -> Any:
+    """The instants of a schedule after `since`, within its start and end."""
+    start = since
+    if schedule.starts_at is not None:
+        start = max(start, schedule.starts_at - timedelta(microseconds=1))
+    for due in cron.ticks(schedule.cron, start, cron.zone(schedule.zone)):
+        if schedule.ends_at is not None and due > schedule.ends_at:
+            return
+        yield due
+
+
+def _range(schedule: Schedule, wanted: BackfillRequest, now: datetime) -> list[datetime]:
+    """The instants of a backfill. Raises 422 when there are none, or more than `at_most`."""
+    until = min(wanted.until_at, now)
+    ticks: list[datetime] = []
+    for due in _within(schedule, wanted.from_at - timedelta(microseconds=1)):
+        if due > until:
+            break
+        if len(ticks) == wanted.at_most:
+            raise invalid(
+                "until_at", wanted.until_at.isoformat(),
+                f"the range has more than {wanted.at_most} ticks: shorten it, or raise at_most ({MAX_BACKFILL_TICKS})",
+            )  # fmt: skip
+        ticks.append(due)
+    if not ticks:
+        raise invalid("from_at", wanted.from_at.isoformat(), f"no tick of {schedule.id} is due in this range")
+    return ticks
+
+
+def _backfill_preview(schedule: Schedule, ticks: list[datetime], fired: set[datetime]) -> dict[str, Any]:
+    items = [
+        {
+            "due_at": due, "event_date": schedule.event_date.of(due),
+            "decision": "fired before" if due in fired else "fire",
+        }
+        for due in ticks
+    ]  # fmt: skip
+    before = sum(due in fired for due in ticks)
+    return {"fires": len(ticks) - before, "fired_before": before, "ticks": items[:1000]}
+
+
+async def _set_paused(request: Request, deps: Dependencies, principal: Principal, id: str, *, paused: bool) -> Response:
+    wanted = await body_of(request, ScheduleNote)
+
+    async def act(work: UnitOfWork) -> Answer:
+        saved = await load_for_change(request, work, KINDS["schedule"], id)
+        assert isinstance(saved.definition, Schedule)
+        if saved.definition.paused != paused:
+            changed = saved.definition.model_copy(update={"paused": paused, "note": wanted.reason[:1024]})
+            saved = await store.save(
+                work, changed, actor=principal.actor, at=deps.clock.now(), reason=wanted.reason
+            )  # fmt: skip
+        return Answer(await show(work.connection, KINDS["schedule"], saved), 200, etag(saved.revision))
+
+    return await write(request, deps, principal, act)

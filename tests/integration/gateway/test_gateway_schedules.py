@@ -1,0 +1,166 @@
+"""Schedules and events over HTTP on real servers, and the read model of what started by itself."""
+
+import json
+import uuid
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from signalbox_contracts.definitions.schedule import Schedule
+from signalbox_contracts.envelope import Event
+from signalbox_contracts.ids import plan_id_from_tick, tick_id
+from signalbox_contracts.messages.states import MatchOutcome, MatchRecord, TriggerRecord, TriggerStated
+from signalbox_contracts.messages.ticks import (
+    ScheduleTicked,
+    ScheduleTickedData,
+    ScheduleTickSkipped,
+    ScheduleTickSkippedData,
+    SkipReason,
+)
+from signalbox_contracts.topics import topic, topic_of
+from signalbox_contracts.wire import encode
+from support.gateway import JOB, SCRIPTED, Gateway, running_gateway
+from support.service_fixture import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+NIGHTLY = {
+    "id": "every-night", "target": {"kind": "job", "id": "nightly"}, "cron": "0 2 * * *", "zone": "Europe/Prague",
+}  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(postgres_url: str, kafka_bootstrap: str) -> AsyncGenerator[Gateway]:
+    async with running_gateway(postgres_url, kafka_bootstrap, token_cache_seconds=0.0) as api:
+        await api.ask("POST", "/engines", SCRIPTED)
+        await api.ask("POST", "/jobs", JOB)
+        await api.ask("POST", "/schedules", NIGHTLY)
+        yield api
+
+
+async def publish(api: Gateway, *events: Event[Any]) -> None:
+    producer: Any = AIOKafkaProducer(bootstrap_servers=api.bootstrap)
+    await producer.start()
+    try:
+        for event in events:
+            record = encode(event)
+            name = topic_of(type(event)).full_name(f"{api.schema}.")
+            await producer.send_and_wait(name, record.value, key=record.key, headers=list(record.headers))
+    finally:
+        await producer.stop()
+
+
+async def test_a_rule_is_shown_in_words_with_its_next_instants_and_a_wrong_one_names_its_field(api: Gateway) -> None:
+    shown = await api.ask("POST", "/schedules/preview", {"cron": "0 2 * * *", "zone": "Europe/Prague", "count": 3})
+    assert shown["words"] == "At 02:00, every day, Europe/Prague"
+    assert len(shown["next"]) == 3
+    for body, field in (
+        ({"cron": "99 * * * *"}, "cron"), ({"cron": "0 0 30 2 *"}, "cron"),
+        ({"cron": "@daily", "zone": "Mars"}, "zone"),
+    ):  # fmt: skip
+        answer = await api.request("POST", "/schedules/preview", body)
+        assert answer.status == 422
+        assert answer.body["errors"][0]["field"] == field
+
+
+async def test_the_next_ticks_have_the_event_date_of_the_intended_instant(api: Gateway) -> None:
+    shown = await api.ask("GET", "/schedules/every-night/next?count=2")
+    for tick in shown["ticks"]:
+        due = datetime.fromisoformat(tick["due_at"])
+        assert tick["event_date"] == (due.astimezone(UTC).date() - timedelta(days=1)).isoformat()
+
+
+async def test_a_pause_is_a_new_version_with_the_reason_as_note_and_an_old_etag_is_refused(api: Gateway) -> None:
+    before = await api.request("GET", "/schedules/every-night")
+    paused = await api.ask("POST", "/schedules/every-night/pause", {"reason": "holiday"})
+    assert (paused["paused"], paused["note"], paused["version"]) == (True, "holiday", before.body["version"] + 1)
+    headers = {"If-Match": before.headers["ETag"]}
+    stale = await api.request("POST", "/schedules/every-night/resume", {}, headers=headers)
+    assert stale.status == 412
+    resumed = await api.ask("POST", "/schedules/every-night/resume", {})
+    assert resumed["paused"] is False
+
+
+async def test_a_run_by_hand_starts_the_target_with_a_date_and_the_label_of_the_schedule(api: Gateway) -> None:
+    answer = await api.request("POST", "/schedules/every-night/run", {"event_date": "2026-01-31", "reason": "late"})
+    assert answer.status == 202
+    assert (answer.body["target"], answer.body["event_date"]) == ("job:nightly", "2026-01-31")
+    assert answer.body["labels"]["schedule"] == "every-night"
+
+
+async def test_a_backfill_is_previewed_and_a_range_without_ticks_or_with_too_many_is_refused(api: Gateway) -> None:
+    body = {"from_at": "2026-03-01T00:00:00Z", "until_at": "2026-03-05T00:00:00Z"}
+    preview = await api.ask("POST", "/schedules/every-night/backfill", {**body, "preview": True})
+    assert (preview["fires"], preview["fired_before"]) == (4, 0)
+    assert {one["decision"] for one in preview["ticks"]} == {"fire"}
+    for changes, field in (
+        ({"until_at": "2026-02-01T00:00:00Z"}, "until_at"),
+        ({"until_at": "2026-03-01T00:30:00Z"}, "from_at"),
+        ({"at_most": 3}, "until_at"),
+    ):  # fmt: skip
+        refused = await api.request("POST", "/schedules/every-night/backfill", {**body, **changes})
+        assert (refused.status, refused.body["errors"][0]["field"]) == (422, field)
+    operation = await api.request("POST", "/schedules/every-night/backfill", {**body, "reason": "late data"})
+    assert (operation.status, operation.body["operation"]) == (202, "schedule.backfill")
+
+
+async def test_ticks_and_matches_that_their_owners_published_are_listed_with_plans_and_reasons(api: Gateway) -> None:
+    now = datetime.now(UTC)
+    rule = Schedule.model_validate({**NIGHTLY, "name": "every-night"})
+    due = datetime(2026, 2, 1, 1, tzinfo=UTC)
+    id = tick_id(rule.id, due)
+    common: dict[str, Any] = {"schedule_id": rule.id, "schedule_revision": 1, "event_date": due.date()}
+    fired = ScheduleTickedData(tick_id=id, due_at=due, plan_id=plan_id_from_tick(id), schedule=rule, **common)
+    skipped = ScheduleTickSkippedData(
+        tick_id=uuid.uuid4(), due_at=due - timedelta(days=1), why=SkipReason.MISSED, detail="older than 60 s", **common
+    )
+    match = MatchRecord(
+        event_id="e1", event_source="lake", event_type="file.created", outcome=MatchOutcome.NOT_MATCHED,
+        why="the condition is false", at=now,
+    )  # fmt: skip
+    record = TriggerRecord(trigger_id="t", version=3, definitions_revision=1, not_matched=1, events=(match,))
+    about: dict[str, Any] = {"source": "signalbox/scheduler", "time": now}
+    stated = TriggerStated.of(
+        record, subject="trigger:t", source="signalbox/planner", time=now, aggregateversion=3
+    )  # fmt: skip
+    await publish(
+        api,
+        ScheduleTicked.of(fired, subject=rule.id, id=id, **about),
+        ScheduleTickSkipped.of(skipped, subject=rule.id, id=skipped.tick_id, **about),
+        stated, stated,
+    )  # fmt: skip
+
+    async def seen() -> bool:
+        ticks = (await api.ask("GET", "/schedules/every-night/ticks"))["items"]
+        return len(ticks) == 2 and len((await api.ask("GET", "/events"))["items"]) == 1
+
+    await until(seen, seconds=60, why="the read model has both ticks and the match")
+    first = await api.ask("GET", "/schedules/every-night/ticks?limit=1")
+    assert (first["items"][0]["outcome"], first["items"][0]["plan_id"]) == ("FIRED", str(fired.plan_id))
+    rest = await api.ask("GET", f"/schedules/every-night/ticks?limit=1&cursor={first['next_cursor']}")
+    assert (rest["items"][0]["cause"], rest["items"][0]["detail"]) == ("missed", "older than 60 s")
+    shown = await api.ask("GET", "/events/e1")
+    assert [(one["trigger_id"], one["why"]) for one in shown["matches"]] == [("t", "the condition is false")]
+    assert (await api.ask("GET", "/events/hours"))["items"][0]["events"] == 1
+    assert (await api.request("GET", "/events/none")).status == 404
+
+
+async def test_an_event_is_sent_as_a_cloudevent_of_the_source_in_the_path(api: Gateway) -> None:
+    body = {"type": "file.created", "id": "42", "data": {"path": "/in/a"}}
+    answer = await api.request("POST", "/events/lake", body)
+    assert (answer.status, answer.body) == (202, {"id": "42", "source": "lake", "type": "file.created"})
+    wrong = await api.request("POST", "/events/lake", {**body, "source": "elsewhere"})
+    assert (wrong.status, wrong.body["errors"][0]["field"]) == (422, "source")
+    assert (await api.request("POST", "/events/lake", {"id": "1"})).status == 422
+    consumer: Any = AIOKafkaConsumer(bootstrap_servers=api.bootstrap, auto_offset_reset="earliest")
+    consumer.subscribe([topic("triggers.v1").full_name(f"{api.schema}.")])
+    await consumer.start()
+    try:
+        record = await consumer.getone()
+    finally:
+        await consumer.stop()
+    event = json.loads(record.value)
+    assert (event["source"], event["id"], event["data"]) == ("lake", "42", {"path": "/in/a"})
