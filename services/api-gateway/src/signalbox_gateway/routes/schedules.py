@@ -132,7 +132,8 @@ class BackfillPreview(AnswerModel):
 
 
 @router.post(
-    "/preview", operation_id="schedule_preview", response_model=CronPreview, dependencies=[Reader],
+    "/preview", operation_id="schedule_preview", response_model=CronPreview,
+    dependencies=[Depends(permission("schedule.preview"))],
     openapi_extra=body(CronRule),
 )  # fmt: skip
 async def schedule_preview(request: Request, deps: Deps) -> Response:
