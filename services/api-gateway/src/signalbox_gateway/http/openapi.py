@@ -142,8 +142,9 @@ def _add_examples(operation: dict[str, Any], example: Mapping[str, Any]) -> None
         operation["requestBody"]["content"][_JSON_TYPE]["example"] = example["request"]
     for status, response in operation["responses"].items():
         content = response.get("content", {}).get(_JSON_TYPE)
-        if status.startswith("2") and content is not None and "response" in example:
-            content["example"] = example["response"]
+        shown = example.get(f"response {status}", example.get("response"))
+        if status.startswith("2") and content is not None and shown is not None:
+            content["example"] = shown
 
 
 def _body_schemas(models: Mapping[str, type[BaseModel]]) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def _starts() -> dict[str, Example]:
         "schedule_backfill": {
             "request": {"from_at": NOW, "until_at": LATER, "overlap": "queue", "reason": "late data"},
             "response": _operation("schedule.backfill", "schedule:nightly"),
+            "response 200": {"fires": 1, "fired_before": 0, "ticks": [{**due, "decision": "fire"}]},
         },
         "event_send": {"request": sent, "response": {"id": "42", "source": "lake", "type": "file.created"}},
         "event_list": {"response": _page(match)},

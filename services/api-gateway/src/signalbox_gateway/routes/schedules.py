@@ -223,7 +223,7 @@ async def schedule_run(id: str, request: Request, deps: Deps, principal: Starter
 
 
 @router.post(
-    "/{id}/backfill", operation_id="schedule_backfill", response_model=answers.Operation | BackfillPreview,
+    "/{id}/backfill", operation_id="schedule_backfill", response_model=answers.Operation,
     status_code=202, openapi_extra=body(BackfillRequest), responses={200: {"model": BackfillPreview}},
 )  # fmt: skip
 async def schedule_backfill(id: str, request: Request, deps: Deps, principal: Starter) -> Response:
