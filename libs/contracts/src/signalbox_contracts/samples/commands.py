@@ -133,6 +133,7 @@ def _operations() -> Cases:
     )
     about: list[tuple[type[Event[Any]], str, Any]] = [
         (o.TaskResolve, f"task:{TASK}", adopt),
+        (o.TaskSavepoint, f"task:{TASK}", o.TaskSavepointData(**unknown, engine_id="flink-prod", stop=True)),
         (
             o.EngineTest,
             "engine:oozie-prod",
