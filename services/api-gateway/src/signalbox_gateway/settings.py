@@ -1,9 +1,12 @@
 """Settings of the gateway."""
 
-from pydantic import AliasChoices, Field
+from typing import Literal, Self
+
+from pydantic import AliasChoices, Field, model_validator
 
 from signalbox_chassis.security.vault import VaultSettings
 from signalbox_chassis.settings import allowed
+from signalbox_gateway.http.anonymous import is_loopback
 
 
 class GatewaySettings(VaultSettings):
@@ -38,3 +41,14 @@ class GatewaySettings(VaultSettings):
     )  # fmt: skip
     """The JobManager of the engine `flink`, registered at start: Flink jobs that name no engine run there.
     `FLINK_JOBMANAGER_URL` is read as well."""
+    anonymous_role: Literal["", "viewer", "operator", "admin"] = ""
+    """What callers without a token may: `viewer` reads, `operator` runs and schedules jobs as well, `admin` does
+    anything. Refused unless `api_host` is a loopback address. Empty: they are answered 401."""
+
+    @model_validator(mode="after")
+    def _anonymous_on_loopback_alone(self) -> Self:
+        if self.anonymous_role and not is_loopback(self.api_host):
+            raise ValueError(
+                f"anonymous_role {self.anonymous_role!r} is refused: api_host {self.api_host!r} is no loopback address"
+            )
+        return self

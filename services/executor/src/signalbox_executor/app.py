@@ -11,6 +11,7 @@ from signalbox_chassis.runtime.service import Service
 from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.topics import topic
 from signalbox_executor import handlers
+from signalbox_executor.engine_requests import EngineRequests
 from signalbox_executor.engine_states import EngineStates
 from signalbox_executor.engines.kind import EngineContext, EngineSettings
 from signalbox_executor.engines.registry import (
@@ -63,6 +64,7 @@ def executor(
     )
     worker = Worker(service.database, registry, submitter, member, settings, wakes, host_id=host_id(context))
     tests = ConnectionTests(service.database, registry, worker.reachable)
+    requests = EngineRequests(service.database, registry, worker.reachable)
     resolver = SelectionResolver(service.database, registry, worker.reachable, lambda: member.id)
     republisher, states = Republisher(service.database), EngineStates(service.database)
     # these go on while a restored database is caught up with
@@ -73,13 +75,15 @@ def executor(
         Loop("observe", observer.one_pass, 0.1),
     ]
     service.early = [
-        ("secrets", secrets), ("worker", worker), ("observer", observer), *((loop.name, loop) for loop in early),
+        ("secrets", secrets), ("worker", worker), ("observer", observer), ("engine requests", requests),
+        *((loop.name, loop) for loop in early),
     ]  # fmt: skip
     service.loops = [
         Loop("tidy", worker.tidy, 2.0),
         Loop("explain", worker.explain, settings.explain_seconds),
         Loop("engine states", states.publish_changed, 1.0),
         Loop("connection tests", tests.one_pass, 2.0),
+        Loop("engine requests", requests.one_pass, 1.0),
         Loop("republish", republisher.one_pass, 2.0),
         Loop("selections", resolver.one_pass, 1.0),
         Loop("forget selections", resolver.forget, 3600.0),
@@ -93,5 +97,5 @@ def executor(
         service.loops = [*service.loops, Loop("logs", keeper.one_pass, every)]
     for loop in (*early, *service.loops):
         wakes.add(loop)
-    wakes.check("claim", "refresh", "observe", "connection tests", "republish", "selections")
+    wakes.check("claim", "refresh", "observe", "connection tests", "engine requests", "republish", "selections")
     return service

@@ -1,5 +1,5 @@
-"""In: plan.rules, tasks.ensure, tasks.cancel, selection.resolve, task.resolve, engine.test, plan.republish,
-logs.follow.
+"""In: plan.rules, tasks.ensure, tasks.cancel, selection.resolve, task.resolve, task.savepoint,
+artifact.check, engine.test, plan.republish, logs.follow.
 Changes: plan_rules, task, engine, seen, operation, log_follow, selection. Out: tasks.state, selection.resolved,
 operation.result.
 """
@@ -15,13 +15,20 @@ from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
-from signalbox_contracts.messages.operations import EngineTest, LogsFollow, PlanRepublish, TaskResolve
+from signalbox_contracts.messages.operations import (
+    ArtifactCheck,
+    EngineTest,
+    LogsFollow,
+    PlanRepublish,
+    TaskResolve,
+    TaskSavepoint,
+)
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.task_commands import PlanRules, SelectionResolve, TasksCancel, TasksEnsure
 from signalbox_executor import facts, selections
 from signalbox_executor.lifecycle import resolution, why_not_resolved
 from signalbox_executor.operations import answer
-from signalbox_executor.store import accept, engines, operations, resolve, rules, stop
+from signalbox_executor.store import accept, engine_requests, engines, operations, resolve, rules, stop
 from signalbox_executor.store import selections as store_selections
 from signalbox_executor.store.operations import Operation
 
@@ -122,6 +129,18 @@ def _operations(router: Router, wakes: WakeUps) -> None:
         for received in events:
             await operations.save_test(work.connection, received.event, _traceparent(received))
         work.on_commit(wakes.of("connection tests"))
+
+    @router.on(ArtifactCheck)
+    async def pin(work: UnitOfWork, events: Sequence[Received[ArtifactCheck]]) -> None:
+        for received in events:
+            await engine_requests.keep(work.connection, received.event, "artifact.check", _traceparent(received))
+        work.on_commit(wakes.of("engine requests"))
+
+    @router.on(TaskSavepoint)
+    async def savepoint(work: UnitOfWork, events: Sequence[Received[TaskSavepoint]]) -> None:
+        for received in events:
+            await engine_requests.keep(work.connection, received.event, "task.savepoint", _traceparent(received))
+        work.on_commit(wakes.of("engine requests"))
 
     @router.on(PlanRepublish)
     async def republish(work: UnitOfWork, events: Sequence[Received[PlanRepublish]]) -> None:

@@ -102,7 +102,7 @@ def retry_delay(tries: int, retries: Retries, *, chance: float) -> float:
 def judge(run: Run, seen: Observation, *, chance: float) -> Verdict | None:
     """What an observation changes; None if nothing."""
     if seen.phase is Phase.LOST:
-        return _lost(run, chance)
+        return _lost(run, seen, chance)
     if seen.phase is Phase.SUCCEEDED:
         return Verdict(outcome=Outcome.SUCCEEDED, phase=seen.phase, cause=EndCause.COMPLETED)
     if seen.phase in ENDS:
@@ -116,16 +116,21 @@ def judge(run: Run, seen: Observation, *, chance: float) -> Verdict | None:
     return Verdict(outcome=Outcome.RUNNING, phase=seen.phase, reason=f"the engine says {seen.phase.value}")
 
 
-def _lost(run: Run, chance: float) -> Verdict | None:
+def _lost(run: Run, seen: Observation, chance: float) -> Verdict | None:
     """Not found is UNKNOWN, never by itself the end: the policy decides, and only after a while."""
     if run.state is not TaskState.UNKNOWN:
-        return Verdict(outcome=Outcome.UNKNOWN, phase=Phase.LOST, reason="the engine does not know the run")
+        return Verdict(outcome=Outcome.UNKNOWN, phase=Phase.LOST, reason=_not_known(seen))
     if run.on_unknown == "hold" or not run.patience_over:
         return None
-    reason = f"the engine does not know the run; policy {run.on_unknown}"
+    reason = f"{_not_known(seen)}; policy {run.on_unknown}"
     if run.on_unknown == "retry":
         return _over(run, Phase.LOST, EndCause.LOST, None, reason, chance)
     return Verdict(outcome=Outcome.OVER, phase=Phase.LOST, cause=EndCause.LOST, reason=reason)
+
+
+def _not_known(seen: Observation) -> str:
+    detail = f": {seen.message}" if seen.message else ""
+    return f"the engine does not know the run{detail}"[:1900]
 
 
 def _over(run: Run, phase: Phase, cause: EndCause, exit_code: int | None, reason: str, chance: float) -> Verdict:

@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from signalbox_chassis.persistence.database import Database
+from signalbox_gateway.http import anonymous
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.http.queries import only_known_parameters
@@ -26,7 +27,7 @@ SELECT t.secret_hash, t.permissions, t.expires_at, p.name FROM token t JOIN prin
 WHERE t.id = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
 """
 ALL: Final = "*"
-PUBLIC: Final = frozenset({"/openapi.json", "/docs", "/healthz", "/problems", "/problems/{slug}"})
+PUBLIC: Final = frozenset({"/openapi.json", "/docs", "/health", "/healthz", "/problems", "/problems/{slug}"})
 """Paths that need no token: nothing there is about anybody's work."""
 
 
@@ -96,7 +97,7 @@ def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
         given = request.headers.getlist("authorization")
         if len(given) > 1:
             raise Problem("bad-request", "Authorization is given more than once")
-        principal = await tokens.principal(given[0] if given else "")
+        principal = await tokens.principal(given[0]) if given else _anonymous(request, deps)
         if principal is None:
             raise Problem(
                 "unauthenticated", "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="signalbox"'}
@@ -109,6 +110,15 @@ def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
 
     needs.permission = name  # type: ignore[attr-defined]
     return needs
+
+
+def _anonymous(request: Request, deps: Deps) -> Principal | None:
+    """Who calls without a token, where the operator lets such callers in."""
+    role = deps.settings.anonymous_role
+    if not role or not anonymous.is_local_call(request.headers):
+        return None
+    known = frozenset(permissions_of(request.app).values())
+    return Principal(anonymous.NAME, anonymous.NAME, anonymous.permissions_of_role(role, known), None)
 
 
 def permissions_of(app: FastAPI) -> dict[str, str]:

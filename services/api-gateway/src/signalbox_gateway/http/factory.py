@@ -17,7 +17,7 @@ from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.wire import MessageTooLarge
 from signalbox_gateway.http.access import Tokens, permissions_of
 from signalbox_gateway.http.bodies import Capped
-from signalbox_gateway.http.dependencies import Dependencies
+from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.openapi import document, operations
 from signalbox_gateway.http.problems import PAGES, TITLES, Problem, invalid_all
 from signalbox_gateway.http.traces import Traced, current_trace_id
@@ -170,6 +170,12 @@ def _describe(app: FastAPI) -> None:
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, bool]:
         return {"alive": True}
+
+    @app.get("/health", include_in_schema=False)
+    async def health(deps: Deps) -> dict[str, str]:
+        async with deps.database.connection() as connection:
+            await connection.fetchval("SELECT 1", timeout=5)
+        return {"status": "healthy"}
 
 
 def _page(title: str, body: str) -> str:

@@ -165,7 +165,8 @@ CREATE TABLE engine_state (
 
 CREATE TABLE operation (
     id          uuid PRIMARY KEY,
-    kind        text NOT NULL CHECK (kind IN ('engine.test', 'plan.republish')),
+    kind        text NOT NULL
+        CHECK (kind IN ('engine.test', 'plan.republish', 'artifact.check', 'task.savepoint')),
     event_id    text NOT NULL,
     target      text NOT NULL,
     traceparent text,
@@ -175,7 +176,8 @@ CREATE TABLE operation (
     plan_ids    uuid[],
     after       uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     after_plan  uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    republished bigint NOT NULL DEFAULT 0
+    republished bigint NOT NULL DEFAULT 0,
+    data        jsonb
 );
 
 CREATE TABLE log_follow (

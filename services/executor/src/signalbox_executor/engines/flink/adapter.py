@@ -6,6 +6,7 @@ availability forgets its ids when it ends, so a run is sent to one incarnation o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from pydantic import JsonValue
 
@@ -35,6 +36,8 @@ class FlinkParts:
     blobs: Blobs
     clock: Clock
     default_jar_url: str
+    keep_jars: timedelta = timedelta(days=1)
+    """How long a JAR that we uploaded stays on the cluster."""
 
 
 class FlinkEngine:
@@ -52,7 +55,8 @@ class FlinkEngine:
         self._sender = Sender(
             SendParts(
                 engine_id=parts.engine_id, job_manager=parts.job_manager, artifacts=parts.artifacts,
-                uploads=Uploads(parts.job_manager, parts.blobs), records=self._records, clock=parts.clock,
+                uploads=Uploads(parts.job_manager, parts.blobs, parts.clock, parts.keep_jars), records=self._records,
+                clock=parts.clock,
                 default_jar_url=parts.default_jar_url,
             )
         )  # fmt: skip

@@ -3,6 +3,7 @@
 import base64
 import ssl
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final
 
 import aiohttp
@@ -45,6 +46,7 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
             blobs=context.blobs,
             clock=context.clock,
             default_jar_url=default_jar_url(settings.data_processor_url),
+            keep_jars=timedelta(hours=settings.flink_jar_keep_hours),
         )
     )  # fmt: skip
 

@@ -1,0 +1,109 @@
+"""Answers operations that an engine carries out: savepoints, and artifacts that are pinned again."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime.tasks import cancel
+from signalbox_contracts.artifacts import pin_scope
+from signalbox_contracts.ids import run_key
+from signalbox_contracts.messages.states import Outcome
+from signalbox_executor.engines.capabilities import PinsArtifacts, TakesSavepoints
+from signalbox_executor.engines.port import Engine, EngineRefused, EngineThrottled, EngineUnavailable, Watched
+from signalbox_executor.engines.registry import EngineRegistry
+from signalbox_executor.operations import answer
+from signalbox_executor.store import engine_requests, operations
+from signalbox_executor.store.engine_requests import EngineRequest
+
+log = logging.getLogger(__name__)
+REQUEST_SECONDS: Final = 900.0
+"""Longest time one request may take: an artifact may be large, a savepoint as well."""
+LOOK_SECONDS: Final = 0.5
+Result = tuple[Outcome, str, Mapping[str, JsonValue] | None]
+
+
+@dataclass
+class EngineRequests:
+    """Carries out each operation in a coroutine of its own.
+
+    Another replica may carry it out too: a savepoint has one id, an artifact one checksum, and one answer is given.
+    """
+
+    database: Database
+    registry: EngineRegistry
+    reachable: Callable[[], list[str]]
+    _running: dict[UUID, asyncio.Task[None]] = field(default_factory=dict[UUID, "asyncio.Task[None]"])
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        await cancel(*self._running.values())
+
+    async def one_pass(self) -> None:
+        """Begin what was asked and is not under way here."""
+        async with self.database.connection() as connection:
+            pending = await engine_requests.pending(connection, self.reachable())
+        for request in pending:
+            id = request.operation.id
+            if id not in self._running:
+                task = asyncio.create_task(self._carry_out(request), name=f"operation {id}")
+                self._running[id] = task
+                task.add_done_callback(lambda ended, id=id: self._ended(id, ended))
+
+    def _ended(self, id: UUID, ended: asyncio.Task[None]) -> None:
+        del self._running[id]
+        if not ended.cancelled() and (error := ended.exception()) is not None:
+            log.error("operation %s failed half way, and is tried again: %r", id, error)
+
+    async def _carry_out(self, request: EngineRequest) -> None:
+        outcome, reason, details = await self._try(request)
+        async with self.database.unit_of_work() as work:
+            if await operations.done(work.connection, request.operation.id):
+                answer(work, request.operation, outcome, reason, dict(details) if details is not None else None)
+
+    async def _try(self, request: EngineRequest) -> Result:
+        engine = self.registry.get(request.engine_id) if request.reached else None
+        if engine is None:
+            return Outcome.FAILED, f"no executor that runs can reach {request.engine_id or 'the engine'}", None
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                if request.operation.kind == "artifact.check":
+                    return await _pin(engine, request)
+                return await _take_savepoint(engine, request)
+        except EngineRefused as refused:
+            return Outcome.REFUSED, str(refused), None
+        except (EngineUnavailable, EngineThrottled) as error:
+            return Outcome.FAILED, str(error), None
+        except TimeoutError:
+            return Outcome.FAILED, f"not done within {REQUEST_SECONDS:g} s", None
+
+
+async def _pin(engine: Engine, request: EngineRequest) -> Result:
+    if not isinstance(engine, PinsArtifacts):
+        return Outcome.REFUSED, f"{request.engine_id} runs no artifacts", None
+    target = f"job:{request.data['job_id']}"
+    scope = pin_scope(target, request.data["job_version"], None, request.operation.id)
+    details = await engine.pin_artifact(scope, request.data.get("url"))
+    return Outcome.DONE, f"pinned to {details.get('sha256')}", details
+
+
+async def _take_savepoint(engine: Engine, request: EngineRequest) -> Result:
+    if not isinstance(engine, TakesSavepoints):
+        return Outcome.REFUSED, f"{request.engine_id} takes no savepoints", None
+    task_id, attempt = UUID(request.data["task_id"]), request.data["attempt"]
+    watched, name = Watched(run_key(task_id, attempt), attempt), str(request.operation.id)
+    await engine.take_savepoint(watched, name, stop=request.data["stop"])
+    while True:
+        found = await engine.savepoint(watched, name)
+        if found is not None and found.path:
+            return Outcome.DONE, f"savepoint {found.path}", {"path": found.path}
+        if found is not None and found.failure:
+            return Outcome.FAILED, found.failure, None
+        await asyncio.sleep(LOOK_SECONDS)
