@@ -55,7 +55,7 @@ async def request(work: UnitOfWork, plan: Plan, what: RunSelection, now: datetim
 
 async def ask_again(work: UnitOfWork, plan: Plan, now: datetime) -> None:
     """The executor gave no answer for long: ask again, under fresh event ids."""
-    await previews.asked_again(work.connection, plan.id)
+    await previews.count_query(work.connection, plan.id)
     await _publish_requests(work, plan, now)
 
 

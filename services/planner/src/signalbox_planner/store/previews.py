@@ -87,7 +87,7 @@ async def ask(
     await connection.execute(_ASK, plan_id, number, selection.engine, selection.model_dump_json(), selection_id, round)
 
 
-async def asked_again(connection: Connection, plan_id: UUID) -> None:
+async def count_query(connection: Connection, plan_id: UUID) -> None:
     await connection.execute("UPDATE plan_selection SET requested_at = now() WHERE plan_id = $1", plan_id)
 
 
