@@ -15,7 +15,7 @@ from engines.flink.jars import JarServer
 from engines.harness import until
 from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.runtime.clock import SystemClock
-from signalbox_chassis.security.egress import Guard
+from signalbox_chassis.security.egress import EgressGuard
 from signalbox_contracts.artifacts import FlinkRun, flink_run_key
 from signalbox_contracts.definitions.work import FlinkWork
 from signalbox_contracts.ids import run_key, run_key_hash128
@@ -55,7 +55,7 @@ class FlinkBench:
 
         `calls` gets a line for each call of the JobManager.
         """
-        clock, guard = SystemClock(), Guard("127.0.0.1")
+        clock, guard = SystemClock(), EgressGuard("127.0.0.1")
         self.job_manager = JobManager(
             url or self.cluster.url, name="flink", open_session=lambda: guard.session(trace_configs=[_counting(calls)])
         )
@@ -63,7 +63,7 @@ class FlinkBench:
             FlinkParts(
                 engine_id="flink",
                 job_manager=self.job_manager,
-                artifacts=Artifacts(self.blobs, Guard(jar_allow).session, clock, limits or FetchLimits()),
+                artifacts=Artifacts(self.blobs, EgressGuard(jar_allow).session, clock, limits or FetchLimits()),
                 blobs=self.blobs,
                 clock=clock,
                 default_jar_url=self.jar_url,
