@@ -160,7 +160,7 @@ class FullStack:
         async def quiet() -> bool:
             unsent = [await self.store(name).value("SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)")
                       for name in SERVICES]  # fmt: skip
-            unsaid = await self.executors.value("SELECT EXISTS (SELECT FROM task WHERE NOT said)")
+            unsaid = await self.executors.value("SELECT EXISTS (SELECT FROM task WHERE NOT published)")
             return not any(unsent) and not unsaid and not await self.lag()
 
         await until(quiet, seconds=seconds, why="nothing unsent, nothing unread")
