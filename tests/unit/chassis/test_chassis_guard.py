@@ -1,9 +1,11 @@
 """What the address guard refuses without asking anybody, and how the operator's list is read."""
 
+from ipaddress import ip_network
+
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from signalbox_chassis.security.egress import AddressRefused, EgressGuard, EgressSettings
+from signalbox_chassis.security.egress import SPECIAL_RANGES, AddressRefused, EgressGuard, EgressSettings
 
 
 @pytest.mark.parametrize(
@@ -99,3 +101,30 @@ def test_an_entry_that_cannot_be_read_is_refused_at_the_start(entry: str) -> Non
         EgressGuard(entry)
     with pytest.raises(ValidationError, match="egress_allow"):
         EgressSettings(kafka_bootstrap="k:9092", database_url=SecretStr("postgresql://h/d"), egress_allow=entry)
+
+
+PUBLIC = ("1.1.1.1", "8.8.8.8", "93.184.216.34", "2606:4700::1111", "2a00:1450::1", "192.0.1.1", "198.20.0.1")
+
+
+def test_public_addresses_are_called() -> None:
+    for address in PUBLIC:
+        EgressGuard().check_address("name.example", address, 443)
+
+
+@pytest.mark.parametrize("network", [str(network) for network, _ in SPECIAL_RANGES])
+def test_every_special_range_is_refused_from_its_first_address_to_its_last(network: str) -> None:
+    """Also as a URL, where the address is written as it is, and where a name leads to it."""
+    of = ip_network(network)
+    for address in (of[0], of[-1]):
+        with pytest.raises(AddressRefused):
+            EgressGuard().check_address("name.example", str(address), 80)
+        with pytest.raises(AddressRefused):
+            EgressGuard().check_url(f"http://[{address}]/" if of.version == 6 else f"http://{address}/")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::ffff:0:127.0.0.1]/", "http://168.63.129.16/", "http://[fec0::1]/", "http://u:p@1.1.1.1/"]
+)
+def test_known_ways_inside_are_closed(url: str) -> None:
+    with pytest.raises(AddressRefused):
+        EgressGuard().check_url(url)

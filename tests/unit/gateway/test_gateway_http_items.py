@@ -1,18 +1,24 @@
 """Bulk requests: each wrong item is named by its place, and a hundred thousand are read without holding others up."""
 
 import asyncio
+import json
 import time
 from typing import Any
 
 import pytest
 
+from signalbox_contracts.messages.requests import RequestedItem
 from signalbox_gateway.http.problems import MAX_ERRORS, Problem
-from signalbox_gateway.plan_requests import read_items
+from signalbox_gateway.plan_requests import validation
 
 
 def item(number: int, **changes: Any) -> dict[str, Any]:
     work: dict[str, Any] = {"kind": "scripted", "script": {}}
     return {"key": f"item/{number}", "engine": "scripted", "work": work, **changes}
+
+
+async def read_items(items: list[Any]) -> list[RequestedItem]:
+    return await validation.read_items([json.dumps(one).encode() for one in items])
 
 
 async def refused(items: list[Any]) -> Problem:
@@ -36,6 +42,8 @@ async def test_right_items_are_read_in_order() -> None:
         ({"engin": "x"}, "items.3.engin"),
         ({"engine": None}, "items.3.engine"),
         ({"depends_on": ["item/0"]}, "items.3.depends_on"),
+        ({"work": {"kind": "process", "argv": ["{{ params.day }}"]}}, "items.3.work"),
+        ({"work": {"kind": "process", "argv": ["{{ event_date"]}}, "items.3.work"),
     ],
 )
 async def test_a_wrong_item_is_named_by_its_place(changes: dict[str, Any], field: str) -> None:
@@ -64,7 +72,7 @@ async def test_at_most_a_hundred_wrong_items_are_named() -> None:
 
 async def test_others_get_their_turn_while_a_hundred_thousand_items_are_read() -> None:
     """Without it a probe, a cancel or a log would wait for as long as the largest request takes."""
-    items = [item(number) for number in range(100_000)]
+    items = [json.dumps(item(number)).encode() for number in range(100_000)]
     turns = 0
 
     async def other() -> None:
@@ -75,7 +83,7 @@ async def test_others_get_their_turn_while_a_hundred_thousand_items_are_read() -
 
     began = time.monotonic()
     watching = asyncio.create_task(other())
-    read = await read_items(items)
+    read = await validation.read_items(items)
     watching.cancel()
     assert len(read) == 100_000
     assert turns > 20

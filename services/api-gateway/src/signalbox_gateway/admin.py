@@ -20,6 +20,7 @@ import asyncpg
 
 from signalbox_chassis.persistence.connection import Connection, connect, connect_arguments
 from signalbox_chassis.settings import USAGE
+from signalbox_gateway.read_model import prune
 from signalbox_gateway.recovery import rebuild
 from signalbox_gateway.settings import GatewaySettings
 
@@ -116,6 +117,10 @@ async def _do(arguments: argparse.Namespace, settings: GatewaySettings) -> None:
         elif arguments.command == "rebuild":
             gone = await rebuild.empty(connection)
             print(f"emptied of {gone} plans; a running gateway asks their owners for everything within seconds")
+        elif arguments.command == "rewrap":
+            print(f"{await _rewrap(settings)} secrets are now wrapped with the newest key")
+        elif arguments.command == "prune":
+            await _prune(connection, arguments.days or settings.retention_days, dry_run=arguments.dry_run)
         elif arguments.command == "revoke":
             name = await revoke(connection, arguments.token_id)
             print(f"revoked; a running gateway takes the token of {name} for at most a few seconds more")
@@ -124,6 +129,30 @@ async def _do(arguments: argparse.Namespace, settings: GatewaySettings) -> None:
             made = await act(connection, arguments.name, arguments.days)
             print("keep it, it is shown only now; `signalbox login` asks for it", file=sys.stderr)
             print(made)
+
+
+async def _rewrap(settings: GatewaySettings) -> int:
+    """Wrap every data key with the newest key of `SIGNALBOX_SECRET_KEY`; the others are not needed any more."""
+    vault = settings.vault()
+    if vault is None:
+        raise CannotDo("no secrets are kept: SIGNALBOX_SECRETS_URL and SIGNALBOX_SECRET_KEY are not set")
+    await vault.start()
+    try:
+        total = 0
+        while done := await vault.rewrap():
+            total += done
+        return total
+    finally:
+        await vault.stop()
+
+
+async def _prune(connection: Connection, days: int, *, dry_run: bool) -> None:
+    """Delete what is older than `days`, batch by batch; or only count it."""
+    total = await prune.count(connection, days)
+    while not dry_run and any((await prune.prune(connection, days)).values()):
+        pass
+    counted = ", ".join(f"{number} {kind}" for kind, number in total.items())
+    print(f"{'would delete' if dry_run else 'deleted'} what is older than {days} days: {counted}")
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -138,6 +167,10 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     commands.add_parser("revoke", help="make a token worthless").add_argument("token_id")
     commands.add_parser("list", help="who there is, with which tokens")
     commands.add_parser("rebuild", help="empty the read model and have it made again from its owners")
+    commands.add_parser("rewrap", help="wrap all secrets with the newest of the keys")
+    one = commands.add_parser("prune", help="delete what is past retention from the read model")
+    one.add_argument("--days", type=_days, default=None, help="how long things stay (SIGNALBOX_RETENTION_DAYS)")
+    one.add_argument("--dry-run", action="store_true", help="count, and delete nothing")
     return parser.parse_args(words)
 
 

@@ -14,6 +14,7 @@ from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
 from signalbox_gateway.http.idempotency import FORGET, KEPT_HOURS
 from signalbox_gateway.long_poll import Waits
+from signalbox_gateway.read_model import prune
 from signalbox_gateway.recovery.rebuild import Rebuild
 from signalbox_gateway.recovery.resend import Unheard
 from signalbox_gateway.routes import (
@@ -83,12 +84,17 @@ def gateway(settings: GatewaySettings) -> Service:
         service.clock,
         vault,
         Blobs(settings.blob_url) if settings.blob_url else None,
+        settings.guard(),
         groups.said,
     )
 
     async def forget() -> None:
         async with service.database.connection() as connection:
             await connection.execute(FORGET, KEPT_HOURS)
+
+    async def prune_once() -> bool:
+        async with service.database.connection() as connection:
+            return any((await prune.prune(connection, settings.retention_days)).values())
 
     server = ApiServer(application(deps, ROUTERS, examples), settings.api_host, settings.api_port)
     service.parts = [("groups", groups), *([("vault", vault)] if vault else []), ("api", server)]
@@ -99,6 +105,7 @@ def gateway(settings: GatewaySettings) -> Service:
     service.loops = [
         Loop("default engines", default_engines.one_pass, 60.0),
         Loop("forget answers", forget, 600.0),
+        Loop("prune", prune_once, 600.0),
         Loop("rebuild", rebuild.one_pass, hear / 12),
         Loop("requests again", unheard.requests, hear / 12),
         Loop("definitions again", unheard.definitions, hear),

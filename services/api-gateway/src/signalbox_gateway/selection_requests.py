@@ -14,7 +14,7 @@ from signalbox_gateway.definitions import store
 from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.problems import invalid_all
-from signalbox_gateway.plan_requests import PlanCreate
+from signalbox_gateway.plan_requests.schema import PlanFields
 
 _ENGINES: Final[Mapping[str, str]] = {"oozie_workflows": "oozie", "oozie_actions": "oozie"}
 """Which kind of engine a selection is looked up on."""
@@ -25,7 +25,7 @@ async def start_selections(
     deps: Dependencies,
     principal: Principal,
     id: UUID,
-    said: PlanCreate,
+    said: PlanFields,
     selections: Sequence[EngineSelection],
 ) -> dict[str, Any]:
     """Start a plan of what selections find, or its preview; the plan as the API shows it."""

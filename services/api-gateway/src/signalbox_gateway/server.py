@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import uvicorn
 
+from signalbox_gateway.http.protocol import BoundedProtocol
+
 log = logging.getLogger(__name__)
 DRAIN_SECONDS: Final = 5
 _LOOK_SECONDS: Final = 0.005
@@ -37,7 +39,7 @@ class ApiServer:
         listening = socket.create_server((self._host, self._port), backlog=2048, family=family)
         config = uvicorn.Config(
             self._app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS,
-            server_header=False, date_header=False, timeout_keep_alive=75, h11_max_incomplete_event_size=65_536,
+            server_header=False, date_header=False, timeout_keep_alive=75, http=BoundedProtocol,
         )  # fmt: skip
         server = self._server = _Server(config)
         self._serving = asyncio.create_task(server.serve(sockets=[listening]), name="api server")

@@ -26,11 +26,34 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 SCHEMES: Final = frozenset({"http", "https"})
-# What `is_global` lets through though it leads inside: NAT64, 6to4 and Teredo carry an IPv4 address, `::/96` is one.
-_WRAPPING: Final = tuple(
-    ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
-)
-_SPECIAL: Final = (ip_network("192.0.0.0/24"),)  # 192.0.0.192 is one cloud's metadata service
+# The special-purpose registries of IANA (IPv4 and IPv6, 2025-10), and addresses of clouds that no registry lists.
+# Everything outside of this table is public. A more specific row stands before the wider one.
+SPECIAL_RANGES: Final = tuple(
+    (ip_network(text), why)
+    for text, why in (
+        ("0.0.0.0/8", "this host itself"), ("127.0.0.0/8", "this host itself"),
+        ("169.254.0.0/16", "link-local, where cloud metadata services are"),
+        ("168.63.129.16/32", "a cloud's metadata service"), ("192.0.0.192/32", "a cloud's metadata service"),
+        ("100.64.0.0/10", "a private or reserved address"), ("10.0.0.0/8", "a private or reserved address"),
+        ("172.16.0.0/12", "a private or reserved address"), ("192.168.0.0/16", "a private or reserved address"),
+        ("192.0.0.0/24", "a private or reserved address"), ("192.0.2.0/24", "an address of documentation"),
+        ("192.31.196.0/24", "a private or reserved address"), ("192.52.193.0/24", "a private or reserved address"),
+        ("192.88.99.0/24", "an IPv4 address in another form"), ("192.175.48.0/24", "a private or reserved address"),
+        ("198.18.0.0/15", "a private or reserved address"), ("198.51.100.0/24", "an address of documentation"),
+        ("203.0.113.0/24", "an address of documentation"), ("224.0.0.0/4", "a group of hosts"),
+        ("240.0.0.0/4", "a private or reserved address"),
+        ("::/128", "this host itself"), ("::1/128", "this host itself"),
+        ("::/96", "an IPv4 address in another form"), ("::ffff:0:0/96", "an IPv4 address in another form"),
+        ("::ffff:0:0:0/96", "an IPv4 address in another form"), ("64:ff9b::/96", "an IPv4 address in another form"),
+        ("64:ff9b:1::/48", "an IPv4 address in another form"), ("100::/64", "a private or reserved address"),
+        ("100:0:0:1::/64", "a private or reserved address"), ("2001::/32", "an IPv4 address in another form"),
+        ("2001::/23", "a private or reserved address"), ("2001:db8::/32", "an address of documentation"),
+        ("2002::/16", "an IPv4 address in another form"), ("2620:4f:8000::/48", "a private or reserved address"),
+        ("3fff::/20", "an address of documentation"), ("5f00::/16", "a private or reserved address"),
+        ("fc00::/7", "a private or reserved address"), ("fe80::/10", "link-local, where cloud metadata services are"),
+        ("fec0::/10", "a private or reserved address"), ("ff00::/8", "a group of hosts"),
+    )
+)  # fmt: skip
 _NAME: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
 
@@ -231,17 +254,10 @@ def _plain(address: Address) -> Address:
 def _internal(address: Address) -> str:
     """Why this address leads inside; empty for a public one."""
     plain = _plain(address)
-    if plain.is_unspecified or plain.is_loopback:
-        return "this host itself"
-    if plain.is_link_local:
-        return "link-local, where cloud metadata services are"
-    if plain.is_multicast:
-        return "a group of hosts"
-    if any(plain.version == network.version and plain in network for network in _WRAPPING):
-        return "an IPv4 address in another form"
-    if not plain.is_global or any(plain.version == network.version and plain in network for network in _SPECIAL):
-        return "a private or reserved address"
-    return ""
+    for network, why in SPECIAL_RANGES:
+        if plain.version == network.version and plain in network:
+            return why
+    return "" if plain.is_global else "a private or reserved address"
 
 
 def _suggested(address: Address, port: int) -> str:

@@ -1,7 +1,7 @@
 """Templates in definitions: Jinja2's sandbox, with four names and no machinery.
 
-A template may say `params`, `steps.<id>.result`, `event_date` and `run`, with filters and conditions. It may not loop,
-import, include, define macros or set variables: what a step will do must be readable from its definition, and must end.
+A template is an expression in `{{ … }}`: of `params`, `steps.<id>.result`, `event_date` and `run`, with filters and
+conditions. It has no statements and no comments, so `{% … %}` and `{# … #}` are plain text.
 Everything is checked when the definition is saved, so that a plan does not fail at step nine over a typing error.
 """
 
@@ -22,23 +22,15 @@ FILTERS: Final = frozenset(
     | {"tojson", "trim", "first", "last", "title", "capitalize", "sort", "unique", "urlencode", "min", "max"}
 )
 _REFUSED: Final = {
-    nodes.For: "loops",
-    nodes.Macro: "macros",
-    nodes.CallBlock: "call blocks",
-    nodes.Import: "imports",
-    nodes.FromImport: "imports",
-    nodes.Include: "includes",
-    nodes.Extends: "extends",
-    nodes.Block: "blocks",
-    nodes.Assign: "set",
-    nodes.AssignBlock: "set",
-    nodes.With: "with",
-    nodes.FilterBlock: "filter blocks",
     nodes.Call: "calls",
     nodes.Mul: "multiplication",  # 'x' * 10**9 would fill the memory before a size could be measured
     nodes.Pow: "powers",
     nodes.Mod: "the % operator",  # '%999999999d' % 1, likewise
 }
+
+
+_NEVER: Final = "\0%"
+"""Delimiters of statements and comments, which our templates do not have: `{#` in `${#list}` is plain text."""
 
 
 class InvalidTemplate(ValueError):
@@ -49,7 +41,10 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     """No globals, and only filters that cannot make text much longer."""
 
     def __init__(self) -> None:
-        super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+        super().__init__(
+            undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, block_start_string=_NEVER,
+            block_end_string=_NEVER, comment_start_string=_NEVER + "#", comment_end_string=_NEVER + "#",
+        )  # fmt: skip
         self.globals.clear()
         allowed: dict[str, Any] = {name: self.filters[name] for name in FILTERS}
         allowed.update(replace=_replace, join=_join, tojson=_tojson)  # Jinja's own may grow text without end
@@ -63,7 +58,7 @@ def _sandbox() -> _Sandbox:
 
 def is_template(text: str) -> bool:
     """Whether rendering could change the text."""
-    return "{{" in text or "{%" in text or "{#" in text
+    return "{{" in text
 
 
 @lru_cache(maxsize=4096)

@@ -13,15 +13,10 @@ from signalbox_gateway.flink_jobs.document import from_document
 from signalbox_gateway.flink_jobs.schedules import document_fields
 from signalbox_gateway.read_model import queries, starts, usage
 
-Check = Callable[[Connection, Any], Awaitable[None]]
 Users = Callable[[Connection, str], Awaitable[list[str]]]
 States = Callable[[Connection, Sequence[str]], Awaitable[dict[str, Any]]]
 Details = Callable[[Connection, Sequence[store.Saved]], Awaitable[dict[str, dict[str, Any]]]]
 Translation = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-async def _no_check(connection: Connection, definition: Any) -> None:
-    """Nothing beyond what `checks.check_definition` checks for every kind."""
 
 
 async def _no_users(connection: Connection, id: str) -> list[str]:
@@ -50,8 +45,6 @@ class DefinitionKind:
     about: str
     """What it is, for people: a noun phrase."""
     example: Definition
-    check: Check = _no_check
-    """Checks beyond those of every kind. Raises `InvalidDefinition`."""
     live_users: Users = _no_users
     """Running things that use it, as `kind:id`. The definitions that refer to it are found for every kind."""
     load_states: States | None = None

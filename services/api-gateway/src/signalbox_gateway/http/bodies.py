@@ -6,21 +6,25 @@ from typing import Any, Final, TypeVar, cast
 
 from fastapi import Request
 from pydantic import BaseModel, JsonValue
-from pydantic_core import from_json
 
+from signalbox_gateway.http.item_stream import ItemStream
 from signalbox_gateway.http.problems import Problem, checked, invalid
+from signalbox_gateway.http.strict_json import InvalidJson, parse
 from signalbox_gateway.http.traces import current_trace_id
 
 MAX_BYTES: Final = 1_048_576
-AWAY_BYTES: Final = 64 * MAX_BYTES
-"""How much of a refused body is read and thrown away, in how long, before its connection ends."""
-AWAY_SECONDS: Final = 3.0
+DRAIN_BYTES: Final = 64 * MAX_BYTES
+"""Limits for draining a rejected request body before its connection ends."""
+DRAIN_SECONDS: Final = 3.0
 JSON: Final = "application/json"
+BODY_SECONDS: Final = 120.0
+"""How long a body may take to come."""
+_SPACE: Final = " \t\n\r"
 NO_ZERO: Final = "a zero byte is not allowed"
 M = TypeVar("M", bound=BaseModel)
 
 
-class Capped:
+class BodyLimit:
     """ASGI middleware: a body over its cap is answered 413 without being kept, whatever its headers say."""
 
     def __init__(self, app: Any, plan_body_bytes: int) -> None:
@@ -32,30 +36,38 @@ class Capped:
             await self.app(scope, receive, send)
             return
         plans = scope["method"] == "POST" and scope["path"].rstrip("/") == "/api/v1/plans"
-        most = self.plan_body_bytes if plans else MAX_BYTES
+        max_bytes = self.plan_body_bytes if plans else MAX_BYTES
         headers = dict(scope["headers"])
         said = headers.get(b"content-length", b"")
-        if said.isdigit() and int(said) > most:
-            await _too_large(most)(scope, receive, _waiting_to_end(receive, send))
+        if said.isdigit() and int(said) > max_bytes:
+            await _too_large(max_bytes)(scope, receive, _waiting_to_end(receive, send))
             return
-        seen = 0
+        seen, complete = 0, False
+        deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
         async def counted() -> Any:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, complete
+            if complete:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise Problem("timeout", f"a body must come within {BODY_SECONDS:g} s") from None
+            complete = not message.get("more_body")
             seen += len(message.get("body", b""))
-            if seen > most:
-                raise Problem("too-large", f"at most {most} bytes are allowed here")
+            if seen > max_bytes:
+                raise Problem("too-large", f"at most {max_bytes} bytes are allowed here")
             return message
 
         async def answered(message: MutableMapping[str, Any]) -> None:
-            await (_waiting_to_end(receive, send) if seen > most else send)(message)
+            await (_waiting_to_end(receive, send) if seen > max_bytes else send)(message)
 
         await self.app(scope, counted, answered)
 
 
-def _too_large(most: int) -> Any:
-    problem = Problem("too-large", f"at most {most} bytes are allowed here", headers={"Connection": "close"})
+def _too_large(max_bytes: int) -> Any:
+    problem = Problem("too-large", f"at most {max_bytes} bytes are allowed here", headers={"Connection": "close"})
     return problem.response(current_trace_id())
 
 
@@ -70,16 +82,16 @@ def _waiting_to_end(receive: Any, send: Any) -> Any:
             await send(message)
             return
         await send({**message, "more_body": True})
-        await _read_away(receive)
+        await _drain_body(receive)
         await send({"type": "http.response.body"})
 
     return sent
 
 
-async def _read_away(receive: Any) -> None:
-    left = AWAY_BYTES
+async def _drain_body(receive: Any) -> None:
+    left = DRAIN_BYTES
     try:
-        async with asyncio.timeout(AWAY_SECONDS):
+        async with asyncio.timeout(DRAIN_SECONDS):
             while left > 0:
                 message = await receive()
                 if not message.get("more_body"):
@@ -90,20 +102,38 @@ async def _read_away(receive: Any) -> None:
 
 
 async def json_body(request: Request) -> dict[str, JsonValue]:
-    """The body as a JSON object; nothing at all is an empty one."""
+    """The body as a JSON object; an empty body is an empty object."""
+    _require_json(request)
     raw = await request.body()
     if not raw:
         return {}
-    _require_json(request)
     try:
-        value: Any = from_json(raw, allow_inf_nan=False)
+        text = raw.decode()
+        value, end = parse(text, len(text) - len(text.lstrip(_SPACE)))
+        if text[end:].strip(_SPACE):
+            raise InvalidJson("", "is not JSON: there is more after its end")
+    except InvalidJson as error:
+        raise invalid(error.field or "body", None, error.allowed) from None
     except ValueError as error:
         raise invalid("body", None, f"is not JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise invalid("body", None, "a JSON object is expected")
-    if b"\\u0000" in raw and (place := _zero(cast("JsonValue", value))) is not None:
-        raise invalid(place or "body", None, NO_ZERO)
     return cast("dict[str, JsonValue]", value)
+
+
+async def split_body(
+    request: Request, name: str, *, max_items: int, max_item_bytes: int
+) -> tuple[dict[str, JsonValue], list[bytes] | None]:
+    """A large body: its fields, and the items of the list `name` as JSON texts, each within its cap."""
+    _require_json(request)
+    raw = await request.body()
+    if not raw:
+        return {}, None
+    try:
+        body = await ItemStream(raw, name, max_items, max_item_bytes, MAX_BYTES).read()
+    except InvalidJson as error:
+        raise invalid(error.field or "body", None, error.allowed) from None
+    return body.fields, body.items
 
 
 def _require_json(request: Request) -> None:
@@ -115,21 +145,6 @@ def _require_json(request: Request) -> None:
     if encoding != "identity":
         words = f"Content-Encoding {encoding[:100]} is not allowed: send the body as it is"
         raise Problem("unsupported-media-type", words)
-
-
-def _zero(value: JsonValue) -> str | None:
-    """Where a text with a zero byte is, which no database column takes; None for nowhere."""
-    if isinstance(value, str):
-        return "" if "\0" in value else None
-    if isinstance(value, dict):
-        inner = [(name.replace("\0", "?"), name if "\0" in name else one) for name, one in value.items()]
-    else:
-        inner = [(str(number), one) for number, one in enumerate(value)] if isinstance(value, list) else []
-    for name, one in inner:
-        found = _zero(one)
-        if found is not None:
-            return f"{name}.{found}" if found else name
-    return None
 
 
 DESCRIBED: Final[dict[str, type[BaseModel]]] = {}

@@ -10,6 +10,7 @@ from opentelemetry.trace import Tracer
 from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.clock import Clock
+from signalbox_chassis.security.egress import EgressGuard
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.settings import GatewaySettings
 
@@ -30,6 +31,7 @@ class Dependencies:
     vault: Any = None
     """`signalbox_chassis.security.vault.Vault`, when one is configured."""
     blobs: Blobs | None = None
+    guard: EgressGuard = field(default_factory=EgressGuard)
     broker: Callable[[], Awaitable[dict[str, Any]]] = field(default=_nothing_more)
     """What Kafka says: consumer groups with members and lag. Raises when it does not answer."""
 

@@ -16,8 +16,9 @@ from signalbox_contracts.definitions.problems import InvalidDefinition
 from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.wire import MessageTooLarge
 from signalbox_gateway.http.access import Tokens, permissions_of
-from signalbox_gateway.http.bodies import Capped
+from signalbox_gateway.http.bodies import BodyLimit
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.methods import Methods, PathMethods
 from signalbox_gateway.http.openapi import document, operations
 from signalbox_gateway.http.problems import PAGES, TITLES, Problem, invalid_all
 from signalbox_gateway.http.traces import Traced, current_trace_id
@@ -50,9 +51,11 @@ def application(
     _describe(app)
     _answer_errors(app)
     permissions_of(app)
+    app.state.methods = PathMethods(app)
+    app.add_middleware(Methods, paths=app.state.methods)
     app.add_middleware(_Unexpected)
     app.add_middleware(_Safe)
-    app.add_middleware(Capped, plan_body_bytes=deps.settings.plan_body_bytes)
+    app.add_middleware(BodyLimit, plan_body_bytes=deps.settings.plan_body_bytes)
     app.add_middleware(Traced, tracer=deps.tracer)
     return app
 
@@ -141,7 +144,10 @@ def _answer_errors(app: FastAPI) -> None:
     async def plain(request: Request, error: HTTPException) -> Response:
         slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "internal")
         detail = f"{request.method} {request.url.path} is not a route" if slug == "not-found" else ""
-        return Problem(slug, detail, headers=dict(error.headers or {})).response(current_trace_id())
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(request.app.state.methods.of(request.url.path))
+        return Problem(slug, detail, headers=headers).response(current_trace_id())
 
 
 def _describe(app: FastAPI) -> None:

@@ -36,7 +36,7 @@ TAGS: Final[Mapping[str, str]] = {
     "traces": "Spans of a request through all services.",
     "me": "Whose token this is.",
 }
-_NOT_OF_OPERATIONS: Final = frozenset({405})
+_NOT_OF_OPERATIONS: Final = frozenset({405, 408, 431})
 """Statuses of paths and connections: no operation gives them."""
 _ALWAYS: Final = (400, 401, 403, 422, 500, 503)
 _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -24,6 +24,8 @@ TITLES: Final[dict[str, tuple[int, str]]] = {
     "precondition-failed": (412, "It has changed meanwhile"),
     "idempotency-key-reused": (422, "The idempotency key was used for another request"),
     "request-in-progress": (409, "The same request is being answered"),
+    "timeout": (408, "The request did not come in time"),
+    "header-too-large": (431, "The request line or the headers are too large"),
     "too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body is not JSON"),
     "method-not-allowed": (405, "The method is not allowed here"),
@@ -42,6 +44,8 @@ PAGES: Final[dict[str, str]] = {
     "precondition-failed": "`If-Match` names another revision than the present one. Read it again and decide anew.",
     "idempotency-key-reused": "A key belongs to one request: method, path and body. Take a fresh key for another one.",
     "request-in-progress": "The first request with this key is not answered yet. Ask again in a moment.",
+    "timeout": "Send the request at once; a body has two minutes.",
+    "header-too-large": "Request line and headers together have at most 64 KiB.",
     "unsupported-media-type": "Send `Content-Type: application/json` and no `Content-Encoding`.",
     "too-large": "`detail` says how many bytes are allowed.",
     "method-not-allowed": "The `Allow` header lists what this path takes.",
@@ -94,10 +98,13 @@ def invalid_all(errors: Sequence[Field]) -> Problem:
 
 
 def checked(adapter: TypeAdapter[Any] | type[Any], written: Any, *, place: str = "") -> Any:
-    """What was written, as a value; unknown fields are refused. `place` goes before each field's name."""
+    """What was written, as a value. Unknown fields and other types are refused: `"7"` is no number, `1` no text.
+
+    `place` goes before each field's name.
+    """
     kind: TypeAdapter[Any] = adapter if isinstance(adapter, TypeAdapter) else TypeAdapter(adapter)
     try:
-        return kind.validate_python(written, extra="forbid")
+        return kind.validate_json(to_json(written), strict=True, extra="forbid")
     except ValidationError as error:
         found = [Field(place + _place(one.field), one.value, one.allowed) for one in problems_in(error)]
         raise invalid_all(found) from None

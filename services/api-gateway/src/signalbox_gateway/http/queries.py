@@ -1,6 +1,7 @@
 """Paths and query parameters, before a route looks at them."""
 
 from collections.abc import Iterator
+from typing import get_origin
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -17,16 +18,22 @@ def only_known_parameters(request: Request) -> None:
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or not request.query_params:
         return
-    known = set(_names(route.dependant))
+    known = dict(_parameters(route.dependant))
+    seen: set[str] = set()
     for name, value in request.query_params.multi_items():
         if name not in known:
             words = ", ".join(sorted(known)) or "no parameters"
             raise invalid(name, value, f"is not a parameter of this route: {words} allowed")
         if "\0" in value:
             raise invalid(name, value, NO_ZERO)
+        if name in seen and not known[name]:
+            raise invalid(name, value, "is given more than once")
+        seen.add(name)
 
 
-def _names(dependant: Dependant) -> Iterator[str]:
-    yield from (field.alias for field in dependant.query_params)
+def _parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """Name, and whether it may be repeated."""
+    for field in dependant.query_params:
+        yield field.alias, get_origin(field.field_info.annotation) is list
     for inner in dependant.dependencies:
-        yield from _names(inner)
+        yield from _parameters(inner)

@@ -106,7 +106,7 @@ async def plan(connection: Connection, id: UUID) -> Answer | None:
 def accepted(row: PlanRow) -> Answer:
     """A plan whose first row was just written: nothing else is known of it."""
     nothing = {"operation_id": None, "complete": False}
-    return _plan({"record": row.record, "trace_id": row.trace_id, **nothing}, [])
+    return _plan({"record": row.record, "trace_id": row.trace_id, "created_at": row.created_at, **nothing}, [])
 
 
 async def plans_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Answer]:
@@ -166,6 +166,7 @@ async def _plans(connection: Connection, rows: Sequence[Row]) -> list[Answer]:
 def _plan(row: Row, waiting: Sequence[Row]) -> Answer:
     said: Answer = from_json(row["record"])
     id = said.pop("plan_id")
+    said["created_at"] = row["created_at"]
     own = [wait_reasons.said(one, plan=id) for one in said.pop("waiting")]
     tasks = [
         wait_reasons.said(_task_waiting(one), plan=id, engine=one["engine"], tasks=one["tasks"])

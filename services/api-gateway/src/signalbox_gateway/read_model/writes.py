@@ -27,7 +27,8 @@ from signalbox_gateway.read_model.rows import (
 _MAX_ROWS: Final = 2000
 """Rows in one statement: a larger one would come near the statement's time limit."""
 
-# INVARIANT an older version changes nothing. The trace of a plan is that of what first told us of it.
+# INVARIANT an older version changes nothing, and `created_at` and the trace are set once: lists are ordered by the
+# first, so a later change would move a row behind the cursor of whoever reads page by page.
 _PLANS: Final = """
 INSERT INTO plan AS p (id, version, state, name, project, target, actor, parent, labels, created_at, ended_at, trace_id,
     record, expected)
@@ -38,7 +39,7 @@ SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[
 ORDER BY id
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state, name = excluded.name,
     project = excluded.project, target = excluded.target, actor = excluded.actor, parent = excluded.parent,
-    labels = excluded.labels, created_at = excluded.created_at, ended_at = excluded.ended_at,
+    labels = excluded.labels, ended_at = excluded.ended_at,
     trace_id = COALESCE(p.trace_id, excluded.trace_id), record = excluded.record, expected = excluded.expected,
     heard_at = now(), asks = 0, complete = false
 WHERE p.version < excluded.version

@@ -16,6 +16,7 @@ from signalbox_contracts.definitions.differences import differences
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.vocabulary import Name
 from signalbox_gateway.definitions import checks, publish, store
+from signalbox_gateway.definitions.addresses import check_addresses
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import DefinitionFilter, Saved
 from signalbox_gateway.definitions.written import READ_ONLY, complete
@@ -190,6 +191,7 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
     )  # fmt: skip
     async def create(request: Request, deps: Deps, principal: Annotated[Principal, Depends(writer)]) -> Response:
         definition = _read(entry, await json_body(request), principal.actor)
+        await check_addresses(definition, deps.guard)
 
         async def act(work: UnitOfWork) -> Answer:
             await publish.lock(work.connection)
@@ -210,6 +212,7 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
         id: str, request: Request, deps: Deps, principal: Annotated[Principal, Depends(writer)]
     ) -> Response:
         definition = _read(entry, await json_body(request), principal.actor, id=id)
+        await check_addresses(definition, deps.guard)
 
         async def act(work: UnitOfWork) -> Answer:
             await load_for_change(request, work, entry, id)
@@ -237,7 +240,6 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
 
 async def _save(work: UnitOfWork, deps: Deps, entry: DefinitionKind, definition: Any, principal: Principal) -> Saved:
     await checks.check_definition(work.connection, definition)
-    await entry.check(work.connection, definition)
     return await store.save(work, definition, actor=principal.actor, at=deps.clock.now())
 
 

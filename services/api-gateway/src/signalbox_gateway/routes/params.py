@@ -1,15 +1,16 @@
 """Parameters the reading routes share, and how they answer."""
 
+import re
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Query, Response
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import to_json
 
 from signalbox_contracts.messages.plans import Decision, WaitReason
 from signalbox_contracts.states import PlanState, TaskState
-from signalbox_contracts.vocabulary import OpenEnum
+from signalbox_contracts.vocabulary import Instant, OpenEnum
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.read_model import cursor
 from signalbox_gateway.read_model.queries import Page
@@ -52,6 +53,16 @@ Wait = Annotated[
     str | None,
     Query(pattern=r"^([0-5]?[0-9](\.[0-9]{1,3})?|60)s$", description="How long to wait for it: `10s`, at most `60s`."),
 ]
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:?\d{2})")
+
+
+def _rfc3339(value: Any) -> Any:
+    if isinstance(value, str) and not _INSTANT.fullmatch(value):
+        raise ValueError("an instant with its zone is needed, such as 2026-03-29T00:00:00Z")
+    return value
+
+
+InstantParameter = Annotated[Instant, BeforeValidator(_rfc3339)]
 MinVersion = Annotated[int | None, Query(ge=0, description="Wait for this version.")]
 Until = Annotated[str | None, Query(pattern="^end$", description="`end`: wait for the end.")]
 

@@ -7,7 +7,6 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 
 from signalbox_contracts.states import PLAN_ENDS
-from signalbox_contracts.vocabulary import Instant
 from signalbox_gateway import consumer_presence, wait_details
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
@@ -18,6 +17,7 @@ from signalbox_gateway.routes.params import (
     Cursor,
     Decisions,
     Ids,
+    InstantParameter,
     Labels,
     Limit,
     MinVersion,
@@ -47,8 +47,8 @@ async def wanted_plans(
     actor: Words = [],  # noqa: B006
     label: Labels = [],  # noqa: B006
     parent: Ids = [],  # noqa: B006
-    created_after: Annotated[Instant | None, Query(description="Created at this instant or later.")] = None,
-    created_before: Annotated[Instant | None, Query(description="Created before this instant.")] = None,
+    created_after: Annotated[InstantParameter | None, Query(description="Created at this instant or later.")] = None,
+    created_before: Annotated[InstantParameter | None, Query(description="Created before this instant.")] = None,
     q: Part = "",
 ) -> PlanFilter:
     return PlanFilter(

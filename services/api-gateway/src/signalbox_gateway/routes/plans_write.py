@@ -23,15 +23,17 @@ from signalbox_contracts.messages.requests import (
 )
 from signalbox_contracts.states import PLAN_ENDS, PlanState
 from signalbox_contracts.vocabulary import MAX_ITEMS, ItemKey, Text
-from signalbox_gateway import operations, plan_requests
+from signalbox_gateway import operations
 from signalbox_gateway.definitions import store
 from signalbox_gateway.definitions.kinds import KINDS
-from signalbox_gateway.gc_pause import uncollected
+from signalbox_gateway.gc_pause import gc_pause
 from signalbox_gateway.http.access import Principal, permission
-from signalbox_gateway.http.bodies import body, body_of
+from signalbox_gateway.http.bodies import body, body_of, split_body
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
-from signalbox_gateway.http.problems import Problem, invalid
+from signalbox_gateway.http.problems import Problem, checked, invalid
+from signalbox_gateway.plan_requests import sending, validation
+from signalbox_gateway.plan_requests.schema import MAX_PLAN_ITEMS, JobStart, PlanCreate, PlanFields
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load_version
@@ -84,28 +86,32 @@ class Retry(BaseModel):
     operation_id="plan_create",
     response_model=answers.Plan,
     status_code=202,
-    openapi_extra=body(plan_requests.PlanCreate),
+    openapi_extra=body(PlanCreate),
 )
 async def plan_create(request: Request, deps: Deps, principal: Starter) -> Response:
     """Start a plan of 1 to 100,000 items, of one job, or of what selections find; those can be previewed first."""
-    large = len(await request.body()) > _LARGE_BYTES  # read before: a slow caller must not hold the collector up
-    with uncollected(large):
-        said = await body_of(request, plan_requests.PlanCreate)
-        items = await plan_requests.read_items(said.items) if said.items is not None else []
-        plan_id = plan_requests.plan_id(principal, idempotency_key(request))
+    large = len(await request.body()) > _LARGE_BYTES  # read before: a slow caller must not pause the collector
+    with gc_pause(large):
+        fields, texts = await split_body(
+            request, "items", max_items=MAX_PLAN_ITEMS, max_item_bytes=validation.MAX_ITEM_BYTES
+        )
+        options: PlanFields = checked(PlanFields, fields)
+        _check_choice(options, texts)
+        items = await validation.read_items(texts or [])
+        plan_id = sending.plan_id(principal, idempotency_key(request))
 
         async def act(work: UnitOfWork) -> Answer:
-            if said.selections is not None:
-                shown = await start_selections(work, deps, principal, plan_id, said, said.selections)
-            elif said.job is None:
-                shown = await plan_requests.start_items(work, deps, principal, plan_id, said, items)
+            if options.selections is not None:
+                shown = await start_selections(work, deps, principal, plan_id, options, options.selections)
+            elif options.job is None:
+                shown = await sending.start_items(work, deps, principal, plan_id, options, items)
             else:
-                job = await load_version(work.connection, KINDS["job"], said.job.id, said.job.version)
-                start = plan_requests.JobStart.model_construct(
-                    params=said.params, rules=said.rules, event_date=said.event_date, reason=said.reason,
-                    labels=said.labels,
+                job = await load_version(work.connection, KINDS["job"], options.job.id, options.job.version)
+                start = JobStart.model_construct(
+                    params=options.params, rules=options.rules, event_date=options.event_date, reason=options.reason,
+                    labels=options.labels,
                 )  # fmt: skip
-                shown = await plan_requests.start_job(work, deps, principal, plan_id, job, start, name=said.name)
+                shown = await sending.start_job(work, deps, principal, plan_id, job, start, name=options.name)
             return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
 
         return await write(request, deps, principal, act)
@@ -215,7 +221,7 @@ async def plan_retry(id: UUID, request: Request, deps: Deps, principal: Starter)
             project=parent.project, labels=parent.labels, event_date=parent.event_date, rules=parent.rules,
             reason=said.reason, created_at=deps.clock.now(),
         )  # fmt: skip
-        await plan_requests.accept(work, record)
+        await sending.accept(work, record)
         revision = await store.engines_revision(work.connection)
         await operations.ask(
             work, deps, principal, PlanRetry, target=f"plan:{id}", subject=str(id), reason=said.reason, plan_id=id,
@@ -251,6 +257,17 @@ async def _command(
         return Answer({"operation_id": operation, "plan": shown}, 202)
 
     return await write(request, deps, principal, act)
+
+
+def _check_choice(options: PlanFields, texts: list[bytes] | None) -> None:
+    """Exactly one of items, job and selections; only selections can be previewed."""
+    if texts == []:
+        raise invalid("items", None, "at least one item is needed")
+    if sum(part is not None for part in (options.job, texts, options.selections)) != 1:
+        raise invalid("body", None, "exactly one of items, job and selections is needed")
+    if options.preview and options.selections is None:
+        words = "only selections can be previewed; items and a job say themselves what will run"
+        raise invalid("preview", True, words)
 
 
 def check_apply(plan: PlanRecord, said: Apply) -> None:

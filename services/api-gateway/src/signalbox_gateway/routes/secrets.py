@@ -13,6 +13,8 @@ from signalbox_gateway.definitions import store
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.etags import etag, must_match
+from signalbox_gateway.http.openapi import IF_MATCH
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer, missing
@@ -47,12 +49,15 @@ async def secret_list(deps: Deps, _: Reader) -> Response:
 async def secret_show(name: SecretName, deps: Deps, _: Reader) -> Response:
     """A secret without its value."""
     try:
-        return answer(_shown(await _vault(deps).info(name)))
+        info = await _vault(deps).info(name)
+        return answer(_shown(info), headers=etag(info.version))
     except SecretMissing:
         raise missing("secret", name) from None
 
 
-@router.put("/{name}", operation_id="secret_set", response_model=answers.Secret, openapi_extra=body(SecretSet))
+@router.put(
+    "/{name}", operation_id="secret_set", response_model=answers.Secret, openapi_extra={**body(SecretSet), **IF_MATCH}
+)
 async def secret_set(name: SecretName, request: Request, deps: Deps, principal: Editor) -> Response:
     """Keep a value, over an older one if there is one."""
     try:
@@ -60,18 +65,20 @@ async def secret_set(name: SecretName, request: Request, deps: Deps, principal: 
     except Problem as problem:  # the value is in no answer, also when it is of the wrong kind
         problem.errors = tuple(replace(one, value=None) for one in problem.errors)
         raise
+    await _must_match(request, deps, name)
     try:
         info = await _vault(deps).set(
             name, said.value.get_secret_value(), uses=said.uses, description=said.description, actor=principal.actor
         )
     except InvalidSecret as error:
         raise invalid(error.field, None, str(error).removeprefix(f"{error.field}: ")) from None
-    return answer(_shown(info))
+    return answer(_shown(info), headers=etag(info.version))
 
 
-@router.delete("/{name}", operation_id="secret_delete", status_code=204)
-async def secret_delete(name: SecretName, deps: Deps, principal: Editor) -> Response:
+@router.delete("/{name}", operation_id="secret_delete", status_code=204, openapi_extra=IF_MATCH)
+async def secret_delete(name: SecretName, request: Request, deps: Deps, principal: Editor) -> Response:
     """Forget a secret that no definition names."""
+    await _must_match(request, deps, name)
     async with deps.database.connection() as connection:
         users = await store.users_of_secret(connection, name)
     if users:
@@ -81,6 +88,16 @@ async def secret_delete(name: SecretName, deps: Deps, principal: Editor) -> Resp
     except SecretMissing:
         raise missing("secret", name) from None
     return Response(status_code=204)
+
+
+async def _must_match(request: Request, deps: Dependencies, name: str) -> None:
+    """Refuse a change that was decided on another version, or on a secret that is gone."""
+    if "if-match" not in request.headers:
+        return
+    try:
+        must_match(request, (await _vault(deps).info(name)).version)
+    except SecretMissing:
+        raise Problem("precondition-failed", f"there is no secret {name}") from None
 
 
 def _shown(info: SecretInfo) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""Checks of a request that starts a plan: its items, their engines, its parameters."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_contracts.definitions.engine import Engine
+from signalbox_contracts.definitions.job import Job, check_templates
+from signalbox_contracts.definitions.params import InvalidParams, bind
+from signalbox_contracts.definitions.problems import Problem as FieldProblem
+from signalbox_contracts.definitions.problems import problems_in
+from signalbox_contracts.messages.requests import RequestedItem
+from signalbox_contracts.pages import ENVELOPE_BYTES
+from signalbox_contracts.wire import MAX_MESSAGE_BYTES
+from signalbox_gateway.definitions import store
+from signalbox_gateway.http.problems import MAX_ERRORS, invalid_all
+
+MAX_ITEM_BYTES: Final = MAX_MESSAGE_BYTES - ENVELOPE_BYTES
+"""An item travels in one message."""
+BATCH_ITEMS: Final = 2000
+BATCH_BYTES: Final = 524_288
+"""Items checked before other requests get their turn."""
+_ITEMS: Final = TypeAdapter(list[RequestedItem])
+
+
+def check_params(job: Job, params: dict[str, JsonValue]) -> None:
+    """Refuse values that do not fit the job's declared parameters."""
+    try:
+        bind(job.params, params)
+    except InvalidParams as error:
+        lines = str(error).splitlines()
+        problems = [FieldProblem(f"params.{line.partition(' ')[0].rstrip(':')}", None, line) for line in lines]
+        raise invalid_all(problems) from None
+
+
+async def read_items(texts: Sequence[bytes]) -> list[RequestedItem]:
+    """The items as values. Names every wrong one, up to a hundred; other requests get their turn meanwhile."""
+    items: list[RequestedItem] = []
+    for batch in _batches(texts):
+        try:
+            items += _ITEMS.validate_json(b"[" + b",".join(batch) + b"]", strict=True, extra="forbid")
+        except ValidationError as error:
+            raise invalid_all([_placed(problem, len(items)) for problem in problems_in(error)]) from None
+        await asyncio.sleep(0)
+    if problems := list(_misfits(items, texts))[:MAX_ERRORS]:
+        raise invalid_all(problems)
+    return items
+
+
+def _batches(texts: Sequence[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    size = 0
+    for text in texts:
+        if batch and (len(batch) == BATCH_ITEMS or size + len(text) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield batch
+
+
+def _misfits(items: Sequence[RequestedItem], texts: Sequence[bytes]) -> Iterator[FieldProblem]:
+    keys: dict[str, int] = {}
+    for number, item in enumerate(items):
+        first = keys.setdefault(item.key, number)
+        if first != number:
+            yield FieldProblem(f"items.{number}.key", repr(item.key)[:100], f"is used by items.{first} already")
+        if item.depends_on:
+            words = "items of a list are independent: use a pipeline for an order"
+            yield FieldProblem(f"items.{number}.depends_on", None, words)
+        if item.engine is None:
+            yield FieldProblem(f"items.{number}.engine", None, "an engine is needed")
+        if b"{{" in texts[number]:
+            try:
+                check_templates(item.work, frozenset(), frozenset())
+            except ValueError as error:
+                yield FieldProblem(f"items.{number}.work", None, str(error))
+
+
+def _placed(one: FieldProblem, at: int) -> FieldProblem:
+    number, _, rest = one.field.partition(".")
+    place = f"items.{int(number) + at}" if number.isdigit() else f"items.{number}"
+    return FieldProblem(f"{place}.{rest}" if rest else place, one.value, one.allowed)
+
+
+async def check_engines(connection: Connection, items: Sequence[RequestedItem]) -> int:
+    """The newest revision among the engines of these items; refuses unknown ones and those of another kind."""
+    wanted = {item.engine for item in items if item.engine}
+    known = await store.load_all(connection, "engine", sorted(wanted))
+    wrong: list[FieldProblem] = []
+    for number, item in enumerate(items):
+        engine = known.get(item.engine or "")
+        if engine is None:
+            words = f"is not an engine: {await _engine_words(connection)}" if not wrong else "is not an engine"
+            wrong.append(FieldProblem(f"items.{number}.engine", repr(item.engine), words))
+        elif (kind := _kind(engine.definition)) != item.work.kind:
+            words = f"engine {item.engine} runs {kind}, not {item.work.kind}"
+            wrong.append(FieldProblem(f"items.{number}.work.kind", repr(item.work.kind), words))
+        if len(wrong) >= MAX_ERRORS:
+            break
+    if wrong:
+        raise invalid_all(wrong)
+    return max(saved.revision for saved in known.values())
+
+
+def _kind(definition: Any) -> str:
+    return definition.connection.kind if isinstance(definition, Engine) else ""
+
+
+async def _engine_words(connection: Connection) -> str:
+    known = [one.definition.id for one in await store.list_definitions(connection, "engine", limit=20)]
+    return f"allowed are {', '.join(known)}" if known else "none is registered yet"

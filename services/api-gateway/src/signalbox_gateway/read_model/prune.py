@@ -1,0 +1,62 @@
+"""Deletes what is past retention from the read model, in bounded batches. Nothing that runs is touched.
+
+A fact that its owner publishes again brings a plan back; the next pass deletes it again.
+"""
+
+from typing import Final
+
+from signalbox_chassis.persistence.connection import Connection
+from signalbox_contracts.states import PLAN_ENDS
+
+BATCH_PLANS: Final = 200
+BATCH_ROWS: Final = 5000
+_ENDED: Final = ", ".join(f"'{state.value}'" for state in sorted(PLAN_ENDS))
+_OLD_PLANS: Final = f"""
+FROM plan WHERE state IN ({_ENDED}) AND ended_at < now() - make_interval(days => $1)
+"""
+_OLD_OPERATIONS: Final = """
+FROM operation o WHERE asked_at < now() - make_interval(days => $1)
+  AND EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
+"""
+_OLD_LETTERS: Final = "FROM parked WHERE state = 'DROPPED' AND parked_at < now() - make_interval(days => $1)"
+_COUNTS: Final = {
+    "plans": f"SELECT count(*) {_OLD_PLANS}",
+    "tasks": f"SELECT count(*) FROM task WHERE plan_id IN (SELECT id {_OLD_PLANS})",  # noqa: S608
+    "operations": f"SELECT count(*) {_OLD_OPERATIONS}",
+    "parked messages": f"SELECT count(*) {_OLD_LETTERS}",
+}
+_PLANS: Final = f"SELECT id {_OLD_PLANS} ORDER BY ended_at LIMIT {BATCH_PLANS} FOR UPDATE SKIP LOCKED"
+_TASKS: Final = """
+DELETE FROM task WHERE id IN (SELECT id FROM task WHERE plan_id = ANY($1) LIMIT $2) RETURNING id
+"""
+_OF_TASKS: Final = ("task_event", "task_attempt")
+_OF_PLANS: Final = ("plan_event", "plan_page")
+_OPERATIONS: Final = f"""
+WITH gone AS (DELETE FROM operation WHERE id IN (SELECT o.id {_OLD_OPERATIONS} LIMIT {BATCH_ROWS}) RETURNING id)
+DELETE FROM operation_answer WHERE operation_id IN (SELECT id FROM gone) RETURNING operation_id
+"""  # noqa: S608
+_LETTERS: Final = f"DELETE FROM parked WHERE id IN (SELECT id {_OLD_LETTERS} LIMIT {BATCH_ROWS}) RETURNING id"  # noqa: S608
+
+
+async def count(connection: Connection, days: int) -> dict[str, int]:
+    """What a prune would delete, by kind."""
+    return {kind: await connection.fetchval(query, days) for kind, query in _COUNTS.items()}
+
+
+async def prune(connection: Connection, days: int) -> dict[str, int]:
+    """Delete one batch, in one short transaction; how many rows of each kind. All zero when nothing is left."""
+    async with connection.transaction():
+        plans = [row["id"] for row in await connection.fetch(_PLANS, days)]
+        tasks = [row["id"] for row in await connection.fetch(_TASKS, plans, BATCH_ROWS)] if plans else []
+        for table in _OF_TASKS if tasks else ():
+            await connection.execute(f"DELETE FROM {table} WHERE task_id = ANY($1)", tasks)  # noqa: S608
+        finished = plans if len(tasks) < BATCH_ROWS else []
+        for table in _OF_PLANS if finished else ():
+            await connection.execute(f"DELETE FROM {table} WHERE plan_id = ANY($1)", finished)  # noqa: S608
+        if finished:
+            await connection.execute("DELETE FROM plan WHERE id = ANY($1)", finished)
+        operations = await connection.fetch(_OPERATIONS, days)
+        letters = await connection.fetch(_LETTERS, days)
+    return {
+        "plans": len(finished), "tasks": len(tasks), "operations": len(operations), "parked messages": len(letters),
+    }  # fmt: skip
