@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from signalbox_client import command, contexts, output, reference, waterfall
+from signalbox_client import command, contexts, documents, inputs, output, reference, waterfall
 from signalbox_client.api import Api, Refused, Unreachable
 from signalbox_client.app import ALONE, OURS
 from signalbox_client.commands import dead_letters, definitions, plans, secrets, status, tasks
@@ -261,3 +261,65 @@ def test_empty_lists_say_what_to_do(server: str) -> None:
     done = run(server, "job", "list")
     assert (done.returncode, done.stdout) == (0, "")
     assert "signalbox job create" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("event_date: 2026-01-31\n", {"event_date": "2026-01-31"}),
+        ("labels: {on: x, 1: y}\nno: yes\n", {"labels": {"on": "x", "1": "y"}, "no": "yes"}),
+        ('{"a": [1, 2.5, null, true]}', {"a": [1, 2.5, None, True]}),
+        ("a: 0o17\nb: 017\n", {"a": 15, "b": 17}),
+    ],
+)
+def test_a_file_is_yaml_1_2_with_the_types_of_json(text: str, found: dict[str, Any]) -> None:
+    assert documents.parse(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: !!binary aGk=\n", "a: bytes is not allowed"),
+        ("a: &x [*x]\n", "anchor"),
+        ("a: 1\na: 2\n", "line 2"),
+        ('{"a": 1, "a": 2}', "a is given more than once"),
+        ("a: [1\n", "line"),
+        ("- 1\n", "must hold one object"),
+        ("a: .inf\n", "a: float is not allowed"),
+        ("a: !!python/object:os.system x\n", "line 1"),
+    ],
+)
+def test_a_file_that_is_no_document_says_where_in_one_line(text: str, words: str) -> None:
+    with pytest.raises(documents.InvalidDocument, match=words) as caught:
+        documents.parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_value_of_a_text_parameter_stays_the_text_it_is() -> None:
+    declared = {"s": {"type": "string"}, "d": {"type": "date"}, "n": {"type": "integer"}, "j": {"type": "json"}}
+    given = {"s": "20200219", "d": "2020-02-19", "n": "7", "j": "[1]", "unknown": "1"}
+    assert inputs.typed(given, declared) == {
+        "s": "20200219", "d": "2020-02-19", "n": 7, "j": [1], "unknown": "1",
+    }  # fmt: skip
+
+
+def test_contexts_that_others_can_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    contexts.save(Contexts("a", {"a": Context("http://a", "ta")}))
+    contexts.file().chmod(0o644)
+    with pytest.raises(BadContext, match="can be read by others"):
+        contexts.load()
+
+
+def test_a_token_with_a_newline_is_one_line_and_exit_code_2(server: str) -> None:
+    done = run(server, "plan", "list", token="sbt_a\nb")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "SIGNALBOX_TOKEN is not a token" in done.stderr
+    assert "sbt_a" not in done.stderr
+
+
+def test_a_token_does_not_travel_in_clear_unless_asked_to() -> None:
+    assert contexts.is_plain_and_remote("http://signalbox.example")
+    assert not contexts.is_plain_and_remote("https://signalbox.example")
+    assert not contexts.is_plain_and_remote("http://127.0.0.1:8080")

@@ -162,12 +162,13 @@ def _refused(status: int, raw: bytes) -> Refused:
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
     handlers: list[urllib.request.BaseHandler] = [_Stay()]
-    if _is_here(urlsplit(url).hostname or ""):
+    if is_here(urlsplit(url).hostname or ""):
         handlers.append(urllib.request.ProxyHandler({}))  # a proxy cannot reach what is on this host
     return urllib.request.build_opener(*handlers)
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Whether a host is this one."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -68,13 +68,18 @@ def login(
     url: Annotated[str, typer.Option("--url", envvar=contexts.URL, help="where the API is")] = contexts.DEFAULT_URL,
     name: Annotated[str, typer.Option("--name", help="what to call this context")] = "default",
     token_file: Annotated[str, typer.Option("--token-file", help="file that holds the token")] = "",
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="send the token over plain http")
+    ] = False,
 ) -> None:
     """Keep a token that works: from a file, the standard input, or asked for."""
+    where = contexts.checked_url(url)
+    if not insecure and contexts.is_plain_and_remote(where):
+        raise typer.BadParameter(f"{where} would get the token in clear: use https, or --insecure to go on")
     try:
         token = Path(token_file).read_text().strip() if token_file else inputs.secret_value("token").strip()
     except OSError as error:
         raise typer.BadParameter(f"{token_file} cannot be read: {error.strerror}") from None
-    where = contexts.checked_url(url)
     me = Api(where, token).get("/me")
     kept = contexts.load()
     kept.known[name] = contexts.Context(where, token)

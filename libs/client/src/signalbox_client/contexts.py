@@ -2,15 +2,17 @@
 
 import json
 import os
+import re
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from signalbox_client.api import Api
+from signalbox_client.api import Api, is_here
 
 URL, TOKEN, CONTEXT = "SIGNALBOX_API_URL", "SIGNALBOX_TOKEN", "SIGNALBOX_CONTEXT"
 DEFAULT_URL = "http://127.0.0.1:8080"
+_TOKEN = re.compile(r"[!-~]{1,1000}")
 
 
 class NotLoggedIn(Exception):
@@ -45,11 +47,15 @@ def file() -> Path:
 
 def load() -> Contexts:
     try:
+        if file().stat().st_mode & 0o077:
+            raise BadContext(f"{file()} can be read by others: chmod 600 it, and take its tokens as known to them")
         said = json.loads(file().read_text())
         known = {name: Context(**one) for name, one in said["known"].items()}
         return Contexts(said["current"], known)
     except FileNotFoundError:
         return Contexts()
+    except BadContext:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadContext(f"{file()} cannot be read ({error}): remove it and log in again") from None
 
@@ -72,10 +78,18 @@ def checked_url(url: str) -> str:
     return url.rstrip("/").removesuffix("/api/v1")
 
 
+def is_plain_and_remote(url: str) -> bool:
+    """Whether what is sent there can be read on the way."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_here(parts.hostname or "")
+
+
 def api(name: str | None = None) -> Api:
     """What a command calls. A token given by the environment wins, then the named context, then the one in use."""
     name = name or os.environ.get(CONTEXT) or None
-    token = os.environ.get(TOKEN, "")
+    token = os.environ.get(TOKEN, "").strip()
+    if token and not _TOKEN.fullmatch(token):
+        raise BadContext(f"{TOKEN} is not a token: printable characters without spaces are allowed")
     if token and name is None:
         return Api(checked_url(os.environ.get(URL) or DEFAULT_URL), token)
     contexts = load()

@@ -3,11 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
-from signalbox_client import contexts
+from signalbox_client import contexts, documents
 from signalbox_client.api import Api
 from signalbox_client.output import FORMATS
 
@@ -42,33 +42,42 @@ def api() -> Api:
 
 def document(file: str) -> dict[str, Any]:
     """The object in a file. Ends the command when there is none."""
-    import yaml  # reads JSON as well
-
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file} is not UTF-8, at byte {error.start}") from None
     try:
-        said = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise typer.BadParameter(f"{file} is neither YAML nor JSON: {error}") from None
-    if not isinstance(said, dict):
-        raise typer.BadParameter(f"{file} must hold one object")
-    return cast("dict[str, Any]", said)
+        return documents.parse(text)
+    except documents.InvalidDocument as error:
+        raise typer.BadParameter(f"{file}: {error}") from None
 
 
-def pairs(given: list[str] | None, option: str) -> dict[str, Any]:
-    """`name=value` as a mapping. A value that is JSON is taken as such, else as text."""
-    found: dict[str, Any] = {}
+def pairs(given: list[str] | None, option: str) -> dict[str, str]:
+    """`name=value` as texts by name."""
+    found: dict[str, str] = {}
     for one in given or ():
         name, equals, value = one.partition("=")
         if not equals or not name:
             raise typer.BadParameter(f"{one!r} is not name=value", param_hint=option)
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
+        found[name] = value
     return found
+
+
+def typed(given: dict[str, str], declared: dict[str, Any]) -> dict[str, Any]:
+    """`name=value` texts as values of the declared parameters: a text stays the text it is."""
+    return {
+        name: text if declared.get(name, {}).get("type", "string") in ("string", "date") else _json_or_text(text)
+        for name, text in given.items()
+    }
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def labels(given: list[str] | None) -> dict[str, str]:

@@ -84,8 +84,8 @@ def gateway(settings: GatewaySettings) -> Service:
         service.clock,
         vault,
         Blobs(settings.blob_url) if settings.blob_url else None,
-        settings.guard(),
         groups.said,
+        settings.guard(),
     )
 
     async def forget() -> None:

@@ -32,7 +32,9 @@ def job_start(
     output: Form = "table",
 ) -> None:
     """Start a job: prints the plan."""
-    body: dict[str, Any] = {"params": inputs.pairs(param, "--param"), "reason": reason, "labels": inputs.labels(label)}
+    given = inputs.pairs(param, "--param")
+    declared = api().get(place("jobs", id), {"version": version})["params"] if given else {}
+    body: dict[str, Any] = {"params": inputs.typed(given, declared), "reason": reason, "labels": inputs.labels(label)}
     body |= {"rules": inputs.document(rules)} if rules else {}
     body |= {"event_date": event_date} if event_date else {}
     body |= {"version": version} if version is not None else {}

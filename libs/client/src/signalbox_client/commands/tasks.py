@@ -1,5 +1,6 @@
 """`signalbox task`."""
 
+import codecs
 import sys
 import time
 from typing import Annotated, Any, Final
@@ -154,10 +155,13 @@ def task_resolve(
     asked(api().post(place("tasks", id, "resolve"), body), output, wait=wait, timeout=timeout)
 
 
+_decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+
 def _write(chunk: bytes) -> None:
     """As it came, but on a terminal without anything that could steer it."""
     if sys.stdout.isatty():
-        sys.stdout.write(plain(chunk.decode(errors="replace")))
+        sys.stdout.write(plain(_decoder.decode(chunk)))
     else:
         sys.stdout.buffer.write(chunk)
     sys.stdout.flush()

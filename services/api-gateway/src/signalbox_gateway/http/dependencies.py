@@ -31,9 +31,9 @@ class Dependencies:
     vault: Any = None
     """`signalbox_chassis.security.vault.Vault`, when one is configured."""
     blobs: Blobs | None = None
-    guard: EgressGuard = field(default_factory=EgressGuard)
     broker: Callable[[], Awaitable[dict[str, Any]]] = field(default=_nothing_more)
     """What Kafka says: consumer groups with members and lag. Raises when it does not answer."""
+    guard: EgressGuard = field(default_factory=EgressGuard)
 
 
 def _dependencies(request: Request) -> Dependencies:

@@ -166,7 +166,7 @@ async def _plans(connection: Connection, rows: Sequence[Row]) -> list[Answer]:
 def _plan(row: Row, waiting: Sequence[Row]) -> Answer:
     said: Answer = from_json(row["record"])
     id = said.pop("plan_id")
-    said["created_at"] = row["created_at"]
+    said["created_at"] = row["created_at"].isoformat().replace("+00:00", "Z")
     own = [wait_reasons.said(one, plan=id) for one in said.pop("waiting")]
     tasks = [
         wait_reasons.said(_task_waiting(one), plan=id, engine=one["engine"], tasks=one["tasks"])

@@ -1,0 +1,85 @@
+"""Files people write: JSON, or YAML 1.2 with the types of JSON. Every problem is one line with file and line."""
+
+import json
+from typing import Any, Final, cast
+
+MAX_DEPTH: Final = 64
+"""Levels of lists and objects, as the API allows."""
+_TEXT_TAGS: Final = ("tag:yaml.org,2002:timestamp",)
+
+
+class InvalidDocument(ValueError):
+    """The text is not a document; the message says where."""
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The object a text holds. Raises `InvalidDocument`."""
+    found = _json(text) if text.lstrip().startswith("{") else _yaml(text)
+    if not isinstance(found, dict):
+        raise InvalidDocument("must hold one object")
+    return cast("dict[str, Any]", _plain(found, (), ""))
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise InvalidDocument(f"line {error.lineno}: {error.msg}") from None
+    except RecursionError:
+        raise InvalidDocument("is nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise InvalidDocument(f"{next(name for name in names if names.count(name) > 1)} is given more than once")
+    return made
+
+
+def _yaml(text: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    loader: Any = YAML(typ="safe", pure=True)
+    for tag in _TEXT_TAGS:  # a date stays the text it is
+        loader.constructor.yaml_constructors = {
+            **loader.constructor.yaml_constructors, tag: lambda constructor, node: constructor.construct_scalar(node),
+        }  # fmt: skip
+    try:
+        return loader.load(text)
+    except MarkedYAMLError as error:
+        mark: Any = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}: " if mark is not None else ""
+        raise InvalidDocument(f"{place}{error.problem or error.context}") from None
+    except (YAMLError, ValueError, TypeError) as error:
+        raise InvalidDocument(str(error).splitlines()[0]) from None
+    except RecursionError:
+        raise InvalidDocument("is nested too deeply") from None
+
+
+def _plain(value: Any, above: tuple[int, ...], place: str) -> Any:
+    """The same value with the types of JSON; refuses what JSON does not have."""
+    if isinstance(value, dict | list):
+        if id(cast("Any", value)) in above:
+            raise InvalidDocument(f"{place}: an anchor that holds itself")
+        if len(above) >= MAX_DEPTH:
+            raise InvalidDocument(f"{place}: at most {MAX_DEPTH} levels are allowed")
+        inside = (*above, id(cast("Any", value)))
+        if isinstance(value, list):
+            return [_plain(one, inside, f"{place}.{n}") for n, one in enumerate(cast("list[Any]", value))]
+        fields = cast("dict[Any, Any]", value)
+        return {_name(name, place): _plain(one, inside, f"{place}.{name}".lstrip(".")) for name, one in fields.items()}
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and value == value and abs(value) != float("inf"):
+        return value
+    raise InvalidDocument(f"{place}: {type(value).__name__} is not allowed: text, numbers, true, false and null are")
+
+
+def _name(name: Any, place: str) -> str:
+    if isinstance(name, bool):
+        return "true" if name else "false"
+    if isinstance(name, str | int | float):
+        return str(name)
+    raise InvalidDocument(f"{place or 'the document'}: {type(name).__name__} is no name of a field")
