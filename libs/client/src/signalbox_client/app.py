@@ -68,9 +68,7 @@ def login(
     url: Annotated[str, typer.Option("--url", envvar=contexts.URL, help="where the API is")] = contexts.DEFAULT_URL,
     name: Annotated[str, typer.Option("--name", help="what to call this context")] = "default",
     token_file: Annotated[str, typer.Option("--token-file", help="file that holds the token")] = "",
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="send the token over plain http")
-    ] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="send the token over plain http")] = False,
 ) -> None:
     """Keep a token that works: from a file, the standard input, or asked for."""
     where = contexts.checked_url(url)
