@@ -37,6 +37,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
+def _as_text(constructor: Any, node: Any) -> str:
+    return str(constructor.construct_scalar(node))
+
+
 def _yaml(text: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -44,12 +48,13 @@ def _yaml(text: str) -> Any:
     loader: Any = YAML(typ="safe", pure=True)
     for tag in _TEXT_TAGS:  # a date stays the text it is
         loader.constructor.yaml_constructors = {
-            **loader.constructor.yaml_constructors, tag: lambda constructor, node: constructor.construct_scalar(node),
+            **loader.constructor.yaml_constructors, tag: _as_text,
         }  # fmt: skip
     try:
         return loader.load(text)
     except MarkedYAMLError as error:
-        mark: Any = error.problem_mark or error.context_mark
+        marked: Any = error
+        mark = marked.problem_mark or marked.context_mark
         place = f"line {mark.line + 1}: " if mark is not None else ""
         raise InvalidDocument(f"{place}{error.problem or error.context}") from None
     except (YAMLError, ValueError, TypeError) as error:

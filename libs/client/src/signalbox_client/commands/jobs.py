@@ -33,7 +33,7 @@ def job_start(
 ) -> None:
     """Start a job: prints the plan."""
     given = inputs.pairs(param, "--param")
-    declared = api().get(place("jobs", id), {"version": version})["params"] if given else {}
+    declared: dict[str, Any] = api().get(place("jobs", id), {"version": version})["params"] if given else {}
     body: dict[str, Any] = {"params": inputs.typed(given, declared), "reason": reason, "labels": inputs.labels(label)}
     body |= {"rules": inputs.document(rules)} if rules else {}
     body |= {"event_date": event_date} if event_date else {}
