@@ -369,7 +369,8 @@ SELECT jsonb_build_object(
   'tasks', (SELECT jsonb_agg(jsonb_build_array(position, state, version, attempt, infrastructure_faults, fence, sends,
       owner, handle, phase, cause, reason, error, kill, stop_cause, waiting ->> 'why', published,
       cancel_requested_at IS NOT NULL, stop_intent_at IS NOT NULL, ended_at IS NOT NULL, submitted_at IS NOT NULL,
-      (SELECT jsonb_agg(m ->> 'state' ORDER BY n) FROM jsonb_array_elements(pending_transitions) WITH ORDINALITY AS x (m, n)))
+      (SELECT jsonb_agg(m ->> 'state' ORDER BY n)
+       FROM jsonb_array_elements(pending_transitions) WITH ORDINALITY AS x (m, n)))
     ORDER BY position) FROM task),
   'history', (SELECT jsonb_agg(jsonb_build_array(attempt, cause, handle) ORDER BY attempt) FROM attempt),
   'rules', (SELECT jsonb_agg(jsonb_build_array(version, task_limit, held)) FROM plan_rules),
