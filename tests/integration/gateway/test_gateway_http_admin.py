@@ -1,7 +1,9 @@
 """`python -m signalbox_gateway admin …` on a real database: tokens are printed once and kept as a hash."""
 
 import asyncio
+import base64
 import hashlib
+import os
 import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import pytest_asyncio
 
 from signalbox_chassis.persistence.connection import Connection, connect, connect_arguments
 from signalbox_chassis.persistence.migrations import migrate, provision
+from signalbox_chassis.security.vault import Vault, provision_vault
 from signalbox_gateway import MIGRATIONS
 from signalbox_gateway.admin import main
 
@@ -78,3 +81,41 @@ async def test_what_cannot_be_done_is_said_and_changes_nothing(admin: Admin) -> 
         assert not refused.out
     assert (await admin.run("create", "eve", "--days", "0")).code == 2
     assert await admin.connection.fetchval("SELECT count(*) FROM token") == 1
+
+
+async def test_secrets_are_wrapped_with_a_new_key_by_the_writers_role_alone(
+    admin: Admin, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = await admin.connection.fetchval("SELECT current_user")
+    url = os.environ["SIGNALBOX_DATABASE_URL"]
+    old, new = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
+    refused = await admin.run("rewrap")
+    assert (refused.code, "no secrets are kept" in refused.err) == (1, True)
+    await provision_vault(postgres_url, writer_role=role, readers={}, schema=f"{role}_secrets")
+    vault = Vault(url, keys=old, schema=f"{role}_secrets")
+    await vault.start()
+    for name in ("a", "b"):
+        await vault.set(name, "value", uses=["work"], actor="user:ann")
+    await vault.stop()
+    monkeypatch.setenv("SIGNALBOX_SECRETS_URL", url)
+    monkeypatch.setenv("SIGNALBOX_SECRETS_SCHEMA", f"{role}_secrets")
+    monkeypatch.setenv("SIGNALBOX_SECRET_KEY", f"{new},{old}")
+    done = await admin.run("rewrap")
+    assert (done.code, done.out) == (0, "2 secrets are now wrapped with the newest key\n"), done.err
+    assert (await admin.run("rewrap")).out == "0 secrets are now wrapped with the newest key\n"
+    owner = await connect(postgres_url)
+    await owner.execute(f"DROP SCHEMA {role}_secrets CASCADE")
+    await owner.close()
+
+
+async def test_a_dry_prune_counts_and_deletes_nothing(admin: Admin) -> None:
+    await admin.connection.execute(
+        "INSERT INTO plan (id, version, state, name, project, actor, labels, created_at, ended_at, record) SELECT "
+        "gen_random_uuid(), 1, 'FAILED', 'p', 'default', 'user:ann', '{}', now() - interval '1 year', "
+        "now() - interval '1 year', '{}' FROM generate_series(1, 450)"
+    )
+    dry = await admin.run("prune", "--dry-run")
+    assert "would delete what is older than 90 days: 450 plans" in dry.out
+    assert await admin.connection.fetchval("SELECT count(*) FROM plan") == 450
+    assert "deleted" in (await admin.run("prune", "--days", "30")).out
+    assert await admin.connection.fetchval("SELECT count(*) FROM plan") == 0

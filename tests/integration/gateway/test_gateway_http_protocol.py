@@ -1,0 +1,185 @@
+"""What holds before a route is reached: methods, heads, bodies as they come; and what is kept for how long."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from signalbox_contracts.messages.plans import PlanRecord
+from signalbox_gateway.http import protocol
+from signalbox_gateway.read_model import prune
+from signalbox_gateway.read_model.rows import plan_row
+from signalbox_gateway.read_model.writes import write_plans
+from support.gateway import JOB, SCRIPTED, Gateway, item, running_gateway
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(postgres_url: str, kafka_bootstrap: str) -> AsyncGenerator[Gateway]:
+    async with running_gateway(postgres_url, kafka_bootstrap, token_cache_seconds=0.0) as api:
+        await api.ask("POST", "/engines", SCRIPTED)
+        await api.ask("POST", "/jobs", JOB)
+        yield api
+
+
+async def raw(api: Gateway, data: bytes, *, more: bytes = b"", times: int = 0) -> bytes:
+    """What the server answers to these bytes until it closes the connection."""
+    host, _, port = api.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(data)
+        for _ in range(times):
+            writer.write(more)
+            await writer.drain()
+    except ConnectionError:
+        pass  # it has answered and closed already
+    try:
+        async with asyncio.timeout(60):
+            return await reader.read()
+    except ConnectionError:
+        return b"reset"
+    finally:
+        writer.close()
+
+
+async def test_a_head_over_64_kib_is_refused_before_more_of_it_is_kept(api: Gateway) -> None:
+    """Without the bound one header of 64 MiB blocks every other caller for seconds."""
+    answer = await raw(api, b"GET /api/v1/me HTTP/1.1\r\nHost: x\r\nX-Long: ", more=b"a" * 65_536, times=100)
+    assert answer.startswith(b"HTTP/1.1 431") or answer == b"reset"
+    answer = await raw(api, b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 431")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "/problems/header-too-large"
+    assert (await api.request("GET", "/me")).status == 200
+
+
+async def test_a_head_that_does_not_end_is_refused_in_time(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.5)
+    answer = await raw(api, b"GET /api/v1/me HTTP/1.1\r\nHost: x\r\n")
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert await raw(api, b"") == b"", "a connection without a request is closed"
+
+
+async def test_every_method_of_a_path_is_known(api: Gateway) -> None:
+    for path, allowed in (
+        ("/jobs/nightly", "DELETE, GET, HEAD, OPTIONS, PUT"), ("/jobs", "GET, HEAD, OPTIONS, POST"),
+    ):  # fmt: skip
+        options = await api.request("OPTIONS", path, token="")
+        assert (options.status, options.headers["Allow"]) == (204, allowed)
+        refused = await api.request("PATCH", path)
+        assert refused.problem == (405, "method-not-allowed")
+        assert refused.headers["Allow"] == allowed
+    assert (await api.request("OPTIONS", "/nothing")).status == 404
+
+
+async def test_head_answers_as_get_without_a_body(api: Gateway) -> None:
+    got = await api.request("GET", "/jobs/nightly")
+    async with api.session.head("/api/v1/jobs/nightly", headers={"Authorization": f"Bearer {api.token}"}) as answer:
+        assert (answer.status, await answer.read()) == (200, b"")
+        assert answer.headers["ETag"] == got.headers["ETag"]
+        assert answer.headers["Content-Length"] == got.headers["Content-Length"]
+
+
+async def test_if_match_of_a_secret_names_its_version_and_weak_tags_match_nothing(api: Gateway) -> None:
+    body = {"value": "x", "uses": ["work"]}
+    made = await api.request("PUT", "/secrets/tagged", body)
+    tag = made.headers["ETag"]
+    for wrong in ('"999"', f"W/{tag}"):
+        for method, sent in (("PUT", body), ("DELETE", None)):
+            answer = await api.request(method, "/secrets/tagged", sent, headers={"If-Match": wrong})
+            assert answer.problem == (412, "precondition-failed")
+    job = (await api.request("GET", "/jobs/nightly")).headers["ETag"]
+    assert (await api.request("PUT", "/jobs/nightly", JOB, headers={"If-Match": f"W/{job}"})).status == 412
+    assert (await api.request("DELETE", "/secrets/tagged", headers={"If-Match": tag})).status == 204
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/jobs/nightly/stop", {"kill": "off"}, "kill"),
+        ("/jobs", {**JOB, "id": "x", "priority": "7"}, "priority"),
+        ("/jobs/nightly/start", {"rules": {"limit": "2"}}, "rules.limit"),
+        (
+            "/engines",
+            {"connection": {"kind": "scripted", "url": "http://u:p@127.0.0.1:9"}, "id": "x"},
+            "connection.url",
+        ),
+        ("/engines", {"connection": {"kind": "oozie", "url": "http://168.63.129.16/"}, "id": "x"}, "connection.url"),
+        ("/engines", {"connection": {"kind": "oozie", "url": "http://[fec0::1]/"}, "id": "x"}, "connection.url"),
+    ],
+)
+async def test_values_of_another_type_and_addresses_inside_are_refused(
+    api: Gateway, path: str, body: dict[str, Any], field: str
+) -> None:
+    answer = await api.request("POST", path, body)
+    assert answer.problem == (422, "invalid")
+    assert answer.fields == [field]
+
+
+@pytest.mark.parametrize("query", ["created_after=0.5", "limit=1&limit=2", "q=a&q=b"])
+async def test_a_query_is_read_as_it_is_written_or_refused(api: Gateway, query: str) -> None:
+    assert (await api.request("GET", f"/plans?{query}")).problem == (422, "invalid")
+    assert (await api.request("GET", "/plans?state=RUNNING&state=FAILED")).status == 200
+
+
+async def test_a_large_body_that_no_hop_can_carry_holds_nobody_up(api: Gateway) -> None:
+    """One item of millions of objects, and millions of items: both are refused while they are read."""
+    bodies = (b'{"items":[{"a":[' + b"{}," * 4_000_000 + b"{}]}]}", b'{"items":[' + b"[]," * 4_000_000 + b"[]]}")
+    for data in bodies:
+        asking = asyncio.create_task(api.request("POST", "/plans", data=io.BytesIO(data)))
+        while not asking.done():
+            assert (await api.request("GET", "/healthz")).status == 200
+        assert (await asking).problem == (422, "invalid")
+
+
+async def test_retention_deletes_old_ended_plans_and_nothing_that_runs(api: Gateway) -> None:
+    ids = [(await api.ask("POST", "/plans", {"items": [item(0)]}))["id"] for _ in range(3)]
+    async with api.connection() as connection:
+        for id, state, days in zip(ids, ("SUCCEEDED", "SUCCEEDED", "RUNNING"), (100, 10, 100), strict=True):
+            await connection.execute(
+                "UPDATE plan SET state = $2, ended_at = now() - make_interval(days => $3) WHERE id = $1",
+                id,
+                state,
+                days,
+            )
+            await connection.execute(
+                "INSERT INTO task (id, plan_id, item_key, version) VALUES (gen_random_uuid(), $1, 'a', 1)", id
+            )
+        assert await prune.count(connection, 90) == {"plans": 1, "tasks": 1, "operations": 0, "parked messages": 0}
+        assert (await prune.prune(connection, 90))["plans"] == 1
+        assert not any((await prune.prune(connection, 90)).values())
+        rows = await connection.fetch("SELECT id FROM plan WHERE id = ANY($1)", ids)
+        assert {str(row["id"]) for row in rows} == set(ids[1:])
+        assert await connection.fetchval("SELECT count(*) FROM task WHERE plan_id = ANY($1)", ids) == 2
+
+
+async def test_lists_read_page_by_page_miss_nothing_while_the_planner_answers(api: Gateway) -> None:
+    """The planner's own `created_at` must not move a plan behind the cursor."""
+    made = {(await api.ask("POST", "/plans", {"items": [item(0)], "name": "paged"}))["id"] for _ in range(12)}
+    seen: set[str] = set()
+    cursor = ""
+    while True:
+        page = await api.ask("GET", f"/plans?q=paged&limit=3{cursor}")
+        seen |= {plan["id"] for plan in page["items"]}
+        async with api.connection() as connection:
+            await restate_all(connection)
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert made <= seen
+
+
+async def restate_all(connection: Any) -> None:
+    """Write the planner's next fact of every plan, with a `created_at` of its own."""
+    rows = await connection.fetch("SELECT record, version FROM plan WHERE name = 'paged'")
+    records = [PlanRecord.model_validate_json(row["record"]) for row in rows]
+    now = await connection.fetchval("SELECT clock_timestamp()")
+    newer = [
+        record.model_copy(update={"version": row["version"] + 1, "created_at": now})
+        for record, row in zip(records, rows, strict=True)
+    ]
+    await write_plans(connection, [plan_row(record, None) for record in newer], [])
