@@ -107,6 +107,10 @@ generate: setup ## write the generated files: JSON Schemas, asyncapi.json, opena
 api: setup ## lint openapi.json and type-check a TypeScript client generated from it
 	@$(BIN)/python tests/support/api_client.py
 
+fuzz: setup ## generated requests against a real gateway for ten minutes (SECONDS=120: two)
+	@$(BIN)/signalbox-local fetch
+	@SIGNALBOX_FUZZ_SECONDS=$(or $(SECONDS),600) $(PYTEST) -s -m fuzz tests/fuzz
+
 lock: setup ## resolve the workspace into requirements.lock (UPGRADE=1: newest versions)
 	@$(BIN)/uv lock -q $(if $(UPGRADE),--upgrade)
 	@$(BIN)/uv export -q --all-packages --all-groups --no-emit-workspace --format requirements-txt --no-header --no-annotate -o requirements.lock
