@@ -34,7 +34,7 @@ async def test_no_generated_request_gets_an_answer_that_is_not_documented(
             "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--max-examples", "200",
             "--header", f"Authorization: Bearer {api.token}", "--continue-on-failure", "--no-color",
             "--suppress-health-check", "all", "--warnings", "off",
-            "--request-timeout", "30",
+            "--request-timeout", "30", cwd=tmp_path,
         )  # fmt: skip
         assert await run.wait() == 0, "see the report above"
         rows = await api.value("SELECT count(*) FROM definition")

@@ -27,6 +27,7 @@ from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.services import installed_services
 from signalbox_contracts.topics import TOPICS
 from signalbox_gateway import MIGRATIONS, admin
+from signalbox_gateway.identity import principals
 from signalbox_gateway.server import ApiServer
 from support.executor import Stand, Store, make_store, remove_store
 from support.gateway import Answer, Gateway
@@ -361,7 +362,7 @@ async def make_full_stack(admin_url: str, bootstrap: str, engine_url: str, folde
     url = await provision(admin_url, role=name, password=uuid.uuid4().hex, schema=name)
     await migrate(url, schema=name, versions=MIGRATIONS)
     connection = await connect(url, **connect_arguments(name, "test"))
-    token = await admin.create(connection, "ann", 1)
+    token = await principals.create(connection, "ann", 1)
     await connection.close()
     others = {one: await _store_for(one, admin_url) for one in SERVICES if one not in OWNERS}
     made = FullStack(admin_url, bootstrap, stand, planners, Store(url, name), others, token)

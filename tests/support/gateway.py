@@ -20,8 +20,9 @@ from signalbox_chassis.persistence.connection import Connection, connect, connec
 from signalbox_chassis.persistence.migrations import migrate, provision
 from signalbox_chassis.security.vault import provision_vault
 from signalbox_contracts.topics import topic
-from signalbox_gateway import MIGRATIONS, admin
+from signalbox_gateway import MIGRATIONS
 from signalbox_gateway.app import gateway
+from signalbox_gateway.identity import principals
 from signalbox_gateway.server import ApiServer
 from signalbox_gateway.settings import GatewaySettings
 from support.api_document import problem_with
@@ -111,7 +112,7 @@ class Gateway:
     async def another_token(self, *permissions: str, days: int = 1) -> str:
         """A token of `ann` that may do only this."""
         async with self.connection() as connection:
-            token = await admin.token(connection, "ann", days)
+            token = await principals.token(connection, "ann", days)
             await connection.execute(
                 "UPDATE token SET permissions = $2 WHERE id = $1", token.split("_")[1], list(permissions)
             )
@@ -146,7 +147,7 @@ async def _served(url: str, name: str, bootstrap: str, changes: dict[str, Any]) 
         **changes,
     }  # fmt: skip
     connection = await connect(url, **connect_arguments(name, "test"))
-    token = await admin.create(connection, "ann", 1)
+    token = await principals.create(connection, "ann", 1)
     await connection.close()
     service = gateway(GatewaySettings(**values))
     await service.start()

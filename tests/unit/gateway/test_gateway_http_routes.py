@@ -120,3 +120,18 @@ def test_every_schema_the_document_refers_to_is_in_it() -> None:
     made = json.dumps(DOCUMENT)
     named = set(re.findall(r'"#/components/schemas/([^"]+)"', made))
     assert named - set(json.loads(made)["components"]["schemas"]) == set()
+
+
+SQL_ROOMS = ("store", "read_model", "definitions", "identity", "recovery", "migrations")
+
+
+def test_sql_stands_in_its_rooms_and_nowhere_else() -> None:
+    """A route with a query of its own is not found by whoever changes the table."""
+    package = Path(openapi.__file__).parent
+    words = re.compile(r"\b(SELECT|INSERT INTO|DELETE FROM|UPDATE \w+ SET)\b|\.(fetch|fetchrow|fetchval|execute)\(")
+    found = [
+        str(file.relative_to(package))
+        for file in sorted(package.rglob("*.py"))
+        if file.relative_to(package).parts[0] not in SQL_ROOMS and words.search(file.read_text())
+    ]
+    assert found == []

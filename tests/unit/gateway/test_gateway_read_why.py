@@ -7,7 +7,7 @@ import pytest
 
 from signalbox_client import reference
 from signalbox_contracts.messages.plans import WaitReason
-from signalbox_gateway import wait_reasons
+from signalbox_gateway.read_model import wait_reasons
 
 PLAN, TASK = "0195-plan", "0195-task"
 SINCE = "2026-03-29T01:30:00Z"

@@ -12,7 +12,6 @@ from signalbox_gateway.default_engines import DefaultEngines
 from signalbox_gateway.definitions import publish
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
-from signalbox_gateway.http.idempotency import FORGET, KEPT_HOURS
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.read_model import prune
 from signalbox_gateway.recovery.rebuild import Rebuild
@@ -42,6 +41,7 @@ from signalbox_gateway.routes import (
 from signalbox_gateway.routes.examples import examples
 from signalbox_gateway.server import ApiServer
 from signalbox_gateway.settings import GatewaySettings
+from signalbox_gateway.store import idempotency
 
 NAME = "api-gateway"
 ROUTERS = [
@@ -90,7 +90,7 @@ def gateway(settings: GatewaySettings) -> Service:
 
     async def forget() -> None:
         async with service.database.connection() as connection:
-            await connection.execute(FORGET, KEPT_HOURS)
+            await idempotency.forget(connection)
 
     async def prune_once() -> bool:
         async with service.database.connection() as connection:

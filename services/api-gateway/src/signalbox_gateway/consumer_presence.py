@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from signalbox_gateway import wait_reasons
 from signalbox_gateway.http.dependencies import Dependencies
+from signalbox_gateway.read_model import wait_reasons
 
 LATE_SECONDS: Final = 2.0
 """How long they may be silent before somebody who asks is told how they are."""

@@ -20,12 +20,9 @@ from signalbox_gateway.http import anonymous
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.http.queries import only_known_parameters
+from signalbox_gateway.identity.tokens import load_token
 
 _TOKEN: Final = re.compile(r"^sbt_([a-z0-9]{12})_([A-Za-z0-9_-]{32,128})$")
-_FOUND: Final = """
-SELECT t.secret_hash, t.permissions, t.expires_at, p.name FROM token t JOIN principal p ON p.name = t.principal
-WHERE t.id = $1 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())
-"""
 ALL: Final = "*"
 PUBLIC: Final = frozenset({"/openapi.json", "/docs", "/health", "/healthz", "/problems", "/problems/{slug}"})
 """Paths that need no token: nothing there is about anybody's work."""
@@ -79,7 +76,7 @@ class Tokens:
 
     async def _look_up(self, id: str, hashed: bytes) -> Principal | None:
         async with self.database.connection() as connection:
-            row = await connection.fetchrow(_FOUND, id)
+            row = await load_token(connection, id)
         if row is None or not hmac.compare_digest(row["secret_hash"], hashed):
             return None
         return Principal(row["name"], id, frozenset(row["permissions"]), row["expires_at"])

@@ -1,5 +1,6 @@
 """The FastAPI application: routes, what holds for all of them, its own description."""
 
+import asyncio
 import html
 import logging
 from collections.abc import Callable, Mapping
@@ -179,8 +180,8 @@ def _describe(app: FastAPI) -> None:
 
     @app.get("/health", include_in_schema=False)
     async def health(deps: Deps) -> dict[str, str]:
-        async with deps.database.connection() as connection:
-            await connection.fetchval("SELECT 1", timeout=5)
+        async with asyncio.timeout(5):
+            await deps.database.ping()
         return {"status": "healthy"}
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -13,19 +13,7 @@ from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.problems import Problem, invalid
-
-KEPT_HOURS: Final = 24
-_LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended($1 || E'\\n' || $2, 0))"
-_FOUND: Final = """
-SELECT request_hash, status, answer, headers FROM idempotency
-WHERE principal = $1 AND key = $2 AND created_at > now() - make_interval(hours => $3)
-"""
-_KEEP: Final = """
-INSERT INTO idempotency (principal, key, request_hash, status, answer, headers) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (principal, key) DO UPDATE SET request_hash = excluded.request_hash, status = excluded.status,
-    answer = excluded.answer, headers = excluded.headers, created_at = now()
-"""
-FORGET: Final = "DELETE FROM idempotency WHERE created_at < now() - make_interval(hours => $1)"
+from signalbox_gateway.store import idempotency as store
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +44,28 @@ async def write(
 ) -> Response:
     """Do it in one transaction. The same key and request again get the first answer; nothing is done twice.
 
-    A refusal is not kept: it changed nothing, and the key may be used again.
+    A refusal is not stored: it changed nothing, and the key may be used again.
     """
     key = idempotency_key(request) if request.method == "POST" else None
     if key is None:
         async with deps.database.unit_of_work() as work:
             answer = await act(work)
         return answer.response()
-    said = hashlib.sha256(await request.body())
-    said.update(f"\n{request.method} {request.url.path}?{request.url.query}".encode())
+    request_hash = hashlib.sha256(await request.body())
+    request_hash.update(f"\n{request.method} {request.url.path}?{request.url.query}".encode())
     async with deps.database.unit_of_work() as work:
-        if not await work.connection.fetchval(_LOCK, principal.name, key):
+        if not await store.lock(work.connection, principal.name, key):
             raise Problem("request-in-progress", f"the first request with key {key!r} is not answered yet")
-        row = await work.connection.fetchrow(_FOUND, principal.name, key, KEPT_HOURS)
+        row = await store.load(work.connection, principal.name, key)
         if row is not None:
-            if row["request_hash"] != said.digest():
+            if row["request_hash"] != request_hash.digest():
                 raise Problem("idempotency-key-reused", f"key {key!r} belongs to a request with another path or body")
             body = from_json(row["answer"]) if row["answer"] is not None else None
             return Answer(body, row["status"], dict(from_json(row["headers"]))).response(replayed=True)
         answer = await act(work)
-        kept = to_json(answer.body).decode() if answer.body is not None else None
-        await work.connection.execute(
-            _KEEP, principal.name, key, said.digest(), answer.status, kept, to_json(answer.headers).decode()
-        )
+        stored = to_json(answer.body).decode() if answer.body is not None else None
+        await store.save(
+            work.connection, principal.name, key, request_hash.digest(), status=answer.status, answer=stored,
+            headers=to_json(answer.headers).decode(),
+        )  # fmt: skip
     return answer.response()

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_gateway import wait_reasons
+from signalbox_gateway.read_model import wait_reasons
 from signalbox_gateway.read_model.rows import TASK_DEFAULTS, PlanRow
 
 Answer = dict[str, Any]

@@ -1,8 +1,11 @@
-"""Which live plans use something."""
+"""Short look-ups of the read model: live plans that use something, whether a plan exists, services of messages."""
 
+from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_contracts.messages.plans import PlanRecord
 from signalbox_contracts.states import PLAN_ENDS
 
 MAX_PLANS: Final = 20
@@ -25,3 +28,20 @@ async def live_plans_on_engine(connection: Connection, id: str) -> list[str]:
 async def live_plans_of(connection: Connection, target: str, *, limit: int) -> list[str]:
     """Ids of the plans of `job:<id>` or `pipeline:<id>` that have not ended, oldest first."""
     return [str(row["id"]) for row in await connection.fetch(_OF_TARGET, target, limit)]
+
+
+async def plan_exists(connection: Connection, id: UUID) -> bool:
+    """Whether a plan has this id."""
+    return await connection.fetchval("SELECT EXISTS (SELECT FROM plan WHERE id = $1)", id)
+
+
+async def plan_record(connection: Connection, id: UUID) -> PlanRecord | None:
+    """The last published state of a plan; None when there is none."""
+    record = await connection.fetchval("SELECT record FROM plan WHERE id = $1", id)
+    return PlanRecord.model_validate_json(record) if record is not None else None
+
+
+async def services_of_letters(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Which service parked each of these messages, those that exist."""
+    rows = await connection.fetch("SELECT id, service FROM parked WHERE id = ANY($1)", list(ids))
+    return {row["id"]: row["service"] for row in rows}

@@ -1,6 +1,6 @@
 """In: dead_letter_redrive, dead_letter_drop. Changes: parked, operation. Out: dead_letter.redrive, dead_letter.drop."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -15,12 +15,11 @@ from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import invalid
-from signalbox_gateway.read_model import writes
+from signalbox_gateway.read_model import usage, writes
 from signalbox_gateway.routes import answers
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 Operator = Annotated[Principal, Depends(permission("dead_letter.operate"))]
-_SERVICES: Final = "SELECT id, service FROM parked WHERE id = ANY($1)"
 
 
 class Letters(BaseModel):
@@ -59,13 +58,13 @@ async def dead_letter_drop(request: Request, deps: Deps, principal: Operator) ->
 
 async def _ask(request: Request, deps: Dependencies, principal: Principal, message: Any, said: Letters) -> Response:
     async def act(work: UnitOfWork) -> Answer:
-        rows = await work.connection.fetch(_SERVICES, said.ids)
-        unknown = set(said.ids) - {row["id"] for row in rows}
+        services = await usage.services_of_letters(work.connection, said.ids)
+        unknown = set(said.ids) - services.keys()
         if unknown:
             raise invalid("ids", str(min(unknown)), "is not a parked message")
         asked: list[dict[str, Any]] = []
-        for service in sorted({row["service"] for row in rows}):
-            ids = [row["id"] for row in rows if row["service"] == service]
+        for service in sorted(set(services.values())):
+            ids = [id for id, of in services.items() if of == service]
             operation = uuid4()
             ids = await writes.ask_letters(work.connection, operation, ids)
             if ids:

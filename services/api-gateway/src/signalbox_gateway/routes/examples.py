@@ -12,10 +12,10 @@ from signalbox_contracts.messages.states import EngineStated, ScheduleStated, Tr
 from signalbox_contracts.messages.tasks import TasksStated
 from signalbox_contracts.samples import facts
 from signalbox_contracts.samples.definitions import LATER, NOW, OPERATION, PLAN, TASK, TICK, works
-from signalbox_gateway import wait_reasons
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import Saved
 from signalbox_gateway.flink_jobs.document import to_document
+from signalbox_gateway.read_model import wait_reasons
 from signalbox_gateway.routes import flink_answers
 from signalbox_gateway.workflows import examples as workflows
 

@@ -7,10 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 
 from signalbox_contracts.states import PLAN_ENDS
-from signalbox_gateway import consumer_presence, wait_details
+from signalbox_gateway import consumer_presence
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
-from signalbox_gateway.read_model import queries
+from signalbox_gateway.read_model import queries, usage, wait_details
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import (
@@ -153,7 +153,7 @@ def has_ended(seen: queries.Answer) -> bool:
 
 
 async def _must_be_there(connection: Any, id: UUID) -> None:
-    if not await connection.fetchval("SELECT EXISTS (SELECT FROM plan WHERE id = $1)", id):
+    if not await usage.plan_exists(connection, id):
         raise missing("plan", id)
 
 

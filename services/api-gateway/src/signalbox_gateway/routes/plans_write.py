@@ -34,7 +34,7 @@ from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.plan_requests import sending, validation
 from signalbox_gateway.plan_requests.schema import MAX_PLAN_ITEMS, JobStart, PlanCreate, PlanFields
-from signalbox_gateway.read_model import queries
+from signalbox_gateway.read_model import queries, usage
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load_version
 from signalbox_gateway.routes.params import missing
@@ -44,7 +44,6 @@ router = APIRouter(tags=["plans"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
 Controller = Annotated[Principal, Depends(permission("plan.control"))]
 _LARGE_BYTES: Final = 1_048_576
-_RECORD: Final = "SELECT record FROM plan WHERE id = $1"
 
 
 class Why(BaseModel):
@@ -280,10 +279,9 @@ def check_apply(plan: PlanRecord, said: Apply) -> None:
 
 async def live_plan(work: UnitOfWork, id: UUID, *, ended: bool = False) -> PlanRecord:
     """The plan, which must be live, or ended where that is wanted."""
-    record = await work.connection.fetchval(_RECORD, id)
-    if record is None:
+    plan = await usage.plan_record(work.connection, id)
+    if plan is None:
         raise missing("plan", id)
-    plan = PlanRecord.model_validate_json(record)
     if (plan.state in PLAN_ENDS) != ended:
         words = "only an ended plan can be retried" if ended else "it never moves again"
         raise Problem("conflict", f"plan {id} is {plan.state}: {words}")

@@ -6,23 +6,15 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Response
 
-from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
-from signalbox_gateway.read_model import queries
+from signalbox_gateway.read_model import status as status_queries
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer
 
 PART_SECONDS: Final = 3.0
 """How long one part may take."""
-
-_OUTBOX: Final = (
-    "SELECT COALESCE(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox WHERE sent_at IS NULL"
-)
-_PLANS: Final = "SELECT state, count(*)::int AS n FROM plan GROUP BY 1 ORDER BY 1"
-_TASKS: Final = "SELECT state, count(*)::int AS n FROM task WHERE state IS NOT NULL GROUP BY 1 ORDER BY 1"
-_PARKED: Final = "SELECT count(*)::int FROM parked WHERE state <> 'DROPPED'"
 
 Part = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -69,18 +61,9 @@ async def _kafka(deps: Dependencies) -> dict[str, Any]:
 
 async def _outbox(database: Database) -> dict[str, Any]:
     async with database.connection() as connection:
-        return {"outbox": {"ok": True, "oldest_unsent_seconds": await connection.fetchval(_OUTBOX)}}
+        return {"outbox": {"ok": True, "oldest_unsent_seconds": await status_queries.oldest_unsent_seconds(connection)}}
 
 
 async def _read_model(database: Database) -> dict[str, Any]:
     async with database.connection() as connection:
-        return {
-            "engines": list((await queries.engine_states(connection)).values()),
-            "plans": await _counts(connection, _PLANS),
-            "tasks": await _counts(connection, _TASKS),
-            "parked": await connection.fetchval(_PARKED),
-        }
-
-
-async def _counts(connection: Connection, query: str) -> dict[str, int]:
-    return {row["state"]: row["n"] for row in await connection.fetch(query)}
+        return await status_queries.counts(connection)

@@ -12,11 +12,11 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from signalbox_chassis.blobs import Blobs, BlobStoreFailed
 from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
 from signalbox_contracts.states import TASK_ENDS, TaskState
-from signalbox_gateway import attempt_logs, consumer_presence, wait_details
+from signalbox_gateway import attempt_logs, consumer_presence
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem
-from signalbox_gateway.read_model import queries
+from signalbox_gateway.read_model import queries, wait_details
 from signalbox_gateway.read_model.queries import TaskFilter
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import (

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from signalbox_chassis.persistence.connection import Connection
-from signalbox_gateway import wait_reasons
-from signalbox_gateway.read_model import queries
+from signalbox_gateway.read_model import queries, wait_reasons
 
 Said = Mapping[str, Any]
 _ENGINE: Final = "engine:"

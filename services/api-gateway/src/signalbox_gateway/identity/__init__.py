@@ -1,0 +1,1 @@
+"""Who may call: principals, their tokens, and the SQL of both."""

@@ -1,0 +1,1 @@
+"""SQL of the gateway's own writes: idempotency keys and requested operations."""
