@@ -1,5 +1,6 @@
 """Commands about existing things: stored as operations, published in the same transaction, answered later."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +15,7 @@ from signalbox_gateway.store import operations as store
 
 async def ask(
     work: UnitOfWork, deps: Dependencies, principal: Principal, message: type[Event[Any]], *, target: str, reason: str,
-    subject: str | None = None, id: UUID | None = None, **data: Any,
+    subject: str | None = None, id: UUID | None = None, at: datetime | None = None, **data: Any,
 ) -> UUID:  # fmt: skip
     """Request an operation and return its id. `target` is `kind:id`; `subject` is the message's key if it differs."""
     operation = id or uuid4()
@@ -26,6 +27,6 @@ async def ask(
     kind: Any = message.model_fields["data"].annotation
     body = kind(operation_id=operation, actor=principal.actor, reason=reason, **data)
     work.publish(
-        message.of(body, subject=subject or target, source=SOURCE, time=deps.clock.now(), id=operation)
+        message.of(body, subject=subject or target, source=SOURCE, time=at or deps.clock.now(), id=operation)
     )  # fmt: skip
     return operation

@@ -18,7 +18,7 @@ _RETRIED = ("FAILED", "CANCELLED")
 
 def child_plan(
     parent: Plan, id: UUID, *, actor: str, reason: str, definitions_revision: int, traceparent: str | None,
-    version: int, now: datetime,
+    version: int, requested_at: datetime, now: datetime,
 ) -> Plan:  # fmt: skip
     """The accepted plan that retries failures of `parent`."""
     spec = parent.spec.model_copy(
@@ -29,7 +29,7 @@ def child_plan(
     )  # fmt: skip
     plan = Plan(
         id=id, version=version, rules=RulesSync(parent.rules.rules, version=version), spec=spec,
-        definitions_revision=definitions_revision, created_at=now, traceparent=traceparent,
+        definitions_revision=definitions_revision, created_at=requested_at, traceparent=traceparent,
     )  # fmt: skip
     return lifecycle.accept(plan, now)
 

@@ -136,7 +136,7 @@ async def send(
     for number, data in enumerate(pieces):
         work.publish(
             PlanRequest.of(
-                data, subject=data.plan_id, source=SOURCE, time=deps.clock.now(), aggregateversion=0,
+                data, subject=data.plan_id, source=SOURCE, time=record.created_at, aggregateversion=0,
                 project=record.project,
             )
         )  # fmt: skip

@@ -223,8 +223,9 @@ async def plan_retry(id: UUID, request: Request, deps: Deps, principal: Starter)
         await sending.accept(work, record)
         revision = await store.engines_revision(work.connection)
         await operations.ask(
-            work, deps, principal, PlanRetry, target=f"plan:{id}", subject=str(id), reason=said.reason, plan_id=id,
-            child_plan_id=child, item_keys=tuple(said.item_keys), definitions_revision=revision,
+            work, deps, principal, PlanRetry, target=f"plan:{id}", subject=str(id), reason=said.reason,
+            at=record.created_at, plan_id=id, child_plan_id=child, item_keys=tuple(said.item_keys),
+            definitions_revision=revision,
         )  # fmt: skip
         shown = await queries.plan(work.connection, child)
         return Answer(shown, 202, {"Location": f"/api/v1/plans/{child}"})

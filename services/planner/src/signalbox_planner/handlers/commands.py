@@ -146,7 +146,8 @@ async def _retry(work: UnitOfWork, dispatcher: Dispatcher, received: Received[Pl
     if parent is None or existing:
         return
     child = child_plan(
-        parent, data.child_plan_id, actor=data.actor, reason=data.reason, now=now, version=version,
+        parent, data.child_plan_id, actor=data.actor, reason=data.reason,
+        requested_at=received.event.time, now=now, version=version,
         definitions_revision=data.definitions_revision, traceparent=received.trace.get("traceparent"),
     )  # fmt: skip
     after = await copy_failures(work, dispatcher, child, parent.id, data.item_keys, now)

@@ -165,9 +165,12 @@ def new_plan(
     project: str | None,
     traceparent: str | None,
 ) -> Plan:
-    """An accepted plan without items. Its facts are numbered from `version` on."""
+    """An accepted plan without items. Its facts are numbered from `version` on.
+
+    It was created when it was requested: the gateway shows that instant, and orders its lists by it.
+    """
     plan = Plan(
-        id=data.plan_id, spec=expand.plan_spec(data, requested_at, project=project), created_at=now,
+        id=data.plan_id, spec=expand.plan_spec(data, requested_at, project=project), created_at=requested_at,
         definitions_revision=data.definitions_revision, traceparent=traceparent,
         intake=Intake(pages=data.pages), rules=RulesSync(data.rules, version=version), version=version,
     )  # fmt: skip
