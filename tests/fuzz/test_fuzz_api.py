@@ -18,6 +18,7 @@ CHECKS: Final = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance", "negative_data_rejection", "ignored_auth",
 )  # fmt: skip
+CONFIG: Final = Path(__file__).with_name("schemathesis.toml")
 COMMAND: Final = Path(sys.executable).with_name("schemathesis")
 
 
@@ -30,7 +31,8 @@ async def test_no_generated_request_gets_an_answer_that_is_not_documented(
         await api.ask("POST", "/engines", SCRIPTED)
         await api.ask("POST", "/jobs", JOB)
         run = await asyncio.create_subprocess_exec(
-            str(COMMAND), "run", f"{api.url}/openapi.json", "--url", api.url, "--max-time", str(SECONDS),
+            str(COMMAND), "--config-file", str(CONFIG), "run", f"{api.url}/openapi.json", "--url", api.url,
+            "--max-time", str(SECONDS),
             "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--max-examples", "200",
             "--header", f"Authorization: Bearer {api.token}", "--continue-on-failure", "--no-color",
             "--suppress-health-check", "all", "--warnings", "off",

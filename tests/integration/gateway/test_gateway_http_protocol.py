@@ -183,3 +183,14 @@ async def restate_all(connection: Any) -> None:
         for record, row in zip(records, rows, strict=True)
     ]
     await write_plans(connection, [plan_row(record, None) for record in newer], [])
+
+
+async def test_values_that_only_a_later_model_refuses_are_refused_too(api: Gateway) -> None:
+    """Found by generated requests: a source with control characters, a parameter without a name."""
+    answer = await api.request("POST", "/events/a%01b", {"type": "file.created", "id": "42"})
+    assert (answer.problem, answer.fields) == ((422, "invalid"), ["source"])
+    await api.ask("POST", "/schedules", {"id": "s", "target": {"kind": "job", "id": "nightly"}, "cron": "0 2 * * *"})
+    answer = await api.request("POST", "/schedules/s/run", {"params": {"\u00ad": 1}})
+    assert answer.problem == (422, "invalid")
+    answer = await api.request("POST", "/schedules/preview", {"cron": "0 2 * * *"}, headers={"Idempotency-Key": ""})
+    assert answer.fields == ["Idempotency-Key"]

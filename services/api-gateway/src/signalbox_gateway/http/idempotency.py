@@ -12,8 +12,11 @@ from pydantic_core import from_json, to_json
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
-from signalbox_gateway.http.problems import Problem, invalid
+from signalbox_gateway.http.problems import Problem
+from signalbox_gateway.http.queries import idempotency_key
 from signalbox_gateway.store import idempotency as store
+
+__all__ = ["Answer", "idempotency_key", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,6 @@ class Answer:
         if self.body is None:
             return Response(status_code=self.status, headers=headers)
         return Response(to_json(self.body), self.status, headers, media_type="application/json")
-
-
-def idempotency_key(request: Request) -> str | None:
-    """The key the caller gave, if any."""
-    key = request.headers.get("idempotency-key")
-    if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
-        raise invalid("Idempotency-Key", key, "1 to 255 printable ASCII characters are allowed")
-    return key
 
 
 async def write(

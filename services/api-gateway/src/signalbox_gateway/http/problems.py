@@ -1,15 +1,16 @@
 """What is wrong with a request, as RFC 9457 `application/problem+json`."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi.responses import Response
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.definitions.problems import problems_in
 
+M = TypeVar("M", bound=BaseModel)
 MAX_ERRORS: Final = 100
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -108,6 +109,14 @@ def checked(adapter: TypeAdapter[Any] | type[Any], written: Any, *, place: str =
     except ValidationError as error:
         found = [Field(place + _place(one.field), one.value, one.allowed) for one in problems_in(error)]
         raise invalid_all(found) from None
+
+
+def built(model: type[M], values: Any) -> M:
+    """A model of values that routes put together from several places. Raises the problem of a wrong one."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise invalid_all(problems_in(error)) from None
 
 
 def _place(field: str) -> str:

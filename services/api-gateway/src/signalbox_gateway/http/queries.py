@@ -11,10 +11,20 @@ from signalbox_gateway.http.bodies import NO_ZERO
 from signalbox_gateway.http.problems import Problem, invalid
 
 
+def idempotency_key(request: Request) -> str | None:
+    """The key the caller gave, if any."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise invalid("Idempotency-Key", key, "1 to 255 printable ASCII characters are allowed")
+    return key
+
+
 def only_known_parameters(request: Request) -> None:
     """Refuse a misspelt filter, which would answer with everything, and zero bytes, which no column takes."""
     if "\0" in request.scope["path"]:
         raise Problem("not-found", "no path with a zero byte leads anywhere")
+    if request.method == "POST":
+        idempotency_key(request)
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or not request.query_params:
         return

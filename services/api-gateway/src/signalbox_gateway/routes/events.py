@@ -15,7 +15,7 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
-from signalbox_gateway.http.problems import Problem, invalid
+from signalbox_gateway.http.problems import Problem, built, invalid
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.read_model import starts
 from signalbox_gateway.read_model.starts import MatchFilter
@@ -111,9 +111,8 @@ async def event_send(source: str, request: Request, deps: Deps, principal: Sende
     if not 1 <= len(source) <= 255:
         raise invalid("source", source, "1 to 255 characters")
     now = deps.clock.now()
-    event = TriggerEvent.model_validate(
-        {**sent.model_dump(), "id": sent.id or str(uuid4()), "source": source, "time": sent.time or now}
-    )
+    values = {**sent.model_dump(), "id": sent.id or str(uuid4()), "source": source, "time": sent.time or now}
+    event = built(TriggerEvent, values)
 
     async def act(work: UnitOfWork) -> Answer:
         try:

@@ -25,7 +25,7 @@ from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.openapi import IF_MATCH
-from signalbox_gateway.http.problems import invalid
+from signalbox_gateway.http.problems import built, invalid
 from signalbox_gateway.pipeline_requests import PipelineStart, start_pipeline
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.read_model import queries, starts
@@ -254,9 +254,9 @@ async def _start(
     work: UnitOfWork, deps: Dependencies, principal: Principal, plan_id: UUID, target: Any, start: dict[str, Any]
 ) -> dict[str, Any]:
     if isinstance(target, Job):
-        wanted = plan_requests.JobStart.model_validate(start)
+        wanted = built(plan_requests.JobStart, start)
         return await plan_requests.start_job(work, deps, principal, plan_id, target, wanted)
-    run = PipelineStart.model_validate(start)
+    run = built(PipelineStart, start)
     return await start_pipeline(work, deps, principal, plan_id, target, run)
 
 
