@@ -74,7 +74,9 @@ async def test_a_replay_of_everything_changes_nothing(stack: FullStack) -> None:
     before, owned, starts = await stack.dump(), await stack.owners(), await stack.executors.starts()
     read = await stack.read_so_far()
     groups = {group.removeprefix(stack.prefix) for group, _ in read}
-    assert groups >= {group for name in OWNERS for group in SERVICES[name].groups}, "every group has read something"
+    # no event comes from outside in this test
+    expected = {group for name in OWNERS for group in SERVICES[name].groups} - {"planner.events"}
+    assert groups >= expected, "every group has read something"
     await stack.stop()
     await stack.forget_offsets()
     assert await stack.read_so_far() == {}

@@ -13,8 +13,6 @@ from signalbox_local.process import Lifetime, ServerProcess
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 """A service drains for up to 15 s."""
-API_PORT = 8000
-"""Where the API listens when the port is free at the first start, and none is insisted on."""
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "PYTHONPATH")
 
 
@@ -29,6 +27,7 @@ class SupervisedService:
         life: Lifetime,
         ports: Sequence[str] = ("http",),
         fixed: Mapping[str, int] | None = None,
+        preferred: Mapping[str, int] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.name = name
@@ -36,6 +35,8 @@ class SupervisedService:
         self.port_names = ports
         self.process = ServerProcess(self.folder, name, stop_signal=signal.SIGTERM, stop_seconds=STOP_SECONDS + 5)
         self.book = PortBook(self.folder / "ports.json", fixed)
+        self.preferred = dict(preferred or {})
+        """Ports to take at the first start if they are free."""
         self.changed: list[str] = []
         self.spec: supervisor.ProcessSpec | None = None
         self.paths: dict[str, str] = {"http": "/readyz"}
@@ -45,8 +46,8 @@ class SupervisedService:
         """Choose the ports before anything uses them. A service that runs keeps its own."""
         folders.make(self.folder)
         missing = [name for name in self.port_names if name not in self.book.ports]
-        if "api" in missing and is_free(API_PORT):
-            self.book.ports["api"] = API_PORT
+        free = {name: port for name, port in self.preferred.items() if name in missing and is_free(port)}
+        self.book.ports.update(free)
         if not self.running() or missing:
             self.changed += self.book.settle(*(self.port_names if not self.running() else missing))
 

@@ -25,6 +25,8 @@ SCRIPTED: Final = "scripted"
 """The scripted engine's server: no service, but started and stopped like one."""
 API: Final = "api"
 """The name of the port where people and programs reach Signalbox."""
+API_PORT: Final = 8000
+"""Where the API of a stack that stays listens when the port is free at the first start, and none is insisted on."""
 WORK: Final = "work"
 """A service that may read the secrets of work runs work: it gets what the process engine needs."""
 PROVISION_SECONDS = 120
@@ -60,7 +62,12 @@ class Signalbox:
         self.services[SCRIPTED].paths = {"http": "/counts"}
         for name, spec in self.specs.items():
             service = SupervisedService(
-                self.folder / name, name, life=life, ports=tuple(spec.ports), fixed=fixed if API in spec.ports else None
+                self.folder / name,
+                name,
+                life=life,
+                ports=tuple(spec.ports),
+                fixed=fixed if API in spec.ports else None,
+                preferred=None if life.owned else {API: API_PORT},
             )
             service.paths = {port: declared.probe for port, declared in spec.ports.items()}
             self.services[name] = service

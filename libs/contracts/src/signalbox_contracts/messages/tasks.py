@@ -73,6 +73,7 @@ class TaskAttempt(Value):
 
     attempt: Annotated[int, Field(ge=1)]
     handle: Annotated[str, Field(max_length=1024)] | None = None
+    handle_url: Annotated[str, Field(max_length=2048)] | None = None
     submitted_at: Instant | None = None
     started_at: Instant | None = None
     ended_at: Instant

@@ -80,6 +80,7 @@ CREATE TABLE attempt (
     task_id      uuid NOT NULL,
     attempt      integer NOT NULL,
     handle       text,
+    handle_url   text,
     submitted_at timestamptz,
     started_at   timestamptz,
     ended_at     timestamptz NOT NULL DEFAULT now(),

@@ -64,7 +64,8 @@ SELECT {columns} FROM task t WHERE (t.plan_id, t.id) > ($1, $2) ORDER BY t.plan_
 """.replace("{columns}", COLUMNS)
 _HISTORY: Final = "SELECT id, history::text AS history FROM task WHERE id = ANY($1) AND history <> '[]'"
 _ATTEMPTS: Final = """
-SELECT a.task_id, a.attempt, a.handle, a.submitted_at, a.started_at, a.ended_at, a.cause, a.exit_code, a.error
+SELECT a.task_id, a.attempt, a.handle, a.handle_url, a.submitted_at, a.started_at, a.ended_at, a.cause,
+  a.exit_code, a.error
 FROM attempt a JOIN task t ON t.id = a.task_id WHERE a.task_id = ANY($1) AND a.attempt < t.attempt
 ORDER BY a.task_id, a.attempt
 """

@@ -78,11 +78,13 @@ WITH o AS MATERIALIZED (
   WHERE t.id = o.id AND {guard}
   RETURNING {columns}
 ), history AS (
-  INSERT INTO attempt (task_id, attempt, handle, submitted_at, started_at, cause, exit_code, error, log_done)
-  SELECT c.id, o.attempt, COALESCE(o.handle, c.handle), c.submitted_at, c.started_at, o.cause, o.exit_code, c.error,
+  INSERT INTO attempt
+    (task_id, attempt, handle, handle_url, submitted_at, started_at, cause, exit_code, error, log_done)
+  SELECT c.id, o.attempt, COALESCE(o.handle, c.handle), COALESCE(o.handle_url, c.handle_url), c.submitted_at,
+         c.started_at, o.cause, o.exit_code, c.error,
          o.silent AND NOT EXISTS (SELECT FROM log_copy l WHERE l.task_id = c.id AND l.attempt = o.attempt)
   FROM changed c CROSS JOIN LATERAL jsonb_to_record($1::jsonb -> c.id::text) AS o (
-    attempt integer, outcome text, cause text, handle text, exit_code integer, silent boolean)
+    attempt integer, outcome text, cause text, handle text, handle_url text, exit_code integer, silent boolean)
   WHERE o.outcome IN ('succeeded', 'over')
   ON CONFLICT DO NOTHING
 )

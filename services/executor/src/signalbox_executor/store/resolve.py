@@ -15,7 +15,7 @@ from signalbox_executor.store.rows import COLUMNS, Task, move, task_of
 # infrastructure: it uses up none of the user's.
 _RESOLVE: Final = """
 WITH before AS MATERIALIZED (
-  SELECT id, handle FROM task WHERE id = $1 AND state = 'UNKNOWN' AND attempt = $2 FOR UPDATE
+  SELECT id, handle, handle_url FROM task WHERE id = $1 AND state = 'UNKNOWN' AND attempt = $2 FOR UPDATE
 ), changed AS (
   UPDATE task t SET
     version = t.version + 1, state_at = now(), reason = $5, waiting = NULL, exit_code = NULL, result = NULL,
@@ -41,10 +41,10 @@ WITH before AS MATERIALIZED (
               ELSE 'FAILED' END AS next) n) d)
   FROM before
   WHERE t.id = before.id AND t.state = 'UNKNOWN' AND t.attempt = $2
-  RETURNING {columns}, before.handle AS handle_before
+  RETURNING {columns}, before.handle AS handle_before, before.handle_url AS handle_url_before
 ), history AS (
-  INSERT INTO attempt (task_id, attempt, handle, submitted_at, started_at, cause, error)
-  SELECT c.id, $2, c.handle_before, c.submitted_at, c.started_at, c.cause, c.error
+  INSERT INTO attempt (task_id, attempt, handle, handle_url, submitted_at, started_at, cause, error)
+  SELECT c.id, $2, c.handle_before, c.handle_url_before, c.submitted_at, c.started_at, c.cause, c.error
   FROM changed c WHERE c.state <> 'RUNNING'
   ON CONFLICT DO NOTHING
 )
