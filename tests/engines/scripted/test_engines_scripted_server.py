@@ -186,9 +186,9 @@ async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
         handles = [await engine.submit(ended), await engine.submit(cancelled)]
         await engine.cancel(watched(cancelled))
         assert await engine.seal(watched(sealed)) is None
-        many = [scripted() for _ in range(200)]
+        many = [scripted() for _ in range(60)]
         answers = asyncio.gather(*(engine.submit(one) for one in many), return_exceptions=True)
-        await starts_reach(server, 100)
+        await starts_reach(server, 30)
         server.kill()
         answered = dict(zip((one.run_key for one in many), await answers, strict=True))
         await engine.close()
