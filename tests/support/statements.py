@@ -16,7 +16,7 @@ from signalbox_contracts.messages.operations import TaskResolveData
 from signalbox_contracts.messages.plans import Waiting, WaitReason
 from signalbox_contracts.messages.task_commands import PlanRulesData, TasksEnsureData, TaskSpec
 from signalbox_contracts.messages.tasks import EndCause, Phase
-from signalbox_executor.lifecycle import Budget, Outcome, Verdict
+from signalbox_executor.lifecycle import Budget, Outcome, Queue, Verdict
 from signalbox_executor.store import (
     accept,
     claim,
@@ -87,7 +87,8 @@ async def expires(scene: Scene, connection: Connection) -> int:
 
 async def explains(scene: Scene, connection: Connection) -> int:
     why = Waiting(why=WaitReason.ENGINE_LIMIT, since_at=datetime.now(UTC))
-    return len(await waiting.save_reasons(connection, [(scene.plan, ENGINE, why)]))
+    queue = Queue(plan_id=scene.plan, engine_id=ENGINE, engine_known=True, definitions_revision=1)
+    return len(await waiting.save_reasons(connection, [(queue, why)]))
 
 
 async def says(scene: Scene, connection: Connection) -> int:

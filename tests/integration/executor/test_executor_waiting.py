@@ -90,6 +90,16 @@ async def raise_limit(stand: Stand, plan: UUID) -> None:
     await stand.say(rules_of(plan, Rules(limit=2), version=2))
 
 
+async def limit_step(stand: Stand, plan: UUID) -> None:
+    both = [spec(plan, n, work=FOREVER, group="part", group_limit=1) for n in range(2)]
+    await stand.say(rules_of(plan), ensure(plan, both))
+
+
+async def end_first(stand: Stand, plan: UUID) -> None:
+    [row] = await stand.rows("SELECT id FROM task WHERE plan_id = $1 AND state = 'RUNNING'", plan)
+    await stand.say(cancel_of(plan, row["id"]))
+
+
 async def canary(stand: Stand, plan: UUID) -> None:
     rules = Rules(canary=Canary(first=1))
     await stand.say(rules_of(plan, rules), ensure(plan, [spec(plan, n, work=FOREVER) for n in range(2)]))
@@ -192,6 +202,7 @@ CASES = [
     Case("rules_not_seen", "plan:", without_rules, give_rules),
     Case("plan_paused", "plan:", pause_plan, newer_rules),
     Case("plan_limit", "plan:", limit_plan, raise_limit),
+    Case("step_limit", "step:part", limit_step, end_first),
     Case("canary", "plan:", canary, newer_rules),
     Case("engine_limit", "engine:e1", fill_engine, free_slot),
     Case("priority", f"plan:{UUID(int=7)}", go_behind, free_slot),

@@ -72,7 +72,7 @@ LATER = steps({"id": "a", **templated("{{ steps.b.result }}")}, {"id": "b", "dep
         ("job", {"work": {"kind": "oozie", "mode": "rerun"}}, "work", "target is missing"),
         ("job", {"retries": {"max_attempts": 0}}, "max_attempts", "greater than or equal to 1"),
         ("job", {"retries": {"delay_seconds": 9, "max_delay_seconds": 1}}, "retries", "max_delay_seconds 1 must be"),
-        ("job", {"params": {"n": {"type": "integer", "default": "x"}}}, "params", "'x' is not allowed: a integer is"),
+        ("job", {"params": {"n": {"type": "integer", "default": "x"}}}, "params", "'x' is not allowed: an integer is"),
         ("job", {"priority": 101}, "priority", "101"),
         ("engine", {"connection": {"kind": "flink", "url": "ftp://x"}}, "url", "'ftp://x'"),
         (
@@ -182,9 +182,9 @@ def test_given_parameters_win_over_defaults() -> None:
 @pytest.mark.parametrize(
     ("given", "shows"),
     [
-        ({}, "n is missing: a integer is required"),
+        ({}, "n is missing: an integer is required"),
         ({"n": True}, "n: True is not allowed"),
-        ({"n": 1, "day": "tomorrow"}, "day: 'tomorrow' is not allowed: a date is"),
+        ({"n": 1, "day": "tomorrow"}, "day: 'tomorrow' is not allowed: a date as 2026-03-31 is"),
         ({"n": 1, "mode": "c"}, "mode: 'c' is not allowed: one of 'a', 'b' is"),
         ({"n": 1, "x": 1}, "x is not a parameter: day, n, mode allowed"),
     ],

@@ -172,6 +172,7 @@ CLEAR = Queue(
         ({"held": True, "held_reason": "paused by user:ann"}, WaitReason.PLAN_PAUSED, f"plan:{PLAN}"),
         ({"canary_first": 2, "plan_started": 2}, WaitReason.CANARY, f"plan:{PLAN}"),
         ({"plan_active": 5}, WaitReason.PLAN_LIMIT, f"plan:{PLAN}"),
+        ({"group": "part", "group_limit": 2, "group_active": 2}, WaitReason.STEP_LIMIT, "step:part"),
         ({"plan_tokens": 0.5, "plan_rate": 60}, WaitReason.START_RATE, f"plan:{PLAN}"),
         ({"engine_known": False}, WaitReason.DEFINITION_NOT_SEEN, "engine:e1"),
         ({"seen_revision": 41}, WaitReason.DEFINITION_NOT_SEEN, "engine:e1"),

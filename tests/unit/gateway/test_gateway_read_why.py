@@ -31,6 +31,7 @@ def test_every_reason_has_a_sentence_with_since_and_detail(reason: WaitReason) -
     [
         ("plan_limit", "plan", f"the limit of plan {PLAN} is used up"),
         ("plan_limit", "plan", f"`signalbox plan rules {PLAN} --limit N`"),
+        ("step_limit", "step:part", "the concurrency of step part is used up"),
         ("engine_limit", "engine:local", "the limit of engine local is used up"),
         ("engine_limit", "engine:local", "`signalbox engine update local --concurrency N`"),
         ("engine_limit", "engine:local", "`signalbox task list --engine local --state RUNNING`"),

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -15,6 +15,7 @@ from signalbox_contracts.definitions.params import InvalidParams, bind
 from signalbox_contracts.definitions.pipeline import Pipeline, Step, StepId
 from signalbox_contracts.definitions.placement import NoFittingEngine, choose_engine
 from signalbox_contracts.definitions.problems import Problem as FieldProblem
+from signalbox_contracts.definitions.problems import problems_in
 from signalbox_contracts.messages.requests import Rerun, RunPipeline
 from signalbox_contracts.states import PLAN_ENDS
 from signalbox_contracts.vocabulary import Value
@@ -82,8 +83,9 @@ async def rerun_plan(
     pipeline: Pipeline = await load_version(work.connection, KINDS["pipeline"], pipeline_id, version)
     try:
         rerun = Rerun(plan_id=parent_id, scope=chosen.scope, steps=chosen.steps)
-    except ValueError as error:
-        raise invalid("steps", list(chosen.steps), str(error).partition("Value error, ")[2].splitlines()[0]) from None
+    except ValidationError as error:
+        allowed = "; ".join(one.allowed for one in problems_in(error))
+        raise invalid("steps", list(chosen.steps), allowed) from None
     known = [step.id for step in pipeline.steps if step.compensates is None]
     if unknown := [step for step in chosen.steps if step not in known]:
         raise invalid("steps", unknown[0], f"steps that can be run again are {', '.join(known)}")

@@ -212,6 +212,10 @@ class Queue:
     plan_active: int = 0
     plan_tokens: float = 1.0
     plan_rate: float | None = None
+    group: str | None = None
+    """The step of a pipeline that limits how many of its tasks run at once."""
+    group_limit: int | None = None
+    group_active: int = 0
     canary_first: int | None = None
     plan_started: int = 0
     plan_ended: int = 0
@@ -254,7 +258,8 @@ def _rank(queue: Queue) -> tuple[int, int]:
 
 
 def _holds_itself_back(queue: Queue) -> bool:
-    return not queue.rules_known or queue.held or _canary(queue) or _full(queue.plan_active, queue.plan_limit)
+    full = _full(queue.plan_active, queue.plan_limit) or _full(queue.group_active, queue.group_limit)
+    return not queue.rules_known or queue.held or _canary(queue) or full
 
 
 def _of_plan(queue: Queue, now: datetime) -> _Answer | None:
@@ -268,6 +273,8 @@ def _of_plan(queue: Queue, now: datetime) -> _Answer | None:
         return _Answer(WaitReason.CANARY, f"the first {queue.canary_first} are tried alone", plan)
     if _full(queue.plan_active, queue.plan_limit):
         return _Answer(WaitReason.PLAN_LIMIT, _taken(queue.plan_active, queue.plan_limit), plan)
+    if _full(queue.group_active, queue.group_limit):
+        return _Answer(WaitReason.STEP_LIMIT, _taken(queue.group_active, queue.group_limit), f"step:{queue.group}")
     if queue.plan_tokens < 1 and queue.plan_rate is not None:
         return _Answer(
             WaitReason.START_RATE, f"at most {queue.plan_rate:g} starts a minute, by the plan's rules", plan,

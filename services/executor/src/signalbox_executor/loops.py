@@ -183,7 +183,7 @@ class Worker:
             settled = time.monotonic() - self._since > waiting.RESTART_SECONDS
             stranded = await waiting.stranded(connection) if settled else []
         why = [
-            (queue.plan_id, queue.engine_id, reason)
+            (queue, reason)
             for queue in queues
             if (reason := why_waiting(queue, ahead=who_is_ahead(queue, queues), now=now)) is not None
         ]

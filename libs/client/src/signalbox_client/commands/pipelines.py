@@ -57,7 +57,9 @@ def pipeline_run(
     output: Form = "table",
 ) -> None:
     """Run a pipeline: prints the plan."""
-    body: dict[str, Any] = {"params": inputs.pairs(param, "--param"), "reason": reason, "labels": inputs.labels(label)}
+    given = inputs.pairs(param, "--param")
+    declared: dict[str, Any] = api().get(place("pipelines", id), {"version": version})["params"] if given else {}
+    body: dict[str, Any] = {"params": inputs.typed(given, declared), "reason": reason, "labels": inputs.labels(label)}
     body |= {"rules": inputs.document(rules)} if rules else {}
     body |= {"event_date": event_date} if event_date else {}
     body |= {"version": version} if version is not None else {}

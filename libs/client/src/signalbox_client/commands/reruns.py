@@ -26,11 +26,20 @@ def plan_rerun(
     output: Form = "table",
 ) -> None:
     """Run a part of a pipeline's plan again: prints the new plan."""
-    body: dict[str, Any] = {
-        "scope": scope, "steps": step or [], "latest": latest, "params": inputs.pairs(param, "--param"),
-        "reason": reason,
-    }  # fmt: skip
+    given = inputs.pairs(param, "--param")
+    params = inputs.typed(given, _declared(id, latest=latest)) if given else {}
+    body: dict[str, Any] = {"scope": scope, "steps": step or [], "latest": latest, "params": params, "reason": reason}
     started(api().post(place("plans", id, "rerun"), body), output, wait=wait, timeout=timeout)
+
+
+def _declared(id: str, *, latest: bool) -> dict[str, Any]:
+    """The parameters of the pipeline that a plan ran, in the version that is to run again."""
+    ran = api().get(place("plans", id))
+    kind, _, pipeline = str(ran.get("target") or "").partition(":")
+    if kind != "pipeline":
+        return {}
+    version = None if latest else ran.get("target_version")
+    return api().get(place("pipelines", pipeline), {"version": version})["params"]
 
 
 @command(plan, "timeline")

@@ -18,6 +18,11 @@ _PYTHON: Final[Mapping[str, tuple[type, ...]]] = {
     "json": (str, int, float, bool, list, dict, type(None)),
 }
 
+_ARTICLES: Final[Mapping[str, str]] = {
+    "string": "a string", "integer": "an integer", "number": "a number", "boolean": "true or false",
+    "date": "a date as 2026-03-31", "json": "any JSON value",
+}  # fmt: skip
+
 
 class InvalidParams(ValueError):
     """The values do not fit the declared parameters; one line per problem."""
@@ -36,7 +41,7 @@ class Param(Value):
         """What is wrong with a value, or None."""
         shown = repr(value)[:100]
         if not self._fits(value):
-            return f"{shown} is not allowed: a {self.type} is"
+            return f"{shown} is not allowed: {_ARTICLES[self.type]} is"
         if self.choices and value not in self.choices:
             return f"{shown} is not allowed: one of {', '.join(repr(choice)[:50] for choice in self.choices[:20])} is"
         return None
@@ -67,7 +72,7 @@ def bind(declared: Mapping[str, Param], given: Mapping[str, JsonValue]) -> dict[
         if name in given and (problem := param.problem(given[name])):
             problems.append(f"{name}: {problem}")
         if param.required and bound[name] is None:
-            problems.append(f"{name} is missing: a {param.type} is required")
+            problems.append(f"{name} is missing: {_ARTICLES[param.type]} is required")
     if problems:
         raise InvalidParams("\n".join(problems))
     return bound

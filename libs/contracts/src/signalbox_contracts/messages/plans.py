@@ -46,6 +46,8 @@ class WaitReason(OpenEnum):
 
     DEPENDENCY = "dependency"
     PLAN_LIMIT = "plan_limit"
+    STEP_LIMIT = "step_limit"
+    """The `concurrency` of a pipeline's step."""
     ENGINE_LIMIT = "engine_limit"
     START_RATE = "start_rate"
     BREAKER_OPEN = "breaker_open"

@@ -67,7 +67,7 @@ class Rerun(Value):
     def _names_its_steps(self) -> Self:
         if (self.scope in ("from", "only")) != bool(self.steps):
             needed = "needs at least one step" if not self.steps else "takes none: it chooses them itself"
-            raise ValueError(f"steps: scope {self.scope!r} {needed}")
+            raise ValueError(f"scope {self.scope!r} {needed}")
         return self
 
 

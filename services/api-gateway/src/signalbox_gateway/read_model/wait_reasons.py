@@ -80,14 +80,20 @@ def _with(cause: str, detail: str) -> str:
 
 
 def _dependency(case: Case) -> tuple[str, str]:
-    return _with("waits for other items of the plan", case.detail), (
-        f"starts when they have succeeded: `signalbox plan items {case.plan}`"
-    )
+    of_step = case.kind == "step" and case.detail
+    cause = case.detail if of_step else _with("waits for other items of the plan", case.detail)
+    return cause, f"see `signalbox plan items {case.plan}`"
 
 
 def _plan_limit(case: Case) -> tuple[str, str]:
     return _with(f"the limit of plan {case.plan} is used up", case.detail), (
         f"goes on when one of its tasks ends; raise the limit with `signalbox plan rules {case.plan} --limit N`"
+    )
+
+
+def _step_limit(case: Case) -> tuple[str, str]:
+    return _with(f"the concurrency of step {case.holder} is used up", case.detail), (
+        f"goes on when one of its tasks ends: `signalbox plan items {case.plan}`"
     )
 
 
@@ -209,6 +215,7 @@ def _other(case: Case) -> tuple[str, str]:
 WORDS: Final[Mapping[WaitReason, Words]] = {
     WaitReason.DEPENDENCY: _dependency,
     WaitReason.PLAN_LIMIT: _plan_limit,
+    WaitReason.STEP_LIMIT: _step_limit,
     WaitReason.ENGINE_LIMIT: _engine_limit,
     WaitReason.START_RATE: _start_rate,
     WaitReason.BREAKER_OPEN: _breaker_open,

@@ -23,17 +23,22 @@ _ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schem
 
 _QUEUES: Final = with_states("""
 WITH queued AS MATERIALIZED (
-  SELECT plan_id, engine_id, min(definitions_revision) AS definitions_revision, max(priority) AS task_priority
-  FROM task WHERE state = 'QUEUED' AND queued_at <= now() - $1 * interval '1 second' GROUP BY 1, 2 LIMIT 1000
+  SELECT plan_id, engine_id, task_group, min(definitions_revision) AS definitions_revision,
+    max(priority) AS task_priority, max(group_limit) AS group_limit
+  FROM task WHERE state = 'QUEUED' AND queued_at <= now() - $1 * interval '1 second' GROUP BY 1, 2, 3 LIMIT 1000
 ), active AS MATERIALIZED (
   SELECT plan_id, engine_id, count(*)::int AS n FROM task
   WHERE state IN {active} GROUP BY 1, 2
+), in_group AS MATERIALIZED (
+  SELECT plan_id, task_group, count(*)::int AS n FROM task
+  WHERE state IN {active} AND task_group IS NOT NULL GROUP BY 1, 2
 ), ended AS MATERIALIZED (
   SELECT t.plan_id, count(*)::int AS n FROM task t JOIN plan_rules r USING (plan_id)
   WHERE r.canary_first IS NOT NULL AND t.plan_id IN (SELECT plan_id FROM queued)
     AND t.state IN {tried} GROUP BY 1
 )
-SELECT q.plan_id, q.engine_id, q.definitions_revision, q.task_priority, (SELECT revision FROM seen) AS seen_revision,
+SELECT q.plan_id, q.engine_id, q.task_group AS "group", q.group_limit, COALESCE(g.n, 0) AS group_active,
+  q.definitions_revision, q.task_priority, (SELECT revision FROM seen) AS seen_revision,
   e.id IS NOT NULL AND NOT e.deleted AS engine_known, COALESCE(e.intake, 'open') AS intake,
   EXISTS (SELECT FROM worker w WHERE NOT w.dead AND w.lease_until > now() AND q.engine_id = ANY (w.reaches)) AS reached,
   e.breaker_since AS breaker_since_at, e.probe_at, COALESCE(e.concurrency, 0) AS engine_limit,
@@ -49,6 +54,7 @@ SELECT q.plan_id, q.engine_id, q.definitions_revision, q.task_priority, (SELECT 
   COALESCE(d.n, 0) + COALESCE((SELECT sum(n) FROM active a WHERE a.plan_id = q.plan_id), 0)::int AS plan_started
 FROM queued q LEFT JOIN engine e ON e.id = q.engine_id LEFT JOIN plan_rules r ON r.plan_id = q.plan_id
 LEFT JOIN ended d ON d.plan_id = q.plan_id
+LEFT JOIN in_group g ON g.plan_id = q.plan_id AND g.task_group = q.task_group
 """)
 
 # INVARIANT state = QUEUED in the row: a task that was just claimed does not wait. Only what is new is written, so that
@@ -57,13 +63,14 @@ LEFT JOIN ended d ON d.plan_id = q.plan_id
 _SAVE_REASONS: Final = (
     """
 WITH o AS MATERIALIZED (
-  SELECT * FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS o (plan_id, engine_id, waiting)
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::jsonb[], $5::text[]) AS o (plan_id, engine_id, waiting, task_group)
 ), heads AS MATERIALIZED (
   SELECT h.id, CASE WHEN h.waiting ->> 'why' = o.waiting ->> 'why' AND h.waiting ->> 'holder' = o.waiting ->> 'holder'
     THEN o.waiting || jsonb_build_object('since_at', h.waiting -> 'since_at') ELSE o.waiting END AS waiting
   FROM o CROSS JOIN LATERAL (
     SELECT t.id, t.waiting FROM task t
     WHERE t.plan_id = o.plan_id AND t.engine_id = o.engine_id AND t.state = 'QUEUED' AND t.not_before <= now()
+      AND t.task_group IS NOT DISTINCT FROM o.task_group
     ORDER BY t.priority DESC, t.position LIMIT $4) h
   WHERE h.waiting - '{since_at,until_at}'::text[] IS DISTINCT FROM o.waiting - '{since_at,until_at}'::text[]
     OR (h.waiting ->> 'until_at')::timestamptz < now() - interval '{stale} seconds'
@@ -127,7 +134,7 @@ _FIELDS: Final = tuple(Queue.__dataclass_fields__)
 
 
 async def queues(connection: Connection, *, after_seconds: float) -> tuple[list[Queue], datetime]:
-    """What stands before tasks that are queued for so long, by plan and engine, and the database's time.
+    """What stands before tasks that are queued for so long, by plan, engine and limited step, and the database's time.
 
     Nothing if another replica looks.
     """
@@ -137,11 +144,12 @@ async def queues(connection: Connection, *, after_seconds: float) -> tuple[list[
     return found, await connection.fetchval("SELECT now()")
 
 
-async def save_reasons(connection: Connection, why: Sequence[tuple[UUID, str, Waiting]]) -> list[Task]:
-    """Write why the first tasks of these plans on these engines wait; returns those for which that is news."""
-    plans, ids = [plan for plan, _, _ in why], [engine for _, engine, _ in why]
-    reasons = [waiting.model_dump_json(exclude_none=True) for _, _, waiting in why]
-    return tasks_of(await connection.fetch(_SAVE_REASONS, plans, ids, reasons, HEADS))
+async def save_reasons(connection: Connection, why: Sequence[tuple[Queue, Waiting]]) -> list[Task]:
+    """Write why the first tasks of these queues wait; returns those for which that is news."""
+    plans, ids = [queue.plan_id for queue, _ in why], [queue.engine_id for queue, _ in why]
+    reasons = [waiting.model_dump_json(exclude_none=True) for _, waiting in why]
+    groups = [queue.group for queue, _ in why]
+    return tasks_of(await connection.fetch(_SAVE_REASONS, plans, ids, reasons, HEADS, groups))
 
 
 async def stranded(connection: Connection) -> list[UUID]:
