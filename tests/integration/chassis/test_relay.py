@@ -150,3 +150,27 @@ async def test_a_sent_row_can_be_sent_again_and_readers_drop_the_repeat(stand: S
         await stand.until_entries(21)
     assert all(len(set(numbers)) == len(numbers) for numbers in (await stand.entries()).values())
     assert len(await stand.read_all(COUNTERS)) >= 41
+
+
+async def test_a_row_that_kafka_never_takes_is_put_aside_and_the_others_leave(stand: Stand) -> None:
+    """Without it one message that is too large stops everything a service sends, for ever."""
+    database = Database(stand.url, schema=stand.schema, pool_size=4)
+    relay = relay_of(stand, database)
+    await stand.accept(commands(2, 2))
+    async with database.unit_of_work() as work:
+        for headers, value in ((b"", b"x" * 3_000_000), (b"\xff\x00y", b"{}")):
+            await work.connection.execute(
+                "INSERT INTO outbox (topic, key, headers, value) VALUES ($1, 'k', $2, $3)",
+                COMMANDS.name,
+                headers,
+                value,
+            )
+    await stand.accept(commands(2, 2, first=3))
+    await relay.start()
+    try:
+        await stand.until_sent()
+    finally:
+        await relay.stop()
+        await database.stop()
+    assert sum(len(set(numbers)) for numbers in (await numbers_sent(stand)).values()) == 8
+    assert await stand.value("SELECT count(*) FROM dead_letter WHERE error LIKE 'cannot be sent: %'") == 2

@@ -14,7 +14,7 @@ from typing_extensions import TypeVar
 
 from signalbox_contracts.ids import fact_id
 from signalbox_contracts.trace import is_traceparent
-from signalbox_contracts.vocabulary import Instant, Name
+from signalbox_contracts.vocabulary import Instant, Name, Version
 
 D = TypeVar("D", default=Any)
 
@@ -42,7 +42,7 @@ class Event(BaseModel, Generic[D], frozen=True, extra="ignore"):
     time: Instant
     datacontenttype: str = "application/json"
     dataschema: str | None = None
-    aggregateversion: Annotated[int, Field(ge=0)] | None = None
+    aggregateversion: Version | None = None
     causationid: Attribute | None = None
     correlationid: Attribute | None = None
     traceparent: str | None = None

@@ -47,11 +47,24 @@ Text = Annotated[str, Field(max_length=2000)]
 Person = Annotated[str, Field(min_length=1, max_length=255)]
 """Who asked: `user:ann`, `key:ci`, `schedule:nightly`, `trigger:new-files`, `service:planner`."""
 
-Version = Annotated[int, Field(ge=0)]
+MAX_COUNT: Final = 2**53 - 1
+"""The largest whole number that every reader of JSON has exactly; PostgreSQL's bigint takes it too."""
+MAX_INTEGER: Final = 2**31 - 1
+"""The largest number of PostgreSQL's integer."""
+MAX_SECONDS: Final = 31_536_000
+"""A year: what the database, the event loop and every engine can add to an instant."""
+
+Version = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 """Grows by at least one with every change of an aggregate. Readers ignore what is not newer; gaps are normal."""
 
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Position = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+"""A place in a list, or a number of things there."""
+Ordinal = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+"""A number that counts from one: an attempt, a page, the version of a definition."""
+ExitCode = Annotated[int, Field(ge=-(2**31), le=MAX_INTEGER)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
+"""At most a year."""
 PlanId = UUID
 TaskId = UUID
 

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.observability import telemetry
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_chassis.runtime.isolation import describe_fault, note_fault
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_contracts.messages.tasks import TaskAttempt, TaskRecord, TasksStated, TasksStatedData, TaskTransition
@@ -95,7 +96,20 @@ def _fact(data: TasksStatedData, time: datetime) -> TasksStated:
 
 
 def record(task: Task) -> TaskRecord:
-    """The state of a task, and the transitions since the fact before."""
+    """The state of a task, and the transitions since the fact before.
+
+    A row with content that no reader takes is published without it: it must not keep others from being published.
+    """
+    try:
+        return _record(task)
+    except ValueError as fault:
+        note_fault("facts", fault)
+        reason = f"what is recorded of it cannot be published: {describe_fault(fault)}"
+        bare = task._replace(handle=None, handle_url=None, waiting=None, result=None, error=reason)
+        return _record(bare._replace(pending_transitions="[]"))
+
+
+def _record(task: Task) -> TaskRecord:
     sent = task.state not in (TaskState.QUEUED, TaskState.CLAIMED) and task.submitted_at is not None
     # until the next attempt is sent, the row still has the times of the one before
     waiting = Waiting.model_validate_json(task.waiting) if task.waiting and task.state not in TASK_ENDS else None

@@ -16,6 +16,7 @@ from typing import Final
 from signalbox_chassis.blobs import BlobExists, Blobs
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.isolation import note_fault
 from signalbox_executor.engines.capabilities import FetchesLogs, RemembersSecrets
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, LogPage
 from signalbox_executor.engines.registry import EngineRegistry
@@ -61,12 +62,26 @@ class LogKeeper:
             async with at_once:
                 await self._keep(copy)
 
-        for failure in await asyncio.gather(*(keep(copy) for copy in taken), return_exceptions=True):
+        failures = await asyncio.gather(*map(keep, taken), return_exceptions=True)
+        self._judge(taken, failures)
+        return len(taken) >= MAX_A_PASS
+
+    def _judge(self, taken: Sequence[Copy], failures: Sequence[BaseException | None]) -> None:
+        """One log that cannot be kept stops no other: its lease ends, and it is looked at again.
+
+        Where none could be kept the fault is not a log's: raises the first.
+        """
+        faults: list[Exception] = []
+        for copy, failure in zip(taken, failures, strict=True):
             if isinstance(failure, EngineUnavailable | EngineThrottled | TimeoutError):
-                log.debug("a log cannot be read now: %s", failure)  # its lease ends, and it is looked at again
+                log.debug("the log of task %s cannot be read now: %s", copy.task_id, failure)
+            elif isinstance(failure, Exception):
+                note_fault("logs", failure)
+                faults.append(failure)
             elif failure is not None:
                 raise failure
-        return len(taken) >= MAX_A_PASS
+        if faults and len(faults) == len(taken):
+            raise faults[0]
 
     async def _keep(self, copy: Copy) -> None:
         engine = self.registry.get(copy.engine_id)

@@ -10,11 +10,13 @@ from uuid import uuid4
 
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.isolation import isolate, readable
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_chassis.runtime.wake_ups import WakeUps
+from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor import facts
 from signalbox_executor.engines.registry import EngineRegistry
-from signalbox_executor.lifecycle import who_is_ahead, why_waiting
+from signalbox_executor.lifecycle import Queue, who_is_ahead, why_waiting
 from signalbox_executor.membership import Membership
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import accept, claim, engines, operations, stop, waiting, workers
@@ -182,15 +184,23 @@ class Worker:
             # other executors may be restarting too
             settled = time.monotonic() - self._since > waiting.RESTART_SECONDS
             stranded = await waiting.stranded(connection) if settled else []
-        why = [
-            (queue, reason)
-            for queue in queues
-            if (reason := why_waiting(queue, ahead=who_is_ahead(queue, queues), now=now)) is not None
-        ]
-        if why or stranded:
+        reasons = readable(
+            queues,
+            lambda one: (one, why_waiting(one, ahead=who_is_ahead(one, queues), now=now)),
+            part="reasons",
+        )
+        await isolate(
+            [(queue, reason) for queue, reason in reasons if reason is not None],
+            self._save_reasons,
+            part="reasons",
+        )
+        if stranded:
             async with self.database.unit_of_work() as work:
-                facts.publish_changes(work, await waiting.save_reasons(work.connection, why))
                 facts.publish_changes(work, await waiting.save_stranded(work.connection, stranded))
+
+    async def _save_reasons(self, reasons: Sequence[tuple[Queue, Waiting]]) -> None:
+        async with self.database.unit_of_work() as work:
+            facts.publish_changes(work, await waiting.save_reasons(work.connection, reasons))
 
     async def _register(self) -> None:
         self.member.id = uuid4()

@@ -9,13 +9,16 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from signalbox_chassis.observability import telemetry
 from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.isolation import isolate, note_fault
+from signalbox_chassis.runtime.loops import FailureStreak
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_chassis.runtime.wake_ups import WakeUps
@@ -23,7 +26,15 @@ from signalbox_contracts.messages.tasks import Phase
 from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT
 from signalbox_executor import facts
 from signalbox_executor.engines.capabilities import ExplainsWaiting
-from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, EngineUnavailable, Observation, bounded
+from signalbox_executor.engines.port import (
+    ENDS,
+    Engine,
+    EngineThrottled,
+    EngineUnavailable,
+    Observation,
+    Watched,
+    bounded,
+)
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import judge
 from signalbox_executor.membership import Membership
@@ -39,6 +50,8 @@ MAX_STOPS = 200
 MAX_EXPLAINED = 200
 """Runs of one pass whose engine is asked why they have not begun."""
 STOPS_AT_ONCE = 20
+ENGINE_ERRORS: Final = (EngineUnavailable, EngineThrottled, TimeoutError)
+"""What says something of the engine, not of one run."""
 _FIRST = UUID(int=0)
 FIRST_POLL_SECONDS = 0.02
 """How soon after its record a run is polled; then after twice as long, and so on."""
@@ -71,6 +84,7 @@ class Observer:
     _due: dict[str, float] = field(default_factory=dict[str, float])
     _progress: ProgressReporter = field(init=False)
     _stops_sent: dict[tuple[UUID, int], float] = field(default_factory=dict[tuple[UUID, int], float])
+    _streaks: dict[str, FailureStreak] = field(default_factory=dict[str, FailureStreak])
 
     def __post_init__(self) -> None:
         self._progress = ProgressReporter(self.database, self.settings.engine_timeout_seconds)
@@ -83,6 +97,11 @@ class Observer:
         if self._alarm is not None:
             self._alarm.cancel()
         await cancel(*self._passes.values())
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """The engines whose passes keep failing for a reason of ours, not of the engine's."""
+        return {streak.name: streak.trouble for streak in self._streaks.values() if streak.trouble}
 
     def recorded(self, engine_id: str, task_ids: Sequence[UUID]) -> None:
         """Poll these soon, and then less and less often until the engine's own interval is reached."""
@@ -130,8 +149,14 @@ class Observer:
         del self._passes[engine_id]
         signals.fire("observe.ended")
         self._set_alarm()
-        if not ended.cancelled() and (error := ended.exception()) is not None:
+        if ended.cancelled():
+            return
+        streak = self._streaks.setdefault(engine_id, FailureStreak(f"observe {engine_id}"))
+        if (error := ended.exception()) is not None:
+            streak.failed(error)
             log.error("pass over engine %s failed: %r", engine_id, error)
+        else:
+            streak.succeeded()
 
     async def _pass(
         self, engine: Registered, adapter: Engine, what: Callable[[Registered, Engine], Awaitable[None]]
@@ -197,9 +222,16 @@ class Observer:
         return fence
 
     async def _ask(self, adapter: Engine, watches: Sequence[observe.Watch]) -> Mapping[str, Observation]:
+        """What the engine reports. A run whose report cannot be understood is LOST, and the others are as reported."""
         crash_points.point("executor.watching")
-        async with asyncio.timeout(self.settings.engine_timeout_seconds):
-            seen = await adapter.observe([watch.watched for watch in watches])
+        seen: dict[str, Observation] = {}
+
+        async def observe_some(some: Sequence[observe.Watch]) -> None:
+            async with asyncio.timeout(self.settings.engine_timeout_seconds):
+                seen.update(await adapter.observe([watch.watched for watch in some]))
+
+        for faulty in await isolate(watches, observe_some, part="observe", raised=ENGINE_ERRORS):
+            seen[faulty.item.watched.run_key] = not_understood(faulty.item.watched, faulty.reason)
         crash_points.point("executor.seen")
         return seen
 
@@ -243,6 +275,9 @@ class Observer:
         except (EngineUnavailable, EngineThrottled, TimeoutError) as error:
             log.debug("why runs on %s have not begun is not known: %s", engine_id, error)
             return
+        except Exception as error:  # it is for people, and must not cost the runs anything
+            note_fault("explain", error)
+            return
         known = {watch.task_id: bounded(reason) for watch in pending if (reason := reasons.get(watch.watched.run_key))}
         if not known:
             return
@@ -263,12 +298,22 @@ class Observer:
     async def _write(
         self, engine_id: str, fence: int, watches: Sequence[observe.Watch], seen: Mapping[str, Observation]
     ) -> bool:
-        """Write what changed; False if the engine is another's by now."""
+        """Write what changed; False if the engine is another's by now. What cannot be written ends with the reason."""
         results = [
             result for watch in watches if (result := _result_of(watch, seen.get(watch.watched.run_key))) is not None
         ]
-        if not results:
-            return True
+        held = True
+
+        async def write_some(some: Sequence[finish.AttemptResult]) -> None:
+            nonlocal held
+            held = held and await self._write_together(engine_id, fence, some)
+
+        faulty = await isolate(results, write_some, part="observations")
+        plain = [finish.without_content(one.item, one.reason) for one in faulty]
+        await isolate(plain, write_some, part="observations without content")
+        return held
+
+    async def _write_together(self, engine_id: str, fence: int, results: Sequence[finish.AttemptResult]) -> bool:
         async with self.database.unit_of_work() as work:
             if not await observe.holds(work.connection, engine_id, self.member.id, fence):
                 self._fences.pop(engine_id, None)
@@ -319,15 +364,37 @@ class Observer:
             crash_points.point("executor.stop_sent")
             self._stops_sent[one.task_id, one.watched.attempt] = time.monotonic()
 
-        for failure in await asyncio.gather(*(ask(one) for one in due), return_exceptions=True):
-            if failure is not None:
+        unavailable: BaseException | None = None
+        for one, failure in zip(due, await asyncio.gather(*map(ask, due), return_exceptions=True), strict=True):
+            if isinstance(failure, ENGINE_ERRORS):
+                unavailable = failure
+            elif isinstance(failure, Exception):
+                note_fault("stops", failure)  # asked again with the others of its kind, not in every pass
+                self._stops_sent[one.task_id, one.watched.attempt] = time.monotonic()
+            elif failure is not None:
                 raise failure
+        if unavailable is not None:
+            raise unavailable
+
+
+def not_understood(watched: Watched, reason: str) -> Observation:
+    """A run whose report failed by itself: nobody knows what became of it, and the reason is shown."""
+    return Observation(
+        run_key=watched.run_key, phase=Phase.LOST, handle=None, at=datetime.now(UTC),
+        message=bounded(f"its report cannot be understood: {reason}"),
+    )  # fmt: skip
 
 
 def _result_of(watch: observe.Watch, seen: Observation | None) -> finish.AttemptResult | None:
     """What is to be written of one run; nothing for a key the engine left out of its answer."""
-    verdict = judge(watch.run, seen, chance=random.random()) if seen is not None else None
-    if seen is None or verdict is None:
+    if seen is None:
+        return None
+    try:
+        verdict = judge(watch.run, seen, chance=random.random())
+    except (ValueError, TypeError, OverflowError) as error:
+        note_fault("observations", error)
+        return None
+    if verdict is None:
         return None
     return finish.AttemptResult(
         task_id=watch.task_id,

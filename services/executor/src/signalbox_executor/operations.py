@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from signalbox_chassis.observability import telemetry
 from signalbox_chassis.persistence.database import Database, UnitOfWork
+from signalbox_chassis.runtime.isolation import describe_fault
 from signalbox_contracts.messages.states import OperationResult, OperationResultData, Outcome
 from signalbox_executor import facts
 from signalbox_executor.engines.capabilities import ChecksConnection
@@ -69,6 +70,8 @@ class ConnectionTests:
             return Outcome.FAILED, str(error), {}
         except TimeoutError:
             return Outcome.FAILED, f"no answer within {TEST_SECONDS:g} s", {}
+        except Exception as error:  # one engine that cannot be tested keeps no other from its answer
+            return Outcome.FAILED, f"its answer cannot be understood: {describe_fault(error)}", {}
         return Outcome.DONE, "it answers", details
 
 

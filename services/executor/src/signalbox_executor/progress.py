@@ -13,6 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime.isolation import isolate, note_fault
 from signalbox_contracts.messages.tasks import Phase, TaskProgress, TaskProgressData
 from signalbox_executor.engines.capabilities import ExplainsWaiting, Progress, ReportsProgress
 from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, EngineUnavailable, Observation
@@ -55,14 +56,16 @@ class ProgressReporter:
         except (EngineUnavailable, EngineThrottled, TimeoutError) as error:
             log.debug("no progress of engine %s: %s", engine_id, error)
             return
+        except Exception as error:  # it is for people, and must not cost the runs anything
+            note_fault("progress", error)
+            return
         news = [
             (watch, found[key])
             for watch in chosen
             if (key := watch.watched.run_key) in found
             and self._published.get((watch.task_id, watch.watched.attempt)) != found[key]
         ]
-        if news:
-            await self._publish(news)
+        await isolate(news, self._publish, part="progress")
 
     def _choose(self, engine_id: str, watches: Sequence[Watch], seen: Mapping[str, Observation]) -> list[Watch]:
         """What has just ended, and of the rest those that were asked for longest ago."""

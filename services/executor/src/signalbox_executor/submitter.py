@@ -127,7 +127,8 @@ class Submitter:
         if engine is None:
             return
         with self._span(claim):
-            await SubmitAttempt(self, claim, engine, may_have_arrived).run()
+            attempt = SubmitAttempt(self, claim, engine, may_have_arrived)
+            await (attempt.refuse(claim.fault) if claim.fault else attempt.run())
 
     def _span(self, claim: Claim) -> AbstractContextManager[Any]:
         """In the trace of the task, whoever submits it: a take-over adds a span beside the one that was cut off."""
@@ -189,6 +190,11 @@ class SubmitAttempt:
             target_version=claim.spec.target_version,
             step=claim.spec.step,
         )
+
+    async def refuse(self, fault: str) -> None:
+        """End the attempt without a submit: what it is to do cannot be read. UNKNOWN where a copy may be on its way."""
+        reason = f"its work cannot be read: {fault}"
+        await self._settle(self._unknown(reason) if self._unclear else self._attempt_result(EndCause.REFUSED, reason))
 
     async def run(self) -> None:
         wait = Resubmit(0.0, 1) if self._unclear else None

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -18,7 +18,7 @@ from zlib import crc32
 import asyncpg
 import prometheus_client
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidTopicError, KafkaError, MessageSizeTooLargeError
 from aiokafka.partitioner import murmur2  # pyright: ignore[reportUnknownVariableType]
 from aiokafka.producer.message_accumulator import BatchBuilder
 from opentelemetry.trace import Span, SpanKind
@@ -30,6 +30,7 @@ from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_chassis.persistence.connection import Connection, Row, connect, connect_arguments
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.isolation import describe_fault, note_fault
 from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_contracts.topics import TOPICS
@@ -59,6 +60,14 @@ _UNSENT_ELSE = _UNSENT.replace("IS NULL ORDER", "IS NULL AND topic <> ALL ($2) O
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1, $2)"
 # INVARIANT: a row is marked only after Kafka acknowledged it.
 _MARK = "UPDATE outbox SET sent_at = now() WHERE sent_at IS NULL AND id = ANY($1::bigint[]) AND day = ANY($2::date[])"
+# INVARIANT: what can never be sent is kept, with its reason, before it counts as sent. It has no partition: -1.
+_PUT_ASIDE = """
+INSERT INTO dead_letter (id, topic, partition_number, record_offset, record_at, key, headers, value, error, state)
+SELECT gen_random_uuid(), topic, -1, id, created_at, key, '[]', value, 'cannot be sent: ' || $3::text, 'DROPPED'
+FROM outbox WHERE sent_at IS NULL AND id = $1 AND day = $2
+"""
+_UNSENDABLE = (MessageSizeTooLargeError, InvalidTopicError, ValueError)
+"""A record larger than the broker takes, a name no topic can have, headers that are none."""
 _OLDEST = (
     "SELECT extract(epoch FROM clock_timestamp() - created_at) FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT 1"
 )
@@ -132,6 +141,11 @@ class Relay:
         if self._connection is not None:
             self._connection.terminate()
 
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """Why messages are not sent, while that keeps failing."""
+        return {**self._loop.troubles, **self._age_loop.troubles}
+
     async def _pass(self) -> bool:
         """Send one batch; True if there may be more."""
         try:
@@ -142,7 +156,7 @@ class Relay:
             if not rows:
                 self.progress_at = time.monotonic()
                 return False
-            await self._send(rows)
+            await self._send_isolated(connection, rows)
             crash_points.point("relay.sent")
             await connection.execute(_MARK, [row["id"] for row in rows], list({row["day"] for row in rows}))
             crash_points.point("relay.marked")
@@ -172,6 +186,20 @@ class Relay:
         if self._holds_lock or self.oldest_seconds > HOLDER_FROZEN_SECONDS:
             return self._connection
         return None
+
+    async def _send_isolated(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Send rows; one that Kafka can never take is put aside, and the others leave."""
+        try:
+            await self._send(rows)
+        except _UNSENDABLE as error:
+            await self._drop_producer()  # after a refused batch its sequence numbers have a gap
+            if len(rows) == 1:
+                note_fault("relay", error)
+                await connection.execute(_PUT_ASIDE, rows[0]["id"], rows[0]["day"], describe_fault(error))
+                return
+            middle = len(rows) // 2
+            await self._send_isolated(connection, rows[:middle])
+            await self._send_isolated(connection, rows[middle:])
 
     async def _send(self, rows: Sequence[Row]) -> None:
         """Send rows in order and wait for every acknowledgement, 30 s at most."""

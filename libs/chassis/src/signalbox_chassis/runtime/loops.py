@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Gauge
@@ -30,6 +30,34 @@ OnePass = Callable[[], Awaitable[bool | None]]
 
 
 @dataclass
+class FailureStreak:
+    """Passes that failed one after the other. `reason` is the last one's, without secrets."""
+
+    name: str
+    failures: int = 0
+    since: float = 0.0
+    reason: str = ""
+
+    @property
+    def trouble(self) -> str:
+        """Why the passes keep failing; empty while they succeed, or failed once or twice."""
+        lasting = time.monotonic() - self.since >= FAILING_SECONDS
+        return self.reason if self.failures >= FAILING_PASSES and lasting else ""
+
+    def failed(self, error: BaseException) -> None:
+        self.since = self.since if self.failures else time.monotonic()
+        self.failures += 1
+        self.reason = redact(f"{type(error).__name__}: {error}")[:REASON_CHARACTERS]
+        _FAILED.labels(self.name).inc()
+        _FAILING.labels(self.name).set(1 if self.trouble else 0)
+
+    def succeeded(self) -> None:
+        self.failures, self.reason = 0, ""
+        _PASSED.labels(self.name).inc()
+        _FAILING.labels(self.name).set(0)
+
+
+@dataclass
 class Loop:
     """Repeats `one_pass` every `every_seconds` ± 10 %, or at once when a pass returns True: it found more to do.
 
@@ -44,9 +72,9 @@ class Loop:
     _wake: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     _task: asyncio.Task[None] | None = field(default=None, repr=False)
-    _failures: int = field(default=0, repr=False)
-    _failing_since: float = field(default=0.0, repr=False)
-    _reason: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        self._streak = FailureStreak(self.name)
 
     def wake(self) -> None:
         """Run the next pass now, or as soon as a back-off is over."""
@@ -55,8 +83,12 @@ class Loop:
     @property
     def trouble(self) -> str:
         """Why the passes of this loop keep failing, without secrets; empty while they succeed."""
-        lasting = time.monotonic() - self._failing_since >= FAILING_SECONDS
-        return self._reason if self._failures >= FAILING_PASSES and lasting else ""
+        return self._streak.trouble
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """The same by the loop's name."""
+        return {self.name: self.trouble} if self.trouble else {}
 
     async def start(self) -> None:
         if self._task is None:
@@ -79,26 +111,14 @@ class Loop:
             try:
                 more = await self.one_pass()
             except Exception as error:
-                self._note_failure(error)
-                seconds = backoff(self._failures, first_seconds=0.1, max_seconds=self.max_backoff_seconds)
+                self._streak.failed(error)
+                log.exception("loop pass failed", extra={"loop": self.name, "failures": self._streak.failures})
+                seconds = backoff(self._streak.failures, first_seconds=0.1, max_seconds=self.max_backoff_seconds)
                 await _rest(self._stopping, seconds)
                 continue
-            self._note_success()
+            self._streak.succeeded()
             if not more:
                 await _rest(self._wake, self.every_seconds * random.uniform(0.9, 1.1))
-
-    def _note_failure(self, error: Exception) -> None:
-        self._failing_since = self._failing_since if self._failures else time.monotonic()
-        self._failures += 1
-        self._reason = redact(f"{type(error).__name__}: {error}")[:REASON_CHARACTERS]
-        _FAILED.labels(self.name).inc()
-        _FAILING.labels(self.name).set(1 if self.trouble else 0)
-        log.exception("loop pass failed", extra={"loop": self.name, "failures": self._failures})
-
-    def _note_success(self) -> None:
-        self._failures, self._reason = 0, ""
-        _PASSED.labels(self.name).inc()
-        _FAILING.labels(self.name).set(0)
 
 
 async def _rest(until: asyncio.Event, seconds: float) -> None:

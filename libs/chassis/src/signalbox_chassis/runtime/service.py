@@ -11,10 +11,10 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import uvloop
 from aiokafka import TopicPartition
@@ -48,6 +48,16 @@ log = logging.getLogger(__name__)
 FROZEN_SECONDS = 10.0
 """As long as PostgreSQL lets a transaction be idle: a process that stopped holds up the others for no longer."""
 _UP = Gauge("signalbox_service_started", "1 while every part runs", ["service"])
+
+
+@runtime_checkable
+class ReportsTrouble(Protocol):
+    """A part that knows whether what it does keeps failing."""
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """What keeps failing, by name, with its reason; empty while all goes well."""
+        ...
 
 
 class Part(Protocol):
@@ -345,8 +355,12 @@ class Service:
 
     async def _loops_succeed(self) -> str:
         """The loops whose passes keep failing, each with its reason."""
-        loops = [part for _, part in self._running if isinstance(part, Loop)]
-        return "; ".join(f"{loop.name}: {loop.trouble}" for loop in loops if loop.trouble)
+        return "; ".join(f"{name}: {reason}" for name, reason in self.troubles().items())
+
+    def troubles(self) -> dict[str, str]:
+        """What keeps failing in this process, by name, with its reason."""
+        parts = [part for _, part in self._running if isinstance(part, ReportsTrouble)]
+        return {name: reason for part in parts for name, reason in part.troubles.items()}
 
     async def _outbox_moves(self) -> str:
         age = self.relay.oldest_seconds

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from signalbox_contracts.vocabulary import Name, Value
+from signalbox_contracts.vocabulary import Name, Ordinal, Value
 
 Title = Annotated[str, Field(min_length=1, max_length=200)]
 ShortText = Annotated[str, Field(max_length=1024)]
@@ -36,4 +36,4 @@ class Target(Value):
 
     kind: Literal["job", "pipeline"]
     id: Name
-    version: Annotated[int, Field(ge=1)] | None = None
+    version: Ordinal | None = None

@@ -9,14 +9,14 @@ from signalbox_contracts.definitions.params import Param
 from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, TimeLimits
 from signalbox_contracts.definitions.template import check_template, is_template, texts
 from signalbox_contracts.definitions.work import Work
-from signalbox_contracts.vocabulary import Name
+from signalbox_contracts.vocabulary import Name, Ordinal
 
 
 class Job(Definition):
     """Work on one engine. Without `engine` it runs on the default engine of its kind."""
 
     kind: Literal["job"] = "job"
-    version: Annotated[int, Field(ge=1)] = 1
+    version: Ordinal = 1
     engine: Name | None = None
     work: Work
     params: Annotated[dict[ParamName, Param], Field(max_length=200)] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from signalbox_contracts.definitions.params import Param
 from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, Rules, TimeLimits
 from signalbox_contracts.definitions.template import check_template, is_template
 from signalbox_contracts.definitions.work import Work
-from signalbox_contracts.vocabulary import Name, Value
+from signalbox_contracts.vocabulary import Name, Ordinal, Value
 
 MAX_STEPS = 500
 MAX_TASKS = 10_000
@@ -81,7 +81,7 @@ class Pipeline(Definition):
     """A graph of steps over any engines."""
 
     kind: Literal["pipeline"] = "pipeline"
-    version: Annotated[int, Field(ge=1)] = 1
+    version: Ordinal = 1
     params: Annotated[dict[ParamName, Param], Field(max_length=200)] = Field(default_factory=dict)
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
     rules: Rules = Rules()

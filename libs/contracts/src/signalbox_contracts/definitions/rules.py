@@ -52,14 +52,14 @@ class Canary(Value):
     """Run the first items alone, and go on only when enough of them succeeded."""
 
     first: Annotated[int, Field(ge=1, le=100_000)]
-    max_failures: Annotated[int, Field(ge=0)] = 0
+    max_failures: Annotated[int, Field(ge=0, le=100_000)] = 0
 
 
 class Brake(Value):
     """Stop a plan when too large a part of what ended has failed."""
 
     failure_ratio: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-    after_items: Annotated[int, Field(ge=1)] = 20
+    after_items: Annotated[int, Field(ge=1, le=100_000)] = 20
 
 
 class Rules(Value):

@@ -77,7 +77,7 @@ class KubernetesWork(Value):
     completions: Annotated[int, Field(ge=1, le=10_000)] = 1
     parallelism: Annotated[int, Field(ge=1, le=10_000)] | None = None
     retries_per_index: Annotated[int, Field(ge=0, le=100)] = 0
-    max_failed_indexes: Count | None = None
+    max_failed_indexes: Annotated[int, Field(ge=0, le=10_000)] | None = None
     node_selector: Texts = Field(default_factory=dict)
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=50)] = ()
     requests: Texts = Field(default_factory=dict)

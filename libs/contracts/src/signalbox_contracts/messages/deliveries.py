@@ -7,7 +7,7 @@ from pydantic import Field
 
 from signalbox_contracts.definitions.definition import Title
 from signalbox_contracts.envelope import Event
-from signalbox_contracts.vocabulary import Count, Instant, Name, OpenEnum, PlanId, Text, Value, Version
+from signalbox_contracts.vocabulary import Count, Instant, Name, OpenEnum, Ordinal, PlanId, Text, Value, Version
 
 
 class DeliveryState(OpenEnum):
@@ -25,7 +25,7 @@ class DeliveryState(OpenEnum):
 class Try(Value):
     """One try to send."""
 
-    number: Annotated[int, Field(ge=1)]
+    number: Ordinal
     at: Instant
     state: DeliveryState
     answer: Text = ""

@@ -13,7 +13,7 @@ from signalbox_contracts.definitions.rules import Priority
 from signalbox_contracts.definitions.schedule import Overlap
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.messages.commands import OperationData
-from signalbox_contracts.vocabulary import MAX_ITEMS, Instant, Name, PlanId, Seconds, TaskId, Text, Version
+from signalbox_contracts.vocabulary import MAX_ITEMS, Instant, Name, Ordinal, PlanId, Seconds, TaskId, Text, Version
 
 ParkedIds = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MAX_ITEMS)]
 
@@ -24,7 +24,7 @@ class TaskResolveData(OperationData):
     reason: Annotated[Text, Field(min_length=1)]  # pyright: ignore[reportGeneralTypeIssues] -- here it is needed
     plan_id: PlanId
     task_id: TaskId
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Ordinal
     decision: Literal["adopt", "retry", "fail"]
     handle: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
 
@@ -59,7 +59,7 @@ class TaskSavepointData(OperationData):
 
     plan_id: PlanId
     task_id: TaskId
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Ordinal
     engine_id: Name
     stop: bool = False
 
@@ -74,7 +74,7 @@ class ArtifactCheckData(OperationData):
     """Fetch an artifact, store it and pin its SHA-256 for a job version. Without `url` the engine's default one."""
 
     job_id: Name
-    job_version: Annotated[int, Field(ge=1)]
+    job_version: Ordinal
     engine_id: Name | None = None
     url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
 
@@ -193,7 +193,7 @@ class LogsFollowData(OperationData):
 
     plan_id: PlanId
     task_id: TaskId
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Ordinal
     for_seconds: Annotated[Seconds, Field(gt=0, le=3600)] = 60
 
 

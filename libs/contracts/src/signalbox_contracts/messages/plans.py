@@ -23,8 +23,10 @@ from signalbox_contracts.vocabulary import (
     ItemKey,
     Name,
     OpenEnum,
+    Ordinal,
     Person,
     PlanId,
+    Position,
     TaskId,
     Text,
     Value,
@@ -146,7 +148,7 @@ class PlanRecord(Value):
     actor: Person
     target: Annotated[str, Field(max_length=255)] | None = None
     """What it runs, as `job:<id>` or `pipeline:<id>`."""
-    target_version: Annotated[int, Field(ge=1)] | None = None
+    target_version: Ordinal | None = None
     parent: PlanId | None = None
     labels: Labels = Field(default_factory=dict)
     event_date: date | None = None
@@ -187,7 +189,7 @@ class ItemRecord(Value):
     """One line of a plan as decided."""
 
     key: ItemKey
-    position: Count
+    position: Position
     decision: Decision
     reason: Text = ""
     step: Name | None = None
@@ -209,8 +211,8 @@ class PlanItemsData(Value):
     plan_id: PlanId
     round: Count = 0
     version: Version
-    page: Annotated[int, Field(ge=1)]
-    pages: Annotated[int, Field(ge=1)]
+    page: Ordinal
+    pages: Ordinal
     items: Annotated[tuple[ItemRecord, ...], Field(max_length=MAX_ITEMS)]
 
 

@@ -22,8 +22,10 @@ from signalbox_contracts.vocabulary import (
     Instant,
     ItemKey,
     Name,
+    Ordinal,
     Person,
     PlanId,
+    Position,
     TaskId,
     Text,
     Value,
@@ -55,7 +57,7 @@ class TaskSpec(Value):
 
     task_id: TaskId
     item_key: ItemKey
-    position: Count = 0
+    position: Position = 0
     step: Name | None = None
     engine: Name
     work: Work
@@ -68,12 +70,12 @@ class TaskSpec(Value):
     not_before_at: Instant | None = None
     group: Name | None = None
     """Tasks of one group count against `group_limit`: the combinations of a matrix."""
-    group_limit: Annotated[int, Field(ge=1)] | None = None
+    group_limit: Annotated[int, Field(ge=1, le=100_000)] | None = None
     expected: JsonValue = None
     labels: Labels = Field(default_factory=dict)
     target: Annotated[str, Field(max_length=255)] | None = None
     """What was started, such as `job:nightly`, and its version: artifacts are pinned by them."""
-    target_version: Annotated[int, Field(ge=1)] | None = None
+    target_version: Ordinal | None = None
 
 
 class TasksEnsureData(Value):

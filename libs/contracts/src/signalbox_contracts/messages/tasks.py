@@ -16,10 +16,12 @@ from signalbox_contracts.states import TaskState
 from signalbox_contracts.vocabulary import (
     MAX_ITEMS,
     Count,
+    ExitCode,
     Instant,
     ItemKey,
     Name,
     OpenEnum,
+    Ordinal,
     PlanId,
     Result,
     TaskId,
@@ -63,7 +65,7 @@ class TaskTransition(Value):
 
     version: Version
     state: TaskState
-    attempt: Annotated[int, Field(ge=1)] = 1
+    attempt: Ordinal = 1
     at: Instant
     reason: Text = ""
 
@@ -71,14 +73,14 @@ class TaskTransition(Value):
 class TaskAttempt(Value):
     """A try of a task that is over."""
 
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Ordinal
     handle: Annotated[str, Field(max_length=1024)] | None = None
     handle_url: Annotated[str, Field(max_length=2048)] | None = None
     submitted_at: Instant | None = None
     started_at: Instant | None = None
     ended_at: Instant
     cause: EndCause
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     error: Text | None = None
 
 
@@ -91,15 +93,15 @@ class TaskRecord(Value):
     state: TaskState
     engine: Name
     step: Name | None = None
-    attempt: Annotated[int, Field(ge=1)] = 1
-    max_attempts: Annotated[int, Field(ge=1)] = 1
+    attempt: Ordinal = 1
+    max_attempts: Ordinal = 1
     infrastructure_faults: Count = 0
     run_key: Annotated[str, Field(max_length=63)] | None = None
     handle: Annotated[str, Field(max_length=1024)] | None = None
     handle_url: Annotated[str, Field(max_length=2048)] | None = None
     phase: Phase | None = None
     """The last observation; absent until there is one."""
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     cause: EndCause | None = None
     error: Text | None = None
     waiting: Waiting | None = None
@@ -162,8 +164,8 @@ class SelectionResolvedData(Value):
     plan_id: PlanId
     selection_id: UUID
     round: Count = 0
-    page: Annotated[int, Field(ge=1)]
-    pages: Annotated[int, Field(ge=1)]
+    page: Ordinal
+    pages: Ordinal
     items: Annotated[tuple[ResolvedItem, ...], Field(max_length=MAX_ITEMS)] = ()
     error: Text | None = None
 
@@ -214,7 +216,7 @@ class TaskProgressData(Value):
 
     plan_id: PlanId
     task_id: TaskId
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Ordinal
     sequence: Version
     at: Instant
     fraction: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None

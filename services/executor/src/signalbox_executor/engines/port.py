@@ -47,6 +47,8 @@ Handle = str
 ENDS: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.KILLED})
 """A run seen in one of these never runs again. `Phase.LOST` is not one: a lost run may still be alive."""
 
+MAX_RETRY_AFTER_SECONDS: Final = 3600.0
+"""No engine makes its tasks wait for longer without being asked again."""
 MESSAGE_LENGTH: Final = 2000
 LINK_LENGTH: Final = 2048
 _LINK: Final = re.compile(r"https?://[^\s/?#@\\]+([/?#][^\s\x00-\x1f]*)?")
@@ -189,9 +191,10 @@ class EngineThrottled(Exception):
     """The engine answers, and asks us to come later. Nothing was started."""
 
     def __init__(self, engine: str, retry_after_seconds: float) -> None:
-        super().__init__(f"{engine} asks to wait {retry_after_seconds:g} s")
+        seconds = min(max(0.0, retry_after_seconds), MAX_RETRY_AFTER_SECONDS)  # not a number: 0
+        super().__init__(f"{engine} asks to wait {seconds:g} s")
         self.engine = engine
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after_seconds = seconds
 
 
 class Engine(Protocol):

@@ -12,6 +12,9 @@ from uuid import UUID
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.restore_detection import REPLAY_COMPLETE
 from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.isolation import describe_fault, note_fault
+from signalbox_contracts.definitions.rules import Retries
+from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.task_commands import TaskSpec
 from signalbox_executor.store.rows import ACTIVE, COLUMNS, Task, move, task_of, with_states
 
@@ -30,7 +33,11 @@ class Claim:
     task: Task
     spec: TaskSpec
     traceparent: str | None
+    fault: str = ""
+    """Why its work cannot be read: it is refused."""
 
+
+_UNREADABLE: Final = TaskSpec.model_construct(work=ScriptedWork(), retries=Retries(infrastructure_attempts=0))
 
 BEGIN: Final = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
 """To plan the claim takes longer than to run it: its transaction uses the plan its connection made first."""
@@ -225,8 +232,13 @@ async def claim(
 
 
 def claim_of(row: Row) -> Claim:
+    """A claim. One whose work cannot be read has a `fault`: it is refused, and the others of its batch are sent."""
     task = task_of(row)
-    return Claim(task, TaskSpec.model_validate_json(row["spec"]), task.traceparent)
+    try:
+        return Claim(task, TaskSpec.model_validate_json(row["spec"]), task.traceparent)
+    except ValueError as error:
+        note_fault("claims", error)
+        return Claim(task, _UNREADABLE, task.traceparent, fault=describe_fault(error))
 
 
 async def give_back(connection: Connection, worker: UUID, claims: Sequence[Claim], reason: str) -> list[Task]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 
 # INVARIANT only a newer revision replaces an older one: the topic is read from its start by every process.
@@ -98,16 +99,12 @@ async def delete(connection: Connection, engine_id: str, revision: int) -> None:
 
 async def listed(connection: Connection, host_id: str) -> Sequence[Registered]:
     """Every engine this host may reach, deleted ones too: something may still run there."""
-    return [
-        Registered(
-            row["id"],
-            row["revision"],
-            EngineDefinition.model_validate_json(row["definition"]),
-            row["may_ask"],
-            row["deleted"],
-        )
-        for row in await connection.fetch(_LIST, host_id)
-    ]
+    return readable(await connection.fetch(_LIST, host_id), _registered, part="engine definitions")
+
+
+def _registered(row: Row) -> Registered:
+    definition = EngineDefinition.model_validate_json(row["definition"])
+    return Registered(row["id"], row["revision"], definition, row["may_ask"], row["deleted"])
 
 
 async def failed(connection: Connection, engine_id: str, reason: str) -> bool:

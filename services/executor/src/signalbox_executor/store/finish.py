@@ -6,7 +6,7 @@ earlier: a retry decided on an old cancel flag starts work after its cancel.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -14,7 +14,9 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from signalbox_chassis.persistence.connection import Connection
-from signalbox_executor.lifecycle import Verdict
+from signalbox_chassis.runtime.isolation import storable
+from signalbox_contracts.messages.tasks import EndCause, Phase
+from signalbox_executor.lifecycle import Outcome, Verdict
 from signalbox_executor.store.rows import COLUMNS, UNPUBLISHED, Task, move, tasks_of, undecided, with_states
 
 
@@ -111,6 +113,19 @@ _SEALED: Final = _STATEMENT.replace("{columns}", COLUMNS).replace(
 )
 
 
+def without_content(result: AttemptResult, reason: str) -> AttemptResult:
+    """The same attempt without what its engine says of it, which cannot be recorded. An end is a failure then."""
+    verdict = result.verdict
+    if verdict.outcome in (Outcome.SUCCEEDED, Outcome.OVER):
+        verdict = Verdict(
+            outcome=Outcome.OVER, phase=Phase.FAILED, cause=EndCause.FAILED,
+            reason=f"what its engine says of its end cannot be recorded: {reason}",
+        )  # fmt: skip
+    else:
+        verdict = replace(verdict, reason=f"what its engine says of it cannot be recorded: {reason}")
+    return AttemptResult(task_id=result.task_id, attempt=result.attempt, verdict=verdict, fence=result.fence)
+
+
 async def write_observed(connection: Connection, results: Sequence[AttemptResult]) -> list[Task]:
     """Write what an engine reports of RUNNING and UNKNOWN tasks; those that moved on meanwhile are left alone."""
     return await _write(connection, _OBSERVED, results)
@@ -145,9 +160,9 @@ def _values(result: AttemptResult) -> dict[str, JsonValue]:
         "cause": verdict.cause.value if verdict.cause else None,
         "budget": verdict.budget.value,
         "delay_seconds": verdict.delay_seconds,
-        "reason": verdict.reason,
-        "handle": result.handle,
-        "handle_url": result.handle_url,
+        "reason": storable(verdict.reason),
+        "handle": storable(result.handle),
+        "handle_url": storable(result.handle_url),
         "exit_code": result.exit_code,
         "result": result.result,
         "started_at": result.started_at.isoformat() if result.started_at else None,

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.port import Watched
@@ -87,18 +88,20 @@ async def take(
 ) -> list[Copy]:
     """Logs whose turn it is, of these engines, for `lease_seconds` ours: of attempts that ended first."""
     rows = await connection.fetch(_TAKE, list(engines), most, every_seconds, follow_seconds, lease_seconds)
-    return [
-        Copy(
-            task_id=row["task_id"],
-            engine_id=row["engine_id"],
-            watched=Watched(run_key(row["task_id"], row["attempt"]), row["attempt"], row["handle"]),
-            ended=row["ended"],
-            bytes=row["bytes"],
-            truncated=row["truncated"],
-            work=_WORK.validate_json(row["work"]) if row["work"] else None,
-        )
-        for row in rows
-    ]
+    # a log whose work cannot be read is not stored: nobody knows which secrets are in it
+    return readable(rows, _copy, part="logs")
+
+
+def _copy(row: Row) -> Copy:
+    return Copy(
+        task_id=row["task_id"],
+        engine_id=row["engine_id"],
+        watched=Watched(run_key(row["task_id"], row["attempt"]), row["attempt"], row["handle"]),
+        ended=row["ended"],
+        bytes=row["bytes"],
+        truncated=row["truncated"],
+        work=_WORK.validate_json(row["work"]) if row["work"] else None,
+    )
 
 
 async def kept(connection: Connection, copy: Copy, bytes: int, *, truncated: bool) -> None:

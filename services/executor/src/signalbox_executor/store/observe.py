@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.runtime.isolation import note_fault
 from signalbox_contracts.definitions.rules import Retries
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.tasks import Phase
@@ -92,8 +93,12 @@ async def watched_of(
 
 @lru_cache(maxsize=1000)
 def _retries(text: str) -> Retries:
-    """Most tasks of a plan have the same."""
-    return Retries.model_validate_json(text)
+    """Most tasks of a plan have the same. Where the row's cannot be read, none: the run is seen to its end."""
+    try:
+        return Retries.model_validate_json(text)
+    except ValueError as error:
+        note_fault("retries", error)
+        return Retries(infrastructure_attempts=0)
 
 
 def _watch(row: Row) -> Watch:

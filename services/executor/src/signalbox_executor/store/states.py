@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.messages.states import EngineRecord
 
 # One replica at a time is enough; nobody waits for the lock.
@@ -37,31 +38,29 @@ async def engine_records(connection: Connection) -> list[tuple[EngineRecord, Eng
     """Each engine as it is, under its next version, and as it was published last; none if another replica does so."""
     if not await connection.fetchval(_ALONE):
         return []
-    return [
-        (
-            EngineRecord.model_validate(
-                {
-                    "engine_id": row["id"],
-                    "version": row["version"] + 1,
-                    "definitions_revision": row["revision"],
-                    "breaker": row["breaker"],
-                    "breaker_since_at": row["breaker_since"],
-                    "failures": row["failures"],
-                    "intake": row["intake"],
-                    "slots": row["concurrency"],
-                    "slots_used": row["active"],
-                    "queued": row["queued"],
-                    "unknown": row["unknown"],
-                    "last_answer_at": row["last_answer_at"],
-                    "last_error": row["last_error"],
-                }
-            ),
-            EngineRecord.model_validate(json.loads(row["published"]))
-            if row["published"] not in (None, "null")
-            else None,
-        )
-        for row in await connection.fetch(_NOW)
-    ]
+    return readable(await connection.fetch(_NOW), _now_and_published, part="engine states")
+
+
+def _now_and_published(row: Row) -> tuple[EngineRecord, EngineRecord | None]:
+    now = EngineRecord.model_validate(
+        {
+            "engine_id": row["id"],
+            "version": row["version"] + 1,
+            "definitions_revision": row["revision"],
+            "breaker": row["breaker"],
+            "breaker_since_at": row["breaker_since"],
+            "failures": row["failures"],
+            "intake": row["intake"],
+            "slots": row["concurrency"],
+            "slots_used": row["active"],
+            "queued": row["queued"],
+            "unknown": row["unknown"],
+            "last_answer_at": row["last_answer_at"],
+            "last_error": row["last_error"],
+        }
+    )
+    before = json.loads(row["published"] or "null")
+    return now, EngineRecord.model_validate(before) if before is not None else None
 
 
 async def published(connection: Connection) -> list[EngineRecord]:

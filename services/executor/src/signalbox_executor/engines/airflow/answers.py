@@ -59,7 +59,7 @@ class TaskInstance(Value):
     dag_run_id: str = ""
     map_index: int = -1
     state: str | None = None
-    try_number: Annotated[int, Field(ge=0)] = 0
+    try_number: Annotated[int, Field(ge=0, lt=2**53)] = 0
     start_date: Instant | None = None
     end_date: Instant | None = None
     operator: str | None = None

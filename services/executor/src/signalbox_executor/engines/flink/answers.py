@@ -97,7 +97,7 @@ class VertexMetrics(Value):
 class VertexProgress(Value):
     name: str = ""
     duration: Annotated[int, Field(ge=-1)] = -1
-    parallelism: Annotated[int, Field(ge=0)] = 1
+    parallelism: Annotated[int, Field(ge=0, lt=2**53)] = 1
     metrics: VertexMetrics = VertexMetrics()
 
 

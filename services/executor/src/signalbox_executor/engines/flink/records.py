@@ -24,7 +24,7 @@ class StopRecord(Value):
     """
 
     trigger_id: JobId | None = None
-    number: Annotated[int, Field(ge=1)] = 1
+    number: Annotated[int, Field(ge=1, lt=2**31)] = 1
     requested_at: datetime
 
 

@@ -52,7 +52,7 @@ class WorkflowAnswer(_Answer):
     app_name: LongText | None = Field(None, alias="appName")
     app_path: LongText | None = Field(None, alias="appPath")
     external_id: LongText | None = Field(None, alias="externalId")
-    run: Annotated[int, Field(ge=0)] = 0
+    run: Annotated[int, Field(ge=0, lt=2**53)] = 0
     status: Word
     user: LongText | None = None
     parent_id: LongText | None = Field(None, alias="parentId")

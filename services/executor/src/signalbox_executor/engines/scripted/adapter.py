@@ -67,7 +67,7 @@ class RunAnswer(Value):
     result_text: str | None = None
     started_at: _Epoch | None = None
     ended_at: _Epoch | None = None
-    log_bytes: Annotated[int, Field(ge=0)] | None = None
+    log_bytes: Annotated[int, Field(ge=0, lt=2**53)] | None = None
 
 
 class ObserveAnswer(Value):

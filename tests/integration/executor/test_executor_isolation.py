@@ -1,0 +1,164 @@
+"""Whatever one run or row holds, the others of its batch are observed, finished, stopped, claimed and published."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from signalbox_chassis.observability.telemetry import Telemetry
+from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime.wake_ups import WakeUps
+from signalbox_contracts.ids import run_key
+from signalbox_contracts.messages.tasks import EndCause, Phase
+from signalbox_executor import facts
+from signalbox_executor.engines.port import Engine, Identity, Observation, Watched
+from signalbox_executor.engines.registry import EngineRegistry
+from signalbox_executor.membership import Membership
+from signalbox_executor.observer import Observer
+from signalbox_executor.settings import ExecutorSettings
+from signalbox_executor.store import accept, engines, observe, submit
+from support.executor import Store
+
+
+class OddEngine:
+    """Reports each run as a test says. A function that raises stands for a report that cannot be understood."""
+
+    identity = Identity.REMEMBERS_KEYS
+
+    def __init__(self) -> None:
+        self.reports: dict[str, Callable[[], Observation]] = {}
+        self.stopped: list[str] = []
+
+    async def observe(self, watched: Sequence[Watched]) -> Mapping[str, Observation]:
+        return {run.run_key: self.reports[run.run_key]() for run in watched}
+
+    async def cancel(self, watched: Watched) -> None:
+        if "odd" in str(watched.handle):
+            raise RuntimeError("no such thing")
+        self.stopped.append(watched.run_key)
+
+
+def ended(key: str, **changes: Any) -> Callable[[], Observation]:
+    return lambda: Observation(
+        run_key=key, phase=Phase.SUCCEEDED, handle="h", at=datetime.now(UTC), cause=EndCause.COMPLETED, exit_code=0,
+        **changes,
+    )  # fmt: skip
+
+
+def nonsense() -> Observation:
+    raise RuntimeError("an answer nobody expects")
+
+
+@pytest_asyncio.fixture
+async def observer(store: Store) -> AsyncGenerator[Observer]:
+    await store.engine(concurrency=100)
+    database = Database(store.url, schema=store.schema, pool_size=3)
+    settings = ExecutorSettings(kafka_bootstrap="127.0.0.1:9", database_url=cast(Any, store.url))
+    member = Membership()
+    member.id = await store.worker()
+    made = Observer(database, EngineRegistry(cast(Any, None)), member, settings, Telemetry("test"), WakeUps())
+    made.wakes.of = cast(Any, lambda name: lambda: None)  # pyright: ignore[reportAttributeAccessIssue]
+    yield made
+    await database.stop()
+
+
+async def running(store: Store, observer: Observer, count: int) -> list[UUID]:
+    await store.plan(count)
+    claims = await store.claim(observer.member.id)
+    async with store.connection() as connection:
+        started = [(one.task.id, one.task.fence, f"h{n}") for n, one in enumerate(claims)]
+        await submit.intend(connection, [(id, fence) for id, fence, _ in started])
+        await submit.record(connection, started)
+    return sorted(one.task.id for one in claims)
+
+
+async def one_pass(store: Store, observer: Observer, engine: OddEngine) -> dict[UUID, Any]:
+    async with store.connection() as connection:
+        fence = await observe.acquire(connection, "e1", observer.member.id, lease_seconds=30)
+    assert fence is not None
+    await observer.poll_all("e1", cast(Engine, engine), fence)
+    return {row["id"]: row for row in await store.rows("SELECT * FROM task")}
+
+
+async def test_one_odd_run_costs_the_others_nothing_whatever_is_odd_about_it(store: Store, observer: Observer) -> None:
+    """Without it one result that PostgreSQL cannot hold stops the end of every run of that engine, for ever."""
+    ids = await running(store, observer, 8)
+    engine = OddEngine()
+    engine.reports = {run_key(id, 1): ended(run_key(id, 1), result={"n": 1}) for id in ids}
+    unstorable, unreadable = run_key(ids[1], 1), run_key(ids[6], 1)
+    engine.reports[unstorable] = ended(unstorable, result={"a\0": [1]})
+    engine.reports[unreadable] = nonsense
+    rows = await one_pass(store, observer, engine)
+    states = [rows[id]["state"] for id in ids]
+    assert states == ["SUCCEEDED", "FAILED", *["SUCCEEDED"] * 4, "UNKNOWN", "SUCCEEDED"]
+    assert "cannot be recorded" in rows[ids[1]]["error"]
+    assert "cannot be understood: RuntimeError: an answer nobody expects" in rows[ids[6]]["reason"]
+
+
+async def test_one_stop_that_fails_keeps_no_other_run_from_its_stop(store: Store, observer: Observer) -> None:
+    ids = await running(store, observer, 4)
+    async with store.connection() as connection:
+        await connection.execute("UPDATE task SET kill = true, cancel_requested_at = now()")
+        await connection.execute("UPDATE task SET handle = 'odd' WHERE id = $1", ids[0])
+    engine = OddEngine()
+    await observer.stop_runs("e1", cast(Engine, engine))
+    assert sorted(engine.stopped) == sorted(run_key(id, 1) for id in ids[1:])
+
+
+async def test_a_task_whose_work_cannot_be_read_is_refused_and_the_others_are_claimed(store: Store) -> None:
+    """A specification of an earlier release that today's bounds do not allow is such a task."""
+    await store.engine(concurrency=100)
+    worker = await store.worker()
+    await store.plan(3)
+    async with store.connection() as connection:
+        await connection.execute(
+            "UPDATE task SET spec = jsonb_set(spec, '{priority}', '1000') WHERE position = 1"
+        )  # fmt: skip
+    claims = await store.claim(worker)
+    assert sorted((one.task.item_key, bool(one.fault)) for one in claims) == [
+        ("item/0", False), ("item/1", True), ("item/2", False),
+    ]  # fmt: skip
+
+
+async def test_a_row_that_no_reader_takes_is_published_without_its_content(store: Store) -> None:
+    await store.engine()
+    plan = await store.plan(2)
+    async with store.connection() as connection:
+        await connection.execute("UPDATE task SET waiting = '{\"why\": 7}' WHERE position = 0")
+        ids = [row["id"] for row in await connection.fetch("SELECT id FROM task WHERE plan_id = $1", plan)]
+        records = [facts.record(task) for task in await accept.present(connection, ids)]
+    assert sorted(bool(record.error) for record in records) == [False, True]
+
+
+async def test_an_engine_whose_definition_cannot_be_read_hides_no_other(store: Store) -> None:
+    await store.engine("e1")
+    await store.engine("e2", revision=2)
+    async with store.connection() as connection:
+        await connection.execute("UPDATE engine SET definition = '{}' WHERE id = 'e1'")
+        assert [one.id for one in await engines.listed(connection, "here")] == ["e2"]
+
+
+async def test_a_pass_over_an_engine_that_keeps_failing_is_seen(
+    store: Store, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it `/readyz` and `status` are green while no run of the engine is ever seen to end."""
+    monkeypatch.setattr("signalbox_chassis.runtime.loops.FAILING_SECONDS", 0.0)
+    async with store.connection() as connection:
+        [engine] = await engines.listed(connection, "here")
+    observer.registry.get = cast(Any, lambda id: OddEngine())  # pyright: ignore[reportAttributeAccessIssue]
+    observer.member.registered = {"e1": engine}
+    observer._poll_engine = cast(Any, failing)  # pyright: ignore[reportPrivateUsage]
+    for _ in range(3):
+        observer._due.clear()  # pyright: ignore[reportPrivateUsage]
+        await observer.one_pass()
+        for task in list(observer._passes.values()):  # pyright: ignore[reportPrivateUsage]
+            with pytest.raises(RuntimeError):
+                await task
+    assert observer.troubles == {"observe e1": "RuntimeError: nobody thought of this"}
+
+
+async def failing(*_: object) -> None:
+    raise RuntimeError("nobody thought of this")
