@@ -29,7 +29,7 @@ from support.api_document import problem_with
 
 NEEDED = (
     "requests.v1", "operations.v1", "definitions.v1", "plans.v1", "tasks.v1", "states.v1", "ticks.v1",
-    "triggers.v1", "dead-letters.v1",
+    "triggers.v1", "deliveries.v1", "dead-letters.v1",
 )  # fmt: skip
 SCRIPTED: dict[str, Any] = {"id": "scripted", "connection": {"kind": "scripted", "url": "http://127.0.0.1:9"}}
 JOB: dict[str, Any] = {"id": "nightly", "engine": "scripted", "work": {"kind": "scripted", "script": {}}}

@@ -39,7 +39,7 @@ from signalbox_gateway import MIGRATIONS, handlers
 from signalbox_gateway.long_poll import Waits
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
-NEEDED = ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "dead-letters.v1", "operations.v1")
+NEEDED = ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "deliveries.v1", "dead-letters.v1", "operations.v1")
 _ENDED = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
 
 

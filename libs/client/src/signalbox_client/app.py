@@ -14,6 +14,7 @@ from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
 from signalbox_client.commands.events import event
+from signalbox_client.commands.notifications import delivery, incident, notification_config
 from signalbox_client.commands.oozie import oozie
 from signalbox_client.commands.plans import plan
 from signalbox_client.commands.secrets import secret
@@ -39,6 +40,7 @@ _ = (engines, jobs, job_runs, pipelines, reruns, schedules)  # they add their ve
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
     "context": context, "event": event, "workflow": workflow, "oozie": oozie,
+    "incident": incident, "delivery": delivery, "notification-config": notification_config,
 }.items():  # fmt: skip
     app.add_typer(_group, name=_name)
 command(app, "status")(status)

@@ -14,7 +14,7 @@ SERVICE: Final = ServiceSpec(
     settings="signalbox_gateway.settings:GatewaySettings",
     migrations=MIGRATIONS,
     consumers={
-        "facts": ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "dead-letters.v1"),
+        "facts": ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "deliveries.v1", "dead-letters.v1"),
         # nothing but the operations on messages that this service parked
         "control": ("operations.v1",),
     },

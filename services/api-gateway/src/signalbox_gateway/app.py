@@ -17,14 +17,18 @@ from signalbox_gateway.read_model import prune
 from signalbox_gateway.recovery.rebuild import Rebuild
 from signalbox_gateway.recovery.resend import Unheard
 from signalbox_gateway.routes import (
+    channels,
     dead_letters,
     dead_letters_write,
     definitions,
+    deliveries,
     engines,
     events,
     flink_jobs,
+    incidents,
     jobs,
     me,
+    notification_configs,
     operations,
     pipelines,
     plans_read,
@@ -51,6 +55,7 @@ ROUTERS = [
             engines, events, flink_jobs, jobs, pipelines, schedules, plans_read, plans_write, tasks, tasks_write,
             secrets, dead_letters,
             dead_letters_write, operations, status, traces, me, workflows, workflow_runs,
+            channels, incidents, deliveries, notification_configs,
         )
     ),
     *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took

@@ -1,6 +1,6 @@
-"""In: plan.state, plan.items, tasks.state, task.progress, engine.state, operation.result, dead_letter.parked.
-Changes: the read model (plan, task, task_progress, engine_state, operation_answer, parked). Out: nothing; waiting
-requests wake.
+"""In: plan.state, plan.items, tasks.state, task.progress, engine.state, operation.result, dead_letter.parked,
+incident.state, delivery.state. Changes: the read model (plan, task, task_progress, engine_state, operation_answer,
+parked, incident, delivery). Out: nothing; waiting requests wake.
 """
 
 import asyncio
@@ -13,13 +13,14 @@ from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.messages.dead_letters import DeadLetterParked
+from signalbox_contracts.messages.deliveries import DeliveryStated
 from signalbox_contracts.messages.plans import PlanItems, PlanItemsData, PlanStated
-from signalbox_contracts.messages.states import EngineStated, OperationResult
+from signalbox_contracts.messages.states import EngineStated, IncidentStated, OperationResult
 from signalbox_contracts.messages.tasks import TaskProgress, TasksStated
 from signalbox_contracts.topics import topic
 from signalbox_gateway import start_facts
 from signalbox_gateway.long_poll import Waits
-from signalbox_gateway.read_model import writes
+from signalbox_gateway.read_model import notifications, writes
 from signalbox_gateway.read_model.progress import write_progress
 from signalbox_gateway.read_model.rows import (
     AnswerRow,
@@ -38,7 +39,9 @@ from signalbox_gateway.read_model.rows import (
 from signalbox_gateway.recovery import rebuild
 
 _MANY = 50
-TOPICS = tuple(topic(name) for name in ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "dead-letters.v1"))
+TOPICS = tuple(
+    topic(name) for name in ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "deliveries.v1", "dead-letters.v1")
+)
 
 
 def subscription(waits: Waits) -> Subscription:
@@ -103,6 +106,15 @@ def facts(waits: Waits) -> Router:
     @router.on(EngineStated)
     async def engines(work: UnitOfWork, events: Sequence[Received[EngineStated]]) -> None:
         await writes.write_engines(work.connection, [received.event.data for received in events])
+
+    @router.on(IncidentStated)
+    async def incidents(work: UnitOfWork, events: Sequence[Received[IncidentStated]]) -> None:
+        records = [(received.event.data, received.event.project or "default") for received in events]
+        await notifications.write_incidents(work.connection, records)
+
+    @router.on(DeliveryStated)
+    async def deliveries(work: UnitOfWork, events: Sequence[Received[DeliveryStated]]) -> None:
+        await notifications.write_deliveries(work.connection, [received.event.data for received in events])
 
     @router.on(OperationResult)
     async def results(work: UnitOfWork, events: Sequence[Received[OperationResult]]) -> None:

@@ -16,7 +16,7 @@ NAME = "notifier"
 def notifier(settings: NotifierSettings) -> Service:
     """The service, not started."""
     telling = Telling(settings)
-    control = handlers.control(lambda: sending_loop.wake())
+    control = handlers.control(telling, lambda: sending_loop.wake())
     facts = handlers.observed(telling, lambda: sending_loop.wake())
     service = Service(
         NAME,

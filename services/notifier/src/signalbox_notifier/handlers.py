@@ -1,6 +1,6 @@
 """In: plan.state, tasks.state, dead_letter.parked; channel and subscription definitions; channel.test,
-delivery.resend, incident.acknowledge, incident.snooze. Changes: definition, plan, task_version, incident, delivery,
-deadline. Out: operation.result.
+delivery.resend, incident.acknowledge, incident.snooze, incident.resolve. Changes: definition, plan, task_version,
+incident, delivery, deadline. Out: operation.result.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ from signalbox_contracts.messages.operations import (
     ChannelTest,
     DeliveryResend,
     IncidentAcknowledge,
+    IncidentResolve,
     IncidentSnooze,
 )
 from signalbox_contracts.messages.plans import PlanRecord, PlanStated
@@ -105,7 +106,7 @@ def observed(telling: Telling, wake: Callable[[], None]) -> Router:
     return router
 
 
-def control(wake: Callable[[], None]) -> Router:
+def control(telling: Telling, wake: Callable[[], None]) -> Router:
     """Operations on channels, deliveries and incidents."""
     router = Router()
 
@@ -165,28 +166,42 @@ def control(wake: Callable[[], None]) -> Router:
                 lambda one, now, d=data: incidents.snooze(one, d.until_at, d.actor, d.reason, now),
             )  # fmt: skip
 
+    @router.on(IncidentResolve)
+    async def resolve(work: UnitOfWork, events: Sequence[Received[IncidentResolve]]) -> None:
+        for received in events:
+            data = received.event.data
+            changed = await _change(
+                work, received, data.incident_id, "incident.resolve",
+                lambda one, now, d=data: incidents.resolve(one, d.actor, d.reason, now),
+            )  # fmt: skip
+            if changed is not None:
+                await telling.notify_recovered(work.connection, changed)
+        work.on_commit(wake)
+
     return router
 
 
 async def _change(
     work: UnitOfWork,
-    received: Received[IncidentAcknowledge] | Received[IncidentSnooze],
+    received: Received[IncidentAcknowledge] | Received[IncidentSnooze] | Received[IncidentResolve],
     incident_id: UUID,
     operation: str,
     change: Callable[[incidents.Incident, datetime], incidents.Incident],
-) -> None:
-    """Apply one command to its incident, and answer it."""
+) -> incidents.Incident | None:
+    """Apply one command to its incident, and answer it; the incident as it is then, None when it was refused."""
     now = await _now(work)
     incident = (await incident_rows.lock(work.connection, [incident_id])).get(incident_id)
-    outcome, reason = Outcome.REFUSED, f"there is no incident {incident_id}"
+    outcome, reason, changed = Outcome.REFUSED, f"there is no incident {incident_id}", None
     if incident is not None:
         try:
-            await incident_rows.save(work.connection, [change(incident, now)])
+            changed = change(incident, now)
+            await incident_rows.save(work.connection, [changed])
             outcome, reason = Outcome.DONE, ""
         except ValueError as error:
             reason = str(error)
     operation_id = received.event.data.operation_id
     facts.publish_answer(work, operation_id, f"incident:{incident_id}", operation, outcome, reason, now)
+    return changed
 
 
 async def _deadlines(work: UnitOfWork, records: Sequence[PlanRecord]) -> None:

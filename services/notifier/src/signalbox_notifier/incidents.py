@@ -84,6 +84,15 @@ def recover(incident: Incident, at: datetime) -> Incident:
     return replace(incident, state="RECOVERED", recovered_at=at, version=incident.version + 1)
 
 
+def resolve(incident: Incident, actor: str, note: str, at: datetime) -> Incident:
+    """A person ends it. Raises `ValueError` when it is over."""
+    _require_open(incident)
+    return replace(
+        incident, state="RECOVERED", recovered_at=max(at, incident.last_at), acknowledged_by=actor, note=note,
+        snoozed_until=None, version=incident.version + 1,
+    )  # fmt: skip
+
+
 def acknowledge(incident: Incident, actor: str, note: str) -> Incident:
     """Somebody looks after it. Raises `ValueError` when it is over."""
     _require_open(incident)

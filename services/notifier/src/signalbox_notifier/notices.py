@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from signalbox_contracts.definitions.channel import Severity, Subscription
+from signalbox_contracts.definitions.channel import Severity, Subscription, event_type
 from signalbox_contracts.definitions.trigger import pattern_matches
 from signalbox_contracts.messages.plans import PlanRecord, PlanTransition
 from signalbox_contracts.messages.tasks import TaskRecord
@@ -70,12 +70,6 @@ class Notice:
     def fingerprint(self) -> str:
         """The same cause has the same fingerprint: numbers, ids and addresses in the error do not count."""
         return hashlib.sha256(f"{self.type}\n{_VARIES.sub('#', self.text)}".encode()).hexdigest()[:32]
-
-
-def event_type(name: str) -> str:
-    """The type a name means: `workflow_failed` is `workflow.failed`."""
-    head, separator, tail = name.partition("_")
-    return f"{head}.{tail}" if separator and head in ("workflow", "task") else name
 
 
 def plan_notices(record: PlanRecord, after_version: int) -> Iterator[Notice]:

@@ -93,9 +93,13 @@ class Telling:
         changed = [after for before, after in recovered if after is not before]
         await rows.save(connection, changed)
         for incident in changed:
-            for channel, message in (await rows.messages(connection, incident.id)).items():
-                if message.round == incident.round:
-                    await self.tell_incident(connection, incident, channel, "", None, None)
+            await self.notify_recovered(connection, incident)
+
+    async def notify_recovered(self, connection: Connection, incident: Incident) -> None:
+        """Tell every channel that had a message of this round that the incident is over."""
+        for channel, message in (await rows.messages(connection, incident.id)).items():
+            if message.round == incident.round:
+                await self.tell_incident(connection, incident, channel, "", None, None)
 
     async def tell_incident(
         self, connection: Connection, incident: Incident, channel: str, subscription: str,

@@ -1,6 +1,6 @@
 """Channels and subscriptions: where to notify, and of what."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,12 @@ from signalbox_contracts.definitions.secrets import SecretRef
 from signalbox_contracts.definitions.trigger import Pattern
 from signalbox_contracts.vocabulary import Name, PlanId, Seconds, Value
 
+EVENT_TYPES: Final = (
+    "workflow.triggered", "workflow.started", "workflow.completed", "workflow.failed", "workflow.stopped",
+    "workflow.retried", "task.started", "task.completed", "task.failed", "deadline.missed", "system.message_parked",
+    "system.notifications_late",
+)  # fmt: skip
+"""What a subscription can be about. `workflow_failed` means `workflow.failed`."""
 Severity = Literal["info", "warning", "error", "critical"]
 Address = Annotated[str, Field(pattern=r"^[^@\s,<>]{1,64}@[^@\s,<>]{1,255}$")]
 
@@ -98,3 +104,9 @@ class Subscription(Definition):
     digest_seconds: Annotated[Seconds, Field(le=86_400)] = 0
     deadline: Deadline | None = None
     enabled: bool = True
+
+
+def event_type(name: str) -> str:
+    """The type a name means: `workflow_failed` is `workflow.failed`."""
+    head, separator, tail = name.partition("_")
+    return f"{head}.{tail}" if separator and head in ("workflow", "task") else name

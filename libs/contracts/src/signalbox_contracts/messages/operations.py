@@ -162,6 +162,18 @@ class IncidentSnooze(Event[IncidentSnoozeData], frozen=True):
     type: Literal["signalbox.incident.snooze.v1"] = "signalbox.incident.snooze.v1"
 
 
+class IncidentResolveData(OperationData):
+    """What failed is mended: the incident is over until the next failure."""
+
+    incident_id: UUID
+
+
+class IncidentResolve(Event[IncidentResolveData], frozen=True):
+    """End an incident."""
+
+    type: Literal["signalbox.incident.resolve.v1"] = "signalbox.incident.resolve.v1"
+
+
 class ScheduleBackfillData(OperationData):
     """Fire the ticks of a schedule in [from_at, until_at] that have not fired; the same range again changes nothing."""
 
@@ -230,6 +242,7 @@ MESSAGES = (
     DeliveryResend,
     IncidentAcknowledge,
     IncidentSnooze,
+    IncidentResolve,
     ScheduleBackfill,
     LogsFollow,
     PlanRepublish,

@@ -174,6 +174,11 @@ def _operations() -> Cases:
             f"incident:{examples.INCIDENT}",
             o.IncidentSnoozeData(**by, incident_id=examples.INCIDENT, until_at=LATER),
         ),
+        (
+            o.IncidentResolve,
+            f"incident:{examples.INCIDENT}",
+            o.IncidentResolveData(**by, incident_id=examples.INCIDENT),
+        ),
         (o.ScheduleBackfill, "schedule:nightly", backfill),
         (o.LogsFollow, f"task:{TASK}", o.LogsFollowData(**by, plan_id=PLAN, task_id=TASK, attempt=1)),
         (o.PlanRepublish, f"plan:{PLAN}", o.PlanRepublishData(**by, plan_ids=(PLAN, CHILD), note="rebuilt")),

@@ -22,14 +22,15 @@ async def check_addresses(definition: Any, guard: EgressGuard) -> None:
     problems: list[Problem] = []
     for field, url in _addresses(definition):
         try:
-            await _check(url, guard)
+            await check_url(url, guard)
         except AddressRefused as refused:
             problems.append(Problem(field, None, refused.reason))
     if problems:
         raise InvalidDefinition(tuple(problems))
 
 
-async def _check(url: str, guard: EgressGuard) -> None:
+async def check_url(url: str, guard: EgressGuard) -> None:
+    """Refuse an address that leads inside. Raises `AddressRefused`."""
     guard.check_url(url)
     parsed = URL(url)
     host, port = parsed.host or "", parsed.port or 0

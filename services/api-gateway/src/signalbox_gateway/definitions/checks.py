@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from signalbox_chassis.persistence.connection import Connection
-from signalbox_contracts.definitions.channel import Channel
+from signalbox_contracts.definitions.channel import EVENT_TYPES, Channel, Subscription, event_type
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.pipeline import Pipeline
@@ -12,7 +12,7 @@ from signalbox_contracts.definitions.placement import NoFittingEngine, choose_en
 from signalbox_contracts.definitions.problems import InvalidDefinition, Problem
 from signalbox_contracts.definitions.references import SECRET, references
 from signalbox_contracts.definitions.schedule import Schedule
-from signalbox_contracts.definitions.trigger import Trigger
+from signalbox_contracts.definitions.trigger import Trigger, pattern_matches
 from signalbox_gateway.definitions import store
 
 MAX_FALLBACKS: Final = 10
@@ -81,8 +81,18 @@ def _misfits(definition: Any, loaded: Loaded) -> Iterator[Problem]:
             saved = loaded[definition.target.kind, definition.target.id]
             given = definition.params if isinstance(definition, Schedule) else definition.mapping
             yield from _target_misfits(definition.target.version, list(given), saved, definition)
+        case Subscription():
+            yield from _unknown_events(definition)
         case _:
             return
+
+
+def _unknown_events(subscription: Subscription) -> Iterator[Problem]:
+    """A pattern that no event type matches would never send anything."""
+    for number, pattern in enumerate(subscription.events):
+        if not any(pattern_matches(event_type(pattern), known) for known in EVENT_TYPES):
+            allowed = f"is no event type, nor a pattern of one: allowed are {', '.join(EVENT_TYPES)}"
+            yield Problem(f"events.{number}", repr(pattern), allowed)
 
 
 def _engine_misfit(id: str | None, work_kind: str, place: str, loaded: Loaded) -> Iterator[Problem]:

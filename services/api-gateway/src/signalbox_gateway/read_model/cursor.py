@@ -12,6 +12,8 @@ from signalbox_contracts.vocabulary import in_utc
 _SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "plans": (datetime, UUID),
     "dead_letters": (datetime, UUID),
+    "incidents": (datetime, UUID),
+    "deliveries": (datetime, UUID),
     "items": (int, UUID),
     "tasks_of_plan": (int, UUID),
     "tasks": (int,),

@@ -19,11 +19,17 @@ FROM operation o WHERE asked_at < now() - make_interval(days => $1)
   AND EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
 """
 _OLD_LETTERS: Final = "FROM parked WHERE state = 'DROPPED' AND parked_at < now() - make_interval(days => $1)"
+_OLD_INCIDENTS: Final = "FROM incident WHERE state = 'recovered' AND last_at < now() - make_interval(days => $1)"
+_OLD_DELIVERIES: Final = """
+FROM delivery WHERE state IN ('sent', 'dead', 'dropped') AND created_at < now() - make_interval(days => $1)
+"""
 _COUNTS: Final = {
     "plans": f"SELECT count(*) {_OLD_PLANS}",
     "tasks": f"SELECT count(*) FROM task WHERE plan_id IN (SELECT id {_OLD_PLANS})",  # noqa: S608
     "operations": f"SELECT count(*) {_OLD_OPERATIONS}",
     "parked messages": f"SELECT count(*) {_OLD_LETTERS}",
+    "incidents": f"SELECT count(*) {_OLD_INCIDENTS}",
+    "deliveries": f"SELECT count(*) {_OLD_DELIVERIES}",
 }
 _PLANS: Final = f"SELECT id {_OLD_PLANS} ORDER BY ended_at LIMIT {BATCH_PLANS} FOR UPDATE SKIP LOCKED"
 _TASKS: Final = """
@@ -36,6 +42,9 @@ WITH gone AS (DELETE FROM operation WHERE id IN (SELECT o.id {_OLD_OPERATIONS} L
 DELETE FROM operation_answer WHERE operation_id IN (SELECT id FROM gone) RETURNING operation_id
 """  # noqa: S608
 _LETTERS: Final = f"DELETE FROM parked WHERE id IN (SELECT id {_OLD_LETTERS} LIMIT {BATCH_ROWS}) RETURNING id"  # noqa: S608
+
+_INCIDENTS: Final = f"DELETE FROM incident WHERE id IN (SELECT id {_OLD_INCIDENTS} LIMIT {BATCH_ROWS}) RETURNING id"  # noqa: S608
+_DELIVERIES: Final = f"DELETE FROM delivery WHERE id IN (SELECT id {_OLD_DELIVERIES} LIMIT {BATCH_ROWS}) RETURNING id"  # noqa: S608
 
 
 async def count(connection: Connection, days: int) -> dict[str, int]:
@@ -57,6 +66,9 @@ async def prune(connection: Connection, days: int) -> dict[str, int]:
             await connection.execute("DELETE FROM plan WHERE id = ANY($1)", finished)
         operations = await connection.fetch(_OPERATIONS, days)
         letters = await connection.fetch(_LETTERS, days)
+        incidents = await connection.fetch(_INCIDENTS, days)
+        deliveries = await connection.fetch(_DELIVERIES, days)
     return {
         "plans": len(finished), "tasks": len(tasks), "operations": len(operations), "parked messages": len(letters),
+        "incidents": len(incidents), "deliveries": len(deliveries),
     }  # fmt: skip

@@ -58,7 +58,7 @@ class TaskFilter:
     why: Sequence[str] = ()
 
 
-class _Where:
+class Where:
     """Conditions and their values, numbered in order. The words are ours, the values are bound."""
 
     def __init__(self) -> None:
@@ -136,8 +136,8 @@ async def plan_counts(connection: Connection, wanted: PlanFilter) -> dict[str, i
     return {row["state"]: row["n"] for row in rows}
 
 
-def _plan_where(wanted: PlanFilter) -> _Where:
-    where = _Where()
+def _plan_where(wanted: PlanFilter) -> Where:
+    where = Where()
     where.any_of("p.state", "text", wanted.state)
     where.any_of("p.project", "text", wanted.project)
     where.any_of("p.target", "text", wanted.target)
@@ -218,7 +218,7 @@ async def plan_items(
     after: After | None = None,
 ) -> Page:
     """The items of a plan as decided, by position, each with the state of its task now."""
-    where = _Where()
+    where = Where()
     where.add("t.plan_id = ?", id)
     where.add("t.item IS NOT NULL")
     where.any_of("t.decision", "text", decision)
@@ -257,7 +257,7 @@ async def task(connection: Connection, id: UUID) -> Answer | None:
 
 async def tasks(connection: Connection, wanted: TaskFilter, *, limit: int, after: After | None = None) -> Page:
     """Tasks of one plan by position, of all plans newest first."""
-    where = _Where()
+    where = Where()
     where.any_of("t.plan_id", "uuid", wanted.plan)
     where.any_of("t.state", "text", wanted.state)
     where.any_of("t.engine", "text", wanted.engine)
@@ -324,7 +324,7 @@ async def dead_letters(
     after: After | None = None,
 ) -> Page:
     """Parked messages, newest first, without the message itself."""
-    where = _Where()
+    where = Where()
     where.any_of("d.service", "text", service)
     where.any_of("d.topic", "text", topic)
     where.any_of("d.state", "text", state)

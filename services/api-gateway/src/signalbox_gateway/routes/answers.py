@@ -13,8 +13,9 @@ from pydantic.fields import FieldInfo
 
 from signalbox_contracts.definitions import KINDS
 from signalbox_contracts.messages.dead_letters import DeadLetterParkedData
+from signalbox_contracts.messages.deliveries import DeliveryRecord
 from signalbox_contracts.messages.plans import ItemRecord, PlanRecord
-from signalbox_contracts.messages.states import EngineRecord, ScheduleRecord, TriggerRecord
+from signalbox_contracts.messages.states import EngineRecord, IncidentRecord, ScheduleRecord, TriggerRecord
 from signalbox_contracts.messages.tasks import EndCause, Phase, TaskRecord
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.vocabulary import OpenEnum
@@ -221,6 +222,26 @@ class DeadLetterOperations(AnswerModel):
     """One operation for each service."""
 
     operations: list[DeadLetterOperation]
+
+
+Incident: Final = from_record(
+    "Incident", IncidentRecord, without={"incident_id"}, id=(UUID, ...), project=(str, ...), opened_at=(datetime, ...)
+)
+Delivery: Final = from_record("Delivery", DeliveryRecord, without={"delivery_id"}, id=(UUID, ...))
+
+
+class DeliveryOperation(AnswerModel):
+    """The deliveries of one channel that are sent again."""
+
+    operation_id: UUID
+    channel_id: str
+    ids: list[UUID]
+
+
+class DeliveryOperations(AnswerModel):
+    """One operation for each channel."""
+
+    operations: list[DeliveryOperation]
 
 
 class Operation(AnswerModel):

@@ -7,11 +7,12 @@ from pydantic_core import to_jsonable_python
 from signalbox_contracts.definitions.differences import differences
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.messages.dead_letters import DeadLetterParked
+from signalbox_contracts.messages.deliveries import DeliveryStated
 from signalbox_contracts.messages.plans import PlanItems, PlanStated
-from signalbox_contracts.messages.states import EngineStated, ScheduleStated, TriggerStated
+from signalbox_contracts.messages.states import EngineStated, IncidentStated, ScheduleStated, TriggerStated
 from signalbox_contracts.messages.tasks import TasksStated
 from signalbox_contracts.samples import facts
-from signalbox_contracts.samples.definitions import LATER, NOW, OPERATION, PLAN, TASK, TICK, works
+from signalbox_contracts.samples.definitions import INCIDENT, LATER, NOW, OPERATION, PLAN, TASK, TICK, works
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import Saved
 from signalbox_gateway.flink_jobs.document import to_document
@@ -28,7 +29,8 @@ Example = dict[str, Any]
 def examples() -> dict[str, Example]:
     """For each operation id its `request` and `response`, those it has."""
     found = {
-        **_plans(), **_tasks(), **_others(), **_starts(), **flink_answers.examples(), **workflows.examples(),
+        **_plans(), **_tasks(), **_others(), **_starts(), **_notifications(), **flink_answers.examples(),
+        **workflows.examples(),
     }  # fmt: skip
     for entry in KINDS.values():
         found |= _definitions(entry)
@@ -67,6 +69,48 @@ def _starts() -> dict[str, Example]:
         "event_list": {"response": _page(match)},
         "event_show": {"response": {"event_id": "42", "source": "lake", "matches": [match]}},
         "event_hours": {"response": {"items": [{"hour": NOW, "source": "lake", "outcome": "matched", "events": 7}]}},
+    }
+
+
+def _notifications() -> dict[str, Example]:
+    """Channels, incidents, deliveries and notification configurations."""
+    record = _sample(IncidentStated)
+    incident = {
+        "id": record.incident_id, "project": "default", "opened_at": record.first_at,
+        **record.model_dump(mode="json", exclude={"incident_id"}),
+    }  # fmt: skip
+    fact = _sample(DeliveryStated)
+    delivery = {"id": fact.delivery_id, **fact.model_dump(mode="json", exclude={"delivery_id"})}
+    target = f"incident:{INCIDENT}"
+    config = {
+        "name": "slack-alerts", "channel": "slack", "webhook_url": "https://hooks.slack.com/services/T0/B0/x",
+        "notification_types": ["workflow_failed", "workflow_completed"],
+    }  # fmt: skip
+    shown: Example = {
+        "id": "slack-alerts", **config, "channel_id": "slack-alerts", "subscription_id": "slack-alerts",
+        "webhook_url": "secret://notification-slack-alerts", "recipients": [], "signing_key": None,
+        "notification_types": ["workflow.failed", "workflow.completed"], "enabled": True, "description": "",
+        "project": "default", "labels": {}, "revision": 42, "created_at": NOW, "updated_at": LATER,
+        "updated_by": _ACTOR,
+    }  # fmt: skip
+    operations = {"operations": [{"operation_id": OPERATION, "channel_id": "on-call", "ids": [fact.delivery_id]}]}
+    return {
+        "channel_test": {"request": _REASON, "response": _operation("channel.test", "channel:on-call")},
+        "incident_list": {"response": _page(incident)},
+        "incident_show": {"response": incident},
+        "incident_acknowledge": {"request": _REASON, "response": _operation("incident.acknowledge", target)},
+        "incident_snooze": {
+            "request": {"until_at": LATER, "reason": "known, mended tomorrow"},
+            "response": _operation("incident.snooze", target),
+        },
+        "incident_resolve": {"request": _REASON, "response": _operation("incident.resolve", target)},
+        "delivery_list": {"response": _page(delivery)},
+        "delivery_show": {"response": delivery},
+        "delivery_resend": {"request": {"ids": [fact.delivery_id], "reason": "mended"}, "response": operations},
+        "notification_config_list": {"response": _page(shown)},
+        "notification_config_show": {"response": shown},
+        "notification_config_create": {"request": config, "response": shown},
+        "notification_config_update": {"request": config, "response": shown},
     }
 
 

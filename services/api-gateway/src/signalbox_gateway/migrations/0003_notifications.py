@@ -1,0 +1,42 @@
+"""Incidents and deliveries, as the notifier published them last."""
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+TABLES = """
+CREATE TABLE incident (
+    id        uuid PRIMARY KEY,
+    version   bigint NOT NULL,
+    state     text NOT NULL,
+    severity  text NOT NULL,
+    project   text NOT NULL,
+    plan_id   uuid,
+    opened_at timestamptz NOT NULL,
+    last_at   timestamptz NOT NULL,
+    record    text NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX incident_newest ON incident (opened_at DESC, id DESC);
+
+CREATE TABLE delivery (
+    id          uuid PRIMARY KEY,
+    version     bigint NOT NULL,
+    channel_id  text NOT NULL,
+    incident_id uuid,
+    plan_id     uuid,
+    event_type  text NOT NULL,
+    state       text NOT NULL,
+    created_at  timestamptz NOT NULL,
+    record      text NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX delivery_newest ON delivery (created_at DESC, id DESC);
+CREATE INDEX delivery_by_channel ON delivery (channel_id, created_at DESC, id DESC);
+CREATE INDEX delivery_unsent ON delivery (created_at DESC, id DESC) WHERE state <> 'sent'
+"""
+
+
+def upgrade() -> None:
+    for statement in TABLES.split(";\n"):
+        if statement.strip():
+            op.execute(statement)
