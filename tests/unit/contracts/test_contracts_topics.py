@@ -23,7 +23,8 @@ DESIGNED = {
     "plan.retry",
     "operations.v1": "task.resolve task.savepoint engine.test artifact.check channel.test dead_letter.redrive "
     "dead_letter.drop "
-    "delivery.resend incident.acknowledge incident.snooze incident.resolve schedule.backfill logs.follow plan.republish",
+    "delivery.resend incident.acknowledge incident.snooze incident.resolve schedule.backfill "
+    "logs.follow plan.republish",
     "ticks.v1": "schedule.ticked schedule.tick_skipped",
     "plans.v1": "plan.state plan.items",
     "task-commands.v1": "plan.rules tasks.ensure tasks.cancel selection.resolve",
