@@ -4,7 +4,9 @@ Keys are `/`-separated paths without `..`. Objects are written whole and never c
 numbered chunks. A key that is a blob cannot be the folder of others: S3 would allow it, a file system does not.
 """
 
+import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,6 +128,15 @@ class Blobs:
                 await obstore.delete_async(self._store, _checked(key))
             except FileNotFoundError:
                 return
+
+    async def delete_folder(self, prefix: str) -> None:
+        """Remove every blob below a folder; a folder that is not there is removed already."""
+        keys = [blob.key for blob in await self.list(prefix)]
+        if keys:
+            with _translated():
+                await obstore.delete_async(self._store, keys)
+        if self._folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self._folder / _checked(prefix), ignore_errors=True)
 
 
 @contextmanager

@@ -97,6 +97,10 @@ class ServiceSettings(Settings):
     """Days the inbox remembers which events were handled: longer than topics keep them (7 days)."""
     outbox_days: int = Field(default=7, ge=1, le=400)
     """Days sent outbox rows are kept, to be replayed after a loss of Kafka."""
+    retention_days: int = Field(default=90, ge=1, le=36_500)
+    """Days that what has ended is kept: plans, tasks, their logs, answered operations, settled dead letters."""
+    prune_batch: int = Field(default=1000, ge=10, le=20_000)
+    """Most rows that one pass of the retention deletes in one transaction."""
     http_host: str = "127.0.0.1"
     """Address of `/livez`, `/readyz` and `/metrics`."""
     http_port: int = Field(default=0, ge=0, le=65535)
@@ -119,6 +123,15 @@ class ServiceSettings(Settings):
     def _ports_in_range(cls, value: str) -> str:
         if not all(1 <= int(broker.rpartition(":")[2]) <= 65535 for broker in value.split(",")):
             raise ValueError("a port must be between 1 and 65535")
+        return value
+
+    @field_validator("retention_days")
+    @classmethod
+    def _longer_than_the_inbox(cls, value: int, info: ValidationInfo) -> int:
+        # an old message that is read again must meet its inbox row, not start what was pruned
+        inbox = info.data.get("inbox_days", 0)
+        if value <= inbox:
+            raise ValueError(f"{value} is not more than inbox_days ({inbox})")
         return value
 
     @field_validator("stuck_seconds")

@@ -15,6 +15,7 @@ from typing import Final
 import asyncpg
 
 from signalbox_chassis.persistence.connection import Connection, connect, connect_arguments
+from signalbox_chassis.persistence.retention import add_prune_options, prune_all
 from signalbox_chassis.settings import USAGE
 from signalbox_gateway.identity import principals
 from signalbox_gateway.read_model import prune
@@ -47,7 +48,8 @@ async def _do(arguments: argparse.Namespace, settings: GatewaySettings) -> None:
         elif arguments.command == "rewrap":
             print(f"{await _rewrap(settings)} secrets are now wrapped with the newest key")
         elif arguments.command == "prune":
-            await _prune(connection, arguments.days or settings.retention_days, dry_run=arguments.dry_run)
+            days, batch = arguments.days or settings.retention_days, settings.prune_batch
+            print(await prune_all(connection, prune.RETENTION, days, batch, dry_run=arguments.dry_run))
         elif arguments.command == "revoke":
             name = await principals.revoke(connection, arguments.token_id)
             print(f"revoked; a running gateway takes the token of {name} for at most a few seconds more")
@@ -73,15 +75,6 @@ async def _rewrap(settings: GatewaySettings) -> int:
         await vault.stop()
 
 
-async def _prune(connection: Connection, days: int, *, dry_run: bool) -> None:
-    """Delete what is older than `days`, batch by batch; or only count it."""
-    total = await prune.count(connection, days)
-    while not dry_run and any((await prune.prune(connection, days)).values()):
-        pass
-    counted = ", ".join(f"{number} {kind}" for kind, number in total.items())
-    print(f"{'would delete' if dry_run else 'deleted'} what is older than {days} days: {counted}")
-
-
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m signalbox_gateway admin", description="principals, tokens, and the read model made again"
@@ -96,8 +89,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     commands.add_parser("rebuild", help="empty the read model and have it made again from its owners")
     commands.add_parser("rewrap", help="wrap all secrets with the newest of the keys")
     one = commands.add_parser("prune", help="delete what is past retention from the read model")
-    one.add_argument("--days", type=_days, default=None, help="how long things stay (SIGNALBOX_RETENTION_DAYS)")
-    one.add_argument("--dry-run", action="store_true", help="count, and delete nothing")
+    add_prune_options(one)
     return parser.parse_args(words)
 
 

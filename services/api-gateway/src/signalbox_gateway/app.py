@@ -1,5 +1,7 @@
 """Wiring of the gateway."""
 
+from functools import partial
+
 from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.messaging.bus import Subscription
 from signalbox_chassis.messaging.router import Router
@@ -97,10 +99,6 @@ def gateway(settings: GatewaySettings) -> Service:
         async with service.database.connection() as connection:
             await idempotency.forget(connection)
 
-    async def prune_once() -> bool:
-        async with service.database.connection() as connection:
-            return any((await prune.prune(connection, settings.retention_days)).values())
-
     server = ApiServer(application(deps, ROUTERS, examples), settings.api_host, settings.api_port)
     service.parts = [("groups", groups), *([("vault", vault)] if vault else []), ("api", server)]
     hear = settings.hear_seconds
@@ -110,7 +108,7 @@ def gateway(settings: GatewaySettings) -> Service:
     service.loops = [
         Loop("default engines", default_engines.one_pass, 60.0),
         Loop("forget answers", forget, 600.0),
-        Loop("prune", prune_once, 600.0),
+        Loop("retention", partial(prune.RETENTION.one_pass, service.database, settings), 600.0),
         Loop("rebuild", rebuild.one_pass, hear / 12),
         Loop("requests again", unheard.requests, hear / 12),
         Loop("definitions again", unheard.definitions, hear),

@@ -24,8 +24,6 @@ class GatewaySettings(VaultSettings, EgressSettings):
     hear_seconds: float = Field(default=60.0, ge=0.1, le=3600)
     """How long a plan's owners may be silent before they are asked; a request or a command that nobody answers is said
     again after a sixth or a third of it. Doubled each time."""
-    retention_days: int = Field(default=90, ge=1, le=36_500)
-    """How long ended plans with their tasks, answered operations and dropped messages stay in the read model."""
     trace_store_url: str = Field(
         default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
     )

@@ -30,6 +30,7 @@ from signalbox_executor.observer import Observer
 from signalbox_executor.operations import ConnectionTests
 from signalbox_executor.recovery.republish import Republisher
 from signalbox_executor.recovery.restore import after_restore
+from signalbox_executor.retention import executor_retention
 from signalbox_executor.secrets import Secrets
 from signalbox_executor.selections import SelectionResolver
 from signalbox_executor.settings import ExecutorSettings
@@ -89,6 +90,7 @@ def executor(
         Loop("forget selections", resolver.forget, 3600.0),
         Loop("publish", worker.publish_pending, settings.publish_delay_seconds / 2),
         Loop("claim", worker.claim, settings.claim_seconds, max_backoff_seconds=5.0),
+        Loop("retention", partial(executor_retention(blobs).one_pass, service.database, settings), 600.0),
         Loop("engine upkeep", partial(keep_up, context), 3600.0),
     ]
     if blobs is not None:

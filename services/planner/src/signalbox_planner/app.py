@@ -1,6 +1,9 @@
 """Wiring of the planner."""
 
+from functools import partial
+
 from signalbox_chassis.messaging.bus import Subscription
+from signalbox_chassis.persistence.retention import Retention
 from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.topics import topic
@@ -10,9 +13,11 @@ from signalbox_planner.loops import Planning
 from signalbox_planner.recovery.republish import Republisher
 from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.starting import Starter, WaitingStarts
+from signalbox_planner.store import retention
 from signalbox_planner.store.restore import raise_versions
 
 NAME = "planner"
+RETENTION = Retention(count=retention.count, prune=retention.prune)
 
 
 def planner(settings: PlannerSettings) -> Service:
@@ -51,5 +56,6 @@ def planner(settings: PlannerSettings) -> Service:
         Loop("start queued", waiting.start_queued, 1.0),
         Loop("start debounced", waiting.start_debounced, 1.0),
         Loop("prune events", waiting.prune, 600.0),
+        Loop("retention", partial(RETENTION.one_pass, service.database, settings), 600.0),
     ]
     return service

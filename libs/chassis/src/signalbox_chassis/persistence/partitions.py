@@ -1,4 +1,5 @@
 """Day partitions of inbox and outbox: made two days ahead, dropped when nothing in them is needed any more.
+Settled dead letters past retention go with them.
 
 A row whose day has no partition goes into the default one, so a maintenance loop that stands still loses nothing.
 """
@@ -13,6 +14,12 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.clock import Clock
 
 AHEAD_DAYS = 2
+MAX_SETTLED = 5000
+_SETTLED = """
+DELETE FROM dead_letter WHERE id = ANY(ARRAY(
+    SELECT id FROM dead_letter WHERE state IN ('REDRIVEN', 'DROPPED') AND settled_at < now() - make_interval(days => $1)
+    LIMIT $2))
+"""
 # What keeps a past day: an unsent message; an event that was old when it was handled and may come again.
 _NEEDED = {"outbox": "sent_at IS NULL", "inbox": "received_at > now() - interval '8 days'"}
 
@@ -21,7 +28,9 @@ def partition_name(table: str, day: date) -> str:
     return f"{table}_{day:%Y%m%d}"
 
 
-async def maintain(database: Database, clock: Clock, *, inbox_days: int, outbox_days: int) -> None:
+async def maintain(
+    database: Database, clock: Clock, *, inbox_days: int, outbox_days: int, retention_days: int = 90
+) -> None:
     """Make what will be needed, drop what is past its days. Safe to run in every replica at once."""
     today = clock.now().date()
     async with database.connection() as connection:
@@ -36,6 +45,7 @@ async def maintain(database: Database, clock: Clock, *, inbox_days: int, outbox_
         await connection.execute(
             "DELETE FROM outbox_default WHERE sent_at < now() - make_interval(days => $1)", outbox_days
         )
+        await connection.execute(_SETTLED, retention_days, MAX_SETTLED)
 
 
 def _days(first: date, back: int) -> list[date]:

@@ -276,8 +276,9 @@ class Service:
 
     async def _maintain(self) -> None:
         await partitions.maintain(
-            self.database, self.clock, inbox_days=self.settings.inbox_days, outbox_days=self.settings.outbox_days
-        )
+            self.database, self.clock, inbox_days=self.settings.inbox_days, outbox_days=self.settings.outbox_days,
+            retention_days=self.settings.retention_days,
+        )  # fmt: skip
 
     async def _end_frozen(self) -> None:
         if ended := await self.database.end_frozen(seconds=FROZEN_SECONDS):

@@ -6,6 +6,7 @@ A fact that its owner publishes again brings a plan back; the next pass deletes 
 from typing import Final
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.retention import Retention
 from signalbox_contracts.states import PLAN_ENDS
 
 BATCH_PLANS: Final = 200
@@ -38,13 +39,13 @@ DELETE FROM task WHERE id IN (SELECT id FROM task WHERE plan_id = ANY($1) LIMIT 
 _OF_TASKS: Final = ("task_event", "task_attempt")
 _OF_PLANS: Final = ("plan_event", "plan_page")
 _OPERATIONS: Final = f"""
-WITH gone AS (DELETE FROM operation WHERE id IN (SELECT o.id {_OLD_OPERATIONS} LIMIT {BATCH_ROWS}) RETURNING id)
+WITH gone AS (DELETE FROM operation WHERE id IN (SELECT o.id {_OLD_OPERATIONS} LIMIT $2) RETURNING id)
 DELETE FROM operation_answer WHERE operation_id IN (SELECT id FROM gone) RETURNING operation_id
 """  # noqa: S608
-_LETTERS: Final = f"DELETE FROM parked WHERE id IN (SELECT id {_OLD_LETTERS} LIMIT {BATCH_ROWS}) RETURNING id"  # noqa: S608
+_LETTERS: Final = f"DELETE FROM parked WHERE id IN (SELECT id {_OLD_LETTERS} LIMIT $2) RETURNING id"  # noqa: S608
 
-_INCIDENTS: Final = f"DELETE FROM incident WHERE id IN (SELECT id {_OLD_INCIDENTS} LIMIT {BATCH_ROWS}) RETURNING id"  # noqa: S608
-_DELIVERIES: Final = f"DELETE FROM delivery WHERE id IN (SELECT id {_OLD_DELIVERIES} LIMIT {BATCH_ROWS}) RETURNING id"  # noqa: S608
+_INCIDENTS: Final = f"DELETE FROM incident WHERE id IN (SELECT id {_OLD_INCIDENTS} LIMIT $2) RETURNING id"  # noqa: S608
+_DELIVERIES: Final = f"DELETE FROM delivery WHERE id IN (SELECT id {_OLD_DELIVERIES} LIMIT $2) RETURNING id"  # noqa: S608
 
 
 async def count(connection: Connection, days: int) -> dict[str, int]:
@@ -52,23 +53,26 @@ async def count(connection: Connection, days: int) -> dict[str, int]:
     return {kind: await connection.fetchval(query, days) for kind, query in _COUNTS.items()}
 
 
-async def prune(connection: Connection, days: int) -> dict[str, int]:
+async def prune(connection: Connection, days: int, batch: int = BATCH_ROWS) -> dict[str, int]:
     """Delete one batch, in one short transaction; how many rows of each kind. All zero when nothing is left."""
     async with connection.transaction():
         plans = [row["id"] for row in await connection.fetch(_PLANS, days)]
-        tasks = [row["id"] for row in await connection.fetch(_TASKS, plans, BATCH_ROWS)] if plans else []
+        tasks = [row["id"] for row in await connection.fetch(_TASKS, plans, batch)] if plans else []
         for table in _OF_TASKS if tasks else ():
             await connection.execute(f"DELETE FROM {table} WHERE task_id = ANY($1)", tasks)  # noqa: S608
-        finished = plans if len(tasks) < BATCH_ROWS else []
+        finished = plans if len(tasks) < batch else []
         for table in _OF_PLANS if finished else ():
             await connection.execute(f"DELETE FROM {table} WHERE plan_id = ANY($1)", finished)  # noqa: S608
         if finished:
             await connection.execute("DELETE FROM plan WHERE id = ANY($1)", finished)
-        operations = await connection.fetch(_OPERATIONS, days)
-        letters = await connection.fetch(_LETTERS, days)
-        incidents = await connection.fetch(_INCIDENTS, days)
-        deliveries = await connection.fetch(_DELIVERIES, days)
+        operations = await connection.fetch(_OPERATIONS, days, batch)
+        letters = await connection.fetch(_LETTERS, days, batch)
+        incidents = await connection.fetch(_INCIDENTS, days, batch)
+        deliveries = await connection.fetch(_DELIVERIES, days, batch)
     return {
         "plans": len(finished), "tasks": len(tasks), "operations": len(operations), "parked messages": len(letters),
         "incidents": len(incidents), "deliveries": len(deliveries),
     }  # fmt: skip
+
+
+RETENTION: Final = Retention(count=count, prune=prune)

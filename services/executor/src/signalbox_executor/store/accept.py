@@ -37,7 +37,7 @@ ORDER BY 1
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 ), opened AS (
-UPDATE plan_rules SET closed = false WHERE plan_id = $2 AND closed AND EXISTS (SELECT FROM accepted)
+UPDATE plan_rules SET closed = false, changed_at = now() WHERE plan_id = $2 AND closed AND EXISTS (SELECT FROM accepted)
 )
 SELECT id FROM accepted
 """

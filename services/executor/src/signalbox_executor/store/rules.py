@@ -23,7 +23,8 @@ ON CONFLICT (plan_id) DO UPDATE SET
     version = excluded.version, held = excluded.held, held_reason = excluded.held_reason, closed = excluded.closed,
     priority = excluded.priority, task_limit = excluded.task_limit, starts_per_minute = excluded.starts_per_minute,
     newest_first = excluded.newest_first, canary_first = excluded.canary_first,
-    canary_failures = excluded.canary_failures, brake_ratio = excluded.brake_ratio, brake_after = excluded.brake_after
+    canary_failures = excluded.canary_failures, brake_ratio = excluded.brake_ratio, brake_after = excluded.brake_after,
+    changed_at = now()
 WHERE r.version < excluded.version
 RETURNING version
 """)
