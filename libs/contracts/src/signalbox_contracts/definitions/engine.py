@@ -94,6 +94,13 @@ class ScriptedConnection(Value):
     """False: an engine that cannot tell copies of a submit apart. Each is a run, known by its handle alone."""
 
 
+class CheckConnection(Value):
+    """Checks of executors themselves: addresses, files, processes. `host_id` as for processes."""
+
+    kind: Literal["check"] = "check"
+    host_id: Name | None = None
+
+
 Connection = Annotated[
     OozieConnection
     | FlinkConnection
@@ -101,7 +108,8 @@ Connection = Annotated[
     | KubernetesConnection
     | AirflowConnection
     | ProcessConnection
-    | ScriptedConnection,
+    | ScriptedConnection
+    | CheckConnection,
     Field(discriminator="kind"),
 ]
 

@@ -173,7 +173,94 @@ class ScriptedWork(Value):
     script: dict[str, JsonValue] = Field(default_factory=dict)
 
 
+Address = Annotated[str, Field(min_length=1, max_length=2048)]
+PathText = Annotated[str, Field(min_length=1, max_length=4096)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class HttpCheck(Value):
+    """An address answers with one of these status codes; without any, with one from 200 to 299."""
+
+    type: Literal["http"] = "http"
+    url: Address
+    status: Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], Field(max_length=20)] = ()
+    contains: Annotated[str, Field(max_length=1024)] = ""
+    """A text in the first 64 KiB of the answer."""
+
+
+class TcpCheck(Value):
+    """Something accepts connections."""
+
+    type: Literal["tcp"] = "tcp"
+    host: ShortText
+    port: Port
+
+
+class PostgresCheck(Value):
+    """A PostgreSQL server accepts connections, as `pg_isready` sees it: without a password."""
+
+    type: Literal["postgres"] = "postgres"
+    host: ShortText
+    port: Port = 5432
+
+
+class NameNodeCheck(Value):
+    """An HDFS NameNode is operational, out of safe mode, and has so many live DataNodes (its JMX page)."""
+
+    type: Literal["namenode"] = "namenode"
+    url: Address
+    min_live_datanodes: Annotated[int, Field(ge=0, le=100_000)] = 1
+    allow_safe_mode: bool = False
+
+
+class FileCheck(Value):
+    """A file is there. Only folders that the operator lets processes work in can be looked at."""
+
+    type: Literal["file"] = "file"
+    path: PathText
+    min_bytes: Annotated[int, Field(ge=0, le=2**53)] = 0
+
+
+class S3Check(Value):
+    """An object is in S3: `s3://bucket/key`. The operator's `AWS_*` variables say which S3, and as whom."""
+
+    type: Literal["s3"] = "s3"
+    url: Address
+    min_bytes: Annotated[int, Field(ge=0, le=2**53)] = 0
+
+
+class ProcessCheck(Value):
+    """A process is alive, or has ended with exit code 0: the number is in `pid_file`, the code in `exit_code_file`.
+
+    Both files are in folders that the operator lets processes work in.
+    """
+
+    type: Literal["process"] = "process"
+    pid_file: PathText
+    exit_code_file: PathText | None = None
+
+
+Check = Annotated[
+    HttpCheck | TcpCheck | PostgresCheck | NameNodeCheck | FileCheck | S3Check | ProcessCheck,
+    Field(discriminator="type"),
+]
+
+
+class CheckWork(Value):
+    """A question about the world that needs no program: it succeeds when the answer is yes.
+
+    It is asked every `every_seconds` until it is, for `wait_seconds`. With 0 it is asked once.
+    """
+
+    kind: Literal["check"] = "check"
+    check: Check
+    wait_seconds: Annotated[Seconds, Field(le=604_800)] = 0
+    every_seconds: Annotated[Seconds, Field(ge=0.1, le=3600)] = 2
+    timeout_seconds: Annotated[Seconds, Field(ge=0.1, le=300)] = 5
+    """How long one try may take."""
+
+
 Work = Annotated[
-    ProcessWork | FlinkWork | SparkWork | KubernetesWork | OozieWork | AirflowWork | ScriptedWork,
+    ProcessWork | FlinkWork | SparkWork | KubernetesWork | OozieWork | AirflowWork | ScriptedWork | CheckWork,
     Field(discriminator="kind"),
 ]

@@ -20,6 +20,7 @@ OPEN_SECONDS: Final = 10.0
 
 _FOLDERS: Final = (
     "airflow",
+    "check",
     "flink",
     "kubernetes",
     "oozie",
