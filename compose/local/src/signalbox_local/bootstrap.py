@@ -44,7 +44,16 @@ def engines(stack: Signalbox, *, scripted: bool) -> list[str]:
             "connection": {"kind": "process"},
             "limits": {"concurrency": 8},
             "observe_every_seconds": 0.5,
-        }
+        },
+        {
+            "id": "checks",
+            "name": "Checks of addresses, files and processes",
+            "description": "Needs no program: steps of kind `check` run here",
+            "connection": {"kind": "check"},
+            "limits": {"concurrency": 8},
+            "observe_every_seconds": 0.5,
+            "on_unknown": "retry",
+        },
     ]
     if scripted:
         wanted.append(

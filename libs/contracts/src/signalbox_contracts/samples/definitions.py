@@ -46,8 +46,8 @@ def engines() -> tuple[Engine, ...]:
         "k8s-batch": {"kind": "kubernetes", "namespace": "batch", "node_selector": {"disktype": "ssd"}},
         "airflow-etl": {"kind": "airflow", "url": "http://airflow.example:8080", "access": basic},
         "local": {"kind": "process", "host_id": "host-1"},
-        "checks": {"kind": "check"},
         "play": {"kind": "scripted", "url": "http://127.0.0.1:9900"},
+        "checks": {"kind": "check"},
     }
     return tuple(
         read(Engine, {"id": id, "name": id, "connection": connection, "limits": {"concurrency": 4}, "group": "main"})
@@ -70,8 +70,8 @@ def works() -> tuple[dict[str, Any], ...]:
         {"kind": "oozie", "application_path": "hdfs:///apps/daily", "properties": {"day": "{{ event_date }}"}},
         {"kind": "oozie", "mode": "rerun", "target": "0000123-C@17", "skip_nodes": ["a"], "expected": {"run": 2}},
         {"kind": "airflow", "dag_id": "simple_workflow_example", "conf": {"processing_time": 30}},
-        {"kind": "check", "check": {"type": "postgres", "host": "postgres.example"}, "wait_seconds": 60},
         {"kind": "scripted", "script": {"phases": [{"phase": "running", "seconds": 0.1}, {"phase": "succeeded"}]}},
+        {"kind": "check", "check": {"type": "postgres", "host": "postgres.example"}, "wait_seconds": 60},
     )
 
 
