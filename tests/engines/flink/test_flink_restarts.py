@@ -8,11 +8,13 @@ from engines.flink.runs import FlinkBench
 from engines.harness import until
 from signalbox_contracts.ids import run_key_hash128
 from signalbox_executor.engines.port import EngineUnavailable, Phase
+from support.proofs import proves
 
 pytestmark = pytest.mark.engine
 ENDLESS = {"records": "100000000", "per-second": "100"}
 
 
+@proves("executor.engines.flink.records: a run is sent to one incarnation")
 async def test_a_killed_job_manager_leaves_its_jobs_lost_and_none_is_sent_again(bench: FlinkBench) -> None:
     """Without high availability Flink forgets job ids: the same id would run a second time."""
     asked = [bench.submission(config=ENDLESS) for _ in range(5)]

@@ -13,6 +13,7 @@ from engines.harness import until, watched
 from engines.process.stand import ProcessStand, lives
 from signalbox_executor.engines.port import EndCause, EngineUnavailable, Phase
 from signalbox_executor.engines.process import inspection, records
+from support.proofs import proves
 
 TESTS = Path(__file__).parents[2]
 
@@ -38,6 +39,7 @@ async def test_the_submitter_killed_anywhere_and_the_key_submitted_again_is_one_
     assert await stand.starts(asked.run_key) == 1
 
 
+@proves("F17")
 async def test_a_run_survives_the_executor_that_submitted_it(stand: ProcessStand) -> None:
     task_id = uuid4()
     asked = stand.shell("echo up; until [ -e go ]; do sleep 0.01; done", task=task_id)

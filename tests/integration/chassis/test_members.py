@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from example_service.messages import COUNTERS
+from support.proofs import proves
 from support.service_fixture import Stand, commands, in_order_once, until
 
 
@@ -24,6 +25,7 @@ from support.service_fixture import Stand, commands, in_order_once, until
         "relay.marked:2",
     ],
 )
+@proves("chassis.messaging.inbox: a row is there", "F1")
 async def test_a_member_killed_in_mid_batch_loses_and_repeats_nothing(stand: Stand, crash_at: str) -> None:
     """kill -9 before the transaction, around its commit, before the offset moves, before and after the relay's mark."""
     doomed = stand.spawn(SIGNALBOX_CRASH_AT=crash_at, SIGNALBOX_BATCH_MAX_MESSAGES="50")
@@ -37,6 +39,7 @@ async def test_a_member_killed_in_mid_batch_loses_and_repeats_nothing(stand: Sta
     assert len({record.value for record in await stand.read_all(COUNTERS)}) == 600
 
 
+@proves("F13")
 async def test_with_two_members_one_killed_and_one_frozen_past_its_session_every_effect_is_once(stand: Stand) -> None:
     # the watchdog of a member that was frozen for `stuck_seconds` ends it when it thaws: here none is
     settings = {"SIGNALBOX_BATCH_MAX_MESSAGES": "20", "SIGNALBOX_STUCK_SECONDS": "600"}
@@ -60,6 +63,7 @@ async def test_with_two_members_one_killed_and_one_frozen_past_its_session_every
     assert second.poll() is None, "the frozen member goes on"
 
 
+@proves("F28")
 async def test_members_that_come_and_go_every_few_seconds_do_not_stop_the_work_or_repeat_it(stand: Stand) -> None:
     """A rebalance storm: aiokafka does not wait for a running handler, so two members may hold one message at once."""
     stand.spawn()
@@ -75,6 +79,7 @@ async def test_members_that_come_and_go_every_few_seconds_do_not_stop_the_work_o
     assert len(entries) == 20
 
 
+@proves("F30")
 async def test_the_same_event_a_hundred_times_on_two_members_has_one_effect(stand: Stand) -> None:
     stand.spawn(SIGNALBOX_BATCH_MAX_MESSAGES="7")
     stand.spawn(SIGNALBOX_BATCH_MAX_MESSAGES="7")

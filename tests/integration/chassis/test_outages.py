@@ -19,6 +19,7 @@ from example_service.messages import COMMANDS, COUNTERS
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.postgres import PostgresServer
 from support.forked import Forked
+from support.proofs import proves
 from support.service_fixture import Stand, commands, forget_offsets, in_order_once, make_stand, until
 
 COUNTED = 20
@@ -75,6 +76,7 @@ async def own_postgres(kafka_bootstrap: str, private_postgres: PostgresServer, t
 
 
 @pytest.mark.slow
+@proves("F24")
 async def test_kafka_away_for_sixty_seconds_under_load_drains_in_order_without_a_person(
     own_kafka: Stand, private_kafka: KafkaCluster
 ) -> None:
@@ -94,6 +96,7 @@ async def test_kafka_away_for_sixty_seconds_under_load_drains_in_order_without_a
 
 
 @pytest.mark.slow
+@proves("F21")
 async def test_postgresql_away_for_sixty_seconds_under_load_is_waited_out(
     own_postgres: Stand, private_postgres: PostgresServer
 ) -> None:
@@ -109,6 +112,7 @@ async def test_postgresql_away_for_sixty_seconds_under_load_is_waited_out(
     assert child.poll() is None, own_postgres.logs()[-2000:]
 
 
+@proves("F23")
 async def test_kafka_killed_and_restarted_under_load_loses_nothing(
     own_kafka: Stand, private_kafka: KafkaCluster
 ) -> None:
@@ -123,6 +127,7 @@ async def test_kafka_killed_and_restarted_under_load_loses_nothing(
     assert child.poll() is None
 
 
+@proves("F23")
 async def test_kafka_frozen_and_thawed_under_load_loses_nothing(own_kafka: Stand, private_kafka: KafkaCluster) -> None:
     """A hung broker keeps its connections: only our own time limits notice."""
     child, node = own_kafka.spawn(), private_kafka.nodes[0]
@@ -135,6 +140,7 @@ async def test_kafka_frozen_and_thawed_under_load_loses_nothing(own_kafka: Stand
     assert child.poll() is None
 
 
+@proves("F20")
 async def test_postgresql_restarted_at_once_five_times_under_load_applies_everything_once(
     own_postgres: Stand, private_postgres: PostgresServer
 ) -> None:
@@ -147,6 +153,7 @@ async def test_postgresql_restarted_at_once_five_times_under_load_applies_everyt
     assert child.poll() is None
 
 
+@proves("F26")
 async def test_forgotten_offsets_replay_everything_and_change_nothing(stand: Stand) -> None:
     async with stand.running():
         await stand.publish(commands(COUNTED, 20))
@@ -185,6 +192,7 @@ def small_disk() -> Iterator[Path]:
     disk.rmdir()
 
 
+@proves("F43")
 async def test_a_full_disk_under_postgresql_leaves_no_half_state_and_is_waited_out(
     kafka_bootstrap: str, small_disk: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ from signalbox_contracts.messages.operations import (
 )
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import MessageTooLarge, encode
+from support.proofs import proves
 from support.service_fixture import RawRecord, Stand, commands, forget_offsets, in_order_once, until
 
 OPERATIONS, NOTICES = topic("operations.v1"), topic("dead-letters.v1")
@@ -67,6 +68,7 @@ async def parked(stand: Stand) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
+@proves("F32")
 async def test_poison_of_every_kind_is_parked_and_two_hundred_messages_around_it_are_applied_once(stand: Stand) -> None:
     """INVARIANT: nothing but the message at fault is lost to its key. Without it one bad producer stops a partition."""
     messages = good()
@@ -102,6 +104,7 @@ async def test_poison_of_every_kind_is_parked_and_two_hundred_messages_around_it
     assert len(base64.b64decode(largest["value_start"])) == 65_536
 
 
+@proves("F33")
 async def test_a_handler_bug_parks_only_its_counter_and_a_redrive_after_the_fix_applies_it_once(stand: Stand) -> None:
     bug = Bug({"counter-003"})
     async with stand.running(bug):
@@ -192,6 +195,7 @@ async def test_two_mebibytes_are_refused_by_the_broker_and_a_handler_cannot_publ
     assert await stand.value("SELECT count(*) FROM outbox") == 0
 
 
+@proves("F29")
 async def test_a_message_whose_handler_always_runs_into_the_time_limit_is_parked_not_retried_for_ever(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from signalbox_chassis.messaging.relay import Relay, RelaySettings
 from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.test_signals import signals
+from support.proofs import proves
 from support.service_fixture import Stand, commands, until
 
 
@@ -54,6 +55,7 @@ async def sent_count(stand: Stand, count: int) -> bool:
     return bool(await stand.value("SELECT count(*) >= $1 FROM outbox WHERE sent_at IS NOT NULL", count))
 
 
+@proves("chassis.messaging.relay: a row is marked only after", "F42")
 async def test_a_second_relay_takes_over_when_the_first_loses_its_lock_and_order_is_kept(stand: Stand) -> None:
     """Fault 42: the connection that holds the lock is cut; the other relay goes on, repeats are the worst case."""
     databases = [Database(stand.url, schema=stand.schema, pool_size=3) for _ in range(2)]
@@ -152,6 +154,7 @@ async def test_a_sent_row_can_be_sent_again_and_readers_drop_the_repeat(stand: S
     assert len(await stand.read_all(COUNTERS)) >= 41
 
 
+@proves("chassis.messaging.relay: what can never be sent")
 async def test_a_row_that_kafka_never_takes_is_put_aside_and_the_others_leave(stand: Stand) -> None:
     """Without it one message that is too large stops everything a service sends, for ever."""
     database = Database(stand.url, schema=stand.schema, pool_size=4)

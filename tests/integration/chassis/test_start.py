@@ -21,6 +21,7 @@ from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData, DefinitionTombstone
 from signalbox_contracts.topics import topic
+from support.proofs import proves
 from support.service_fixture import Stand, commands, in_order_once, ready, until
 
 DEFINITIONS = topic("definitions.v1")
@@ -85,6 +86,7 @@ async def refuse_to_park(*_: object) -> None:
     raise RuntimeError("the parking is full")
 
 
+@proves("executor.store.engines: only a newer revision", "executor.store.engines: raised only")
 async def test_a_tombstone_forgets_its_definition_and_an_older_snapshot_changes_nothing(stand: Stand) -> None:
     older = snapshot("engine-3", 1)
     await stand.publish([*snapshots(3), older, DefinitionTombstone.from_key("engine:engine-1", NOW)], on=DEFINITIONS)

@@ -21,6 +21,7 @@ from signalbox_chassis.security.vault import (
     Vault,
     provision_vault,
 )
+from support.proofs import proves
 
 VALUE = "hunter2-and-more"
 
@@ -158,6 +159,7 @@ async def test_a_row_moved_or_widened_in_the_database_cannot_be_read(place: Plac
         await reader.read(["two"], "engine")
 
 
+@proves("chassis.security.vault: a version is taken")
 async def test_an_old_value_put_back_cannot_be_read(place: Place) -> None:
     writer = place.vault("gateway")
     await writer.set("s", VALUE, ["work"])
@@ -169,6 +171,7 @@ async def test_an_old_value_put_back_cannot_be_read(place: Place) -> None:
         await place.vault("executor").read(["s"], "work")
 
 
+@proves("chassis.security.vault: a value that was set anew")
 async def test_keys_change_without_a_value_being_decrypted(place: Place) -> None:
     await place.vault("gateway").set("s", VALUE, ["work"])
     [before] = await place.sql("SELECT ciphertext FROM secret_value")

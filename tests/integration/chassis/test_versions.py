@@ -11,11 +11,13 @@ from example_service.messages import COMMANDS, COUNTERS, add
 from signalbox_chassis.persistence.partitions import maintain
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.wire import encode
+from support.proofs import proves
 from support.service_fixture import Stand, commands, until
 
 NOW = datetime.now(UTC)
 
 
+@proves("F31")
 async def test_states_delivered_in_reverse_end_in_the_same_mirror(stand: Stand) -> None:
     """Fault 31. INVARIANT: a fact is applied only if its version is newer than the stored one."""
     forward = [state("a", n, n, n, time=NOW) for n in range(1, 51)]
@@ -53,6 +55,7 @@ async def test_a_redelivery_after_midnight_meets_its_first_row(stand: Stand) -> 
     )
 
 
+@proves("F46")
 async def test_a_rolling_deploy_old_services_ignore_a_new_field_and_a_new_type(stand: Stand) -> None:
     """Fault 46."""
     event = commands(1, 1)[0].model_dump(mode="json", exclude_none=True)

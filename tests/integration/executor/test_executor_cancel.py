@@ -19,6 +19,7 @@ from signalbox_contracts.messages.task_commands import TaskSpec
 from signalbox_contracts.states import TASK_ENDS
 from signalbox_executor.store import stop
 from support.executor import Stand, cancel_of, ensure, rules_of, spec
+from support.proofs import proves
 from support.service_fixture import until
 
 ENDS = [state.value for state in TASK_ENDS]
@@ -200,6 +201,7 @@ async def released(stand: Stand, task: UUID) -> None:
 
 
 @pytest.mark.parametrize("kill", [True, False], ids=["kill", "let-end"])
+@proves("executor.store.stop: the intent is in the row", "F15")
 async def test_a_cancel_at_any_state_ends_the_task_truly_and_leaves_nothing_running(
     executors: Stand, *, kill: bool
 ) -> None:
@@ -261,6 +263,7 @@ def harried(chance: random.Random, number: int, plan: UUID, now: datetime) -> tu
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
+@proves("F15")
 async def test_cancels_that_race_with_submits_leave_each_task_truly_ended(executors: Stand, seed: int) -> None:
     """INVARIANT: no key is started twice, nothing lives on the engine, and no cancelled task's run has succeeded."""
     chance, plan = random.Random(seed), uuid4()

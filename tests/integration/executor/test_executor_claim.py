@@ -11,6 +11,7 @@ from signalbox_contracts.definitions.rules import Brake, Canary, Rules
 from signalbox_contracts.states import TASKS_HOLDING_A_SLOT
 from signalbox_executor.store import claim, submit, workers
 from support.executor import Store, spec
+from support.proofs import proves
 
 ACTIVE = [state.value for state in TASKS_HOLDING_A_SLOT]
 
@@ -61,6 +62,7 @@ async def test_more_saturated_plans_than_one_claim_looks_at_do_not_hide_the_one_
 
 
 @pytest.mark.slow
+@proves("F38")
 async def test_fifty_thousand_queued_tasks_of_a_plan_with_limit_one_hold_nobody_back(store: Store) -> None:
     await store.engine(concurrency=100)
     crowd = await store.plan(1, rules=Rules(limit=1))
@@ -93,6 +95,7 @@ async def test_plans_share_an_engine_fairly_and_priority_goes_first(store: Store
     assert Counter(one.task.plan_id for one in await store.claim(me))[urgent] == 3
 
 
+@proves("executor.store.claim: priority decides who goes first")
 async def test_a_plan_that_is_passed_over_for_long_has_one_start_in_five(store: Store) -> None:
     """INVARIANT: priority says who goes first, not who waits for ever; where all wait for long it still decides most.
 
@@ -222,6 +225,7 @@ async def test_a_group_of_a_plan_has_a_limit_of_its_own_and_does_not_hide_the_re
     assert sum(one.spec.group == "matrix" for one in taken) == 2
 
 
+@proves("executor.store.claim: this worker lives", "executor.store.workers: locked, not only looked at")
 async def test_a_dead_worker_claims_nothing_and_a_claim_makes_its_take_over_wait(store: Store) -> None:
     """INVARIANT: the claim locks its own worker row. Without it a dead id claims and nobody sweeps it again."""
     await store.engine()
@@ -247,6 +251,7 @@ async def store_expires_behind(store: Store, worker: UUID, *, expected: type[Exc
             await other.fetchval("SELECT id FROM worker WHERE id = $1 FOR UPDATE", worker)
 
 
+@proves("executor.store.claim: state, owner and fence")
 async def test_what_is_given_back_is_claimed_again_under_a_new_fence(store: Store) -> None:
     """INVARIANT: state, owner and fence. A slow twin of the first claim must not send the second one's attempt."""
     await store.engine()

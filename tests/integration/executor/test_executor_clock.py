@@ -10,10 +10,12 @@ import pytest
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.definitions.work import ScriptedWork
 from support.executor import Stand, ensure, rules_of, spec
+from support.proofs import proves
 from support.service_fixture import until
 
 
 @pytest.mark.parametrize("hours", [1, -1])
+@proves("F19")
 async def test_executors_whose_clock_is_an_hour_off_work_like_any(
     executors: Stand, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:

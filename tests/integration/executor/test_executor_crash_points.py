@@ -20,6 +20,7 @@ from support.crash_points.kill_methods import SUBMITTING, killed
 from support.crash_points.scene import After, CrashStand, Found, Scene
 from support.crash_points.table import POINTS, Point
 from support.executor import TOPICS, make_store, remove_store, remove_topics
+from support.proofs import proves
 from support.servers import FAST
 
 Engines = Callable[[str], EngineHarness]
@@ -126,6 +127,7 @@ async def dies_and_goes_on(scene: Scene, point: Point) -> None:
 
 
 @on_every_engine(own_postgres=False)
+@proves("F1", "F13", "F15", "F16", "F17", "F34")
 async def test_whoever_dies_where_it_may_nothing_is_started_twice_lost_or_told_wrongly(
     scene: Scene, point: Point
 ) -> None:
@@ -134,6 +136,7 @@ async def test_whoever_dies_where_it_may_nothing_is_started_twice_lost_or_told_w
 
 
 @on_every_engine(own_postgres=True)
+@proves("F14")
 async def test_when_postgres_dies_at_a_commit_the_row_says_how_far_it_came(mortal_scene: Scene, point: Point) -> None:
     """Without the sweep of rows of one's own that nobody drives, the living lease keeps the task from everybody."""
     await dies_and_goes_on(mortal_scene, point)

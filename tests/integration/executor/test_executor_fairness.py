@@ -19,6 +19,7 @@ from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_executor.store import claim
 from support.executor import Stand, ensure, rules_of, spec
+from support.proofs import proves
 from support.scripted import scripted_server
 from support.service_fixture import until
 
@@ -92,6 +93,7 @@ async def rules_changed(stand: Stand, plan: UUID, rules: Rules, *, version: int)
 
 
 @pytest.mark.slow
+@proves("F39")
 async def test_a_limit_lowered_below_what_runs_kills_nothing_and_starts_nothing_until_there_is_room(
     executors: Stand,
 ) -> None:
@@ -168,6 +170,7 @@ async def crowd(stand: Stand, count: int, rules: Rules, work: ScriptedWork) -> U
 
 
 @pytest.mark.slow
+@proves("F38")
 async def test_fifty_thousand_tasks_of_one_plan_hold_up_nobody(executors: Stand) -> None:
     """Ten small plans that come behind them start before the crowd's plan, with its limit 1, has started three more."""
     await executors.register()

@@ -30,6 +30,7 @@ from signalbox_executor.store import claim, finish, observe, rules, stop, submit
 from signalbox_executor.store.claim import Claim
 from signalbox_executor.store.rows import Task
 from support.executor import Store, spec
+from support.proofs import proves
 
 Statement = Callable[[Connection], Awaitable[Any]]
 
@@ -104,6 +105,7 @@ async def _run(statement: Statement, connection: Connection) -> list[Task]:
     return await statement(connection)
 
 
+@proves("executor.store.stop: one UPDATE that finishes", "executor.store.submit: id, state = CLAIMED")
 async def test_a_cancel_and_an_intent_never_both_win(store: Store, me: UUID) -> None:
     """INVARIANT: the intent matches CLAIMED, the cancel finishes CLAIMED itself. Else work starts after its cancel."""
     one = await claimed(store, me)
@@ -139,6 +141,7 @@ async def test_two_observers_write_one_end(store: Store, me: UUID) -> None:
     assert (await row(store, one))["state"] == "SUCCEEDED"
 
 
+@proves("executor.store.finish: state + attempt in the written row")
 async def test_an_observation_of_the_last_attempt_never_touches_the_next(store: Store, me: UUID) -> None:
     """INVARIANT: state + attempt. The same write repeated after a lost commit answer would end attempt 2."""
     one = await running(store, me, retries=Retries(max_attempts=3))
@@ -165,6 +168,7 @@ async def test_a_terminal_row_never_moves(store: Store, me: UUID) -> None:
     assert await row(store, one) == before
 
 
+@proves("executor.store.submit: id, state = SUBMITTING", "executor.store.workers: fence + 1")
 async def test_whoever_lost_its_row_to_a_take_over_writes_nothing_more(store: Store, me: UUID) -> None:
     """INVARIANT: state + fence. State alone lets a stale worker record a run that is not the row's any more."""
     first, second = await claimed(store, me), await submitting(store, me)
@@ -222,6 +226,7 @@ async def test_only_a_live_worker_takes_over_and_only_from_one_that_is_not(store
         assert await workers.renew(connection, live, lease_seconds=60)
 
 
+@proves("executor.store.workers: a lease that ran out")
 async def test_a_lease_that_ran_out_is_not_renewed(store: Store, me: UUID) -> None:
     await store.expire(me)
     async with store.connection() as connection:
@@ -240,6 +245,11 @@ async def test_two_workers_that_take_each_other_over_do_not_deadlock(store: Stor
         assert await asyncio.gather(take(*ids), take(*reversed(ids)), take(me, ids[0])) == [None, None, []]
 
 
+@proves(
+    "executor.store.finish: a refusal ends the attempt",
+    "executor.store.submit: raised before each further copy",
+    "executor.store.finish: a sealed key has no run",
+)
 async def test_a_refusal_ends_the_attempt_only_if_its_copy_is_the_only_one(store: Store, me: UUID) -> None:
     """INVARIANT: sends = 1. An older copy may still be accepted: ending the attempt would leave an orphan."""
     refused: dict[str, Any] = {"cause": EndCause.REFUSED, "budget": Budget.NONE, "phase": Phase.LOST}
@@ -288,6 +298,7 @@ async def test_a_cancel_without_kill_lets_the_run_end_but_tries_no_more(store: S
     assert (await row(store, one))["state"] == "CANCELLED"
 
 
+@proves("executor.store.observe: the lease has its own end")
 async def test_an_engine_is_observed_by_one_worker_until_its_lease_ends(store: Store, me: UUID) -> None:
     """INVARIANT: the lease has its own end. One that lives as long as its worker is stuck behind a hanging observer."""
     other = await store.worker()
@@ -308,6 +319,7 @@ async def test_an_engine_is_observed_by_one_worker_until_its_lease_ends(store: S
         assert not await observe.holds(connection, "e1", other, 3)
 
 
+@proves("executor.store.stop: state = QUEUED in the row")
 async def test_time_limits_end_what_waits_and_stop_what_runs(store: Store, me: UUID) -> None:
     limits = {"queued_seconds": 10, "running_seconds": 10, "cancelling_seconds": 5}
     late = await store.plan(1, engine="e9", time_limits=limits)
@@ -325,6 +337,7 @@ async def test_time_limits_end_what_waits_and_stop_what_runs(store: Store, me: U
     assert (await row(store, slow))["state"] == "UNKNOWN"
 
 
+@proves("executor.store.accept: the id is derived")
 async def test_a_task_is_accepted_once_and_keeps_what_was_said_first(store: Store, me: UUID) -> None:
     plan = await store.plan(2)
     await store.tasks(plan, [spec(plan, 0, priority=99), spec(plan, 5)])
@@ -332,6 +345,7 @@ async def test_a_task_is_accepted_once_and_keeps_what_was_said_first(store: Stor
     assert [tuple(one.values()) for one in found] == [(0, 50, 1), (1, 50, 1), (5, 50, 1)]
 
 
+@proves("executor.store.rows: one version always has the same")
 async def test_every_move_raises_the_version_and_is_allowed(store: Store, me: UUID) -> None:
     one = await running(store, me)
     assert (one.task.version, one.task.state) == (2, TaskState.CLAIMED)
@@ -349,6 +363,7 @@ def claims(worker: UUID, *, group: str = "default") -> Statement:
     return statement
 
 
+@proves("executor.store.claim: claims of one group")
 async def test_claims_of_one_group_go_one_by_one_whatever_plans_they_serve(
     store: Store, me: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +380,7 @@ async def test_claims_of_one_group_go_one_by_one_whatever_plans_they_serve(
     assert await raced(store, claims(me), of_another_plan) == (1, 0)
 
 
+@proves("executor.store.claim: a plan's limit holds over engine groups")
 async def test_a_plan_over_two_groups_keeps_its_limit(store: Store, me: UUID) -> None:
     """INVARIANT: the plan's row is locked before its tasks are counted. The groups' locks do not see each other."""
     await store.engine("e2", group="other")
@@ -373,6 +389,7 @@ async def test_a_plan_over_two_groups_keeps_its_limit(store: Store, me: UUID) ->
     assert await raced(store, claims(me), claims(await store.worker(), group="other")) == (1, 0)
 
 
+@proves("executor.store.claim: an engine's limits cannot change")
 async def test_a_claim_that_waited_for_new_rules_obeys_them(store: Store, me: UUID) -> None:
     """INVARIANT: the limit is that of the row just locked. One read before starts work after a pause was confirmed."""
     plan = await store.plan(2, rules=Rules(limit=2))
@@ -384,6 +401,7 @@ async def test_a_claim_that_waited_for_new_rules_obeys_them(store: Store, me: UU
     assert await raced(store, lower, claims(me)) == (1, 0)
 
 
+@proves("executor.store.rules: only newer rules")
 async def test_older_rules_change_nothing(store: Store, me: UUID) -> None:
     """INVARIANT: only newer rules replace older ones. Else a pause that was confirmed is undone by a late message."""
     plan = await store.plan(1)
@@ -394,6 +412,7 @@ async def test_older_rules_change_nothing(store: Store, me: UUID) -> None:
     assert len(await store.claim(me)) == 1
 
 
+@proves("executor.store.claim: state = QUEUED in the claimed row")
 async def test_an_unknown_task_keeps_its_slot(store: Store, me: UUID) -> None:
     """INVARIANT: UNKNOWN counts against every limit: its run may live."""
     one = await running(store, me, rules=Rules(limit=1))
@@ -439,6 +458,7 @@ async def test_a_row_that_is_cancelled_while_a_claim_picks_it_stays_cancelled(
     assert await store.states() == {"CANCELLED": 1}
 
 
+@proves("executor.store.workers: a worker finds its own rows")
 async def test_a_worker_finds_its_own_rows_that_nobody_drives(store: Store, me: UUID) -> None:
     """INVARIANT: the answer of a commit may be lost. The worker's live lease would keep the row from all others."""
     lost, driven = await submitting(store, me), await claimed(store, me)
@@ -461,6 +481,7 @@ def seen(key: str, phase: Phase, *, cause: EndCause | None = None) -> Observatio
     return Observation(run_key=key, phase=phase, handle=None, at=datetime.now(UTC), cause=cause)
 
 
+@proves("executor.store.observe: read before the engine is asked")
 async def test_what_is_recorded_while_the_engine_is_asked_is_not_taken_for_lost(store: Store, me: UUID) -> None:
     """INVARIANT: first the rows, then the engine. An answer from before a submit does not know its run."""
     early = await running(store, me)

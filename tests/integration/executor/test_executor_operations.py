@@ -22,6 +22,7 @@ from signalbox_contracts.messages.states import (
 from signalbox_contracts.states import TaskState
 from signalbox_local.otlp import OtlpReceiver
 from support.executor import Stand, ensure, operation, rules_of, spec
+from support.proofs import proves
 from support.service_fixture import until
 
 
@@ -56,6 +57,7 @@ async def in_state(stand: Stand, state: str, count: int = 1) -> None:
     await until(there, why=f"{count} tasks {state}")
 
 
+@proves("executor.store.operations: whoever removes the row")
 async def test_a_connection_is_tested_as_it_is_registered_and_the_answer_says_what_was_found(executors: Stand) -> None:
     await executors.register()
     await executors.register("dead", revision=2, url="http://127.0.0.1:1")

@@ -16,6 +16,7 @@ from signalbox_contracts.states import TASK_ENDS, TaskState
 from support.executor import Stand, cancel_of, ensure, rules_of, spec
 from support.facts import histories, told_whole
 from support.forked import Forked
+from support.proofs import proves
 from support.service_fixture import until
 
 
@@ -99,6 +100,7 @@ async def each_ran_once(stand: Stand, tasks: list[TaskSpec]) -> None:
         told_whole(history)
 
 
+@proves("F13")
 async def test_a_worker_paused_past_its_lease_wakes_to_find_its_tasks_taken(executors: Stand) -> None:
     """What it still has in flight carries the same key, and its writes match no row. Leases run out by themselves here.
 
@@ -124,6 +126,7 @@ async def test_a_worker_paused_past_its_lease_wakes_to_find_its_tasks_taken(exec
     await each_ran_once(executors, tasks)
 
 
+@proves("F34")
 async def test_lost_answers_outages_and_throttling_start_nothing_twice(executors: Stand) -> None:
     plan = uuid4()
     scripts: list[dict[str, Any]] = [
@@ -199,6 +202,7 @@ async def test_a_held_plan_starts_nothing_once_that_is_confirmed(executors: Stan
     assert confirmed == [1, 2]
 
 
+@proves("F36")
 async def test_an_engine_that_is_down_uses_up_no_attempt_and_opens_its_breaker(executors: Stand) -> None:
     plan = uuid4()
     await executors.register(breaker={"failures": 2, "open_seconds": 0.3})

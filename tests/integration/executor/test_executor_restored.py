@@ -9,6 +9,7 @@ from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_chassis.persistence.restore_detection import RestoreDetector
 from signalbox_executor.store import workers
 from support.executor import Store
+from support.proofs import proves
 
 
 class Ended(BaseException):
@@ -39,6 +40,7 @@ async def restored(store: Store) -> None:
     await store.rows("UPDATE restore_mark SET place = ''")
 
 
+@proves("executor.store.claim: nothing starts from rows", "F22")
 async def test_nothing_is_claimed_of_a_restored_database_before_what_came_since_is_read_again(store: Store) -> None:
     """Without the condition a task that was cancelled since the backup could start before its cancel is read again."""
     await store.engine()
@@ -64,6 +66,7 @@ async def test_nothing_is_claimed_of_a_restored_database_before_what_came_since_
         assert asked == 1, "there was nothing more to read again"
 
 
+@proves("executor.store.workers: nothing is sent of rows")
 async def test_nothing_is_swept_or_taken_over_in_a_restored_database_before_that(store: Store) -> None:
     """Without the condition what was being submitted at the backup, and cancelled since, would be sent again."""
     await store.engine()
@@ -97,6 +100,7 @@ async def test_a_replica_ends_also_when_another_was_the_first_to_see_the_restore
             await anew.heartbeat()
 
 
+@proves("chassis.persistence.restore_detection: only this module writes")
 async def test_a_restore_in_the_middle_of_a_replay_begins_it_anew_from_the_earlier_moment(store: Store) -> None:
     """Without the condition the end of the first replay would make the second restore look treated."""
     async with detector_on(store) as detector:

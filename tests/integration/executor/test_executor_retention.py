@@ -12,6 +12,7 @@ from signalbox_contracts.definitions.rules import Rules
 from signalbox_executor.retention import executor_retention
 from signalbox_executor.store import claim, retention
 from support.executor import Store
+from support.proofs import proves
 
 OLD_PLANS, TASKS_EACH = 10, 10_000
 LONG_AGO = "now() - interval '100 days'"
@@ -69,6 +70,7 @@ async def test_a_hundred_thousand_old_tasks_go_while_claims_go_on(store: Store) 
     assert (left[0]["a"], left[0]["r"]) == (0, 2)
 
 
+@proves("executor.store.retention: retention deletes nothing")
 async def test_retention_deletes_nothing_of_plans_that_may_still_run_and_logs_with_their_tasks(
     store: Store, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from signalbox_contracts.definitions.rules import Retries
 from signalbox_contracts.definitions.work import ProcessWork, ScriptedWork
 from signalbox_contracts.ids import run_key
 from support.executor import TOPICS, Stand, Store, ensure, rules_of, spec
+from support.proofs import proves
 
 VALUE = "correct-horse-battery-staple"
 
@@ -215,6 +216,7 @@ async def test_each_attempt_has_a_log_of_its_own(place: Place) -> None:
 
 
 @pytest.mark.parametrize("point", ["", "executor.log_stored"])
+@proves("executor.store.logs: one worker at a time", "executor.store.logs: `bytes` never goes back")
 async def test_a_process_and_its_log_outlast_a_killed_executor(place: Place, point: str) -> None:
     """Killed while it runs, or between a stored chunk and the word of it: the next goes on without gap."""
     gate, names = place.stand.folder / "gate", {f"SIGNALBOX_{n.upper()}": v for n, v in place.settings.items()}

@@ -18,6 +18,7 @@ from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.selections import SelectionResolver
 from signalbox_executor.store import selections as store_selections
 from support.executor import Store
+from support.proofs import proves
 
 
 class Pages:
@@ -119,6 +120,7 @@ async def test_a_refused_selection_and_an_unknown_engine_are_answered_with_the_r
     assert "no such engine" in found[str(nowhere)]
 
 
+@proves("executor.store.selections: a selection has one owner")
 async def test_a_worker_that_lost_its_claim_writes_nothing_more(store: Store, database: Database) -> None:
     """Without the fence two workers would mix their pages."""
     await store.engine()

@@ -25,6 +25,7 @@ from signalbox_executor.lifecycle import Outcome as Seen
 from signalbox_executor.store import finish, resolve, stop, submit
 from signalbox_executor.store.claim import Claim
 from support.executor import Stand, Store, ensure, operation, rules_of, spec
+from support.proofs import proves
 from support.service_fixture import until
 
 Decision = Literal["adopt", "retry", "fail"]
@@ -153,6 +154,7 @@ async def test_a_cancel_in_the_row_wins_and_stops_what_is_adopted(
     assert len(stops) == (decision == "adopt")
 
 
+@proves("executor.store.resolve: state = UNKNOWN")
 async def test_a_word_on_an_attempt_never_touches_the_next_one_nor_anything_that_is_not_unknown(
     store: Store, me: UUID
 ) -> None:
@@ -260,6 +262,7 @@ async def told(stand: Stand, task: TaskSpec) -> list[TaskRecord]:
 
 
 @pytest.mark.parametrize("remembers_keys", [True, False], ids=["it forgets", "it cannot tell copies apart"])
+@proves("F16", "F35")
 async def test_each_policy_of_engine_or_task_decides_what_becomes_of_unknown(
     executors: Stand, remembers_keys: bool
 ) -> None:

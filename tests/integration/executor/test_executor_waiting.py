@@ -12,6 +12,7 @@ from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor.store import waiting as store_waiting
 from support.executor import Stand, cancel_of, ensure, rules_of, spec
+from support.proofs import proves
 from support.service_fixture import until
 
 FOREVER = ScriptedWork(script={"never_ends": True})
@@ -216,6 +217,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
+@proves("executor.store.waiting: state = QUEUED")
 async def test_what_waits_says_why_and_is_freed_by_the_remedy(executors: Stand, case: Case) -> None:
     plan = uuid4()
     await executors.register()
@@ -267,6 +269,7 @@ async def test_a_probe_that_failed_is_followed_by_the_time_of_the_next(executors
         await until(moved_on, seconds=15, why="the next probe is said")
 
 
+@proves("executor.store.waiting: state = SUBMITTING or RUNNING")
 async def test_a_task_that_is_being_submitted_where_no_executor_is_any_more_says_so_until_it_is_recorded(
     executors: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +293,7 @@ async def test_a_task_that_is_being_submitted_where_no_executor_is_any_more_says
         assert await executors.value("SELECT waiting FROM task") is None
 
 
+@proves("executor.store.waiting: state = RUNNING in the row")
 async def test_a_running_task_that_no_executor_can_see_any_more_says_so_until_one_does(
     executors: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +318,7 @@ async def test_a_running_task_that_no_executor_can_see_any_more_says_so_until_on
         assert await executors.states() == {"RUNNING": 1}
 
 
+@proves("executor.store.submit: state = SUBMITTING and fence")
 async def test_a_task_whose_engine_does_not_answer_its_submit_says_so_until_it_does(executors: Stand) -> None:
     plan = uuid4()
     await executors.register(breaker={"failures": 1000})

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from signalbox_local.kafka import KafkaCluster
 from support.full_stack import OWNERS, SERVICES, FullStack, make_full_stack, once
+from support.proofs import proves
 from support.scripted import scripted_server
 from support.service_fixture import until
 
@@ -63,6 +64,7 @@ async def test_a_wiped_read_model_is_equal_again_with_plans_older_than_their_top
     await until_same(stack, before)
 
 
+@proves("planner.store.items: an older fact never", "F26")
 async def test_a_replay_of_everything_changes_nothing(stack: FullStack) -> None:
     """Without the inbox and versions deleted consumer offsets would run plans twice, or move them back."""
     good = await stack.plan(60)
@@ -89,6 +91,7 @@ async def test_a_replay_of_everything_changes_nothing(stack: FullStack) -> None:
 
 
 @pytest.mark.parametrize("restored", OWNERS)
+@proves("executor.store.restore: readers have facts", "planner.store.restore: every fact published", "F22")
 async def test_an_owner_restored_to_a_moment_ago_runs_nothing_twice_and_is_shown_as_it_is(
     stack: FullStack, restored: str
 ) -> None:
@@ -128,6 +131,7 @@ async def test_an_owner_restored_to_a_moment_ago_runs_nothing_twice_and_is_shown
     ]  # fmt: skip
 
 
+@proves("F22")
 async def test_what_was_cancelled_since_the_backup_of_the_executor_does_not_start(stack: FullStack) -> None:
     """Without reading first what came since, the queue of the backup would start."""
     plan = await stack.plan(30, script={"never_ends": True}, rules={"limit": 2})
@@ -150,6 +154,7 @@ async def test_what_was_cancelled_since_the_backup_of_the_executor_does_not_star
     assert sorted((await stack.executors.starts()).values()) == [1, 1]
 
 
+@proves("F25")
 async def test_kafka_wiped_in_the_middle_of_work_loses_nothing(
     postgres_url: str, private_kafka: KafkaCluster, engine_url: str, tmp_path: Path
 ) -> None:

@@ -2,9 +2,11 @@
 
 from signalbox_local.postgres import PostgresServer
 from support.gateway import SCRIPTED, item, running_gateway
+from support.proofs import proves
 from support.service_fixture import until
 
 
+@proves("F21")
 async def test_without_postgresql_a_call_is_answered_503_and_the_next_ones_after_its_return_succeed(
     private_postgres: PostgresServer, kafka_bootstrap: str
 ) -> None:

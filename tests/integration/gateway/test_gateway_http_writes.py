@@ -18,6 +18,7 @@ from signalbox_contracts.messages.requests import PlanCancel, PlanPause, PlanReq
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import decode
 from support.gateway import JOB, SCRIPTED, Gateway, item, running_gateway
+from support.proofs import proves
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -128,6 +129,7 @@ async def test_a_definition_that_moved_on_is_neither_overwritten_nor_deleted(api
     assert (await api.request("GET", "/jobs/moved")).status == 404
 
 
+@proves("gateway.definitions.publish: revisions are made")
 async def test_definitions_leave_in_the_order_of_their_revisions_when_many_write_at_once(api: Gateway) -> None:
     """Without the lock a consumer that has seen revision 9 may still lack revision 8, and start an older job."""
     await asyncio.gather(*(api.ask("POST", "/jobs", {**JOB, "id": f"order-{number}"}) for number in range(20)))

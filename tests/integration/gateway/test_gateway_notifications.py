@@ -15,6 +15,7 @@ from signalbox_contracts.messages.states import IncidentRecord, IncidentState, I
 from signalbox_contracts.topics import topic_of
 from signalbox_contracts.wire import encode
 from support.gateway import Gateway, running_gateway
+from support.proofs import proves
 from support.service_fixture import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -72,6 +73,7 @@ def delivery(version: int, state: str, channel: str, id: uuid.UUID) -> DeliveryS
     return DeliveryStated.of(record, subject=id, source="signalbox/notifier", time=NOW, aggregateversion=version)
 
 
+@proves("gateway.read_model.notifications: an older version changes nothing")
 async def test_incidents_are_listed_and_operated_while_they_are_open(gateway: Gateway) -> None:
     id, over = uuid.uuid4(), uuid.uuid4()
     await publish_facts(gateway, incident(2, "open", id), incident(1, "snoozed", id), incident(3, "recovered", over))

@@ -19,12 +19,14 @@ from signalbox_contracts.messages.states import (
     OperationResultData,
     Outcome,
 )
-from signalbox_contracts.messages.tasks import EndCause, TasksStated
+from signalbox_contracts.messages.tasks import EndCause, TaskProgressData, TasksStated
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
 from signalbox_gateway.read_model import queries, writes
+from signalbox_gateway.read_model.progress import load_progress, write_progress
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
 from signalbox_gateway.read_model.rows import plan_row
+from support.proofs import proves
 from support.read_model import (
     NEEDED,
     NOW,
@@ -97,6 +99,11 @@ async def rows(model: ReadModel) -> list[Any]:
         return found
 
 
+@proves(
+    "gateway.read_model.writes: an older version changes nothing",
+    "gateway.read_model.writes: a page of an older round",
+    "F31",
+)
 async def test_facts_repeated_and_in_any_order_leave_what_was_said_last(model: ReadModel) -> None:
     """Without the versions in the statements a late fact would bring a task back to life."""
     plan = uuid.uuid4()
@@ -361,3 +368,21 @@ async def test_an_engine_shows_the_newest_state_said_of_it(model: ReadModel) -> 
         return states.get("local", {}).get("slots_used") == 3
 
     await until(newest)
+
+
+@proves("gateway.read_model.progress: a newer attempt")
+async def test_the_newest_progress_of_the_newest_attempt_stays_when_older_ones_come_late(
+    model: ReadModel,
+) -> None:
+    """Without the pair of attempt and sequence a bar runs backwards, or shows an attempt that is over."""
+    task = uuid.uuid4()
+
+    def progress(attempt: int, sequence: int, fraction: float) -> TaskProgressData:
+        return TaskProgressData(
+            plan_id=task, task_id=task, attempt=attempt, sequence=sequence, at=NOW, fraction=fraction
+        )
+
+    async with model.connection() as connection:
+        for one in (progress(1, 7, 0.9), progress(2, 2, 0.2), progress(2, 1, 0.1), progress(1, 9, 1.0)):
+            await write_progress(connection, [one])
+        assert (await load_progress(connection, [task]))[task]["fraction"] == 0.2

@@ -19,6 +19,7 @@ from signalbox_contracts.messages.states import IncidentStated, OperationResult,
 from signalbox_contracts.topics import topic
 from support.executor import operation
 from support.notifier import Notifiers, plan_state, receiver, status, subscription, webhook
+from support.proofs import proves
 from support.service_fixture import until
 
 
@@ -30,6 +31,7 @@ async def states_of(notifiers: Notifiers, state: str) -> int:
     return await notifiers.value("SELECT count(*) FROM delivery WHERE state = $1", state)
 
 
+@proves("notifier.store.deliveries: delivery.one_sender")
 async def test_a_plan_is_told_once_a_subscription_however_often_its_facts_come(notifiers: Notifiers) -> None:
     started = plan_state("ACCEPTED", "RUNNING")
     ended = plan_state("ACCEPTED", "RUNNING", "SUCCEEDED", plan=started.data.plan_id)
@@ -58,6 +60,7 @@ async def test_a_plan_is_told_once_a_subscription_however_often_its_facts_come(n
     assert len(set(ids)) == 4
 
 
+@proves("F44")
 async def test_a_slow_a_failing_and_a_redirecting_receiver_delay_nobody_else(notifiers: Notifiers) -> None:
     """A delivery that is not taken is tried again with the same id; a redirect is never followed."""
     released = asyncio.Event()
@@ -100,6 +103,7 @@ async def test_a_slow_a_failing_and_a_redirecting_receiver_delay_nobody_else(not
     assert answer == "HTTP 302: answer 302 (a redirect is not followed)"
 
 
+@proves("F44")
 async def test_a_receiver_that_is_gone_closes_its_channel_and_the_fallback_is_used(notifiers: Notifiers) -> None:
     async with receiver(status(410)) as gone, receiver() as spare:
         await notifiers.define(

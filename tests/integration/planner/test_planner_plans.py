@@ -24,6 +24,7 @@ from signalbox_contracts.messages.requests import (
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.task_commands import PlanRules, TasksEnsure
 from support.planner import GATEWAY, Planners, command, item, request_items, request_job, running
+from support.proofs import proves
 from support.service_fixture import until
 
 JOB = Job(id="nightly", name="Nightly", engine="e1", work=ScriptedWork.model_validate({"script": {}}))
@@ -249,6 +250,7 @@ async def test_silent_tasks_are_queried_and_sent_again_when_they_are_lost(planne
     assert last.expected.task_versions == sum(row["version"] for row in rows)
 
 
+@proves("planner.store.items: a lost task begins again")
 async def test_what_was_lost_is_sent_again_even_while_the_plan_is_busy(planners: Planners) -> None:
     """Facts of one task must not put off the query for another, nor the rules without confirmation."""
     pages = request_items([item(n) for n in range(3)], rules=Rules(limit=0))
@@ -318,6 +320,7 @@ async def test_a_plan_is_republished_under_fresh_ids(planners: Planners) -> None
     assert [one.data.version for one in stated] == [1, 1, 1, version, version, version], "readers keep the newest"
 
 
+@proves("planner.store.items: counts change by rows", "planner.store.plans: whoever changes a plan")
 async def test_twenty_thousand_items_are_accepted_paused_resumed_and_cancelled(planners: Planners) -> None:
     pages = request_items([item(n) for n in range(20_000)], rules=Rules(limit=0))
     plan = pages[0].data.plan_id

@@ -16,6 +16,7 @@ from signalbox_contracts.messages.states import MatchOutcome, TriggerStated
 from signalbox_contracts.messages.ticks import ScheduleTicked, ScheduleTickedData
 from signalbox_contracts.messages.triggers import TriggerEvent
 from support.planner import GATEWAY, Planners, command
+from support.proofs import proves
 from support.service_fixture import until
 
 HELD = ScriptedWork.model_validate({"script": {"held": True}})
@@ -85,6 +86,7 @@ async def test_a_tick_told_three_times_is_one_plan_with_the_intended_date(planne
     assert await planners.starts(event.data.plan_id, other.data.plan_id) == {1: 2}
 
 
+@proves("planner.store.starts: overlap.serial")
 async def test_each_overlap_policy_does_its_own_beside_a_plan_that_runs(planners: Planners) -> None:
     target = job(HELD)
     await define(planners, target)

@@ -12,10 +12,12 @@ from signalbox_contracts.messages.operations import ScheduleBackfill
 from signalbox_contracts.messages.states import OperationResult, Outcome, ScheduleStated
 from signalbox_contracts.messages.ticks import SkipReason, TickCause
 from support.executor import operation
+from support.proofs import proves
 from support.scheduler import Schedulers, schedule
 from support.service_fixture import until
 
 
+@proves("scheduler.store.ticks: tick.once", "F40")
 async def test_three_schedulers_killed_and_frozen_in_turn_tick_every_second_exactly_once(
     schedulers: Schedulers,
 ) -> None:
@@ -62,6 +64,7 @@ async def test_three_schedulers_killed_and_frozen_in_turn_tick_every_second_exac
         assert len({plan for _, plan in ticks}) == len(ticks)
 
 
+@proves("F41")
 async def test_a_day_of_outage_over_the_autumn_change_gives_each_policy_its_set_with_reasons(
     schedulers: Schedulers,
 ) -> None:
@@ -157,6 +160,7 @@ async def test_a_freeze_of_everything_holds_ticks_and_its_end_applies_the_policy
         await until(decided, why="the frozen ticks are skipped with their reason")
 
 
+@proves("scheduler.store.schedules: cursor.grows")
 async def test_a_definition_that_changes_its_rule_never_fires_an_instant_of_the_past(schedulers: Schedulers) -> None:
     now = datetime.now(UTC)
     await schedulers.define(schedule("s", "0 0 1 1 *"), at=now - timedelta(days=3))

@@ -1,10 +1,13 @@
-"""Retention of plans: rows of an ended plan go in batches, never a part of a plan that can still be seen."""
+"""Rows of the planner: retention in batches, selections by round, objects that one live plan occupies."""
 
 import json
 from uuid import UUID, uuid4
 
-from signalbox_planner.store import retention
+from signalbox_contracts.messages.requests import EngineSelection
+from signalbox_contracts.messages.tasks import SelectionResolvedData
+from signalbox_planner.store import previews, retention
 from support.planner import Planners
+from support.proofs import proves
 
 
 async def _plan(planners: Planners, state: str, items: int, *, days: int = 100) -> UUID:
@@ -24,6 +27,7 @@ async def _plan(planners: Planners, state: str, items: int, *, days: int = 100) 
     return plan
 
 
+@proves("planner.store.retention: retention never deletes")
 async def test_old_plans_go_with_their_items_in_batches_and_others_stay(planners: Planners) -> None:
     """INVARIANT: retention deletes no plan that may change or is to be republished. Without it a part is published."""
     old = [await _plan(planners, "SUCCEEDED", 300), await _plan(planners, "FAILED", 20)]
@@ -48,3 +52,33 @@ async def test_old_plans_go_with_their_items_in_batches_and_others_stay(planners
     finally:
         await planners.rows("DELETE FROM republish_request WHERE plan_id = $1", wanted)
         await planners.rows("DELETE FROM plan WHERE id = ANY($1)", [running, young, wanted])
+
+
+@proves("planner.store.previews: only pages of the round")
+async def test_a_page_of_an_older_round_of_a_selection_changes_nothing(planners: Planners) -> None:
+    """Without the id of the round in the statement, an old answer is applied to a plan that was asked for anew."""
+    plan, first, second = uuid4(), uuid4(), uuid4()
+    workflows = {"kind": "oozie_workflows", "ids": ["0000001-260101000000000-oozie-W"]}
+    selection = EngineSelection.model_validate({"engine": "oozie-1", "selection": workflows})
+    async with planners.connection() as connection:
+        for round, id in enumerate((first, second), 1):
+            await previews.ask(connection, plan, 1, selection, id, round)
+        old, new = (SelectionResolvedData(plan_id=plan, selection_id=id, page=1, pages=1) for id in (first, second))
+        assert [await previews.keep_page(connection, page) for page in (old, new)] == [False, True]
+        assert [(part.round, part.found) for part in await previews.parts(connection, plan)] == [(2, 1)]
+
+
+@proves("planner.store.previews: an object has one live plan")
+async def test_an_object_of_a_live_plan_is_given_to_no_other_until_that_plan_ends(
+    planners: Planners,
+) -> None:
+    """Without it two plans rerun the same workflow at once."""
+    live, other = await _plan(planners, "RUNNING", 1), await _plan(planners, "RUNNING", 1)
+    name, wanted = f"workflow-{live}", [("oozie-1", f"workflow-{live}")]
+    async with planners.connection() as connection:
+        assert await previews.occupy(connection, live, wanted) == []
+        assert await previews.occupy(connection, other, wanted) == wanted, "refused with what is taken"
+        assert await previews.owners(connection, "oozie-1", [name], other) == {name: live}
+        await connection.execute("UPDATE plan SET state = 'SUCCEEDED', ended_at = now() WHERE id = $1", live)
+        assert await previews.occupy(connection, other, wanted) == []
+        await connection.execute("DELETE FROM plan WHERE id = ANY($1)", [live, other])
