@@ -46,9 +46,12 @@ e2e: setup ## the whole stack through its API and command line, services killed 
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m e2e tests/e2e
 
-test-oozie: setup ## the Oozie engine on a real Oozie 5.2.1 (needs a JDK 17 to 24 and mvn; under 4 minutes)
+# Rounds of many minutes (kill points, three scheduled minutes, scale) run with LONG=1 only.
+REAL = "engine$(if $(LONG),, and not long)"
+
+test-oozie: setup ## the Oozie engine on a real Oozie 5.2.1 (needs a JDK 17 to 24 and mvn; under 4 minutes; LONG=1: all)
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST) -m engine tests/engines/oozie
+	@$(PYTEST) -m $(REAL) tests/engines/oozie
 
 test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once into the user's cache; under 4 minutes)
 	@$(BIN)/signalbox-local fetch
@@ -57,13 +60,13 @@ test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once in
 test-kubernetes: setup ## the Kubernetes engine on a real cluster (root; compiled once into the user's cache in 16 CPU minutes)
 	@$(PYTEST) -m engine tests/engines/kubernetes tests/engines/test_engines_conformance.py -k kubernetes
 
-test-flink: setup ## the Flink engine on a real session cluster (fetched once into the user's cache; under 4 minutes)
+test-flink: setup ## the Flink engine on a real session cluster (under 4 minutes; LONG=1: all; FLINK=1.20.3: that version)
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST) -m engine tests/engines/flink tests/engines/test_engines_conformance.py -k flink
+	@FLINK=$(FLINK) $(PYTEST) -m $(REAL) tests/engines/flink tests/engines/test_engines_conformance.py -k flink
 
 engines: setup ## the engines that need servers of their own, each in turn (KIND=flink for one)
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST) -m engine tests/engines/$(KIND) $(if $(KIND),tests/engines/test_engines_conformance.py -k $(KIND))
+	@$(PYTEST) -m $(REAL) tests/engines/$(KIND) $(if $(KIND),tests/engines/test_engines_conformance.py -k $(KIND))
 
 chaos: setup ## thousands of tasks while everything is killed, frozen, cut off and restarted, then judged; and three broken products caught (more than ten minutes)
 	@$(BIN)/signalbox-local fetch

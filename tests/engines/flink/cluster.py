@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from engines.flink.distribution import NEWEST, class_path
+from engines.flink.distribution import class_path, wanted_version
 from signalbox_local.ports import free_ports
 from signalbox_local.process import OWNED, ServerProcess
 from signalbox_local.programs import Programs
@@ -41,13 +41,21 @@ appender.file.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} [%X{flink-job-id}] %-
 
 
 class FlinkCluster:
-    """A session cluster without high availability. A restart keeps ports and folders, and forgets its jobs."""
+    """A session cluster without high availability. A restart keeps ports and folders, and forgets its jobs.
+
+    Its jobs may write files below the folder that the Java property `probe.folder` names.
+    """
 
     def __init__(
-        self, folder: Path, *, version: str = NEWEST, slots: int = 8, settings: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        *,
+        version: str | None = None,
+        slots: int = 8,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
-        self.version = version
+        self.version = version or wanted_version()
         self.slots = slots
         self.savepoints = folder / "savepoints"
         self._settings = dict(settings or {})
@@ -135,8 +143,8 @@ class FlinkCluster:
         memory = "-XX:MaxDirectMemorySize=134217728"
         log_file = process.folder / f"flink-{process.folder.name}.log"
         command = [
-            java, *_JVM, memory, logging, f"-Dlog.file={log_file}", "-cp", class_path(self.version), entry,
-            "--configDir", str(self.folder / "conf"), *arguments,
+            java, *_JVM, memory, logging, f"-Dlog.file={log_file}", f"-Dprobe.folder={self.folder}",
+            "-cp", class_path(self.version), entry, "--configDir", str(self.folder / "conf"), *arguments,
         ]  # fmt: skip
         process.start(command, life=OWNED)
 

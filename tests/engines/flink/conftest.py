@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from engines.flink.cluster import FlinkCluster
 from engines.flink.jars import JarServer
+from engines.flink.product import FlinkProduct, running_product
 from engines.flink.runs import FlinkBench
 from signalbox_chassis.blobs import Blobs
 
@@ -35,3 +36,24 @@ async def bench(cluster: FlinkCluster, jars: JarServer, tmp_path: Path) -> Async
     finally:
         await bench.end_all()
         await asyncio.gather(*(engine.close() for engine in bench.engines))
+
+
+@pytest.fixture(scope="session")
+def shared_jars(tmp_path_factory: pytest.TempPathFactory) -> Generator[JarServer]:
+    with JarServer(tmp_path_factory.mktemp("jars")) as jars:
+        yield jars
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def product(
+    cluster: FlinkCluster,
+    shared_jars: JarServer,
+    postgres_url: str,
+    kafka_bootstrap: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncGenerator[FlinkProduct]:
+    """Every service, with the shared cluster as the default engine."""
+    folder = tmp_path_factory.mktemp("product")
+    async with running_product(cluster, shared_jars, postgres_url, kafka_bootstrap, folder) as product:
+        yield product
+    await asyncio.to_thread(cluster.cancel_all)

@@ -45,6 +45,11 @@ NEWEST: Final = "2.3.0"
 LONG_TERM: Final = "1.20.3"
 
 
+def wanted_version() -> str:
+    """The version to test with: the newest, or what `FLINK` names (`make test-flink FLINK=1.20.3`)."""
+    return os.environ.get("FLINK") or NEWEST
+
+
 def cache() -> Path:
     """The user's cache of Signalbox; `SIGNALBOX_CACHE` moves it."""
     named = os.environ.get("SIGNALBOX_CACHE")

@@ -11,6 +11,7 @@ import pytest
 
 from engines.flink.distribution import compiled_jobs
 from engines.flink.runs import FlinkBench
+from signalbox_contracts.ids import run_key_hash128
 from signalbox_executor.engines.flink.artifacts import FetchLimits
 from signalbox_executor.engines.port import EngineRefused, Phase
 
@@ -30,9 +31,12 @@ async def refused(bench: FlinkBench, url: str, reason: str, **changes: Any) -> N
     asked = bench.submission(jar_url=url, **changes)
     with pytest.raises(EngineRefused) as error:
         await bench.engine.submit(asked)
-    assert error.value.field == "work.jar_url"
+    assert (error.value.field, error.value.sealed) == ("work.jar_url", True)
     assert reason in error.value.reason
-    assert await bench.blobs.list("flink") == []
+    with pytest.raises(EngineRefused, match=r"work\.jar_url") as again:
+        await bench.another().submit(asked)
+    assert (again.value.reason, again.value.sealed) == (error.value.reason, True)
+    assert run_key_hash128(asked.run_key) not in bench.cluster.jobs()
 
 
 async def test_bad_jars_are_refused_with_the_reason_and_leave_nothing(bench: FlinkBench) -> None:
@@ -103,3 +107,15 @@ def peak_memory() -> int:
     peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     Path("/proc/self/clear_refs").write_text("5")
     return peak
+
+
+async def test_a_key_refused_for_its_jar_sends_nothing_even_when_the_jar_is_good_later(bench: FlinkBench) -> None:
+    """A copy of the submit that was on its way must not start what was reported as refused."""
+    url = bench.jars.url("late.jar")
+    asked = bench.submission(jar_url=url)
+    with pytest.raises(EngineRefused):
+        await bench.engine.submit(asked)
+    bench.jars.put("late.jar", compiled_jobs(bench.cluster.version))
+    with pytest.raises(EngineRefused) as refused:
+        await bench.another().submit(asked)
+    assert (refused.value.sealed, bench.starts(asked.run_key)) == (True, [])

@@ -1,7 +1,6 @@
 """Observing many runs costs few calls."""
 
 import asyncio
-import os
 
 import pytest
 
@@ -11,24 +10,21 @@ from signalbox_executor.engines.port import Phase, Watched
 pytestmark = pytest.mark.engine
 
 
-JOBS = int(os.environ.get("FLINK_TEST_JOBS", "40"))
-"""The calls do not depend on it: 200 were tried as well."""
-
-
-async def test_many_jobs_are_observed_with_two_calls_at_most(bench: FlinkBench) -> None:
-    asked = [bench.submission(config={"records": "1"}) for _ in range(JOBS)]
+@pytest.mark.parametrize("jobs", [pytest.param(30), pytest.param(200, marks=pytest.mark.long)])
+async def test_many_jobs_are_observed_with_two_calls_at_most(bench: FlinkBench, jobs: int) -> None:
+    asked = [bench.submission(config={"records": "1"}) for _ in range(jobs)]
     at_once = asyncio.Semaphore(8)
 
     async def submit(number: int) -> None:
         async with at_once:
-            await bench.engine.submit(asked[number])
+            await bench.submit_patiently(asked[number])
 
-    await asyncio.gather(*(submit(number) for number in range(JOBS)))
+    await asyncio.gather(*(submit(number) for number in range(jobs)))
     calls: list[str] = []
     engine = bench.another(calls=calls)
     watched = [bench.watched(one) for one in asked]
     seen = await engine.observe(watched)
-    assert len(seen) == JOBS
+    assert len(seen) == jobs
     assert len(calls) == 1
     await engine.observe([*watched, Watched("sb-nobody-1", 1)])
     assert len(calls) == 3
@@ -38,4 +34,4 @@ async def test_many_jobs_are_observed_with_two_calls_at_most(bench: FlinkBench) 
         return all(one.phase is Phase.SUCCEEDED for one in found.values())
 
     await bench.until(all_ended, "every job succeeded")
-    assert sum(len(bench.starts(one.run_key)) for one in asked) == JOBS
+    assert sum(len(bench.starts(one.run_key)) for one in asked) == jobs

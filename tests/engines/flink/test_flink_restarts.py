@@ -19,7 +19,7 @@ async def test_a_killed_job_manager_leaves_its_jobs_lost_and_none_is_sent_again(
     """Without high availability Flink forgets job ids: the same id would run a second time."""
     asked = [bench.submission(config=ENDLESS) for _ in range(5)]
     for submission in asked:
-        await bench.engine.submit(submission)
+        await bench.submit_patiently(submission)
     for submission in asked:
         await bench.began(submission)
     watched = [bench.watched(submission) for submission in asked]

@@ -6,7 +6,7 @@ long, and run out when the test says so: what a busy machine delays is no death.
 
 import dataclasses
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from signalbox_chassis.messaging.topics import create_topics
 from signalbox_local.postgres import PostgresServer
 from support.crash_points.kill_methods import SUBMITTING, killed
 from support.crash_points.scene import After, CrashStand, Found, Scene
+from support.crash_points.stands import scene_of, stand_on
 from support.crash_points.table import POINTS, Point
-from support.executor import TOPICS, make_store, remove_store, remove_topics
+from support.executor import TOPICS, remove_topics
 from support.proofs import proves
 from support.servers import FAST
 
@@ -46,19 +47,6 @@ def mortal_postgres(run_folder: Path) -> Iterator[PostgresServer]:
     server.stop("immediate")
 
 
-@asynccontextmanager
-async def stand_on(
-    url: str, bootstrap: str, folder: Path, server: PostgresServer | None = None
-) -> AsyncGenerator[CrashStand]:
-    """One schema and one set of topics for many scenes: each has a plan of its own."""
-    store = await make_store(url)
-    stand = CrashStand(store.url, store.schema, bootstrap, "", folder, server=server)
-    await create_topics(bootstrap, TOPICS, prefix=stand.prefix)
-    yield stand
-    await remove_topics(stand)
-    await remove_store(store, url)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(
     kafka_bootstrap: str,
@@ -80,24 +68,13 @@ async def mortal(
         yield stand
 
 
-@asynccontextmanager
-async def scene_of(stand: CrashStand, engines: Engines, engine: str) -> AsyncGenerator[Scene]:
-    scene = Scene(stand, engine, engines(engine))
-    await stand.engine(engine, connection=scene.engine.connection, concurrency=50)
-    yield scene
-    stand.end_processes()
-    scene.engine.clean(scene.key)
-    await scene.time_passes()  # else the next scene waits for the engine that the dead hold
-    await stand.rows("DELETE FROM task WHERE plan_id = $1", scene.plan)
-
-
 @pytest_asyncio.fixture
 async def scene(shared: CrashStand, engines: Engines, point: Point, engine: str) -> AsyncGenerator[Scene]:
     stand = shared
     if point.own_topics:
         stand = dataclasses.replace(shared, place=f"{point.number}.{engine}.", processes=[])
         await create_topics(stand.bootstrap, TOPICS, prefix=stand.prefix)
-    async with scene_of(stand, engines, engine) as made:
+    async with scene_of(stand, engine, engines(engine)) as made:
         yield made
     if point.own_topics:
         await remove_topics(stand)
@@ -105,7 +82,7 @@ async def scene(shared: CrashStand, engines: Engines, point: Point, engine: str)
 
 @pytest_asyncio.fixture
 async def mortal_scene(mortal: CrashStand, engines: Engines, engine: str) -> AsyncGenerator[Scene]:
-    async with scene_of(mortal, engines, engine) as made:
+    async with scene_of(mortal, engine, engines(engine)) as made:
         yield made
 
 
@@ -144,7 +121,7 @@ async def test_when_postgres_dies_at_a_commit_the_row_says_how_far_it_came(morta
 
 async def test_a_take_over_under_another_key_is_seen_as_two_starts(shared: CrashStand, engines: Engines) -> None:
     """The control: if whoever takes over made a new key, these tests would fail, and say how often work was started."""
-    async with scene_of(shared, engines, "scripted") as scene:
+    async with scene_of(shared, "scripted", engines("scripted")) as scene:
         await killed(("executor.before_record", Found(SUBMITTING, 1)))(scene)
         await shared.rows("UPDATE task SET attempt = attempt + 1 WHERE id = $1", scene.task.task_id)
         scene.executor()

@@ -21,7 +21,7 @@ from signalbox_executor.engines.flink.records import RunRecords
 from signalbox_executor.engines.flink.rest import JobManager
 from signalbox_executor.engines.flink.run_logs import RunLogs
 from signalbox_executor.engines.flink.savepoints import Savepoints
-from signalbox_executor.engines.flink.sending import Sender, SendParts
+from signalbox_executor.engines.flink.sending import SEND_SECONDS, Sender, SendParts
 from signalbox_executor.engines.flink.uploads import Uploads
 from signalbox_executor.engines.port import EngineRefused, Handle, Identity, LogPage, Observation, Submission, Watched
 
@@ -38,6 +38,8 @@ class FlinkParts:
     default_jar_url: str
     keep_jars: timedelta = timedelta(days=1)
     """How long a JAR that we uploaded stays on the cluster."""
+    wait_seconds: float = SEND_SECONDS
+    """How long a submit waits for what it sent, at most; less than the executor lets one call take."""
 
 
 class FlinkEngine:
@@ -56,8 +58,7 @@ class FlinkEngine:
             SendParts(
                 engine_id=parts.engine_id, job_manager=parts.job_manager, artifacts=parts.artifacts,
                 uploads=Uploads(parts.job_manager, parts.blobs, parts.clock, parts.keep_jars), records=self._records,
-                clock=parts.clock,
-                default_jar_url=parts.default_jar_url,
+                clock=parts.clock, default_jar_url=parts.default_jar_url, wait_seconds=parts.wait_seconds,
             )
         )  # fmt: skip
 

@@ -14,6 +14,7 @@ from signalbox_executor.engines.capabilities import Capability
 from signalbox_executor.engines.flink.adapter import FlinkEngine, FlinkParts
 from signalbox_executor.engines.flink.artifacts import Artifacts, FetchLimits
 from signalbox_executor.engines.flink.rest import JobManager
+from signalbox_executor.engines.flink.sending import SEND_SECONDS
 from signalbox_executor.engines.flink.settings import FlinkEngineSettings
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened
 from signalbox_executor.engines.port import Engine
@@ -47,6 +48,8 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
             clock=context.clock,
             default_jar_url=default_jar_url(settings.data_processor_url),
             keep_jars=timedelta(hours=settings.flink_jar_keep_hours),
+            # a submit that is cut off counts as sent: it has to come back before that
+            wait_seconds=min(SEND_SECONDS, context.settings.engine_timeout_seconds / 2),
         )
     )  # fmt: skip
 

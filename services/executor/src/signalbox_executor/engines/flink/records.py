@@ -5,9 +5,9 @@ the first send and does not, for the first may have run. Flink without high avai
 """
 
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from signalbox_chassis.blobs import BlobExists, BlobMissing, Blobs
 from signalbox_contracts.artifacts import FlinkRun, FlinkSavepoint, flink_run_key, savepoints_folder
@@ -28,6 +28,17 @@ class StopRecord(Value):
     requested_at: datetime
 
 
+class SealedRun(Value):
+    """Stands in the place of a run's record: nothing was sent under this key, and nothing ever will be."""
+
+    sealed: Literal[True] = True
+    reason: str
+    written_at: datetime
+
+
+_RECORD: Final[TypeAdapter[FlinkRun | SealedRun]] = TypeAdapter(FlinkRun | SealedRun)
+
+
 class RunRecords:
     """The records of one engine's runs."""
 
@@ -37,12 +48,33 @@ class RunRecords:
 
     async def load(self, run_key: str) -> FlinkRun | None:
         """The record of a run; None if it was never sent."""
-        return await self._read(flink_run_key(self._engine_id, run_key), FlinkRun)
+        record = await self.load_any(run_key)
+        return record if isinstance(record, FlinkRun) else None
+
+    async def load_any(self, run_key: str) -> FlinkRun | SealedRun | None:
+        """The record of a run, or that its key is sealed; None for a key that is free."""
+        try:
+            content = await self._blobs.read(flink_run_key(self._engine_id, run_key))
+        except BlobMissing:
+            return None
+        return _RECORD.validate_json(content)
 
     async def create(self, run: FlinkRun) -> bool:
-        """Write the first record of a run; False if there is one."""
+        """Write the first record of a run; False if there is one, or the key is sealed."""
+        return await self._write_first(run.run_key, run)
+
+    async def seal(self, run_key: str, reason: str, at: datetime) -> bool:
+        """Seal a key under which nothing was sent: no copy of its submit sends anything from now on.
+
+        False if a copy wrote its record before: that one may have been sent.
+        """
+        if await self._write_first(run_key, SealedRun(reason=reason, written_at=at)):
+            return True
+        return isinstance(await self.load_any(run_key), SealedRun)
+
+    async def _write_first(self, run_key: str, record: Value) -> bool:
         try:
-            await self._blobs.write(flink_run_key(self._engine_id, run.run_key), run.model_dump_json().encode())
+            await self._blobs.write(flink_run_key(self._engine_id, run_key), record.model_dump_json().encode())
         except BlobExists:
             return False
         return True

@@ -15,7 +15,7 @@ from signalbox_contracts.artifacts import FlinkRun, pin_scope
 from signalbox_contracts.definitions.work import FlinkWork
 from signalbox_contracts.ids import run_key_hash128
 from signalbox_executor.engines.flink.artifacts import Artifacts, JarRefused, StoredJar
-from signalbox_executor.engines.flink.records import RunRecords
+from signalbox_executor.engines.flink.records import RunRecords, SealedRun
 from signalbox_executor.engines.flink.refusals import JarMissing, Unclear, WorkRefused, judge_run
 from signalbox_executor.engines.flink.rest import Answer, Incarnation, JobManager
 from signalbox_executor.engines.flink.uploads import Uploads
@@ -29,7 +29,7 @@ from signalbox_executor.engines.port import (
 )
 
 SEND_SECONDS: Final = 20.0
-"""How long a submit waits for a JAR or for `main`. Both go on; the executor then asks again, which sends nothing."""
+"""How long a submit waits for a JAR or for `main`, at most. Both go on; a later submit of the key joins them."""
 COME_AGAIN_SECONDS: Final = 2.0
 
 
@@ -44,6 +44,7 @@ class SendParts:
     records: RunRecords
     clock: Clock
     default_jar_url: str
+    wait_seconds: float = SEND_SECONDS
 
 
 class Sender:
@@ -66,7 +67,7 @@ class Sender:
         if task is None:
             task = self._sending[key] = asyncio.create_task(self._send(submission, work), name=f"send {key}")
             task.add_done_callback(lambda ended: self._sent(key, ended))
-        done, _ = await asyncio.wait((task,), timeout=SEND_SECONDS)
+        done, _ = await asyncio.wait((task,), timeout=self._parts.wait_seconds)
         if not done:
             raise EngineThrottled(self._name, COME_AGAIN_SECONDS)
         return task.result()
@@ -78,24 +79,29 @@ class Sender:
 
     async def _send(self, submission: Submission, work: FlinkWork) -> Handle:
         try:
-            return await self._send_once(submission, work)
-        except JarRefused as refused:
-            raise EngineRefused(
-                self._name, bounded(str(refused)), field="work.jar_url", value=work.jar_url or ""
-            ) from None
+            try:
+                return await self._send_once(submission, work)
+            except JarRefused as refused:
+                sealed = await self._parts.records.seal(submission.run_key, str(refused), self._parts.clock.now())
+                raise self._jar_refused(str(refused), work, sealed=sealed) from None
         except (BlobStoreFailed, BlobMissing) as error:
             reason = bounded(f"the blob store fails: {error}")
             raise EngineUnavailable(self._name, reason, may_have_arrived=False) from error
 
+    def _jar_refused(self, reason: str, work: FlinkWork, *, sealed: bool) -> EngineRefused:
+        return EngineRefused(self._name, bounded(reason), field="work.jar_url", value=work.jar_url or "", sealed=sealed)
+
     async def _send_once(self, submission: Submission, work: FlinkWork) -> Handle:
         job_id, parts = run_key_hash128(submission.run_key), self._parts
         incarnation = await parts.job_manager.incarnation()
-        run, created = await parts.records.load(submission.run_key), False
+        run, created = await parts.records.load_any(submission.run_key), False
         if run is None:
             run = await self._new_run(submission, work, incarnation)
             await parts.uploads.jar_id(_jar(run), incarnation)  # so that little can fail after the record
             created = await parts.records.create(run)
-            run = run if created else await parts.records.load(submission.run_key) or run
+            run = run if created else await parts.records.load_any(submission.run_key) or run
+        if isinstance(run, SealedRun):
+            raise self._jar_refused(run.reason, work, sealed=True)
         if not created and (run.incarnation != incarnation.id or await parts.job_manager.job(job_id) is not None):
             return job_id  # sent before: `observe` finds what became of it, or that the JobManager forgot it
         crash_points.point("flink.recorded")
