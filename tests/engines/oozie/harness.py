@@ -29,6 +29,7 @@ class Harness(EngineHarness):
         self.folder = folder
         self.stamps = folder / "stamps"
         self.connection = {"kind": "oozie", "url": server.url, "user": "alice"}
+        self.server = server
         self.url = server.url
 
     @classmethod

@@ -116,7 +116,8 @@ def _why_blocked(item: ResolvedItem, details: Mapping[str, Any], rules: RerunRul
     if problem := details.get("problem"):
         return str(problem)
     if rules.clean_up and not item.deletes:
-        return "what a clean-up would delete is not known yet: rerun without clean_up"
+        why = details.get("deletes_unknown") or "the engine does not list it"
+        return f"what a clean-up would delete is not known: {why}; rerun without clean_up"
     return ""
 
 
@@ -150,6 +151,7 @@ def _expected(item: ResolvedItem, details: Mapping[str, Any]) -> dict[str, JsonV
         "workflow": _text(details.get("workflow")),
         "name": _text(details.get("name")),
         "skip_nodes": list(item.skip_nodes) or None,
+        "seconds": _number(details.get("seconds")),
     }
     return {name: value for name, value in found.items() if value is not None}
 
