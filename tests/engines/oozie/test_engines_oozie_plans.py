@@ -28,7 +28,7 @@ async def stack(
 ) -> AsyncGenerator[FullStack]:
     folder = tmp_path_factory.mktemp("stack")
     async with make_full_stack(postgres_url, kafka_bootstrap, "http://127.0.0.1:1", folder) as made:
-        engine = {"kind": "oozie", "url": oozie.url, "user": "alice"}
+        engine = {"kind": "oozie", "url": oozie.url, "user": "alice", "local_files": True}
         limits = {"concurrency": 20}
         await made.ask(
             "POST",

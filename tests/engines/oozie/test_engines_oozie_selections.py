@@ -91,3 +91,29 @@ async def test_what_is_wrong_with_a_selection_is_named(world: World, engine: Ooz
         with pytest.raises(EngineRefused, match=words) as refused:
             await find(engine, selection)
         assert refused.value.field == field
+
+
+async def test_a_clean_up_lists_every_directory_it_would_delete(world: World, engine: OozieEngine) -> None:
+    """Oozie itself resolves them, in a dry run that starts nothing."""
+    for day in (1, 2):
+        world.touch(f"raws/2026-01-0{day}/_READY")
+    coordinator = await world.coordinator("coord-data", days=2)
+    await world.hands.until(coordinator, DONE)
+    out = world.folder / "outs/2026-01-02"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "part-0").write_text("12345")
+    before = (await world.hands.call("GET", "/v2/jobs", jobtype="coordinator", len="1"))["total"]
+    rules = RerunRules(clean_up=True, policy="all")
+    found = await find(engine, OozieActions(coordinators=(coordinator,), rerun=rules))
+    (listed,) = found[f"{coordinator}@2"].deletes
+    uri, _, content = listed.partition(": ")
+    assert uri == world.path("outs/2026-01-02")
+    assert content.startswith("1 files, 5 bytes, the newest is part-0 of 20")
+    assert (out / "part-0").read_text() == "12345"
+    assert (await world.hands.call("GET", "/v2/jobs", jobtype="coordinator", len="1"))["total"] == before
+    kept = await find(engine, OozieActions(coordinators=(coordinator,)))
+    assert kept[f"{coordinator}@2"].deletes == ()
+    without = await world.coordinator(days=1)
+    await world.hands.until(without, DONE)
+    (item,) = (await find(engine, OozieActions(coordinators=(without,), rerun=rules))).values()
+    assert item.deletes == ("nothing: the coordinator has no output events",)

@@ -16,6 +16,7 @@ from signalbox_contracts.definitions.work import OozieWork
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.oozie.adapter import OozieEngine
 from signalbox_executor.engines.oozie.rest import OozieRest
+from signalbox_executor.engines.oozie.storage import Storage
 from signalbox_executor.engines.port import Submission, Watched
 
 _T = TypeVar("_T")
@@ -34,7 +35,8 @@ class World:
     def engine_of(url: str, *, quiet_seconds: float = 0.5, timeout_seconds: float = 60) -> OozieEngine:
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         rest = OozieRest("oozie", url, session=lambda: aiohttp.ClientSession(timeout=timeout), user="alice")
-        return OozieEngine(rest, quiet_seconds=quiet_seconds)
+        storage = Storage(session=aiohttp.ClientSession, local_files=True)
+        return OozieEngine(rest, storage, quiet_seconds=quiet_seconds)
 
     def path(self, name: str) -> str:
         return (self.folder / name).as_uri()

@@ -31,6 +31,10 @@ class OozieConnection(Value):
     url: HttpUrl
     user: ShortText = "oozie"
     access: HttpAccess = HttpAccess()
+    webhdfs_url: HttpUrl | None = None
+    """Where the sizes of `hdfs:` directories are read for the preview of a clean-up."""
+    local_files: bool = False
+    """Whether `file:` directories are on the executor's host and may be looked into for that."""
 
 
 class FlinkConnection(Value):

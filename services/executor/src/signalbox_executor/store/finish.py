@@ -71,7 +71,7 @@ WITH o AS MATERIALIZED (
               WHEN o.outcome = 'running' THEN 'RUNNING'
               WHEN o.outcome = 'unknown' THEN 'UNKNOWN'
               WHEN o.outcome = 'succeeded' THEN 'SUCCEEDED'
-              WHEN t.cancel_requested_at IS NOT NULL THEN 'CANCELLED'
+              WHEN t.cancel_requested_at IS NOT NULL OR o.cause = 'cancelled' THEN 'CANCELLED'
               WHEN t.created_at + t.total_seconds * interval '1 second' <= now() THEN 'FAILED'
               WHEN o.budget = 'attempt' AND t.attempt - t.infrastructure_faults < t.max_attempts THEN 'QUEUED'
               WHEN o.budget = 'infrastructure' AND t.infrastructure_faults < t.infrastructure_attempts THEN 'QUEUED'

@@ -14,10 +14,12 @@ from signalbox_executor.engines.oozie.handles import OozieId, parse_handle
 from signalbox_executor.engines.oozie.key_locks import KeyLocks
 from signalbox_executor.engines.oozie.logs import LogReader
 from signalbox_executor.engines.oozie.observation import Observer
+from signalbox_executor.engines.oozie.outputs import Outputs
 from signalbox_executor.engines.oozie.rerun import QUIET_SECONDS, Rerunner
 from signalbox_executor.engines.oozie.rest import OozieRefused, OozieRest
 from signalbox_executor.engines.oozie.selections import Resolver
 from signalbox_executor.engines.oozie.server import OozieServer
+from signalbox_executor.engines.oozie.storage import Storage
 from signalbox_executor.engines.oozie.submission import Submitter, check_work
 from signalbox_executor.engines.port import (
     ENDS,
@@ -37,7 +39,7 @@ from signalbox_executor.engines.port import (
 class OozieEngine:
     """One Oozie server."""
 
-    def __init__(self, rest: OozieRest, *, quiet_seconds: float = QUIET_SECONDS) -> None:
+    def __init__(self, rest: OozieRest, storage: Storage, *, quiet_seconds: float = QUIET_SECONDS) -> None:
         self.rest = rest
         self.server = OozieServer(rest)
         self._stopped: set[str] = set()
@@ -47,7 +49,7 @@ class OozieEngine:
         self._observer = Observer(self.server, self._stopped)
         self._controller = Controller(self.server)
         self._logs = LogReader(self.server)
-        self._resolver = Resolver(self.server)
+        self._resolver = Resolver(self.server, Outputs(rest, storage))
 
     @property
     def identity(self) -> Identity:

@@ -9,7 +9,10 @@ from signalbox_contracts.definitions.engine import HttpAccess, OozieConnection
 from signalbox_executor.engines.capabilities import Capability
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened, SecretResolver
 from signalbox_executor.engines.oozie.adapter import OozieEngine
+from signalbox_executor.engines.oozie.rerun import QUIET_SECONDS
 from signalbox_executor.engines.oozie.rest import Anonymous, Authentication, FixedHeader, OozieRest
+from signalbox_executor.engines.oozie.spnego import Spnego
+from signalbox_executor.engines.oozie.storage import Storage
 from signalbox_executor.engines.port import Engine
 
 
@@ -26,17 +29,26 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
         session=lambda: context.http_session(timeout=timeout),
         user=signs_in_as,
         do_as=connection.user if signs_in_as != connection.user else None,
-        authentication=await authentication(access, context.secrets),
+        authentication=await authentication(definition.id, access, context.secrets),
     )
-    return OozieEngine(rest)
+    storage = Storage(
+        session=lambda: context.http_session(timeout=timeout), webhdfs_url=connection.webhdfs_url,
+        user=connection.user, local_files=connection.local_files,
+    )  # fmt: skip
+    # a call that is cut off while it waits for an earlier copy would be repeated for ever
+    quiet_seconds = min(QUIET_SECONDS, context.settings.engine_timeout_seconds / 2)
+    return OozieEngine(rest, storage, quiet_seconds=quiet_seconds)
 
 
-async def authentication(access: HttpAccess, secrets: SecretResolver) -> Authentication:
+async def authentication(engine: str, access: HttpAccess, secrets: SecretResolver) -> Authentication:
     """How requests prove who we are; secret values are read once, when the engine is opened."""
     if access.method == "none":
         return Anonymous()
     if access.method == "kerberos":
-        raise EngineNotOpened("access.method 'kerberos' is not built: none, basic and bearer are")
+        if (access.username is None) != (access.password is None):
+            raise EngineNotOpened("access.username and access.password go together, or the ticket cache is used")
+        password = (await secrets.resolve(access.password))[access.password] if access.password else None
+        return Spnego(engine, access.username, password)
     if access.method == "bearer":
         if access.token is None:
             raise EngineNotOpened("access.token is missing: method 'bearer' needs it")

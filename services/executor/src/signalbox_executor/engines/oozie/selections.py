@@ -21,6 +21,7 @@ from signalbox_executor.engines.oozie.answers import (
 )
 from signalbox_executor.engines.oozie.handles import JobType, parse_id
 from signalbox_executor.engines.oozie.nominal_times import nominal_times
+from signalbox_executor.engines.oozie.outputs import DryRun, Outputs, OutputsUnknown
 from signalbox_executor.engines.oozie.rest import OozieRefused
 from signalbox_executor.engines.oozie.server import OozieServer, as_filter
 from signalbox_executor.engines.oozie.skip_list import NodesRefused, Scope, skip_nodes
@@ -48,8 +49,9 @@ MINUTE: Final = "%Y-%m-%dT%H:%MZ"
 class Resolver:
     """Resolves selections on one server."""
 
-    def __init__(self, server: OozieServer) -> None:
+    def __init__(self, server: OozieServer, outputs: Outputs) -> None:
         self._server = server
+        self._outputs = outputs
         self._name = server.rest.name
 
     async def resolve(self, selection: Selection, page: str | None = None) -> SelectionPage:
@@ -213,10 +215,29 @@ class Resolver:
     ) -> list[ResolvedItem]:
         ids = [action.external_id for action in actions if action.external_id]
         jobs = await self._server.workflows(ids) if ids else {}
-        return [
+        items = [
             await self._action_item(coordinator, action, jobs.get(action.external_id or ""), rules)
             for action in actions
         ]
+        return await self._with_deletions(coordinator, items) if rules.clean_up and items else items
+
+    async def _with_deletions(
+        self, coordinator: CoordinatorAnswer, items: Sequence[ResolvedItem]
+    ) -> list[ResolvedItem]:
+        """Each action with the directories that its clean-up would delete, or why they cannot be listed."""
+        try:
+            outputs = await self._outputs.of(coordinator)
+            return [await self._with_own_deletions(item, outputs) for item in items]
+        except OutputsUnknown as unknown:
+            return [_details_with(item, deletes_unknown=str(unknown)) for item in items]
+
+    async def _with_own_deletions(self, item: ResolvedItem, outputs: DryRun) -> ResolvedItem:
+        if item.nominal_at is None:
+            return _details_with(item, deletes_unknown="the action has no nominal time")
+        mine = outputs.directories(item.nominal_at)
+        if not mine:
+            return item.model_copy(update={"deletes": ("nothing: the coordinator has no output events",)})
+        return item.model_copy(update={"deletes": await self._outputs.deletions(mine)})
 
     async def _action_item(
         self,
@@ -294,6 +315,11 @@ class Window:
         if self.from_at is None or self.until_at is None:
             return None
         return f"nominaltime>={_ceil_minute(self.from_at)};nominaltime<={self.until_at:{MINUTE}}"
+
+
+def _details_with(item: ResolvedItem, **more: str) -> ResolvedItem:
+    details = item.details if isinstance(item.details, dict) else {}
+    return item.model_copy(update={"details": {**details, **more}})
 
 
 def _missing(coordinator: CoordinatorAnswer, number: int, at: datetime | None) -> ResolvedItem:
