@@ -1,5 +1,6 @@
 """`signalbox plan`."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -128,6 +129,33 @@ def plan_tasks(
     params = {"state": state, "engine": engine, "why": why}
     found = api().pages(place("plans", id, "tasks"), params, most=inputs.most(limit, all))
     rows(found, output, TASKS, empty="no such tasks")
+
+
+def _end(found: Any) -> str:
+    shown = found["forecast"]
+    return f"{shown['ends_at']} ({shown['earliest_end_at']} to {shown['latest_end_at']})" if shown else found["reason"]
+
+
+FORECAST: tuple[Column, ...] = (
+    ("plan", "plan_id"), ("left", "items_left"), ("ends", _end), ("held back by", "forecast.bound_by"),
+    ("seconds an item", "forecast.durations.middle"), ("known of", "forecast.durations.samples"),
+    ("sooner with", lambda found: "; ".join(
+        f"{one['what']}: {one['seconds']:.0f} s" for one in (found["forecast"] or {}).get("changes", ()))),
+)  # fmt: skip
+
+
+@command(plan, "forecast")
+def plan_forecast(id: str, output: Form = "table") -> None:
+    """Show when a plan will end, and what would change that."""
+    one(api().get(place("plans", id, "forecast")), output, FORECAST)
+
+
+@command(plan, "export")
+def plan_export(id: str, form: Annotated[str, typer.Option("--form", help="jsonl | csv")] = "jsonl") -> None:
+    """Write a whole plan to the standard output: a line for each item, with its task."""
+    for chunk in api().stream(place("plans", id, "export"), {"form": form}):
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
 
 
 @command(plan, "apply")
