@@ -141,7 +141,7 @@ def changed_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
 
     def changed(self: FullStack, name: str) -> Any:
         found = settings(self, name)
-        fields = type(found).model_fields
+        fields: Mapping[str, Any] = type(found).model_fields
         return found.model_copy(update={key: value for key, value in changes.items() if key in fields})
 
     return changed
