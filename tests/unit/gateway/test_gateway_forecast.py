@@ -48,7 +48,13 @@ def test_the_plans_own_durations_count_once_three_items_have_ended() -> None:
 
 
 def test_a_line_of_the_export_has_every_column_and_no_formula() -> None:
-    item: dict[str, Any] = {"position": 3, "key": "=HYPERLINK(1)", "expected": {"run": 2}, "deletes": [], "error": 'say "no"\nnow'}
+    item: dict[str, Any] = {
+        "position": 3,
+        "key": "=HYPERLINK(1)",
+        "expected": {"run": 2},
+        "deletes": [],
+        "error": 'say "no"\nnow',
+    }
     line = _csv_line(item)
     assert line.startswith("3,'=HYPERLINK(1),")
     assert line.count(",") >= len(COLUMNS) - 1
