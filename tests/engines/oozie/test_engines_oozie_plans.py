@@ -109,6 +109,31 @@ async def test_exactly_the_failed_actions_are_rerun_and_no_output_is_touched(wor
     assert {name: data for name, data in tree(world.folder / "outs").items() if name in output} == output
 
 
+async def test_a_clean_up_needs_the_confirmation_of_what_it_deletes(world: World, stack: FullStack) -> None:
+    """And the forecast and the export of a previewed plan say what is known before anything runs."""
+    world.touch("raws/2026-01-01/_READY")
+    coordinator = await world.coordinator("coord-data", days=1)
+    await world.hands.until(coordinator, DONE)
+    out = world.folder / "outs/2026-01-01"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "part-0").write_text("12345")
+    plan = await preview(stack, actions(coordinator, clean_up=True))
+    (item,) = await items(stack, plan)
+    assert item["deletes"][0].startswith(f"{world.path('outs/2026-01-01')}: 1 files, 5 bytes, the newest is part-0")
+    place = f"/plans/{plan['id']}"
+    unconfirmed = await stack.answer("POST", f"{place}/apply", {"preview_hash": plan["preview_hash"]})
+    assert unconfirmed.status in (202, 409, 422)
+    forecast = await stack.ask("GET", f"{place}/forecast")
+    assert (forecast["items_left"], forecast["forecast"]["bound_by"]) == (1, "items")
+    lines = (await stack.answer("GET", f"{place}/export?form=csv")).text.splitlines()
+    assert lines[0].startswith("position,key,decision,reason,engine,task_id,state")
+    assert f"{coordinator}@1" in lines[1]
+    (line,) = (await stack.answer("GET", f"{place}/export")).text.splitlines()
+    assert json.loads(line)["deletes"] == item["deletes"]
+    assert (out / "part-0").read_text() == "12345"
+    assert (await stack.ask("GET", place))["state"] == "PREVIEWED"
+
+
 async def test_apply_refuses_with_exactly_what_changed_behind_our_back(world: World, stack: FullStack) -> None:
     coordinator = await gated_coordinator(world, 8, set(range(1, 9)))
     plan = await preview(stack, actions(coordinator))
