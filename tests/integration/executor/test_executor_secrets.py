@@ -62,20 +62,21 @@ class Place:
         """What is stored so far; the chunks must follow each other without a gap."""
         stored = b""
         for path in sorted((self.blobs / "logs" / str(task) / str(attempt)).glob("*.gz")):
-            assert int(path.name.removesuffix(".gz")) == len(stored)
+            assert int(path.name.partition(".")[0]) == len(stored)
             stored += gzip.decompress(path.read_bytes())
         return stored.decode()
 
     async def whole_log(self, task: uuid.UUID, attempt: int = 1) -> str:
-        end = self.blobs / "logs" / str(task) / str(attempt) / "end.json"
+        folder = self.blobs / "logs" / str(task) / str(attempt)
+        end = folder / "end.json"
 
         async def complete() -> bool:
-            return end.exists()
+            return end.exists() or any(folder.glob("*.last.gz"))
 
         await until(complete, "the log is complete")
-        said = json.loads(end.read_text())
         stored = self.log(task, attempt)
-        assert said == {"bytes": len(stored.encode()), "truncated": False}
+        if end.exists():
+            assert json.loads(end.read_text()) == {"bytes": len(stored.encode()), "truncated": False}
         return stored
 
 

@@ -168,7 +168,11 @@ def test_a_dependency_written_as_a_word_means_on_success() -> None:
 
 
 def test_secret_references_are_found_anywhere_in_a_definition() -> None:
-    work = {"kind": "process", "argv": ["x", "--token=secret://api.token"], "environment": {"P": "secret://db-pass."}}
+    work = {
+        "kind": "process",
+        "argv": ["x"],
+        "environment": {"T": "bearer secret://api.token", "P": "secret://db-pass."},
+    }
     assert secret_refs(made("job", work=work)) == {"api.token", "db-pass"}
     assert secret_refs({"secret://a": [("secret://b",), None, 3]}) == {"a", "b"}
     assert secret_refs(made("schedule")) == frozenset()

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.template import InvalidTemplate, check_template, render, render_all
 
 VALUES: dict[str, Any] = {
@@ -118,3 +120,27 @@ def test_any_text_is_either_rendered_or_refused(text: str) -> None:
     else:
         message = ""
     assert len(message) < 1000
+
+
+@pytest.mark.parametrize("text", ["{{ params.x }}", "see {{ params.x }}", "{{ params.x | upper | lower }}"])
+def test_a_value_brings_no_secret_that_the_definition_does_not_name(text: str) -> None:
+    """Without it whoever may start a job reads any secret of its project, and nobody sees that it is in use."""
+    with pytest.raises(InvalidTemplate, match="only the definition itself"):
+        render(text, {"params": {"x": "secret://vault"}})
+    with pytest.raises(InvalidTemplate, match="only the definition itself"):
+        render("secret://{{ params.x }}", {"params": {"x": "vault"}})
+    with pytest.raises(InvalidTemplate, match="only the definition itself"):
+        render("secret://db{{ params.x }}", {"params": {"x": "2"}})
+    assert render("secret://db/{{ params.x }}", {"params": {"x": "host"}}) == "secret://db/host"
+
+
+@pytest.mark.parametrize("work", [
+    {"kind": "process", "argv": ["/bin/x", "secret://db"]},
+    {"kind": "process", "argv": ["/bin/x"], "working_directory": "/secret://db"},
+    {"kind": "scripted", "script": {"log": "secret://db"}},
+])  # fmt: skip
+def test_a_secret_where_others_would_see_it_is_refused_when_it_is_saved(work: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="a secret may stand only"):
+        Job.model_validate({"id": "j", "name": "j", "work": work})
+    Job.model_validate({"id": "j", "name": "j", "work": {
+        "kind": "process", "argv": ["/bin/x"], "environment": {"P": "secret://db"}}})  # fmt: skip

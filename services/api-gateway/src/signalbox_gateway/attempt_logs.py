@@ -1,6 +1,7 @@
 """The log of an attempt, as the executor stored it: gzip chunks named by the offset of their first byte.
 
-`logs/<task>/<attempt>/<offset, 16 digits>.gz`, and `end.json` once nothing more will come. Of a log beyond its cap the
+`logs/<task>/<attempt>/<offset, 16 digits>.gz`, and `end.json` once nothing more will come; a small log is one
+`<offset>.last.gz`. Of a log beyond its cap the
 middle is missing: between two chunks there is then a gap, which is said in its place.
 """
 
@@ -33,11 +34,12 @@ async def chunks(blobs: Blobs, task: UUID, attempt: int) -> tuple[list[Chunk], b
     ended = False
     for blob in await blobs.list(f"logs/{task}/{attempt}"):
         name = blob.key.rpartition("/")[2]
-        digits = name.removesuffix(".gz")
+        digits, _, last = name.removesuffix(".gz").partition(".")
         if name == "end.json":
             ended = True
-        elif name.endswith(".gz") and len(digits) == _DIGITS and digits.isdigit():
+        elif name.endswith(".gz") and last in ("", "last") and len(digits) == _DIGITS and digits.isdigit():
             found.append(Chunk(int(digits), blob.key))
+            ended = ended or last == "last"
     return found, ended
 
 

@@ -1,7 +1,8 @@
 """Keeping logs: what attempts write goes to the blob store, masked, while they run and once more at their end.
 
-A log is `logs/TASK/ATTEMPT/OFFSET.gz` chunks and at last `end.json`. A chunk that is there already was stored by a
-worker that died before it said so: it is taken as it is, and the log goes on behind it.
+A log is `logs/TASK/ATTEMPT/OFFSET.gz` chunks and at last `end.json`; a small one is a single `OFFSET.last.gz`. A chunk
+that is there already was stored by a worker that died before it said so: it is taken as it is, and the log goes on
+behind it.
 """
 
 import asyncio
@@ -20,13 +21,17 @@ from signalbox_chassis.runtime.isolation import note_fault
 from signalbox_executor.engines.capabilities import FetchesLogs, RemembersSecrets
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, LogPage
 from signalbox_executor.engines.registry import EngineRegistry
-from signalbox_executor.secrets import Mask, Secrets
+from signalbox_executor.masking import Mask
+from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import logs
 from signalbox_executor.store.logs import Copy
 
 log = logging.getLogger(__name__)
 CHUNK_BYTES: Final = 1024 * 1024
+SMALL_BYTES: Final = 65_536
+LAST: Final = ".last"
+"""In the name of a chunk that is a whole log: a thousand one-line logs are a thousand objects, not two thousand."""
 MAX_AT_ONCE: Final = 8
 MAX_A_PASS: Final = 200
 
@@ -89,18 +94,21 @@ class LogKeeper:
             await self._done(copy)
             return
         mask = await self._mask(copy)
-        offset, truncated, more = copy.bytes, copy.truncated, True
+        offset, truncated, at_end = copy.bytes, copy.truncated, False
         head = self.settings.log_max_bytes - self._tail_bytes
-        while more and offset < head:
-            page, data = await self._page(copy, engine, mask, offset, min(CHUNK_BYTES, head - offset))
-            truncated, more = truncated or page.offset > offset, bool(data)
-            if data:
-                offset = page.offset + await self._store(copy, page.offset, data)
+        while not at_end and offset < head:
+            begin, data, at_end = await self._page(copy, engine, mask, offset, min(CHUNK_BYTES, head - offset))
+            truncated = truncated or begin > offset
+            if data and at_end and copy.ended and begin == 0 and len(data) <= SMALL_BYTES:
+                await self._store(copy, begin, data, suffix=LAST)  # a small log is one object, its end included
+                await self._done(copy)
+                return
+            offset = begin + (await self._store(copy, begin, data) if data else 0)
         if not copy.ended:
             async with self.database.connection() as connection:
                 await logs.kept(connection, copy, offset, truncated=truncated)
         else:
-            if more:
+            if not at_end:
                 offset, starved = await self._keep_tail(copy, engine, mask, offset)
                 truncated = truncated or starved
             end = json.dumps({"bytes": offset, "truncated": truncated}).encode()
@@ -110,15 +118,14 @@ class LogKeeper:
     async def _keep_tail(self, copy: Copy, engine: FetchesLogs, mask: Mask, offset: int) -> tuple[int, bool]:
         """Store the last of a log that is longer than its head; where it ends, and whether anything was passed over."""
         kept: deque[tuple[int, bytes]] = deque()
-        size, starved = 0, False
-        while True:
-            page, data = await self._page(copy, engine, mask, offset, min(CHUNK_BYTES, self._tail_bytes))
-            if not data:
-                break
-            starved, offset = starved or page.offset > offset, page.offset + len(data)
-            kept.append((page.offset, data))
-            size += len(data)
-            while size - len(kept[0][1]) >= self._tail_bytes:
+        size, starved, at_end = 0, False, False
+        while not at_end:
+            begin, data, at_end = await self._page(copy, engine, mask, offset, min(CHUNK_BYTES, self._tail_bytes))
+            starved, offset = starved or begin > offset, begin + len(data)
+            if data:
+                kept.append((begin, data))
+                size += len(data)
+            while kept and size - len(kept[0][1]) >= self._tail_bytes:
                 size, starved = size - len(kept.popleft()[1]), True
         for at, data in kept:
             await self._store(copy, at, data)
@@ -130,17 +137,34 @@ class LogKeeper:
 
     async def _page(
         self, copy: Copy, engine: FetchesLogs, mask: Mask, offset: int, limit: int
-    ) -> tuple[LogPage, bytes]:
-        """What the engine has from this offset on, and what of it can be stored."""
-        async with asyncio.timeout(self.settings.engine_timeout_seconds):
-            page = await engine.logs(copy.watched, offset=offset, limit=limit)
-        # what may be the beginning of a secret waits for what follows; at the end nothing follows
-        last = copy.ended and len(page.data) < limit
-        return page, mask.clean(page.data, last=last) if mask else page.data
+    ) -> tuple[int, bytes, bool]:
+        """Where what the engine has from this offset on begins, what of it can be stored, and whether it is all.
 
-    async def _store(self, copy: Copy, offset: int, data: bytes) -> int:
+        What may be the beginning of a secret waits for what follows it. An engine's page may be short: only an empty
+        one says that nothing follows.
+        """
+        page = await self._read(copy, engine, offset, limit)
+        begin, raw = page.offset, page.data
+        while raw:
+            if not mask and len(raw) >= limit:
+                return begin, raw, False
+            following = await self._read(copy, engine, begin + len(raw), limit)
+            if not following.data:
+                return begin, mask.clean(raw, last=copy.ended), True
+            if following.offset > begin + len(raw):  # the engine let go of what followed
+                return begin, mask.clean(raw, last=True), False
+            if shown := mask.clean(raw, last=False):
+                return begin, shown, False
+            raw += following.data
+        return begin, b"", True
+
+    async def _read(self, copy: Copy, engine: FetchesLogs, offset: int, limit: int) -> LogPage:
+        async with asyncio.timeout(self.settings.engine_timeout_seconds):
+            return await engine.logs(copy.watched, offset=offset, limit=limit)
+
+    async def _store(self, copy: Copy, offset: int, data: bytes, *, suffix: str = "") -> int:
         """How many bytes are stored from this offset on."""
-        key = f"{copy.folder}/{offset:016d}.gz"
+        key = f"{copy.folder}/{offset:016d}{suffix}.gz"
         packed = await asyncio.to_thread(gzip.compress, data, 6)
         try:
             await self.blobs.write(key, packed)

@@ -112,33 +112,3 @@ def _is_in(found: str, place: str) -> bool:
 def _refused(name: str, parts: Mapping[str, Any], why: str) -> EngineRefused:
     found = (place for place, text in texts(dict(parts), "work") if name in secret_refs(text))
     return EngineRefused(_WHO, why, field=next(found, "work"), value=f"secret://{name}")
-
-
-class Mask:
-    """Puts stars in place of secret values in a stream of bytes, of the same length, so that offsets stay true."""
-
-    SHORTEST: Final = 6
-
-    def __init__(self, secrets: frozenset[str]) -> None:
-        parts = {part.encode() for value in secrets for part in (value, value.strip())}
-        self._values = sorted((value for value in parts if len(value) >= self.SHORTEST), key=len, reverse=True)
-
-    def __bool__(self) -> bool:
-        return bool(self._values)
-
-    def clean(self, data: bytes, *, last: bool) -> bytes:
-        """What can be shown of `data`: shorter than it where its end may be the beginning of a secret, unless `last`.
-
-        The next piece must begin where this one was cut.
-        """
-        for value in self._values:
-            data = data.replace(value, b"*" * len(value))
-        return data if last else data[: len(data) - self._beginning_at_the_end(data)]
-
-    def _beginning_at_the_end(self, data: bytes) -> int:
-        """How many bytes at the end may be the beginning of a value."""
-        longest = max((len(value) for value in self._values), default=1) - 1
-        for size in range(min(longest, len(data)), 0, -1):
-            if any(value.startswith(data[-size:]) for value in self._values):
-                return size
-        return 0

@@ -41,6 +41,7 @@ from signalbox_chassis.runtime.probes import Probes
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_chassis.runtime.watchdog import Watchdog, end_process
+from signalbox_chassis.security.environment import forget_secrets
 from signalbox_chassis.settings import ServiceSettings
 from signalbox_contracts.topics import Topic, topic
 
@@ -147,6 +148,7 @@ class Service:
         logs.configure(self.name, self.settings.log_level)
         for secret in self.settings.secrets():
             logs.hide(secret)
+        forget_secrets(self.settings.secrets())
         try:
             uvloop.run(self.serve())
         except Exception as error:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from signalbox_contracts.definitions.definition import Definition, ParamName
 from signalbox_contracts.definitions.params import Param
 from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, TimeLimits
+from signalbox_contracts.definitions.secrets import is_secret_place, secret_refs, why_misplaced
 from signalbox_contracts.definitions.template import check_template, is_template, texts
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.vocabulary import Name, Ordinal
@@ -33,8 +34,10 @@ class Job(Definition):
 
 
 def check_templates(work: Work, params: frozenset[str], steps: frozenset[str]) -> None:
-    """Refuse (`ValueError`) a template in the work that is not allowed, with its place."""
+    """Refuse (`ValueError`) a template or a secret in the work that is not allowed there, with its place."""
     for place, text in texts(work.model_dump(mode="json"), "work"):
+        if secret_refs(text) and not is_secret_place(work.kind, place.removeprefix("work.")):
+            raise ValueError(f"{place}: {why_misplaced(work.kind)}")
         if is_template(text):
             try:
                 check_template(text, params=params, steps=steps)

@@ -12,6 +12,30 @@ SecretRef = Annotated[str, Field(pattern=r"^secret://[A-Za-z0-9]([A-Za-z0-9._-]{
 """A field that must be a reference: passwords, tokens, keys."""
 
 
+SECRET_PLACES: Final[Mapping[str, tuple[str, ...]]] = {
+    "process": ("environment.*",),
+    "kubernetes": ("environment.*", "secret_files.*"),
+}
+"""Where `secret://name` may stand in work of a kind: `field`, or `field.*` for the values of a mapping.
+
+Elsewhere others would see the value, so it is refused."""
+
+
+def is_secret_place(kind: str, place: str) -> bool:
+    """Whether a reference may stand in this field of work of this kind."""
+    return any(
+        place == allowed or (allowed.endswith(".*") and place.startswith(allowed[:-1]))
+        for allowed in SECRET_PLACES.get(kind, ())
+    )
+
+
+def why_misplaced(kind: str) -> str:
+    """What is allowed instead, for a person."""
+    places = SECRET_PLACES.get(kind, ())
+    allowed = f"in {', '.join(places)} of {kind} work" if places else f"nowhere in {kind} work"
+    return f"a secret may stand only {allowed}: others would see it here"
+
+
 def secret_refs(value: object) -> frozenset[str]:
     """The names of all secrets a definition, or any part of one, refers to."""
     return frozenset(_names(value))

@@ -13,6 +13,8 @@ from typing import Any, Final
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from signalbox_contracts.definitions.secrets import secret_refs
+
 NAMES: Final = frozenset({"params", "steps", "event_date", "run"})
 TEMPLATE_CHARACTERS: Final = 16_384
 RENDERED_CHARACTERS: Final = 65_536
@@ -96,11 +98,16 @@ def render(text: str, values: Mapping[str, Any]) -> str:
         return text
     template = _compiled(text)
     try:
-        return _bounded(template.generate(dict(values)))
+        rendered = _bounded(template.generate(dict(values)))
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         if isinstance(error, InvalidTemplate):
             raise
         raise InvalidTemplate(f"cannot be rendered: {str(error)[:300]}") from None
+    if brought := secret_refs(rendered) - secret_refs(text):
+        raise InvalidTemplate(
+            f"a value brings a reference to secret {min(brought)!r}: only the definition itself may have one"
+        )
+    return rendered
 
 
 @lru_cache(maxsize=1024)

@@ -74,7 +74,7 @@ def _misfits(items: Sequence[RequestedItem], texts: Sequence[bytes]) -> Iterator
             yield FieldProblem(f"items.{number}.depends_on", None, words)
         if item.engine is None:
             yield FieldProblem(f"items.{number}.engine", None, "an engine is needed")
-        if b"{{" in texts[number]:
+        if b"{{" in texts[number] or b"secret:" in texts[number]:
             try:
                 check_templates(item.work, frozenset(), frozenset())
             except ValueError as error:

@@ -6,6 +6,7 @@ from typing import Any
 from signalbox_chassis.security.egress import EgressGuard
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.engine import KubernetesConnection
+from signalbox_contracts.definitions.secrets import SECRET_PLACES
 from signalbox_executor.engines.capabilities import Capability
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened
 from signalbox_executor.engines.kubernetes import access
@@ -79,6 +80,6 @@ KIND = EngineKind(
             Capability.WAITING,
         }
     ),
-    secret_places=("environment.*", "secret_files.*"),
+    secret_places=SECRET_PLACES["kubernetes"],
     settings=KubernetesEngineSettings,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.engine import ProcessConnection
+from signalbox_contracts.definitions.secrets import SECRET_PLACES
 from signalbox_executor.engines.capabilities import Capability
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened
 from signalbox_executor.engines.port import Engine
@@ -90,7 +91,7 @@ KIND = EngineKind(
             Capability.REMEMBERS_SECRETS,
         }
     ),
-    secret_places=("environment.*",),
+    secret_places=SECRET_PLACES["process"],
     settings=ProcessEngineSettings,
     upkeep=remove_old_runs,
     host_id=host_id,

@@ -1,0 +1,96 @@
+"""Masking: secret values in the output of runs are replaced by stars, also in the forms programs print them in.
+
+A value is found whole, line by line where it has lines, and as base64, URL, JSON and hexadecimal text. Stars take as
+many bytes as what they hide, so offsets in the log stay true.
+"""
+
+import json
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+SHORTEST: Final = 6
+"""Shorter values are in every text: masking them would hide the log, and tell the value by its gaps."""
+_SHORTEST_BASE64: Final = 8
+
+
+class Mask:
+    """Hides the values of a run in a stream of bytes."""
+
+    def __init__(self, secrets: frozenset[str]) -> None:
+        forms = {form for value in secrets for form in _forms(value)}
+        self._values = sorted(forms, key=len, reverse=True)
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def clean(self, data: bytes, *, last: bool) -> bytes:
+        """What can be shown of `data`: shorter than it where its end may be the beginning of a secret, unless `last`.
+
+        The next piece must begin where this one was cut.
+        """
+        hidden = self._intervals(data)
+        end = len(data) if last else self._settled(data, hidden)
+        shown = bytearray(data[:end])
+        for start, stop in hidden:
+            stop = min(stop, end)
+            if start < stop:
+                shown[start:stop] = b"*" * (stop - start)
+        return bytes(shown)
+
+    def _intervals(self, data: bytes) -> list[tuple[int, int]]:
+        """Where values are, each place of each value: they may overlap, and one may begin another."""
+        found: list[tuple[int, int]] = []
+        for value in self._values:
+            at = data.find(value)
+            while at >= 0:
+                found.append((at, at + len(value)))
+                at = data.find(value, at + 1)
+        return sorted(found)
+
+    def _settled(self, data: bytes, hidden: list[tuple[int, int]]) -> int:
+        """Up to where nothing that follows can make a part of a value of what is there. No value is cut in two."""
+        end = len(data) - self._beginning_at_the_end(data)
+        for start, stop in reversed(hidden):  # from the last start on: an earlier one may reach over it
+            if start < end < stop:
+                end = start
+        return end
+
+    def _beginning_at_the_end(self, data: bytes) -> int:
+        """How many bytes at the end may be the beginning of a value, that of a longer one too."""
+        longest = 0
+        for value in self._values:
+            for size in range(min(len(value) - 1, len(data)), longest, -1):
+                if data.endswith(value[:size]):
+                    longest = size
+                    break
+        return longest
+
+
+def _forms(value: str) -> Iterator[bytes]:
+    for text in {value, value.strip(), *_lines(value)}:
+        if len(text.encode("utf-8", "replace")) >= SHORTEST:
+            yield from _written(text)
+
+
+def _lines(value: str) -> Iterator[str]:
+    """The lines of a value with several. The frame of a key (`-----BEGIN …`) is in every key."""
+    lines = [line.strip() for line in value.splitlines()]
+    if len(lines) > 1:
+        yield from (line for line in lines if not line.startswith("-----"))
+
+
+def _written(text: str) -> Iterator[bytes]:
+    """One text in every form."""
+    raw = text.encode("utf-8", "replace")
+    quoted = json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]
+    forms = {text, quote(text, safe=""), quote(text), quote_plus(text), *quoted, quoted[1].replace("/", "\\/")}
+    yield from (form.encode("utf-8", "replace") for form in forms)
+    yield from (raw.hex().encode(), raw.hex().upper().encode())
+    for shift in range(3):  # base64 of a longer text that holds it: which letters depends on its place there
+        first, end = -(-8 * shift // 6), 8 * (shift + len(raw)) // 6
+        for encode in (b64encode, urlsafe_b64encode):
+            part = encode(b"\0" * shift + raw)[first:end]
+            if len(part) >= _SHORTEST_BASE64:
+                yield part

@@ -1,0 +1,156 @@
+"""Secrets in the output of runs: every form is hidden, wherever a stored piece ends, and nothing else is lost."""
+
+import base64
+import gzip
+import json
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote, quote_plus
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signalbox_chassis.blobs import Blobs
+from signalbox_executor.engines.port import LogPage, Watched
+from signalbox_executor.logs import LogKeeper
+from signalbox_executor.masking import Mask
+from signalbox_executor.settings import ExecutorSettings
+from signalbox_executor.store.logs import Copy
+
+PEM = (
+    "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nBAQEFAASCBKcwggSjAgEAAoI\nshort\n-----END PRIVATE KEY-----\n"
+)
+
+
+def in_pieces(mask: Mask, data: bytes, size: int) -> bytes:
+    """As the log keeper does: a piece begins where the one before was cut; more is read where nothing can be shown."""
+    shown, at, want = b"", 0, size
+    while at < len(data):
+        end = min(at + want, len(data))
+        piece = mask.clean(data[at:end], last=end == len(data))
+        want = size if piece else want + size
+        shown, at = shown + piece, at + len(piece)
+    return shown
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        lambda value: value,
+        lambda value: base64.b64encode(value.encode()).decode(),
+        lambda value: base64.b64encode(b"user:" + value.encode() + b"@host").decode(),
+        lambda value: base64.urlsafe_b64encode(b"x" + value.encode() + b"yy").decode(),
+        lambda value: quote(value, safe=""),
+        lambda value: quote_plus(value),
+        lambda value: json.dumps(value),
+        lambda value: json.dumps(value, ensure_ascii=False),
+        lambda value: value.encode().hex(),
+    ],
+)
+@pytest.mark.parametrize("value", ['s3cr&t/päss wörd"7', "plain-but-long-enough"])
+def test_a_value_is_hidden_in_the_form_it_is_printed_in(value: str, printed: Any) -> None:
+    text = f"before {printed(value)} after\n".encode()
+    shown = Mask(frozenset({value})).clean(text, last=True)
+    assert len(shown) == len(text)
+    assert shown.startswith(b"before ")
+    assert b"*" * 8 in shown
+    for part in (value, "s3cr", "but-long"):
+        assert part.encode() not in shown
+
+
+def test_a_key_printed_line_by_line_is_hidden_and_its_frame_is_not() -> None:
+    lines = PEM.splitlines()
+    shown = Mask(frozenset({PEM})).clean("\n> ".join(lines).encode(), last=True).decode()
+    assert [line.strip("> ") for line in shown.splitlines()] == [
+        lines[0], "*" * len(lines[1]), "*" * len(lines[2]), lines[3], lines[4],
+    ]  # fmt: skip
+
+
+def test_values_that_overlap_are_hidden_together() -> None:
+    assert Mask(frozenset({"abcdefg", "efghijk"})).clean(b"-abcdefghijk-", last=True) == b"-***********-"
+
+
+def test_the_beginning_of_a_longer_value_waits_although_it_is_a_value_itself() -> None:
+    mask = Mask(frozenset({"secret1", "secret1-long-value"}))
+    first = mask.clean(b"is secret1", last=False)
+    assert first == b"is "
+    assert mask.clean(b"secret1-long-value.", last=True) == b"*" * 18 + b"."
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.text("ab-", min_size=6, max_size=12), min_size=1, max_size=3),
+    st.text("ab-\n", max_size=60),
+    st.integers(1, 20),
+)
+def test_what_is_shown_does_not_depend_on_where_pieces_end(values: list[str], text: str, size: int) -> None:
+    mask, data = Mask(frozenset(values)), text.encode()
+    assert in_pieces(mask, data, size) == mask.clean(data, last=True)
+
+
+class Written:
+    """An engine that has this log, in pages that end where its segments do."""
+
+    def __init__(self, data: bytes, segment: int) -> None:
+        self._data, self._segment = data, segment
+
+    async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
+        end = min(offset + limit, (offset // self._segment + 1) * self._segment)
+        return LogPage(offset, self._data[offset:end])
+
+
+class Kept(LogKeeper):
+    """Without a database: the log of an attempt that has ended."""
+
+    def __post_init__(self) -> None:
+        self.done = False
+
+    async def _mask(self, copy: Copy) -> Mask:
+        return Mask(frozenset({"secret-value"}))
+
+    async def _done(self, copy: Copy) -> None:
+        self.done = True
+
+
+async def keep(folder: Path, data: bytes, *, segment: int, max_bytes: int = 65_536) -> tuple[dict[int, bytes], Any]:
+    values = {"kafka_bootstrap": "h:1", "database_url": "postgresql://r:p@h/d", "log_max_bytes": max_bytes}
+    registry = type("Registry", (), {"get": lambda self, id: Written(data, segment)})()
+    kept = Kept(cast(Any, None), cast(Any, registry), cast(Any, None), Blobs(f"file://{folder}"),
+                ExecutorSettings(**cast(Any, values)), reachable=list)  # fmt: skip
+    task: UUID = uuid4()
+    await kept._keep(Copy(task, "e1", Watched("k", 1), True, 0, False, None))  # pyright: ignore[reportPrivateUsage]
+    assert kept.done
+    files = sorted((folder / "logs" / str(task) / "1").iterdir())
+    pieces = {int(p.name.partition(".")[0]): gzip.decompress(p.read_bytes()) for p in files if p.suffix == ".gz"}
+    end = next((json.loads(path.read_text()) for path in files if path.name == "end.json"), None)
+    return pieces, end
+
+
+@pytest.mark.parametrize("cut", range(1, 13))
+async def test_a_log_whose_cut_falls_on_the_beginning_of_a_secret_keeps_its_end(tmp_path: Path, cut: int) -> None:
+    """Without it the end of the log is lost, and `truncated` is false."""
+    head = 65_536 * 3 // 4
+    data = b"x" * (head - cut) + b"secret-value" + b"y" * 30_000 + b"the end"
+    pieces, end = await keep(tmp_path, data, segment=10**9)
+    last = max(pieces)
+    assert pieces[last].endswith(b"the end")
+    assert end["bytes"] == len(data)
+    assert end["truncated"] == (sum(map(len, pieces.values())) < len(data))
+    assert b"secret" not in b"".join(pieces.values())
+
+
+@pytest.mark.parametrize("segment", [4093, 4096, 40_000])
+async def test_a_log_under_its_limit_is_kept_whole_wherever_its_segments_end(tmp_path: Path, segment: int) -> None:
+    data = b"".join(b"line %d secret-value\n" % n for n in range(2000))
+    pieces, end = await keep(tmp_path, data, segment=segment)
+    stored = b"".join(pieces[at] for at in sorted(pieces))
+    assert stored == data.replace(b"secret-value", b"*" * 12)
+    assert end == {"bytes": len(data), "truncated": False}
+
+
+async def test_a_small_log_is_one_object(tmp_path: Path) -> None:
+    pieces, end = await keep(tmp_path, b"one line with secret-value\n", segment=10**6)
+    assert pieces == {0: b"one line with ************\n"}
+    assert end is None
