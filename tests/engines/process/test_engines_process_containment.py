@@ -16,7 +16,7 @@ from engines.process.harness import SHELL
 from engines.process.stand import ProcessStand
 from signalbox_contracts.definitions.work import ProcessWork
 from signalbox_executor.engines.port import EndCause, EngineRefused, EngineUnavailable, Phase, Submission
-from signalbox_executor.engines.process import containment, records
+from signalbox_executor.engines.process import cgroup, containment, records
 from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessHost
 from signalbox_executor.engines.process.permits import Permits, RunUser
 
@@ -160,6 +160,31 @@ async def test_nothing_of_a_run_lives_when_its_end_is_told(stand: ProcessStand, 
         os.kill(stand.supervisor_of(asked), signal.SIGKILL)
     await stand.end_of(asked)
     assert not _is_asleep(marker)
+
+
+@pytest.mark.skipif(cgroup.make("probe") is None, reason="no cgroup v2 that can be written")
+async def test_in_a_cgroup_nothing_lives_although_supervisor_and_keeper_were_killed(stand: ProcessStand) -> None:
+    """Without it a run that kills both leaves what emptied its environment, and attempt 2 begins beside it."""
+    cgroup.remove(str(cgroup.make("probe")))
+    marker = f"{os.getpid() % 1000}{7000 + os.getpid() % 977}"
+    text = f"/usr/bin/env -i /usr/bin/setsid /bin/sleep {marker} & echo there; wait"
+    await stand.engine.submit(asked := stand.shell(text))
+    await stand.has_said(asked, "there")
+
+    async def left() -> bool:
+        return _is_asleep(marker)
+
+    await until(left, "the child is there")
+    supervisor = stand.supervisor_of(asked)
+    keeper = int(Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(keeper, signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
+    seen = await stand.end_of(asked)
+    assert seen.cause is EndCause.INFRASTRUCTURE
+    assert not _is_asleep(marker)
+    started = records.read(stand.run_folder(asked), records.STARTED)
+    assert started is not None
+    assert not Path(started["cgroup"]).exists()
 
 
 def _is_asleep(marker: str) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import pytest_asyncio
 import uvicorn
 from fastapi import FastAPI
@@ -328,6 +329,31 @@ async def test_a_followed_log_streams_until_it_ends_and_the_executor_is_asked_to
     await log_of(api, plan, b"two\n", first=4)
     await api.blobs.write(f"logs/{task}/1/end.json", json.dumps({"bytes": 8, "truncated": False}).encode())
     assert (await following).text == "one\ntwo\n"
+
+
+async def test_a_followed_log_with_marks_says_where_to_go_on_and_ends_with_its_token(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a silent log is cut off by whoever is between, a restart costs lines, and a revoked token reads on."""
+    monkeypatch.setattr("signalbox_gateway.routes.tasks.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("signalbox_gateway.routes.tasks.TOKEN_SECONDS", 0.1)
+    plan = uuid.uuid4()
+    task = task_id(plan, "item/0")
+    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
+    await until_there(api, f"/tasks/{task}")
+    path = await log_of(api, plan, "né\0".encode())
+    monkeypatch.setattr("signalbox_gateway.routes.tasks.still_may", lambda request, name: revoked(request))
+    seen: list[str] = []
+
+    async def revoked(request: Any) -> bool:
+        seen.append(request.headers["authorization"])
+        return len(seen) < 5
+
+    cut_off = (await api.get(path, follow="true", marks="true")).text
+    assert cut_off.startswith("né?\x004\n\x004\n"), "the piece with its offset, then heartbeats"
+    assert "end" not in cut_off
+    await api.blobs.write(f"logs/{task}/1/end.json", json.dumps({"bytes": 4, "truncated": False}).encode())
+    assert (await api.get(path, follow="true", marks="true", since=4)).text.endswith("\x004\n\x00end\n")
 
 
 async def test_the_status_says_how_everything_is_and_which_part_does_not_answer(api: Api) -> None:

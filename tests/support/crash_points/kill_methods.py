@@ -23,12 +23,13 @@ def killed(
     attempts: int = 1,
     asked: bool = False,
     cancel_after: int = 0,
+    overdue_after: int = 0,
     **environment: str,
 ) -> Way:
     """One executor after the other, each killed at its point.
 
     `asked`: the task is asked for by its command, else it is there. `cancel_after`: the plan is cancelled after so many
-    deaths. The environment is the victims'.
+    deaths; `overdue_after`: its time limit passes. The environment is the victims'.
     """
 
     async def way(scene: Scene) -> None:
@@ -44,6 +45,8 @@ def killed(
                 await scene.check_found(found)
                 if number == cancel_after:
                     await scene.cancel()
+                if number == overdue_after:
+                    await scene.stand.rows("UPDATE task SET running_seconds = 0 WHERE id = $1", scene.task.task_id)
         if shape.late:
             await scene.started()
 

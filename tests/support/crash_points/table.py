@@ -232,4 +232,15 @@ POINTS = [
         ),
         After(CANCELLED),
     ),
+    Point(
+        "S3",
+        "after the stop of a run whose time limit passed, before it is seen ended",
+        killed(
+            ("executor.recorded", Found(RUNNING, None)),
+            ("executor.stop_sent", Found(RUNNING, None, stopping=True)),
+            work=ENDLESS,
+            overdue_after=1,
+        ),
+        After(FAILED),
+    ),
 ]

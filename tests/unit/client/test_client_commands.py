@@ -323,3 +323,18 @@ def test_a_token_does_not_travel_in_clear_unless_asked_to() -> None:
     assert contexts.is_plain_and_remote("http://signalbox.example")
     assert not contexts.is_plain_and_remote("https://signalbox.example")
     assert not contexts.is_plain_and_remote("http://127.0.0.1:8080")
+
+
+def test_a_marked_log_is_read_whole_wherever_its_pieces_end_and_goes_on_from_its_last_mark() -> None:
+    stream = "é one\n\x007\n\x007\ntwo\n\x0011\n\x00end\n".encode()
+    for size in range(1, len(stream) + 1):
+        reader = tasks.MarkedLog()
+        text = b"".join(
+            part for at in range(0, len(stream), size) for part in reader.feed(stream[at : at + size])
+        )  # fmt: skip
+        assert (text.decode(), reader.offset, reader.ended) == ("é one\ntwo\n", 11, True)
+    broken = tasks.MarkedLog()
+    assert b"".join(broken.feed(b"one\n\x004\nhalf a li")) == b"one\n"
+    broken.broke_off()
+    assert b"".join(broken.feed(b"half a line\n\x0016\n")) == b"half a line\n"
+    assert (broken.offset, broken.ended) == (16, False)

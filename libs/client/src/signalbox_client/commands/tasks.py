@@ -3,12 +3,13 @@
 import codecs
 import sys
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import typer
 
 from signalbox_client import inputs, watch
-from signalbox_client.api import Unreachable, place
+from signalbox_client.api import Refused, Unreachable, place
 from signalbox_client.command import asked, command, group, waits
 from signalbox_client.commands.jobs import Kill
 from signalbox_client.commands.plans import TASKS
@@ -16,7 +17,8 @@ from signalbox_client.inputs import Everything, Form, Most, Reason, State, Timeo
 from signalbox_client.output import Column, one, plain, rows, state
 
 task = group("Items that run on an engine, with their attempts and logs.")
-_BREAKS: Final = 5
+_RECONNECT_SECONDS: Final = 120.0
+"""How long a followed log may be out of reach."""
 FIELDS: tuple[Column, ...] = (
     ("task", "id"), ("item", "item_key"), ("state", "state"), ("waits", waits), ("plan", "plan_id"),
     ("engine", "engine"), ("attempt", lambda found: f"{found['attempt']}/{found['max_attempts']}"),
@@ -86,20 +88,12 @@ def task_logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="go on until the attempt has ended")] = False,
 ) -> None:
     """Print the log of a task."""
-    params: dict[str, Any] = {"attempt": attempt, "tail": tail, "follow": "true" if follow else None}
-    breaks = 0
-    while True:
-        try:
-            for chunk in api().stream(place("tasks", id, "logs"), {**params, "since": since or None}):
-                since, breaks = since + len(chunk), 0
-                _write(chunk)
-            return
-        except Unreachable:
-            breaks += 1
-            # after a tail we do not know at which byte we are
-            if not follow or tail is not None or breaks > _BREAKS:
-                raise
-            time.sleep(2**breaks / 5)
+    path, params = place("tasks", id, "logs"), {"attempt": attempt, "tail": tail, "since": since or None}
+    if follow:
+        _follow(path, params)
+        return
+    for chunk in api().stream(path, params):
+        _write(chunk)
 
 
 @command(task, "cancel")
@@ -153,6 +147,53 @@ def task_resolve(
     inputs.sure(f"{where}. Resolve attempt {number}: {does}?", yes)
     body = {"action": chosen[0], "attempt": number, "handle": handle, "reason": reason}
     asked(api().post(place("tasks", id, "resolve"), body), output, wait=wait, timeout=timeout)
+
+
+def _follow(path: str, params: dict[str, Any]) -> None:
+    """Print what comes until the log ends. A connection that breaks off is made again from the last mark."""
+    reader = MarkedLog()
+    give_up_at, failures = time.monotonic() + _RECONNECT_SECONDS, 0
+    while not reader.ended:
+        if reader.offset is not None:  # the lines from the end were printed already
+            params = {**params, "since": reader.offset, "tail": None}
+        try:
+            for chunk in api().stream(path, {**params, "follow": "true", "marks": "true"}):
+                for text in reader.feed(chunk):
+                    _write(text)
+                give_up_at, failures = time.monotonic() + _RECONNECT_SECONDS, 0
+            reader.broke_off()
+        except (Unreachable, Refused) as error:
+            if (isinstance(error, Refused) and error.slug != "unavailable") or time.monotonic() > give_up_at:
+                raise
+            reader.broke_off()
+            failures += 1
+            time.sleep(min(2**failures / 5, 5.0))
+
+
+class MarkedLog:
+    """Reads a log with marks (`\\0OFFSET\\n`, `\\0end\\n`). Text counts once its mark has come."""
+
+    def __init__(self) -> None:
+        self.offset: int | None = None
+        self.ended = False
+        self._buffer = b""
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The text that is complete now."""
+        self._buffer += chunk
+        while (end := self._buffer.find(b"\n", self._buffer.find(b"\0"))) >= 0 and b"\0" in self._buffer:
+            text, _, mark = self._buffer[:end].partition(b"\0")
+            self._buffer = self._buffer[end + 1 :]
+            if mark == b"end":
+                self.ended = True
+            elif mark.isdigit():
+                self.offset = int(mark)
+            if text:
+                yield text
+
+    def broke_off(self) -> None:
+        """Forget what has no mark: it comes again."""
+        self._buffer = b""
 
 
 _decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")

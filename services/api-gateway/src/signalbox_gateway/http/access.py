@@ -109,6 +109,16 @@ def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
     return needs
 
 
+async def still_may(request: Request, name: str) -> bool:
+    """Whether the caller of a request that takes long may still do this: a token may be revoked, or run out."""
+    given = request.headers.getlist("authorization")
+    if not given:
+        return True  # the operator lets callers without a token in, for as long as this process runs
+    tokens: Tokens = request.app.state.tokens
+    principal = await tokens.principal(given[0])
+    return principal is not None and principal.may(name)
+
+
 def _anonymous(request: Request, deps: Deps) -> Principal | None:
     """Who calls without a token, where the operator lets such callers in."""
     role = deps.settings.anonymous_role

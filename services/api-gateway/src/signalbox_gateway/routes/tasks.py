@@ -1,7 +1,7 @@
 """In: task_list, task_show, task_attempts, task_events, task_logs. Out: logs.follow, while somebody follows a log."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from signalbox_chassis.blobs import Blobs, BlobStoreFailed
 from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
 from signalbox_contracts.states import TASK_ENDS, TaskState
 from signalbox_gateway import attempt_logs, consumer_presence
-from signalbox_gateway.http.access import permission
+from signalbox_gateway.http.access import permission, still_may
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.read_model import queries, wait_details
@@ -41,9 +41,19 @@ _TEXT: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": 
 """A log is whatever the program wrote: no browser may take it for anything but text."""
 FOLLOW_SECONDS: Final = 60.0
 MAX_FOLLOW_SECONDS: Final = 3600.0
+HEARTBEAT_SECONDS: Final = 15.0
+"""How long a followed log with marks is silent before its offset is repeated: what is in between keeps it open."""
+TOKEN_SECONDS: Final = 5.0
+"""How often the token of a stream is checked."""
 LAST_WORDS_SECONDS: Final = 20.0
 """How long a log may end after its attempt."""
 _ASK_SECONDS: Final = 1.0
+_MARKS: Final = (
+    "With `follow`: after each piece, and every 15 s, a zero byte, the offset to go on from (`since`) and a line end; "
+    "at the end of the log a zero byte and `end`. Zero bytes of the log itself are sent as `?`."
+)
+Piece = tuple[bytes, int, bool]
+"""Bytes, the offset after them, and whether the log ends there."""
 
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], dependencies=[Depends(permission("task.read"))])
@@ -119,6 +129,7 @@ async def task_logs(
     tail: Annotated[int | None, Query(ge=0, le=100_000, description="Only the last lines.")] = None,
     since: Annotated[int, Query(ge=0, description="Only from this byte on.")] = 0,
     follow: Annotated[bool, Query(description="Stream what comes until the attempt has ended.")] = False,
+    marks: Annotated[bool, Query(description=_MARKS)] = False,
 ) -> Response:
     """The log of an attempt, the present one unless named."""
     task = await _must_be_there(deps, id)
@@ -131,7 +142,18 @@ async def task_logs(
         raise Problem("unavailable", f"the blob store does not answer: {failed}") from failed
     if not follow:
         return Response(text, media_type="text/plain; charset=utf-8", headers=_TEXT)
-    return StreamingResponse(log.followed(task, text, at), media_type="text/plain; charset=utf-8", headers=_TEXT)
+    pieces = log.followed(task, text, at, lambda: still_may(request, "task.read"))
+    stream = _marked(pieces) if marks else (text async for text, _, _ in pieces if text)
+    return StreamingResponse(stream, media_type="text/plain; charset=utf-8", headers=_TEXT)
+
+
+async def _marked(pieces: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
+    """Each piece with the offset after it; a silent log repeats its offset."""
+    marked_at = time.monotonic()
+    async for text, offset, ended in pieces:
+        if text or ended or time.monotonic() - marked_at > HEARTBEAT_SECONDS:
+            marked_at = time.monotonic()
+            yield text.replace(b"\0", b"?") + b"\0%d\n" % offset + (b"\0end\n" if ended else b"")
 
 
 class _Log:
@@ -152,12 +174,21 @@ class _Log:
             at = end
         return b"".join(pieces_read), at
 
-    async def followed(self, task: queries.Answer, text: bytes, at: int) -> AsyncIterator[bytes]:
-        """What is stored, then what comes, until the log has ended or an hour is over."""
-        yield text
-        give_up_at, asked_at, looked_at = time.monotonic() + MAX_FOLLOW_SECONDS, 0.0, 0.0
+    async def followed(
+        self, task: queries.Answer, text: bytes, at: int, may: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[Piece]:
+        """What is stored, then what comes (perhaps nothing), until the log has ended or an hour is over.
+
+        It ends as well when the caller's token does.
+        """
+        yield text, at, False
+        give_up_at, asked_at, looked_at, checked_at = time.monotonic() + MAX_FOLLOW_SECONDS, 0.0, 0.0, time.monotonic()
         while time.monotonic() < give_up_at:
             now = time.monotonic()
+            if now - checked_at > TOKEN_SECONDS:
+                if not await may():
+                    return
+                checked_at = now
             if now - asked_at > FOLLOW_SECONDS * 0.8 and not self._is_past(task):
                 await self._ask(task)
                 asked_at = now
@@ -168,8 +199,7 @@ class _Log:
                     self._over_at = now
             over = self._over_at is not None and now - self._over_at > LAST_WORDS_SECONDS
             new, at, ended = await attempt_logs.more(self._blobs, self._task, self._attempt, since=at)
-            if new:
-                yield new
+            yield new, at, ended or over
             if ended or over:
                 return
             await attempt_logs.rest()

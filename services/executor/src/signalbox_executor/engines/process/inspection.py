@@ -16,7 +16,7 @@ from typing import Any
 
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_executor.engines.port import Observation, bounded
-from signalbox_executor.engines.process import records
+from signalbox_executor.engines.process import cgroup, records
 from signalbox_executor.engines.result import read_result
 
 
@@ -78,7 +78,7 @@ def _kill(run_key: str, started: records.Record) -> bool:
     for pid in left:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
-    return bool(left)
+    return bool(left) or not cgroup.end(started.get("cgroup"), run_key)
 
 
 def _lost(folder: Path, started: records.Record, why: str) -> records.Record:

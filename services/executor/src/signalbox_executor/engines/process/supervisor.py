@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from signalbox_chassis.runtime import crash_points
-from signalbox_executor.engines.process import containment, records
+from signalbox_executor.engines.process import cgroup, containment, records
 from signalbox_executor.engines.process.output import Output
 from signalbox_executor.engines.process.watch import Watch
 
@@ -127,9 +127,11 @@ def supervise(folder: Path, report_to: int) -> int:
     except OSError:
         return _report(report_to, NO_ROOM)
     containment.adopt_orphans()
-    pid, output, failed = _start(folder, spec, begun)
+    group = cgroup.make(folder.name)
+    pid, output, failed = _start(folder, spec, begun, group)
     if failed:
         os.waitpid(pid, 0)
+        cgroup.end(group, folder.name)
         passing, message = failed.startswith(PASSING), failed[1:]
         cause = "infrastructure" if passing else "refused"
         _end(folder, begun, phase="failed", cause=cause, exit_code=CANNOT_START, message=message)
@@ -137,6 +139,7 @@ def supervise(folder: Path, report_to: int) -> int:
     _report(report_to, STARTED)
     watch = Watch(folder, pid, output, Output(folder), spec["time_limit_seconds"], spec["stop_grace_seconds"])
     ended = watch.until_it_ended()
+    cgroup.end(group, folder.name)
     crash_points.point("supervisor.ended")
     _end(folder, begun, **ended, **_result(folder))
     return STARTED
@@ -159,7 +162,7 @@ def _become_supervisor(folder: Path) -> tuple[int | None, int | None]:
         time.sleep(0.01)  # another copy is about to start it, or somebody looks at the folder
 
 
-def _start(folder: Path, spec: dict[str, Any], begun: float) -> tuple[int, int, str]:
+def _start(folder: Path, spec: dict[str, Any], begun: float, group: str | None) -> tuple[int, int, str]:
     """Pid, the reading end of its output, and why it could not be started (empty if it runs)."""
     output, written = os.pipe()
     gate, go = os.pipe()
@@ -168,10 +171,11 @@ def _start(folder: Path, spec: dict[str, Any], begun: float) -> tuple[int, int, 
         os.mkfifo(folder / records.BELL, 0o600)
     pid = os.fork()
     if pid == 0:
-        _become_program(spec, written, (gate, go), complain)
+        _become_program(spec, written, (gate, go), complain, group)
     for ours in (written, gate, complain):
         os.close(ours)
-    started = {"pid": pid, "ticks": records.start_ticks(pid), "boot_id": records.boot_id(), "at": begun}
+    started: dict[str, Any] = {"pid": pid, "ticks": records.start_ticks(pid), "boot_id": records.boot_id(), "at": begun}
+    started["cgroup"] = group
     records.write(folder, records.STARTED, started)
     crash_points.point("supervisor.recorded")
     os.write(go, b"!")
@@ -181,12 +185,16 @@ def _start(folder: Path, spec: dict[str, Any], begun: float) -> tuple[int, int, 
     return pid, output, report
 
 
-def _become_program(spec: dict[str, Any], written: int, gate: tuple[int, int], complain: int) -> NoReturn:
+def _become_program(
+    spec: dict[str, Any], written: int, gate: tuple[int, int], complain: int, group: str | None
+) -> NoReturn:
     """Wait for the go, then become the program; no end of any pipe but its output survives that."""
     try:
         os.close(gate[1])
         if not os.read(gate[0], 1):
             os._exit(CANNOT_START)  # the supervisor died before the start was recorded
+        with suppress(OSError):  # without it the subreapers end what is left
+            cgroup.enter(group)
         os.setsid()
         os.dup2(written, 1)
         os.dup2(written, 2)
