@@ -151,6 +151,7 @@ async def test_a_pass_over_an_engine_that_keeps_failing_is_seen(
     observer.registry.get = cast(Any, lambda id: OddEngine())  # pyright: ignore[reportAttributeAccessIssue]
     observer.member.registered = {"e1": engine}
     observer._poll_engine = cast(Any, failing)  # pyright: ignore[reportPrivateUsage]
+    ids = await running(store, observer, 2)
     for _ in range(3):
         observer._due.clear()  # pyright: ignore[reportPrivateUsage]
         await observer.one_pass()
@@ -158,6 +159,10 @@ async def test_a_pass_over_an_engine_that_keeps_failing_is_seen(
             with pytest.raises(RuntimeError):
                 await task
     assert observer.troubles == {"observe e1": "RuntimeError: nobody thought of this"}
+    why = "its runs cannot be observed: RuntimeError: nobody thought of this"
+    assert await store.value("SELECT last_error FROM engine") == why
+    rows = await store.rows("SELECT waiting::text AS waiting FROM task WHERE id = ANY ($1)", ids)
+    assert all(why in row["waiting"] for row in rows)
 
 
 async def failing(*_: object) -> None:

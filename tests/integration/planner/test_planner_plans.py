@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.params import Param
@@ -23,6 +24,7 @@ from signalbox_contracts.messages.requests import (
 )
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.task_commands import PlanRules, TasksEnsure
+from signalbox_contracts.topics import topic
 from support.planner import GATEWAY, Planners, command, item, request_items, request_job, running
 from support.proofs import proves
 from support.service_fixture import until
@@ -349,3 +351,35 @@ def test_requests_are_pages_of_one_plan() -> None:
     assert [one.data.page for one in pages] == [1, 2, 3]
     assert len({one.id for one in pages}) == 3
     assert isinstance(pages[0], PlanRequest)
+
+
+async def test_a_plan_whose_request_could_not_be_read_can_be_cancelled(planners: Planners) -> None:
+    """Without it the plan is ACCEPTED for ever: a cancel is refused as "not known"."""
+    plan = uuid.uuid4()
+    producer = AIOKafkaProducer(bootstrap_servers=planners.executors.bootstrap)
+    async with planners.running():
+        await producer.start()
+        try:
+            name = topic("requests.v1").full_name(planners.executors.prefix)
+            await producer.send_and_wait(name, b"[" * 300, key=str(plan).encode())
+        finally:
+            await producer.stop()
+
+        async def parked() -> bool:
+            return bool(await planners.value("SELECT count(*) FROM dead_letter"))
+
+        await until(parked, why="the request is parked")
+        cancel, other = command(PlanCancel, plan, reason="stuck"), command(PlanCancel, uuid.uuid4())
+        await planners.executors.say(cancel, other)
+
+        async def answered() -> bool:
+            return len(await planners.answers(cancel.data.operation_id, other.data.operation_id)) == 2
+
+        await until(answered, why="both cancels are answered")
+        answers = await planners.answers(cancel.data.operation_id, other.data.operation_id)
+    assert answers[cancel.data.operation_id].outcome is Outcome.DONE
+    assert answers[other.data.operation_id].outcome is Outcome.REFUSED
+    [stated] = await planners.plan_states(plan)
+    assert stated.data.state == "CANCELLED"
+    assert "could not be read" in stated.data.reason
+    assert await planners.value("SELECT state FROM dead_letter") == "DROPPED"

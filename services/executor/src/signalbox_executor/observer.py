@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from signalbox_chassis.messaging.transient import Failure, classify
 from signalbox_chassis.observability import telemetry
 from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
-from signalbox_chassis.runtime.isolation import isolate, note_fault
-from signalbox_chassis.runtime.loops import FailureStreak
+from signalbox_chassis.runtime.isolation import describe_fault, isolate, note_fault
+from signalbox_chassis.runtime.loops import FAILING_PASSES, FailureStreak
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_chassis.runtime.wake_ups import WakeUps
@@ -170,6 +171,21 @@ class Observer:
             self._recent.pop(engine.id, None)
             async with self.database.connection() as connection:
                 await engines.failed(connection, engine.id, str(error) or "no answer in time")
+        except Exception as error:
+            await self._show_failure(engine.id, error)
+            raise
+
+    async def _show_failure(self, engine_id: str, error: Exception) -> None:
+        """A pass that fails for a reason of ours: the engine says so, and once it keeps failing its runs do."""
+        if classify(error) is not Failure.LASTING:
+            return
+        reason = f"its runs cannot be observed: {describe_fault(error)}"
+        streak = self._streaks.get(engine_id)
+        async with self.database.unit_of_work() as work:
+            await engines.note_error(work.connection, engine_id, reason)
+            if streak is not None and streak.failures >= FAILING_PASSES - 1:
+                ids = await waiting.running_on(work.connection, engine_id)
+                facts.publish_changes(work, await waiting.save_stranded(work.connection, ids, f"{reason}; on "))
 
     async def _poll_engine(self, engine: Registered, adapter: Engine) -> None:
         """Poll everything that runs there and stop what is to stop. Where nothing runs this is one cheap query."""

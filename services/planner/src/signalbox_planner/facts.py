@@ -18,13 +18,16 @@ from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.plans import (
     Counts,
     Decision,
+    Expected,
     ItemRecord,
     PlanItems,
     PlanItemsData,
     PlanRecord,
     PlanStated,
+    PlanTransition,
     StepSummary,
 )
+from signalbox_contracts.messages.requests import PlanCancelData
 from signalbox_contracts.messages.states import OperationResult, OperationResultData, Outcome
 from signalbox_contracts.messages.task_commands import (
     PlanRules,
@@ -36,7 +39,7 @@ from signalbox_contracts.messages.task_commands import (
     TaskSpec,
 )
 from signalbox_contracts.pages import packed
-from signalbox_contracts.states import TaskState
+from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_planner.effects import CancelTasks, EnsureTasks, PublishItems, PublishRules, QueryTasks
 from signalbox_planner.graph import GraphStep, priority_of
@@ -78,6 +81,18 @@ def publish_plan(work: UnitOfWork, plan: Plan, at: datetime, *, id: UUID | None 
         transitions=plan.transitions,
     )  # fmt: skip
     work.publish(PlanStated.of(record, subject=plan.id, source=SOURCE, time=at, aggregateversion=plan.version, id=id))
+
+
+def publish_unread(work: UnitOfWork, cancel: PlanCancelData, error: str, at: datetime) -> None:
+    """`plan.state` of a plan whose request could not be read, ended by a person. There is no row of it here."""
+    reason = f"cancelled by {cancel.actor}; its request could not be read: {error}"[:2000]
+    moved = PlanTransition(version=1, state=PlanState.CANCELLED, at=at, actor=cancel.actor, reason=reason)
+    record = PlanRecord(
+        plan_id=cancel.plan_id, version=1, state=PlanState.CANCELLED, name="A request that could not be read",
+        actor=cancel.actor, reason=reason, created_at=at, ended_at=at, answered=(str(cancel.operation_id),),
+        expected=Expected(items=0, tasks=0, item_pages=0, task_versions=0), transitions=(moved,),
+    )  # fmt: skip
+    work.publish(PlanStated.of(record, subject=cancel.plan_id, source=SOURCE, time=at, aggregateversion=1))
 
 
 def publish_items(work: UnitOfWork, plan: Plan, effect: PublishItems, at: datetime) -> None:

@@ -365,6 +365,16 @@ async def operation(connection: Connection, id: UUID) -> Answer | None:
     return {**row, "details": from_json(row["details"]) if row["details"] is not None else None}
 
 
+async def parked_of(connection: Connection, plan_id: str) -> Answer | None:
+    """The oldest message of a plan that a service could not take, if any."""
+    row = await connection.fetchrow(
+        "SELECT id, service, parked_at, record::jsonb ->> 'error' AS error FROM parked"
+        " WHERE record::jsonb ->> 'key' = $1 AND state <> 'DROPPED' ORDER BY parked_at LIMIT 1",
+        plan_id,
+    )
+    return dict(row) if row else None
+
+
 async def engine_states(connection: Connection, ids: Sequence[str] | None = None) -> dict[str, Answer]:
     """The last state said of these engines, or of all."""
     rows = await connection.fetch(

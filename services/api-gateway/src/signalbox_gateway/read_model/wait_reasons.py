@@ -55,6 +55,17 @@ def not_heard(plan: str, since: str, planner: str) -> dict[str, Any]:
             "detail": planner.strip(" ,:")}  # fmt: skip
 
 
+def parked(letter: Mapping[str, Any], plan: str) -> dict[str, Any]:
+    """A message of the plan that a service could not take."""
+    service, since, error = str(letter["service"]), letter["parked_at"], str(letter["error"] or "")[:500]
+    sentence = (
+        f"the {service} could not take a message of plan {plan} ({error}), since {_moment(since)}; end the plan with "
+        f"`signalbox plan cancel {plan}`, or feed the message again with `signalbox dead-letter redrive {letter['id']}`"
+    )
+    return {"why": "parked", "sentence": sentence, "holder": f"service:{service}", "since_at": since.isoformat(),
+            "until_at": None, "detail": error}  # fmt: skip
+
+
 def no_executor() -> dict[str, Any]:
     """Nobody is there who could start or watch anything. Since when nobody knows."""
     sentence = (

@@ -10,7 +10,7 @@ from signalbox_contracts.states import PLAN_ENDS
 from signalbox_gateway import consumer_presence
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
-from signalbox_gateway.read_model import queries, usage, wait_details
+from signalbox_gateway.read_model import queries, usage, wait_details, wait_reasons
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import (
@@ -164,6 +164,10 @@ async def _with_reasons(deps: Dependencies, seen: queries.Answer) -> queries.Ans
             seen = await wait_details.of_plan(connection, seen)
     if not consumer_presence.late(seen["created_at"]) or seen["state"] in _ENDS:
         return seen
+    async with deps.database.connection() as connection:
+        letter = await queries.parked_of(connection, seen["id"])
+    if letter is not None:
+        return {**seen, "waiting": [wait_reasons.parked(letter, seen["id"]), *seen["waiting"]]}
     counts, missing = seen["counts"], None
     if seen["version"] == 0:
         missing = await consumer_presence.planner(deps, seen["id"], seen["created_at"])

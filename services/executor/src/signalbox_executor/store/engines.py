@@ -112,6 +112,14 @@ async def failed(connection: Connection, engine_id: str, reason: str) -> bool:
     return bool(await connection.fetchval(_FAILED, engine_id, reason[:2000]))
 
 
+async def note_error(connection: Connection, engine_id: str, reason: str) -> None:
+    """Show an error that is not the engine's silence: its breaker stays as it is."""
+    await connection.execute(
+        "UPDATE engine SET last_error = $2, version = version + 1 WHERE id = $1 AND last_error IS DISTINCT FROM $2",
+        engine_id, reason[:2000],
+    )  # fmt: skip
+
+
 async def answered(connection: Connection, engine_ids: Sequence[str]) -> None:
     """These engines answer: their failures are forgotten."""
     await connection.execute(_ANSWERED, sorted(set(engine_ids)))

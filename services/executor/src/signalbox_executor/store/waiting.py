@@ -106,7 +106,7 @@ WITH locked AS MATERIALIZED (
 )
 UPDATE task t SET version = t.version + 1, pending_transitions = {unpublished}, published = true,
   waiting = jsonb_build_object('why', 'engine_unreachable', 'holder', 'engine:' || t.engine_id, 'since_at', now(),
-                               'detail', 'no executor that runs can reach ' || t.engine_id)
+                               'detail', left($2 || t.engine_id, 2000))
 FROM locked WHERE t.id = locked.id AND t.state IN {sent} AND t.waiting IS NULL
 RETURNING {columns}
 """.replace("{columns}", COLUMNS).replace("{unpublished}", UNPUBLISHED)
@@ -158,9 +158,16 @@ async def stranded(connection: Connection) -> list[UUID]:
     return [row["id"] for row in await connection.fetch(_STRANDED, engines)] if engines else []
 
 
-async def save_stranded(connection: Connection, ids: Sequence[UUID]) -> list[Task]:
-    """Write that; returns those for which it is news."""
-    return tasks_of(await connection.fetch(_SAVE_STRANDED, list(ids)))
+async def running_on(connection: Connection, engine_id: str) -> list[UUID]:
+    """Tasks that are being submitted to, or run on, this engine and give no reason to wait."""
+    return [row["id"] for row in await connection.fetch(_STRANDED, [engine_id])]
+
+
+async def save_stranded(
+    connection: Connection, ids: Sequence[UUID], why: str = "no executor that runs can reach "
+) -> list[Task]:
+    """Write that; returns those for which it is news. The engine's id follows `why`."""
+    return tasks_of(await connection.fetch(_SAVE_STRANDED, list(ids), why))
 
 
 async def write_pending(connection: Connection, reasons: Mapping[UUID, str]) -> list[Task]:

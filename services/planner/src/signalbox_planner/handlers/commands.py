@@ -101,6 +101,8 @@ async def _change_plans(work: UnitOfWork, dispatcher: Dispatcher, events: Sequen
     """Apply each command to its plan."""
     for received in events:
         now = await plans.transaction_time(work.connection)
+        if isinstance(received.event, PlanCancel) and await _cancel_unread(work, received, now):
+            continue
         plan = await _find_plan(work, received, now)
         if plan is None:
             continue
@@ -111,6 +113,19 @@ async def _change_plans(work: UnitOfWork, dispatcher: Dispatcher, events: Sequen
             continue
         await save_changes(work, [after], now)
         work.on_commit(dispatcher.wake)
+
+
+async def _cancel_unread(work: UnitOfWork, received: Received[PlanCancel], now: datetime) -> bool:
+    """End a plan whose request could not be read and was parked: it is nowhere but in the gateway. False: another."""
+    data = received.event.data
+    if await plans.locked(work.connection, [data.plan_id]):
+        return False
+    error = await plans.drop_unread_request(work.connection, data.plan_id, data.actor, data.reason)
+    if error is None:
+        return False
+    facts.publish_unread(work, data, error, now)
+    facts.answer(work, received, data.plan_id, Outcome.DONE, "its request could not be read: it never started", now)
+    return True
 
 
 async def _cancel_items(work: UnitOfWork, received: Received[PlanCancel]) -> None:

@@ -118,6 +118,19 @@ ORDER BY created_at LIMIT 20
 """
 
 
+# INVARIANT dropped with the cancel that ends its plan: fed again afterwards it would start what was cancelled.
+_DROP_UNREAD: Final = """
+UPDATE dead_letter SET state = 'DROPPED', settled_at = now(), actor = $2, reason = $3
+WHERE topic = 'requests.v1' AND key = $1 AND state = 'PARKED' RETURNING error
+"""
+
+
+async def drop_unread_request(connection: Connection, plan_id: UUID, actor: str, reason: str) -> str | None:
+    """Settle what was parked of the request of a plan that is not known; why it was parked, None if nothing was."""
+    rows = await connection.fetch(_DROP_UNREAD, str(plan_id).encode(), actor, f"the plan was cancelled: {reason}")
+    return rows[0]["error"] if rows else None
+
+
 async def locked(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Plan]:
     """These plans, locked until the transaction ends; those that are not known are left out."""
     return await _plans(connection, await connection.fetch(_LOCKED, list(set(ids))))
