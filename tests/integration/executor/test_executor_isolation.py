@@ -52,6 +52,15 @@ def nonsense() -> Observation:
     raise RuntimeError("an answer nobody expects")
 
 
+def nobody(name: str) -> Callable[[], None]:
+    """What wakes no loop: there is none."""
+    return list[str]().clear
+
+
+def odd_engine(id: str) -> OddEngine:
+    return OddEngine()
+
+
 @pytest_asyncio.fixture
 async def observer(store: Store) -> AsyncGenerator[Observer]:
     await store.engine(concurrency=100)
@@ -60,7 +69,7 @@ async def observer(store: Store) -> AsyncGenerator[Observer]:
     member = Membership()
     member.id = await store.worker()
     made = Observer(database, EngineRegistry(cast(Any, None)), member, settings, Telemetry("test"), WakeUps())
-    made.wakes.of = cast(Any, lambda name: lambda: None)  # pyright: ignore[reportAttributeAccessIssue]
+    made.wakes.of = cast(Any, nobody)
     yield made
     await database.stop()
 
@@ -148,7 +157,7 @@ async def test_a_pass_over_an_engine_that_keeps_failing_is_seen(
     monkeypatch.setattr("signalbox_chassis.runtime.loops.FAILING_SECONDS", 0.0)
     async with store.connection() as connection:
         [engine] = await engines.listed(connection, "here")
-    observer.registry.get = cast(Any, lambda id: OddEngine())  # pyright: ignore[reportAttributeAccessIssue]
+    observer.registry.get = cast(Any, odd_engine)
     observer.member.registered = {"e1": engine}
     observer._poll_engine = cast(Any, failing)  # pyright: ignore[reportPrivateUsage]
     ids = await running(store, observer, 2)

@@ -342,13 +342,13 @@ async def test_a_followed_log_with_marks_says_where_to_go_on_and_ends_with_its_t
     await api.model.say(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
     await until_there(api, f"/tasks/{task}")
     path = await log_of(api, plan, "né\0".encode())
-    monkeypatch.setattr("signalbox_gateway.routes.tasks.still_may", lambda request, name: revoked(request))
     seen: list[str] = []
 
-    async def revoked(request: Any) -> bool:
+    async def revoked(request: Any, name: str) -> bool:
         seen.append(request.headers["authorization"])
         return len(seen) < 5
 
+    monkeypatch.setattr("signalbox_gateway.routes.tasks.still_may", revoked)
     cut_off = (await api.get(path, follow="true", marks="true")).text
     assert cut_off.startswith("né?\x004\n\x004\n"), "the piece with its offset, then heartbeats"
     assert "end" not in cut_off
