@@ -99,7 +99,8 @@ class LogKeeper:
         while not at_end and offset < head:
             begin, data, at_end = await self._page(copy, engine, mask, offset, min(CHUNK_BYTES, head - offset))
             truncated = truncated or begin > offset
-            if data and at_end and copy.ended and begin == 0 and len(data) <= SMALL_BYTES:
+            small = data and at_end and copy.ended and begin == 0 and len(data) <= SMALL_BYTES
+            if small and not await self._has_pieces(copy):
                 await self._store(copy, begin, data, suffix=LAST)  # a small log is one object, its end included
                 await self._done(copy)
                 return
@@ -114,6 +115,10 @@ class LogKeeper:
             end = json.dumps({"bytes": offset, "truncated": truncated}).encode()
             await self.blobs.write(f"{copy.folder}/end.json", end, replace=True)
             await self._done(copy)
+
+    async def _has_pieces(self, copy: Copy) -> bool:
+        """Whether a worker that died before it said so stored a piece: then the log goes on behind it."""
+        return any(not blob.key.endswith(f"{LAST}.gz") for blob in await self.blobs.list(copy.folder))
 
     async def _keep_tail(self, copy: Copy, engine: FetchesLogs, mask: Mask, offset: int) -> tuple[int, bool]:
         """Store the last of a log that is longer than its head; where it ends, and whether anything was passed over."""
