@@ -353,6 +353,7 @@ def test_requests_are_pages_of_one_plan() -> None:
     assert isinstance(pages[0], PlanRequest)
 
 
+@proves("planner.store.plans: dropped with the cancel that ends its plan")
 async def test_a_plan_whose_request_could_not_be_read_can_be_cancelled(planners: Planners) -> None:
     """Without it the plan is ACCEPTED for ever: a cancel is refused as "not known"."""
     plan = uuid.uuid4()
