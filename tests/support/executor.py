@@ -223,14 +223,14 @@ class Stand(Store):
         for child in self.children:
             child.end()
 
-    async def say(self, *events: Event[Any]) -> None:
+    async def say(self, *events: Event[Any], topic: Topic | None = None) -> None:
         """Write messages as the planner and the gateway would."""
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
         await producer.start()
         try:
             for event in events:
-                said = encode(event)
-                name = topic_of(type(event)).full_name(self.prefix)
+                said = encode(event, topic=topic)
+                name = (topic or topic_of(type(event))).full_name(self.prefix)
                 send = cast("Callable[..., Awaitable[Any]]", producer.send_and_wait)
                 await send(name, said.value, key=said.key, headers=list(said.headers))
         finally:

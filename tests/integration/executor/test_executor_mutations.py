@@ -20,6 +20,7 @@ import asyncpg
 import pytest
 
 from integration.executor import test_executor_claim as claims
+from integration.executor import test_executor_freeze as freeze_tests
 from integration.executor import test_executor_guards as guards
 from integration.executor import test_executor_restored as restored
 from integration.executor import test_executor_unknown as unknown
@@ -27,7 +28,8 @@ from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.restore_detection import REPLAY_COMPLETE
 from signalbox_contracts.messages.tasks import Phase
 from signalbox_executor.observer import Observer
-from signalbox_executor.store import claim, finish, observe, resolve, rules, stop, submit, workers
+from signalbox_executor.store import claim, finish, freezes, observe, resolve, rules, stop, submit, workers
+from signalbox_executor.store.freezes import ENGINE_OPEN
 from support.executor import Store, make_store, remove_store
 
 Test = Callable[..., Awaitable[None]]
@@ -133,6 +135,14 @@ NECESSARY: Final[list[Without | Instead]] = [
         guards.test_a_full_engine_holds_no_other_engine_back,
     ),
     Without(
+        "freeze.exact", claim, "_CLAIM", [(ENGINE_OPEN, "true")],
+        freeze_tests.test_a_claim_that_waited_for_a_freeze_to_be_saved_claims_nothing,
+    ),
+    Without(
+        "freeze.engines_locked", freezes, "_LOCK_ENGINES", [(" FOR UPDATE", "")],
+        freeze_tests.test_a_claim_that_was_counting_when_a_freeze_came_commits_before_it,
+    ),
+    Without(
         "rules.version", rules, "_SAVE", [("WHERE r.version < excluded.version", "")],
         guards.test_older_rules_change_nothing,
     ),
@@ -218,7 +228,7 @@ WALLS: Final[list[Without | Instead]] = [
 ALL: Final = [*NECESSARY, *WALLS]
 TESTS: Final = {one.test.__qualname__.removeprefix("test_"): one.test for one in ALL}
 _EMPTY: Final = """
-TRUNCATE task, attempt, worker, engine, engine_lease, plan_rules, restore_mark;
+TRUNCATE freeze_definition, freeze_window, task, attempt, worker, engine, engine_lease, plan_rules, restore_mark;
 UPDATE seen SET revision = 0
 """
 

@@ -3,8 +3,11 @@
 import json
 import uuid
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
+from signalbox_chassis.messaging.topics import create_topics
+from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.definitions.trigger import Trigger
@@ -15,6 +18,7 @@ from signalbox_contracts.messages.requests import PlanCancel
 from signalbox_contracts.messages.states import MatchOutcome, TriggerStated
 from signalbox_contracts.messages.ticks import ScheduleTicked, ScheduleTickedData
 from signalbox_contracts.messages.triggers import TriggerEvent
+from signalbox_contracts.topics import topic as topic_named
 from support.planner import GATEWAY, Planners, command
 from support.proofs import proves
 from support.service_fixture import until
@@ -47,7 +51,7 @@ def tick(of: Schedule, days: int = 0, revision: int = 1) -> ScheduleTicked:
     return ScheduleTicked.of(data, subject=of.id, source="signalbox/scheduler", time=datetime.now(UTC), id=id)
 
 
-async def define(planners: Planners, *definitions: Job | Trigger, deleted: bool = False) -> None:
+async def define(planners: Planners, *definitions: Job | Trigger | Freeze, deleted: bool = False) -> None:
     revision = int(datetime.now(UTC).timestamp() * 1000)
     for offset, one in enumerate(definitions):
         data = DefinitionSnapshotData(
@@ -222,3 +226,111 @@ async def test_a_burst_of_events_is_one_plan_of_the_last_one_after_a_quiet_spell
             await planners.until_state(plan_id_from_trigger(trigger.id, source, last), "SUCCEEDED")
     plans = await planners.rows("SELECT id FROM plan WHERE spec LIKE '%' || $1 || '%'", f"trigger:{trigger.id}")
     assert len(plans) == 2
+
+
+def trigger(target: Job, source: str, **changes: Any) -> Trigger:
+    values = {
+        "id": f"t{uuid.uuid4().hex[:8]}", "name": "New files", "target": {"kind": "job", "id": target.id},
+        "match": {"sources": [source]}, **changes,
+    }  # fmt: skip
+    return Trigger.model_validate(values)
+
+
+async def until_outcomes(planners: Planners, of: Trigger, count: int) -> list[tuple[str, MatchOutcome]]:
+    found: list[tuple[str, MatchOutcome]] = []
+
+    async def there() -> bool:
+        stated = await planners.executors.states_said(TriggerStated)
+        found[:] = [
+            (event.event_id, event.outcome)
+            for one in stated
+            if one.data.trigger_id == of.id
+            for event in one.data.events
+        ]
+        return len(found) >= count
+
+    await until(there, why=f"{count} outcomes")
+    return found
+
+
+async def test_events_of_a_batch_start_one_plan_with_a_list_of_their_values(planners: Planners) -> None:
+    """INVARIANT batch.once: also when the planner dies between two of them."""
+    target, source = job(params={"path": {"type": "json"}}), f"lake/{uuid.uuid4().hex[:8]}"
+    batching = trigger(target, source, batch={"max_events": 5, "max_seconds": 3}, mapping={"path": "/data/path"})
+    await define(planners, target, batching)
+    events = [outside(source, f"b{number}", {"path": f"/in/{number}"}) for number in range(7)]
+    async with planners.running():
+        await until_known(planners, "trigger", batching.id)
+        await planners.executors.say(*events[:4])
+        await until_outcomes(planners, batching, 4)
+    async with planners.running(), planners.executors.running():
+        await planners.executors.say(*events[4:], *events)
+        outcomes = await until_outcomes(planners, batching, 14)
+        for first in ("b0", "b5"):
+            await planners.until_state(plan_id_from_trigger(batching.id, source, first), "SUCCEEDED")
+    assert [id for id, outcome in outcomes if outcome is MatchOutcome.BATCHED] == [event.id for event in events]
+    assert [id for id, outcome in outcomes if outcome is MatchOutcome.MATCHED] == [event.id for event in events]
+    full = await planners.value(
+        "SELECT spec::json->'params' FROM plan WHERE id = $1", plan_id_from_trigger(batching.id, source, "b0")
+    )
+    assert json.loads(full) == {"path": [f"/in/{number}" for number in range(5)]}
+
+
+async def test_events_of_a_freeze_are_decided_by_the_policy_of_their_trigger_when_it_ends(planners: Planners) -> None:
+    target, source = job(), f"lake/{uuid.uuid4().hex[:8]}"
+    policies = {
+        name: trigger(target, source, missed={"policy": name, "max": 2, "grace_seconds": 0})
+        for name in ("none", "latest", "all")
+    }
+    freeze = Freeze.model_validate({"id": "f1", "name": "f1", "reason": "release", "author": "user:ann"})
+    await define(planners, target, *policies.values(), freeze)
+    async with planners.running(), planners.executors.running():
+        await until_known(planners, "freeze", "f1")
+        await planners.executors.say(*(outside(source, f"f{number}", {}) for number in range(3)))
+        for one in policies.values():
+            held = await until_outcomes(planners, one, 3)
+            assert {outcome for _, outcome in held} == {MatchOutcome.HELD}
+        await define(planners, freeze, deleted=True)
+        decided = {name: (await until_outcomes(planners, one, 6))[3:] for name, one in policies.items()}
+        for one, event in ((policies["latest"], "f2"), (policies["all"], "f1"), (policies["all"], "f2")):
+            await planners.until_state(plan_id_from_trigger(one.id, source, event), "SUCCEEDED")
+    started = {
+        name: [id for id, outcome in outcomes if outcome is MatchOutcome.MATCHED] for name, outcomes in decided.items()
+    }
+    assert started == {"none": [], "latest": ["f2"], "all": ["f1", "f2"]}
+    assert all(
+        outcome in (MatchOutcome.MATCHED, MatchOutcome.SKIPPED) for one in decided.values() for _, outcome in one
+    )
+
+
+async def test_starts_beyond_the_rate_of_a_trigger_wait_for_their_turn(planners: Planners) -> None:
+    target, source = job(), f"lake/{uuid.uuid4().hex[:8]}"
+    paced = trigger(target, source, starts_per_minute=30)
+    await define(planners, target, paced)
+    async with planners.running(), planners.executors.running():
+        await until_known(planners, "trigger", paced.id)
+        await planners.executors.say(*(outside(source, f"r{number}", {}) for number in range(3)))
+        for number in range(3):
+            await planners.until_state(plan_id_from_trigger(paced.id, source, f"r{number}"), "SUCCEEDED")
+        rows = await planners.rows("SELECT started_at FROM plan WHERE spec LIKE '%' || $1 || '%' ORDER BY 1", paced.id)
+    gaps = [(after["started_at"] - before["started_at"]).total_seconds() for before, after in pairwise(rows)]
+    assert all(gap > 1 for gap in gaps), gaps
+
+
+async def test_a_source_with_its_own_topic_is_believed_there_only(planners: Planners) -> None:
+    target, name = job(), f"bank{uuid.uuid4().hex[:8]}"
+    believed = trigger(target, f"{name}*")
+    own = topic_named(f"triggers.v1.{name}")
+    await create_topics(planners.executors.bootstrap, [own], prefix=planners.executors.prefix)
+    await define(planners, target, believed)
+    async with planners.running(source_topics=name), planners.executors.running():
+        await until_known(planners, "trigger", believed.id)
+        await planners.executors.say(outside(name, "forged", {}))
+        await planners.executors.say(outside(f"{name}/eu", "real", {}), topic=own)
+        await planners.until_state(plan_id_from_trigger(believed.id, f"{name}/eu", "real"), "SUCCEEDED")
+
+        async def parked() -> bool:
+            errors = [row["error"] for row in await planners.rows("SELECT error FROM dead_letter")]
+            return any(f"its events belong on triggers.v1.{name}" in error for error in errors)
+
+        await until(parked, why="the forged event is parked with the reason")

@@ -113,10 +113,21 @@ class ServiceSettings(Settings):
     """OTLP/HTTP address for traces, such as `http://127.0.0.1:4318`. Empty: traces are passed on, not recorded."""
     trace_ratio: float = Field(default=1.0, ge=0, le=1)
     """Share of new traces that are recorded; a trace begun elsewhere keeps its own decision."""
+    source_topics: str = Field(
+        default="", max_length=4000, pattern=r"^([a-z0-9][a-z0-9._-]{0,99}(,[a-z0-9][a-z0-9._-]{0,99})*)?$",
+        json_schema_extra=allowed("names of sources, separated by commas"),
+    )  # fmt: skip
+    """Sources of events with a topic of their own, `triggers.v1.<source>`: the broker's access list says who writes
+    there, and events that claim such a source are refused on the shared topic."""
     blob_url: str = Field(
         default="", pattern=r"^((file:///|s3://)\S+)?$", json_schema_extra=allowed("`file:///…` or `s3://…`")
     )
     """Where logs and artifacts are kept: `file:///folder` or `s3://bucket/prefix`. Empty: this service needs none."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources with a topic of their own."""
+        return tuple(filter(None, self.source_topics.split(",")))
 
     @field_validator("kafka_bootstrap")
     @classmethod

@@ -9,7 +9,7 @@ import typer
 from signalbox_client import contexts, exit_codes, inputs
 from signalbox_client.api import Api
 from signalbox_client.command import command
-from signalbox_client.commands import engines, job_runs, jobs, pipelines, reruns, schedules
+from signalbox_client.commands import engines, freezes, job_runs, jobs, pipelines, reruns, schedules
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
@@ -27,7 +27,7 @@ ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoa
 """Operations of the API whose command is not `noun verb`."""
 OURS: Final = frozenset(
     {"login", "logout", "context list", "context use", "context remove", "plan watch", "task watch", "plan timeline"}
-    | {"pipeline validate", "pipeline graph", "oozie rerun"}
+    | {"freeze start", "unfreeze", "pipeline validate", "pipeline graph", "oozie rerun"}
 )  # fmt: skip
 """Commands that are no operation of the API."""
 _CODES: Final = "Exit codes: " + "; ".join(f"{code} {words}" for code, words in exit_codes.MEANING.items()) + "."
@@ -36,7 +36,15 @@ app = typer.Typer(
     help=f"Run, re-run and watch data jobs.\n\n{_CODES}", no_args_is_help=True, rich_markup_mode=None,
     pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-_ = (engines, jobs, job_runs, pipelines, reruns, schedules)  # they add their verbs to the groups of their kinds
+_ = (
+    engines,
+    freezes,
+    jobs,
+    job_runs,
+    pipelines,
+    reruns,
+    schedules,
+)  # they add their verbs to the groups of their kinds
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
     "context": context, "event": event, "workflow": workflow, "oozie": oozie,
@@ -46,6 +54,7 @@ for _name, _group in {
 command(app, "status")(status)
 command(app, "trace")(trace)
 command(app, "whoami")(whoami)
+command(app, "unfreeze")(freezes.unfreeze)
 
 
 def _version(asked: bool) -> None:

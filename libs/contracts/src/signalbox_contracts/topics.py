@@ -3,7 +3,7 @@
 Partition counts are fixed for life: adding one later would break the order per key.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
@@ -113,6 +113,15 @@ def source_topic(source: str) -> Topic:
     if not (allowed.isascii() and allowed.isalnum()) or len(source) > 128:
         raise UnknownTopic(f"{source[:100]!r} cannot name a topic: 1 to 128 letters, digits, '.', '_' or '-'")
     return replace(_BY_NAME[_TRIGGERS], name=f"{_TRIGGERS}.{source}")
+
+
+def topic_of_source(source: str, own: Collection[str]) -> Topic:
+    """Where events of this source belong; `own` are the sources with a topic of their own.
+
+    A source may have parts below it: `lake/eu` belongs to `lake`.
+    """
+    name = source.split("/", 1)[0]
+    return source_topic(name) if name in own else _BY_NAME[_TRIGGERS]
 
 
 def topic_of(message: type[Event[Any]]) -> Topic:

@@ -7,7 +7,7 @@ from signalbox_chassis.messaging.bus import Subscription
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.service import Service
-from signalbox_contracts.topics import topic
+from signalbox_contracts.topics import source_topic, topic
 from signalbox_gateway import handlers
 from signalbox_gateway.consumer_groups import Groups
 from signalbox_gateway.default_engines import DefaultEngines
@@ -78,7 +78,13 @@ def gateway(settings: GatewaySettings) -> Service:
             # nothing but what is asked about messages this service parked itself
             Subscription("control", (topic("operations.v1"),), control),
         ],
-        sends=[topic("requests.v1"), topic("operations.v1"), topic("definitions.v1"), topic("triggers.v1")],
+        sends=[
+            topic("requests.v1"),
+            topic("operations.v1"),
+            topic("definitions.v1"),
+            topic("triggers.v1"),
+            *map(source_topic, settings.sources),
+        ],
     )
     service.dead_letters.answer_operations(control)
     groups = Groups(settings.kafka_bootstrap, group_prefix=settings.group_prefix, topic_prefix=settings.topic_prefix)

@@ -81,6 +81,7 @@ def executor(
     ]  # fmt: skip
     service.loops = [
         Loop("tidy", worker.tidy, 2.0),
+        Loop("freeze calendars", worker.extend_freezes, 300.0),
         Loop("explain", worker.explain, settings.explain_seconds),
         Loop("engine states", states.publish_changed, 1.0),
         Loop("connection tests", tests.one_pass, 2.0),

@@ -1,7 +1,7 @@
 """In: plan.rules, tasks.ensure, tasks.cancel, selection.resolve, task.resolve, task.savepoint,
 artifact.check, engine.test, plan.republish, logs.follow.
-Changes: plan_rules, task, engine, seen, operation, log_follow, selection. Out: tasks.state, selection.resolved,
-operation.result.
+Changes: plan_rules, task, engine, freeze_definition, freeze_window, seen, operation, log_follow, selection.
+Out: tasks.state, selection.resolved, operation.result.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
+from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
 from signalbox_contracts.messages.operations import (
     ArtifactCheck,
@@ -28,7 +29,7 @@ from signalbox_contracts.messages.task_commands import PlanRules, SelectionResol
 from signalbox_executor import facts, selections
 from signalbox_executor.lifecycle import resolution, why_not_resolved
 from signalbox_executor.operations import answer
-from signalbox_executor.store import accept, engine_requests, engines, operations, resolve, rules, stop
+from signalbox_executor.store import accept, engine_requests, engines, freezes, operations, resolve, rules, stop
 from signalbox_executor.store import selections as store_selections
 from signalbox_executor.store.operations import Operation
 
@@ -164,7 +165,7 @@ def _operations(router: Router, wakes: WakeUps) -> None:
 
 
 def definitions(wakes: WakeUps) -> Router:
-    """Engine snapshots. The feed has no inbox: the revision guards. Its commits wake the refresh."""
+    """Snapshots of engines and freezes. The feed has no inbox: the revision guards. Its commits wake the refresh."""
     router = Router()
 
     @router.on(DefinitionSnapshot)
@@ -175,8 +176,13 @@ def definitions(wakes: WakeUps) -> Router:
                 await engines.define(work.connection, data.revision, data.definition, deleted=data.deleted)
             elif data.kind == "engine":
                 await engines.delete(work.connection, data.id, data.revision)
+            elif isinstance(data.definition, Freeze):
+                await freezes.save(work.connection, data.definition, data.revision, lifted=data.deleted)
+            elif data.kind == "freeze":
+                await freezes.lift(work.connection, data.id, data.revision)
         await engines.saw(work.connection, max(received.event.data.revision for received in events))
         work.on_commit(wakes.of("refresh"))
+        work.on_commit(wakes.of("claim"))  # a freeze that was lifted
 
     @router.on(DefinitionTombstone)
     async def forget(work: UnitOfWork, events: Sequence[Received[DefinitionTombstone]]) -> None:

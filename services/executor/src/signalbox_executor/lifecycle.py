@@ -219,6 +219,10 @@ class Queue:
     canary_first: int | None = None
     plan_started: int = 0
     plan_ended: int = 0
+    frozen_by: str | None = None
+    """The freeze that holds it, the one that ends last."""
+    frozen_reason: str | None = None
+    frozen_until_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +238,7 @@ def why_waiting(queue: Queue, *, ahead: Queue | None = None, now: datetime) -> W
 
     `ahead` is the queue of another plan that goes first on this engine.
     """
-    answer = _of_plan(queue, now) or _of_engine(queue) or _of_slots(queue, ahead, now)
+    answer = _of_freeze(queue) or _of_plan(queue, now) or _of_engine(queue) or _of_slots(queue, ahead, now)
     if answer is None:
         return None
     return Waiting(
@@ -259,7 +263,15 @@ def _rank(queue: Queue) -> tuple[int, int]:
 
 def _holds_itself_back(queue: Queue) -> bool:
     full = _full(queue.plan_active, queue.plan_limit) or _full(queue.group_active, queue.group_limit)
-    return not queue.rules_known or queue.held or _canary(queue) or full
+    return not queue.rules_known or queue.held or queue.frozen_by is not None or _canary(queue) or full
+
+
+def _of_freeze(queue: Queue) -> _Answer | None:
+    """A freeze goes before everything else: whatever else is in the way, nothing starts before it ends."""
+    if queue.frozen_by is None:
+        return None
+    holder = f"freeze:{queue.frozen_by}"
+    return _Answer(WaitReason.FROZEN, queue.frozen_reason or "", holder, queue.frozen_until_at)
 
 
 def _of_plan(queue: Queue, now: datetime) -> _Answer | None:

@@ -19,7 +19,7 @@ from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import Queue, who_is_ahead, why_waiting
 from signalbox_executor.membership import Membership
 from signalbox_executor.settings import ExecutorSettings
-from signalbox_executor.store import accept, claim, engines, operations, stop, waiting, workers
+from signalbox_executor.store import accept, claim, engines, freezes, operations, stop, waiting, workers
 from signalbox_executor.store.claim import Claim
 from signalbox_executor.submitter import Submitter
 
@@ -163,6 +163,11 @@ class Worker:
             await workers.prune(connection)
             await operations.forget_follows(connection)
         return len(late) == MAX_EXPIRED
+
+    async def extend_freezes(self) -> None:
+        """Keep the windows of blackout calendars ahead of time."""
+        async with self.database.unit_of_work() as work:
+            await freezes.extend(work.connection)
 
     async def publish_pending(self) -> bool:
         """Publish the transitions that no later fact carried."""

@@ -6,7 +6,7 @@ from signalbox_chassis.messaging.bus import Subscription
 from signalbox_chassis.persistence.retention import Retention
 from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.service import Service
-from signalbox_contracts.topics import topic
+from signalbox_contracts.topics import source_topic, topic
 from signalbox_planner import handlers
 from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.loops import Planning
@@ -15,6 +15,7 @@ from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.starting import Starter, WaitingStarts
 from signalbox_planner.store import retention
 from signalbox_planner.store.restore import raise_versions
+from signalbox_planner.waiting_events import WaitingEvents
 
 NAME = "planner"
 RETENTION = Retention(count=retention.count, prune=retention.prune)
@@ -29,13 +30,14 @@ def planner(settings: PlannerSettings) -> Service:
         return service.feed is None or await service.feed.seen(revision, timeout_seconds)
 
     control = handlers.control(dispatcher, starter, seen)
+    trigger_topics = (topic("triggers.v1"), *map(source_topic, settings.sources))
     facts = handlers.observed(settings, dispatcher)
     service = Service(
         NAME,
         settings,
         subscriptions=[
             Subscription("control", (topic("requests.v1"), topic("operations.v1"), topic("ticks.v1")), control),
-            Subscription("events", (topic("triggers.v1"),), handlers.external(starter)),
+            Subscription("events", trigger_topics, handlers.external(starter, settings.sources)),
             Subscription("facts", (topic("tasks.v1"),), facts),
         ],
         sends=[topic("plans.v1"), topic("task-commands.v1")],
@@ -44,7 +46,7 @@ def planner(settings: PlannerSettings) -> Service:
     )
     service.dead_letters.answer_operations(control)
     planning = Planning(service.database, settings, dispatcher)
-    waiting = WaitingStarts(service.database, starter)
+    waiting, events = WaitingStarts(service.database, starter), WaitingEvents(service.database, starter)
     advance = Loop("advance", planning.advance, 1.0)
     service.loops = [
         advance,
@@ -54,8 +56,11 @@ def planner(settings: PlannerSettings) -> Service:
         Loop("selections", planning.ask_again, 5.0),
         Loop("republish", Republisher(service.database).one_pass, 1.0),
         Loop("start queued", waiting.start_queued, 1.0),
-        Loop("start debounced", waiting.start_debounced, 1.0),
-        Loop("prune events", waiting.prune, 600.0),
+        Loop("start debounced", events.start_debounced, 1.0),
+        Loop("start batches", events.start_batches, 1.0),
+        Loop("release held events", events.release_held, 1.0),
+        Loop("start delayed", events.start_delayed, 0.5),
+        Loop("prune events", events.prune, 600.0),
         Loop("retention", partial(RETENTION.one_pass, service.database, settings), 600.0),
     ]
     return service

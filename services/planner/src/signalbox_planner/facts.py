@@ -144,6 +144,7 @@ def publish_rules(work: UnitOfWork, plan: Plan, effect: PublishRules, at: dateti
     data = PlanRulesData(
         plan_id=plan.id, version=version, rules=plan.rules.rules, held=hold.held,
         held_reason=held_reason[:2000] if hold.held else "", closed=plan.ended,
+        project=plan.spec.project,
     )  # fmt: skip
     id = uuid4() if effect.repeated else None
     work.publish(PlanRules.of(data, subject=plan.id, source=SOURCE, time=at, aggregateversion=version, id=id))

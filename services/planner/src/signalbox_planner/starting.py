@@ -7,14 +7,13 @@ from uuid import UUID, uuid5
 
 from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_contracts.messages.requests import PlanRequestData
-from signalbox_contracts.messages.triggers import TriggerEvent
-from signalbox_planner import lifecycle, matching
+from signalbox_planner import lifecycle
 from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.handlers.requests import Expanding, expand_request, new_plan
 from signalbox_planner.plan import Plan
 from signalbox_planner.starts import Refuse, StartNow, StartRequest, WaitForPrevious, decide_overlap
-from signalbox_planner.store import definitions, plans, starts
+from signalbox_planner.store import plans, starts
 
 
 @dataclass
@@ -67,7 +66,7 @@ class Starter:
 
 @dataclass
 class WaitingStarts:
-    """Passes that start what waited: for the previous plan, or for a quiet spell."""
+    """The pass that starts what waited for the previous plan."""
 
     database: Database
     starter: Starter
@@ -92,21 +91,3 @@ class WaitingStarts:
         data = PlanRequestData.model_validate_json(request)
         plan = await expand_request(Expanding(work, self.starter.dispatcher, now), replace(plan, previous=None), data)
         await save_changes(work, [plan], now)
-
-    async def start_debounced(self) -> bool:
-        """Start the plans of debounced events whose quiet spell is over; True when there may be more."""
-        async with self.database.unit_of_work() as work:
-            due = await starts.take_debounced(work.connection)
-            known = {one.trigger.id: one for one in await definitions.triggers(work.connection)} if due else {}
-            requests: list[StartRequest] = []
-            for trigger_id, text in due:
-                if trigger_id in known:  # else the trigger was deleted meanwhile
-                    event = TriggerEvent.model_validate_json(text)
-                    requests += await matching.requests_of(work.connection, known[trigger_id], event)
-            await self.starter.start(work, requests)
-        return len(due) == 100
-
-    async def prune(self) -> bool:
-        """Forget events whose time to be told apart is over."""
-        async with self.database.unit_of_work() as work:
-            return await starts.prune_events(work.connection) > 0

@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any, Final, cast
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import JsonValue
 
-from signalbox_contracts.definitions.condition import ConditionFailed, InvalidCondition, compile_condition
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.definitions.placement import NoFittingEngine, choose_engine
-from signalbox_contracts.definitions.schedule import Overlap, Schedule
+from signalbox_contracts.definitions.schedule import Missed, Overlap, Schedule
 from signalbox_contracts.definitions.trigger import Trigger
+from signalbox_contracts.event_matching import Match
 from signalbox_contracts.messages.requests import Origin, PlanRequestData, RunJob, RunPipeline
-from signalbox_contracts.messages.states import MatchOutcome
 from signalbox_contracts.messages.ticks import ScheduleTickedData
 from signalbox_contracts.messages.triggers import TriggerEvent
 
@@ -126,63 +125,30 @@ def tick_request(data: ScheduleTickedData, target: Target, requested_at: datetim
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """What a trigger makes of one event. `params` and `event_date` are for the plan, when it matched."""
-
-    outcome: MatchOutcome
-    why: str = ""
-    params: Mapping[str, JsonValue] | None = None
-    event_date: date | None = None
-
-
-def match(trigger: Trigger, event: TriggerEvent) -> Match | None:
-    """Judge one event; None when its attributes are not those the trigger looks at."""
-    if trigger.paused:
-        return None
-    if not trigger.match.attributes_match(type=event.type, source=event.source, subject=event.subject):
-        return None
-    document = _document(event)
-    if trigger.match.condition is not None:
-        try:
-            if not compile_condition(trigger.match.condition).holds(document):
-                return Match(MatchOutcome.NOT_MATCHED, "the condition is false")
-        except (ConditionFailed, InvalidCondition) as error:
-            return Match(MatchOutcome.NOT_MATCHED, f"the condition: {error}")
-    params: dict[str, JsonValue] = {}
-    for name, pointer in trigger.mapping.items():
-        try:
-            params[name] = _at(document, pointer)
-        except LookupError:
-            return Match(MatchOutcome.REFUSED, f"mapping.{name}: the event has nothing at {pointer}")
-    if trigger.event_date_from is None:
-        return Match(MatchOutcome.MATCHED, params=params, event_date=(event.time - timedelta(days=1)).date())
-    try:
-        day = _date(_at(document, trigger.event_date_from))
-    except (LookupError, ValueError):
-        return Match(MatchOutcome.REFUSED, f"event_date_from: there is no date at {trigger.event_date_from}")
-    return Match(MatchOutcome.MATCHED, params=params, event_date=day)
-
-
-def debounce_key(trigger: Trigger, event: TriggerEvent) -> str:
-    """Events of one trigger with the same key are debounced together."""
-    if trigger.debounce_by is None:
-        return ""
-    try:
-        return str(_at(_document(event), trigger.debounce_by))[:512]
-    except LookupError:
-        return ""
+def decide_held(missed: Missed, ages: Sequence[float]) -> list[bool]:
+    """Which events of a freeze start when it ends, oldest first. An event within the grace is late, and starts."""
+    late = [age > missed.grace_seconds for age in ages]
+    count = {"none": 0, "latest": 1, "all": missed.max}[missed.policy]
+    kept = [number for number, is_late in enumerate(late) if is_late]
+    chosen = set(kept[len(kept) - min(count, len(kept)) :])
+    return [not is_late or number in chosen for number, is_late in enumerate(late)]
 
 
 def trigger_request(
-    trigger: Trigger, event: TriggerEvent, matched: Match, plan_id: UUID, target: Target, revision: int
+    trigger: Trigger, events: Sequence[TriggerEvent], matched: Match, plan_id: UUID, target: Target, revision: int
 ) -> StartRequest:
-    """The plan of one event that matched."""
+    """The plan of one event that matched, or of a batch of them."""
+    event = events[-1]
+    reason = (
+        f"event {event.id} from {event.source}"
+        if len(events) == 1
+        else (f"{len(events)} events from {event.source}, {events[0].id} to {event.id}")
+    )
     request = PlanRequestData(
         plan_id=plan_id, name=trigger.name, actor=f"trigger:{trigger.id}", origin=Origin.TRIGGER,
         definitions_revision=revision, event_date=matched.event_date,
         what=_what(target.definition, dict(matched.params or {})),
-        labels=_labels(trigger.labels, trigger=trigger.id), reason=f"event {event.id} from {event.source}"[:2000],
+        labels=_labels(trigger.labels, trigger=trigger.id), reason=reason[:2000],
     )  # fmt: skip
     return StartRequest(
         f"trigger:{trigger.id}", trigger.overlap, request, event.time, _project(target.definition, trigger.project),
@@ -205,31 +171,3 @@ def _project(target: Job | Pipeline | None, otherwise: str) -> str:
 
 def _labels(labels: Mapping[str, str], **more: str) -> dict[str, str]:
     return {**more, **dict(list(labels.items())[:49])}
-
-
-def _document(event: TriggerEvent) -> dict[str, Any]:
-    return {
-        "id": event.id, "source": event.source, "type": event.type, "subject": event.subject,
-        "time": event.time.isoformat(), "data": event.data,
-    }  # fmt: skip
-
-
-def _at(document: object, pointer: str) -> Any:
-    """The value at a JSON Pointer (RFC 6901). Raises `LookupError`."""
-    value = document
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict):
-            value = cast("dict[str, object]", value)[key]
-        elif isinstance(value, list) and key.isascii() and key.isdigit() and len(key) < 10:
-            value = cast("list[object]", value)[int(key)]
-        else:
-            raise LookupError(pointer)
-    return value
-
-
-def _date(value: object) -> date:
-    """A date, or the date of an instant as it is written. Raises `ValueError`."""
-    if not isinstance(value, str):
-        raise ValueError("not a text")
-    return date.fromisoformat(value) if len(value) <= 10 else datetime.fromisoformat(value).date()

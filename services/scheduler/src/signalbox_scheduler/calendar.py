@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from signalbox_contracts.definitions import cron
-from signalbox_contracts.definitions.freeze import Freeze
+from signalbox_contracts.definitions.freeze import Freeze, freeze_windows
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.messages.ticks import SkipReason, TickCause
 
@@ -45,11 +45,16 @@ Decision = Fire | Skip
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A time during which a freeze held everything."""
+    """A time during which a freeze held ticks, of all projects or of some."""
 
     from_at: datetime
     until_at: datetime
     name: str
+    projects: tuple[str, ...] = ()
+    """Empty means all."""
+
+    def holds(self, project: str, instant: datetime) -> bool:
+        return self.from_at <= instant < self.until_at and (not self.projects or project in self.projects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +100,20 @@ def next_ticks(schedule: Schedule, after: datetime, count: int) -> tuple[datetim
 
 
 def windows(freeze: Freeze, since: datetime, until: datetime, lifted_at: datetime | None) -> Iterator[Window]:
-    """The times in [since, until] during which this freeze held everything; none for a freeze of single engines."""
-    if freeze.engines:
+    """The times in [since, until] during which this freeze held ticks; none for a freeze of single engines."""
+    if not freeze.holds_starts:
         return
-    end = min(instant for instant in (until, lifted_at, freeze.ends_at) if instant is not None)
-    start = max(since, freeze.starts_at) if freeze.starts_at else since
-    if not freeze.calendar:
-        if start < end:
-            yield Window(start, end, freeze.id)
-        return
-    for blackout in freeze.calendar:
-        lasts = timedelta(seconds=blackout.duration_seconds)
-        opens = cron.ticks(blackout.cron, start - lasts, cron.zone(blackout.zone))
-        for opened in islice(opens, 10_000):
-            if opened >= end:
-                break
-            yield Window(max(opened, start), min(opened + lasts, end), freeze.id)
+    end = min(until, lifted_at) if lifted_at is not None else until
+    for window in freeze_windows(freeze, since, end):
+        closes = end if window.until_at is None else min(window.until_at, end)
+        if window.from_at < closes:
+            yield Window(window.from_at, closes, freeze.id, freeze.projects)
+
+
+def frozen_projects(frozen: Sequence[Window], now: datetime) -> list[str] | None:
+    """The projects whose ticks are held now; None for all."""
+    held = [window.projects for window in frozen if window.from_at <= now < window.until_at]
+    return None if () in held else sorted({project for some in held for project in some})
 
 
 def _kept(schedule: Schedule, missed: Sequence[datetime]) -> set[datetime]:
@@ -134,7 +137,7 @@ def _decision(
     if kept:
         return Fire(due, TickCause.CATCH_UP)
     for window in frozen:
-        if window.from_at <= due < window.until_at:
+        if window.holds(schedule.project, due):
             return Skip(due, SkipReason.FROZEN, f"freeze {window.name}; missed-tick policy {schedule.missed.policy}")
     if schedule.missed.policy == "none":
         return Skip(due, SkipReason.MISSED, f"older than {schedule.missed.grace_seconds:g} s when noticed")

@@ -45,9 +45,10 @@ class Scheduling:
         async with self.database.unit_of_work() as work:
             now = await schedules.now(work.connection)
             frozen = await self._frozen(work, now)
-            if any(window.from_at <= now < window.until_at for window in frozen):
+            projects = calendar.frozen_projects(frozen, now)
+            if projects is None:
                 return False
-            due = await schedules.take_due(work.connection, self.settings.tick_batch)
+            due = await schedules.take_due(work.connection, self.settings.tick_batch, frozen=projects)
             if not due:
                 return False
             decided = [(one, *result) for one in due if (result := await self._decide(work, one, now, frozen))]
@@ -57,10 +58,11 @@ class Scheduling:
     async def backfill(self) -> bool:
         """Fire the next ticks of one backfill; True when there may be more."""
         async with self.database.unit_of_work() as work:
-            backfill = await ticks.take_backfill(work.connection)
+            now = await schedules.now(work.connection)
+            projects = calendar.frozen_projects(await self._frozen(work, now), now)
+            backfill = None if projects is None else await ticks.take_backfill(work.connection, frozen=projects)
             if backfill is None:
                 return False
-            now = await schedules.now(work.connection)
             data = ScheduleBackfillData.model_validate_json(backfill.command)
             schedule = await schedules.load(work.connection, backfill.schedule_id)
             if schedule is None:
@@ -103,10 +105,10 @@ class Scheduling:
             return await ticks.prune(work.connection, self.settings.tick_keep_days) > 0
 
     async def _frozen(self, work: UnitOfWork, now: datetime) -> list[Window]:
-        """When everything was frozen, from the oldest tick that may still be decided until a moment from now."""
+        """When ticks were frozen, from the oldest tick that may still be decided until a moment from now."""
         found: list[Window] = []
         for row in await schedules.freezes(work.connection):
-            since, until = now - timedelta(days=30), now + timedelta(seconds=1)
+            since, until = max(row.began_at, now - timedelta(days=30)), now + timedelta(seconds=1)
             found += calendar.windows(row.freeze, since, until, row.lifted_at)
         return found
 

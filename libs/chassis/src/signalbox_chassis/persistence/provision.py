@@ -30,7 +30,7 @@ from signalbox_chassis.persistence.migrations import migrate, provision
 from signalbox_chassis.security.vault import provision_vault
 from signalbox_chassis.settings import ServiceSettings
 from signalbox_contracts.services import ServiceSpec, ServiceUnusable, installed_services
-from signalbox_contracts.topics import TOPICS, Topic
+from signalbox_contracts.topics import TOPICS, Topic, source_topic
 
 ROLE_PREFIX: Final = "signalbox_"
 
@@ -75,7 +75,9 @@ async def provision_services(
     role_prefix: str = ROLE_PREFIX,
 ) -> list[ProvisionedService]:
     """Make what is missing. `known` holds the addresses of an earlier run. Raises ProvisionFailed."""
-    topics = asyncio.create_task(_create_topics(settings, topics_of(specs), replication))
+    topics = asyncio.create_task(
+        _create_topics(settings, [*topics_of(specs), *map(source_topic, settings.sources)], replication)
+    )
     try:
         # one after the other: alembic keeps the migration it is in for the whole process
         made = [await _provision_service(settings, spec, known, role_prefix) for spec in specs]

@@ -235,10 +235,10 @@ SUBSCRIPTION: Final = DefinitionCommands(
 FREEZE: Final = DefinitionCommands(
     kind="freeze", path="freezes", refers_to_engines=True,
     columns=(
-        ("freeze", "id"), ("engines", "engines"), ("mode", "mode"), ("from", "starts_at"), ("until", "ends_at"),
-        ("by", "author"), ("reason", "reason"),
+        ("freeze", "id"), ("phase", "state.phase"), ("engines", "engines"), ("projects", "projects"),
+        ("mode", "mode"), ("from", "starts_at"), ("until", "ends_at"), ("by", "author"), ("reason", "reason"),
     ),
-    fields=(("calendar", "calendar"),),
+    fields=(("calendar", "calendar"), ("running", "state.running"), ("waiting", "state.waiting")),
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from signalbox_client import waterfall
 from signalbox_client.api import place
+from signalbox_client.commands.freezes import banner
 from signalbox_client.inputs import Form, api
 from signalbox_client.output import Column, ago, one, plain, rows, table
 
@@ -25,6 +26,8 @@ def status(output: Form = "table") -> None:
     if output != "table":
         one(said, output, ())
         return
+    for freeze in said.get("freezes") or ():
+        print(banner(freeze))
     lines = [[name, _part(said.get(name))] for name in ("database", "kafka", "outbox")]
     lines += [[name, _numbers(said.get(name))] for name in ("plans", "tasks")]
     table(["part", ""], [*lines, ["parked", str(said.get("parked", "?"))]])

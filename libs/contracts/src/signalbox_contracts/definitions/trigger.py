@@ -2,13 +2,13 @@
 
 import re
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from signalbox_contracts.definitions.condition import compile_condition
 from signalbox_contracts.definitions.definition import Definition, ParamName, ShortText, Target
-from signalbox_contracts.definitions.schedule import Overlap
+from signalbox_contracts.definitions.schedule import Missed, Overlap
 from signalbox_contracts.vocabulary import Seconds, Value
 
 Pattern = Annotated[str, Field(min_length=1, max_length=512)]
@@ -43,11 +43,26 @@ class Match(Value):
         )
 
 
+_MISSED_EVENTS: Final = Missed(policy="all", max=1000)
+
+
+class Batch(Value):
+    """One plan for several events: when `max_events` are there, or `max_seconds` after the first, or at 128 KiB.
+
+    Each parameter of the plan is then the list of the values of its events, in the order they came.
+    """
+
+    max_events: Annotated[int, Field(ge=1, le=1000)] = 100
+    max_seconds: Annotated[Seconds, Field(gt=0, le=86_400)] = 60
+    by: Pointer | None = None
+    """Events with the same value there share a batch."""
+
+
 class Trigger(Definition):
     """When an event matches, start the target with parameters taken from the event.
 
     Every event starts at most one plan per trigger, by (source, id). With `debounce_seconds`, of several events with
-    the same `debounce_by` only the last of a quiet spell starts one.
+    the same `debounce_by` only the last of a quiet spell starts one. With `batch`, several events start one plan.
     """
 
     kind: Literal["trigger"] = "trigger"
@@ -59,9 +74,20 @@ class Trigger(Definition):
     debounce_seconds: Annotated[Seconds, Field(le=86_400)] = 0
     debounce_by: Pointer | None = None
     dedupe_seconds: Annotated[Seconds, Field(ge=60, le=30 * 86_400)] = 7 * 86_400
+    batch: Batch | None = None
+    starts_per_minute: Annotated[float, Field(gt=0, le=6000)] | None = None
+    """Evenly spread: a start that comes too early waits. At most 1,000 wait, further ones are refused."""
+    missed: Missed = _MISSED_EVENTS
+    """What becomes of events that came during a freeze, when it ends."""
     overlap: Overlap = "allow"
     paused: bool = False
     note: ShortText = ""
+
+    @model_validator(mode="after")
+    def _debounces_or_batches(self) -> Self:
+        if self.batch is not None and self.debounce_seconds:
+            raise ValueError("a trigger has debounce_seconds or batch, not both")
+        return self
 
 
 def pattern_matches(pattern: str, value: str) -> bool:

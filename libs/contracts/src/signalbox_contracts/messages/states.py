@@ -90,6 +90,12 @@ class MatchOutcome(OpenEnum):
     DEBOUNCED = "debounced"
     OVERLAPPED = "overlapped"
     REFUSED = "refused"
+    BATCHED = "batched"
+    """It waits for its batch; the plan's fact comes when the batch is closed."""
+    HELD = "held"
+    """It came during a freeze, and is decided when that ends."""
+    SKIPPED = "skipped"
+    """The trigger is paused, or its policy for events of a freeze leaves this one out."""
     OTHER = "OTHER"
 
 
@@ -122,6 +128,26 @@ class TriggerStated(Event[TriggerRecord], frozen=True):
     """What is true of a trigger now."""
 
     type: Literal["signalbox.trigger.state.v1"] = "signalbox.trigger.state.v1"
+
+
+class SourceRecord(Value):
+    """What came from one source of events in one hour."""
+
+    source: Attribute
+    hour_at: Instant
+    version: Version
+    received: Count = 0
+    unclaimed: Count = 0
+    """Events whose type, source and subject no trigger looks at."""
+    last_event_at: Instant | None = None
+    lag_seconds: Seconds = 0
+    """How long the last one took from the broker to its decision."""
+
+
+class SourceStated(Event[SourceRecord], frozen=True):
+    """How many events came from a source."""
+
+    type: Literal["signalbox.source.state.v1"] = "signalbox.source.state.v1"
 
 
 class IncidentState(OpenEnum):
@@ -189,4 +215,4 @@ class OperationResult(Event[OperationResultData], frozen=True):
     type: Literal["signalbox.operation.result.v1"] = "signalbox.operation.result.v1"
 
 
-MESSAGES = (EngineStated, ScheduleStated, TriggerStated, IncidentStated, OperationResult)
+MESSAGES = (EngineStated, ScheduleStated, TriggerStated, SourceStated, IncidentStated, OperationResult)

@@ -44,6 +44,8 @@ class PlanRulesData(Value):
     held_reason: Text = ""
     closed: bool = False
     """The plan has ended; its rules may be forgotten."""
+    project: Name = "default"
+    """A freeze may hold the tasks of a project."""
 
 
 class PlanRules(Event[PlanRulesData], frozen=True):

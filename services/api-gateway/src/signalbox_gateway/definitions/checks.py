@@ -6,6 +6,7 @@ from typing import Any, Final
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.channel import EVENT_TYPES, Channel, Subscription, event_type
 from signalbox_contracts.definitions.engine import Engine
+from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.definitions.placement import NoFittingEngine, choose_engine
@@ -30,6 +31,7 @@ async def check_definition(connection: Connection, definition: Any) -> None:
     ]
     if not problems:
         problems = [*_misfits(definition, loaded), *await _fallback_cycle(connection, definition)]
+        problems += await _unknown_projects(connection, definition)
     if problems:
         raise InvalidDefinition(tuple(problems))
 
@@ -116,6 +118,19 @@ def _target_misfits(version: int | None, given: list[str], saved: store.Saved, d
             if name not in declared:
                 allowed = f"{target.kind} {target.id} has the parameters {', '.join(sorted(declared)) or 'none'}"
                 yield Problem(f"{field}.{name}", None, allowed)
+
+
+async def _unknown_projects(connection: Connection, definition: Any) -> list[Problem]:
+    """A freeze of a project that nothing belongs to would hold nothing, and nobody would see why."""
+    if not isinstance(definition, Freeze) or not definition.projects:
+        return []
+    known = await store.projects(connection)
+    allowed = f"is no project of any definition: allowed are {', '.join(known[:20])}"
+    return [
+        Problem(f"projects.{number}", repr(project), allowed)
+        for number, project in enumerate(definition.projects)
+        if project not in known
+    ]
 
 
 async def _fallback_cycle(connection: Connection, definition: Any) -> list[Problem]:

@@ -11,7 +11,7 @@ from signalbox_contracts.samples import definitions as samples
 from signalbox_gateway.definitions import store
 from signalbox_gateway.flink_jobs.document import from_document
 from signalbox_gateway.flink_jobs.schedules import document_fields
-from signalbox_gateway.read_model import queries, starts, usage
+from signalbox_gateway.read_model import freezes, queries, starts, usage
 
 Users = Callable[[Connection, str], Awaitable[list[str]]]
 States = Callable[[Connection, Sequence[str]], Awaitable[dict[str, Any]]]
@@ -110,8 +110,8 @@ _ENTRIES: Final = (
         example=samples.subscription(),
     ),
     DefinitionKind(
-        kind="freeze", path="freezes", about="a stop of new work, on all or some engines", example=samples.freeze(),
-        refers_to_engines=True, stamp=_author,
+        kind="freeze", path="freezes", about="a stop of new work, everywhere or in part", example=samples.freeze(),
+        refers_to_engines=True, stamp=_author, load_states=freezes.freeze_states,
     ),
 )  # fmt: skip
 KINDS: Final[dict[str, DefinitionKind]] = {entry.kind: entry for entry in _ENTRIES}

@@ -181,6 +181,12 @@ async def users_of_secret(connection: Connection, name: str) -> list[str]:
     return await users_of(connection, SECRET, name)
 
 
+async def projects(connection: Connection) -> list[str]:
+    """The projects that definitions belong to."""
+    rows = await connection.fetch("SELECT DISTINCT project FROM definition WHERE NOT deleted ORDER BY 1 LIMIT 10000")
+    return [row["project"] for row in rows]
+
+
 async def engines_revision(connection: Connection) -> int:
     """The newest revision among all engines; 0 when there is none."""
     return await connection.fetchval("SELECT coalesce(max(revision), 0) FROM definition WHERE kind = 'engine'")

@@ -145,8 +145,8 @@ def _engine_unreachable(case: Case) -> tuple[str, str]:
 
 
 def _frozen(case: Case) -> tuple[str, str]:
-    return _with(f"a freeze of {case.holder or 'the project'} holds it", case.detail), (
-        f"goes on when the freeze ends{case.until}"
+    return _with(f"freeze {case.holder} holds it", case.detail), (
+        f"goes on when the freeze ends{case.until}, or is lifted with `signalbox unfreeze {case.holder}`"
     )
 
 

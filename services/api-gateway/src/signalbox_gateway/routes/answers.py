@@ -325,6 +325,32 @@ class ConsumerGroup(AnswerModel):
     lag: int
 
 
+class FreezeState(AnswerModel):
+    """What a freeze does now."""
+
+    active: bool
+    phase: Literal["planned", "holding", "draining", "drained", "ended"]
+    since_at: datetime | None
+    until_at: datetime | None
+    next_at: datetime | None
+    """When it holds next, of one that does not hold now."""
+    running: int
+    """Tasks it covers that are on their engines; they go on."""
+    waiting: int
+    """Tasks it covers that are queued."""
+
+
+class FreezeBanner(FreezeState):
+    """A freeze that holds now."""
+
+    id: str
+    reason: str
+    author: str
+    mode: Literal["hold", "drain"]
+    engines: list[str]
+    projects: list[str]
+
+
 class Status(AnswerModel):
     """How the parts are. A part that does not answer has `ok: false`; what depends on it is null."""
 
@@ -339,6 +365,8 @@ class Status(AnswerModel):
     """Tasks by state."""
     parked: int | None
     """Parked messages that were not given up."""
+    freezes: list[FreezeBanner] | None
+    """Freezes that hold now."""
 
 
 class Users(AnswerModel):
@@ -381,6 +409,7 @@ JOB_DOCUMENT: Final[dict[str, Any]] = {
 """The document's fields of a job; null for a job that is no Flink job."""
 _STATES: Final[dict[str, Any]] = {
     "engine": EngineRecord,
+    "freeze": FreezeState,
     "schedule": ScheduleRecord,
     "trigger": from_record("TriggerState", TriggerRecord, without=("events",)),
 }

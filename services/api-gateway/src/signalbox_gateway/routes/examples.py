@@ -153,6 +153,9 @@ def _operation(operation: str, target: str) -> Example:
 
 def _state(kind: str) -> Example:
     """What the owner of a definition last published about it."""
+    if kind == "freeze":
+        return {"active": True, "phase": "draining", "since_at": NOW, "until_at": LATER, "next_at": None, "running": 3,
+                "waiting": 40}  # fmt: skip
     message = {"engine": EngineStated, "schedule": ScheduleStated, "trigger": TriggerStated}[kind]
     return _sample(message).model_dump(mode="json", exclude={"events"})
 
@@ -257,7 +260,7 @@ def _others() -> dict[str, Example]:
         "database": {"ok": True}, "kafka": {"ok": True},
         "groups": [{"group": "signalbox.planner.control", "members": 1, "lag": 0}],
         "outbox": {"ok": True, "oldest_unsent_seconds": 0.1}, "engines": [engine], "plans": {"RUNNING": 3},
-        "tasks": {"RUNNING": 12}, "parked": 0,
+        "tasks": {"RUNNING": 12}, "parked": 0, "freezes": [],
     }  # fmt: skip
     me = {
         "name": "ann", "actor": _ACTOR, "token_id": "abcdefghijkl", "permissions": ["*"], "expires_at": None,

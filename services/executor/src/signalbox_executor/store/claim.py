@@ -16,6 +16,7 @@ from signalbox_chassis.runtime.isolation import describe_fault, note_fault
 from signalbox_contracts.definitions.rules import Retries
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.task_commands import TaskSpec
+from signalbox_executor.store.freezes import ENGINE_OPEN, FROZEN, PLAN_OPEN
 from signalbox_executor.store.rows import ACTIVE, COLUMNS, Task, move, task_of, with_states
 
 MAX_PLANS: Final = 100
@@ -54,7 +55,7 @@ BEGIN: Final = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan"
 # that two groups do not deadlock. Saturated plans are left out first, so that they never hide the others; a tenth more
 # are those that wait longest, so that urgent ones never hide them.
 _LOCK: Final = f"""
-WITH alone AS MATERIALIZED (
+WITH {FROZEN}, alone AS MATERIALIZED (
   SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/claim/' || $1, 0))::text AS lock
 ), me AS MATERIALIZED (
   SELECT w.id FROM alone, LATERAL (
@@ -62,9 +63,9 @@ WITH alone AS MATERIALIZED (
   ) AS w WHERE {REPLAY_COMPLETE}
 ), engines AS MATERIALIZED (
   SELECT e.id FROM me, LATERAL (
-    SELECT id FROM engine
+    SELECT id FROM engine e
     WHERE engine_group = $1 AND intake = 'open' AND NOT deleted AND (breaker = 'closed' OR probe_at <= now())
-      AND id = ANY ($3) AND me.id IS NOT NULL
+      AND id = ANY ($3) AND me.id IS NOT NULL AND {ENGINE_OPEN}
     ORDER BY id FOR UPDATE
   ) AS e
 ), ours AS MATERIALIZED (SELECT array_agg(id) AS ids FROM engines
@@ -83,7 +84,7 @@ WITH alone AS MATERIALIZED (
       WHERE t.plan_id = p.plan_id AND t.engine_id = e.id AND t.state = 'QUEUED' AND t.not_before <= now()
         AND t.definitions_revision <= (SELECT revision FROM seen)
       ORDER BY t.priority DESC, t.position LIMIT 1) AS first) AS head
-  WHERE NOT p.held AND NOT p.closed AND head.priority IS NOT NULL
+  WHERE NOT p.held AND NOT p.closed AND head.priority IS NOT NULL AND {PLAN_OPEN}
     AND COALESCE(a.n, 0) < COALESCE(p.task_limit, 2147483647)
 ), plans AS MATERIALIZED (
   SELECT p.plan_id FROM plan_rules p
@@ -97,9 +98,10 @@ SELECT (SELECT ids FROM ours) AS engines, (SELECT array_agg(plan_id) FROM plans)
 # INVARIANT state = QUEUED in the claimed row; CLAIMED, SUBMITTING, RUNNING *and UNKNOWN* count against every limit:
 # each may have work on the engine. Start tokens are spent by the statement that claims. INVARIANT priority decides who
 # goes first, not who waits for ever: `boosted` is one task of the plan that starves longest.
+# INVARIANT freeze.exact: freezes are read again here, under the locks of the engines (`store/freezes.py`).
 _CLAIM: Final = with_states(
     """
-WITH active AS MATERIALIZED (
+WITH {frozen}, active AS MATERIALIZED (
   SELECT plan_id, engine_id, task_group, count(*)::int AS n,
          count(*) FILTER (WHERE state IN {owned})::int AS starting
   FROM task WHERE state IN {active} GROUP BY 1, 2, 3
@@ -116,7 +118,7 @@ WITH active AS MATERIALIZED (
   FROM engine e LEFT JOIN on_engine a ON a.engine_id = e.id
   CROSS JOIN LATERAL (SELECT LEAST(e.starts_at_once, e.tokens + COALESCE(e.starts_per_minute, 0) / 60
       * GREATEST(0, extract(epoch FROM now() - e.tokens_at)))::float8 AS tokens) r
-  WHERE e.id = ANY($3)
+  WHERE e.id = ANY($3) AND {engine_open}
 ), ended AS MATERIALIZED (
   SELECT t.plan_id, count(*)::int AS n, count(*) FILTER (WHERE t.state = 'FAILED')::int AS failed
   FROM task t JOIN plan_rules p USING (plan_id)
@@ -133,7 +135,7 @@ WITH active AS MATERIALIZED (
   FROM plan_rules p LEFT JOIN in_plan a USING (plan_id) LEFT JOIN ended d USING (plan_id)
   CROSS JOIN LATERAL (SELECT LEAST(GREATEST(1, p.starts_per_minute / 6), p.tokens + COALESCE(p.starts_per_minute, 0)
       / 60 * GREATEST(0, extract(epoch FROM now() - p.tokens_at)))::float8 AS tokens) r
-  WHERE p.plan_id = ANY($4)
+  WHERE p.plan_id = ANY($4) AND {plan_open}
 ), candidates AS (
   SELECT c.*, p.priority AS plan_priority, p.active AS plan_active, p.free AS plan_free, e.free AS engine_free,
          p.starved_since, e.starts_since_boost, COALESCE(g.n, 0) AS group_active,
@@ -194,6 +196,9 @@ WITH active AS MATERIALIZED (
 )
 SELECT * FROM claimed
 """.replace("{columns}", COLUMNS)
+    .replace("{frozen}", FROZEN)
+    .replace("{engine_open}", ENGINE_OPEN)
+    .replace("{plan_open}", PLAN_OPEN)
     .replace("{move}", move("'CLAIMED'"))
     .replace(
         "{may_start}",

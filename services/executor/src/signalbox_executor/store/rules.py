@@ -14,17 +14,17 @@ from signalbox_executor.store.rows import with_states
 # again, under the same key, to see how; or it runs, as this database has it, and may yet be tried again.
 _SAVE: Final = with_states("""
 INSERT INTO plan_rules AS r (plan_id, version, held, held_reason, closed, priority, task_limit, starts_per_minute,
-                             newest_first, canary_first, canary_failures, brake_ratio, brake_after)
+                             newest_first, canary_first, canary_failures, brake_ratio, brake_after, project)
 VALUES ($1, $2, $3, $4,
         $5 AND NOT EXISTS (SELECT FROM task t WHERE t.plan_id = $1 AND t.state = 'QUEUED') AND NOT EXISTS (
           SELECT FROM task t WHERE t.plan_id = $1 AND t.state IN {active}),
-        $6, $7, $8, $9, $10, $11, $12, $13)
+        $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (plan_id) DO UPDATE SET
     version = excluded.version, held = excluded.held, held_reason = excluded.held_reason, closed = excluded.closed,
     priority = excluded.priority, task_limit = excluded.task_limit, starts_per_minute = excluded.starts_per_minute,
     newest_first = excluded.newest_first, canary_first = excluded.canary_first,
     canary_failures = excluded.canary_failures, brake_ratio = excluded.brake_ratio, brake_after = excluded.brake_after,
-    changed_at = now()
+    changed_at = now(), project = excluded.project
 WHERE r.version < excluded.version
 RETURNING version
 """)
@@ -48,6 +48,7 @@ async def save_rules(connection: Connection, data: PlanRulesData) -> int:
         canary.max_failures if canary else None,
         brake.failure_ratio if brake else None,
         brake.after_items if brake else None,
+        data.project,
     )
     return kept if kept is not None else (await versions(connection, [data.plan_id]))[data.plan_id]
 

@@ -20,7 +20,11 @@ WITH counts AS MATERIALIZED (
 )
 SELECT e.id, e.revision, e.failures, e.breaker_since, e.concurrency, e.last_answer_at, e.last_error,
   CASE WHEN e.breaker = 'closed' THEN 'closed' WHEN e.probe_at <= now() THEN 'half_open' ELSE 'open' END AS breaker,
-  CASE WHEN e.intake = 'draining' AND COALESCE(c.active, 0) = 0 THEN 'drained' ELSE e.intake END AS intake,
+  CASE WHEN e.intake = 'draining' AND COALESCE(c.active, 0) = 0 THEN 'drained'
+       WHEN e.intake = 'open' AND EXISTS (
+         SELECT FROM freeze_window f WHERE f.from_at <= now() AND f.until_at > now() AND f.projects = '{}'
+           AND (f.engines = '{}' OR e.id = ANY (f.engines))) THEN 'frozen'
+       ELSE e.intake END AS intake,
   COALESCE(c.active, 0) AS active, COALESCE(c.queued, 0) AS queued, COALESCE(c.unknown, 0) AS unknown,
   COALESCE(s.version, 0) AS version, s.published::text AS published
 FROM engine e LEFT JOIN counts c ON c.engine_id = e.id LEFT JOIN engine_state s ON s.engine_id = e.id

@@ -8,6 +8,7 @@ from uuid import UUID
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.port import Watched
+from signalbox_executor.store.freezes import FROZEN_TIME
 from signalbox_executor.store.rows import COLUMNS, UNPUBLISHED, Task, move, tasks_of, undecided, with_states
 
 # INVARIANT one UPDATE that finishes QUEUED and CLAIMED itself, and only flags the rest: a flag on a CLAIMED row would
@@ -39,12 +40,16 @@ RETURNING {columns}
 )
 
 # A task that waited longer than it may ends without ever having been sent. INVARIANT state = QUEUED in the row.
-_EXPIRE: Final = """
+# The time it was frozen does not count; what that is is only computed for rows that are late without it.
+_EXPIRE: Final = (
+    """
 WITH late AS MATERIALIZED (
   SELECT id FROM task
   WHERE state = 'QUEUED' AND (queued_seconds IS NOT NULL OR total_seconds IS NOT NULL)
     AND now() >= LEAST(GREATEST(queued_at, not_before) + queued_seconds * interval '1 second',
                        created_at + total_seconds * interval '1 second')
+    AND now() >= LEAST(GREATEST(queued_at, not_before) + queued_seconds * interval '1 second',
+                       created_at + total_seconds * interval '1 second') + {frozen_time}
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE task t SET state = 'FAILED', cause = 'timed_out', reason = 'waited longer than its time limit', waiting = NULL,
@@ -52,7 +57,10 @@ UPDATE task t SET state = 'FAILED', cause = 'timed_out', reason = 'waited longer
        pending_transitions = {move}, published = true
 FROM late WHERE t.id = late.id AND t.state = 'QUEUED'
 RETURNING {columns}
-""".replace("{columns}", COLUMNS).replace("{move}", move("'FAILED'", reason="'waited longer than its time limit'"))
+""".replace("{columns}", COLUMNS)
+    .replace("{move}", move("'FAILED'", reason="'waited longer than its time limit'"))
+    .replace("{frozen_time}", FROZEN_TIME)
+)
 
 # INVARIANT the intent is in the row before the call leaves: several engines cannot say "killed", and a stop whose
 # answer was lost must be known. Bound to the attempt: it never stops the next one.

@@ -8,6 +8,7 @@ from uuid import UUID
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor.lifecycle import Queue
+from signalbox_executor.store.freezes import FROZEN
 from signalbox_executor.store.rows import COLUMNS, UNPUBLISHED, Task, tasks_of, with_states
 
 HEADS: Final = 1000
@@ -21,8 +22,9 @@ RESTART_SECONDS: Final = 10
 # One replica at a time is enough; nobody waits for the lock.
 _ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/waiting', 0))"
 
-_QUEUES: Final = with_states("""
-WITH queued AS MATERIALIZED (
+_QUEUES: Final = with_states(
+    """
+WITH {frozen}, queued AS MATERIALIZED (
   SELECT plan_id, engine_id, task_group, min(definitions_revision) AS definitions_revision,
     max(priority) AS task_priority, max(group_limit) AS group_limit
   FROM task WHERE state = 'QUEUED' AND queued_at <= now() - $1 * interval '1 second' GROUP BY 1, 2, 3 LIMIT 1000
@@ -38,7 +40,9 @@ WITH queued AS MATERIALIZED (
     AND t.state IN {tried} GROUP BY 1
 )
 SELECT q.plan_id, q.engine_id, q.task_group AS "group", q.group_limit, COALESCE(g.n, 0) AS group_active,
-  q.definitions_revision, q.task_priority, (SELECT revision FROM seen) AS seen_revision,
+  q.definitions_revision, q.task_priority,
+  z.freeze_id AS frozen_by, z.reason AS frozen_reason, nullif(z.until_at, 'infinity') AS frozen_until_at,
+  (SELECT revision FROM seen) AS seen_revision,
   e.id IS NOT NULL AND NOT e.deleted AS engine_known, COALESCE(e.intake, 'open') AS intake,
   EXISTS (SELECT FROM worker w WHERE NOT w.dead AND w.lease_until > now() AND q.engine_id = ANY (w.reaches)) AS reached,
   e.breaker_since AS breaker_since_at, e.probe_at, COALESCE(e.concurrency, 0) AS engine_limit,
@@ -55,7 +59,12 @@ SELECT q.plan_id, q.engine_id, q.task_group AS "group", q.group_limit, COALESCE(
 FROM queued q LEFT JOIN engine e ON e.id = q.engine_id LEFT JOIN plan_rules r ON r.plan_id = q.plan_id
 LEFT JOIN ended d ON d.plan_id = q.plan_id
 LEFT JOIN in_group g ON g.plan_id = q.plan_id AND g.task_group = q.task_group
-""")
+LEFT JOIN LATERAL (
+  SELECT f.freeze_id, f.reason, f.until_at FROM frozen f
+  WHERE (f.engines = '{}' OR q.engine_id = ANY (f.engines)) AND (f.projects = '{}' OR r.project = ANY (f.projects))
+  ORDER BY f.until_at DESC, f.freeze_id LIMIT 1) z ON true
+""".replace("{frozen}", FROZEN)
+)
 
 # INVARIANT state = QUEUED in the row: a task that was just claimed does not wait. Only what is new is written, so that
 # a long queue that stands still costs nothing: another reason, holder or words (a limit that was changed, say), or a

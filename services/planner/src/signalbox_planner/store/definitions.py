@@ -1,12 +1,16 @@
-"""What the planner keeps of the definitions: the versions of jobs and pipelines, the triggers, the engines."""
+"""What the planner keeps of the definitions: the versions of jobs and pipelines, triggers, engines, freezes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_contracts.definitions.definition import Definition
 from signalbox_contracts.definitions.engine import Engine
+from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.definitions.schedule import Schedule
@@ -14,6 +18,7 @@ from signalbox_contracts.definitions.trigger import Trigger
 from signalbox_contracts.messages.definitions import DefinitionSnapshotData
 from signalbox_planner.starts import Target, resolve_target
 
+D = TypeVar("D", bound=Definition)
 _TARGET: TypeAdapter[Job | Pipeline] = TypeAdapter(Job | Pipeline)
 # A job or pipeline is kept in every version that was seen; any other kind once, as version 0.
 _DEFINE = """
@@ -38,7 +43,7 @@ class KnownTrigger:
 
 
 async def define(connection: Connection, data: DefinitionSnapshotData) -> None:
-    """Keep a snapshot of a job, pipeline, trigger or engine. An older revision changes nothing."""
+    """Keep a snapshot of a job, pipeline, trigger, engine or freeze. An older revision changes nothing."""
     definition = data.definition
     if data.deleted:
         await connection.execute(_DELETE, data.kind, data.id, data.revision)
@@ -59,7 +64,22 @@ async def target(connection: Connection, of: Schedule | Trigger) -> Target:
 
 async def triggers(connection: Connection) -> Sequence[KnownTrigger]:
     """Every trigger there is."""
+    return [KnownTrigger(one, revision) for one, revision in await _all(connection, Trigger, "trigger")]
+
+
+async def freezes(connection: Connection) -> Sequence[Freeze]:
+    """Every freeze that was not lifted; whether it holds now is for the caller to see."""
+    return [one for one, _ in await _all(connection, Freeze, "freeze")]
+
+
+async def _all(connection: Connection, model: type[D], kind: str) -> list[tuple[D, int]]:
+    """Every definition of a kind. A form that was read before is not read again: every batch of events asks."""
     rows = await connection.fetch(
-        "SELECT definition, revision FROM definition WHERE kind = 'trigger' AND NOT deleted ORDER BY id"
+        "SELECT id, revision, definition FROM definition WHERE kind = $1 AND NOT deleted ORDER BY id", kind
     )
-    return [KnownTrigger(Trigger.model_validate_json(row["definition"]), row["revision"]) for row in rows]
+    return [(_read(model, row["definition"]), row["revision"]) for row in rows]
+
+
+@lru_cache(maxsize=10_000)
+def _read(model: type[D], text: str) -> D:
+    return model.model_validate_json(text)

@@ -136,6 +136,12 @@ async def locked(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Plan
     return await _plans(connection, await connection.fetch(_LOCKED, list(set(ids))))
 
 
+async def created_at(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """When those of these plans that exist were requested."""
+    rows = await connection.fetch("SELECT id, created_at FROM plan WHERE id = ANY ($1)", list(ids))
+    return {row["id"]: row["created_at"] for row in rows}
+
+
 async def locked_now(connection: Connection, ids: Iterable[UUID]) -> tuple[dict[UUID, Plan], datetime, int]:
     """These plans, as `locked`; the transaction's time; and the version a new plan begins with.
 

@@ -27,7 +27,7 @@ _KNOWN = "SELECT id, definition, deleted FROM schedule WHERE id = ANY($1)"
 # SKIP LOCKED: any number of schedulers share the due schedules, none waits for another.
 _DUE = """
 SELECT id, revision, definition, cursor_at FROM schedule
-WHERE next_fire_at <= now() ORDER BY next_fire_at LIMIT $1 FOR UPDATE SKIP LOCKED
+WHERE next_fire_at <= now() AND NOT project = ANY ($2) ORDER BY next_fire_at LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 _ADVANCE = """
 UPDATE schedule s SET
@@ -51,9 +51,10 @@ _PUBLISHED = """
 UPDATE schedule s SET published = p.version FROM unnest($1::text[], $2::bigint[]) AS p (id, version) WHERE s.id = p.id
 """
 _FREEZE = """
-INSERT INTO freeze_window AS f (id, revision, definition, lifted_at)
-VALUES ($1, $2, $3, CASE WHEN $4 THEN $5::timestamptz END)
+INSERT INTO freeze_window AS f (id, revision, definition, lifted_at, began_at)
+VALUES ($1, $2, $3, CASE WHEN $4 THEN $5::timestamptz END, $5)
 ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, definition = excluded.definition,
+    began_at = CASE WHEN f.lifted_at IS NULL THEN f.began_at ELSE excluded.began_at END,
     lifted_at = CASE WHEN $4 THEN coalesce(f.lifted_at, excluded.lifted_at) END
 WHERE f.revision < excluded.revision
 """
@@ -113,9 +114,10 @@ class ScheduleRow:
 
 @dataclass(frozen=True, slots=True)
 class FreezeRow:
-    """A freeze, and when it was lifted."""
+    """A freeze, when it was made, and when it was lifted."""
 
     freeze: Freeze
+    began_at: datetime
     lifted_at: datetime | None
 
 
@@ -141,9 +143,9 @@ async def define(connection: Connection, snapshots: Sequence[Defined]) -> None:
     )
 
 
-async def take_due(connection: Connection, limit: int) -> list[DueSchedule]:
-    """Lock up to `limit` schedules whose time has come."""
-    rows = await connection.fetch(_DUE, limit)
+async def take_due(connection: Connection, limit: int, *, frozen: Sequence[str] = ()) -> list[DueSchedule]:
+    """Lock up to `limit` schedules whose time has come, of projects that are not frozen."""
+    rows = await connection.fetch(_DUE, limit, list(frozen))
     return [DueSchedule(row["id"], row["revision"], row["definition"], row["cursor_at"]) for row in rows]
 
 
@@ -179,10 +181,10 @@ async def save_freeze(connection: Connection, freeze: Freeze, revision: int, *, 
 async def freezes(connection: Connection) -> list[FreezeRow]:
     """Every freeze of the last days, lifted or not."""
     rows = await connection.fetch(
-        "SELECT definition, lifted_at FROM freeze_window"
+        "SELECT definition, began_at, lifted_at FROM freeze_window"
         " WHERE lifted_at IS NULL OR lifted_at > now() - interval '30 days'"
     )
-    return [FreezeRow(Freeze.model_validate_json(row["definition"]), row["lifted_at"]) for row in rows]
+    return [FreezeRow(Freeze.model_validate_json(row["definition"]), row["began_at"], row["lifted_at"]) for row in rows]
 
 
 async def now(connection: Connection) -> datetime:

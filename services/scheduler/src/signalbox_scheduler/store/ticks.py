@@ -26,8 +26,9 @@ INSERT INTO backfill (id, schedule_id, cursor_at, until_at, remaining, command)
 VALUES ($1, $2, $3::timestamptz - interval '1 microsecond', $4, $5, $6) ON CONFLICT DO NOTHING
 """
 _TAKE_BACKFILL = """
-SELECT id, schedule_id, cursor_at, until_at, remaining, command, fired, present FROM backfill
-ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+SELECT b.id, b.schedule_id, b.cursor_at, b.until_at, b.remaining, b.command, b.fired, b.present FROM backfill b
+LEFT JOIN schedule s ON s.id = b.schedule_id
+WHERE s.project IS NULL OR NOT s.project = ANY ($1) ORDER BY b.id LIMIT 1 FOR UPDATE OF b SKIP LOCKED
 """
 _MOVE_BACKFILL = """
 UPDATE backfill SET cursor_at = $2, remaining = remaining - $3, fired = fired + $4, present = present + $5 WHERE id = $1
@@ -80,9 +81,9 @@ async def keep_backfill(connection: Connection, data: ScheduleBackfillData) -> N
     )  # fmt: skip
 
 
-async def take_backfill(connection: Connection) -> Backfill | None:
-    """Lock the next backfill."""
-    row = await connection.fetchrow(_TAKE_BACKFILL)
+async def take_backfill(connection: Connection, *, frozen: Sequence[str] = ()) -> Backfill | None:
+    """Lock the next backfill of a schedule whose project is not frozen."""
+    row = await connection.fetchrow(_TAKE_BACKFILL, list(frozen))
     return None if row is None else Backfill(**row)
 
 

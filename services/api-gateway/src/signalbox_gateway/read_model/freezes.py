@@ -1,0 +1,68 @@
+"""What each freeze does now: whether it holds, since when and until when, and what runs and waits under it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_contracts.definitions.freeze import Freeze, freeze_windows, window_at
+
+SETTLED: Final = timedelta(seconds=5)
+"""What was claimed a moment before a freeze is seen here a moment later: *drained* is not said before that."""
+_NEXT_DAYS: Final = timedelta(days=366)
+_FREEZES: Final = """
+SELECT id, body::text AS body, created_at FROM definition
+WHERE kind = 'freeze' AND NOT deleted AND ($1::text[] IS NULL OR id = ANY ($1)) ORDER BY id LIMIT 1000
+"""
+_TASKS: Final = """
+SELECT t.engine, p.project, count(*) FILTER (WHERE t.state <> 'QUEUED')::int AS running,
+       count(*) FILTER (WHERE t.state = 'QUEUED')::int AS waiting
+FROM task t JOIN plan p ON p.id = t.plan_id
+WHERE t.state IN ('QUEUED', 'CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY 1, 2
+"""
+
+
+async def freeze_states(connection: Connection, ids: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """The state of these freezes, or of all."""
+    rows = await connection.fetch(_FREEZES, None if ids is None else list(ids))
+    if not rows:
+        return {}
+    now: datetime = await connection.fetchval("SELECT now()")
+    tasks = await connection.fetch(_TASKS)
+    return {row["id"]: _state(Freeze.model_validate_json(row["body"]), row["created_at"], now, tasks) for row in rows}
+
+
+async def banners(connection: Connection) -> list[dict[str, Any]]:
+    """The freezes that hold something now, with who made them and why."""
+    states = await freeze_states(connection)
+    held = [id for id, state in states.items() if state["active"]]
+    rows = await connection.fetch(_FREEZES, held) if held else []
+    freezes = [Freeze.model_validate_json(row["body"]) for row in rows]
+    return [
+        {
+            "id": one.id, "reason": one.reason, "author": one.author, "mode": one.mode, "engines": list(one.engines),
+            "projects": list(one.projects), **states[one.id],
+        }
+        for one in freezes
+    ]  # fmt: skip
+
+
+def _state(freeze: Freeze, created_at: datetime, now: datetime, tasks: Sequence[Row]) -> dict[str, Any]:
+    window = window_at(freeze, now)
+    mine = [
+        row for row in tasks
+        if (not freeze.engines or row["engine"] in freeze.engines)
+        and (not freeze.projects or row["project"] in freeze.projects)
+    ]  # fmt: skip
+    running, waiting = sum(row["running"] for row in mine), sum(row["waiting"] for row in mine)
+    state: dict[str, Any] = {"active": window is not None, "running": running, "waiting": waiting}
+    if window is None:
+        later = [one.from_at for one in freeze_windows(freeze, now, now + _NEXT_DAYS) if one.from_at > now]
+        next_at = min(later, default=None)
+        return {**state, "phase": "planned" if later else "ended", "since_at": None, "until_at": None,
+                "next_at": next_at}  # fmt: skip
+    since = window.from_at if freeze.calendar or freeze.starts_at else created_at
+    phase = "holding"
+    if freeze.mode == "drain":
+        phase = "drained" if running == 0 and now - since >= SETTLED else "draining"
+    return {**state, "phase": phase, "since_at": since, "until_at": window.until_at, "next_at": None}

@@ -1,0 +1,125 @@
+"""Passes over events that wait: for a quiet spell, for their batch, for the end of a freeze, for their turn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from signalbox_chassis.persistence.database import Database, UnitOfWork
+from signalbox_contracts.definitions.freeze import freeze_of
+from signalbox_contracts.messages.states import MatchOutcome
+from signalbox_contracts.messages.triggers import TriggerEvent
+from signalbox_planner import matching
+from signalbox_planner.matching import REQUESTS, Settled
+from signalbox_planner.starting import Starter
+from signalbox_planner.starts import decide_held
+from signalbox_planner.store import definitions, plans, starts
+from signalbox_planner.store import events as store
+from signalbox_planner.store.definitions import KnownTrigger
+
+
+@dataclass
+class WaitingEvents:
+    """Each pass is one transaction a trigger: a death before its commit leaves everything as it was."""
+
+    database: Database
+    starter: Starter
+
+    async def start_debounced(self) -> bool:
+        """Start the plans of debounced events whose quiet spell is over; True when there may be more."""
+        async with self.database.unit_of_work() as work:
+            due = await starts.take_debounced(work.connection)
+            known = await self._triggers(work) if due else {}
+            for trigger_id, text in due:
+                if trigger_id in known:  # else the trigger was deleted meanwhile
+                    await self._start(work, known[trigger_id], [TriggerEvent.model_validate_json(text)])
+        return len(due) == 100
+
+    async def start_batches(self) -> bool:
+        """Start a plan for each batch whose time has come; True when there may be more."""
+        async with self.database.unit_of_work() as work:
+            known = await self._triggers(work)
+            limits = {
+                id: (one.trigger.batch.max_events, one.trigger.batch.max_seconds) if one.trigger.batch else (1, 0.0)
+                for id, one in known.items()
+            }  # a trigger that batches no more: what waits starts now
+            await store.forget_batches(work.connection, list(known))
+            full = await store.full_batches(work.connection, limits)
+        started = 0
+        for trigger_id, key in full:
+            async with self.database.unit_of_work() as work:
+                started += await self._start_batch(work, known[trigger_id], key, limits[trigger_id][0])
+        return started > 0
+
+    async def _start_batch(self, work: UnitOfWork, known: KnownTrigger, key: str, max_events: int) -> bool:
+        """One plan of the oldest events of a batch. During a freeze they wait on."""
+        await store.lock_trigger(work.connection, known.trigger.id)
+        now = await plans.transaction_time(work.connection)
+        if freeze_of(await definitions.freezes(work.connection), known.trigger.project, now) is not None:
+            return False
+        texts = await store.take_batch(work.connection, known.trigger.id, key, max_events)
+        events = [TriggerEvent.model_validate_json(text) for text in texts]
+        await self._start(work, known, events, one_plan=known.trigger.batch is not None)
+        return bool(events)
+
+    async def release_held(self) -> bool:
+        """Decide the held events of triggers that no freeze holds any more, by their policy."""
+        async with self.database.unit_of_work() as work:
+            holding = await store.holding(work.connection)
+            known = await self._triggers(work) if holding else {}
+            freezes = await definitions.freezes(work.connection)
+            now = await plans.transaction_time(work.connection)
+        for trigger_id in holding:
+            if trigger_id not in known or freeze_of(freezes, known[trigger_id].trigger.project, now) is None:
+                async with self.database.unit_of_work() as work:
+                    await self._release(work, trigger_id, known.get(trigger_id))
+        return False
+
+    async def _release(self, work: UnitOfWork, trigger_id: str, known: KnownTrigger | None) -> None:
+        await store.lock_trigger(work.connection, trigger_id)
+        held = await store.held(work.connection, trigger_id)
+        await store.release(work.connection, trigger_id, [one.seq for one in held])
+        if known is None:  # deleted meanwhile
+            return
+        policy = known.trigger.missed
+        events = [TriggerEvent.model_validate_json(one.event) for one in held]
+        chosen = decide_held(policy, [one.age_seconds for one in held])
+        settled = Settled(known, await plans.transaction_time(work.connection))
+        for one, event, starting in zip(held, events, chosen, strict=True):
+            if not starting:
+                why = f"came during freeze {one.freeze_id}; missed policy {policy.policy} leaves it out"
+                settled.record(event, MatchOutcome.SKIPPED, why)
+        kept = [event for event, starting in zip(events, chosen, strict=True) if starting]
+        matched = matching.matched_again(settled, kept)
+        if matched:
+            await matching.admit(work, settled, matched)
+        await self._carry(work, settled)
+
+    async def start_delayed(self) -> bool:
+        """Start the plans whose turn has come; True when there may be more."""
+        async with self.database.unit_of_work() as work:
+            due = await store.take_delayed(work.connection)
+            await self.starter.start(work, [REQUESTS.validate_json(text) for text in due])
+        return len(due) == 100
+
+    async def prune(self) -> bool:
+        """Forget events whose time to be told apart is over, and counts of long ago."""
+        async with self.database.unit_of_work() as work:
+            await store.prune_sources(work.connection)
+            return await starts.prune_events(work.connection) > 0
+
+    async def _start(
+        self, work: UnitOfWork, known: KnownTrigger, events: Sequence[TriggerEvent], *, one_plan: bool = False
+    ) -> None:
+        now: datetime = await plans.transaction_time(work.connection)
+        settled = Settled(known, now)
+        matched = matching.matched_again(settled, events)
+        if matched:
+            await matching.start(work, settled, matched, one_plan=one_plan)
+        await self._carry(work, settled)
+
+    async def _carry(self, work: UnitOfWork, settled: Settled) -> None:
+        await matching.publish(work, settled)
+        await self.starter.start(work, settled.requests)
+
+    async def _triggers(self, work: UnitOfWork) -> dict[str, KnownTrigger]:
+        return {one.trigger.id: one for one in await definitions.triggers(work.connection)}

@@ -1,0 +1,140 @@
+"""Freezes on the real claim: nothing is claimed while one holds, and its end brings back what was."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from signalbox_contracts.definitions.freeze import Freeze
+from signalbox_contracts.definitions.rules import Rules, TimeLimits
+from signalbox_contracts.messages.plans import WaitReason
+from signalbox_executor.lifecycle import why_waiting
+from signalbox_executor.store import claim, freezes, stop, waiting
+from support.executor import Store, spec
+from support.service_fixture import until
+
+
+def freeze(**changes: Any) -> Freeze:
+    values = {"id": "release", "name": "Release", "reason": "release day", "author": "user:ann", **changes}
+    return Freeze.model_validate(values)
+
+
+async def save(store: Store, one: Freeze, revision: int = 1, *, lifted: bool = False) -> None:
+    async with store.connection() as connection, connection.transaction():
+        await freezes.save(connection, one, revision, lifted=lifted)
+
+
+async def claimed(store: Store, me: UUID, most: int = 100) -> list[UUID]:
+    return [one.task.plan_id for one in await store.claim(me, most)]
+
+
+async def test_a_freeze_holds_everything_one_project_or_one_engine_until_it_is_lifted(store: Store) -> None:
+    await store.engine("e1", concurrency=100)
+    await store.engine("e2", concurrency=100)
+    here, there = await store.plan(2, engine="e1"), await store.plan(2, engine="e2")
+    finance = UUID(int=7)
+    await store.rules(finance, Rules(), project="finance")
+    await store.tasks(finance, [spec(finance, number, "e1") for number in range(2)])
+    me = await store.worker()
+    await save(store, freeze())
+    assert await claimed(store, me) == []
+    await save(store, freeze(engines=["e1"]), 2)
+    assert await claimed(store, me, 1) == [there]
+    await save(store, freeze(projects=["finance"]), 3)
+    assert set(await claimed(store, me)) == {here, there}
+    await save(store, freeze(), 2, lifted=True)
+    assert await claimed(store, me) == [], "an older revision changes nothing"
+    await save(store, freeze(), 4, lifted=True)
+    assert await claimed(store, me) == [finance, finance]
+    await save(store, freeze(), 1)
+    assert await store.value("SELECT count(*) FROM freeze_window WHERE until_at > now()") == 0
+
+
+async def test_a_freeze_holds_from_its_start_to_its_end_and_in_the_windows_of_its_calendar(store: Store) -> None:
+    await store.engine(concurrency=100)
+    await store.plan(5)
+    me, now = await store.worker(), datetime.now(UTC)
+    await save(store, freeze(starts_at=now + timedelta(hours=1), ends_at=now + timedelta(hours=2)))
+    assert len(await claimed(store, me, 1)) == 1, "it has not begun"
+    await save(store, freeze(starts_at=now - timedelta(hours=1), ends_at=now + timedelta(hours=2)), 2)
+    assert await claimed(store, me, 1) == []
+    await save(store, freeze(ends_at=now - timedelta(seconds=1)), 3)
+    assert len(await claimed(store, me, 1)) == 1, "it has ended"
+    opened = now - timedelta(minutes=5)
+    blackout = {"cron": f"{opened.minute} {opened.hour} * * *", "duration_seconds": 3600}
+    await save(store, freeze(calendar=[blackout]), 4)
+    assert await claimed(store, me, 1) == []
+    assert await store.value("SELECT count(*) FROM freeze_window WHERE from_at > now()") >= 7, "days ahead are known"
+    other = opened + timedelta(hours=3)
+    await save(store, freeze(calendar=[{**blackout, "cron": f"{other.minute} {other.hour} * * *"}]), 5)
+    assert len(await claimed(store, me, 1)) == 1
+
+
+async def test_a_claim_that_waited_for_a_freeze_to_be_saved_claims_nothing(store: Store) -> None:
+    """INVARIANT freeze.exact: without the second look under the engines' locks this claim would go on after it."""
+    await store.engine(concurrency=10)
+    await store.plan(3)
+    me = await store.worker()
+    async with store.connection() as saving:
+        transaction = saving.transaction()
+        await transaction.start()
+        await freezes.save(saving, freeze(), 1, lifted=False)
+        claiming = asyncio.create_task(store.claim(me))
+
+        async def waits() -> bool:
+            return await store.value("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+
+        await until(waits, why="the claim waits for the engine's row")
+        await transaction.commit()
+    assert await claiming == []
+
+
+async def test_a_claim_that_was_counting_when_a_freeze_came_commits_before_it(store: Store) -> None:
+    """INVARIANT freeze.exact: a freeze that is in force before such a claim commits would be broken by it."""
+    await store.engine(concurrency=10)
+    await store.plan(3)
+    me = await store.worker()
+    async with store.connection() as claiming:
+        transaction = claiming.transaction()
+        await transaction.start()
+        assert len(await claim.claim(claiming, me, group="default", reachable=["e1"], most=1)) == 1
+        saving = asyncio.create_task(save(store, freeze()))
+
+        async def waits() -> bool:
+            return saving.done() or await store.value("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+
+        await until(waits, why="the freeze waits for the engine's row")
+        assert not saving.done(), "the freeze is in force while an older claim has not committed"
+        await transaction.commit()
+        await saving
+    assert await claimed(store, me) == []
+
+
+async def test_why_a_task_waits_names_the_freeze_and_its_end(store: Store) -> None:
+    await store.engine(concurrency=1)
+    await store.plan(1, rules=Rules(limit=1))
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    await save(store, freeze(ends_at=ends))
+    async with store.connection() as connection, connection.transaction():
+        [queue], now = await waiting.queues(connection, after_seconds=0)
+    reason = why_waiting(queue, now=now)
+    assert reason is not None
+    assert (reason.why, reason.holder, reason.detail) == (
+        WaitReason.FROZEN, "freeze:release", "release day, by user:ann",
+    )  # fmt: skip
+    assert reason.until_at == ends
+
+
+async def test_a_time_limit_in_the_queue_does_not_count_the_time_of_a_freeze(store: Store) -> None:
+    await store.engine(concurrency=1)
+    await store.plan(1, time_limits=TimeLimits(queued_seconds=60))
+    await save(store, freeze())
+    await store.rows(
+        "UPDATE task SET (queued_at, created_at, not_before) ="
+        " (SELECT h, h, h FROM (SELECT now() - interval '2 hours' AS h) t)"
+    )
+    await store.rows("UPDATE freeze_window SET from_at = now() - interval '119 minutes 30 seconds'")
+    async with store.connection() as connection:
+        assert await stop.expire(connection, most=10) == [], "30 s of 60 are over"
+        await store.rows("UPDATE freeze_window SET from_at = now() - interval '1 hour'")
+        assert len(await stop.expire(connection, most=10)) == 1
