@@ -37,8 +37,10 @@ SELECT seq, event, extract(epoch FROM now() - received_at)::float8 AS age, freez
 WHERE trigger_id = $1 ORDER BY seq FOR UPDATE
 """
 _PACE: Final = """
-INSERT INTO trigger_pace AS p (trigger_id, next_at) VALUES ($1, now() + make_interval(secs => $2::float8 * $3::int))
-ON CONFLICT (trigger_id) DO UPDATE SET next_at = greatest(p.next_at, now()) + make_interval(secs => $2::float8 * $3::int)
+INSERT INTO trigger_pace AS p (trigger_id, next_at)
+VALUES ($1, now() + make_interval(secs => $2::float8 * $3::int))
+ON CONFLICT (trigger_id) DO UPDATE
+SET next_at = greatest(p.next_at, now()) + make_interval(secs => $2::float8 * $3::int)
 RETURNING next_at - make_interval(secs => $2::float8 * $3::int) AS due_at
 """
 _DELAY: Final = """
