@@ -30,6 +30,7 @@ from signalbox_planner.store.definitions import KnownTrigger
 
 SOURCE = "signalbox/planner"
 REQUESTS: TypeAdapter[StartRequest] = TypeAdapter(StartRequest)
+MAX_LAG_SECONDS = 31_536_000.0  # a record's time is its writer's
 TAKEN = "this event was taken before"
 
 
@@ -197,7 +198,7 @@ async def _publish_sources(
     for count in await store.count_sources(work.connection, counts):
         record = SourceRecord(
             source=count.source, hour_at=count.hour_at, version=count.version, received=count.received,
-            unclaimed=count.unclaimed, last_event_at=count.last_event_at, lag_seconds=max(0.0, lag_seconds),
+            unclaimed=count.unclaimed, last_event_at=count.last_event_at, lag_seconds=min(max(0.0, lag_seconds), MAX_LAG_SECONDS),
         )  # fmt: skip
         subject = f"source:{count.source}"[:512]
         work.publish(

@@ -256,6 +256,10 @@ def _states() -> Cases:
     yield "", _state(s.EngineStated, engine, "engine:oozie-prod", "executor", 12)
     yield "", _state(s.ScheduleStated, schedule, "schedule:nightly", "scheduler", 3)
     yield "", _state(s.TriggerStated, trigger, "trigger:new-files", "planner", 4)
+    source = s.SourceRecord(
+        source="lake", hour_at=NOW, version=9, received=120, unclaimed=3, last_event_at=NOW, lag_seconds=0.2
+    )
+    yield "", _state(s.SourceStated, source, "source:lake", "planner", 9)
     yield "", _state(s.IncidentStated, incident, f"incident:{definitions.INCIDENT}", "notifier", 2)
     yield "", _state(s.OperationResult, result, "engine:oozie-prod", "executor", 0)
 
