@@ -198,7 +198,8 @@ async def _publish_sources(
     for count in await store.count_sources(work.connection, counts):
         record = SourceRecord(
             source=count.source, hour_at=count.hour_at, version=count.version, received=count.received,
-            unclaimed=count.unclaimed, last_event_at=count.last_event_at, lag_seconds=min(max(0.0, lag_seconds), MAX_LAG_SECONDS),
+            unclaimed=count.unclaimed, last_event_at=count.last_event_at,
+            lag_seconds=min(max(0.0, lag_seconds), MAX_LAG_SECONDS),
         )  # fmt: skip
         subject = f"source:{count.source}"[:512]
         work.publish(
