@@ -2,10 +2,12 @@
 
 import json
 import uuid
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -23,6 +25,7 @@ from signalbox_contracts.messages.ticks import (
 )
 from signalbox_contracts.topics import topic, topic_of
 from signalbox_contracts.wire import encode
+from signalbox_gateway import webhooks
 from support.gateway import JOB, SCRIPTED, Gateway, running_gateway
 from support.service_fixture import until
 
@@ -150,6 +153,10 @@ async def test_ticks_and_matches_that_their_owners_published_are_listed_with_pla
 
 async def test_an_event_is_sent_as_a_cloudevent_of_the_source_in_the_path(api: Gateway) -> None:
     body = {"type": "file.created", "id": "42", "data": {"path": "/in/a"}}
+    undeclared = await api.request("POST", "/events/lake", body)
+    assert (undeclared.status, undeclared.body["errors"][0]["field"]) == (422, "source")
+    target = {"kind": "job", "id": "nightly"}
+    await api.ask("POST", "/triggers", {"id": "files", "target": target, "match": {"sources": ["lake", "bank"]}})
     answer = await api.request("POST", "/events/lake", body)
     assert (answer.status, answer.body) == (202, {"id": "42", "source": "lake", "type": "file.created"})
     wrong = await api.request("POST", "/events/lake", {**body, "source": "elsewhere"})
@@ -164,3 +171,76 @@ async def test_an_event_is_sent_as_a_cloudevent_of_the_source_in_the_path(api: G
         await consumer.stop()
     event = json.loads(record.value)
     assert (event["source"], event["id"], event["data"]) == ("lake", "42", {"path": "/in/a"})
+
+
+def signed(secret: str, id: str, at: int, body: bytes) -> dict[str, str]:
+    signature = webhooks.sign(webhooks.key_of(secret), id, at, body)
+    return {"webhook-id": id, "webhook-timestamp": str(at), "webhook-signature": f"v1,AAAA {signature}"}
+
+
+async def post(api: Gateway, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, Any]:
+    url = f"{api.url}/api/v1{path}"
+    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as got:
+        return got.status, await got.json()
+
+
+async def test_a_signed_event_needs_no_token_and_a_forged_old_or_replayed_one_is_refused(api: Gateway) -> None:
+    secret = "whsec_" + b64encode(b"k" * 32).decode()
+    weak = await api.request("PUT", "/event-sources/bank", {"signing_secrets": ["whsec_c2hvcnQ="]})
+    assert (weak.status, "c2hvcnQ" in json.dumps(weak.body)) == (422, False)
+    shown = await api.ask("PUT", "/event-sources/bank", {"signing_secrets": [secret]})
+    assert (shown["secrets"], "signing_secrets" in shown) == (1, False)
+    body = json.dumps({"type": "payment.made", "timestamp": "2026-03-02T05:00:00Z", "data": {"sum": 3}}).encode()
+    now, plain = int(datetime.now(UTC).timestamp()), {"content-type": "application/json"}
+    good = {**plain, **signed(secret, "m1", now, body)}
+    assert await post(api, "/events/bank", body, good) == (202, {"id": "m1", "source": "bank", "type": "payment.made"})
+    for sent, headers, words in (
+        (body, good, "replay"),
+        (body + b" ", {**plain, **signed(secret, "m2", now, body)}, "no signature"),
+        (body, {**plain, **signed(secret, "m3", now - 301, body)}, "sign the request anew"),
+        (body, {**good, "webhook-id": "m4"}, "no signature"),
+        (body, {**good, "webhook-timestamp": "soon"}, "not a number"),
+    ):
+        status, answer = await post(api, "/events/bank", sent, headers)
+        assert (status, words in answer["detail"]) == (401, True), answer
+    later = {**plain, **signed(secret, "m1", now + 1, body)}
+    assert (await post(api, "/events/bank", body, later))[0] == 202, "a sender's own retry is signed anew"
+    assert (await post(api, "/events/lake", body, good))[0] == 401
+    await api.request("DELETE", "/event-sources/bank")
+    assert (await post(api, "/events/bank", body, {**plain, **signed(secret, "m5", now, body)}))[0] == 401
+
+
+async def test_a_cloudevent_comes_structured_or_binary_and_a_part_of_a_source_is_that_source(api: Gateway) -> None:
+    token = {"authorization": f"Bearer {api.token}"}
+    event = {"specversion": "1.0", "type": "file.created", "id": "s1", "source": "lake/eu", "shard": "7", "data": [1]}
+    structured = {**token, "content-type": "application/cloudevents+json; charset=utf-8"}
+    answer = await post(api, "/events/lake", json.dumps(event).encode(), structured)
+    assert answer == (202, {"id": "s1", "source": "lake/eu", "type": "file.created"})
+    binary = {
+        **token, "content-type": "text/csv", "ce-specversion": "1.0", "ce-type": "file%20made", "ce-id": "b1",
+        "ce-source": "lake",
+    }  # fmt: skip
+    answer = await post(api, "/events/lake", b"a,b", binary)
+    assert answer == (202, {"id": "b1", "source": "lake", "type": "file made"})
+    many = {**token, "content-type": "application/cloudevents-batch+json"}
+    assert (await post(api, "/events/lake", b"[]", many))[0] == 415
+    json_binary = {**binary, "content-type": "application/json"}
+    assert (await post(api, "/events/lake", b"{", json_binary))[0] == 422
+    assert (await post(api, "/events/lake", b"x" * 300_000, binary))[0] == 413
+
+
+async def test_a_freeze_of_a_project_that_nothing_belongs_to_is_refused_and_one_in_force_is_in_the_status(
+    api: Gateway,
+) -> None:
+    wrong = await api.request("POST", "/freezes", {"id": "f", "reason": "release", "projects": ["nobody"]})
+    assert (wrong.status, wrong.body["errors"][0]["field"]) == (422, "projects.0")
+    both = {"id": "f", "reason": "release", "projects": ["default"], "engines": ["scripted"]}
+    assert (await api.request("POST", "/freezes", both)).status == 422
+    made = await api.ask("POST", "/freezes", {"id": "f", "reason": "release", "mode": "drain"})
+    assert made["state"]["phase"] == "draining"
+    [banner] = (await api.ask("GET", "/status"))["freezes"]
+    assert (banner["id"], banner["author"], banner["reason"]) == ("f", made["author"], "release")
+    await api.request("DELETE", "/freezes/f")
+    assert (await api.ask("GET", "/status"))["freezes"] == []
+    ended = {"id": "g", "reason": "release", "ends_at": "2020-01-01T00:00:00Z"}
+    assert (await api.ask("POST", "/freezes", ended))["state"]["phase"] == "ended"

@@ -181,3 +181,29 @@ async def test_a_definition_that_changes_its_rule_never_fires_an_instant_of_the_
 
         await until(stated, why="the new state is published")
         assert await schedulers.value("SELECT count(*) FROM tick WHERE due_at <= $1", now) == 0
+
+
+async def test_a_backfill_of_failed_or_all_ticks_starts_other_plans_and_the_same_operation_twice_starts_them_once(
+    schedulers: Schedulers,
+) -> None:
+    hourly = schedule("again", "0 * * * *")
+    now = datetime.now(UTC)
+    start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
+    await schedulers.define(hourly)
+    dues = [start + timedelta(hours=number) for number in range(4)]
+    common = {"schedule_id": "again", "from_at": start, "until_at": dues[-1], "definitions_revision": 1}
+    first = operation(ScheduleBackfill, "schedule:again", **common)
+    failed = operation(ScheduleBackfill, "schedule:again", **common, only="failed", again=(dues[1],))
+    everything = operation(ScheduleBackfill, "schedule:again", **common, only="all")
+    async with schedulers.scheduling():
+        for command, count in ((first, 4), (failed, 5), (failed, 5), (everything, 9)):
+            await schedulers.say(command)
+
+            async def fired(count: int = count) -> bool:
+                return len({event.id for event in await schedulers.ticked()}) == count
+
+            await until(fired, seconds=60, why=f"{count} ticks fired")
+    ticked = await schedulers.ticked()
+    plans = {event.data.plan_id for event in ticked}
+    assert len(plans) == 9
+    assert [event.data.due_at for event in ticked][4:5] == [dues[1]]

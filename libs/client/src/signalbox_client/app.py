@@ -13,6 +13,7 @@ from signalbox_client.commands import engines, freezes, job_runs, jobs, pipeline
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
+from signalbox_client.commands.event_sources import event_source
 from signalbox_client.commands.events import event
 from signalbox_client.commands.notifications import delivery, incident, notification_config
 from signalbox_client.commands.oozie import oozie
@@ -47,7 +48,7 @@ _ = (
 )  # they add their verbs to the groups of their kinds
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
-    "context": context, "event": event, "workflow": workflow, "oozie": oozie,
+    "context": context, "event": event, "event-source": event_source, "workflow": workflow, "oozie": oozie,
     "incident": incident, "delivery": delivery, "notification-config": notification_config,
 }.items():  # fmt: skip
     app.add_typer(_group, name=_name)

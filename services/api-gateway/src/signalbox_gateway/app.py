@@ -25,6 +25,7 @@ from signalbox_gateway.routes import (
     definitions,
     deliveries,
     engines,
+    event_sources,
     events,
     flink_jobs,
     incidents,
@@ -55,9 +56,9 @@ ROUTERS = [
     *(
         module.router
         for module in (
-            engines, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read, plans_write, tasks,
-            tasks_write, secrets, dead_letters, dead_letters_write, operations, status, traces, me, workflows,
-            workflow_runs, channels, incidents, deliveries, notification_configs,
+            engines, event_sources, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read,
+            plans_write, tasks, tasks_write, secrets, dead_letters, dead_letters_write, operations, status, traces, me,
+            workflows, workflow_runs, channels, incidents, deliveries, notification_configs,
         )
     ),
     *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took

@@ -3,6 +3,7 @@
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
+from uuid import UUID, uuid5
 
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.schedule import Schedule
@@ -30,19 +31,27 @@ SOURCE = "signalbox/scheduler"
 _ZONE_DATA = version("tzdata")
 
 
-def publish_tick(work: UnitOfWork, tick: Tick, schedule: Schedule, revision: int, now: datetime) -> None:
-    """Publish that a schedule fired, or why it did not."""
+def publish_tick(
+    work: UnitOfWork, tick: Tick, schedule: Schedule, revision: int, now: datetime, *, again: UUID | None = None
+) -> None:
+    """Publish that a schedule fired, or why it did not. `again`: the operation for which it fires another time."""
     common: dict[str, Any] = {
         "tick_id": tick.id, "schedule_id": tick.schedule_id, "schedule_revision": revision, "due_at": tick.due_at,
         "event_date": tick.event_date, "zone_data_version": _ZONE_DATA,
     }  # fmt: skip
     if tick.outcome == "FIRED":
+        plan_id = plan_id_from_tick(tick.id)
         fired = ScheduleTickedData(
-            **common, plan_id=plan_id_from_tick(tick.id), cause=TickCause(tick.cause), schedule=schedule
+            **common,
+            plan_id=plan_id if again is None else uuid5(plan_id, f"again:{again}"),
+            cause=TickCause(tick.cause),
+            schedule=schedule,
         )
         event = ScheduleTicked.of(
             fired, subject=tick.schedule_id, source=SOURCE, time=now, project=schedule.project,
-            id=derived_id("signalbox.schedule.ticked.v1", tick.schedule_id, tick.id, tick.cause),
+            id=derived_id(
+                "signalbox.schedule.ticked.v1", tick.schedule_id, tick.id, tick.cause, *([again] if again else [])
+            ),
         )  # fmt: skip
         work.publish(event)
         return

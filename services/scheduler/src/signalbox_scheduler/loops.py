@@ -1,9 +1,10 @@
 """The passes of the scheduler: fire what is due, run backfills, publish states, prune old ticks."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from opentelemetry.trace import Tracer
 from prometheus_client import Counter, Histogram
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 BACKFILL_TICKS = 200
 STATES = 200
 _LATENESS = Histogram(
-    "signalbox_schedule_lateness_seconds", "From the due instant to the stored tick, of ticks that fired on time",
+    "signalbox_schedule_lateness_seconds",
+    "From the instant a tick should fire, with its jitter, to its row, of ticks that fired due or late",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
 )  # fmt: skip
 _TICKS = Counter("signalbox_schedule_ticks_total", "Ticks by outcome and cause", ["outcome", "cause"])
@@ -78,9 +80,8 @@ class Scheduling:
                 instant for instant in calendar.next_ticks(schedule, backfill.cursor_at, count)
                 if instant <= min(backfill.until_at, now)
             ]  # fmt: skip
-            made = [_tick(schedule, Fire(instant, TickCause.BACKFILL)) for instant in instants]
-            fired = await self._publish(work, made, {schedule.id: (schedule, data.definitions_revision)}, now, True)
-            present = len(made) - fired
+            fired = await self._backfill(work, schedule, data, instants, now)
+            present = len(instants) - fired
             if len(instants) == count and count < backfill.remaining:
                 await ticks.move_backfill(work.connection, backfill, instants[-1], fired=fired, present=present)
                 return True
@@ -89,6 +90,28 @@ class Scheduling:
             reason = f"{fired} ticks fired, {present} had fired before"
             facts.publish_answer(work, data, schedule.id, Outcome.DONE, reason, now, fired=fired, fired_before=present)
         return True
+
+    async def _backfill(
+        self,
+        work: UnitOfWork,
+        schedule: Schedule,
+        data: ScheduleBackfillData,
+        instants: Sequence[datetime],
+        now: datetime,
+    ) -> int:
+        """Fire these instants as the backfill wants them; how many fired."""
+        made = [_tick(schedule, Fire(instant, TickCause.BACKFILL)) for instant in instants]
+        fired, known = 0, {schedule.id: (schedule, data.definitions_revision)}
+        new: set[UUID] = set()
+        if data.only != "failed":
+            new = await ticks.insert(work.connection, made, backfill=True)
+            fired += self._publish_new(work, made, new, known, now)
+        wanted = frozenset(data.again)
+        for tick in made:
+            if tick.id not in new and (data.only == "all" or (data.only == "failed" and tick.due_at in wanted)):
+                self._publish_one(work, tick, known, now, again=data.operation_id)
+                fired += 1
+        return fired
 
     async def publish_states(self) -> bool:
         """Publish schedules that changed; True when there may be more."""
@@ -135,31 +158,42 @@ class Scheduling:
     ) -> None:
         made = [_tick(schedule, decision) for _, schedule, result in decided for decision in result.decisions]
         known = {schedule.id: (schedule, due.revision) for due, schedule, _ in decided}
-        await self._publish(work, made, known, now, False)
+        new = await ticks.insert(work.connection, made)
+        self._publish_new(work, made, new, known, now)
         await schedules.advance(work.connection, [_advance(due, result) for due, _, result in decided])
 
-    async def _publish(
+    def _publish_new(
         self,
         work: UnitOfWork,
         made: Sequence[Tick],
-        known: dict[str, tuple[Schedule, int]],
+        new: set[UUID],
+        known: Mapping[str, tuple[Schedule, int]],
         now: datetime,
-        backfill: bool,
     ) -> int:
-        """Store these ticks and publish those that are new; how many those are."""
-        new = await ticks.insert(work.connection, made, backfill=backfill)
+        """Publish those of these ticks that are new; how many those are."""
         for tick in made:
-            if tick.id not in new:
-                continue
-            schedule, revision = known[tick.schedule_id]
-            with self.tracer.start_as_current_span(
-                "schedule tick", attributes={"schedule": tick.schedule_id, "due_at": tick.due_at.isoformat()}
-            ):
-                facts.publish_tick(work, tick, schedule, revision, now)
-            _TICKS.labels(tick.outcome, tick.cause).inc()
-            if tick.cause == TickCause.DUE.value:
-                _LATENESS.observe(max(0.0, (now - tick.due_at).total_seconds()))
+            if tick.id in new:
+                self._publish_one(work, tick, known, now)
         return len(new)
+
+    def _publish_one(
+        self,
+        work: UnitOfWork,
+        tick: Tick,
+        known: Mapping[str, tuple[Schedule, int]],
+        now: datetime,
+        *,
+        again: UUID | None = None,
+    ) -> None:
+        schedule, revision = known[tick.schedule_id]
+        with self.tracer.start_as_current_span(
+            "schedule tick", attributes={"schedule": tick.schedule_id, "due_at": tick.due_at.isoformat()}
+        ):
+            facts.publish_tick(work, tick, schedule, revision, now, again=again)
+        _TICKS.labels(tick.outcome, tick.cause).inc()
+        if tick.cause in (TickCause.DUE.value, TickCause.LATE.value):
+            due = calendar.fire_at(schedule, tick.due_at)
+            _LATENESS.observe(max(0.0, (now - due).total_seconds()))
 
 
 def _tick(schedule: Schedule, decision: calendar.Decision) -> Tick:

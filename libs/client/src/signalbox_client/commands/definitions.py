@@ -203,14 +203,16 @@ SCHEDULE: Final = DefinitionCommands(
     ),
     fields=(
         ("params", "params"), ("missed", "missed"), ("overlap", "overlap"), ("event date", "event_date"),
-        ("from", "starts_at"), ("until", "ends_at"), ("note", "note"),
+        ("from", "starts_at"), ("until", "ends_at"), ("jitter", "jitter_seconds"), ("note", "note"),
     ),
 )  # fmt: skip
 TRIGGER: Final = DefinitionCommands(
     kind="trigger", path="triggers",
     columns=(("trigger", "id"), ("matches", "match.types"), ("starts", _target), ("paused", "paused"), *_WHO),
     fields=(
-        ("match", "match"), ("mapping", "mapping"), ("debounce", "debounce_seconds"), ("overlap", "overlap"),
+        ("match", "match"), ("mapping", "mapping"), ("debounce", "debounce_seconds"), ("batch", "batch"),
+        ("starts per minute", "starts_per_minute"),
+        ("missed", "missed"), ("overlap", "overlap"),
         ("note", "note"),
     ),
 )  # fmt: skip

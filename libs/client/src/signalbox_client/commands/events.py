@@ -16,6 +16,10 @@ _MATCHES: tuple[Column, ...] = (
     ("outcome", "outcome"), ("plan", "plan_id"), ("state", "plan_state"), ("why", "why"),
 )  # fmt: skip
 _SENT: tuple[Column, ...] = (("event", "id"), ("source", "source"), ("type", "type"))
+_SOURCES: tuple[Column, ...] = (
+    ("hour", "hour"), ("source", "source"), ("received", "received"), ("no trigger", "unclaimed"),
+    ("last event", "last_event_at"), ("lag", lambda found: f"{found['lag_seconds']:.1f} s"),
+)  # fmt: skip
 _HOURS: tuple[Column, ...] = (("hour", "hour"), ("source", "source"), ("outcome", "outcome"), ("events", "events"))
 
 
@@ -55,7 +59,14 @@ def event_list(
 @command(event, "hours")
 def event_hours(hours: int = 24, output: Form = "table") -> None:
     """Count events by hour, source and outcome."""
-    rows(api().get("/events/hours", {"hours": hours})["items"], output, _HOURS, name="hour", empty="no events")
+    found = api().get("/events/hours", {"hours": hours})
+    if output != "table":
+        one(found, output, ())
+        return
+    rows(found["items"], output, _HOURS, name="hour", empty="no trigger looked at an event")
+    if found["sources"]:
+        print()
+        rows(found["sources"], output, _SOURCES, name="hour")
 
 
 @command(event, "show")

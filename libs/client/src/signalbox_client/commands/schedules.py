@@ -86,15 +86,17 @@ def schedule_backfill(
     until_at: Annotated[str, typer.Option("--until", help="the last instant")],
     overlap: Annotated[str, typer.Option("--overlap", help="allow, skip, queue or cancel_previous")] = "queue",
     at_most: Annotated[int, typer.Option("--at-most", min=1, help="refuse a range with more ticks")] = 1000,
+    only: Annotated[str, typer.Option("--only", help="missing, failed or all")] = "missing",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would fire")] = False,
     reason: Reason = "",
     wait: Wait = False,
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Fire the ticks of a range that have not fired, oldest first."""
+    """Fire the ticks of a range, oldest first: those that are missing, those whose plan failed, or all."""
     body = {
         "from_at": from_at, "until_at": until_at, "overlap": overlap, "at_most": at_most, "preview": dry_run,
+        "only": only,
         "reason": reason,
     }  # fmt: skip
     found = api().post(place("schedules", id, "backfill"), body)

@@ -175,7 +175,11 @@ class IncidentResolve(Event[IncidentResolveData], frozen=True):
 
 
 class ScheduleBackfillData(OperationData):
-    """Fire the ticks of a schedule in [from_at, until_at] that have not fired; the same range again changes nothing."""
+    """Fire the ticks of a schedule in [from_at, until_at], oldest first.
+
+    `missing` fires those that have not fired, so the same range again changes nothing. `failed` fires those in `again`,
+    `all` fires every one; a tick that fired before starts another plan, which follows from tick and operation.
+    """
 
     schedule_id: Name
     from_at: Instant
@@ -183,6 +187,8 @@ class ScheduleBackfillData(OperationData):
     at_most: Annotated[int, Field(ge=1, le=10_000)] = 1000
     overlap: Overlap = "queue"
     priority: Priority = 40
+    only: Literal["missing", "failed", "all"] = "missing"
+    again: Annotated[tuple[Instant, ...], Field(max_length=5000)] = ()
     definitions_revision: Version
 
     @model_validator(mode="after")

@@ -181,6 +181,14 @@ async def users_of_secret(connection: Connection, name: str) -> list[str]:
     return await users_of(connection, SECRET, name)
 
 
+async def trigger_sources(connection: Connection) -> list[tuple[str, ...]]:
+    """The source patterns of each trigger; empty where it looks at every source."""
+    rows = await connection.fetch(
+        "SELECT body::jsonb -> 'match' -> 'sources' AS sources FROM definition WHERE kind = 'trigger' AND NOT deleted"
+    )
+    return [tuple(from_json(row["sources"])) if row["sources"] else () for row in rows]
+
+
 async def projects(connection: Connection) -> list[str]:
     """The projects that definitions belong to."""
     rows = await connection.fetch("SELECT DISTINCT project FROM definition WHERE NOT deleted ORDER BY 1 LIMIT 10000")

@@ -101,9 +101,9 @@ async def _drain_body(receive: Any) -> None:
         pass
 
 
-async def json_body(request: Request) -> dict[str, JsonValue]:
+async def json_body(request: Request, media_types: tuple[str, ...] = (JSON,)) -> dict[str, JsonValue]:
     """The body as a JSON object; an empty body is an empty object."""
-    _require_json(request)
+    _require_json(request, media_types)
     raw = await request.body()
     if not raw:
         return {}
@@ -136,11 +136,11 @@ async def split_body(
     return body.fields, body.items
 
 
-def _require_json(request: Request) -> None:
+def _require_json(request: Request, media_types: tuple[str, ...] = (JSON,)) -> None:
     """Refuse a body in another form. A body without `Content-Type` is taken as JSON."""
     media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if media_type != JSON:
-        raise Problem("unsupported-media-type", f"{media_type[:100]} is not allowed: {JSON} is")
+    if media_type not in media_types:
+        raise Problem("unsupported-media-type", f"{media_type[:100]} is not allowed: {media_types[0]} is")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         words = f"Content-Encoding {encoding[:100]} is not allowed: send the body as it is"

@@ -9,20 +9,22 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from signalbox_chassis.persistence.connection import Connection
-from signalbox_contracts.messages.states import ScheduleRecord, TriggerRecord
+from signalbox_contracts.messages.states import ScheduleRecord, SourceRecord, TriggerRecord
 from signalbox_contracts.messages.ticks import ScheduleTickedData, ScheduleTickSkippedData
 from signalbox_gateway.read_model.queries import Answer, Page
 
-# A backfill may fire a tick that was skipped before. A tick that fired never becomes a skipped one.
+# A backfill may fire a tick that was skipped before, or fire one again: the newest plan is shown.
+# A tick that fired never becomes a skipped one.
 _WRITE_TICKS: Final = """
 INSERT INTO tick AS t (id, schedule_id, due_at, event_date, outcome, cause, detail, plan_id, published_at)
 SELECT DISTINCT ON (n.id) * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::date[], $5::text[], $6::text[],
                      $7::text[], $8::uuid[], $9::timestamptz[])
   AS n (id, schedule_id, due_at, event_date, outcome, cause, detail, plan_id, published_at)
-ORDER BY n.id, n.outcome
+ORDER BY n.id, n.outcome, n.published_at DESC
 ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, cause = excluded.cause, detail = excluded.detail,
     plan_id = excluded.plan_id, published_at = excluded.published_at
-WHERE t.outcome = 'SKIPPED' AND excluded.outcome = 'FIRED'
+WHERE excluded.outcome = 'FIRED' AND (t.outcome = 'SKIPPED'
+    OR (t.plan_id <> excluded.plan_id AND t.published_at < excluded.published_at))
 """
 _WRITE_STATES: Final = """
 INSERT INTO start_state AS s (kind, id, version, record)
@@ -52,6 +54,20 @@ WHERE ($1::text IS NULL OR m.source = $1) AND ($2::text IS NULL OR m.trigger_id 
 _BY_HOUR: Final = """
 SELECT date_trunc('hour', at) AS hour, source, outcome, count(*) AS events FROM event_match
 WHERE at > now() - make_interval(hours => $1) GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3 LIMIT 1000
+"""
+
+
+_WRITE_SOURCES: Final = """
+INSERT INTO source_hour AS s (source, hour_at, version, received, unclaimed, last_event_at, lag_seconds)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[],
+                     $7::float8[])
+ON CONFLICT (source, hour_at) DO UPDATE SET version = excluded.version, received = excluded.received,
+    unclaimed = excluded.unclaimed, last_event_at = excluded.last_event_at, lag_seconds = excluded.lag_seconds
+WHERE s.version < excluded.version
+"""
+_SOURCES: Final = """
+SELECT hour_at AS hour, source, received, unclaimed, last_event_at, lag_seconds FROM source_hour
+WHERE hour_at > now() - make_interval(hours => $1) ORDER BY 1 DESC, 2 LIMIT 1000
 """
 
 
@@ -113,6 +129,21 @@ async def write_triggers(connection: Connection, records: Sequence[TriggerRecord
         await connection.execute(_WRITE_MATCHES, *(list(column) for column in zip(*rows, strict=True)))
 
 
+async def write_sources(connection: Connection, records: Sequence[SourceRecord]) -> None:
+    """Keep the newest counts of each source and hour."""
+    newest = {(one.source, one.hour_at): one for one in sorted(records, key=lambda one: one.version)}.values()
+    rows = [
+        (one.source, one.hour_at, one.version, one.received, one.unclaimed, one.last_event_at, one.lag_seconds)
+        for one in newest
+    ]
+    await connection.execute(_WRITE_SOURCES, *(list(column) for column in zip(*rows, strict=True)))
+
+
+async def sources_by_hour(connection: Connection, hours: int) -> list[Answer]:
+    """What came from each source, by hour."""
+    return [dict(row) for row in await connection.fetch(_SOURCES, hours)]
+
+
 async def _write_states(connection: Connection, kind: str, states: Sequence[tuple[str, int, str]]) -> None:
     newest = {id: (version, record) for id, version, record in sorted(states, key=lambda one: one[1])}
     await connection.execute(
@@ -149,13 +180,14 @@ async def ticks(
 
 async def fired_between(
     connection: Connection, schedule_id: str, from_at: datetime, until_at: datetime
-) -> set[datetime]:  # fmt: skip
-    """The instants of a range that have fired."""
+) -> dict[datetime, str | None]:
+    """The instants of a range that have fired, with the state of their newest plan."""
     rows = await connection.fetch(
-        "SELECT due_at FROM tick WHERE schedule_id = $1 AND due_at BETWEEN $2 AND $3 AND outcome = 'FIRED'",
+        "SELECT t.due_at, p.state FROM tick t LEFT JOIN plan p ON p.id = t.plan_id"
+        " WHERE t.schedule_id = $1 AND t.due_at BETWEEN $2 AND $3 AND t.outcome = 'FIRED'",
         schedule_id, from_at, until_at,
     )  # fmt: skip
-    return {row["due_at"] for row in rows}
+    return {row["due_at"]: row["state"] for row in rows}
 
 
 async def matches(connection: Connection, wanted: MatchFilter, *, limit: int, before: int | None) -> Page:

@@ -49,6 +49,13 @@ def _starts() -> dict[str, Example]:
         "trigger_id": "new-files", "source": "lake", "event_id": "42", "event_type": "file.created",
         "outcome": "matched", "why": "", "plan_id": PLAN, "plan_state": "RUNNING", "at": NOW,
     }  # fmt: skip
+    hour = {
+        "hour": NOW, "source": "lake", "received": 120, "unclaimed": 3, "last_event_at": NOW, "lag_seconds": 0.2,
+    }  # fmt: skip
+    signer = {
+        "name": "lake", "description": "", "secrets": 1, "tolerance_seconds": 300, "created_at": NOW,
+        "updated_at": NOW, "updated_by": _ACTOR,
+    }  # fmt: skip
     sent = {"type": "file.created", "id": "42", "data": {"path": "/in/a.gz", "size": 11}}
     return {
         "schedule_preview": {
@@ -68,7 +75,15 @@ def _starts() -> dict[str, Example]:
         "event_send": {"request": sent, "response": {"id": "42", "source": "lake", "type": "file.created"}},
         "event_list": {"response": _page(match)},
         "event_show": {"response": {"event_id": "42", "source": "lake", "matches": [match]}},
-        "event_hours": {"response": {"items": [{"hour": NOW, "source": "lake", "outcome": "matched", "events": 7}]}},
+        "event_source_set": {"request": {"signing_secrets": ["whsec_" + "A" * 32]}, "response": signer},
+        "event_source_show": {"response": signer},
+        "event_source_list": {"response": {"items": [signer], "next_cursor": None}},
+        "event_hours": {
+            "response": {
+                "items": [{"hour": NOW, "source": "lake", "outcome": "matched", "events": 7}],
+                "sources": [hour],
+            }
+        },
     }
 
 

@@ -39,6 +39,8 @@ Reader = Depends(permission("schedule.read"))
 Writer = Annotated[Principal, Depends(permission("schedule.write"))]
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
 MAX_BACKFILL_TICKS = 10_000
+MAX_AGAIN = 5000
+ENDED_BADLY = frozenset({"FAILED", "COMPLETED_WITH_ERRORS", "CANCELLED", "REFUSED"})
 
 
 class CronRule(BaseModel):
@@ -111,6 +113,8 @@ class BackfillRequest(BaseModel):
     until_at: Instant
     overlap: Overlap = "queue"
     at_most: Annotated[int, Field(ge=1, le=MAX_BACKFILL_TICKS)] = 1000
+    only: Literal["missing", "failed", "all"] = "missing"
+    """`missing`: what has not fired; `failed`: what fired and whose plan ended badly; `all`: everything, again too."""
     preview: bool = False
     reason: Text = ""
 
@@ -120,7 +124,7 @@ class BackfillTick(AnswerModel):
 
     due_at: Instant
     event_date: date
-    decision: Literal["fire", "fired before"]
+    decision: Literal["fire", "fire again", "fired before", "never fired"]
 
 
 class BackfillPreview(AnswerModel):
@@ -128,6 +132,7 @@ class BackfillPreview(AnswerModel):
 
     fires: int
     fired_before: int
+    """Ticks that fired before and are left as they are."""
     ticks: list[BackfillTick]
 
 
@@ -227,7 +232,7 @@ async def schedule_run(id: str, request: Request, deps: Deps, principal: Starter
     status_code=202, openapi_extra=body(BackfillRequest), responses={200: {"model": BackfillPreview}},
 )  # fmt: skip
 async def schedule_backfill(id: str, request: Request, deps: Deps, principal: Starter) -> Response:
-    """Fire the ticks of a range that have not fired, oldest first. `preview` shows them and fires nothing."""
+    """Fire the ticks of a range: the missing ones, the failed ones or all, oldest first. `preview` fires nothing."""
     wanted = await body_of(request, BackfillRequest)
     if wanted.until_at < wanted.from_at:
         raise invalid("until_at", wanted.until_at.isoformat(), f"at or after from_at {wanted.from_at.isoformat()}")
@@ -236,13 +241,17 @@ async def schedule_backfill(id: str, request: Request, deps: Deps, principal: St
         saved = await load(work.connection, KINDS["schedule"], id)
         assert isinstance(saved.definition, Schedule)
         ticks = _range(saved.definition, wanted, deps.clock.now())
+        fired = await starts.fired_between(work.connection, id, wanted.from_at, wanted.until_at)
         if wanted.preview:
-            fired = await starts.fired_between(work.connection, id, wanted.from_at, wanted.until_at)
-            return Answer(_backfill_preview(saved.definition, ticks, fired), 200)
+            return Answer(_backfill_preview(saved.definition, ticks, fired, wanted.only), 200)
+        again = [due for due in ticks if _backfill_decision(wanted.only, due, fired) == "fire again"]
+        if wanted.only == "failed" and not 0 < len(again) <= MAX_AGAIN:
+            raise invalid("only", "failed", f"1 to {MAX_AGAIN} failed ticks in the range; there are {len(again)}")
         operation = await operations.ask(
             work, deps, principal, ScheduleBackfill, target=f"schedule:{id}", reason=wanted.reason, schedule_id=id,
             from_at=wanted.from_at, until_at=wanted.until_at, at_most=wanted.at_most, overlap=wanted.overlap,
-            definitions_revision=saved.revision,
+            definitions_revision=saved.revision, only=wanted.only,
+            again=tuple(again) if wanted.only == "failed" else (),
         )  # fmt: skip
         shown = await queries.operation(work.connection, operation)
         return Answer(shown, 202, {"Location": f"/api/v1/operations/{operation}"})
@@ -289,16 +298,23 @@ def _range(schedule: Schedule, wanted: BackfillRequest, now: datetime) -> list[d
     return ticks
 
 
-def _backfill_preview(schedule: Schedule, ticks: list[datetime], fired: set[datetime]) -> dict[str, Any]:
+def _backfill_preview(
+    schedule: Schedule, ticks: list[datetime], fired: dict[datetime, str | None], only: str
+) -> dict[str, Any]:
+    decisions = [(due, _backfill_decision(only, due, fired)) for due in ticks]
     items = [
-        {
-            "due_at": due, "event_date": schedule.event_date.of(due),
-            "decision": "fired before" if due in fired else "fire",
-        }
-        for due in ticks
-    ]  # fmt: skip
-    before = sum(due in fired for due in ticks)
-    return {"fires": len(ticks) - before, "fired_before": before, "ticks": items[:1000]}
+        {"due_at": due, "event_date": schedule.event_date.of(due), "decision": decision} for due, decision in decisions
+    ]
+    fires = sum(decision in ("fire", "fire again") for _, decision in decisions)
+    before = sum(decision == "fired before" for _, decision in decisions)
+    return {"fires": fires, "fired_before": before, "ticks": items[:1000]}
+
+
+def _backfill_decision(only: str, due: datetime, fired: dict[datetime, str | None]) -> str:
+    if due not in fired:
+        return "never fired" if only == "failed" else "fire"
+    again = only == "all" or (only == "failed" and fired[due] in ENDED_BADLY)
+    return "fire again" if again else "fired before"
 
 
 async def _set_paused(request: Request, deps: Dependencies, principal: Principal, id: str, *, paused: bool) -> Response:

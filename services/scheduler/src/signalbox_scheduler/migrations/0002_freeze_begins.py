@@ -1,4 +1,4 @@
-"""When a freeze began: ticks missed before it were not missed because of it. Which ticks a backfill wants."""
+"""When a freeze began: ticks missed before it were not missed because of it."""
 
 from alembic import op
 
@@ -8,4 +8,3 @@ down_revision = "0001"
 
 def upgrade() -> None:
     op.execute("ALTER TABLE freeze_window ADD COLUMN began_at timestamptz NOT NULL DEFAULT now()")
-    op.execute("ALTER TABLE backfill ADD COLUMN instants timestamptz[]")
