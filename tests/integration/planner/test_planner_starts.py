@@ -256,7 +256,7 @@ async def until_outcomes(planners: Planners, of: Trigger, count: int) -> list[tu
 async def test_events_of_a_batch_start_one_plan_with_a_list_of_their_values(planners: Planners) -> None:
     """INVARIANT batch.once: also when the planner dies between two of them."""
     target, source = job(params={"path": {"type": "json"}}), f"lake/{uuid.uuid4().hex[:8]}"
-    batching = trigger(target, source, batch={"max_events": 5, "max_seconds": 3}, mapping={"path": "/data/path"})
+    batching = trigger(target, source, batch={"max_events": 5, "max_seconds": 3600}, mapping={"path": "/data/path"})
     await define(planners, target, batching)
     events = [outside(source, f"b{number}", {"path": f"/in/{number}"}) for number in range(7)]
     async with planners.running():
@@ -265,6 +265,8 @@ async def test_events_of_a_batch_start_one_plan_with_a_list_of_their_values(plan
         await until_outcomes(planners, batching, 4)
     async with planners.running(), planners.executors.running():
         await planners.executors.say(*events[4:], *events)
+        await planners.until_state(plan_id_from_trigger(batching.id, source, "b0"), "SUCCEEDED")
+        await planners.rows("UPDATE batched_event SET received_at = now() - interval '2 hours'")
         outcomes = await until_outcomes(planners, batching, 14)
         for first in ("b0", "b5"):
             await planners.until_state(plan_id_from_trigger(batching.id, source, first), "SUCCEEDED")
