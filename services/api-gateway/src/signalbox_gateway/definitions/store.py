@@ -184,7 +184,8 @@ async def users_of_secret(connection: Connection, name: str) -> list[str]:
 async def trigger_sources(connection: Connection) -> list[tuple[str, ...]]:
     """The source patterns of each trigger; empty where it looks at every source."""
     rows = await connection.fetch(
-        "SELECT body::jsonb -> 'match' -> 'sources' AS sources FROM definition WHERE kind = 'trigger' AND NOT deleted"
+        "SELECT (body::jsonb -> 'match' -> 'sources')::text AS sources FROM definition"
+        " WHERE kind = 'trigger' AND NOT deleted"
     )
     return [tuple(from_json(row["sources"])) if row["sources"] else () for row in rows]
 

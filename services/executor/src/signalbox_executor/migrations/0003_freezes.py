@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 # `freeze_window` keeps past windows too: a time limit of a queued task does not count the time it was frozen.
 TABLES = """

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 # A held or batched event was taken by its trigger already: (source, id) is in `trigger_event`.
 TABLES = """
