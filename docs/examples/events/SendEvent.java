@@ -34,7 +34,8 @@ public class SendEvent {
                 .header("webhook-signature", "v1," + Base64.getEncoder().encodeToString(signature))
                 .POST(HttpRequest.BodyPublishers.ofString(args[2]))
                 .build();
-        HttpResponse<String> answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
+        HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+        HttpResponse<String> answer = client.send(request, HttpResponse.BodyHandlers.ofString());
         System.out.println(answer.body());
         if (answer.statusCode() != 202) {
             System.exit(1);
