@@ -11,6 +11,7 @@ from signalbox_contracts.messages.plans import WaitReason
 from signalbox_executor.lifecycle import why_waiting
 from signalbox_executor.store import claim, freezes, stop, waiting
 from support.executor import Store, spec
+from support.proofs import proves
 from support.service_fixture import until
 
 
@@ -70,6 +71,7 @@ async def test_a_freeze_holds_from_its_start_to_its_end_and_in_the_windows_of_it
     assert len(await claimed(store, me, 1)) == 1
 
 
+@proves("executor.store.claim: freeze.exact")
 async def test_a_claim_that_waited_for_a_freeze_to_be_saved_claims_nothing(store: Store) -> None:
     """INVARIANT freeze.exact: without the second look under the engines' locks this claim would go on after it."""
     await store.engine(concurrency=10)
@@ -89,6 +91,7 @@ async def test_a_claim_that_waited_for_a_freeze_to_be_saved_claims_nothing(store
     assert await claiming == []
 
 
+@proves("executor.store.freezes: freeze.exact")
 async def test_a_claim_that_was_counting_when_a_freeze_came_commits_before_it(store: Store) -> None:
     """INVARIANT freeze.exact: a freeze that is in force before such a claim commits would be broken by it."""
     await store.engine(concurrency=10)

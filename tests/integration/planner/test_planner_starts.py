@@ -253,6 +253,7 @@ async def until_outcomes(planners: Planners, of: Trigger, count: int) -> list[tu
     return found
 
 
+@proves("planner.store.events: batch.once")
 async def test_events_of_a_batch_start_one_plan_with_a_list_of_their_values(planners: Planners) -> None:
     """INVARIANT batch.once: also when the planner dies between two of them."""
     target, source = job(params={"path": {"type": "json"}}), f"lake/{uuid.uuid4().hex[:8]}"
