@@ -96,18 +96,10 @@ imports: setup ## the layers: services stand on chassis, chassis on contracts
 	@$(BIN)/lint-imports
 
 generated: setup ## fail when a generated file is stale
-	@$(BIN)/python -m signalbox_contracts.generate --check
-	@$(BIN)/python -m signalbox_chassis.settings_table --check docs/settings.md
-	@$(BIN)/python -m signalbox_gateway.openapi --check
-	@$(BIN)/python -m signalbox_client.reference --check
-	@$(BIN)/python tests/support/proofs.py --check
+	@$(BIN)/python tests/support/generate.py --check
 
 generate: setup ## write the generated files: JSON Schemas, asyncapi.json, openapi.json, golden samples, settings, commands
-	@$(BIN)/python -m signalbox_contracts.generate
-	@$(BIN)/python -m signalbox_chassis.settings_table docs/settings.md
-	@$(BIN)/python -m signalbox_gateway.openapi
-	@$(BIN)/python -m signalbox_client.reference
-	@$(BIN)/python tests/support/proofs.py
+	@$(BIN)/python tests/support/generate.py
 
 api: setup ## lint openapi.json and type-check a TypeScript client generated from it
 	@$(BIN)/python tests/support/api_client.py

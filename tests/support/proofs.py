@@ -3,13 +3,10 @@
 An id is a fault of `faults.toml` (`F13`), or an INVARIANT of the source: `executor.store.claim: claims of one group`,
 the module without `signalbox_`, and the first words of the comment. A comment that changes its words needs a look at
 its test.
-
-`python tests/support/proofs.py [--check]` writes or checks the table of faults.
 """
 
 import ast
 import re
-import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,18 +87,3 @@ def page(text: str) -> str:
     """The page with the table of now."""
     before, _, rest = text.partition(BEGIN)
     return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
-
-
-def main() -> int:
-    before = PAGE.read_text()
-    after = page(before)
-    if "--check" in sys.argv:
-        if after != before:
-            print(f"{PAGE.relative_to(HOME)} is stale: run `make generate`")
-        return int(after != before)
-    PAGE.write_text(after)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,9 +7,8 @@ from typing import Literal
 import pytest
 from pydantic import Field, SecretStr
 
-from signalbox_chassis import settings_table
 from signalbox_chassis.settings import ServiceSettings, allowed
-from signalbox_chassis.settings_table import SettingsUnusable, document, main, settings_classes
+from signalbox_chassis.settings_table import SettingsUnusable, document, settings_classes
 from signalbox_contracts.services import ServiceSpec, ServiceUnusable
 
 
@@ -91,30 +90,3 @@ def test_a_field_without_docstring_or_a_pattern_without_words_is_refused() -> No
         document({"x": Undocumented})
     with pytest.raises(SettingsUnusable, match="SIGNALBOX_CODE has a pattern, but does not say in words"):
         document({"x": Wordless})
-
-
-def test_check_tells_a_stale_file_from_a_fresh_one_and_writes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "docs" / "settings.md"
-    assert main(["--check", str(file)]) == 1
-    assert not file.exists()
-    assert main([str(file)]) == 0
-    assert main(["--check", str(file)]) == 0
-    file.write_text(file.read_text().replace("65535", "65536"))
-    capsys.readouterr()
-    assert main(["--check", str(file)]) == 1
-    assert "is stale: run `make generate`" in capsys.readouterr().err
-    assert "65536" in file.read_text()
-
-
-def test_a_broken_declaration_ends_the_command_with_2_and_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def broken() -> tuple[ServiceSpec, ...]:
-        return (spec("broken", "Nothing"),)
-
-    monkeypatch.setattr(settings_table, "installed_services", broken)
-    assert main([str(tmp_path / "settings.md")]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
-    assert not (tmp_path / "settings.md").exists()

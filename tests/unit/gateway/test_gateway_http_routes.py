@@ -76,7 +76,7 @@ def test_problems_are_those_the_page_lists_and_each_has_a_page() -> None:
 
 
 def test_the_committed_document_is_the_one_of_these_routes() -> None:
-    assert openapi.FILE.read_text() == openapi.text(), "run `python -m signalbox_gateway.openapi`"
+    assert openapi.FILE.read_text() == openapi.text(), "run `make generate`"
 
 
 def test_every_answer_has_a_schema_and_an_example() -> None:

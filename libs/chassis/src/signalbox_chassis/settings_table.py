@@ -1,21 +1,17 @@
-"""Write or check `docs/settings.md`: every setting of every service, from the settings classes themselves.
+"""The text of `docs/settings.md`: every setting of every service, from the settings classes themselves.
 
-`python -m signalbox_chassis.settings_table docs/settings.md` writes it, `--check` exits with 1 when it is stale. The
-declaration of each installed service names its settings class.
+The declaration of each installed service names its settings class.
 """
 
-import argparse
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from signalbox_chassis.settings import PREFIX, USAGE, ServiceSettings, allowed_words
-from signalbox_contracts.services import ServiceSpec, ServiceUnusable, installed_services
+from signalbox_chassis.settings import PREFIX, ServiceSettings, allowed_words
+from signalbox_contracts.services import ServiceSpec
 
 _LIMITS: Final = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
 _LENGTHS: Final = {"min_length": "{} characters or more", "max_length": "up to {} characters"}
@@ -118,27 +114,3 @@ def _allowed(name: str, field: FieldInfo) -> str:
         words.append(f"{_number(limits.pop('ge'))} to {_number(limits.pop('le'))}")
     words += [({**_LIMITS, **_LENGTHS})[kind].format(_number(value)) for kind, value in limits.items()]
     return ", ".join(words)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m signalbox_chassis.settings_table", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit with 1 when the file is stale, write nothing")
-    parser.add_argument("file", type=Path)
-    given = parser.parse_args(arguments)
-    try:
-        wanted = document(settings_classes(installed_services()))
-    except (SettingsUnusable, ServiceUnusable) as error:
-        print(error, file=sys.stderr)
-        return USAGE
-    if not given.check:
-        given.file.parent.mkdir(parents=True, exist_ok=True)
-        given.file.write_text(wanted, encoding="utf-8")
-        return 0
-    if given.file.is_file() and given.file.read_text(encoding="utf-8") == wanted:
-        return 0
-    print(f"{given.file} is stale: run `make generate`", file=sys.stderr)
-    return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,5 @@
-"""`docs/cli.md`, made from the commands: `python -m signalbox_client.reference [--check]`."""
+"""`docs/cli.md`, made from the commands."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -68,16 +67,3 @@ def _is_shown(parameter: Any) -> bool:
 def _option(parameter: Any) -> str:
     words = (parameter.help or "").replace("|", "\\|")
     return f"| `{', '.join(parameter.opts)}` | {words} |"
-
-
-def main() -> None:
-    made = text()
-    if "--check" in sys.argv[1:]:
-        if not FILE.exists() or FILE.read_text() != made:
-            sys.exit(f"{FILE.name} is stale: run make generate")
-    else:
-        FILE.write_text(made)
-
-
-if __name__ == "__main__":
-    main()

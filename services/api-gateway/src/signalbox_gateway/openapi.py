@@ -1,7 +1,6 @@
-"""`openapi.json`, made from the routes: `python -m signalbox_gateway.openapi [--check]`."""
+"""`openapi.json`, made from the routes."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -21,16 +20,3 @@ def text() -> str:
     settings = cast("GatewaySettings", type("Defaults", (), {"token_cache_seconds": 0.0, "plan_body_bytes": 0}))
     app = application(Dependencies(nothing, nothing, settings, nothing, nothing), ROUTERS)
     return json.dumps(document(app, examples()), indent=1, sort_keys=True) + "\n"
-
-
-def main() -> None:
-    made = text()
-    if "--check" in sys.argv[1:]:
-        if not FILE.exists() or FILE.read_text() != made:
-            sys.exit(f"{FILE.name} is stale: run make generate")
-    else:
-        FILE.write_text(made)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,6 @@
 """All tables of the gateway: those of the chassis, identity, definitions, operations, and the read model."""
 
-from alembic import op
-
+from signalbox_chassis.persistence.sql_script import run_script
 from signalbox_chassis.persistence.tables import RESTORE_MARK_V1, TABLES_V1
 
 revision = "0001"
@@ -263,6 +262,4 @@ ALTER TABLE plan_page ALTER COLUMN plan_id SET (n_distinct = -0.01);
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + RESTORE_MARK_V1 + WRITES + READ_MODEL + STATISTICS).split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run_script(TABLES_V1 + RESTORE_MARK_V1 + WRITES + READ_MODEL + STATISTICS)

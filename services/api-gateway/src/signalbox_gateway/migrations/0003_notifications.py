@@ -1,6 +1,6 @@
 """Incidents and deliveries, as the notifier published them last."""
 
-from alembic import op
+from signalbox_chassis.persistence.sql_script import run_script
 
 revision = "0003"
 down_revision = "0002"
@@ -37,6 +37,4 @@ CREATE INDEX delivery_unsent ON delivery (created_at DESC, id DESC) WHERE state 
 
 
 def upgrade() -> None:
-    for statement in TABLES.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run_script(TABLES)

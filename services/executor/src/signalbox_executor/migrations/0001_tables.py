@@ -1,7 +1,6 @@
 """The chassis tables and the executor's own."""
 
-from alembic import op
-
+from signalbox_chassis.persistence.sql_script import run_script
 from signalbox_chassis.persistence.tables import RESTORE_MARK_V1, TABLES_V1
 
 revision = "0001"
@@ -240,7 +239,7 @@ BEGIN
         NEW.history := NEW.history - 0;
     END LOOP;
     RETURN NEW;
-END $$
+END $$;
 """
 TRIGGER = """
 CREATE TRIGGER keep_history BEFORE UPDATE ON task FOR EACH ROW
@@ -250,8 +249,5 @@ EXECUTE FUNCTION keep_history()
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + RESTORE_MARK_V1 + TABLES).split(";\n"):
-        if statement.strip():
-            op.execute(statement)
-    op.execute(KEEP_HISTORY)
-    op.execute(TRIGGER)
+    run_script(TABLES_V1 + RESTORE_MARK_V1 + TABLES)
+    run_script(KEEP_HISTORY + TRIGGER)

@@ -1,7 +1,6 @@
 """The chassis tables and the notifier's own: channels, subscriptions, plans, incidents, deliveries and their tries."""
 
-from alembic import op
-
+from signalbox_chassis.persistence.sql_script import run_script
 from signalbox_chassis.persistence.tables import TABLES_V1
 
 revision = "0001"
@@ -126,6 +125,4 @@ CREATE INDEX deadline_due ON deadline (due_at);
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + TABLES).split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run_script(TABLES_V1 + TABLES)

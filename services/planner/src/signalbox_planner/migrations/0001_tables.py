@@ -1,7 +1,6 @@
 """The chassis tables and the planner's own: plans, the pages of their requests, their items."""
 
-from alembic import op
-
+from signalbox_chassis.persistence.sql_script import run_script
 from signalbox_chassis.persistence.tables import RESTORE_MARK_V1, TABLES_V1
 
 revision = "0001"
@@ -181,6 +180,4 @@ CREATE TABLE debounced_event (
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + RESTORE_MARK_V1 + TABLES).split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run_script(TABLES_V1 + RESTORE_MARK_V1 + TABLES)

@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from signalbox_chassis.persistence.sql_script import run_script
+
 revision = "0002"
 down_revision = "0001"
 
@@ -47,9 +49,7 @@ CREATE INDEX occupied_object_plan ON occupied_object (plan_id);
 
 
 def upgrade() -> None:
-    for statement in TABLES.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run_script(TABLES)
 
 
 def downgrade() -> None:

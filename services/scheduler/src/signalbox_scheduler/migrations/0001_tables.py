@@ -1,7 +1,6 @@
 """The chassis tables and the scheduler's own: schedules, freezes, ticks, backfills."""
 
-from alembic import op
-
+from signalbox_chassis.persistence.sql_script import run_script
 from signalbox_chassis.persistence.tables import TABLES_V1
 
 revision = "0001"
@@ -65,6 +64,4 @@ CREATE TABLE backfill (
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + TABLES).split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run_script(TABLES_V1 + TABLES)

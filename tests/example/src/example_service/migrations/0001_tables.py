@@ -1,7 +1,6 @@
 """The chassis tables and the example's own."""
 
-from alembic import op
-
+from signalbox_chassis.persistence.sql_script import run_script
 from signalbox_chassis.persistence.tables import TABLES_V1
 
 revision = "0001"
@@ -18,6 +17,4 @@ CREATE TABLE definition (kind text, id text, revision bigint NOT NULL, PRIMARY K
 
 
 def upgrade() -> None:
-    for statement in (TABLES_V1 + TABLES).split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    run_script(TABLES_V1 + TABLES)
