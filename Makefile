@@ -22,7 +22,7 @@ setup: .venv/.installed ## make the environment in .venv from requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-build-isolation --no-deps $(PACKAGES:%=-e %)
 	@touch $@
 
-demo: setup ## three jobs on the real stack, the executor killed in the second; says what was promised and seen
+demo: setup ## one pipeline on the real stack, run twice, the executor killed in its second step; says what was promised and seen
 	@$(BIN)/signalbox-local up --services
 	@cd tests && ../$(BIN)/python -m demo
 

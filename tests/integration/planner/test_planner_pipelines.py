@@ -1,6 +1,7 @@
 """Pipelines with a real executor, on real Kafka and PostgreSQL."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from signalbox_contracts.definitions.pipeline import Pipeline
@@ -147,3 +148,34 @@ async def test_the_failed_part_runs_again_with_reused_results(planners: Planners
     assert last.parent == first.data.plan_id
     reason = (await planners.plan_states(refused.data.plan_id))[-1].data.reason
     assert "'c' waits for 'b', which is FAILED" in reason
+
+
+async def test_the_date_is_that_of_the_request_however_late_it_runs_or_runs_again(
+    planners: Planners,
+) -> None:
+    """A request of 23:59:59 that is handled days later, its failed step run again a day after: one event date."""
+    fails = step("load", "ingest", script={"exit_code": 1})
+    steps = (step("ingest", script={"result": "{{ event_date }} {{ params.mode }}"}), fails)
+    params = {"mode": {"type": "string", "choices": ["initial_load", "incremental"], "default": "incremental"}}
+    fixed = step("load", "ingest", script={"result": "{{ steps.ingest.result }} {{ event_date }}"})
+
+    def at(request: Any, instant: str) -> Any:
+        return request.model_copy(update={"time": datetime.fromisoformat(instant)})
+
+    evening = at(request_pipeline(pipeline(*steps, params=params), mode="initial_load"), "2026-03-28T23:59:59Z")
+    night = at(request_pipeline(pipeline(steps[0], fixed, params=params)), "2026-03-29T00:00:01Z")
+    rerun = {"plan_id": evening.data.plan_id, "scope": "failed"}
+    again = at(
+        request_pipeline(pipeline(steps[0], fixed, params=params, version=2), rerun=rerun), "2026-03-30T00:00:01Z"
+    )
+    async with planners.running(), planners.executors.running():
+        await planners.executors.say(evening, night)
+        await planners.until_state(evening.data.plan_id, "FAILED")
+        await planners.until_state(night.data.plan_id, "SUCCEEDED")
+        await planners.executors.say(again)
+        await planners.until_state(again.data.plan_id, "SUCCEEDED")
+    (load,) = await sent(planners, again.data.plan_id)
+    assert load.work.script["result"] == "2026-03-27 initial_load 2026-03-27", "date, mode and result are the first's"
+    assert [task.work.script["result"] for task in await sent(planners, night.data.plan_id)] == [
+        "2026-03-28 incremental", "2026-03-28 incremental 2026-03-28"
+    ]  # fmt: skip

@@ -51,6 +51,23 @@ def test_templates_of_a_list_are_rendered_with_the_event_date_and_the_run() -> N
     assert (rendered.position, plain.position) == (200, 201)
 
 
+@pytest.mark.parametrize(
+    ("requested_at", "day"),
+    [
+        ("2026-03-28T23:59:59.999999Z", date(2026, 3, 27)),
+        ("2026-03-29T00:00:01Z", date(2026, 3, 28)),
+        ("2026-03-29T01:59:59+02:00", date(2026, 3, 27)),
+        ("2026-03-01T00:00:00Z", date(2026, 2, 28)),
+    ],
+)
+def test_the_event_date_is_the_day_before_the_request_in_utc(requested_at: str, day: date) -> None:
+    """Without it a run around midnight, or in another zone, would load the wrong day."""
+    at = datetime.fromisoformat(requested_at)
+    assert expand.plan_spec(page(1, 1, PLAIN), at, project=None).event_date == day
+    named = page(1, 1, PLAIN, event_date=date(2020, 2, 29))
+    assert expand.plan_spec(named, at, project=None).event_date == date(2020, 2, 29)
+
+
 @pytest.mark.parametrize("word", ["{{ params.table }}", "{{ nobody }}"])
 def test_a_template_that_cannot_be_rendered_is_refused_by_the_items_name(word: str) -> None:
     with pytest.raises(RequestRefused, match="work of item 'loads'"):

@@ -83,7 +83,7 @@ def _welcome(stack: Stack) -> str:
     lines += [
         f"log in    signalbox login --url {signalbox.api_url} --token-file {file}",
         f'or        eval "$(signalbox-local env)"; export SIGNALBOX_TOKEN=$(cat {file})',
-        "then      signalbox status; signalbox engine list; `make demo` runs three jobs",
+        "then      signalbox status; signalbox engine list; `make demo` runs a pipeline",
     ]
     return "\n".join(lines)
 

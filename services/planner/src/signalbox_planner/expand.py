@@ -1,7 +1,7 @@
 """Expands requests into items: a job with its templates rendered, or a list. Pure."""
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
@@ -31,9 +31,10 @@ def plan_spec(data: PlanRequestData, requested_at: datetime, *, project: str | N
     `project` is the one the request was made in; a definition brings its own.
     """
     rules = data.rules
+    yesterday = (requested_at.astimezone(UTC) - timedelta(days=1)).date()
     common: dict[str, Any] = {
         "name": data.name, "origin": data.origin, "actor": data.actor, "reason": data.reason, "labels": data.labels,
-        "parent": data.parent, "event_date": data.event_date or (requested_at - timedelta(days=1)).date(),
+        "parent": data.parent, "event_date": data.event_date or yesterday,
         "priority": rules.priority, "project": project or "default",
     }  # fmt: skip
     own = _SPECS[data.what.kind](data.what, data) if data.what is not None and data.what.kind in _SPECS else {}

@@ -1,12 +1,15 @@
-"""Three small programs for the process engine: one makes a file, one sums it up, one answers a question about it.
+"""Three small programs for the process engine, the steps of one pipeline: ingestion, processing, loader.
 
-They need Python's standard library only. `install` puts them where an operator's allow-list names them.
+They read `MODE`, `EVENT_DATE` and `PROCESSING_WINDOW_DAYS`, work on files in their folder, and the loader fills a table
+in PostgreSQL. `install` puts them where an operator's allow-list names them.
 """
 
 import sys
 from pathlib import Path
 
-PROGRAMS = ("generate", "aggregate", "query")
+PROGRAMS = ("ingestion", "processing", "loader")
+WITH_PACKAGES = frozenset({"loader"})
+"""Those that need more than the standard library: the PostgreSQL client."""
 
 
 def install(folder: Path) -> list[Path]:
@@ -18,7 +21,8 @@ def install(folder: Path) -> list[Path]:
         draft = folder / f".{name}"
         source = (Path(__file__).parent / f"{name}.py").read_text()
         # -I and -S: no user's folders and no site packages, which halves the start
-        draft.write_text(f"#!{sys.executable} -IS\n{source}")
+        options = "-I" if name in WITH_PACKAGES else "-IS"
+        draft.write_text(f"#!{sys.executable} {options}\n{source}")
         draft.chmod(0o755)
         draft.replace(program)
         installed.append(program)
