@@ -64,7 +64,7 @@ class Demo:
     async def prepare(self) -> None:
         """Make a database for the loader, keep its address as a secret, and save the pipeline."""
         password = secrets.token_hex(16)
-        connection = await asyncpg.connect(self.database_url)
+        connection: Any = await asyncpg.connect(self.database_url)  # pyright: ignore[reportUnknownVariableType]
         try:
             known = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", DATABASE)
             verb = "ALTER" if known else "CREATE"
@@ -128,7 +128,8 @@ class Demo:
         while time.monotonic() - began < RUN_SECONDS:
             shown = await self.api.ask("GET", f"/plans/{plan}?wait=2s&min_version={version + 1}")
             version = int(shown["version"])
-            for step in shown["steps"] or []:
+            steps: list[dict[str, Any]] = shown["steps"] or []
+            for step in steps:
                 if states.get(step["id"], "WAITING") != step["state"]:
                     seconds = time.monotonic() - began
                     console.print(f"    {seconds:5.1f} s  {SIGNS[step['state']]} {step['id']:<15} {step['state']}")

@@ -53,7 +53,7 @@ def expected_answer(rows: int, seed: int, days: Sequence[date], window: Sequence
 
 def _day(rows: int, seed: int, day: date) -> dict[str, tuple[int, int]]:
     """Sales and cents of one day by region."""
-    counted = dict.fromkeys(_REGIONS, (0, 0))
+    counted: dict[str, tuple[int, int]] = dict.fromkeys(_REGIONS, (0, 0))
     x = (seed + day.toordinal() * 11400714819323198485) & _MASK
     for _ in range(rows):
         x = (x * 6364136223846793005 + 1442695040888963407) & _MASK

@@ -12,6 +12,7 @@ import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -30,7 +31,8 @@ async def load(file: Path, dataset: str) -> dict[str, object]:
     """Replace the days, and ask."""
     totals = json.loads(file.read_text())
     last, window = date.fromisoformat(os.environ["EVENT_DATE"]), int(os.environ["PROCESSING_WINDOW_DAYS"])
-    connection = await asyncpg.connect(os.environ["DATABASE_URL"], timeout=30)
+    address = os.environ["DATABASE_URL"]
+    connection: Any = await asyncpg.connect(address, timeout=30)  # pyright: ignore[reportUnknownVariableType]
     try:
         async with connection.transaction():
             await connection.execute(TABLE)
