@@ -104,7 +104,9 @@ class LogKeeper:
                 await self._store(copy, begin, data, suffix=LAST)  # a small log is one object, its end included
                 await self._done(copy)
                 return
-            offset = begin + (await self._store(copy, begin, data) if data else 0)
+            stored = await self._store(copy, begin, data) if data else 0
+            # a piece that a dead worker stored may be shorter: the log goes on behind it
+            offset, at_end = begin + stored, at_end and stored == len(data)
         if not copy.ended:
             async with self.database.connection() as connection:
                 await logs.kept(connection, copy, offset, truncated=truncated)
