@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -64,7 +64,7 @@ class Demo:
     async def prepare(self) -> None:
         """Make a database for the loader, keep its address as a secret, and save the pipeline."""
         password = secrets.token_hex(16)
-        connection: Any = await asyncpg.connect(self.database_url)  # pyright: ignore[reportUnknownVariableType]
+        connection = await cast("Any", asyncpg).connect(self.database_url)
         try:
             known = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", DATABASE)
             verb = "ALTER" if known else "CREATE"

@@ -12,7 +12,7 @@ import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 
@@ -32,7 +32,7 @@ async def load(file: Path, dataset: str) -> dict[str, object]:
     totals = json.loads(file.read_text())
     last, window = date.fromisoformat(os.environ["EVENT_DATE"]), int(os.environ["PROCESSING_WINDOW_DAYS"])
     address = os.environ["DATABASE_URL"]
-    connection: Any = await asyncpg.connect(address, timeout=30)  # pyright: ignore[reportUnknownVariableType]
+    connection = await cast("Any", asyncpg).connect(address, timeout=30)
     try:
         async with connection.transaction():
             await connection.execute(TABLE)
