@@ -11,7 +11,10 @@ from urllib.parse import urlsplit
 
 ROLES: Final[Mapping[str, frozenset[str]]] = {
     "viewer": frozenset(),
-    "operator": frozenset({"job.write", "schedule.write", "plan.start", "plan.control", "task.control"}),
+    "operator": frozenset(
+        {"job.write", "schedule.write", "plan.start", "plan.control", "task.control"}
+        | {"reprocessing.start", "reprocessing.control"}
+    ),
     "admin": frozenset({"*"}),
 }
 """What each role may beside reading."""

@@ -48,7 +48,7 @@ def application(
     app.state.examples = examples
     app.state.tokens = Tokens(deps.database, deps.settings.token_cache_seconds)
     for router in routers:
-        app.include_router(router, prefix=BASE)
+        app.include_router(router, prefix="" if router.prefix.startswith("/api/") else BASE)
     _describe(app)
     _answer_errors(app)
     permissions_of(app)
