@@ -87,7 +87,8 @@ async def list_jobs(
 
 def shown(row: Row) -> dict[str, Any]:
     """A job in the fields of the document, and ours."""
-    record: dict[str, Any] = {**_NONE_YET, **(from_json(row["record"]) if row["record"] else {})}
+    published: dict[str, Any] = from_json(row["record"]) if row["record"] else {}
+    record: dict[str, Any] = {**_NONE_YET, **published}
     total = record["total_files"]
     return {
         "id": row["id"], "status": row["status"], "config": from_json(row["config"]) if row["config"] else {},
