@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status env test test-airflow test-flink test-kubernetes test-oozie e2e engines chaos bench check lint types imports generated generate api fuzz lock sizes clean
+.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-flink test-kubernetes test-oozie e2e engines chaos bench check lint types imports generated generate api fuzz lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ setup: .venv/.installed ## make the environment in .venv from requirements.lock
 demo: setup ## one pipeline on the real stack, run twice, the executor killed in its second step; says what was promised and seen
 	@$(BIN)/signalbox-local up --services
 	@cd tests && ../$(BIN)/python -m demo
+
+demo-reprocessing: setup ## 200 files of events sent again, two workers killed, everything counted twice
+	@$(BIN)/signalbox-local up --services
+	@cd tests && ../$(BIN)/python -m demo.reprocessing
 
 up: setup ## start Kafka, PostgreSQL, Redis and the services under .local/, and leave them running
 	@$(BIN)/signalbox-local up --services

@@ -54,7 +54,9 @@ class Api:
             # as a stream: aiohttp warns of large bodies in one piece
             more["data"] = io.BytesIO(json.dumps(body).encode() if data is None else data)
             more["headers"].setdefault("Content-Type", "application/json")
-        async with self.session.request(method, f"{self.url}/api/v1{path}", **more) as answer:
+        async with self.session.request(
+            method, self.url + (path if path.startswith("/api/") else f"/api/v1{path}"), **more
+        ) as answer:
             text = await answer.text()
             try:
                 content: Any = json.loads(text) if text else {}

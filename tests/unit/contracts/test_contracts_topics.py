@@ -24,12 +24,14 @@ DESIGNED = {
     "operations.v1": "task.resolve task.savepoint engine.test artifact.check channel.test dead_letter.redrive "
     "dead_letter.drop "
     "delivery.resend incident.acknowledge incident.snooze incident.resolve schedule.backfill "
-    "logs.follow plan.republish",
+    "logs.follow plan.republish "
+    "reprocessing.start reprocessing.cancel",
     "ticks.v1": "schedule.ticked schedule.tick_skipped",
     "plans.v1": "plan.state plan.items",
     "task-commands.v1": "plan.rules tasks.ensure tasks.cancel selection.resolve",
     "tasks.v1": "tasks.state selection.resolved task.progress",
-    "states.v1": "engine.state schedule.state trigger.state source.state incident.state operation.result",
+    "states.v1": "engine.state schedule.state trigger.state source.state incident.state operation.result "
+    "reprocessing.state",
     "definitions.v1": "definition.snapshot",
     "deliveries.v1": "delivery.state",
     "dead-letters.v1": "dead_letter.parked",

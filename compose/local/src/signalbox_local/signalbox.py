@@ -29,6 +29,8 @@ API_PORT: Final = 8000
 """Where the API of a stack that stays listens when the port is free at the first start, and none is insisted on."""
 WORK: Final = "work"
 """A service that may read the secrets of work runs work: it gets what the process engine needs."""
+WORKER_PROGRAM: Final = Path(sys.executable).with_name("signalbox-reprocessing-worker")
+"""What the process engine runs for the reprocessor."""
 PROVISION_SECONDS = 120
 FOR_ONE_MACHINE: Final = {
     # one executor, restarted in a second: nobody need wait half a minute until a dead one's work is taken over
@@ -100,6 +102,11 @@ class Signalbox:
     def programs(self) -> Path:
         """Where the example programs lie, that the engine `local` may run."""
         return self.folder / "programs"
+
+    @property
+    def events(self) -> Path:
+        """The folder whose files of events may be sent again."""
+        return self.folder / "events"
 
     @property
     def work(self) -> Path:
@@ -201,18 +208,38 @@ class Signalbox:
             environment["SIGNALBOX_SECRETS_URL"] = roles[name]
         if WORK in spec.reads_secrets:
             environment |= self._process_engine()
+        if spec.worker_role:
+            environment |= self._event_files(servers, roles.get(f"{name}.worker", ""))
         return [sys.executable, "-m", spec.package], environment
 
     def _process_engine(self) -> dict[str, str]:
         """What the operator of this host allows: the example programs, and what the caller adds."""
         programs = [*map(str, examples.install(self.programs)), *_listed("SIGNALBOX_PROCESS_PROGRAMS")]
+        programs += [str(WORKER_PROGRAM)] if WORKER_PROGRAM.exists() else []
         places = [str(folders.make(self.work)), *_listed("SIGNALBOX_PROCESS_WORKING_FOLDERS")]
         return {
             "SIGNALBOX_PROCESS_FOLDER": str(folders.make(self.folder / "process")),
             "SIGNALBOX_PROCESS_PROGRAMS": ",".join(programs),
             "SIGNALBOX_PROCESS_WORKING_FOLDERS": ",".join(places),
-            "SIGNALBOX_PROCESS_USER": os.environ.get("SIGNALBOX_PROCESS_USER")
-            or run_user([Path(program) for program in programs], [self.work]),
+            "SIGNALBOX_PROCESS_USER": self._run_user(programs),
+        }
+
+    def _run_user(self, programs: list[str]) -> str:
+        return os.environ.get("SIGNALBOX_PROCESS_USER") or run_user(
+            [Path(program) for program in programs], [self.work]
+        )
+
+    def _event_files(self, servers: Mapping[str, str], worker_url: str) -> dict[str, str]:
+        """Reprocessing of event files: those below `events`, to a topic of the stack's own Kafka unless named."""
+        places = [str(folders.make(self.events)), *_listed("SIGNALBOX_REPROCESSING_LOCAL_FOLDERS")]
+        chosen = os.environ.get("SIGNALBOX_REPROCESSING_KAFKA_BOOTSTRAP", "")
+        return {
+            "SIGNALBOX_WORKER_DATABASE_URL": worker_url,
+            "SIGNALBOX_REPROCESSING_FOLDER": str(folders.make(self.folder / "reprocessing")),
+            "SIGNALBOX_REPROCESSING_LOCAL_FOLDERS": ",".join(places),
+            "SIGNALBOX_REPROCESSING_KAFKA_BOOTSTRAP": chosen or servers["kafka"],
+            "SIGNALBOX_REPROCESSING_WORKER_PROGRAM": str(WORKER_PROGRAM),
+            "SIGNALBOX_PROCESS_USER": self._run_user([str(WORKER_PROGRAM)]) if WORKER_PROGRAM.exists() else "",
         }
 
     def _secret_key(self) -> str:

@@ -134,7 +134,8 @@ class Api:
     def _send_once(
         self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]
     ) -> HTTPResponse:
-        request = urllib.request.Request(self.url.rstrip("/") + BASE + path + _query(params), data=body, method=method)
+        whole = path if path.startswith("/api/") else BASE + path
+        request = urllib.request.Request(self.url.rstrip("/") + whole + _query(params), data=body, method=method)
         request.add_header("Accept", "application/json")
         if token := self._fresh[-1] if self._fresh else self.token:
             request.add_header("Authorization", f"Bearer {token}")

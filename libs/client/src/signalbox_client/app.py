@@ -21,6 +21,7 @@ from signalbox_client.commands.events import event
 from signalbox_client.commands.notifications import delivery, incident, notification_config
 from signalbox_client.commands.oozie import oozie
 from signalbox_client.commands.plans import plan
+from signalbox_client.commands.reprocess import reprocess
 from signalbox_client.commands.secrets import secret
 from signalbox_client.commands.status import status, trace, whoami
 from signalbox_client.commands.tasks import task
@@ -53,7 +54,7 @@ for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
     "context": context, "event": event, "event-source": event_source, "workflow": workflow, "oozie": oozie,
     "incident": incident, "delivery": delivery, "notification-config": notification_config,
-    "audit": audit, "auth": auth, "user": user, "key": key, "binding": binding,
+    "audit": audit, "auth": auth, "user": user, "key": key, "binding": binding, "reprocess": reprocess,
 }.items():  # fmt: skip
     app.add_typer(_group, name=_name)
 command(app, "status")(status)

@@ -63,6 +63,9 @@ class ServiceSpec:
     reads_secrets: tuple[str, ...] = ()
     """The uses of secrets it may read: `work`, `engine`, `channel`."""
     writes_secrets: bool = False
+    worker_role: bool = False
+    """Whether programs that engines run reach its schema, by a role of their own: its migrations have a function
+    `allow_worker(role)` that grants it what it needs."""
     order: int = 50
     """Services start in this order: those that do the work first, the API last."""
     replicas: int = 2

@@ -44,6 +44,7 @@ from signalbox_gateway.routes import (
     plans_export,
     plans_read,
     plans_write,
+    reprocessing,
     schedules,
     secrets,
     status,
@@ -66,8 +67,8 @@ ROUTERS = [
         for module in (
             engines, event_sources, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read,
             plans_write, tasks, tasks_write, secrets, audit, auth, users, keys, bindings, dead_letters,
-            dead_letters_write, operations, status, traces, me,
-            workflows, workflow_runs, channels, incidents, deliveries, notification_configs,
+            dead_letters_write, operations, status, traces, me, workflows, workflow_runs, channels, incidents,
+            deliveries, notification_configs, reprocessing,
         )
     ),
     *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took

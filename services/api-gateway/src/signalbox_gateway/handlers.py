@@ -1,6 +1,6 @@
 """In: plan.state, plan.items, tasks.state, task.progress, engine.state, operation.result, dead_letter.parked,
-incident.state, delivery.state. Changes: the read model (plan, task, task_progress, engine_state, operation_answer,
-parked, incident, delivery). Out: nothing; waiting requests wake.
+incident.state, delivery.state, reprocessing.state. Changes: the read model (plan, task, task_progress, engine_state,
+operation_answer, parked, incident, delivery, reprocessing_job). Out: nothing; waiting requests wake.
 """
 
 import asyncio
@@ -15,12 +15,13 @@ from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.messages.dead_letters import DeadLetterParked
 from signalbox_contracts.messages.deliveries import DeliveryStated
 from signalbox_contracts.messages.plans import PlanItems, PlanItemsData, PlanStated
+from signalbox_contracts.messages.reprocessing import ReprocessingStated
 from signalbox_contracts.messages.states import EngineStated, IncidentStated, OperationResult
 from signalbox_contracts.messages.tasks import TaskProgress, TasksStated
 from signalbox_contracts.topics import topic
 from signalbox_gateway import start_facts
 from signalbox_gateway.long_poll import Waits
-from signalbox_gateway.read_model import notifications, writes
+from signalbox_gateway.read_model import notifications, reprocessing, writes
 from signalbox_gateway.read_model.progress import write_progress
 from signalbox_gateway.read_model.rows import (
     AnswerRow,
@@ -116,6 +117,12 @@ def facts(waits: Waits) -> Router:
     async def deliveries(work: UnitOfWork, events: Sequence[Received[DeliveryStated]]) -> None:
         await notifications.write_deliveries(work.connection, [received.event.data for received in events])
 
+    @router.on(ReprocessingStated)
+    async def reprocessing_jobs(work: UnitOfWork, events: Sequence[Received[ReprocessingStated]]) -> None:
+        records = [received.event.data for received in events]
+        await reprocessing.write_states(work.connection, records)
+        work.on_commit(lambda: waits.woken([record.job_id for record in records]))
+
     @router.on(OperationResult)
     async def results(work: UnitOfWork, events: Sequence[Received[OperationResult]]) -> None:
         said = [received.event.data for received in events]
@@ -131,7 +138,9 @@ def facts(waits: Waits) -> Router:
             if data.operation.startswith("dead_letter.")
         ]
         await writes.settle_letters(work.connection, letters)
-        plans = _uuids(data.target.removeprefix("plan:") for data in said if data.target.startswith("plan:"))
+        plans = _uuids(
+            data.target.partition(":")[2] for data in said if data.target.startswith(("plan:", "reprocessing:"))
+        )
         work.on_commit(lambda: waits.woken([*plans, *(data.operation_id for data in said)]))
 
     @router.on(DeadLetterParked)

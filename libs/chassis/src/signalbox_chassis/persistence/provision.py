@@ -26,7 +26,7 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from signalbox_chassis.messaging.topics import TopicMissing, TopicRefused, create_topics
-from signalbox_chassis.persistence.migrations import migrate, provision
+from signalbox_chassis.persistence.migrations import migrate, provision, provision_worker
 from signalbox_chassis.security.vault import provision_vault
 from signalbox_chassis.settings import ServiceSettings
 from signalbox_contracts.services import ServiceSpec, ServiceUnusable, installed_services
@@ -46,6 +46,8 @@ class ProvisionedService:
     service: str
     schema: str
     url: str
+    worker_url: str = ""
+    """The address of its workers' role, where it has one."""
 
 
 class ProvisionSettings(ServiceSettings):
@@ -107,14 +109,20 @@ async def _provision_service(
 ) -> ProvisionedService:
     schema = spec.schema
     password = password_of(known.get(spec.name, "")) or secrets.token_urlsafe(24)
+    worker_url = ""
     try:
         url = await provision(
             settings.database_url.get_secret_value(), role=f"{role_prefix}{schema}", password=password, schema=schema
         )
         await migrate(url, schema=schema, versions=spec.migrations)
+        if spec.worker_role:
+            worker_url = await provision_worker(
+                settings.database_url.get_secret_value(), url, role=f"{role_prefix}{schema}_worker",
+                password=password_of(known.get(worker_name(spec.name), "")) or secrets.token_urlsafe(24), schema=schema,
+            )  # fmt: skip
     except (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError) as error:
         raise ProvisionFailed(f"schema {schema}: {type(error).__name__}: {error}") from error
-    return ProvisionedService(spec.name, schema, url)
+    return ProvisionedService(spec.name, schema, url, worker_url)
 
 
 async def _provision_secrets(settings: ServiceSettings, specs: Sequence[ServiceSpec], role_prefix: str) -> None:
@@ -129,6 +137,11 @@ async def _provision_secrets(settings: ServiceSettings, specs: Sequence[ServiceS
         )
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise ProvisionFailed(f"schema secrets: {type(error).__name__}: {error}") from error
+
+
+def worker_name(service: str) -> str:
+    """The name in FILE of the role of a service's workers."""
+    return f"{service}.worker"
 
 
 def password_of(url: str) -> str:
@@ -152,7 +165,9 @@ def write_roles(file: Path, prepared: list[ProvisionedService]) -> None:
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
-            json.dump({one.service: one.url for one in prepared}, handle, indent=2)
+            addresses = {one.service: one.url for one in prepared}
+            addresses |= {worker_name(one.service): one.worker_url for one in prepared if one.worker_url}
+            json.dump(addresses, handle, indent=2)
         draft.replace(file)
     except OSError as error:
         raise ProvisionFailed(f"{file} cannot be written: {error}") from error

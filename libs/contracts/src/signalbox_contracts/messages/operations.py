@@ -13,6 +13,7 @@ from signalbox_contracts.definitions.rules import Priority
 from signalbox_contracts.definitions.schedule import Overlap
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.messages.commands import OperationData
+from signalbox_contracts.messages.reprocessing import COMMANDS as REPROCESSING
 from signalbox_contracts.vocabulary import MAX_ITEMS, Instant, Name, Ordinal, PlanId, Seconds, TaskId, Text, Version
 
 ParkedIds = Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MAX_ITEMS)]
@@ -252,4 +253,5 @@ MESSAGES = (
     ScheduleBackfill,
     LogsFollow,
     PlanRepublish,
+    *REPROCESSING,
 )

@@ -12,6 +12,7 @@ from signalbox_contracts.definitions.channel import Severity
 from signalbox_contracts.definitions.definition import Labels, Title
 from signalbox_contracts.envelope import Attribute, Event
 from signalbox_contracts.messages.commands import Target
+from signalbox_contracts.messages.reprocessing import ReprocessingStated
 from signalbox_contracts.vocabulary import Count, Instant, Name, OpenEnum, Person, PlanId, Seconds, Text, Value, Version
 
 
@@ -215,4 +216,6 @@ class OperationResult(Event[OperationResultData], frozen=True):
     type: Literal["signalbox.operation.result.v1"] = "signalbox.operation.result.v1"
 
 
-MESSAGES = (EngineStated, ScheduleStated, TriggerStated, SourceStated, IncidentStated, OperationResult)
+MESSAGES = (
+    EngineStated, ScheduleStated, TriggerStated, SourceStated, IncidentStated, OperationResult, ReprocessingStated,
+)  # fmt: skip

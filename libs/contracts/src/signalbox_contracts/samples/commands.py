@@ -9,7 +9,7 @@ from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.definitions.selection import EventFiles, OozieActions, OozieWorkflows
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import plan_id_from_tick, selection_id
-from signalbox_contracts.messages import definitions, operations, requests, task_commands, ticks, triggers
+from signalbox_contracts.messages import definitions, operations, reprocessing, requests, task_commands, ticks, triggers
 from signalbox_contracts.samples import definitions as examples
 from signalbox_contracts.samples.definitions import (
     CHILD,
@@ -25,6 +25,10 @@ from signalbox_contracts.samples.definitions import (
 )
 
 Cases = Iterator[tuple[str, Event[Any]]]
+REPROCESSING = {
+    "s3_path": "s3://bucket/failover/", "stream_ids": ["stream1", "stream2"], "date_from": DUE, "date_to": LATER,
+    "max_events_per_second": 1000,
+}  # fmt: skip
 
 
 def events() -> Cases:
@@ -181,6 +185,18 @@ def _operations() -> Cases:
         ),
         (o.ScheduleBackfill, "schedule:nightly", backfill),
         (o.LogsFollow, f"task:{TASK}", o.LogsFollowData(**by, plan_id=PLAN, task_id=TASK, attempt=1)),
+        (
+            reprocessing.ReprocessingStart,
+            f"reprocessing:{PLAN}",
+            reprocessing.ReprocessingStartData.model_validate(
+                {**by, "job_id": PLAN, "engine": "local", "definitions_revision": 42, "config": REPROCESSING}
+            ),
+        ),
+        (
+            reprocessing.ReprocessingCancel,
+            f"reprocessing:{PLAN}",
+            reprocessing.ReprocessingCancelData(**by, job_id=PLAN),
+        ),
         (o.PlanRepublish, f"plan:{PLAN}", o.PlanRepublishData(**by, plan_ids=(PLAN, CHILD), note="rebuilt")),
     ]
     for message, target, data in about:

@@ -5,7 +5,7 @@ from typing import Any
 
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import run_key, selection_id
-from signalbox_contracts.messages import dead_letters, deliveries, plans, states, tasks
+from signalbox_contracts.messages import dead_letters, deliveries, plans, reprocessing, states, tasks
 from signalbox_contracts.samples import definitions
 from signalbox_contracts.samples.definitions import DUE, EVENT_DATE, HASH, LATER, NOW, OPERATION, PLAN, TASK, TRACE
 
@@ -253,6 +253,24 @@ def _states() -> Cases:
         details={"version": "5.2.1"},
         took_seconds=0.2,
     )
+    counts = {
+        "processed_files": 1, "total_lines": 10, "success_count": 7, "error_count": 1, "skipped_count": 2,
+        "total_bytes": 2048, "processed_bytes": 1024, "current_file": "s3://bucket/failover/a.ndjson.gz",
+        "current_line": 3, "current_timestamp": "2026-03-28T01:00:00Z",
+    }  # fmt: skip
+    place = {"path": "s3://bucket/failover/b.ndjson.gz", "line": 7, "byte": 4096}
+    job = reprocessing.ReprocessingRecord.model_validate(
+        {
+            **counts, "job_id": PLAN, "version": 5, "status": "running", "started_at": NOW, "total_files": 12,
+            "failed_files": 1, "total_workers": 1, "failures": [{**place, "error": "truncated"}],
+            "bad_lines": [{**place, "reason": "not JSON"}],
+            "workers": [
+                {**counts, "worker_index": 0, "status": "running", "started_at": NOW, "updated_at": NOW,
+                 "assigned_files": 12}
+            ],
+        }
+    )  # fmt: skip
+    yield "", _state(reprocessing.ReprocessingStated, job, f"reprocessing:{PLAN}", "reprocessor", 5)
     yield "", _state(s.EngineStated, engine, "engine:oozie-prod", "executor", 12)
     yield "", _state(s.ScheduleStated, schedule, "schedule:nightly", "scheduler", 3)
     yield "", _state(s.TriggerStated, trigger, "trigger:new-files", "planner", 4)

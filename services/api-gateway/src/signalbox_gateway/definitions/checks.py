@@ -38,14 +38,19 @@ async def check_definition(connection: Connection, definition: Any) -> None:
 
 async def engine_for(connection: Connection, job: Job) -> store.Saved:
     """The engine that runs a job: the named one, or the only one that fits. Raises `InvalidDefinition`."""
-    if job.engine is not None:
-        known = await store.load_all(connection, "engine", [job.engine])
+    return await engine_of_kind(connection, job.work.kind, job.engine)
+
+
+async def engine_of_kind(connection: Connection, work_kind: str, named: str | None) -> store.Saved:
+    """The engine for work of this kind: the named one, or the only one that fits. Raises `InvalidDefinition`."""
+    if named is not None:
+        known = await store.load_all(connection, "engine", [named])
     else:
         saved = await store.list_definitions(connection, "engine", limit=1000)
         known = {engine.definition.id: engine for engine in saved}
     engines = [one.definition for one in known.values() if isinstance(one.definition, Engine)]
     try:
-        return known[choose_engine(engines, work_kind=job.work.kind, named=job.engine).id]
+        return known[choose_engine(engines, work_kind=work_kind, named=named).id]
     except NoFittingEngine as error:
         missing = error.field == "engine" and error.value is not None
         allowed = await _words(connection, "engine") if missing else error.allowed

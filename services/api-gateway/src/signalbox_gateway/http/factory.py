@@ -49,7 +49,7 @@ def application(
     app.state.examples = examples
     app.state.tokens = deps.identity.authentication if deps.identity else None
     for router in routers:
-        app.include_router(router, prefix=BASE)
+        app.include_router(router, prefix="" if router.prefix.startswith("/api/") else BASE)
     _describe(app)
     _answer_errors(app)
     permissions_of(app)

@@ -37,6 +37,7 @@ TAGS: Final[Mapping[str, str]] = {
     "dead letters": "Messages a service could not handle and put aside.",
     "operations": "What was requested, and its result.",
     "status": "How the parts are.",
+    "reprocessing": "Files of events that are sent again.",
     "traces": "Spans of a request through all services.",
     "audit": "Who did what.",
     "auth": "Signing in and out.",

@@ -25,6 +25,7 @@ _SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "versions": (int,),
     "ticks": (datetime,),
     "matches": (int,),
+    "reprocessing": (datetime, UUID),
 }
 
 

@@ -17,7 +17,7 @@ from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import Saved
 from signalbox_gateway.flink_jobs.document import to_document
 from signalbox_gateway.read_model import wait_reasons
-from signalbox_gateway.routes import audit, flink_answers, identity_answers
+from signalbox_gateway.routes import audit, flink_answers, identity_answers, reprocessing_answers
 from signalbox_gateway.workflows import examples as workflows
 
 _TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -30,8 +30,7 @@ def examples() -> dict[str, Example]:
     """For each operation id its `request` and `response`, those it has."""
     found = {
         **_plans(), **_tasks(), **_others(), **_starts(), **_notifications(), **flink_answers.examples(),
-        **workflows.examples(),
-        **identity_answers.examples(), **audit.examples(),
+        **workflows.examples(), **identity_answers.examples(), **audit.examples(), **reprocessing_answers.examples(),
     }  # fmt: skip
     for entry in KINDS.values():
         found |= _definitions(entry)

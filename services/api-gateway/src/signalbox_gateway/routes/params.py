@@ -23,7 +23,7 @@ def missing(kind: str, id: object) -> Problem:
     return Problem("not-found", f"there is no {kind} {id}")
 
 
-def _known(words: type[OpenEnum]) -> Any:
+def known(words: type[OpenEnum]) -> Any:
     allowed = [word.value for word in words if word.value != "OTHER"]
 
     def check(values: list[str]) -> list[str]:
@@ -45,10 +45,10 @@ Labels = Annotated[
     Query(max_length=20, description="`key:value`; repeat it for all of several."),
 ]
 Part = Annotated[str, Query(max_length=255, description="Part of the name or the id.")]
-PlanStates = Annotated[list[str], Query(max_length=50, description=_ANY), _known(PlanState)]
-TaskStates = Annotated[list[str], Query(max_length=50, description=_ANY), _known(TaskState)]
-Decisions = Annotated[list[str], Query(max_length=10, description=_ANY), _known(Decision)]
-Reasons = Annotated[list[str], Query(max_length=50, description=_ANY), _known(WaitReason)]
+PlanStates = Annotated[list[str], Query(max_length=50, description=_ANY), known(PlanState)]
+TaskStates = Annotated[list[str], Query(max_length=50, description=_ANY), known(TaskState)]
+Decisions = Annotated[list[str], Query(max_length=10, description=_ANY), known(Decision)]
+Reasons = Annotated[list[str], Query(max_length=50, description=_ANY), known(WaitReason)]
 Wait = Annotated[
     str | None,
     Query(pattern=r"^([0-5]?[0-9](\.[0-9]{1,3})?|60)s$", description="How long to wait for it: `10s`, at most `60s`."),

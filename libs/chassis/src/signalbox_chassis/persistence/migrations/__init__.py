@@ -29,6 +29,32 @@ async def provision(admin_url: str, *, role: str, password: str, schema: str) ->
     return make_url(admin_url).set(drivername="postgresql", username=role, password=password).render_as_string(False)
 
 
+async def provision_worker(admin_url: str, service_url: str, *, role: str, password: str, schema: str) -> str:
+    """Create the role of a service's workers, grant it what the service's `allow_worker` says; returns its DSN."""
+    connection = await connect(_plain(admin_url), timeout=10)
+    try:
+        quote = await connection.fetchrow(
+            "SELECT quote_ident($1) AS role, quote_literal($2) AS password,"
+            " quote_ident(current_database()) AS database",
+            role, password,
+        )  # fmt: skip
+        assert quote is not None
+        exists = await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role)
+        verb = "ALTER" if exists else "CREATE"
+        await connection.execute(
+            f"{verb} ROLE {quote['role']} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {quote['password']}"
+        )
+        await connection.execute(f"GRANT CONNECT ON DATABASE {quote['database']} TO {quote['role']}")
+    finally:
+        await connection.close()
+    service = await connect(_plain(service_url), timeout=10, server_settings={"search_path": schema})
+    try:
+        await service.execute("SELECT allow_worker($1)", role)
+    finally:
+        await service.close()
+    return make_url(admin_url).set(drivername="postgresql", username=role, password=password).render_as_string(False)
+
+
 async def _provision(connection: Connection, *, role: str, password: str, schema: str) -> None:
     quote = await connection.fetchrow(
         "SELECT quote_ident($1) AS role, quote_ident($2) AS schema, quote_literal($3) AS password,"

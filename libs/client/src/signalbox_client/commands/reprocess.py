@@ -1,0 +1,152 @@
+"""`signalbox reprocess`: files of events, sent again."""
+
+import time
+from typing import Annotated, Any, Final
+
+import typer
+
+from signalbox_client import inputs
+from signalbox_client.api import place
+from signalbox_client.command import command, group
+from signalbox_client.exit_codes import EndedBadly, TookTooLong
+from signalbox_client.inputs import Everything, Form, Most, Timeout, Wait, Yes, api
+from signalbox_client.output import Column, ago, one, plain, rows, say, state, took
+
+reprocess = group("Files of events that are sent again.")
+JOBS: Final = "/api/admin/reprocessing/jobs"
+ENDS: Final = frozenset({"completed", "failed", "cancelled"})
+REST_SECONDS: Final = 1.0
+Why = Annotated[str, typer.Option("--reason", help="why; kept with the job")]
+Many = list[str] | None
+
+
+def _files(found: Any) -> str:
+    return f"{found['processed_files']}/{found['total_files']}"
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("job", "id"), ("status", lambda found: state(found["status"])), ("files", _files),
+    ("lines", "total_lines"), ("sent", "success_count"), ("skipped", "skipped_count"), ("failed", "error_count"),
+    ("age", lambda found: ago(found["created_at"])), ("error", "error"),
+)  # fmt: skip
+FIELDS: tuple[Column, ...] = (
+    ("job", "id"), ("status", "status"), ("files", _files), ("failed files", "failed_files"),
+    ("workers", "total_workers"), ("lines read", "total_lines"), ("sent", "success_count"),
+    ("skipped", "skipped_count"), ("failed", "error_count"), ("balanced", "balanced"),
+    ("bytes", lambda found: f"{found['processed_bytes']}/{found['total_bytes']}"),
+    ("error", "error"), ("failures", "failures"), ("bad lines", "bad_lines"), ("asked", "config"),
+    ("engine", "engine"), ("by", "actor"), ("reason", "reason"), ("retry of", "retry_of"), ("created", "created_at"),
+    ("started", "started_at"), ("ended", "completed_at"),
+    ("took", lambda found: took(found["started_at"], found["completed_at"])),
+)  # fmt: skip
+WORKERS: tuple[Column, ...] = (
+    ("worker", "worker_index"), ("status", lambda found: state(found["status"])),
+    ("files", lambda found: f"{found['processed_files']}/{found['assigned_files']}"), ("lines", "total_lines"),
+    ("sent", "success_count"), ("skipped", "skipped_count"), ("failed", "error_count"), ("file", "current_file"),
+    ("line", "current_line"), ("error", "error"),
+)  # fmt: skip
+
+
+@command(reprocess, "start")
+def reprocess_start(
+    s3_path: Annotated[str, typer.Option(help="s3://bucket/prefix/")] = "",
+    local_path: Annotated[str, typer.Option(help="a folder on the reprocessor's host")] = "",
+    stream_id: Annotated[Many, typer.Option(help="only events of these streams; repeatable")] = None,
+    connection_id: Annotated[Many, typer.Option(help="where they go; repeatable")] = None,
+    file: Annotated[Many, typer.Option(help="only these files, by path or name; repeatable")] = None,
+    date_from: Annotated[str, typer.Option(help="RFC 3339, included")] = "",
+    date_to: Annotated[str, typer.Option(help="RFC 3339, included")] = "",
+    start_file: Annotated[str, typer.Option(help="begin with this file")] = "",
+    start_line: Annotated[int | None, typer.Option(min=0, help="and with this line of it")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="send so many events, with one worker")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="read and count, send nothing")] = False,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="events a crash repeats at most")] = None,
+    retry_attempts: Annotated[int | None, typer.Option(min=0, help="tries to read a file")] = None,
+    distribution: Annotated[str, typer.Option(help="modulo | balanced")] = "modulo",
+    rate: Annotated[float | None, typer.Option(help="events a second, of the whole job")] = None,
+    engine: Annotated[str, typer.Option(help="the process engine that runs the workers")] = "",
+    reason: Why = "",
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Form = "table",
+) -> None:
+    """Send files of events again; prints the job, or with --wait how it ended."""
+    given: dict[str, Any] = {
+        "s3_path": s3_path, "local_path": local_path, "stream_ids": stream_id, "connection_ids": connection_id,
+        "files": file, "date_from": date_from, "date_to": date_to, "start_file": start_file,
+        "start_line": start_line, "limit": limit, "dry_run": dry_run or None, "batch_size": batch_size,
+        "retry_attempts": retry_attempts, "distribution": distribution, "max_events_per_second": rate,
+        "engine": engine, "reason": reason,
+    }  # fmt: skip
+    body = {name: value for name, value in given.items() if value is not None and value not in ("", [])}
+    _show(api().post(JOBS, body), output, wait=wait, timeout=timeout)
+
+
+@command(reprocess, "list")
+def reprocess_list(
+    status: Annotated[Many, typer.Option(help="only these; repeatable")] = None,
+    q: str = "",
+    limit: Most = 50,
+    all: Everything = False,
+    output: Form = "table",
+) -> None:
+    """List jobs, newest first."""
+    found = api().pages(JOBS, {"status": status, "q": q}, most=inputs.most(limit, all))
+    rows(found, output, COLUMNS, empty="no jobs: `signalbox reprocess start` makes one")
+
+
+@command(reprocess, "show")
+def reprocess_show(id: str, output: Form = "table") -> None:
+    """Show a job with the counts of all its workers."""
+    one(api().get(JOBS + place(id)), output, FIELDS)
+
+
+@command(reprocess, "workers")
+def reprocess_workers(id: str, output: Form = "table") -> None:
+    """Show how far each worker of a job is."""
+    rows(api().get(JOBS + place(id, "workers"))["workers"], output, WORKERS, empty="its files are not listed yet")
+
+
+@command(reprocess, "cancel")
+def reprocess_cancel(
+    id: str, reason: Why = "", yes: Yes = False, wait: Wait = False, timeout: Timeout = None, output: Form = "table"
+) -> None:
+    """Stop the workers of a job. What they sent stays sent."""
+    inputs.sure(f"Cancel reprocessing job {id}?", yes)
+    answer = api().post(JOBS + place(id, "cancel"), {"reason": reason})
+    job = _ended(answer["job"], timeout) if wait else answer["job"]
+    one(job, output, FIELDS)
+
+
+@command(reprocess, "retry")
+def reprocess_retry(
+    id: str, reason: Why = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
+) -> None:
+    """Read the failed files of a job once more, from where each broke, as a job of its own."""
+    _show(api().post(JOBS + place(id, "retry"), {"reason": reason}), output, wait=wait, timeout=timeout)
+
+
+def _show(job: dict[str, Any], output: str, *, wait: bool, timeout: float | None) -> None:
+    if not wait:
+        one(job, output, FIELDS)
+        return
+    job = _ended(job, timeout)
+    one(job, output, FIELDS)
+    if job["status"] != "completed":
+        raise EndedBadly(f"job {job['id']} is {job['status']}: {plain(job['error'] or '')}")
+
+
+def _ended(job: dict[str, Any], timeout: float | None) -> dict[str, Any]:
+    """The job once it has ended. Raises `TookTooLong`."""
+    give_up_at = None if timeout is None else time.monotonic() + timeout
+    last = ""
+    while job["status"] not in ENDS:
+        if give_up_at is not None and time.monotonic() >= give_up_at:
+            raise TookTooLong(f"job {job['id']} goes on: signalbox reprocess show {job['id']}")
+        time.sleep(REST_SECONDS)
+        job = api().get(JOBS + place(job["id"]))
+        line = f"{job['status']}: {_files(job)} files, {job['total_lines']} lines, {job['success_count']} sent"
+        if line != last:
+            say(line)
+        last = line
+    return job

@@ -1,0 +1,36 @@
+"""Wiring of the reprocessor."""
+
+from signalbox_chassis.messaging.bus import Subscription
+from signalbox_chassis.runtime.loops import Loop
+from signalbox_chassis.runtime.service import Service
+from signalbox_contracts.topics import topic
+from signalbox_reprocessor import handlers
+from signalbox_reprocessor.loops import Reprocessing
+from signalbox_reprocessor.settings import ReprocessorSettings
+
+NAME = "reprocessor"
+
+
+def reprocessor(settings: ReprocessorSettings) -> Service:
+    """The service, not started."""
+
+    def wake() -> None:
+        planning.wake()
+        publishing.wake()
+
+    control = handlers.control(wake, lambda: service.clock.now())
+    service = Service(
+        NAME,
+        settings,
+        subscriptions=[
+            Subscription("control", (topic("operations.v1"),), control),
+            Subscription("facts", (topic("plans.v1"), topic("tasks.v1")), handlers.follow(wake)),
+        ],
+        sends=[topic("requests.v1"), topic("states.v1")],
+    )
+    service.dead_letters.answer_operations(control)
+    reprocessing = Reprocessing(service.database, service.clock, settings)
+    planning = Loop("plan jobs", reprocessing.plan_jobs, 1.0)
+    publishing = Loop("publish states", reprocessing.publish_states, 1.0)
+    service.loops = [planning, publishing, Loop("remove folders", reprocessing.remove_folders, 5.0)]
+    return service

@@ -1,0 +1,1 @@
+"""All SQL of the reprocessor, but that of its workers."""

@@ -1,0 +1,250 @@
+"""`signalbox-reprocessing-worker CONFIG WORKER_INDEX`: the program of one worker.
+
+CONFIG is the file `config.json` of the job, which only the worker's user can read. The index may come from
+`JOB_COMPLETION_INDEX` instead, as Kubernetes gives it to the pods of an Indexed Job.
+
+Exits 0 (all its files are done), 1 (a fault; another try may help), 2 (usage), 3 (it cannot run as things are), 4 (some
+files failed), 75 (another copy has replaced it) or 143 (it was stopped).
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+from confluent_kafka import KafkaException, Producer
+
+from signalbox_reprocessor.worker.checkpoints import Progress
+from signalbox_reprocessor.worker.events import Selector
+from signalbox_reprocessor.worker.ledger import Ledger, Replaced
+from signalbox_reprocessor.worker.pump import Pump, PumpOptions, Stopped
+from signalbox_reprocessor.worker.sources import Source
+from signalbox_reprocessor.worker.streams import RepositoryUnusable, fetch_streams
+
+log = logging.getLogger("worker")
+OK, FAULT, USAGE, CANNOT_RUN, FILES_FAILED, REPLACED, STOPPED = 0, 1, 2, 3, 4, 75, 143
+SAVE_SECONDS: Final = 0.02
+"""How often settled batches are looked for."""
+ALIVE_SECONDS: Final = 1.5
+"""The worker's row is touched this often, also when a file gives no lines."""
+LEDGER_SECONDS: Final = 120.0
+"""How long the database may be away before the worker gives up."""
+METADATA_SECONDS: Final = 20.0
+
+
+class CannotRun(Exception):
+    """The worker cannot do its work; the text says why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The file `config.json`."""
+
+    values: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.values[name]
+
+    def options(self, sent: int) -> PumpOptions:
+        config: Mapping[str, Any] = self.values["config"]
+        rate = config.get("max_events_per_second")
+        limit = config.get("limit")
+        return PumpOptions(
+            topic=self.values["topic"],
+            batch_size=config.get("batch_size") or self.values["batch_size"],
+            retry_attempts=config["retry_attempts"] if config.get("retry_attempts") is not None else 3,
+            max_line_bytes=self.values["max_line_bytes"],
+            dry_run=bool(config.get("dry_run")),
+            start_path=self.values.get("start_path"),
+            start_line=config.get("start_line") or 0,
+            limit=None if limit is None else max(0, limit - sent),
+            events_per_second=rate / max(1, self.values["parallel_workers"]) if rate else None,
+        )
+
+    def selector(self) -> Selector:
+        """Raises `CannotRun` when the repository is needed and does not answer."""
+        config: Mapping[str, Any] = self.values["config"]
+        connections = tuple(config.get("connection_ids") or ())
+        streams = None
+        if not connections:
+            repository = self.values.get("repository")
+            if not repository:
+                raise CannotRun("no connection_ids are given, and no repository is configured")
+            try:
+                streams = fetch_streams(repository["url"], repository.get("token", ""))
+            except RepositoryUnusable as error:
+                raise CannotRun(str(error)) from None
+            log.info("the repository knows %d streams", len(streams))
+        return Selector(
+            stream_ids=frozenset(config.get("stream_ids") or ()), connection_ids=connections, streams=streams,
+            date_from=_instant(config.get("date_from")), date_to=_instant(config.get("date_to")),
+        )  # fmt: skip
+
+    def producer(self) -> Any:
+        """Raises `CannotRun` when the destination has no such topic or does not answer."""
+        if self.values["config"].get("dry_run"):
+            return None
+        made = Producer({
+            "linger.ms": 5, "batch.size": 1 << 20, "compression.type": "lz4", "enable.idempotence": True,
+            "message.max.bytes": self.values["max_line_bytes"] + (1 << 20), "queue.buffering.max.messages": 200_000,
+            "queue.buffering.max.kbytes": 65_536, "message.timeout.ms": 300_000,
+            **self.values["kafka"],
+        })  # fmt: skip
+        topic: str = self.values["topic"]
+        try:
+            metadata = made.list_topics(topic, timeout=METADATA_SECONDS)
+        except KafkaException as error:
+            raise CannotRun(f"the destination does not answer: {error.args[0].str()}") from None
+        fault = metadata.topics[topic].error
+        if fault is not None:
+            raise CannotRun(f"the destination topic {topic}: {fault.str()}")
+        return made
+
+
+class Worker:
+    """Sends in a thread; makes checkpoints durable here."""
+
+    def __init__(self, job: Job, index: int) -> None:
+        values = job.values
+        self.job = job
+        self.ledger = Ledger(values["database_url"], values["schema"], values["token"], values["job_id"], index)
+        self.progress = Progress()
+        self._saved_at = 0.0
+        self._away_since: float | None = None
+
+    async def run(self) -> int:
+        if not await self.ledger.claim():
+            log.info("nothing is left to do")
+            return OK
+        try:
+            return await self._work()
+        except CannotRun as error:
+            log.error("%s", error)
+            await self.ledger.end("failed", str(error))
+            return CANNOT_RUN
+
+    async def _work(self) -> int:
+        files = await self.ledger.files()
+        log.info("%d files to read, from their checkpoints on", len(files))
+        selector = await asyncio.to_thread(self.job.selector)
+        producer = await asyncio.to_thread(self.job.producer)
+        options = self.job.options(self.ledger.sent)
+        pump = Pump(producer, Source(self.job.values.get("s3") or {}), selector, self.progress, options)
+        sending = asyncio.create_task(asyncio.to_thread(self._send, pump, files, producer))
+        try:
+            while not sending.done() or self.progress.batches:
+                await self._save()
+                if sending.done() and sending.exception() is not None:
+                    break
+                await asyncio.sleep(SAVE_SECONDS)
+        finally:
+            self.progress.stop.set()
+            await asyncio.wait({sending})
+        sending.result()
+        failed = self.ledger.failed_files
+        if failed:
+            words = f"{len(failed)} of its files failed: {', '.join(failed[:3])}"
+            await self.ledger.end("failed", words)
+            return FILES_FAILED
+        await self.ledger.end("completed", None)
+        return OK
+
+    def _send(self, pump: Pump, files: Any, producer: Any) -> None:
+        pump.run(files)
+        while producer is not None and any(not batch.settled for batch in list(self.progress.batches)):
+            producer.poll(0.05)
+            pump.check_stop()
+
+    async def _save(self) -> None:
+        fault = self.progress.fault()
+        if fault is not None:
+            raise ConnectionError(f"the destination did not take a message: {fault}")
+        batches = self.progress.settled()
+        now = time.monotonic()
+        if not batches and now - self._saved_at < ALIVE_SECONDS:
+            return
+        checkpoints = [self.progress.corrected(batch) for batch in batches]
+        bad_lines = [bad for batch in batches for bad in batch.bad_lines]
+        try:
+            await self.ledger.save(checkpoints, bad_lines)
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError) as e:
+            self._away_since = self._away_since or now
+            if now - self._away_since > LEDGER_SECONDS:
+                raise
+            log.warning("the ledger is away: %s", e)
+            await asyncio.sleep(0.5)
+            return
+        self._away_since, self._saved_at = None, now
+        self.progress.drop(batches)
+
+
+def main() -> None:
+    """Run one worker."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stdout, format="%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+    )  # fmt: skip
+    logging.Formatter.converter = time.gmtime
+    words = sys.argv[1:]
+    index = words[1] if len(words) > 1 else os.environ.get("JOB_COMPLETION_INDEX", "")
+    if not words or not index.isdigit():
+        print(__doc__, file=sys.stderr)
+        sys.exit(USAGE)
+    try:
+        job = Job(json.loads(Path(words[0]).read_text()))
+    except (OSError, ValueError) as error:
+        log.error("%s cannot be read: %s", words[0], error)
+        sys.exit(CANNOT_RUN)
+    code = asyncio.run(_run(job, int(index)))
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)  # the producer would wait for what it still holds, which is not in the ledger
+
+
+async def _run(job: Job, index: int) -> int:
+    worker = Worker(job, index)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        worker.progress.stop.set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    try:
+        return await worker.run()
+    except Stopped:
+        log.warning("stopped")
+        return STOPPED if stopped else FAULT
+    except Replaced:
+        log.error("another copy of this worker runs, or the job is over")
+        return REPLACED
+    except Exception as error:
+        log.exception("it cannot go on")
+        await _last_words(worker, f"{type(error).__name__}: {error}")
+        return FAULT
+
+
+async def _last_words(worker: Worker, words: str) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await worker.ledger.end("failed", words)
+    except Exception as error:
+        log.warning("the ledger does not know: %s", error)
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+if __name__ == "__main__":
+    main()

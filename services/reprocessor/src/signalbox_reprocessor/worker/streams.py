@@ -1,0 +1,61 @@
+"""The repository of streams, asked once at the start: which connections the events of a stream go to."""
+
+import json
+import urllib.request
+from typing import Any, Final, cast
+
+SECONDS: Final = 30.0
+MAX_BYTES: Final = 256 << 20
+
+
+class RepositoryUnusable(Exception):
+    """It did not answer, or not with a list of streams."""
+
+
+def fetch_streams(url: str, token: str) -> dict[str, tuple[str, ...]]:
+    """Stream id or slug → connection ids. Raises `RepositoryUnusable`."""
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            kind = response.headers.get_content_type()
+            body = response.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # URLError is an OSError
+        raise RepositoryUnusable(f"the repository does not answer: {error}") from None
+    if len(body) > MAX_BYTES:
+        raise RepositoryUnusable(f"the repository answered more than {MAX_BYTES} bytes")
+    try:
+        return parse_streams(json.loads(body))
+    except ValueError as error:
+        raise RepositoryUnusable(f"the repository answered {kind}, not a JSON list of streams: {error}") from None
+
+
+def parse_streams(answer: Any) -> dict[str, tuple[str, ...]]:
+    """The streams of an answer. An entry is a stream, or holds one as `stream`. Raises ValueError."""
+    if not isinstance(answer, list):
+        raise ValueError("a list is expected")
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in cast("list[Any]", answer):
+        if not isinstance(entry, dict):
+            raise ValueError("an entry is not an object")
+        whole = cast("dict[str, Any]", entry)
+        stream = cast("dict[str, Any]", whole["stream"] if isinstance(whole.get("stream"), dict) else whole)
+        ids = tuple(_connections(whole.get("asynchronousDestinations")))
+        for name in (stream.get("id"), stream.get("slug")):
+            if isinstance(name, str) and name and ids:
+                found[name] = ids
+    return found
+
+
+def _connections(destinations: Any) -> list[str]:
+    if not isinstance(destinations, list):
+        return []
+    ids: list[str] = []
+    for one in cast("list[Any]", destinations):
+        if isinstance(one, dict):
+            known = cast("dict[str, Any]", one)
+            id = known.get("connectionId") or known.get("id")
+            if isinstance(id, str) and "," not in id:
+                ids.append(id)
+    return ids
