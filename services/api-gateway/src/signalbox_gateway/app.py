@@ -7,6 +7,7 @@ from signalbox_chassis.messaging.bus import Subscription
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.service import Service
+from signalbox_chassis.security.assertions import signing_keys
 from signalbox_contracts.topics import source_topic, topic
 from signalbox_gateway import handlers
 from signalbox_gateway.consumer_groups import Groups
@@ -14,6 +15,7 @@ from signalbox_gateway.default_engines import DefaultEngines
 from signalbox_gateway.definitions import publish
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
+from signalbox_gateway.live.forwarding import Notifiers
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.read_model import prune
 from signalbox_gateway.recovery.rebuild import Rebuild
@@ -30,6 +32,7 @@ from signalbox_gateway.routes import (
     flink_jobs,
     incidents,
     jobs,
+    live,
     me,
     notification_configs,
     operations,
@@ -58,7 +61,7 @@ ROUTERS = [
         for module in (
             engines, event_sources, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read,
             plans_write, tasks, tasks_write, secrets, dead_letters, dead_letters_write, operations, status, traces, me,
-            workflows, workflow_runs, channels, incidents, deliveries, notification_configs,
+            workflows, workflow_runs, channels, incidents, deliveries, notification_configs, live,
         )
     ),
     *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took
@@ -90,6 +93,9 @@ def gateway(settings: GatewaySettings) -> Service:
     service.dead_letters.answer_operations(control)
     groups = Groups(settings.kafka_bootstrap, group_prefix=settings.group_prefix, topic_prefix=settings.topic_prefix)
     vault = settings.vault()
+    notifiers = Notifiers(
+        [url for url in settings.live_urls.split(",") if url], signing_keys(settings.secret_key.get_secret_value())
+    )
     deps = Dependencies(
         service.database,
         waits,
@@ -100,6 +106,7 @@ def gateway(settings: GatewaySettings) -> Service:
         Blobs(settings.blob_url) if settings.blob_url else None,
         groups.said,
         settings.guard(),
+        notifiers,
     )
 
     async def forget() -> None:
@@ -107,7 +114,12 @@ def gateway(settings: GatewaySettings) -> Service:
             await idempotency.forget(connection)
 
     server = ApiServer(application(deps, ROUTERS, examples), settings.api_host, settings.api_port)
-    service.parts = [("groups", groups), *([("vault", vault)] if vault else []), ("api", server)]
+    service.parts = [
+        ("groups", groups),
+        ("live feed", notifiers),
+        *([("vault", vault)] if vault else []),
+        ("api", server),
+    ]
     hear = settings.hear_seconds
     rebuild = Rebuild(service.database, service.clock, hear)
     unheard = Unheard(service.database, service.clock, settings.kafka_bootstrap, settings.topic_prefix, hear)

@@ -46,6 +46,7 @@ class PlanSummary:
     target: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     event_date: date | None = None
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,13 @@ def task_notices(record: TaskRecord, plan: PlanSummary, after_version: int) -> I
 def summary(record: PlanRecord) -> PlanSummary:
     """What is kept of a plan."""
     return PlanSummary(
-        record.plan_id, record.name, record.project, record.target, dict(record.labels), record.event_date
+        record.plan_id,
+        record.name,
+        record.project,
+        record.target,
+        dict(record.labels),
+        record.event_date,
+        record.actor,
     )
 
 

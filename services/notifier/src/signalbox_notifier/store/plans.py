@@ -45,6 +45,7 @@ async def save(connection: Connection, plans: Sequence[tuple[PlanSummary, int, b
         to_json(
             {
                 "name": one.name, "project": one.project, "target": one.target, "labels": dict(one.labels),
+                "actor": one.actor,
                 "event_date": one.event_date,
             }
         ).decode()
@@ -104,4 +105,6 @@ async def prune(connection: Connection, keep_days: int, limit: int = 5000) -> in
 def _summary(plan_id: UUID, text: str) -> PlanSummary:
     kept = from_json(text)
     day = date.fromisoformat(kept["event_date"]) if kept["event_date"] else None
-    return PlanSummary(plan_id, kept["name"], kept["project"], kept["target"], kept["labels"], day)
+    return PlanSummary(
+        plan_id, kept["name"], kept["project"], kept["target"], kept["labels"], day, kept.get("actor", "")
+    )
