@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from signalbox_notifier.live.filters import Filter
+from signalbox_contracts.live import Filter
 from signalbox_notifier.store.live import LiveRow
 
 MAX_QUEUED_BYTES: Final = 1_048_576

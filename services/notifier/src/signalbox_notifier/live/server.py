@@ -16,8 +16,8 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.security.assertions import AssertionRefused, verify
 from signalbox_contracts.definitions.problems import problems_in
+from signalbox_contracts.live import Filter, Request, Subscribe
 from signalbox_notifier.live.client import MAX_FOLLOWING, RESTARTING, SLOW, Client, Following
-from signalbox_notifier.live.filters import Filter, Request, Subscribe
 from signalbox_notifier.live.hub import Hub
 
 log = logging.getLogger(__name__)
