@@ -23,7 +23,7 @@ from signalbox_contracts.messages.operations import (
 from signalbox_contracts.messages.plans import PlanRecord, PlanStated
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.tasks import TasksStated
-from signalbox_contracts.states import PLAN_ENDS
+from signalbox_contracts.states import PLAN_ENDS, TaskState
 from signalbox_notifier import facts, incidents
 from signalbox_notifier.deadlines import deadlines
 from signalbox_notifier.live.events import SYSTEM, parked_event, plan_events, task_events
@@ -60,11 +60,12 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
         records = sorted((one.event.data for one in events), key=lambda one: (one.plan_id, one.version))
         known = await plans.lock(work.connection, [one.plan_id for one in records])
         told = {id: version for id, (version, _) in known.items()}
+        errors = await plans.errors(work.connection, [one.plan_id for one in records if one.state in PLAN_ENDS])
         notices: list[Notice] = []
         fed: dict[UUID, list[str]] = {}
         for record in records:
             fed.setdefault(record.plan_id, []).extend(plan_events(record, told.get(record.plan_id, 0)))
-            notices += plan_notices(record, told.get(record.plan_id, 0))
+            notices += plan_notices(record, told.get(record.plan_id, 0), errors.get(record.plan_id, ""))
             told[record.plan_id] = max(told.get(record.plan_id, 0), record.version)
         newest = {record.plan_id: record for record in records}
         kept = [(summary(one), one.version, one.state in PLAN_ENDS) for one in newest.values()]
@@ -89,6 +90,9 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
             told[task.task_id] = max(told.get(task.task_id, 0), task.version)
         await plans.save_tasks(work.connection, [(task.task_id, plan, task.version) for plan, task in records])
         await live.append(work.connection, fed)
+        failed = {plan: task.error for plan, task in reversed(records) if task.state is TaskState.FAILED and task.error}
+        if failed:
+            await plans.keep_errors(work.connection, failed)
         subscriptions = await definition_rows.subscriptions(work.connection)
         if any(event.startswith("task") or "*" in event[:5] for one in subscriptions for event in one.events):
             await telling.tell(work.connection, notices, traceparent=_trace(events))

@@ -73,8 +73,8 @@ class Notice:
         return hashlib.sha256(f"{self.type}\n{_VARIES.sub('#', self.text)}".encode()).hexdigest()[:32]
 
 
-def plan_notices(record: PlanRecord, after_version: int) -> Iterator[Notice]:
-    """What the transitions of a plan after this version are worth telling."""
+def plan_notices(record: PlanRecord, after_version: int, error: str = "") -> Iterator[Notice]:
+    """What the transitions of a plan after this version are worth telling. `error` is that of its first failed task."""
     plan = summary(record)
     before: PlanState | None = None
     for made in record.transitions:
@@ -87,7 +87,7 @@ def plan_notices(record: PlanRecord, after_version: int) -> Iterator[Notice]:
             kind = _PLAN[made.state]
         else:
             continue
-        text = made.reason or _failed_items(record) if kind[0] in FAILURES else made.reason
+        text = made.reason or error or _failed_items(record) if kind[0] in FAILURES else made.reason
         title = f"{record.name}: {made.state.value.replace('_', ' ').lower()}"[:200]
         yield Notice(
             event_id=f"plan:{record.plan_id}:{made.version}", type=kind[0], severity=kind[1],

@@ -1,4 +1,4 @@
-"""The live feed: what happened to each plan, in its order, for a while."""
+"""The live feed: what happened to each plan, in its order, for a while. And why a plan's first task failed."""
 
 from alembic import op
 
@@ -8,6 +8,7 @@ down_revision = "0001"
 TABLES = """
 ALTER TABLE plan ADD COLUMN feed_sequence bigint NOT NULL DEFAULT 0;
 ALTER TABLE plan ADD COLUMN fed_at timestamptz;
+ALTER TABLE plan ADD COLUMN error text NOT NULL DEFAULT '';
 CREATE INDEX plan_fed ON plan (fed_at) WHERE fed_at IS NOT NULL;
 
 CREATE TABLE live_event (

@@ -72,6 +72,22 @@ async def save_tasks(connection: Connection, tasks: Sequence[tuple[UUID, UUID, i
     await connection.execute(_SAVE_TASKS, ids, [newest[id][0] for id in ids], [newest[id][1] for id in ids])
 
 
+async def keep_errors(connection: Connection, errors: Mapping[UUID, str]) -> None:
+    """Keep why the first task of each of these plans failed."""
+    ids = sorted(errors)
+    await connection.execute(
+        "UPDATE plan p SET error = left(n.error, 2000) FROM unnest($1::uuid[], $2::text[]) AS n (id, error)"
+        " WHERE p.id = n.id AND p.error = ''",
+        ids, [errors[id] for id in ids],
+    )  # fmt: skip
+
+
+async def errors(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Why the first task of these plans failed, where one did."""
+    rows = await connection.fetch("SELECT id, error FROM plan WHERE id = ANY($1) AND error <> ''", list(ids))
+    return {row["id"]: row["error"] for row in rows}
+
+
 async def add_deadline(
     connection: Connection, plan_id: UUID, subscription_id: str, rule: str, due_at: datetime
 ) -> None:
