@@ -60,7 +60,7 @@ def test_every_operation_is_listed_with_its_permission() -> None:
 def test_a_viewer_has_no_permission_that_changes_anything_but_itself() -> None:
     mine = permissions([Binding(Role.VIEWER)])
     changing = {name for name in mine if not name.endswith(".read") and not NEEDS[name].public}
-    assert changing == {"schedule.preview", "session.end", "password.change", "key.write"}
+    assert changing == {"schedule.preview", "feed.follow", "session.end", "password.change", "key.write"}
 
 
 @pytest.mark.parametrize(

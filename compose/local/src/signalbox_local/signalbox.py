@@ -24,6 +24,7 @@ from signalbox_local.settings import Settings
 SCRIPTED: Final = "scripted"
 """The scripted engine's server: no service, but started and stopped like one."""
 API: Final = "api"
+LIVE: Final = "live"
 """The name of the port where people and programs reach Signalbox."""
 API_PORT: Final = 8000
 """Where the API of a stack that stays listens when the port is free at the first start, and none is insisted on."""
@@ -203,6 +204,8 @@ class Signalbox:
         if API in spec.ports:
             environment["SIGNALBOX_API_HOST"] = "127.0.0.1"
             environment["SIGNALBOX_TRACE_STORE_URL"] = servers.get("otlp", "")
+            feeds = [self.services[other] for other, declared in self.specs.items() if LIVE in declared.ports]
+            environment["SIGNALBOX_LIVE_URLS"] = ",".join(feed.url(LIVE) for feed in feeds)
         if spec.reads_secrets or spec.writes_secrets:
             environment["SIGNALBOX_SECRET_KEY"] = self._secret_key()
             environment["SIGNALBOX_SECRETS_URL"] = roles[name]

@@ -18,6 +18,7 @@ from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
 from signalbox_client.commands.event_sources import event_source
 from signalbox_client.commands.events import event
+from signalbox_client.commands.live import live_ticket, watch
 from signalbox_client.commands.notifications import delivery, incident, notification_config
 from signalbox_client.commands.oozie import oozie
 from signalbox_client.commands.plans import plan
@@ -32,7 +33,7 @@ ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoa
 """Operations of the API whose command is not `noun verb`."""
 OURS: Final = frozenset(
     {"logout", "context list", "context use", "context remove", "plan watch", "task watch", "plan timeline"}
-    | {"freeze start", "unfreeze", "pipeline validate", "pipeline graph", "oozie rerun"}
+    | {"freeze start", "unfreeze", "pipeline validate", "pipeline graph", "oozie rerun", "watch"}
 )  # fmt: skip
 """Commands that are no operation of the API."""
 _CODES: Final = "Exit codes: " + "; ".join(f"{code} {words}" for code, words in exit_codes.MEANING.items()) + "."
@@ -53,7 +54,7 @@ _ = (
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
     "context": context, "event": event, "event-source": event_source, "workflow": workflow, "oozie": oozie,
-    "incident": incident, "delivery": delivery, "notification-config": notification_config,
+    "live-ticket": live_ticket, "incident": incident, "delivery": delivery, "notification-config": notification_config,
     "audit": audit, "auth": auth, "user": user, "key": key, "binding": binding, "reprocess": reprocess,
 }.items():  # fmt: skip
     app.add_typer(_group, name=_name)
@@ -61,6 +62,7 @@ command(app, "status")(status)
 command(app, "trace")(trace)
 command(app, "whoami")(whoami)
 command(app, "unfreeze")(freezes.unfreeze)
+command(app, "watch")(watch)
 
 
 def _version(asked: bool) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from signalbox_contracts.asyncapi import asyncapi, message_name, schema_path
 from signalbox_contracts.envelope import Event
+from signalbox_contracts.live import live_asyncapi
 from signalbox_contracts.samples import Sample, samples
 from signalbox_contracts.state_diagrams import states_page
 from signalbox_contracts.topics import TOPICS, topic_of
@@ -47,6 +48,7 @@ def generated() -> dict[str, str]:
         schema_path(topic, message): schema_of(message) for topic in TOPICS for message in topic.messages
     }
     files["asyncapi.json"] = asyncapi(version("signalbox-contracts"))
+    files["live-asyncapi.json"] = live_asyncapi(version("signalbox-contracts"))
     for sample in samples():
         path = sample_path(sample)
         if path in files:

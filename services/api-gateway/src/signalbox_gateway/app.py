@@ -7,6 +7,7 @@ from signalbox_chassis.messaging.bus import Subscription
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.service import Service
+from signalbox_chassis.security.assertions import signing_keys
 from signalbox_contracts.topics import source_topic, topic
 from signalbox_gateway import handlers
 from signalbox_gateway.consumer_groups import Groups
@@ -17,6 +18,7 @@ from signalbox_gateway.http.factory import application
 from signalbox_gateway.identity.audit import chain
 from signalbox_gateway.identity.audit import prune as prune_audit
 from signalbox_gateway.identity.service import Identity
+from signalbox_gateway.live.forwarding import Notifiers
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.read_model import prune
 from signalbox_gateway.recovery.rebuild import Rebuild
@@ -37,6 +39,7 @@ from signalbox_gateway.routes import (
     incidents,
     jobs,
     keys,
+    live,
     me,
     notification_configs,
     operations,
@@ -68,7 +71,7 @@ ROUTERS = [
             engines, event_sources, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read,
             plans_write, tasks, tasks_write, secrets, audit, auth, users, keys, bindings, dead_letters,
             dead_letters_write, operations, status, traces, me, workflows, workflow_runs, channels, incidents,
-            deliveries, notification_configs, reprocessing,
+            deliveries, notification_configs, reprocessing, live,
         )
     ),
     *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took
@@ -101,6 +104,9 @@ def gateway(settings: GatewaySettings) -> Service:
     groups = Groups(settings.kafka_bootstrap, group_prefix=settings.group_prefix, topic_prefix=settings.topic_prefix)
     vault = settings.vault()
     identity = Identity.of(service.database, settings)
+    notifiers = Notifiers(
+        [url for url in settings.live_urls.split(",") if url], signing_keys(settings.secret_key.get_secret_value())
+    )
     deps = Dependencies(
         service.database,
         waits,
@@ -112,6 +118,7 @@ def gateway(settings: GatewaySettings) -> Service:
         groups.said,
         settings.guard(),
         identity,
+        notifiers,
     )
 
     async def forget() -> None:
@@ -128,6 +135,7 @@ def gateway(settings: GatewaySettings) -> Service:
     service.parts = [
         ("groups", groups),
         ("identity", identity),
+        ("live feed", notifiers),
         *([("vault", vault)] if vault else []),
         ("api", server),
     ]

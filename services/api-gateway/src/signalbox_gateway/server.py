@@ -40,6 +40,7 @@ class ApiServer:
         config = uvicorn.Config(
             self._app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS,
             server_header=False, date_header=False, timeout_keep_alive=75, http=BoundedProtocol,
+            ws="websockets-sansio", ws_max_size=65_536, ws_ping_interval=20.0, ws_ping_timeout=20.0,
         )  # fmt: skip
         server = self._server = _Server(config)
         self._serving = asyncio.create_task(server.serve(sockets=[listening]), name="api server")

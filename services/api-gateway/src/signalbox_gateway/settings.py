@@ -64,6 +64,14 @@ class GatewaySettings(VaultSettings, EgressSettings):
     )  # fmt: skip
     """The JobManager of the engine `flink`, registered at start: Flink jobs that name no engine run there.
     `FLINK_JOBMANAGER_URL` is read as well."""
+    live_urls: str = Field(
+        default="", pattern=r"^(https?://[^\s,]+(,https?://[^\s,]+)*)?$",
+        json_schema_extra=allowed("`http://host:port`, several separated by commas"),
+    )  # fmt: skip
+    """Live feeds of the notifiers, which WebSockets are forwarded to. Empty: there is no live feed."""
+    live_origins: str = ""
+    """Origins of pages beside the API's own that may open WebSockets: `https://console.example`, separated by commas.
+    """
     anonymous_role: Literal["", "viewer", "user", "operator", "admin"] = ""
     """The role of callers without a token: `viewer` reads, `user` runs jobs, `operator` changes definitions as well,
     `admin` does anything. Refused unless `api_host` is a loopback address. Empty: they are answered 401."""

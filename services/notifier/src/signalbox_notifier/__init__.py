@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from signalbox_contracts.services import ServiceSpec
+from signalbox_contracts.services import PortSpec, ServiceSpec
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 """The history of this service's schema."""
@@ -16,6 +16,7 @@ SERVICE: Final = ServiceSpec(
     consumers={"control": ("operations.v1",), "facts": ("plans.v1", "tasks.v1", "dead-letters.v1")},
     definitions=True,
     writes=("deliveries.v1",),
+    ports={"http": PortSpec("SIGNALBOX_HTTP_PORT", "/readyz"), "live": PortSpec("SIGNALBOX_LIVE_PORT", "/livez")},
     reads_secrets=("channel",),
     order=50,
 )

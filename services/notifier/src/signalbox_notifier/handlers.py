@@ -1,6 +1,6 @@
 """In: plan.state, tasks.state, dead_letter.parked; channel and subscription definitions; channel.test,
 delivery.resend, incident.acknowledge, incident.snooze, incident.resolve. Changes: definition, plan, task_version,
-incident, delivery, deadline. Out: operation.result.
+live_event, incident, delivery, deadline. Out: operation.result.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,13 +23,14 @@ from signalbox_contracts.messages.operations import (
 from signalbox_contracts.messages.plans import PlanRecord, PlanStated
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.tasks import TasksStated
-from signalbox_contracts.states import PLAN_ENDS
+from signalbox_contracts.states import PLAN_ENDS, TaskState
 from signalbox_notifier import facts, incidents
 from signalbox_notifier.deadlines import deadlines
+from signalbox_notifier.live.events import SYSTEM, parked_event, plan_events, task_events
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, summary, task_notices, wants
 from signalbox_notifier.rendering import Message
 from signalbox_notifier.store import definitions as definition_rows
-from signalbox_notifier.store import deliveries, plans
+from signalbox_notifier.store import deliveries, live, plans
 from signalbox_notifier.store import incidents as incident_rows
 from signalbox_notifier.store.deliveries import NewDelivery
 from signalbox_notifier.telling import Telling
@@ -50,8 +51,8 @@ def definitions() -> Router:
     return router
 
 
-def observed(telling: Telling, wake: Callable[[], None]) -> Router:
-    """Facts that may be worth telling."""
+def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[], None]) -> Router:
+    """Facts for the live feed, and perhaps worth a message. `wake_live` is called after each commit with events."""
     router = Router()
 
     @router.on(PlanStated)
@@ -59,33 +60,44 @@ def observed(telling: Telling, wake: Callable[[], None]) -> Router:
         records = sorted((one.event.data for one in events), key=lambda one: (one.plan_id, one.version))
         known = await plans.lock(work.connection, [one.plan_id for one in records])
         told = {id: version for id, (version, _) in known.items()}
+        errors = await plans.errors(work.connection, [one.plan_id for one in records if one.state in PLAN_ENDS])
         notices: list[Notice] = []
+        fed: dict[UUID, list[str]] = {}
         for record in records:
-            notices += plan_notices(record, told.get(record.plan_id, 0))
+            fed.setdefault(record.plan_id, []).extend(plan_events(record, told.get(record.plan_id, 0)))
+            notices += plan_notices(record, told.get(record.plan_id, 0), errors.get(record.plan_id, ""))
             told[record.plan_id] = max(told.get(record.plan_id, 0), record.version)
         newest = {record.plan_id: record for record in records}
         kept = [(summary(one), one.version, one.state in PLAN_ENDS) for one in newest.values()]
         await plans.save(work.connection, kept)
+        await live.append(work.connection, fed)
         await _deadlines(work, list(newest.values()))
         await telling.tell(work.connection, notices, traceparent=_trace(events))
         work.on_commit(wake)
+        work.on_commit(wake_live)
 
     @router.on(TasksStated)
     async def tasks(work: UnitOfWork, events: Sequence[Received[TasksStated]]) -> None:
-        subscriptions = await definition_rows.subscriptions(work.connection)
-        if not any(event.startswith("task") or "*" in event[:5] for one in subscriptions for event in one.events):
-            return  # nobody asks for single tasks: a plan of 100,000 costs nothing here
         records = [(one.event.data.plan_id, task) for one in events for task in one.event.data.tasks]
         known = await plans.lock(work.connection, [plan_id for plan_id, _ in records])
         told = await plans.task_versions(work.connection, [task.task_id for _, task in records])
         notices: list[Notice] = []
+        fed: dict[UUID, list[str]] = {}
         for plan_id, task in records:
             plan = known[plan_id][1] if plan_id in known else PlanSummary(plan_id)
+            fed.setdefault(plan_id, []).extend(task_events(task, plan, told.get(task.task_id, 0)))
             notices += task_notices(task, plan, told.get(task.task_id, 0))
             told[task.task_id] = max(told.get(task.task_id, 0), task.version)
         await plans.save_tasks(work.connection, [(task.task_id, plan, task.version) for plan, task in records])
-        await telling.tell(work.connection, notices, traceparent=_trace(events))
-        work.on_commit(wake)
+        await live.append(work.connection, fed)
+        failed = {plan: task.error for plan, task in reversed(records) if task.state is TaskState.FAILED and task.error}
+        if failed:
+            await plans.keep_errors(work.connection, failed)
+        subscriptions = await definition_rows.subscriptions(work.connection)
+        if any(event.startswith("task") or "*" in event[:5] for one in subscriptions for event in one.events):
+            await telling.tell(work.connection, notices, traceparent=_trace(events))
+            work.on_commit(wake)
+        work.on_commit(wake_live)
 
     @router.on(DeadLetterParked)
     async def parked(work: UnitOfWork, events: Sequence[Received[DeadLetterParked]]) -> None:
@@ -100,8 +112,10 @@ def observed(telling: Telling, wake: Callable[[], None]) -> Router:
                     details={"service": data.service, "dead_letter_id": str(data.dead_letter_id)},
                 )
             )  # fmt: skip
+        await live.append(work.connection, {SYSTEM: [parked_event(one.event.data, one.event.time) for one in events]})
         await telling.tell(work.connection, notices)
         work.on_commit(wake)
+        work.on_commit(wake_live)
 
     return router
 

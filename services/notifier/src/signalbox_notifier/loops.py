@@ -18,7 +18,7 @@ from signalbox_notifier.rendering import Message
 from signalbox_notifier.retries import Failed, Gone, Result, Sent, retry_in_seconds
 from signalbox_notifier.senders import Outgoing, Senders, send
 from signalbox_notifier.settings import NotifierSettings
-from signalbox_notifier.store import definitions, deliveries, plans
+from signalbox_notifier.store import definitions, deliveries, live, plans
 from signalbox_notifier.store import incidents as incident_rows
 from signalbox_notifier.store.definitions import KnownChannel
 from signalbox_notifier.store.deliveries import Claimed, NewDelivery
@@ -178,6 +178,11 @@ class Passes:
         async with self.database.unit_of_work() as work:
             gone = await deliveries.prune(work.connection, days)
             return gone + await plans.prune(work.connection, days) > 0
+
+    async def prune_live(self) -> bool:
+        """Delete old events of the live feed; True when there may be more."""
+        async with self.database.connection() as connection:
+            return await live.prune(connection, self.settings.live_keep_seconds)
 
 
 def guarded_session(settings: NotifierSettings) -> aiohttp.ClientSession:

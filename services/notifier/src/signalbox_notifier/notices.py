@@ -46,6 +46,7 @@ class PlanSummary:
     target: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     event_date: date | None = None
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ class Notice:
         return hashlib.sha256(f"{self.type}\n{_VARIES.sub('#', self.text)}".encode()).hexdigest()[:32]
 
 
-def plan_notices(record: PlanRecord, after_version: int) -> Iterator[Notice]:
-    """What the transitions of a plan after this version are worth telling."""
+def plan_notices(record: PlanRecord, after_version: int, error: str = "") -> Iterator[Notice]:
+    """What the transitions of a plan after this version are worth telling. `error` is that of its first failed task."""
     plan = summary(record)
     before: PlanState | None = None
     for made in record.transitions:
@@ -86,7 +87,7 @@ def plan_notices(record: PlanRecord, after_version: int) -> Iterator[Notice]:
             kind = _PLAN[made.state]
         else:
             continue
-        text = made.reason or _failed_items(record) if kind[0] in FAILURES else made.reason
+        text = made.reason or error or _failed_items(record) if kind[0] in FAILURES else made.reason
         title = f"{record.name}: {made.state.value.replace('_', ' ').lower()}"[:200]
         yield Notice(
             event_id=f"plan:{record.plan_id}:{made.version}", type=kind[0], severity=kind[1],
@@ -119,7 +120,13 @@ def task_notices(record: TaskRecord, plan: PlanSummary, after_version: int) -> I
 def summary(record: PlanRecord) -> PlanSummary:
     """What is kept of a plan."""
     return PlanSummary(
-        record.plan_id, record.name, record.project, record.target, dict(record.labels), record.event_date
+        record.plan_id,
+        record.name,
+        record.project,
+        record.target,
+        dict(record.labels),
+        record.event_date,
+        record.actor,
     )
 
 

@@ -39,3 +39,11 @@ class NotifierSettings(EgressSettings, VaultSettings):
         default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
     )
     """Where people reach the API or console, for links in messages. Empty: no links."""
+    live_host: str = "127.0.0.1"
+    """Address the live feed listens on, for gateways."""
+    live_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the same; 0 takes a free one and logs it."""
+    live_keep_seconds: float = Field(default=3600.0, ge=60, le=604_800)
+    """How long events of the live feed are kept: a client that was away for longer needs a snapshot."""
+    redis_url: SecretStr = Field(default=SecretStr(""), json_schema_extra=allowed("`redis://…`"))
+    """Redis that wakes the live feeds of several notifiers. Empty: each looks by itself, every half second."""

@@ -11,6 +11,7 @@ from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.security.egress import EgressGuard
+from signalbox_gateway.live.forwarding import Notifiers
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.settings import GatewaySettings
 
@@ -36,6 +37,8 @@ class Dependencies:
     guard: EgressGuard = field(default_factory=EgressGuard)
     identity: Any = None
     """`signalbox_gateway.identity.service.Identity`."""
+    live: Notifiers = field(default_factory=lambda: Notifiers((), ()))
+    """The notifiers that WebSockets are forwarded to."""
 
 
 def _dependencies(request: Request) -> Dependencies:

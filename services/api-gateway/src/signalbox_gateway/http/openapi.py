@@ -34,6 +34,7 @@ TAGS: Final[Mapping[str, str]] = {
     "incidents": "Failures of one cause, and who looks after them.",
     "deliveries": "Messages to channels, with every try.",
     "notifications": "Who is notified of what, in one document.",
+    "live feed": "Events over WebSockets: `docs/architecture/live-feed.md`.",
     "dead letters": "Messages a service could not handle and put aside.",
     "operations": "What was requested, and its result.",
     "status": "How the parts are.",

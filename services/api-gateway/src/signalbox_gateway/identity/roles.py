@@ -77,6 +77,7 @@ NEEDS: Final[Mapping[str, Need]] = {
     "reprocessing.control": Need(Role.OPERATOR, scoped=False),
     "schedule.preview": Need(None),
     "me.read": Need(None),
+    "feed.follow": Need(None),
     "session.end": Need(None),
     "password.change": Need(None),
     "key.read": Need(None),

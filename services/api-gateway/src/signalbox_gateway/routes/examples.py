@@ -110,6 +110,7 @@ def _notifications() -> dict[str, Example]:
     }  # fmt: skip
     operations = {"operations": [{"operation_id": OPERATION, "channel_id": "on-call", "ids": [fact.delivery_id]}]}
     return {
+        "live_ticket_create": {"response": {"ticket": "q0Bf4mV1x7", "expires_at": LATER}},
         "channel_test": {"request": _REASON, "response": _operation("channel.test", "channel:on-call")},
         "incident_list": {"response": _page(incident)},
         "incident_show": {"response": incident},

@@ -45,6 +45,7 @@ async def save(connection: Connection, plans: Sequence[tuple[PlanSummary, int, b
         to_json(
             {
                 "name": one.name, "project": one.project, "target": one.target, "labels": dict(one.labels),
+                "actor": one.actor,
                 "event_date": one.event_date,
             }
         ).decode()
@@ -69,6 +70,22 @@ async def save_tasks(connection: Connection, tasks: Sequence[tuple[UUID, UUID, i
     newest = {id: (plan, version) for id, plan, version in sorted(tasks, key=lambda one: one[2])}
     ids = sorted(newest)
     await connection.execute(_SAVE_TASKS, ids, [newest[id][0] for id in ids], [newest[id][1] for id in ids])
+
+
+async def keep_errors(connection: Connection, errors: Mapping[UUID, str]) -> None:
+    """Keep why the first task of each of these plans failed."""
+    ids = sorted(errors)
+    await connection.execute(
+        "UPDATE plan p SET error = left(n.error, 2000) FROM unnest($1::uuid[], $2::text[]) AS n (id, error)"
+        " WHERE p.id = n.id AND p.error = ''",
+        ids, [errors[id] for id in ids],
+    )  # fmt: skip
+
+
+async def errors(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Why the first task of these plans failed, where one did."""
+    rows = await connection.fetch("SELECT id, error FROM plan WHERE id = ANY($1) AND error <> ''", list(ids))
+    return {row["id"]: row["error"] for row in rows}
 
 
 async def add_deadline(
@@ -104,4 +121,6 @@ async def prune(connection: Connection, keep_days: int, limit: int = 5000) -> in
 def _summary(plan_id: UUID, text: str) -> PlanSummary:
     kept = from_json(text)
     day = date.fromisoformat(kept["event_date"]) if kept["event_date"] else None
-    return PlanSummary(plan_id, kept["name"], kept["project"], kept["target"], kept["labels"], day)
+    return PlanSummary(
+        plan_id, kept["name"], kept["project"], kept["target"], kept["labels"], day, kept.get("actor", "")
+    )

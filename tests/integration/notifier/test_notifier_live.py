@@ -1,0 +1,187 @@
+"""The live feed through a gateway and two notifiers on real servers: every transition once, whoever is cut off."""
+
+import asyncio
+import base64
+import json
+import os
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from signalbox_chassis.runtime.service import Service
+from signalbox_chassis.security.assertions import sign, signing_keys
+from signalbox_contracts.live import Filter
+from signalbox_notifier.live.client import MAX_QUEUED_BYTES, Client, Following
+from signalbox_notifier.live.server import ASSERTION, LiveServer
+from signalbox_notifier.store.live import LiveRow
+from support.gateway import Gateway, running_gateway
+from support.notifier import Notifiers, plan_state
+from support.service_fixture import until
+
+KEY = base64.b64encode(os.urandom(32)).decode()
+STATES = ("ACCEPTED", "RUNNING", *("PAUSED", "RUNNING") * 10, "SUCCEEDED")
+
+
+def address(service: Service) -> str:
+    (server,) = [part for _, part in service.parts if isinstance(part, LiveServer)]
+    return server.address
+
+
+@asynccontextmanager
+async def feed(
+    notifiers: Notifiers, postgres_url: str, kafka_bootstrap: str
+) -> AsyncGenerator[tuple[Gateway, list[AsyncExitStack]]]:
+    """A gateway before two notifiers, each of which can be stopped alone."""
+    stacks = [AsyncExitStack(), AsyncExitStack()]
+    services = [await stack.enter_async_context(notifiers.notifying(secret_key=KEY)) for stack in stacks]
+    urls = ",".join(address(service) for service in services)
+    try:
+        async with running_gateway(
+            postgres_url, kafka_bootstrap, secret_key=KEY, live_urls=urls, token_cache_seconds=0.0
+        ) as gateway:
+            yield gateway, stacks
+    finally:
+        for stack in stacks:
+            await stack.aclose()
+
+
+def socket(gateway: Gateway, path: str = "/ws", *, token: str | None = None, **more: Any) -> Any:
+    headers = {"Authorization": f"Bearer {gateway.token if token is None else token}"} if token != "" else {}
+    headers |= more.pop("headers", {})
+    return gateway.session.ws_connect(f"/api/v1{path}", headers=headers, **more)
+
+
+async def follow(gateway: Gateway, plan: uuid.UUID, seen: dict[int, dict[str, Any]], *, cut_after: int) -> None:
+    """Follow a plan from the last sequence seen, and cut the connection after so many events."""
+    async with socket(gateway, protocols=("signalbox.v1",)) as one:
+        await one.send_json({"subscribe": {"id": "a", "plan": str(plan), "after": max(seen, default=0)}})
+        came = 0
+        async for message in one:
+            for event in json.loads(message.data).get("events", ()):
+                assert event["sequence"] not in seen, "an event came twice"
+                seen[event["sequence"]] = event
+                came += 1
+                if came == cut_after or event["status"] == "SUCCEEDED":
+                    return
+
+
+async def test_a_client_cut_again_and_again_sees_every_transition_once_through_notifiers_that_stop(
+    notifiers: Notifiers, postgres_url: str, kafka_bootstrap: str
+) -> None:
+    plan = uuid.uuid4()
+    seen: dict[int, dict[str, Any]] = {}
+    async with feed(notifiers, postgres_url, kafka_bootstrap) as (gateway, stacks):
+        for number in range(1, len(STATES) + 1):
+            await notifiers.publish(plan_state(*STATES[:number], plan=plan))
+            if number == 8:
+                await stacks[0].aclose()
+        connections = 0
+        async with asyncio.timeout(60):
+            while not any(event["status"] == "SUCCEEDED" for event in seen.values()):
+                connections += 1
+                await follow(gateway, plan, seen, cut_after=1)
+    assert sorted(seen) == list(range(1, len(STATES) + 1))
+    assert [seen[n]["version"] for n in sorted(seen)] == list(range(1, len(STATES) + 1))
+    assert [seen[n]["status"] for n in sorted(seen)] == list(STATES)
+    assert connections >= len(STATES)
+    assert {seen[1]["type"], seen[2]["type"], seen[3]["type"], seen[len(STATES)]["type"]} == {
+        "workflow.triggered", "workflow.started", "workflow.changed", "workflow.completed",
+    }  # fmt: skip
+
+
+async def test_paths_tickets_origins_and_revocation(
+    notifiers: Notifiers, postgres_url: str, kafka_bootstrap: str
+) -> None:
+    """Nobody follows what they may not: forged and used tickets, foreign pages and revoked tokens are closed."""
+    async with feed(notifiers, postgres_url, kafka_bootstrap) as (gateway, _):
+
+        async def code(**more: Any) -> int | None:
+            async with socket(gateway, **more) as one:
+                message = await one.receive(timeout=10)
+                assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED), message
+                return one.close_code
+
+        ticket = (await gateway.ask("POST", "/ws/tickets"))["ticket"]
+        protocols = ("signalbox.v1", f"ticket.{ticket}")
+        async with socket(gateway, token="", protocols=protocols) as one:
+            assert one.protocol == "signalbox.v1"
+            await one.send_json({"ping": "7"})
+            assert (await one.receive_json(timeout=10)) == {"pong": "7"}
+        assert await code(token="", protocols=protocols) == 4401
+        assert await code(token="", protocols=("signalbox.v1", "ticket.forged")) == 4401
+        assert await code(token="") == 4401
+        assert await code(headers={"Origin": "https://evil.example"}) == 4403
+        assert await code(token=await gateway.another_token("job.read")) == 4403
+
+        reader = await gateway.another_token("plan.read")
+        async with (
+            socket(gateway, "/ws/user/ann/workflow/nightly", token=reader) as one,
+            socket(gateway, "/ws/workflow/other") as other,
+        ):
+            await notifiers.publish(plan_state("ACCEPTED", "RUNNING"))
+            first = await one.receive_json(timeout=20)
+            assert (first["type"], first["workflow_id"], first["user_id"]) == (
+                "workflow.triggered", "nightly", "ann",
+            )  # fmt: skip
+            assert (await one.receive_json(timeout=10))["type"] == "workflow.started"
+            async with gateway.connection() as connection:
+                await connection.execute("UPDATE token SET revoked_at = now() WHERE id = $1", reader.split("_")[1])
+            assert (await one.receive(timeout=15)).type is aiohttp.WSMsgType.CLOSE
+            assert one.close_code == 4401
+            with pytest.raises(TimeoutError):
+                await other.receive(timeout=0.2)
+
+
+async def test_bad_requests_are_refused_and_an_old_place_needs_a_snapshot(notifiers: Notifiers) -> None:
+    started = plan_state("ACCEPTED", "RUNNING", project="sales")
+    plan = str(started.data.plan_id)
+    async with notifiers.notifying(secret_key=KEY) as service, aiohttp.ClientSession(address(service)) as session:
+        await notifiers.publish(started)
+
+        async def fed() -> bool:
+            return await notifiers.value("SELECT count(*) FROM live_event") == 2
+
+        await until(fed, why="the plan is in the feed")
+        async with session.get("/live", headers={ASSERTION: "e30=.00"}) as refused:
+            assert refused.status == 401
+
+        def connect(**claims: Any) -> Any:
+            return session.ws_connect("/live", headers={ASSERTION: sign(signing_keys(KEY), claims)})
+
+        async with connect(projects=["other"]) as one:
+            for request, problem in (
+                ({"subscribe": {"id": "a", "plan": plan}}, "forbidden"),
+                ({"subscribe": {"id": "a", "filter": {"project": "sales"}}}, "forbidden"),
+                ({"subscribe": {"id": "a", "filter": {"types": ["workflow_exploded"]}}}, "invalid"),
+                ({"subscribe": {"id": "a", "after": 3}}, "invalid"),
+                ({"unknown": 1}, "invalid"),
+            ):
+                await one.send_json(request)
+                assert (await one.receive_json(timeout=10))["refused"]["type"] == f"/problems/{problem}", request
+            await one.send_str("no json")
+            assert "refused" in await one.receive_json(timeout=10)
+        await notifiers.rows("DELETE FROM live_event WHERE sequence = 1")
+        async with connect(projects=None) as one:
+            await one.send_json({"subscribe": {"id": "a", "plan": plan, "after": 0}})
+            snapshot = (await one.receive_json(timeout=10))["snapshot_needed"]
+            assert (snapshot["sequence"], snapshot["url"]) == (2, f"/api/v1/plans/{plan}")
+            assert (await one.receive_json(timeout=10))["subscribed"]["sequence"] == 2
+            await one.send_json({"subscribe": {"id": "b", "plan": plan, "after": 1}})
+            assert (await one.receive_json(timeout=10))["subscribed"]["sequence"] == 1
+            assert [event["sequence"] for event in (await one.receive_json(timeout=10))["events"]] == [2]
+
+
+def test_a_client_that_takes_nothing_is_marked_slow_and_keeps_no_more() -> None:
+    client = Client(plain=True, following={"a": Following("a", None, Filter())})
+    event = {"project": "default", "severity": "info", "category": "task", "type": "task.started", "labels": {}}
+    row = LiveRow(uuid.uuid4(), 1, json.dumps({**event, "message": "x" * 1000}))
+    offered = 0
+    while not client.overflowed:
+        client.offer(row, event)
+        offered += 1
+        assert offered < 2 * MAX_QUEUED_BYTES // 1000
+    assert client.take() == []
