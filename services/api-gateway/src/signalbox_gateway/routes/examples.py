@@ -218,6 +218,7 @@ def _plans() -> dict[str, Example]:
         "plan_list": {"response": _page(plan)},
         "plan_counts": {"response": {"counts": {"RUNNING": 3, "SUCCEEDED": 120}}},
         "plan_show": {"response": plan},
+        "plan_forecast": {"response": _forecast(plan["id"])},
         "plan_events": {"response": _page(move)},
         "plan_items": {"response": _page(item)},
         "plan_tasks": {"response": _page(_task())},
@@ -235,6 +236,19 @@ def _plans() -> dict[str, Example]:
         "plan_rerun": {"request": {"scope": "from", "steps": ["load"]}, "response": {**plan, "parent": PLAN}},
         "plan_retry": {"request": {"item_keys": [], "reason": "disk was full"}, "response": {**plan, "parent": PLAN}},
     }
+
+
+def _forecast(plan_id: str) -> dict[str, Any]:
+    return {
+        "plan_id": plan_id, "items_left": 40, "reason": "",
+        "forecast": {
+            "durations": {"fast": 50.0, "middle": 60.0, "slow": 90.0, "samples": 12},
+            "fast_seconds": 500.0, "seconds": 600.0, "slow_seconds": 900.0,
+            "ends_at": "2026-03-02T02:30:00Z", "earliest_end_at": "2026-03-02T02:28:20Z",
+            "latest_end_at": "2026-03-02T02:35:00Z", "bound_by": "limit",
+            "changes": [{"what": "limit 8 instead of 4", "seconds": 300.0}],
+        },
+    }  # fmt: skip
 
 
 def _tasks() -> dict[str, Example]:
