@@ -4,6 +4,7 @@ Where a model checks how its fields fit together, no schema can say so: such par
 """
 
 import json
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,13 +85,19 @@ def _of_type(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[
             return st.integers(schema.get("minimum", 0), min(schema.get("maximum", 2**31), 2**31))
         case "number":
             low, high = schema.get("minimum", schema.get("exclusiveMinimum", 0)), schema.get("maximum", 1e6)
-            return st.floats(low, high, exclude_min="exclusiveMinimum" in schema, width=32 if high > 1 else 64)
+            short = high > 1 and _fits_single(low) and _fits_single(high)
+            return st.floats(low, high, exclude_min="exclusiveMinimum" in schema, width=32 if short else 64)
         case "boolean":
             return st.booleans()
         case "null":
             return st.none()
         case _:
             return Json
+
+
+def _fits_single(value: float) -> bool:
+    """Whether a float of 32 bits has exactly this value: bounds of another width are refused by Hypothesis."""
+    return struct.unpack("f", struct.pack("f", value))[0] == value
 
 
 def _object(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]:
