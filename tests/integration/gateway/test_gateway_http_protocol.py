@@ -149,7 +149,9 @@ async def test_retention_deletes_old_ended_plans_and_nothing_that_runs(api: Gate
             await connection.execute(
                 "INSERT INTO task (id, plan_id, item_key, version) VALUES (gen_random_uuid(), $1, 'a', 1)", id
             )
-        assert await prune.count(connection, 90) == {"plans": 1, "tasks": 1, "operations": 0, "parked messages": 0}
+        assert await prune.count(connection, 90) == {
+            "plans": 1, "tasks": 1, "operations": 0, "parked messages": 0, "incidents": 0, "deliveries": 0,
+        }  # fmt: skip
         assert (await prune.prune(connection, 90))["plans"] == 1
         assert not any((await prune.prune(connection, 90)).values())
         rows = await connection.fetch("SELECT id FROM plan WHERE id = ANY($1)", ids)

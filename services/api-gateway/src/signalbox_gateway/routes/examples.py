@@ -219,6 +219,14 @@ def _plans() -> dict[str, Example]:
         "plan_show": {"response": plan},
         "plan_events": {"response": _page(move)},
         "plan_items": {"response": _page(item)},
+        "plan_forecast": {
+            "response": {
+                "plan_id": PLAN,
+                "items_left": 3,
+                "forecast": None,
+                "reason": "nothing is known yet of how long its items take",
+            }
+        },
         "plan_tasks": {"response": _page(_task())},
         "plan_apply": {"request": {"preview_hash": "0" * 64, "reason": "as discussed"}, "response": operation},
         "plan_reject": {"request": {"reason": "not this week"}, "response": operation},
