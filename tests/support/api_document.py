@@ -36,7 +36,7 @@ def problem_with(method: str, path: str, status: int, content_type: str, text: s
     kind = content_type.partition(";")[0]
     if kind not in content:
         return f"{place} as {kind}, not {', '.join(content)}"
-    if "json" in kind:
+    if kind.endswith(("/json", "+json")):
         errors = [
             _words(error) for error in _validator(json.dumps(content[kind]["schema"])).iter_errors(json.loads(text))
         ]

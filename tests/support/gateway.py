@@ -73,6 +73,9 @@ class Gateway:
     schema: str
     bootstrap: str
     session: aiohttp.ClientSession
+    identity: Any = None
+    """The gateway's own `Identity`."""
+    settings: GatewaySettings | None = None
 
     async def request(
         self, method: str, path: str, body: Any = None, *, data: Any = None, token: str | None = None,
@@ -83,7 +86,7 @@ class Gateway:
         json_type = {"Content-Type": "application/json"} if data is not None else {}
         said = {**({"Authorization": f"Bearer {mine}"} if mine else {}), **json_type, **(headers or {})}
         sent: dict[str, Any] = {"data": data} if data is not None else {"json": body} if body is not None else {}
-        outside = path.startswith(("/api/", "/openapi.json", "/docs", "/problems", "/healthz"))
+        outside = path.startswith(("/api/", "/.well-known/", "/openapi.json", "/docs", "/problems", "/healthz"))
         where = URL(path if outside else f"/api/v1{path}", encoded=True)
         async with self.session.request(method, where, headers=said, **sent) as answer:
             text = await answer.text()
@@ -149,12 +152,28 @@ async def _served(url: str, name: str, bootstrap: str, changes: dict[str, Any]) 
     connection = await connect(url, **connect_arguments(name, "test"))
     token = await principals.create(connection, "ann", 1)
     await connection.close()
-    service = gateway(GatewaySettings(**values))
+    settings = GatewaySettings(**values)
+    service = gateway(settings)
     await service.start()
     try:
         (server,) = [part for _, part in service.parts if isinstance(part, ApiServer)]
         async with aiohttp.ClientSession(server.address) as session:
-            yield Gateway(server.address, token, url, name, bootstrap, session)
+            (identity,) = [part for label, part in service.parts if label == "identity"]
+            yield Gateway(server.address, token, url, name, bootstrap, session, identity, settings)
+    finally:
+        await service.stop()
+
+
+@asynccontextmanager
+async def second_gateway(first: Gateway, **changes: Any) -> AsyncGenerator[Gateway]:
+    """Another gateway on the same schema and topics."""
+    assert first.settings is not None
+    service = gateway(first.settings.model_copy(update=changes))
+    await service.start()
+    try:
+        (server,) = [part for _, part in service.parts if isinstance(part, ApiServer)]
+        async with aiohttp.ClientSession(server.address) as session:
+            yield replace(first, url=server.address, session=session)
     finally:
         await service.stop()
 

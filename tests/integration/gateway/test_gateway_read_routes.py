@@ -32,6 +32,7 @@ from signalbox_gateway.consumer_groups import Groups
 from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
+from signalbox_gateway.identity.roles import Binding, Role
 from signalbox_gateway.read_model import writes
 from signalbox_gateway.routes import dead_letters, operations, plans_read, status, tasks, traces
 from signalbox_gateway.settings import GatewaySettings
@@ -57,7 +58,7 @@ class OneToken:
     """Stands in for the tokens' table: these tests are about reading."""
 
     async def principal(self, header: str) -> Principal | None:
-        return Principal("ann", "t", frozenset({"*"}), None)
+        return Principal("ann", "t", frozenset({"*"}), None, (Binding(Role.ADMIN),))
 
 
 @dataclass(frozen=True)

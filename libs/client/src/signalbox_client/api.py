@@ -10,8 +10,8 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -56,6 +56,9 @@ class Api:
     url: str
     token: str
     seconds: float = 90.0
+    renew: Callable[[], str] | None = None
+    """Gives a fresh token when the one in use has ended. Raises `Refused` when that is not possible."""
+    _fresh: list[str] = field(default_factory=list[str])
 
     def get(self, path: str, params: Params | None = None) -> Any:
         """The JSON of an answer. Raises `Refused`, `Unreachable`."""
@@ -119,9 +122,22 @@ class Api:
     def _send(
         self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]
     ) -> HTTPResponse:
+        """One try; a second one with a fresh token when the first was refused for an old one."""
+        try:
+            return self._send_once(method, path, params, body, headers)
+        except Refused as refused:
+            if refused.status != 401 or self.renew is None:
+                raise
+            self._fresh.append(self.renew())
+            return self._send_once(method, path, params, body, headers)
+
+    def _send_once(
+        self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]
+    ) -> HTTPResponse:
         request = urllib.request.Request(self.url.rstrip("/") + BASE + path + _query(params), data=body, method=method)
         request.add_header("Accept", "application/json")
-        request.add_header("Authorization", f"Bearer {self.token}")
+        if token := self._fresh[-1] if self._fresh else self.token:
+            request.add_header("Authorization", f"Bearer {token}")
         if body is not None:
             request.add_header("Content-Type", "application/json")
         for name, value in headers.items():

@@ -10,6 +10,9 @@ from signalbox_client import contexts, exit_codes, inputs
 from signalbox_client.api import Api
 from signalbox_client.command import command
 from signalbox_client.commands import engines, freezes, job_runs, jobs, pipelines, reruns, schedules
+from signalbox_client.commands.accounts import binding, key, user
+from signalbox_client.commands.audit import audit
+from signalbox_client.commands.auth import auth, with_password
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
@@ -24,10 +27,10 @@ from signalbox_client.commands.tasks import task
 from signalbox_client.commands.workflows import workflow
 from signalbox_client.output import say
 
-ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoami"}
+ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoami", "auth_login": "login"}
 """Operations of the API whose command is not `noun verb`."""
 OURS: Final = frozenset(
-    {"login", "logout", "context list", "context use", "context remove", "plan watch", "task watch", "plan timeline"}
+    {"logout", "context list", "context use", "context remove", "plan watch", "task watch", "plan timeline"}
     | {"freeze start", "unfreeze", "pipeline validate", "pipeline graph", "oozie rerun"}
 )  # fmt: skip
 """Commands that are no operation of the API."""
@@ -50,6 +53,7 @@ for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
     "context": context, "event": event, "event-source": event_source, "workflow": workflow, "oozie": oozie,
     "incident": incident, "delivery": delivery, "notification-config": notification_config,
+    "audit": audit, "auth": auth, "user": user, "key": key, "binding": binding,
 }.items():  # fmt: skip
     app.add_typer(_group, name=_name)
 command(app, "status")(status)
@@ -78,21 +82,27 @@ def root(
 @command(app, "login")
 def login(
     url: Annotated[str, typer.Option("--url", envvar=contexts.URL, help="where the API is")] = contexts.DEFAULT_URL,
-    name: Annotated[str, typer.Option("--name", help="what to call this context")] = "default",
+    username: Annotated[str, typer.Option("--username", "-u", help="sign in with a password")] = "",
+    name: Annotated[str, typer.Option("--name", help="what to call this context")] = "",
     token_file: Annotated[str, typer.Option("--token-file", help="file that holds the token")] = "",
     insecure: Annotated[bool, typer.Option("--insecure", help="send the token over plain http")] = False,
 ) -> None:
-    """Keep a token that works: from a file, the standard input, or asked for."""
+    """Sign in with a password, or keep a key that works. Either is read from a prompt or the standard input."""
     where = contexts.checked_url(url)
     if not insecure and contexts.is_plain_and_remote(where):
         raise typer.BadParameter(f"{where} would get the token in clear: use https, or --insecure to go on")
+    if username:
+        context = with_password(where, username, inputs.secret_value("password"), name or username)
+        say(f"logged in to {where} as {context.username}; context {name or username}")
+        return
+    name = name or "default"
     try:
-        token = Path(token_file).read_text().strip() if token_file else inputs.secret_value("token").strip()
+        token = Path(token_file).read_text().strip() if token_file else inputs.secret_value("key").strip()
     except OSError as error:
         raise typer.BadParameter(f"{token_file} cannot be read: {error.strerror}") from None
     me = Api(where, token).get("/me")
     kept = contexts.load()
-    kept.known[name] = contexts.Context(where, token)
+    kept.known[name] = contexts.Context(where, token, me["name"])
     kept.current = name
     contexts.save(kept)
     say(f"logged in to {where} as {me['name']}; context {name}")
@@ -100,7 +110,7 @@ def login(
 
 @command(app, "logout")
 def logout() -> None:
-    """Forget the token in use. It stays good elsewhere: `admin revoke` ends it."""
+    """Forget the context in use. Its key or session stays good: `auth logout` ends a session, `key delete` a key."""
     kept = contexts.load()
     if kept.known.pop(kept.current, None) is None:
         raise contexts.NotLoggedIn("nobody is logged in")

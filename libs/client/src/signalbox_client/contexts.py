@@ -4,8 +4,10 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from signalbox_client.api import Api, is_here
@@ -25,10 +27,12 @@ class BadContext(ValueError):
 
 @dataclass(frozen=True)
 class Context:
-    """One API and one token."""
+    """One API and one token: a key, or the access token of a session with what renews it."""
 
     url: str
     token: str
+    username: str = ""
+    refresh_token: str = field(default="", repr=False)
 
 
 @dataclass
@@ -70,6 +74,29 @@ def save(contexts: Contexts) -> None:
     Path(name).replace(file())
 
 
+def with_tokens(url: str, tokens: Mapping[str, Any]) -> Context:
+    """A context of what a login answered."""
+    return Context(url, str(tokens["access_token"]), str(tokens["username"]), str(tokens["refresh_token"] or ""))
+
+
+def refresh(name: str | None = None) -> Context:
+    """Go on with the session of a context, and keep its next tokens. Raises `NotLoggedIn`, `Refused`."""
+    kept = load()
+    name = name or kept.current
+    context = kept.known.get(name)
+    if context is None or not context.refresh_token:
+        raise NotLoggedIn("no session is kept here: `signalbox login --username NAME` begins one")
+    tokens: Any = Api(context.url, "").post("/auth/refresh", {"refresh_token": context.refresh_token})
+    kept.known[name] = renewed = with_tokens(context.url, tokens)
+    save(kept)
+    return renewed
+
+
+def _api_of(name: str, context: Context) -> Api:
+    renew = (lambda: refresh(name).token) if context.refresh_token else None
+    return Api(context.url, context.token, renew=renew)
+
+
 def checked_url(url: str) -> str:
     """The address without a slash at its end. Raises `BadContext`."""
     parts = urlsplit(url)
@@ -96,9 +123,9 @@ def api(name: str | None = None) -> Api:
     url = os.environ.get(URL)
     if url and name is None:
         # a token is only ever sent to where it was kept for
-        for context in contexts.known.values():
+        for known, context in contexts.known.items():
             if context.url == checked_url(url):
-                return Api(context.url, context.token)
+                return _api_of(known, context)
         raise NotLoggedIn(f"no token is kept for {url}: run `signalbox login --url {url}`, or set {TOKEN}")
     name = name or contexts.current
     context = contexts.known.get(name)
@@ -106,4 +133,4 @@ def api(name: str | None = None) -> Api:
         if name:
             raise BadContext(f"there is no context {name}: {', '.join(sorted(contexts.known)) or 'none is kept'}")
         raise NotLoggedIn(f"nobody is logged in: run `signalbox login --url URL`, or set {TOKEN}")
-    return Api(context.url, context.token)
+    return _api_of(name, context)

@@ -108,5 +108,15 @@ def secret_value(what: str) -> str:
     return sys.stdin.read().removesuffix("\n")
 
 
+def two_secret_values(first: str, second: str) -> tuple[str, str]:
+    """Two values that must not be seen: a line each of the standard input, or asked for without echo."""
+    if sys.stdin.isatty():
+        return secret_value(first), typer.prompt(second, hide_input=True, confirmation_prompt=True, err=True)
+    lines = sys.stdin.read().splitlines()
+    if len(lines) != 2:
+        raise typer.BadParameter(f"two lines are needed: the {first}, then the {second}")
+    return lines[0], lines[1]
+
+
 def most(limit: int, everything: bool) -> int | None:
     return None if everything else limit

@@ -14,11 +14,17 @@ from signalbox_gateway.default_engines import DefaultEngines
 from signalbox_gateway.definitions import publish
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
+from signalbox_gateway.identity.audit import chain
+from signalbox_gateway.identity.audit import prune as prune_audit
+from signalbox_gateway.identity.service import Identity
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.read_model import prune
 from signalbox_gateway.recovery.rebuild import Rebuild
 from signalbox_gateway.recovery.resend import Unheard
 from signalbox_gateway.routes import (
+    audit,
+    auth,
+    bindings,
     channels,
     dead_letters,
     dead_letters_write,
@@ -30,6 +36,7 @@ from signalbox_gateway.routes import (
     flink_jobs,
     incidents,
     jobs,
+    keys,
     me,
     notification_configs,
     operations,
@@ -43,6 +50,7 @@ from signalbox_gateway.routes import (
     tasks,
     tasks_write,
     traces,
+    users,
     workflow_runs,
     workflows,
 )
@@ -57,7 +65,7 @@ ROUTERS = [
         module.router
         for module in (
             engines, event_sources, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read,
-            plans_write, tasks, tasks_write, secrets, dead_letters, dead_letters_write, operations, status, traces, me,
+            plans_write, tasks, tasks_write, secrets, audit, auth, users, keys, bindings, dead_letters, dead_letters_write, operations, status, traces, me,
             workflows, workflow_runs, channels, incidents, deliveries, notification_configs,
         )
     ),
@@ -90,6 +98,7 @@ def gateway(settings: GatewaySettings) -> Service:
     service.dead_letters.answer_operations(control)
     groups = Groups(settings.kafka_bootstrap, group_prefix=settings.group_prefix, topic_prefix=settings.topic_prefix)
     vault = settings.vault()
+    identity = Identity.of(service.database, settings)
     deps = Dependencies(
         service.database,
         waits,
@@ -100,14 +109,26 @@ def gateway(settings: GatewaySettings) -> Service:
         Blobs(settings.blob_url) if settings.blob_url else None,
         groups.said,
         settings.guard(),
+        identity,
     )
 
     async def forget() -> None:
         async with service.database.connection() as connection:
             await idempotency.forget(connection)
 
+    async def chain_audit() -> bool:
+        return await chain(service.database)
+
+    async def prune_audit_once() -> bool:
+        return bool(await prune_audit(service.database, settings.audit_days))
+
     server = ApiServer(application(deps, ROUTERS, examples), settings.api_host, settings.api_port)
-    service.parts = [("groups", groups), *([("vault", vault)] if vault else []), ("api", server)]
+    service.parts = [
+        ("groups", groups),
+        ("identity", identity),
+        *([("vault", vault)] if vault else []),
+        ("api", server),
+    ]
     hear = settings.hear_seconds
     rebuild = Rebuild(service.database, service.clock, hear)
     unheard = Unheard(service.database, service.clock, settings.kafka_bootstrap, settings.topic_prefix, hear)
@@ -116,6 +137,9 @@ def gateway(settings: GatewaySettings) -> Service:
         Loop("default engines", default_engines.one_pass, 60.0),
         Loop("forget answers", forget, 600.0),
         Loop("retention", partial(prune.RETENTION.one_pass, service.database, settings), 600.0),
+        Loop("audit chain", chain_audit, 1.0),
+        Loop("audit retention", prune_audit_once, 3600.0),
+        Loop("identity", identity.maintain, 600.0),
         Loop("rebuild", rebuild.one_pass, hear / 12),
         Loop("requests again", unheard.requests, hear / 12),
         Loop("definitions again", unheard.definitions, hear),

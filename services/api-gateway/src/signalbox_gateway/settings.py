@@ -2,11 +2,12 @@
 
 from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from signalbox_chassis.security.egress import EgressSettings
 from signalbox_chassis.security.vault import VaultSettings
 from signalbox_chassis.settings import allowed
+from signalbox_gateway.http.addresses import networks
 from signalbox_gateway.http.anonymous import is_loopback
 
 
@@ -19,11 +20,32 @@ class GatewaySettings(VaultSettings, EgressSettings):
     """Port of the API; 0 takes a free one and logs it. `PORT` is read as well."""
     plan_body_bytes: int = Field(default=67_108_864, ge=1024, le=1_073_741_824)
     """Largest body of `POST /plans`; every other route takes 1 MiB at most."""
-    token_cache_seconds: float = Field(default=2.0, ge=0, le=60)
-    """How long a token that was good is taken as good without asking the database: revoking takes that long at most."""
+    token_cache_seconds: float = Field(default=2.0, ge=0, le=5)
+    """How long a token that was good, and its roles, are taken as good without asking the database: a change takes that
+    long at most."""
+    token_issuer: str = Field(default="signalbox", min_length=1, max_length=200)
+    """`iss` of access tokens. Those of another issuer are refused."""
+    access_token_seconds: int = Field(default=600, ge=5, le=3600)
+    """How long an access token is good."""
+    session_days: int = Field(default=30, ge=1, le=365)
+    """How long a login lasts at most, however often it is refreshed."""
+    signing_key_days: int = Field(default=30, ge=1, le=365)
+    """After how many days access tokens are signed with a fresh key. The one before is good for another hour."""
+    password_hashes_at_once: int = Field(default=1, ge=1, le=64)
+    """How many passwords are hashed at once; up to 32 more wait, and the rest is answered 429."""
+    registration: Literal["", "on", "off"] = ""
+    """Whether anybody may register. Empty: only where `api_host` is a loopback address."""
+    registration_role: Literal["", "viewer", "user", "operator"] = "user"
+    """The role of who registers. Empty: none, until an administrator binds one."""
+    trusted_proxies: str = ""
+    """Addresses and networks of proxies whose `X-Forwarded-For` is believed, separated by commas."""
+    secure_cookies: bool = False
+    """Whether browsers send session cookies over TLS only: for a proxy in front that ends TLS."""
     hear_seconds: float = Field(default=60.0, ge=0.1, le=3600)
     """How long a plan's owners may be silent before they are asked; a request or a command that nobody answers is said
     again after a sixth or a third of it. Doubled each time."""
+    audit_days: int = Field(default=400, ge=1, le=36_500)
+    """How long entries of the audit trail stay."""
     trace_store_url: str = Field(
         default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
     )
@@ -42,9 +64,22 @@ class GatewaySettings(VaultSettings, EgressSettings):
     )  # fmt: skip
     """The JobManager of the engine `flink`, registered at start: Flink jobs that name no engine run there.
     `FLINK_JOBMANAGER_URL` is read as well."""
-    anonymous_role: Literal["", "viewer", "operator", "admin"] = ""
-    """What callers without a token may: `viewer` reads, `operator` runs and schedules jobs as well, `admin` does
-    anything. Refused unless `api_host` is a loopback address. Empty: they are answered 401."""
+    anonymous_role: Literal["", "viewer", "user", "operator", "admin"] = ""
+    """The role of callers without a token: `viewer` reads, `user` runs jobs, `operator` changes definitions as well,
+    `admin` does anything. Refused unless `api_host` is a loopback address. Empty: they are answered 401."""
+
+    @property
+    def may_register(self) -> bool:
+        return self.registration == "on" or (self.registration == "" and is_loopback(self.api_host))
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: str) -> str:
+        try:
+            networks(value)
+        except ValueError:
+            raise ValueError("only addresses and networks such as 10.0.0.0/8 are allowed") from None
+        return value
 
     @model_validator(mode="after")
     def _anonymous_on_loopback_alone(self) -> Self:

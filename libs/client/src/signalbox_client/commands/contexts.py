@@ -8,6 +8,7 @@ from signalbox_client.output import Column, rows, say
 context = group("Which API is called, and as whom.")
 COLUMNS: tuple[Column, ...] = (
     ("context", "name"), ("in use", lambda found: "✓" if found["current"] else ""), ("url", "url"),
+    ("user", "username"),
 )  # fmt: skip
 
 
@@ -15,7 +16,10 @@ COLUMNS: tuple[Column, ...] = (
 def context_list(output: Form = "table") -> None:
     """List contexts, without their tokens."""
     kept = contexts.load()
-    found = [{"name": name, "url": one.url, "current": name == kept.current} for name, one in kept.known.items()]
+    found = [
+        {"name": name, "url": one.url, "username": one.username, "current": name == kept.current}
+        for name, one in kept.known.items()
+    ]
     rows(found, output, COLUMNS, name="name", empty="no contexts: `signalbox login` makes one")
 
 

@@ -48,6 +48,11 @@ SELECT {COLUMNS} FROM definition d WHERE kind = $1 AND id > $2 AND NOT deleted
         AND r.to_id = ANY($3)))
   AND (cardinality($4::text[]) = 0 OR project = ANY($4)) AND labels @> $5::jsonb
   AND ($6 = '' OR position(lower($6) in lower(id || ' ' || name)) > 0)
+  AND ($8::text[] IS NULL OR EXISTS (
+      SELECT FROM unnest($8::text[], $9::text[]) AS place (project, engine)
+      WHERE (place.project IN ('*', d.project)
+          AND (place.engine = '*' OR place.engine IN (SELECT engines_of(d.kind, d.id))))
+        OR (d.kind = 'engine' AND place.engine = d.id)))
 ORDER BY id LIMIT $7
 """  # noqa: S608
 _VERSIONS: Final = """
@@ -90,6 +95,8 @@ class DefinitionFilter:
     """Part of the id or the name."""
     engine: Sequence[str] = ()
     """Definitions that refer to one of these engines."""
+    visible: tuple[list[str], list[str]] | None = None
+    """Projects and engines in pairs, `*` for any: only what is in one of these places."""
 
 
 async def load(connection: Connection, kind: str, id: str) -> Saved | None:
@@ -114,8 +121,9 @@ async def list_definitions(
     wanted = wanted or DefinitionFilter()
     labels = {key: value for key, _, value in (label.partition(":") for label in wanted.label)}
     rows = await connection.fetch(
-        _LIST, kind, after, list(wanted.engine), list(wanted.project), json.dumps(labels), wanted.q, limit
-    )
+        _LIST, kind, after, list(wanted.engine), list(wanted.project), json.dumps(labels), wanted.q, limit,
+        *(wanted.visible or (None, None)),
+    )  # fmt: skip
     return [_saved(row) for row in rows]
 
 

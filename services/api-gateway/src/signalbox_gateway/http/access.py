@@ -1,108 +1,65 @@
-"""Who calls, and what they may.
+"""Who calls, and what they may: the one place where every route is checked.
 
-Every route declares its permission; one that does not keeps the service from starting.
+Every route declares its permission; one that does not keeps the service from starting. Where a caller has the
+permission only in some places, the object of the call is looked up here; lists are given the places to filter by, and
+routes that make an object check it with `require`, without which nothing is written.
 """
 
-import hashlib
 import hmac
-import re
-import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
-from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.http import anonymous
-from signalbox_gateway.http.dependencies import Deps
+from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.objects import LIST, MAKES, find, place_of
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.http.queries import only_known_parameters
-from signalbox_gateway.identity.tokens import load_token
+from signalbox_gateway.identity import objects, roles
+from signalbox_gateway.identity.authentication import ALL, Principal
+from signalbox_gateway.identity.roles import NEEDS, Binding, Object, Reach, Role
 
-_TOKEN: Final = re.compile(r"^sbt_([a-z0-9]{12})_([A-Za-z0-9_-]{32,128})$")
-ALL: Final = "*"
-PUBLIC: Final = frozenset({"/openapi.json", "/docs", "/health", "/healthz", "/problems", "/problems/{slug}"})
+__all__ = [
+    "Principal",
+    "permission",
+    "permissions_of",
+    "public",
+    "require",
+    "require_definition",
+    "still_may",
+    "visible",
+]
+PUBLIC: Final = frozenset(
+    {"/openapi.json", "/docs", "/health", "/healthz", "/problems", "/problems/{slug}", "/.well-known/jwks.json"}
+)
 """Paths that need no token: nothing there is about anybody's work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who calls. `permissions` holds names such as `plan.start`, or `*` for all."""
-
-    name: str
-    token_id: str
-    permissions: frozenset[str]
-    expires_at: datetime | None
-
-    @property
-    def actor(self) -> str:
-        return f"user:{self.name}"
-
-    def may(self, permission: str) -> bool:
-        return ALL in self.permissions or permission in self.permissions
-
-
-@dataclass
-class Tokens:
-    """Looks tokens up. A good one is remembered for a moment, so that a busy client costs no query a call."""
-
-    database: Database
-    remember_seconds: float
-    _good: dict[bytes, tuple[float, Principal]] = field(default_factory=dict[bytes, tuple[float, Principal]])
-
-    async def principal(self, header: str) -> Principal | None:
-        """Whose token this is; None for any that is not good, whatever is wrong with it."""
-        scheme, _, token = header.partition(" ")
-        said = _TOKEN.match(token.strip()) if scheme.lower() == "bearer" else None
-        if said is None:
-            return None
-        id, secret = said.groups()
-        hashed = hashlib.sha256(secret.encode()).digest()
-        key = id.encode() + hashed
-        known = self._good.get(key)
-        if known and known[0] > time.monotonic():
-            return known[1]
-        found = await self._look_up(id, hashed)
-        if found is None:
-            self._good.pop(key, None)
-            return None
-        if len(self._good) > 10_000:
-            self._good.clear()
-        self._good[key] = (time.monotonic() + self.remember_seconds, found)
-        return found
-
-    async def _look_up(self, id: str, hashed: bytes) -> Principal | None:
-        async with self.database.connection() as connection:
-            row = await load_token(connection, id)
-        if row is None or not hmac.compare_digest(row["secret_hash"], hashed):
-            return None
-        return Principal(row["name"], id, frozenset(row["permissions"]), row["expires_at"])
+COOKIE: Final = "signalbox_session"
+CSRF_HEADER: Final = "x-csrf-token"
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+Checker = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class UndeclaredRoute(RuntimeError):
-    """A route says neither which permission it needs nor that it is public."""
+    """A route says neither which permission it needs nor that it is public, or names one that nobody knows."""
 
 
 def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
     """The dependency of a route that needs this permission; it gives the route who calls."""
 
     async def needs(request: Request, deps: Deps) -> Principal:
-        tokens: Tokens = request.app.state.tokens
-        given = request.headers.getlist("authorization")
-        if len(given) > 1:
-            raise Problem("bad-request", "Authorization is given more than once")
-        principal = await tokens.principal(given[0]) if given else _anonymous(request, deps)
-        if principal is None:
-            raise Problem(
-                "unauthenticated", "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="signalbox"'}
-            )
-        if not principal.may(name):
+        principal = await _authenticated(request, deps)
+        request.state.principal = principal
+        reach = principal.reach(name)
+        if reach.nowhere:
             raise Problem("forbidden", f"this needs the permission {name}")
         only_known_parameters(request)  # after: without a token, nothing is said about the route
-        request.state.principal = principal
+        request.state.reach = reach
+        if not reach.everywhere:
+            principal = request.state.principal = replace(principal, unchecked=[])
+            await _check_object(request, deps, principal, name, reach)
         return principal
 
     needs.permission = name  # type: ignore[attr-defined]
@@ -111,21 +68,109 @@ def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
 
 async def still_may(request: Request, name: str) -> bool:
     """Whether the caller of a request that takes long may still do this: a token may be revoked, or run out."""
-    given = request.headers.getlist("authorization")
-    if not given:
+    given, cookie = request.headers.getlist("authorization"), request.cookies.get(COOKIE)
+    if not given and not cookie:
         return True  # the operator lets callers without a token in, for as long as this process runs
-    tokens: Tokens = request.app.state.tokens
-    principal = await tokens.principal(given[0])
+    tokens = request.app.state.tokens
+    principal: Principal | None = await (tokens.principal(given[0]) if given else tokens.of_cookie(cookie))
     return principal is not None and principal.may(name)
 
 
-def _anonymous(request: Request, deps: Deps) -> Principal | None:
+def public(name: str) -> Checker:
+    """The dependency of a route that callers need no credentials for."""
+
+    async def anybody(request: Request) -> None:
+        only_known_parameters(request)
+
+    anybody.permission = name  # type: ignore[attr-defined]
+    return anybody
+
+
+def visible(request: Request) -> tuple[list[str], list[str]] | None:
+    """The places that a list is filtered by: projects and engines in pairs; None for everything."""
+    reach: Reach = request.state.reach
+    return reach.columns
+
+
+async def require_definition(connection: Any, principal: Principal, permission: str, kind: str, id: str) -> None:
+    """Check a definition as it is saved now; nothing to check when there is none."""
+    if not principal.reach(permission).everywhere:
+        found = await objects.definition(connection, kind, id)
+        require(principal, permission, *([found] if found else []))
+        started = await objects.started_by(connection, kind, id)
+        require(principal, "plan.start", *started)  # a schedule must not start what its author may not
+
+
+def require(principal: Principal, permission: str, *objects: Object) -> None:
+    """Check what a route makes or moves. Raises a problem when a part of it is out of the caller's reach."""
+    reach = principal.reach(permission)
+    for found in objects:
+        if not reach.changes(found):
+            where = f"project {found.project}" + "".join(f", engine {engine}" for engine in sorted(found.engines)[:5])
+            raise Problem("forbidden", f"this needs the permission {permission} for {where}")
+    principal.unchecked.clear()
+
+
+async def _authenticated(request: Request, deps: Dependencies) -> Principal:
+    given = request.headers.getlist("authorization")
+    if len(given) > 1:
+        raise Problem("bad-request", "Authorization is given more than once")
+    cookie = request.cookies.get(COOKIE)
+    if given:
+        principal = await request.app.state.tokens.principal(given[0])
+    elif cookie:
+        principal = await _of_cookie(request, cookie)
+    else:
+        principal = _anonymous(request, deps)
+    if principal is None:
+        raise Problem(
+            "unauthenticated", "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="signalbox"'}
+        )
+    return principal
+
+
+async def _of_cookie(request: Request, cookie: str) -> Principal | None:
+    """Whose cookie this is. A call that changes something must prove that a page of this API made it."""
+    tokens = request.app.state.tokens
+    principal: Principal | None = await tokens.of_cookie(cookie)
+    if principal is None or request.method in SAFE_METHODS:
+        return principal
+    assert principal.session is not None
+    expected = await tokens.csrf_token(principal.session)
+    if not hmac.compare_digest(request.headers.get(CSRF_HEADER, "").encode(), expected.encode()):
+        request.state.principal = principal
+        raise Problem("forbidden", "a call with a cookie needs the header X-CSRF-Token that the login answered")
+    return principal
+
+
+def _anonymous(request: Request, deps: Dependencies) -> Principal | None:
     """Who calls without a token, where the operator lets such callers in."""
     role = deps.settings.anonymous_role
     if not role or not anonymous.is_local_call(request.headers):
         return None
-    known = frozenset(permissions_of(request.app).values())
-    return Principal(anonymous.NAME, anonymous.NAME, anonymous.permissions_of_role(role, known), None)
+    return Principal(anonymous.NAME, anonymous.NAME, frozenset({ALL}), None, (Binding(Role(role)),))
+
+
+async def _check_object(request: Request, deps: Dependencies, principal: Principal, name: str, reach: Reach) -> None:
+    """Check what a call is about, for a caller who may this in some places only."""
+    place = place_of(request)
+    if place == LIST:
+        return
+    if place == MAKES:
+        principal.unchecked.append(name)
+        return
+    if place is None:
+        raise Problem("forbidden", f"this needs the permission {name} everywhere, not for some projects or engines")
+    found = await find(deps.database, place, request.path_params)
+    reads = roles.reach(principal.bindings, f"{place.kind}.read")
+    if found is None or not reads.sees(found):
+        raise Problem("not-found", f"there is no {place.kind} {request.path_params[place.parameter]}")
+    if name.endswith(".read"):
+        return
+    if not reach.changes(found):
+        raise Problem("forbidden", f"this needs the permission {name} for this {place.kind}")
+    if request.method == "PUT" and place.is_definition:
+        principal.unchecked.append(name)  # it may move to another project
 
 
 def permissions_of(app: FastAPI) -> dict[str, str]:
@@ -138,6 +183,8 @@ def permissions_of(app: FastAPI) -> dict[str, str]:
         declared = _declared(route)
         if declared is None:
             raise UndeclaredRoute(f"{path} declares no permission")
+        if declared not in NEEDS:
+            raise UndeclaredRoute(f"{path} needs {declared}, which identity/roles.py does not have")
         for method in sorted(getattr(route, "methods", None) or ()):
             found[f"{method} {path}"] = declared
     return found

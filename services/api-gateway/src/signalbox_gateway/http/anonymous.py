@@ -9,18 +9,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-ROLES: Final[Mapping[str, frozenset[str]]] = {
-    "viewer": frozenset(),
-    "operator": frozenset({"job.write", "schedule.write", "plan.start", "plan.control", "task.control"}),
-    "admin": frozenset({"*"}),
-}
-"""What each role may beside reading."""
 NAME: Final = "anonymous"
-
-
-def permissions_of_role(role: str, known: frozenset[str]) -> frozenset[str]:
-    """The permissions of a role. `known` are those that routes need: every role reads."""
-    return ROLES[role] | {name for name in known if name.endswith(".read")}
 
 
 def is_loopback(host: str) -> bool:

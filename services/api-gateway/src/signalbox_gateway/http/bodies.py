@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import MutableMapping
+from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 from fastapi import Request
@@ -156,6 +157,15 @@ def body(model: type[BaseModel]) -> dict[str, Any]:
     DESCRIBED[model.__name__] = model
     reference = {"$ref": f"#/components/schemas/{model.__name__}Input"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+
+
+async def private_body_of(request: Request, model: type[M]) -> M:
+    """The body as this model, where a field is a secret: a problem repeats no value."""
+    try:
+        return await body_of(request, model)
+    except Problem as problem:
+        problem.errors = tuple(replace(one, value=None) for one in problem.errors)
+        raise
 
 
 async def body_of(request: Request, model: type[M]) -> M:

@@ -34,6 +34,8 @@ class Dependencies:
     broker: Callable[[], Awaitable[dict[str, Any]]] = field(default=_nothing_more)
     """What Kafka says: consumer groups with members and lag. Raises when it does not answer."""
     guard: EgressGuard = field(default_factory=EgressGuard)
+    identity: Any = None
+    """`signalbox_gateway.identity.service.Identity`."""
 
 
 def _dependencies(request: Request) -> Dependencies:

@@ -16,7 +16,8 @@ from signalbox_chassis.messaging.transient import Failure, classify
 from signalbox_contracts.definitions.problems import InvalidDefinition
 from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.wire import MessageTooLarge
-from signalbox_gateway.http.access import Tokens, permissions_of
+from signalbox_gateway.http.access import permissions_of
+from signalbox_gateway.http.auditing import Audited, RefusalAudit
 from signalbox_gateway.http.bodies import BodyLimit
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.methods import Methods, PathMethods
@@ -46,7 +47,7 @@ def application(
     )  # fmt: skip
     app.state.dependencies = deps
     app.state.examples = examples
-    app.state.tokens = Tokens(deps.database, deps.settings.token_cache_seconds)
+    app.state.tokens = deps.identity.authentication if deps.identity else None
     for router in routers:
         app.include_router(router, prefix=BASE)
     _describe(app)
@@ -54,6 +55,7 @@ def application(
     permissions_of(app)
     app.state.methods = PathMethods(app)
     app.add_middleware(Methods, paths=app.state.methods)
+    app.add_middleware(Audited, deps=deps)
     app.add_middleware(_Unexpected)
     app.add_middleware(_Safe)
     app.add_middleware(BodyLimit, plan_body_bytes=deps.settings.plan_body_bytes)
@@ -117,8 +119,11 @@ def _unexpected(scope: Any, error: Exception) -> Problem:
 
 
 def _answer_errors(app: FastAPI) -> None:
+    refusals = RefusalAudit()
+
     @app.exception_handler(Problem)
-    async def problem(_: Request, error: Problem) -> Response:
+    async def problem(request: Request, error: Problem) -> Response:
+        await refusals.add(request, app.state.dependencies, error)
         return error.response(current_trace_id())
 
     @app.exception_handler(InvalidDefinition)
@@ -173,6 +178,10 @@ def _describe(app: FastAPI) -> None:
             raise Problem("not-found", f"{slug!r} is not a problem of this API")
         status, title = TITLES[slug]
         return HTMLResponse(_page(title, f"<p>HTTP {status}</p><p>{html.escape(PAGES[slug])}</p>"))
+
+    @app.get("/.well-known/jwks.json", include_in_schema=False)
+    async def jwks(deps: Deps) -> JSONResponse:
+        return JSONResponse(await deps.identity.keys.jwks(), headers={"Cache-Control": "public, max-age=60"})
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, bool]:

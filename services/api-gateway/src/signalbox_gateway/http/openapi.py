@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from signalbox_gateway.http.access import permissions_of
 from signalbox_gateway.http.bodies import DESCRIBED
 from signalbox_gateway.http.problems import TITLES
+from signalbox_gateway.identity.roles import NEEDS
 
 _INPUT: Final = "#/components/schemas/{model}Input"
 _JSON_TYPE: Final = "application/json"
@@ -37,11 +38,18 @@ TAGS: Final[Mapping[str, str]] = {
     "operations": "What was requested, and its result.",
     "status": "How the parts are.",
     "traces": "Spans of a request through all services.",
+    "audit": "Who did what.",
+    "auth": "Signing in and out.",
+    "users": "People and programs with an account.",
+    "keys": "What programs sign in with.",
+    "bindings": "Who has which role, and where.",
     "me": "Whose token this is.",
 }
 _NOT_OF_OPERATIONS: Final = frozenset({405, 408, 431})
 """Statuses of paths and connections: no operation gives them."""
-_ALWAYS: Final = (400, 401, 403, 422, 500, 503)
+_ALWAYS: Final = (400, 401, 403, 422, 429, 500, 503)
+_NO_KEY: Final = "auth"
+"""The tag of operations whose answers are never stored: they hold credentials."""
 _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "IdempotencyKey": {
         "name": "Idempotency-Key", "in": "header", "required": False,
@@ -73,14 +81,17 @@ def document(app: FastAPI, examples: Mapping[str, Any]) -> dict[str, Any]:
     made = FastAPI.openapi(app)
     made["info"] |= {"description": _ABOUT, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}}
     made["servers"] = [{"url": "http://127.0.0.1:8080", "description": "A local stack"}]
-    made["security"] = [{"token": []}]
+    made["security"] = [{"token": []}, {"cookie": []}]
     made["tags"] = [{"name": name, "description": words} for name, words in TAGS.items()]
     components = made.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas |= {**_body_schemas(DESCRIBED), "Problem": _PROBLEM}
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    components["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": "signalbox_session"},
+    }
     components["parameters"] = dict(_HEADERS)
     components["responses"] = {
         f"Problem{status}": _problem(status)
@@ -91,6 +102,8 @@ def document(app: FastAPI, examples: Mapping[str, Any]) -> dict[str, Any]:
         _tidy(schema, schemas)
     for path, method, operation in operations(made):
         operation["x-permission"] = permissions[f"{method.upper()} {path}"]
+        if NEEDS[operation["x-permission"]].public:
+            operation["security"] = []
         _describe(path, method, operation, examples.get(operation["operationId"], {}))
     return made
 
@@ -107,7 +120,7 @@ def _describe(path: str, method: str, operation: dict[str, Any], example: Mappin
     operation["summary"] = " ".join(words.partition("\n\n")[0].partition(". ")[0].split()).removesuffix(".")
     operation["description"] = words
     parameters = operation.setdefault("parameters", [])
-    if method == "post":
+    if method == "post" and _NO_KEY not in operation.get("tags", ()):
         parameters.append({"$ref": "#/components/parameters/IdempotencyKey"})
     for parameter in parameters:
         if parameter.get("in") == "path":

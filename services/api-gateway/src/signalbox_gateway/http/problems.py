@@ -25,6 +25,7 @@ TITLES: Final[dict[str, tuple[int, str]]] = {
     "precondition-failed": (412, "It has changed meanwhile"),
     "idempotency-key-reused": (422, "The idempotency key was used for another request"),
     "request-in-progress": (409, "The same request is being answered"),
+    "too-many-requests": (429, "Too many requests"),
     "timeout": (408, "The request did not come in time"),
     "header-too-large": (431, "The request line or the headers are too large"),
     "too-large": (413, "The body is too large"),
@@ -35,9 +36,9 @@ TITLES: Final[dict[str, tuple[int, str]]] = {
 }
 PAGES: Final[dict[str, str]] = {
     "bad-request": "A header is repeated that may stand once only, or the request cannot be read as HTTP.",
-    "unauthenticated": "Send `Authorization: Bearer sbt_…` with a token that exists, is not revoked and has not "
-    "expired. `python -m signalbox_gateway admin token NAME` makes one; `signalbox login` keeps it.",
-    "forbidden": "The token is good, and lacks the permission named in `detail`.",
+    "unauthenticated": "Send `Authorization: Bearer` with a key or an access token that is not revoked and has not "
+    "expired. `signalbox login` asks for a password; `python -m signalbox_gateway admin token NAME` makes a key.",
+    "forbidden": "Who calls is known, and lacks the permission named in `detail`, here or everywhere.",
     "not-found": "The path or the id is wrong, or what it named is gone.",
     "invalid": "Each entry of `errors` names a field, its value and what is allowed there. Nothing was changed.",
     "conflict": "The request is well-formed and does not fit the present state, which `detail` names.",
@@ -45,6 +46,7 @@ PAGES: Final[dict[str, str]] = {
     "precondition-failed": "`If-Match` names another revision than the present one. Read it again and decide anew.",
     "idempotency-key-reused": "A key belongs to one request: method, path and body. Take a fresh key for another one.",
     "request-in-progress": "The first request with this key is not answered yet. Ask again in a moment.",
+    "too-many-requests": "Wait as many seconds as `Retry-After` says.",
     "timeout": "Send the request at once; a body has two minutes.",
     "header-too-large": "Request line and headers together have at most 64 KiB.",
     "unsupported-media-type": "Send `Content-Type: application/json` and no `Content-Encoding`.",
@@ -68,6 +70,8 @@ class Problem(Exception):
         self.errors = tuple(errors)
         self.headers = headers or {}
         self.more = more
+        self.audit_detail = ""
+        """What the audit says instead of `detail`, where the caller must not know."""
 
     @property
     def status(self) -> int:

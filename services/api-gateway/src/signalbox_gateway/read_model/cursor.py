@@ -20,6 +20,8 @@ _SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "events": (int,),
     "attempts": (int,),
     "names": (str,),
+    "audit": (int,),
+    "bindings": (UUID,),
     "versions": (int,),
     "ticks": (datetime,),
     "matches": (int,),

@@ -18,6 +18,8 @@ from signalbox_gateway.read_model.rows import TASK_DEFAULTS, PlanRow
 
 Answer = dict[str, Any]
 After = Sequence[Any]
+Visible = tuple[list[str], list[str]] | None
+"""Projects and engines in pairs, `*` for any: only what is in one of these places. None is everything."""
 
 MAX_WAITING: Final = 1000
 """Tasks of one plan whose reasons are summed up; more say nothing new."""
@@ -46,6 +48,7 @@ class PlanFilter:
     created_before: datetime | None = None
     q: str = ""
     """Part of the name or the target."""
+    visible: Visible = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ class TaskFilter:
     state: Sequence[str] = ()
     engine: Sequence[str] = ()
     why: Sequence[str] = ()
+    visible: Visible = None
 
 
 class Where:
@@ -88,6 +92,13 @@ LEFT JOIN LATERAL (
     ORDER BY o.asked_at DESC LIMIT 1) pending ON true
 WHERE {where}
 """
+
+_VISIBLE_PLAN: Final = """EXISTS (
+    SELECT FROM unnest(?::text[], ?::text[]) AS place (project, engine) WHERE place.project IN ('*', p.project)
+      AND (place.engine = '*' OR place.engine IN (SELECT engines_of_plan(p.id, p.target))))"""
+_VISIBLE_TASK: Final = """EXISTS (
+    SELECT FROM unnest(?::text[], ?::text[]) AS place (project, engine)
+    WHERE place.project IN ('*', p.project) AND place.engine IN ('*', t.engine))"""
 
 _PLAN_WAITING: Final = """
 SELECT p.id AS plan_id, t.why, t.engine, count(*)::int AS tasks, min(t.record::jsonb #>> '{waiting,since_at}') AS since,
@@ -150,6 +161,8 @@ def _plan_where(wanted: PlanFilter) -> Where:
         where.add("p.created_at >= ?::timestamptz", wanted.created_after)
     if wanted.created_before is not None:
         where.add("p.created_at < ?::timestamptz", wanted.created_before)
+    if wanted.visible is not None:
+        where.add(_VISIBLE_PLAN, *wanted.visible)
     if wanted.q:
         where.add("strpos(lower(p.name || ' ' || COALESCE(p.target, '')), lower(?::text)) > 0", wanted.q)
     return where
@@ -262,6 +275,8 @@ async def tasks(connection: Connection, wanted: TaskFilter, *, limit: int, after
     where.any_of("t.state", "text", wanted.state)
     where.any_of("t.engine", "text", wanted.engine)
     where.any_of("t.why", "text", wanted.why)
+    if wanted.visible is not None:
+        where.add(_VISIBLE_TASK, *wanted.visible)
     of_one = len(wanted.plan) == 1
     if after is not None and of_one:
         where.add("(t.position, t.id) > (?::bigint, ?::uuid)", after[0], UUID(after[1]))

@@ -14,6 +14,10 @@ WHERE kind = 'job' AND NOT deleted AND id > $1 AND (body::jsonb #>> '{work,kind}
   AND (cardinality($2::text[]) = 0 OR project = ANY($2))
   AND ($3 = '' OR strpos(lower(id || ' ' || name), lower($3)) > 0)
   AND ($4 = '' OR (body::jsonb #>> '{work,dag_id}') = $4)
+  AND ($6::text[] IS NULL OR EXISTS (
+      SELECT FROM unnest($6::text[], $7::text[]) AS place (project, engine)
+      WHERE place.project IN ('*', definition.project)
+        AND (place.engine = '*' OR place.engine IN (SELECT engines_of('job', definition.id)))))
 ORDER BY id LIMIT $5
 """
 _KEEP: Final = "INSERT INTO workflow_run (plan_id, task_id, dataset_id, parameters, note) VALUES ($1, $2, $3, $4, $5)"
@@ -21,10 +25,11 @@ _RUNS: Final = "SELECT plan_id, task_id, dataset_id, parameters, note FROM workf
 
 
 async def list_workflow_ids(
-    connection: Connection, *, project: Sequence[str], q: str, dag_id: str, after: str, limit: int
-) -> list[str]:
+    connection: Connection, *, project: Sequence[str], q: str, dag_id: str, after: str, limit: int,
+    visible: tuple[list[str], list[str]] | None = None,
+) -> list[str]:  # fmt: skip
     """The ids of jobs whose work is a DAG, by id."""
-    rows = await connection.fetch(_LIST, after, list(project), q, dag_id, limit)
+    rows = await connection.fetch(_LIST, after, list(project), q, dag_id, limit, *(visible or (None, None)))
     return [row["id"] for row in rows]
 
 

@@ -275,6 +275,14 @@ class Secret(AnswerModel):
     updated_by: str
 
 
+class MyBinding(AnswerModel):
+    """A role, and where: `*` is any project, any engine."""
+
+    role: str
+    project: str
+    engine: str
+
+
 class Me(AnswerModel):
     """Whose token this is, and what it may do."""
 
@@ -282,8 +290,11 @@ class Me(AnswerModel):
     actor: str
     token_id: str
     permissions: list[str]
-    """Names such as `plan.start`, or `*` for all."""
+    """Names such as `plan.start`: what the credential in use may do somewhere."""
     expires_at: datetime | None
+    id: UUID | None
+    """The account; null for callers without a token."""
+    bindings: list[MyBinding]
 
 
 class Span(AnswerModel):

@@ -4,6 +4,7 @@ One function builds the routes of a kind from its entry in `definitions.kinds`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -20,7 +21,7 @@ from signalbox_gateway.definitions.addresses import check_addresses
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import DefinitionFilter, Saved
 from signalbox_gateway.definitions.written import READ_ONLY, complete
-from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.access import Principal, permission, require_definition, visible
 from signalbox_gateway.http.bodies import body, json_body
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.etags import etag, must_match, not_modified
@@ -48,6 +49,7 @@ async def load_for_change(request: Request, work: UnitOfWork, entry: DefinitionK
     await publish.lock(work.connection)
     saved = await load(work.connection, entry, id)
     must_match(request, saved.revision)
+    request.state.before = saved.as_answer()
     return saved
 
 
@@ -240,7 +242,9 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
 
 async def _save(work: UnitOfWork, deps: Deps, entry: DefinitionKind, definition: Any, principal: Principal) -> Saved:
     await checks.check_definition(work.connection, definition)
-    return await store.save(work, definition, actor=principal.actor, at=deps.clock.now())
+    saved = await store.save(work, definition, actor=principal.actor, at=deps.clock.now())
+    await require_definition(work.connection, principal, entry.write_permission, entry.kind, definition.id)
+    return saved
 
 
 def _read(entry: DefinitionKind, written: dict[str, Any], actor: str, *, id: str | None = None) -> Any:
@@ -254,17 +258,18 @@ def _filter(entry: DefinitionKind) -> Callable[..., Any]:
     """The dependency that reads the filters of a list."""
 
     async def plain(
+        request: Request,
         project: Words = [],  # noqa: B006 -- FastAPI copies defaults
         label: Labels = [],  # noqa: B006
         q: Part = "",
     ) -> DefinitionFilter:
-        return DefinitionFilter(project=project, label=label, q=q)
+        return DefinitionFilter(project=project, label=label, q=q, visible=visible(request))
 
     async def with_engine(
         wanted: Annotated[DefinitionFilter, Depends(plain)],
         engine: Words = [],  # noqa: B006
     ) -> DefinitionFilter:
-        return DefinitionFilter(project=wanted.project, label=wanted.label, q=wanted.q, engine=engine)
+        return replace(wanted, engine=engine)
 
     return with_engine if entry.refers_to_engines else plain
 

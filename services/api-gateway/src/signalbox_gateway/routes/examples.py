@@ -17,7 +17,7 @@ from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import Saved
 from signalbox_gateway.flink_jobs.document import to_document
 from signalbox_gateway.read_model import wait_reasons
-from signalbox_gateway.routes import flink_answers
+from signalbox_gateway.routes import audit, flink_answers, identity_answers
 from signalbox_gateway.workflows import examples as workflows
 
 _TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -31,6 +31,7 @@ def examples() -> dict[str, Example]:
     found = {
         **_plans(), **_tasks(), **_others(), **_starts(), **_notifications(), **flink_answers.examples(),
         **workflows.examples(),
+        **identity_answers.examples(), **audit.examples(),
     }  # fmt: skip
     for entry in KINDS.values():
         found |= _definitions(entry)
@@ -286,7 +287,8 @@ def _others() -> dict[str, Example]:
         "tasks": {"RUNNING": 12}, "parked": 0, "freezes": [],
     }  # fmt: skip
     me = {
-        "name": "ann", "actor": _ACTOR, "token_id": "abcdefghijkl", "permissions": ["*"], "expires_at": None,
+        "name": "ann", "actor": _ACTOR, "token_id": "abcdefghijkl", "permissions": ["plan.read"], "expires_at": None,
+        "id": PLAN, "bindings": [{"role": "viewer", "project": "lake", "engine": "*"}],
     }  # fmt: skip
     return {
         "engine_test": {"request": _REASON, "response": operation},

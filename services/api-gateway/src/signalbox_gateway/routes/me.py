@@ -1,5 +1,6 @@
 """In: me_show. Changes: nothing."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -17,6 +18,7 @@ async def me_show(principal: Annotated[Principal, Depends(permission("me.read"))
     return answer(
         {
             "name": principal.name, "actor": principal.actor, "token_id": principal.token_id,
-            "permissions": sorted(principal.permissions), "expires_at": principal.expires_at,
+            "permissions": sorted(principal.granted()), "expires_at": principal.expires_at, "id": principal.id,
+            "bindings": [asdict(one) for one in principal.bindings],
         }
     )  # fmt: skip

@@ -13,7 +13,7 @@ from signalbox_gateway import pipeline_requests, plan_requests
 from signalbox_gateway.definitions import checks, publish, store
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.definitions.written import complete
-from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.access import Principal, permission, require_definition
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
@@ -131,10 +131,12 @@ async def _apply(work: UnitOfWork, deps: Deps, principal: Principal, number: int
     except InvalidDefinition as error:
         raise invalid_all([_numbered(number, problem) for problem in error.problems]) from None
     known = await store.load(work.connection, "pipeline", pipeline.id)
+    await require_definition(work.connection, principal, "pipeline.write", "pipeline", pipeline.id)
     if known is not None and known.definition.model_copy(update={"version": 1}) == pipeline.model_copy(
         update={"version": 1}
     ):
         return {"id": pipeline.id, "outcome": "unchanged", "version": known.version}
     saved = await store.save(work, pipeline, actor=principal.actor, at=deps.clock.now())
+    await require_definition(work.connection, principal, "pipeline.write", "pipeline", pipeline.id)
     outcome = "created" if known is None else "changed"
     return {"id": pipeline.id, "outcome": outcome, "version": saved.version}

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from signalbox_contracts.states import PLAN_ENDS
 from signalbox_gateway import consumer_presence
-from signalbox_gateway.http.access import permission
+from signalbox_gateway.http.access import permission, visible
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.read_model import queries, usage, wait_details, wait_reasons
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
@@ -41,6 +41,7 @@ LATE_SECONDS: Final = 2.0
 
 
 async def wanted_plans(
+    request: Request,
     state: PlanStates = [],  # noqa: B006 -- FastAPI copies defaults
     project: Words = [],  # noqa: B006
     target: Words = [],  # noqa: B006
@@ -54,6 +55,7 @@ async def wanted_plans(
     return PlanFilter(
         state=state, project=project, target=target, actor=actor, label=label, parent=parent,
         created_after=created_after, created_before=created_before, q=q,
+        visible=visible(request),
     )  # fmt: skip
 
 
@@ -127,6 +129,7 @@ async def plan_items(
 
 @router.get("/{id}/tasks", operation_id="plan_tasks", response_model=answers.page_of(answers.Task))
 async def plan_tasks(
+    request: Request,
     deps: Deps,
     id: UUID,
     state: TaskStates = [],  # noqa: B006
@@ -137,7 +140,7 @@ async def plan_tasks(
 ) -> Response:
     """The tasks of a plan, by position."""
     begin = after("tasks_of_plan", cursor)
-    wanted = TaskFilter(plan=[id], state=state, engine=engine, why=why)
+    wanted = TaskFilter(plan=[id], state=state, engine=engine, why=why, visible=visible(request))
     async with deps.database.connection() as connection:
         await _must_be_there(connection, id)
         return page("tasks_of_plan", await queries.tasks(connection, wanted, limit=limit, after=begin))

@@ -1,6 +1,6 @@
 """In: plan_create, plan_pause … plan_retry. Changes: plan, operation. Out: plan.request and the commands of a plan."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
@@ -20,6 +20,7 @@ from signalbox_contracts.messages.requests import (
     PlanRetry,
     PlanRulesRequest,
     PreviewHash,
+    RequestedItem,
 )
 from signalbox_contracts.states import PLAN_ENDS, PlanState
 from signalbox_contracts.vocabulary import MAX_ITEMS, ItemKey, Text
@@ -27,11 +28,12 @@ from signalbox_gateway import operations
 from signalbox_gateway.definitions import store
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.gc_pause import gc_pause
-from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.access import Principal, permission, require, require_definition
 from signalbox_gateway.http.bodies import body, body_of, split_body
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.problems import Problem, checked, invalid
+from signalbox_gateway.identity.roles import Object
 from signalbox_gateway.plan_requests import sending, validation
 from signalbox_gateway.plan_requests.schema import MAX_PLAN_ITEMS, JobStart, PlanCreate, PlanFields
 from signalbox_gateway.read_model import queries, usage
@@ -42,8 +44,11 @@ from signalbox_gateway.selection_requests import start_selections
 
 router = APIRouter(tags=["plans"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
+Applier = Annotated[Principal, Depends(permission("plan.apply"))]
 Controller = Annotated[Principal, Depends(permission("plan.control"))]
 _LARGE_BYTES: Final = 1_048_576
+DEFAULT_PROJECT: Final = "default"
+"""The project of plans that no definition started."""
 
 
 class Why(BaseModel):
@@ -100,6 +105,7 @@ async def plan_create(request: Request, deps: Deps, principal: Starter) -> Respo
         plan_id = sending.plan_id(principal, idempotency_key(request))
 
         async def act(work: UnitOfWork) -> Answer:
+            await _require_reach(work, principal, options, items)
             if options.selections is not None:
                 shown = await start_selections(work, deps, principal, plan_id, options, options.selections)
             elif options.job is None:
@@ -123,7 +129,7 @@ async def plan_create(request: Request, deps: Deps, principal: Starter) -> Respo
     status_code=202,
     openapi_extra=body(Apply),
 )
-async def plan_apply(id: UUID, request: Request, deps: Deps, principal: Starter) -> Response:
+async def plan_apply(id: UUID, request: Request, deps: Deps, principal: Applier) -> Response:
     """Start exactly what the preview shows. It is REFUSED with the difference if the world has moved."""
     said = await body_of(request, Apply)
     return await _command(
@@ -257,6 +263,17 @@ async def _command(
         return Answer({"operation_id": operation, "plan": shown}, 202)
 
     return await write(request, deps, principal, act)
+
+
+async def _require_reach(
+    work: UnitOfWork, principal: Principal, options: PlanFields, items: Sequence[RequestedItem]
+) -> None:
+    """Check the project and the engines of what shall start."""
+    if options.job is not None:
+        await require_definition(work.connection, principal, "plan.start", "job", options.job.id)
+        return
+    engines = {one.engine for one in (*items, *(options.selections or ())) if one.engine}
+    require(principal, "plan.start", Object(DEFAULT_PROJECT, frozenset(engines)))
 
 
 def _check_choice(options: PlanFields, texts: list[bytes] | None) -> None:

@@ -13,7 +13,7 @@ from signalbox_chassis.blobs import Blobs, BlobStoreFailed
 from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
 from signalbox_contracts.states import TASK_ENDS, TaskState
 from signalbox_gateway import attempt_logs, consumer_presence
-from signalbox_gateway.http.access import permission, still_may
+from signalbox_gateway.http.access import permission, still_may, visible
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.read_model import queries, wait_details
@@ -61,6 +61,7 @@ router = APIRouter(prefix="/tasks", tags=["tasks"], dependencies=[Depends(permis
 
 @router.get("", operation_id="task_list", response_model=answers.page_of(answers.Task))
 async def task_list(
+    request: Request,
     deps: Deps,
     plan: Ids = [],  # noqa: B006
     state: TaskStates = [],  # noqa: B006
@@ -72,7 +73,7 @@ async def task_list(
     """Tasks, newest first; of one plan by position."""
     kind = "tasks_of_plan" if len(plan) == 1 else "tasks"
     begin = after(kind, cursor)
-    wanted = TaskFilter(plan=plan, state=state, engine=engine, why=why)
+    wanted = TaskFilter(plan=plan, state=state, engine=engine, why=why, visible=visible(request))
     async with deps.database.connection() as connection:
         return page(kind, await queries.tasks(connection, wanted, limit=limit, after=begin))
 

@@ -15,7 +15,7 @@ from signalbox_contracts.definitions.problems import problems_in
 from signalbox_gateway.definitions import checks, publish, store
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.definitions.written import complete
-from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.access import Principal, permission, require_definition, visible
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag, must_match, not_modified
@@ -43,6 +43,7 @@ async def load_workflow(connection: Connection, id: str) -> store.Saved:
 
 @router.get("", operation_id="workflow_list", response_model=WorkflowPage, dependencies=[Reader])
 async def workflow_list(
+    request: Request,
     deps: Deps,
     project: Words = [],  # noqa: B006 -- FastAPI copies defaults
     dag_id: Annotated[str, Query(max_length=250, description="Those of this DAG.")] = "",
@@ -54,8 +55,9 @@ async def workflow_list(
     begin = after("workflows", cursor)
     async with deps.database.connection() as connection:
         ids = await rows.list_workflow_ids(
-            connection, project=project, q=q, dag_id=dag_id, after=begin[0] if begin else "", limit=limit + 1
-        )
+            connection, project=project, q=q, dag_id=dag_id, after=begin[0] if begin else "", limit=limit + 1,
+            visible=visible(request),
+        )  # fmt: skip
         saved = await store.load_all(connection, "job", ids[:limit])
     items = [values.workflow_of(saved[id]).model_dump(mode="json") for id in ids[:limit] if id in saved]
     return answer(
@@ -101,6 +103,7 @@ async def workflow_update(id: str, request: Request, deps: Deps, principal: Edit
         await publish.lock(work.connection)
         before = await load_workflow(work.connection, id)
         must_match(request, before.revision)
+        request.state.before = before.as_answer()
         assert isinstance(before.definition, Job)
         kept = job.model_copy(
             update={
@@ -122,6 +125,7 @@ async def workflow_delete(id: str, request: Request, deps: Deps, principal: Edit
         await publish.lock(work.connection)
         saved = await load_workflow(work.connection, id)
         must_match(request, saved.revision)
+        request.state.before = saved.as_answer()
         if users := await JOB.users(work.connection, id):
             raise Problem("in-use", f"workflow {id} is used by {', '.join(users[:5])}", users=users)
         await store.delete(work, saved, actor=principal.actor, at=deps.clock.now())
@@ -143,4 +147,6 @@ def _job(id: str, written: WorkflowWrite) -> Job:
 async def _save(work: UnitOfWork, deps: Dependencies, principal: Principal, job: Any) -> store.Saved:
     await checks.check_definition(work.connection, job)
     await checks.engine_for(work.connection, job)  # a workflow nothing can run would only fail later
-    return await store.save(work, job, actor=principal.actor, at=deps.clock.now())
+    saved = await store.save(work, job, actor=principal.actor, at=deps.clock.now())
+    await require_definition(work.connection, principal, "job.write", "job", job.id)
+    return saved

@@ -1,0 +1,70 @@
+"""`signalbox auth`: sessions of people. Passwords are read from a prompt or the standard input, and never shown."""
+
+from typing import Annotated, Any
+
+import typer
+
+from signalbox_client import contexts, inputs
+from signalbox_client.api import Api
+from signalbox_client.command import command, group
+from signalbox_client.commands.accounts import USERS
+from signalbox_client.inputs import Form, api
+from signalbox_client.output import one, say
+
+auth = group("Signing in and out.")
+Url = Annotated[str, typer.Option("--url", envvar=contexts.URL, help="where the API is")]
+
+
+def with_password(url: str, username: str, password: str, name: str) -> contexts.Context:
+    """Sign in, and keep the session as the context `name`."""
+    tokens = Api(url, "").post("/auth/login", {"username": username, "password": password})
+    context = contexts.with_tokens(url, tokens)
+    kept = contexts.load()
+    kept.known[name] = context
+    kept.current = name
+    contexts.save(kept)
+    return context
+
+
+@command(auth, "register")
+def auth_register(
+    username: str,
+    email: Annotated[str, typer.Option("--email")],
+    name: Annotated[str, typer.Option("--name", help="the full name")] = "",
+    url: Url = contexts.DEFAULT_URL,
+    output: Form = "table",
+) -> None:
+    """Make an account for yourself, where the operator lets people do so."""
+    body = {"username": username, "email": email, "name": name, "password": inputs.secret_value("password")}
+    where = contexts.checked_url(url)
+    one(Api(where, "").post("/auth/register", body), output, USERS, name="username")
+    say(f"signalbox login --url {where} --username {username}")
+
+
+@command(auth, "refresh")
+def auth_refresh() -> None:
+    """Get a fresh access token for the context in use. Commands do so by themselves."""
+    context = contexts.refresh(inputs.chosen[0] if inputs.chosen else None)
+    say(f"the session of {context.username} goes on")
+
+
+@command(auth, "logout")
+def auth_logout(
+    everywhere: Annotated[bool, typer.Option("--everywhere", help="every session of the account")] = False,
+) -> None:
+    """End the session at the server, and forget it here."""
+    answered: Any = api().post("/auth/logout", {"everywhere": everywhere})
+    kept = contexts.load()
+    kept.known.pop(inputs.chosen[0] if inputs.chosen else kept.current, None)
+    if kept.current not in kept.known:
+        kept.current = ""
+    contexts.save(kept)
+    say(f"logged out; sessions ended: {answered['sessions']}")
+
+
+@command(auth, "password")
+def auth_password() -> None:
+    """Change your password: the old one and the new one, a line each. Every session ends."""
+    old, new = inputs.two_secret_values("current password", "new password")
+    answered: Any = api().post("/auth/password", {"current_password": old, "new_password": new})
+    say(f"the password is changed; sessions ended: {answered['sessions']}. Log in again")
