@@ -65,7 +65,8 @@ ROUTERS = [
         module.router
         for module in (
             engines, event_sources, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read,
-            plans_write, tasks, tasks_write, secrets, audit, auth, users, keys, bindings, dead_letters, dead_letters_write, operations, status, traces, me,
+            plans_write, tasks, tasks_write, secrets, audit, auth, users, keys, bindings, dead_letters,
+            dead_letters_write, operations, status, traces, me,
             workflows, workflow_runs, channels, incidents, deliveries, notification_configs,
         )
     ),

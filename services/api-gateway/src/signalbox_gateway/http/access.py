@@ -23,15 +23,8 @@ from signalbox_gateway.identity.authentication import ALL, Principal
 from signalbox_gateway.identity.roles import NEEDS, Binding, Object, Reach, Role
 
 __all__ = [
-    "Principal",
-    "permission",
-    "permissions_of",
-    "public",
-    "require",
-    "require_definition",
-    "still_may",
-    "visible",
-]
+    "Principal", "permission", "permissions_of", "public", "require", "require_definition", "still_may", "visible",
+]  # fmt: skip
 PUBLIC: Final = frozenset(
     {"/openapi.json", "/docs", "/health", "/healthz", "/problems", "/problems/{slug}", "/.well-known/jwks.json"}
 )

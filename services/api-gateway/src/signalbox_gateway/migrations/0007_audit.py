@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0007"
+down_revision = "0006"
 
 # A call writes `audit_pending` in its own transaction; one gateway at a time moves rows from there into the chain.
 TABLES = """

@@ -5,8 +5,8 @@
 
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0006"
+down_revision = "0005"
 
 # `skeleton` is equal for names that look alike. `credentials_version` grows with each change of the password: access
 # tokens carry it.
