@@ -140,9 +140,8 @@ def changed_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
     """`FullStack.settings` with these values, each where a service has it."""
 
     def changed(self: FullStack, name: str) -> Any:
-        found = settings(self, name)
-        fields: Mapping[str, Any] = type(found).model_fields
-        return found.model_copy(update={key: value for key, value in changes.items() if key in fields})
+        found: Any = settings(self, name)
+        return found.model_copy(update={key: value for key, value in changes.items() if hasattr(found, key)})
 
     return changed
 

@@ -52,7 +52,8 @@ async def feed(
 def socket(gateway: Gateway, path: str = "/ws", *, token: str | None = None, **more: Any) -> Any:
     headers = {"Authorization": f"Bearer {gateway.token if token is None else token}"} if token != "" else {}
     headers |= more.pop("headers", {})
-    return gateway.session.ws_connect(f"/api/v1{path}", headers=headers, **more)
+    connect: Any = gateway.session.ws_connect
+    return connect(f"/api/v1{path}", headers=headers, **more)
 
 
 async def follow(gateway: Gateway, plan: uuid.UUID, seen: dict[int, dict[str, Any]], *, cut_after: int) -> None:
@@ -177,7 +178,13 @@ async def test_bad_requests_are_refused_and_an_old_place_needs_a_snapshot(notifi
 
 def test_a_client_that_takes_nothing_is_marked_slow_and_keeps_no_more() -> None:
     client = Client(plain=True, following={"a": Following("a", None, Filter())})
-    event = {"project": "default", "severity": "info", "category": "task", "type": "task.started", "labels": {}}
+    event: dict[str, Any] = {
+        "project": "default",
+        "severity": "info",
+        "category": "task",
+        "type": "task.started",
+        "labels": {},
+    }
     row = LiveRow(uuid.uuid4(), 1, json.dumps({**event, "message": "x" * 1000}))
     offered = 0
     while not client.overflowed:

@@ -136,11 +136,16 @@ def _end(found: Any) -> str:
     return f"{shown['ends_at']} ({shown['earliest_end_at']} to {shown['latest_end_at']})" if shown else found["reason"]
 
 
+def _changes(found: Any) -> str:
+    forecast: Any = found["forecast"]
+    changes: list[dict[str, Any]] = forecast["changes"] if forecast else []
+    return "; ".join(f"{change['what']}: {change['seconds']:.0f} s" for change in changes)
+
+
 FORECAST: tuple[Column, ...] = (
     ("plan", "plan_id"), ("left", "items_left"), ("ends", _end), ("held back by", "forecast.bound_by"),
     ("seconds an item", "forecast.durations.middle"), ("known of", "forecast.durations.samples"),
-    ("sooner with", lambda found: "; ".join(
-        f"{one['what']}: {one['seconds']:.0f} s" for one in (found["forecast"] or {}).get("changes", ()))),
+    ("sooner with", _changes),
 )  # fmt: skip
 
 
