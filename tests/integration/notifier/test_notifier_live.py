@@ -20,6 +20,7 @@ from signalbox_notifier.live.server import ASSERTION, LiveServer
 from signalbox_notifier.store.live import LiveRow
 from support.gateway import Gateway, running_gateway
 from support.notifier import Notifiers, plan_state
+from support.proofs import proves
 from support.service_fixture import until
 
 KEY = base64.b64encode(os.urandom(32)).decode()
@@ -94,6 +95,7 @@ async def test_a_client_cut_again_and_again_sees_every_transition_once_through_n
     }  # fmt: skip
 
 
+@proves("gateway.store.live_tickets: a ticket is good once")
 async def test_paths_tickets_origins_and_revocation(
     notifiers: Notifiers, postgres_url: str, kafka_bootstrap: str
 ) -> None:

@@ -31,10 +31,10 @@ SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND u
                AND xact_start > $2 AND query_start > clock_timestamp() - interval '0.3 seconds')
 """
 _STOPPED_AT: Final = {
-    "intent": ("engine", "%FROM engine%FOR UPDATE%"),
+    "intent": ("engine", "%FROM engine e%WHERE engine_group%"),
     "record": ("task", "%UPDATE task t SET state = 'RUNNING'%"),
 }
-"""By transaction: a table of which it needs a row, and the statement that waits for it."""
+"""By transaction: a table of which it needs a row, and the statement that waits for it (its first KiB is shown)."""
 
 
 def postgres_dies(at: str, found: Found, *, committed: bool = True) -> Way:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from signalbox_contracts.definitions.definition import ShortText, Texts
-from signalbox_contracts.vocabulary import Count, Instant, Seconds, TaskId, Value
+from signalbox_contracts.vocabulary import MAX_COUNT, Count, Instant, Seconds, TaskId, Value
 
 Arguments = Annotated[tuple[Annotated[str, Field(max_length=16_384)], ...], Field(max_length=1000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -218,7 +218,7 @@ class FileCheck(Value):
 
     type: Literal["file"] = "file"
     path: PathText
-    min_bytes: Annotated[int, Field(ge=0, le=2**53)] = 0
+    min_bytes: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
 
 
 class S3Check(Value):
@@ -226,7 +226,7 @@ class S3Check(Value):
 
     type: Literal["s3"] = "s3"
     url: Address
-    min_bytes: Annotated[int, Field(ge=0, le=2**53)] = 0
+    min_bytes: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
 
 
 class ProcessCheck(Value):
