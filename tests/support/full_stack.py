@@ -300,6 +300,12 @@ class _DeleteGroups(Request[DeleteGroupsRequest_v1]):
         return request_struct_class(self._groups)
 
 
+_WRITABLE: Final = """
+SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+"""
+
+
 @dataclass
 class Backup:
     """A copy of a schema's rows and sequences, and putting it back while its service is stopped."""
@@ -324,8 +330,10 @@ class Backup:
             await connection.execute("SET LOCAL session_replication_role = replica")  # the audit trail refuses it else
             await connection.execute(f"TRUNCATE {', '.join(f'{self.schema}.{table}' for table in tables)}")
             for table in tables:
+                columns = await connection.fetchval(_WRITABLE, f"{self.schema}.{table}")
                 await connection.execute(
-                    f"INSERT INTO {self.schema}.{table} OVERRIDING SYSTEM VALUE SELECT * FROM {self.kept}.{table}"  # noqa: S608
+                    f"INSERT INTO {self.schema}.{table} ({columns}) OVERRIDING SYSTEM VALUE "  # noqa: S608
+                    f"SELECT {columns} FROM {self.kept}.{table}"
                 )
             for row in self.sequences:
                 name, last = f"{self.schema}.{row['name']}", row["last_value"]
