@@ -51,6 +51,7 @@ async def test_arguments_are_never_read_by_a_shell(stand: ProcessStand, tmp_path
     await engine.submit(Submission(run_key=asked.run_key, task_id=asked.task_id, attempt=1, work=work))
     await stand.end_of(asked)
     assert await stand.output(asked) == "$(touch x); `touch y` | z a b\n"
+    await engine.close()
 
 
 async def test_a_time_limit_ends_the_whole_group_by_term_then_by_kill(stand: ProcessStand) -> None:
@@ -107,6 +108,7 @@ async def test_a_program_that_cannot_be_started_is_refused_with_the_reason(stand
     seen = await stand.end_of(asked)
     assert (seen.phase, seen.cause, seen.exit_code) == (Phase.FAILED, EndCause.REFUSED, 127)
     assert "Permission denied" in seen.message
+    await engine.close()
 
 
 async def test_output_is_read_while_the_program_runs(stand: ProcessStand) -> None:
@@ -190,6 +192,7 @@ async def test_an_allowed_working_folder_is_where_the_program_works(tmp_path: Pa
     await engine.submit(asked)
     await stand.end_of(asked)
     assert await stand.output(asked) == f"{tmp_path}/data/day\n"
+    await engine.close()
 
 
 async def test_one_folder_is_one_host_and_another_host_says_nothing(stand: ProcessStand) -> None:
