@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
 from signalbox_chassis.security.egress import EgressSettings
 from signalbox_chassis.security.vault import VaultSettings
@@ -37,6 +37,16 @@ class GatewaySettings(VaultSettings, EgressSettings):
     """Whether anybody may register. Empty: only where `api_host` is a loopback address."""
     registration_role: Literal["", "viewer", "user", "operator"] = "user"
     """The role of who registers. Empty: none, until an administrator binds one."""
+    redis_url: SecretStr = Field(default=SecretStr(""), json_schema_extra=allowed("`redis://…` or `rediss://…`"))
+    """Redis that counts rate limits for all gateways. Empty, or while it is away: each gateway counts alone."""
+    calls_per_minute: int = Field(default=30_000, ge=10, le=10_000_000)
+    """How many calls an account may make."""
+    address_calls_per_minute: int = Field(default=60_000, ge=10, le=10_000_000)
+    """How many calls may come from one address (a /64 network of IPv6)."""
+    logins_per_minute: int = Field(default=30, ge=1, le=100_000)
+    """How many attempts to log in one address has, and one account from one address in five minutes."""
+    max_connections: int = Field(default=2000, ge=10, le=100_000)
+    """How many connections the API's listener holds; the next ones are answered 503."""
     trusted_proxies: str = ""
     """Addresses and networks of proxies whose `X-Forwarded-For` is believed, separated by commas."""
     secure_cookies: bool = False

@@ -11,6 +11,7 @@ from signalbox_gateway.identity.access_tokens import AccessTokens
 from signalbox_gateway.identity.authentication import Authentication
 from signalbox_gateway.identity.logins import Logins
 from signalbox_gateway.identity.passwords import Hasher
+from signalbox_gateway.identity.rate_limits import RateLimits
 from signalbox_gateway.identity.signing import SigningKeys
 from signalbox_gateway.settings import GatewaySettings
 
@@ -25,6 +26,7 @@ class Identity:
     authentication: Authentication
     logins: Logins
     signing_key_days: int
+    limits: RateLimits
     trusted_proxies: Sequence[Network] = ()
 
     @classmethod
