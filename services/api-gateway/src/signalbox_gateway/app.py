@@ -131,7 +131,10 @@ def gateway(settings: GatewaySettings) -> Service:
     async def prune_audit_once() -> bool:
         return bool(await prune_audit(service.database, settings.audit_days))
 
-    server = ApiServer(application(deps, ROUTERS, examples), settings.api_host, settings.api_port)
+    server = ApiServer(
+        application(deps, ROUTERS, examples), settings.api_host, settings.api_port,
+        certificate=settings.tls_certificate, key=settings.tls_key, max_connections=settings.max_connections,
+    )  # fmt: skip
     service.parts = [
         ("groups", groups),
         ("identity", identity),

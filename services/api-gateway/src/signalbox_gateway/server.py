@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 
@@ -26,7 +26,12 @@ class _Server(uvicorn.Server):
 class ApiServer:
     """uvicorn in the service's own event loop."""
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
+    def __init__(
+        self, app: Any, host: str, port: int, *, certificate: str = "", key: str = "", max_connections: int = 2000
+    ) -> None:
+        """`certificate` and `key` are PEM files; without them the listener speaks plain HTTP."""
+        self._tls = {"ssl_certfile": certificate, "ssl_keyfile": key} if certificate else {}
+        self._protocol: Any = type("Protocol", (BoundedProtocol,), {"max_connections": max_connections})
         self._app = app
         self._host, self._port = host, port
         self._server: uvicorn.Server | None = None
@@ -39,8 +44,9 @@ class ApiServer:
         listening = socket.create_server((self._host, self._port), backlog=2048, family=family)
         config = uvicorn.Config(
             self._app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS,
-            server_header=False, date_header=False, timeout_keep_alive=75, http=BoundedProtocol,
+            server_header=False, date_header=False, timeout_keep_alive=75, http=self._protocol,
             ws="websockets-sansio", ws_max_size=65_536, ws_ping_interval=20.0, ws_ping_timeout=20.0,
+            **cast("Any", self._tls),
         )  # fmt: skip
         server = self._server = _Server(config)
         self._serving = asyncio.create_task(server.serve(sockets=[listening]), name="api server")
@@ -49,7 +55,7 @@ class ApiServer:
         if self._serving.done():
             await self._serving
         host = f"[{self._host}]" if family is socket.AF_INET6 else self._host
-        self.address = f"http://{host}:{listening.getsockname()[1]}"
+        self.address = f"{'https' if self._tls else 'http'}://{host}:{listening.getsockname()[1]}"
         log.info("API at %s", self.address)
 
     async def stop(self) -> None:

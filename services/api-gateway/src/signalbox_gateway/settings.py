@@ -1,8 +1,9 @@
 """Settings of the gateway."""
 
+import os
 from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
 from signalbox_chassis.security.egress import EgressSettings
 from signalbox_chassis.security.vault import VaultSettings
@@ -37,6 +38,28 @@ class GatewaySettings(VaultSettings, EgressSettings):
     """Whether anybody may register. Empty: only where `api_host` is a loopback address."""
     registration_role: Literal["", "viewer", "user", "operator"] = "user"
     """The role of who registers. Empty: none, until an administrator binds one."""
+    redis_url: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("SIGNALBOX_REDIS_URL", "redis_url", "REDIS_URL"),
+        json_schema_extra=allowed("`redis://…` or `rediss://…`"),
+    )  # fmt: skip
+    """Redis that counts rate limits for all gateways. Empty, or while it is away: each gateway counts alone."""
+    calls_per_minute: int = Field(default=60_000, ge=10, le=10_000_000)
+    """How many calls an account may make."""
+    address_calls_per_minute: int = Field(default=120_000, ge=10, le=10_000_000)
+    """How many calls may come from one address (a /64 network of IPv6)."""
+    logins_per_minute: int = Field(default=30, ge=1, le=100_000)
+    """How many attempts to log in one address has, and one account from one address in five minutes."""
+    max_connections: int = Field(default=2000, ge=10, le=100_000)
+    """How many connections the API's listener holds; the next ones are answered 503."""
+    tls_certificate: str = ""
+    """A PEM file with the listener's certificate and its chain. Empty: plain HTTP."""
+    tls_key: str = ""
+    """The PEM file of the certificate's key."""
+    cors_origins: str = Field(
+        default="", pattern=r"^(https?://[^\s,/]+(\s*,\s*https?://[^\s,/]+)*)?$",
+        json_schema_extra=allowed("`https://console.example`, several separated by commas"),
+    )  # fmt: skip
+    """Origins of pages beside the API's own that may call it, with a token: never with a cookie."""
     trusted_proxies: str = ""
     """Addresses and networks of proxies whose `X-Forwarded-For` is believed, separated by commas."""
     secure_cookies: bool = False
@@ -88,6 +111,16 @@ class GatewaySettings(VaultSettings, EgressSettings):
         except ValueError:
             raise ValueError("only addresses and networks such as 10.0.0.0/8 are allowed") from None
         return value
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key come together: give both or neither")
+        for name in ("tls_certificate", "tls_key"):
+            path = getattr(self, name)
+            if path and not os.access(path, os.R_OK):
+                raise ValueError(f"{name} {path!r} is not a file that can be read")
+        return self
 
     @model_validator(mode="after")
     def _anonymous_on_loopback_alone(self) -> Self:

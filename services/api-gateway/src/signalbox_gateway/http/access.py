@@ -6,6 +6,7 @@ routes that make an object check it with `require`, without which nothing is wri
 """
 
 import hmac
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Final
@@ -14,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from signalbox_gateway.http import anonymous
+from signalbox_gateway.http.addresses import client_address, limit_key
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.objects import LIST, MAKES, find, place_of
 from signalbox_gateway.http.problems import Problem
@@ -45,6 +47,7 @@ def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
     async def needs(request: Request, deps: Deps) -> Principal:
         principal = await _authenticated(request, deps)
         request.state.principal = principal
+        await _count(request, deps, principal.name)
         reach = principal.reach(name)
         if reach.nowhere:
             raise Problem("forbidden", f"this needs the permission {name}")
@@ -72,11 +75,29 @@ async def still_may(request: Request, name: str) -> bool:
 def public(name: str) -> Checker:
     """The dependency of a route that callers need no credentials for."""
 
-    async def anybody(request: Request) -> None:
+    async def anybody(request: Request, deps: Deps) -> None:
+        await _count(request, deps, None)
         only_known_parameters(request)
 
     anybody.permission = name  # type: ignore[attr-defined]
     return anybody
+
+
+async def _count(request: Request, deps: Dependencies, name: str | None) -> None:
+    """Count a call against the limits of its account and its address."""
+    if deps.identity is None:
+        return
+    address = limit_key(client_address(request.scope, deps.identity.trusted_proxies))
+    limits = deps.identity.limits
+    wait = await (limits.anonymous_call(address) if name is None else limits.call(name, address))
+    if wait is not None:
+        raise too_many(wait, "too many calls")
+
+
+def too_many(seconds: float, detail: str) -> Problem:
+    """A limit is used up for so long."""
+    retry_after = str(max(1, math.ceil(seconds)))
+    return Problem("too-many-requests", f"{detail}: try again in {retry_after} s", headers={"Retry-After": retry_after})
 
 
 def visible(request: Request) -> tuple[list[str], list[str]] | None:
@@ -116,6 +137,7 @@ async def _authenticated(request: Request, deps: Dependencies) -> Principal:
     else:
         principal = _anonymous(request, deps)
     if principal is None:
+        await _count(request, deps, None)
         raise Problem(
             "unauthenticated", "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="signalbox"'}
         )

@@ -50,7 +50,8 @@ class RefusalAudit:
 
     async def add(self, request: Request, deps: Dependencies, problem: Problem) -> None:
         """Add an entry if this problem refuses permission. An audit that cannot be written never hides the answer."""
-        if problem.slug not in ("forbidden", "unauthenticated", "too-many-requests") or deps.identity is None:
+        is_limit = problem.slug == "too-many-requests" and "/auth/" in request.url.path
+        if not (is_limit or problem.slug in ("forbidden", "unauthenticated")) or deps.identity is None:
             return
         known = getattr(request.state, "principal", None) is not None
         if not known and (not _presents_something(request) or not self._room(request, deps)):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -27,6 +28,8 @@ from signalbox_gateway.http.traces import Traced, current_trace_id
 
 log = logging.getLogger(__name__)
 BASE: Final = "/api/v1"
+_CORS_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match")
+_CORS_EXPOSED: Final = ("ETag", "Location", "Retry-After", "X-Trace-Id", "Idempotency-Replayed")
 _SAFE: Final = (
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
@@ -58,6 +61,12 @@ def application(
     app.add_middleware(Audited, deps=deps)
     app.add_middleware(_Unexpected)
     app.add_middleware(_Safe)
+    if deps.identity is not None and deps.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=[one.strip() for one in deps.settings.cors_origins.split(",")],
+            allow_methods=["GET", "POST", "PUT", "DELETE"], allow_headers=_CORS_HEADERS, expose_headers=_CORS_EXPOSED,
+            max_age=600,
+        )  # fmt: skip
     app.add_middleware(BodyLimit, plan_body_bytes=deps.settings.plan_body_bytes)
     app.add_middleware(Traced, tracer=deps.tracer)
     return app

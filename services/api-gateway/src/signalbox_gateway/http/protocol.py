@@ -15,6 +15,8 @@ HEAD_SECONDS: Final = 20.0
 class BoundedProtocol(HttpToolsProtocol):
     """Answers 431 to a head over its cap, 408 to one that does not end in time, and closes the connection."""
 
+    max_connections: int = 2000
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._in_head = True
@@ -24,6 +26,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            self._refuse(503, "unavailable", f"at most {self.max_connections} connections are held here")
+            return
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

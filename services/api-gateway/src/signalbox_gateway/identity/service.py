@@ -11,6 +11,7 @@ from signalbox_gateway.identity.access_tokens import AccessTokens
 from signalbox_gateway.identity.authentication import Authentication
 from signalbox_gateway.identity.logins import Logins
 from signalbox_gateway.identity.passwords import Hasher
+from signalbox_gateway.identity.rate_limits import Counter, RateLimits
 from signalbox_gateway.identity.signing import SigningKeys
 from signalbox_gateway.settings import GatewaySettings
 
@@ -25,6 +26,7 @@ class Identity:
     authentication: Authentication
     logins: Logins
     signing_key_days: int
+    limits: RateLimits
     trusted_proxies: Sequence[Network] = ()
 
     @classmethod
@@ -42,6 +44,12 @@ class Identity:
             authentication,
             logins,
             settings.signing_key_days,
+            RateLimits(
+                Counter(settings.redis_url.get_secret_value()),
+                settings.calls_per_minute,
+                settings.address_calls_per_minute,
+                settings.logins_per_minute,
+            ),
             networks(settings.trusted_proxies),
         )
 

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Final
 from email_validator import EmailNotValidError, validate_email
 from fastapi import APIRouter, Depends, Request, Response
 
-from signalbox_gateway.http.access import COOKIE, Principal, permission, public
-from signalbox_gateway.http.addresses import client_address
+from signalbox_gateway.http.access import COOKIE, Principal, permission, public, too_many
+from signalbox_gateway.http.addresses import client_address, limit_key
 from signalbox_gateway.http.bodies import body, private_body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem, invalid
-from signalbox_gateway.identity import accounts, logins
+from signalbox_gateway.identity import accounts, logins, sessions
 from signalbox_gateway.identity.logins import Caller, Login, LoginRefused, RefreshReused
 from signalbox_gateway.identity.passwords import Busy, wrong_with
 from signalbox_gateway.routes import identity_answers as models
@@ -53,6 +53,7 @@ async def auth_login(request: Request, deps: Deps) -> Response:
     written = await private_body_of(request, models.LoginBody)
     caller = caller_of(request, deps)
     request.state.actor = f"user:{written.username}"
+    await _count_login(deps, written.username, caller)
     try:
         login = await deps.identity.logins.with_password(
             written.username, written.password.get_secret_value(), caller, cookie=written.cookie
@@ -61,6 +62,7 @@ async def auth_login(request: Request, deps: Deps) -> Response:
         raise _refused("the username or the password is wrong", why) from None
     except Busy:
         raise busy() from None
+    await deps.identity.limits.logged_in(written.username, limit_key(caller.address))
     return logged_in(login, deps)
 
 
@@ -123,6 +125,15 @@ async def auth_password(
         await accounts.set_password(work.connection, principal.name, hashed)
         ended = await deps.identity.logins.end_all(work, principal.name, "password changed")
     return answer({"sessions": ended})
+
+
+async def _count_login(deps: Dependencies, name: str, caller: Caller) -> None:
+    """Count an attempt to log in, before the password is looked at."""
+    async with deps.database.connection() as connection:
+        known = await sessions.knows_address(connection, name, caller.address)
+    wait = await deps.identity.limits.login(name, limit_key(caller.address), known=known)
+    if wait is not None:
+        raise too_many(wait, "too many attempts to log in")
 
 
 def caller_of(request: Request, deps: Dependencies) -> Caller:
