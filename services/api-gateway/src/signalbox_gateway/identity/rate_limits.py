@@ -14,6 +14,7 @@ from typing import Any, Final
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
+from redis.asyncio import ConnectionPool
 
 log = logging.getLogger(__name__)
 BLOCKS: Final = 50
@@ -43,6 +44,7 @@ class Counter:
     _away_until: float = 0.0
     _memory: Any = field(default_factory=lambda: FixedWindowRateLimiter(MemoryStorage()))
     _redis: Any = None
+    _pool: ConnectionPool | None = None
 
     async def hit(self, limit: RateLimitItem, *key: str, cost: int = 1) -> bool:
         """Count; whether the limit allows it."""
@@ -65,9 +67,18 @@ class Counter:
             except Exception:
                 self._away_until = time.monotonic() + AWAY_SECONDS
 
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        if self._pool is not None:
+            await self._pool.aclose()
+
     def _shared(self) -> Any:
         if self._redis is None:
-            storage = RedisStorage(f"async+{self.redis_url}", implementation="redispy", key_prefix=self.prefix)
+            self._pool = ConnectionPool.from_url(self.redis_url, socket_connect_timeout=REDIS_SECONDS)
+            options: dict[str, Any] = {"connection_pool": self._pool}
+            storage = RedisStorage(
+                f"async+{self.redis_url}", implementation="redispy", key_prefix=self.prefix, **options
+            )
             self._redis = FixedWindowRateLimiter(storage)
         return self._redis
 

@@ -58,6 +58,7 @@ class Identity:
 
     async def stop(self) -> None:
         await self.hasher.stop()
+        await self.limits.counter.close()
 
     async def maintain(self) -> None:
         """One pass: rotate the signing key when it is due, forget sessions that are over."""
