@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import sys
 import uuid
 from collections.abc import AsyncGenerator, Collection, Mapping
@@ -28,19 +29,20 @@ from support.notifier import Receiver, receiver
 
 COMMAND: Final = Path(sys.executable).with_name("signalbox")
 ENDED: Final = ("completed", "failed", "stopped")
+PIPELINES: Final = Path(__file__).parents[3] / "docs" / "examples" / "pipelines"
 POLL_SECONDS: Final = 0.25
 """How often the API is read: the machine shall run Airflow, not these questions."""
 
 
 @dataclass
 class Mailbox:
-    """The messages an SMTP server of this test got."""
+    """The event types that an SMTP server of this test got mail about."""
 
-    subjects: list[str] = field(default_factory=list[str])
+    types: set[str] = field(default_factory=set[str])
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 -- the library's name
-        lines = envelope.content.decode(errors="replace").splitlines()
-        self.subjects.append(next(line for line in lines if line.lower().startswith("subject:")))
+        text: str = envelope.content.decode(errors="replace")
+        self.types.update(re.findall(r"^event: (\S+)", text, re.MULTILINE))
         return "250 OK"
 
 
@@ -54,6 +56,11 @@ class AirflowProduct:
     webhook: Receiver
     mailbox: Mailbox
     folder: Path
+
+    @property
+    def program(self) -> Path:
+        """The program of the example pipelines, which the process engine may run."""
+        return self.folder / "steps"
 
     async def call(self, method: str, path: str, body: Any = None) -> Answer:
         return await self.stack.answer(method, path, body)
@@ -143,13 +150,13 @@ async def running_product(
     smtp.start()
     changes: dict[str, Any] = {
         "blob_url": (folder / "blobs").as_uri(), "airflow_url": airflow.server.url, "redis_url": SecretStr(redis_url),
-        "smtp_host": "127.0.0.1", "smtp_port": smtp.port,
+        "smtp_host": "127.0.0.1", "smtp_port": smtp.port, "smtp_security": "none",
     }  # fmt: skip
     async with AsyncExitStack() as exits:
         exits.callback(smtp.stop)
         patch = exits.enter_context(pytest.MonkeyPatch.context())
-        for name, value in airflow.settings.items():
-            patch.setenv(name.removeprefix("SIGNALBOX_"), value)
+        for name, value in {**airflow.settings, **_process_settings(folder)}.items():
+            patch.setenv(name.removeprefix("SIGNALBOX_") if "AIRFLOW" in name else name, value)
         patch.setattr(FullStack, "settings", changed_settings(FullStack.settings, changes))
         stack = await exits.enter_async_context(
             make_full_stack(postgres_url, kafka_bootstrap, "http://127.0.0.1:9", folder)
@@ -163,17 +170,30 @@ async def running_product(
         yield AirflowProduct(stack, airflow, slack, webhook, mailbox, folder)
 
 
+def _process_settings(folder: Path) -> dict[str, str]:
+    """The process engine may run the example pipelines' program, and nothing else."""
+    program = folder / "steps"
+    source = (PIPELINES / "steps.py").read_text()
+    program.write_text(source.replace("#!/usr/bin/env python3", f"#!{sys.executable} -IS", 1))
+    program.chmod(0o755)
+    return {
+        "SIGNALBOX_PROCESS_FOLDER": str(folder / "process"), "SIGNALBOX_PROCESS_PROGRAMS": str(program),
+        "SIGNALBOX_PROCESS_USER": "0" if os.geteuid() == 0 else "",
+    }  # fmt: skip
+
+
 async def _open_vault_and_feed(stack: FullStack, postgres_url: str, changes: dict[str, Any]) -> None:
-    """Start gateway and notifier once more, with the vault they share and the feed's address."""
-    names = ("api-gateway", "notifier")
+    """Start gateway, notifier and executor once more, with the vault they share and the feed's address."""
+    names = ("api-gateway", "notifier", "executor")
     await stack.stop(*names)
     schema, key = f"s{uuid.uuid4().hex[:12]}", SecretStr(base64.b64encode(os.urandom(32)).decode())
-    writer, reader = (stack.store(name).schema for name in names)
-    await provision_vault(postgres_url, writer_role=writer, readers={reader: ("channel",)}, schema=schema)
+    writer, *readers = (stack.store(name).schema for name in names)
+    uses = dict(zip(readers, (("channel",), ("work", "engine")), strict=True))
+    await provision_vault(postgres_url, writer_role=writer, readers=uses, schema=schema)
     changes["secrets_schema"] = schema
     changes["secret_key"] = dict.fromkeys(names, key)
     changes["secrets_url"] = {name: SecretStr(stack.store(name).url) for name in names}
-    await stack.start("notifier")
+    await stack.start("notifier", "executor")
     (feed,) = [part for _, part in stack.running["notifier"].parts if isinstance(part, LiveServer)]
     changes["live_urls"] = feed.address
     await stack.start("api-gateway")
@@ -184,9 +204,12 @@ def changed_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
 
     def changed(self: FullStack, name: str) -> Any:
         found: Any = settings(self, name)
-        own = {key: value for key, value in changes.items() if hasattr(found, key)}
-        own = {key: value.get(name) if isinstance(value, dict) else value for key, value in own.items()}  # pyright: ignore[reportUnknownMemberType]
-        return found.model_copy(update={key: value for key, value in own.items() if value is not None})
+        own: dict[str, Any] = {}
+        for key, value in changes.items():
+            chosen: Any = value.get(name) if isinstance(value, dict) else value  # pyright: ignore[reportUnknownMemberType]
+            if hasattr(found, key) and chosen is not None:
+                own[key] = chosen
+        return found.model_copy(update=own)
 
     return changed
 

@@ -10,6 +10,7 @@ import pytest
 
 from engines.airflow.product import AirflowProduct, types_of
 from engines.harness import until
+from support.deadlines import DeadlineExceeded, wait_until
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="session")]
 REGISTER = """{
@@ -179,9 +180,15 @@ async def test_all_nine_event_types_of_real_runs_reach_websocket_slack_webhook_a
     again = {event["data"]["step"] for event in events if event["run_id"] == retried and "step" in event["data"]}
     assert again == {"load"}, "only what was cleared runs again"
 
+    missing: dict[str, Any] = {}
+
     async def received() -> bool:
         hooks = {json.loads(body)["type"] for _, body in product.webhook.got}
         slack = {kind for kind in wanted for _, body in product.slack.got if kind in body.decode()}
-        return wanted <= hooks and wanted <= slack and len(product.mailbox.subjects) >= len(wanted)
+        missing.update(hooks=wanted - hooks, slack=wanted - slack, mail=wanted - product.mailbox.types)
+        return not any(missing.values())
 
-    await until(received, "all nine types reached webhook, Slack and mail")
+    try:
+        await wait_until(received, seconds=90, why="all nine types reached webhook, Slack and mail", poll_seconds=0.25)
+    except DeadlineExceeded:
+        pytest.fail(f"missing: {missing}")

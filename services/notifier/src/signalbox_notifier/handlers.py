@@ -29,7 +29,7 @@ from signalbox_notifier.deadlines import deadlines
 from signalbox_notifier.live.events import SYSTEM, parked_event, plan_events, step_event, task_events
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, summary, task_notices, wants
 from signalbox_notifier.rendering import Message
-from signalbox_notifier.steps import step_changes, step_notices
+from signalbox_notifier.steps import NOTHING_KNOWN, step_changes, step_notices
 from signalbox_notifier.store import definitions as definition_rows
 from signalbox_notifier.store import deliveries, live, plans, steps
 from signalbox_notifier.store import incidents as incident_rows
@@ -113,8 +113,8 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
             before = known.get(report.task_id)
             if before is not None and (before.attempt, before.sequence) >= (report.attempt, report.sequence):
                 continue
-            seen = before.steps if before is not None and before.attempt == report.attempt else {}
-            changes, after = step_changes(report, seen)
+            is_same = before is not None and before.attempt == report.attempt
+            changes, after = step_changes(report, before.steps if before is not None and is_same else NOTHING_KNOWN)
             known[report.task_id] = steps.KnownSteps(report.plan_id, report.attempt, report.sequence, after)
             plan = known_plans[report.plan_id][1] if report.plan_id in known_plans else PlanSummary(report.plan_id)
             made = list(step_notices(changes, report, plan))

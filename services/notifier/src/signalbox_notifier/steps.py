@@ -18,6 +18,7 @@ STARTED: Final = 1
 ENDED: Final = 2
 Known = Mapping[str, tuple[int, int]]
 """By the name of a part: its newest try, and `STARTED` or `ENDED`."""
+NOTHING_KNOWN: Final[Known] = {}
 _STAGES: Final[Mapping[Phase, int]] = {Phase.RUNNING: STARTED, Phase.SUCCEEDED: ENDED, Phase.FAILED: ENDED}
 
 
