@@ -218,6 +218,9 @@ class AirflowServer:
             "AIRFLOW__API_AUTH__JWT_SECRET": self._secret,
             "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME": str(self._token_seconds),
             "AIRFLOW__API_AUTH__JWT_LEEWAY": "0",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # a busy machine: the default of 5 s fails good tasks
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "10",
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",

@@ -87,6 +87,38 @@ async def test_a_definition_that_names_what_is_not_there_is_refused(
     assert (await api.request("GET", f"/{KINDS[kind].path}/wrong")).status == 404
 
 
+@pytest.mark.parametrize(
+    ("steps", "field"),
+    [
+        ([STEP | {"engine": "nowhere"}], "steps.0.engine"),
+        ([STEP, STEP | {"id": "b", "depends_on": ["lost"]}], "steps.1.depends_on.0"),
+        ([STEP | {"depends_on": ["b"]}, STEP | {"id": "b", "depends_on": ["load"]}], "steps.0.depends_on"),
+        ([STEP | {"work": {"kind": "scripted", "script": {"result": "{{ params.x }}"}}}], "steps.0.work.script.result"),
+        ([STEP | {"work": {"kind": "scripted", "script": {"result": "{{ 'x' * 9 }}"}}}], "steps.0.work.script.result"),
+        ([STEP, STEP | {"id": "b", "matrix": {n: list(range(22)) for n in "abc"}}], "steps.1.matrix"),
+    ],
+)
+async def test_pipelines_are_applied_all_together_or_not_at_all(api: Gateway, steps: list[Any], field: str) -> None:
+    good, bad = {"id": "good", "steps": [STEP]}, {"id": "bad", "steps": steps}
+    before = (await api.ask("GET", "/pipelines?limit=200"))["items"]
+    refused = await api.request("POST", "/pipelines/apply", {"pipelines": [good, bad]})
+    assert refused.problem == (422, "invalid")
+    assert refused.fields == [f"pipelines.1.{field}"]
+    dry = await api.ask("POST", "/pipelines/apply", {"pipelines": [good], "dry_run": True})
+    assert dry == {"items": [{"id": "good", "outcome": "created", "version": 1}], "dry_run": True}
+    assert (await api.ask("GET", "/pipelines?limit=200"))["items"] == before, "nothing changed"
+
+
+async def test_a_parameter_of_the_wrong_type_starts_nothing(api: Gateway) -> None:
+    params = {"n": {"type": "integer"}, "day": {"type": "date"}, "mode": {"choices": ["full", "part"]}}
+    await api.ask("POST", "/pipelines/apply", {"pipelines": [{"id": "typed", "params": params, "steps": [STEP]}]})
+    given = {"n": "seven", "day": "2026-02-31", "mode": "all", "x": 1}
+    refused = await api.request("POST", "/pipelines/typed/run", {"params": given})
+    assert refused.problem == (422, "invalid")
+    assert sorted(refused.fields) == ["params.day", "params.mode", "params.n", "params.x"]
+    assert not (await api.ask("GET", "/plans?target=pipeline:typed"))["items"]
+
+
 async def test_what_is_in_use_names_its_users_and_is_not_deleted(api: Gateway) -> None:
     await api.ask("POST", "/engines", {**SCRIPTED, "id": "used"})
     await api.ask("POST", "/pipelines", {"id": "uses", "steps": [STEP | {"engine": "used"}]})

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -15,11 +16,12 @@ import pytest
 from signalbox_chassis.runtime.service import Service
 from signalbox_chassis.security.assertions import sign, signing_keys
 from signalbox_contracts.live import Filter
+from signalbox_contracts.messages.tasks import Phase, StepProgress, TaskProgress, TaskProgressData
 from signalbox_notifier.live.client import MAX_QUEUED_BYTES, Client, Following
 from signalbox_notifier.live.server import ASSERTION, LiveServer
 from signalbox_notifier.store.live import LiveRow
 from support.gateway import Gateway, running_gateway
-from support.notifier import Notifiers, plan_state
+from support.notifier import Notifiers, plan_state, receiver, subscription, webhook
 from support.proofs import proves
 from support.service_fixture import until
 
@@ -176,6 +178,46 @@ async def test_bad_requests_are_refused_and_an_old_place_needs_a_snapshot(notifi
             await one.send_json({"subscribe": {"id": "b", "plan": plan, "after": 1}})
             assert (await one.receive_json(timeout=10))["subscribed"]["sequence"] == 1
             assert [event["sequence"] for event in (await one.receive_json(timeout=10))["events"]] == [2]
+
+
+@proves("notifier.store.steps: a report that came before changes nothing")
+async def test_the_parts_of_a_run_are_told_once_however_often_and_late_their_reports_come(
+    notifiers: Notifiers,
+) -> None:
+    """A DAG's tasks become task events of the plan, by feed and by webhook."""
+    started = plan_state("ACCEPTED", "RUNNING")
+    plan, task, now = started.data.plan_id, uuid.uuid4(), datetime.now(UTC)
+
+    def report(sequence: int, **phases: Phase) -> TaskProgress:
+        steps = tuple(
+            StepProgress(
+                name=name, state=phase.value, phase=phase, attempt=1, started_at=now,
+                ended_at=None if phase is Phase.RUNNING else now,
+            )
+            for name, phase in phases.items()
+        )  # fmt: skip
+        data = TaskProgressData(plan_id=plan, task_id=task, attempt=1, sequence=sequence, at=now, steps=steps)
+        return TaskProgress.of(data, subject=plan, source="signalbox/executor", time=now, aggregateversion=sequence)
+
+    first, second = report(1, load=Phase.RUNNING), report(2, load=Phase.FAILED, report=Phase.SUCCEEDED)
+    async with receiver() as hook:
+        await notifiers.define(webhook("hook", hook.url), subscription("tasks", "hook", "task.*"))
+        async with notifiers.notifying(secret_key=KEY):
+            await notifiers.publish(started, first, second, first, second, report(3, load=Phase.FAILED))
+
+            async def fed() -> bool:
+                done = "SELECT max(sequence) FROM task_step"
+                return await notifiers.value(done) == 3 and len(hook.got) == 4
+
+            await until(fed, why="every report is read and told")
+    rows = await notifiers.rows("SELECT body FROM live_event WHERE plan_id = $1 ORDER BY sequence", plan)
+    events = [json.loads(row["body"]) for row in rows]
+    assert [(event["type"], event["data"]["step"]) for event in events if event["category"] == "task"] == [
+        ("task.started", "load"), ("task.failed", "load"), ("task.started", "report"), ("task.completed", "report"),
+    ]  # fmt: skip
+    assert sorted(json.loads(body)["type"] for _, body in hook.got) == [
+        "task.completed", "task.failed", "task.started", "task.started",
+    ]  # fmt: skip
 
 
 def test_a_client_that_takes_nothing_is_marked_slow_and_keeps_no_more() -> None:

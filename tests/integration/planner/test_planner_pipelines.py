@@ -79,6 +79,10 @@ async def test_a_failing_branch_is_compensated_newest_first_and_the_pipeline_fai
     assert [task.item_key for task in await sent(planners, plan)] == [
         "load", "publish", "check", "undo_publish", "undo_load"
     ]  # fmt: skip
+    last = (await planners.plan_states(plan))[-1].data
+    reasons = {one.id: one.reason for one in last.steps}
+    assert "exit" in reasons["check"], "a failed step says why"
+    assert last.reason == f"step 'check' failed: {reasons['check']}"
 
 
 async def test_a_step_whose_template_fails_is_failed_with_its_reason(planners: Planners) -> None:

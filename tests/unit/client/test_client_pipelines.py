@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from signalbox_client.commands.pipelines import _checked  # pyright: ignore[reportPrivateUsage]
+from signalbox_client.api import Refused
+from signalbox_client.commands.pipelines import _checked, _refused  # pyright: ignore[reportPrivateUsage]
 from signalbox_client.drawings import graph_lines, timeline_lines
 from signalbox_client.yaml_files import InvalidFile, read_documents
 
@@ -34,25 +35,83 @@ def test_a_good_file_has_no_problem(tmp_path: Path) -> None:
     assert [one.value["id"] for one in documents] == ["daily"]
 
 
+RANK = "steps.1"
+ARGUMENT = f"{RANK}.work.argv.1"
+TWENTY_TWO = str(list(range(22)))
+TEMPLATE = "{{ steps.load.result.rows }}"
+DEEP = "[" * 70 + "]" * 70
+
+
 @pytest.mark.parametrize(
-    ("before", "after", "place", "words"),
+    ("before", "after", "place", "step", "field", "words"),
     [
-        ("kind: process, argv: [load]", "kind: process, argv: []", "5:", "argv"),
-        ("depends_on: [load]", "depends_on: [lost]", "6:", "'lost'"),
-        ("steps.load.result", "steps.lost.result", "6:", "step 'lost' is not one this step waits for"),
-        ("name: Daily", "id: again", "2:1", "key 'id' is there twice"),
-        ("name: Daily", "name: [Daily", "", ""),
-        ("name: Daily", "nam: Daily", "2:", "nam"),
+        ("argv: [load]", "argv: []", "5:33", "load", "steps.0.work.process.argv", "at least 1"),
+        ("depends_on: [load]", "depends_on: [lost]", "7:18", "rank", f"{RANK}.depends_on.0", "allowed are load"),
+        ("- id: load", "- id: load\n    depends_on: [rank]", "5:17", "load", "steps.0.depends_on", "load → rank"),
+        ("- id: rank", "- id: load", "6:9", "load", f"{RANK}.id", "used more than once"),
+        (".load.result", ".lost.result", "8:40", "rank", ARGUMENT, "'lost' is not one this step waits"),
+        (TEMPLATE, "{{ params.hour }}", "8:40", "rank", ARGUMENT, "'hour' is not declared"),
+        (TEMPLATE, "{{ range(9) }}", "8:40", "rank", ARGUMENT, "calls are not allowed"),
+        (TEMPLATE, "{{ 'x' * 999 }}", "8:40", "rank", ARGUMENT, "multiplication is not"),
+        (TEMPLATE, "{{ params. ", "8:40", "rank", ARGUMENT, "expected"),
+        ("name: Daily", "environment: {MODE: '{{ params.m }}'}", "2:21", "", "environment", "not declared"),
+        (
+            "depends_on: [load]", f"matrix: {{a: {TWENTY_TWO}, b: {TWENTY_TWO}, c: {TWENTY_TWO}}}",
+            "7:13", "rank", f"{RANK}.matrix", "10648 tasks",
+        ),
+        ("depends_on: [load]", "compensates: lost", "7:18", "rank", f"{RANK}.compensates", "'lost'"),
+        ("name: Daily", "params: {n: {type: integer, default: x}}", "2:13", "", "params.n", "an integer is"),
+        ("name: Daily", "id: again", "2:1", "", "id", "key 'id' is there twice"),
+        ("depends_on: [load]", "id: load", "7:5", "rank", f"{RANK}.id", "key 'id' is there twice"),
+        ("name: Daily", "name: [Daily", "3:", "", "", ""),
+        ("name: Daily", "nam: Daily", "2:6", "", "nam", "not permitted"),
+        ("name: Daily", "name: .inf", "2:7", "", "name", "not a number of JSON"),
+        ("name: Daily", f"name: {DEEP}", "2:71", "", "", "64 levels"),
     ],
-)
-def test_a_problem_names_file_line_and_column(
-    tmp_path: Path, before: str, after: str, place: str, words: str
-) -> None:  # fmt: skip
+)  # fmt: skip
+def test_a_problem_names_file_line_column_step_and_field(
+    tmp_path: Path, before: str, after: str, place: str, step: str, field: str, words: str
+) -> None:
     file = written(tmp_path, GOOD.replace(before, after))
     _, problems = _checked([file])
-    assert problems
+    assert len(problems) == 1, problems
     assert problems[0]["place"].startswith(f"{file}:{place}"), problems
+    assert problems[0]["step"] == step
+    assert problems[0]["field"].startswith(field), problems
     assert words in problems[0]["problem"]
+
+
+def test_every_problem_of_every_file_is_reported(tmp_path: Path) -> None:
+    written(tmp_path, GOOD.replace("argv: [rank,", "argv: ['{{ params.a }}', '{{ params.b }}',"))
+    (tmp_path / "other.yaml").write_text("a: &a [*a]")
+    (tmp_path / "third.yaml").write_text("id: third\nid: third")
+    _, problems = _checked([str(tmp_path)])
+    files = [problem["place"].removeprefix(f"{tmp_path}/").partition(":")[0] for problem in problems]
+    assert sorted(files) == ["daily.yaml", "daily.yaml", "other.yaml", "third.yaml"]
+
+
+def test_a_file_of_six_hundred_levels_is_refused_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(InvalidFile, match=r"daily.yaml:1:67: .*64 levels"):
+        read_documents(written(tmp_path, f"a: {'[' * 600}{']' * 600}"))
+
+
+def test_plain_words_have_the_types_of_yaml_1_2(tmp_path: Path) -> None:
+    text = "a: [no, on, 2026-03-31, 012, 0x1f, 1e3, 12:30, true, null, ~]\nb: &b {x: 1, y: 2}\nc: {<<: *b, y: 3}"
+    (document,) = read_documents(written(tmp_path, text))
+    assert document.value["a"] == ["no", "on", "2026-03-31", 12, 31, 1000.0, "12:30", True, None, None]
+    assert document.value["c"] == {"x": 1, "y": 3}
+
+
+def test_what_the_server_refuses_has_its_place_in_the_file(tmp_path: Path) -> None:
+    written(tmp_path, GOOD)
+    documents, _ = _checked([str(tmp_path)])
+    error = {"field": "pipelines.0.steps.1.engine", "value": "'lost'", "allowed": "is not an engine"}
+    (problem,) = _refused(documents, Refused(422, {"errors": [error]}))
+    assert problem["place"].endswith("daily.yaml:6:5")
+    assert (problem["step"], problem["field"]) == ("rank", "steps.1.engine")
+    assert problem["problem"] == "'lost': is not an engine"
+    with pytest.raises(Refused):
+        _refused(documents, Refused(403, {"errors": []}))
 
 
 def test_anchors_that_explode_or_contain_themselves_are_refused(tmp_path: Path) -> None:

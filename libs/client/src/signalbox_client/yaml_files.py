@@ -1,21 +1,59 @@
-"""Definitions in YAML files: every value knows its line and column, so that a problem can name its place."""
+"""Definitions in YAML files: every value knows its line and column, so that a problem can name its place.
 
+Values have the types of YAML 1.2's core schema: `yes`, `012` and `2026-03-31` are texts or numbers as they look.
+"""
+
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import yaml
 
 MAX_FILE_BYTES: Final = 1_048_576
+MAX_DEPTH: Final = 64
+"""Levels of lists and mappings, as the API allows."""
 MAX_NODES: Final = 100_000
 """How many values a file may have, those of repeated anchors counted each time."""
 Place = tuple[int, int]
 """Line and column, from 1."""
 
 
+_MERGE: Final = "tag:yaml.org,2002:merge"
+_CORE: Final = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.(nan|NaN)", "-+.0123456789"),
+    ("merge", r"<<", "<"),
+)  # fmt: skip
+"""Which plain words are not text: the core schema of YAML 1.2, and merge keys."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML reads YAML 1.1, where `no`, `012` and `12:30` mean something else than they do in JSON."""
+
+    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def construct_int(self, node: Any) -> int:
+        text = str(self.construct_scalar(node))
+        return int(text, 0 if text.lower().startswith(("0x", "0o")) else 10)
+
+
+for _name, _pattern, _first in _CORE:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), list(_first))
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)
+
+
 class InvalidFile(ValueError):
     """A file that cannot be read; the text begins with file, line and column."""
+
+    def __init__(self, text: str, *, field: str = "", step: str = "") -> None:
+        super().__init__(text)
+        self.field = field
+        self.step = step
 
 
 @dataclass
@@ -26,22 +64,23 @@ class Document:
     value: dict[str, Any]
     places: dict[tuple[str, ...], Place] = field(default_factory=dict[tuple[str, ...], Place])
 
-    def place(self, path: str, words: str = "") -> str:
-        """`file:line:column` of a field, or of the nearest above it; without a field, of the step that `words` name."""
-        parts = tuple(path.split(".")) if path and path != "definition" else ()
-        if not parts:
-            parts = self._step_in(words)
-        while parts and parts not in self.places:
-            parts = parts[:-1]
-        line, column = self.places.get(parts, (1, 1))
+    def place(self, path: str) -> str:
+        """`file:line:column` of a field, or of the nearest one above it."""
+        found: tuple[str, ...] = ()
+        for part in path.split("."):
+            if (*found, part) in self.places:  # a part that is not there is the kind of the work: work.process.argv
+                found = (*found, part)
+        line, column = self.places.get(found, (1, 1))
         return f"{self.file}:{line}:{column}"
 
-    def _step_in(self, words: str) -> tuple[str, ...]:
+    def step(self, path: str) -> str:
+        """The id of the step that a field is in; empty outside of steps."""
+        parts = path.split(".")
         steps: Any = self.value.get("steps")
-        for number, step in enumerate(cast("list[Any]", steps) if isinstance(steps, list) else []):
-            if isinstance(step, dict) and f"'{cast('dict[str, Any]', step).get('id')}'" in words:
-                return ("steps", str(number))
-        return ()
+        if parts[0] != "steps" or len(parts) < 2 or not isinstance(steps, list) or not parts[1].isdigit():
+            return ""
+        found = cast("list[Any]", steps)[int(parts[1]) :][:1]
+        return str(cast("dict[str, Any]", found[0]).get("id", "")) if found and isinstance(found[0], dict) else ""
 
 
 def read_documents(file: str) -> list[Document]:
@@ -56,7 +95,7 @@ def read_documents(file: str) -> list[Document]:
     except UnicodeDecodeError:
         raise InvalidFile(f"{file}: is not UTF-8 text") from None
     try:
-        nodes = list(yaml.compose_all(text, yaml.SafeLoader))
+        nodes = list(yaml.compose_all(text, _Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
@@ -64,19 +103,29 @@ def read_documents(file: str) -> list[Document]:
     except yaml.YAMLError as error:
         raise InvalidFile(f"{file}: {error}") from None
     except RecursionError:
-        raise InvalidFile(f"{file}: is nested too deeply") from None
+        raise InvalidFile(f"{_too_deep(file, text)}: is nested too deeply: {MAX_DEPTH} levels are allowed") from None
     return [_document(file, node) for node in nodes]
 
 
-def read_folder(names: list[str]) -> Iterator[Document]:
-    """The definitions of these files, and of every `.yaml`, `.yml` and `.json` file of these folders."""
+def files_of(names: list[str]) -> Iterator[str]:
+    """These files, and every `.yaml`, `.yml` and `.json` file of these folders."""
     for name in names:
         if not Path(name).is_dir():
-            yield from read_documents(name)
+            yield name
             continue
         for file in sorted(Path(name).rglob("*")):
             if file.suffix in (".yaml", ".yml", ".json") and file.is_file():
-                yield from read_documents(str(file))
+                yield str(file)
+
+
+def _too_deep(file: str, text: str) -> str:
+    """The place of the first value below the deepest level that is allowed."""
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return _place(file, event)
+    return file
 
 
 def _document(file: str, node: Any) -> Document:
@@ -92,6 +141,12 @@ def _place(file: str, node: Any) -> str:
     return f"{file}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
 
+def _id_of(node: Any) -> str:
+    """The id of a step that was not read yet."""
+    pairs: list[Any] = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((str(value.value)[:64] for key, value in pairs if key.value == "id"), "")
+
+
 class _Reader:
     """Turns nodes into values, and keeps the place of each."""
 
@@ -100,17 +155,23 @@ class _Reader:
         self._places = places
         self._nodes = 0
         self._open: set[int] = set()
-        self._scalars = yaml.SafeLoader("")
+        self._step = ""
+        """The id of the step that is read."""
+        self._scalars = _Loader("")
 
     def read(self, node: Any, path: tuple[str, ...]) -> Any:
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise InvalidFile(f"{_place(self._file, node)}: more than {MAX_NODES} values: anchors repeat too much")
+            raise self._invalid(node, path, f"more than {MAX_NODES} values: anchors repeat too much")
+        if len(path) > MAX_DEPTH:
+            raise self._invalid(node, path, f"is nested too deeply: {MAX_DEPTH} levels are allowed")
+        if len(path) == 2 and path[0] == "steps":
+            self._step = _id_of(node)
         self._places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
+            return self._scalar(node, path)
         if id(node) in self._open:
-            raise InvalidFile(f"{_place(self._file, node)}: an anchor contains itself")
+            raise self._invalid(node, path, "an anchor contains itself")
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -121,18 +182,38 @@ class _Reader:
 
     def _mapping(self, node: Any, path: tuple[str, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise InvalidFile(f"{_place(self._file, key_node)}: a key must be a word")
+                raise self._invalid(key_node, path, "a key must be a word")
+            if key_node.tag == _MERGE:
+                merged |= self._merged(value_node, path)
+                continue
             key = str(key_node.value)
             if key in found:
-                raise InvalidFile(f"{_place(self._file, key_node)}: key {key!r} is there twice")
+                raise self._invalid(key_node, (*path, key), f"key {key!r} is there twice")
             found[key] = self.read(value_node, (*path, key))
+        return {**merged, **found}
+
+    def _merged(self, node: Any, path: tuple[str, ...]) -> dict[str, Any]:
+        """The fields that `<<: *anchor` brings; of a list, an earlier entry wins."""
+        parts: list[Any] = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        found: dict[str, Any] = {}
+        for part in parts:
+            if not isinstance(part, yaml.MappingNode):
+                raise self._invalid(part, path, "<< merges mappings")
+            found = {**cast("dict[str, Any]", self.read(part, path)), **found}
         return found
 
-    def _scalar(self, node: Any) -> Any:
+    def _scalar(self, node: Any, path: tuple[str, ...]) -> Any:
         try:
             value: Any = self._scalars.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
         except (yaml.YAMLError, ValueError) as error:
-            raise InvalidFile(f"{_place(self._file, node)}: {str(error)[:200]}") from None
-        return value.isoformat() if hasattr(value, "isoformat") else value
+            raise self._invalid(node, path, str(error)[:200]) from None
+        if isinstance(value, float) and not isfinite(value):
+            raise self._invalid(node, path, f"{node.value} is not a number of JSON")
+        return value
+
+    def _invalid(self, node: Any, path: tuple[str, ...], words: str) -> InvalidFile:
+        step = self._step if path[:1] == ("steps",) else ""
+        return InvalidFile(f"{_place(self._file, node)}: {words}", field=".".join(path), step=step)

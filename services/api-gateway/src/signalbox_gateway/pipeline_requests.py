@@ -151,4 +151,10 @@ def _size(step: Step) -> int:
 
 def _invalid_params(error: InvalidParams) -> Problem:
     lines: Sequence[str] = str(error).splitlines()
-    return invalid_all([FieldProblem(f"params.{line.partition(' ')[0].rstrip(':')}", None, line) for line in lines])
+    names = [line.partition(" ")[0].rstrip(":") for line in lines]
+    return invalid_all(
+        [
+            FieldProblem(f"params.{name}", None, line.removeprefix(f"{name}: "))
+            for name, line in zip(names, lines, strict=True)
+        ]
+    )

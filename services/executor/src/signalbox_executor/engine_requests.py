@@ -1,8 +1,8 @@
-"""Answers operations that an engine carries out: savepoints, and artifacts that are pinned again."""
+"""Answers operations that an engine carries out: savepoints, pins of artifacts, notes of runs, pauses of DAGs."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -14,7 +14,7 @@ from signalbox_chassis.runtime.tasks import cancel
 from signalbox_contracts.artifacts import pin_scope
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.states import Outcome
-from signalbox_executor.engines.capabilities import PinsArtifacts, TakesSavepoints
+from signalbox_executor.engines.capabilities import Annotates, PausesDags, PinsArtifacts, TakesSavepoints
 from signalbox_executor.engines.port import Engine, EngineRefused, EngineThrottled, EngineUnavailable, Watched
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.operations import answer
@@ -32,7 +32,7 @@ Result = tuple[Outcome, str, Mapping[str, JsonValue] | None]
 class EngineRequests:
     """Carries out each operation in a coroutine of its own.
 
-    Another replica may carry it out too: a savepoint has one id, an artifact one checksum, and one answer is given.
+    Another replica may carry it out too: each gives the same twice as once, and one answer is given.
     """
 
     database: Database
@@ -74,9 +74,7 @@ class EngineRequests:
             return Outcome.FAILED, f"no executor that runs can reach {request.engine_id or 'the engine'}", None
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                if request.operation.kind == "artifact.check":
-                    return await _pin(engine, request)
-                return await _take_savepoint(engine, request)
+                return await _CARRY_OUT[request.operation.kind](engine, request)
         except EngineRefused as refused:
             return Outcome.REFUSED, str(refused), None
         except (EngineUnavailable, EngineThrottled) as error:
@@ -107,3 +105,27 @@ async def _take_savepoint(engine: Engine, request: EngineRequest) -> Result:
         if found is not None and found.failure:
             return Outcome.FAILED, found.failure, None
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _annotate(engine: Engine, request: EngineRequest) -> Result:
+    if not isinstance(engine, Annotates):
+        return Outcome.REFUSED, f"{request.engine_id} keeps no notes of its runs", None
+    task_id, attempt, note = UUID(request.data["task_id"]), request.data["attempt"], request.data["note"]
+    await engine.annotate(Watched(run_key(task_id, attempt), attempt, request.data["handle"]), note)
+    return Outcome.DONE, "the run has this note", {"note": note}
+
+
+async def _pause_dag(engine: Engine, request: EngineRequest) -> Result:
+    if not isinstance(engine, PausesDags):
+        return Outcome.REFUSED, f"{request.engine_id} has no DAGs", None
+    dag_id, paused = request.data["dag_id"], request.data["paused"]
+    await engine.pause_dag(dag_id, paused=paused)
+    return Outcome.DONE, f"DAG {dag_id} is {'paused' if paused else 'active'}", {"dag_id": dag_id, "is_paused": paused}
+
+
+_CARRY_OUT: Final[Mapping[str, Callable[[Engine, EngineRequest], Awaitable[Result]]]] = {
+    "artifact.check": _pin,
+    "task.savepoint": _take_savepoint,
+    "task.annotate": _annotate,
+    "dag.pause": _pause_dag,
+}

@@ -18,9 +18,11 @@ from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
 from signalbox_contracts.messages.operations import (
     ArtifactCheck,
+    DagPause,
     EngineTest,
     LogsFollow,
     PlanRepublish,
+    TaskAnnotate,
     TaskResolve,
     TaskSavepoint,
 )
@@ -134,13 +136,25 @@ def _operations(router: Router, wakes: WakeUps) -> None:
     @router.on(ArtifactCheck)
     async def pin(work: UnitOfWork, events: Sequence[Received[ArtifactCheck]]) -> None:
         for received in events:
-            await engine_requests.keep(work.connection, received.event, "artifact.check", _traceparent(received))
+            await engine_requests.keep(work.connection, received.event, _traceparent(received))
         work.on_commit(wakes.of("engine requests"))
 
     @router.on(TaskSavepoint)
     async def savepoint(work: UnitOfWork, events: Sequence[Received[TaskSavepoint]]) -> None:
         for received in events:
-            await engine_requests.keep(work.connection, received.event, "task.savepoint", _traceparent(received))
+            await engine_requests.keep(work.connection, received.event, _traceparent(received))
+        work.on_commit(wakes.of("engine requests"))
+
+    @router.on(TaskAnnotate)
+    async def annotate(work: UnitOfWork, events: Sequence[Received[TaskAnnotate]]) -> None:
+        for received in events:
+            await engine_requests.keep(work.connection, received.event, _traceparent(received))
+        work.on_commit(wakes.of("engine requests"))
+
+    @router.on(DagPause)
+    async def pause_dag(work: UnitOfWork, events: Sequence[Received[DagPause]]) -> None:
+        for received in events:
+            await engine_requests.keep(work.connection, received.event, _traceparent(received))
         work.on_commit(wakes.of("engine requests"))
 
     @router.on(PlanRepublish)

@@ -1,6 +1,6 @@
-"""In: plan.state, tasks.state, dead_letter.parked; channel and subscription definitions; channel.test,
+"""In: plan.state, tasks.state, task.progress, dead_letter.parked; channel and subscription definitions; channel.test,
 delivery.resend, incident.acknowledge, incident.snooze, incident.resolve. Changes: definition, plan, task_version,
-live_event, incident, delivery, deadline. Out: operation.result.
+task_step, live_event, incident, delivery, deadline. Out: operation.result.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,15 +22,16 @@ from signalbox_contracts.messages.operations import (
 )
 from signalbox_contracts.messages.plans import PlanRecord, PlanStated
 from signalbox_contracts.messages.states import Outcome
-from signalbox_contracts.messages.tasks import TasksStated
+from signalbox_contracts.messages.tasks import TaskProgress, TasksStated
 from signalbox_contracts.states import PLAN_ENDS, TaskState
 from signalbox_notifier import facts, incidents
 from signalbox_notifier.deadlines import deadlines
-from signalbox_notifier.live.events import SYSTEM, parked_event, plan_events, task_events
+from signalbox_notifier.live.events import SYSTEM, parked_event, plan_events, step_event, task_events
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, summary, task_notices, wants
 from signalbox_notifier.rendering import Message
+from signalbox_notifier.steps import NOTHING_KNOWN, step_changes, step_notices
 from signalbox_notifier.store import definitions as definition_rows
-from signalbox_notifier.store import deliveries, live, plans
+from signalbox_notifier.store import deliveries, live, plans, steps
 from signalbox_notifier.store import incidents as incident_rows
 from signalbox_notifier.store.deliveries import NewDelivery
 from signalbox_notifier.telling import Telling
@@ -93,11 +94,41 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
         failed = {plan: task.error for plan, task in reversed(records) if task.state is TaskState.FAILED and task.error}
         if failed:
             await plans.keep_errors(work.connection, failed)
-        subscriptions = await definition_rows.subscriptions(work.connection)
-        if any(event.startswith("task") or "*" in event[:5] for one in subscriptions for event in one.events):
-            await telling.tell(work.connection, notices, traceparent=_trace(events))
+        if await _tell_tasks(work, telling, notices, _trace(events)):
             work.on_commit(wake)
         work.on_commit(wake_live)
+
+    @router.on(TaskProgress)
+    async def progress(work: UnitOfWork, events: Sequence[Received[TaskProgress]]) -> None:
+        """Parts of runs that have parts of their own: the tasks of a DAG begin and end as tasks do."""
+        reports = sorted((one.event.data for one in events if one.event.data.steps), key=lambda one: one.sequence)
+        if not reports:
+            return
+        known_plans = await plans.lock(work.connection, [one.plan_id for one in reports])
+        versions = await plans.task_versions(work.connection, [one.task_id for one in reports])
+        known = await steps.load(work.connection, [one.task_id for one in reports])
+        notices: list[Notice] = []
+        fed: dict[UUID, list[str]] = {}
+        for report in reports:
+            before = known.get(report.task_id)
+            if before is not None and (before.attempt, before.sequence) >= (report.attempt, report.sequence):
+                continue
+            is_same = before is not None and before.attempt == report.attempt
+            changes, after = step_changes(report, before.steps if before is not None and is_same else NOTHING_KNOWN)
+            known[report.task_id] = steps.KnownSteps(report.plan_id, report.attempt, report.sequence, after)
+            plan = known_plans[report.plan_id][1] if report.plan_id in known_plans else PlanSummary(report.plan_id)
+            made = list(step_notices(changes, report, plan))
+            version = versions.get(report.task_id, 0)
+            fed.setdefault(report.plan_id, []).extend(
+                step_event(notice, change, report, version) for notice, change in zip(made, changes, strict=True)
+            )
+            notices += made
+        await steps.save(work.connection, known)
+        await live.append(work.connection, fed)
+        if await _tell_tasks(work, telling, notices, _trace(events)):
+            work.on_commit(wake)
+        if any(fed.values()):
+            work.on_commit(wake_live)
 
     @router.on(DeadLetterParked)
     async def parked(work: UnitOfWork, events: Sequence[Received[DeadLetterParked]]) -> None:
@@ -195,6 +226,15 @@ def control(telling: Telling, wake: Callable[[], None]) -> Router:
     return router
 
 
+async def _tell_tasks(work: UnitOfWork, telling: Telling, notices: Sequence[Notice], trace: str | None) -> bool:
+    """Make the deliveries of notices about single tasks, if anybody subscribed to those; whether somebody did."""
+    subscriptions = await definition_rows.subscriptions(work.connection) if notices else []
+    if not any(event.startswith("task") or "*" in event[:5] for one in subscriptions for event in one.events):
+        return False
+    await telling.tell(work.connection, notices, traceparent=trace)
+    return True
+
+
 async def _change(
     work: UnitOfWork,
     received: Received[IncidentAcknowledge] | Received[IncidentSnooze] | Received[IncidentResolve],
@@ -240,7 +280,9 @@ async def _now(work: UnitOfWork) -> datetime:
     return await work.connection.fetchval("SELECT now()")
 
 
-def _trace(events: Sequence[Received[PlanStated]] | Sequence[Received[TasksStated]]) -> str | None:
+def _trace(
+    events: Sequence[Received[PlanStated]] | Sequence[Received[TasksStated]] | Sequence[Received[TaskProgress]],
+) -> str | None:
     """The trace of a batch that has only one; messages of several traces begin no trace of their own."""
     found = {one.trace.get("traceparent") or one.event.traceparent for one in events}
     return found.pop() if len(found) == 1 else None

@@ -174,15 +174,15 @@ def fresh_runs(graph: Graph) -> tuple[StepRun, ...]:
     )
 
 
-def count(progress: Progress, step: int, before: str, after: str, items: int) -> Progress:
-    """Some items of a step went from one count to another."""
+def count(progress: Progress, step: int, before: str, after: str, items: int, reason: str = "") -> Progress:
+    """Some items of a step went from one count to another. The step keeps the reason of its first failure."""
     if before == after:
         return progress
     run = progress.runs[step]
     counts = run.counts._replace(
         **{before: getattr(run.counts, before) - items, after: getattr(run.counts, after) + items}
     )
-    return with_run(progress, step, replace(run, counts=counts))
+    return with_run(progress, step, replace(run, counts=counts, reason=run.reason or reason))
 
 
 def with_run(progress: Progress, step: int, run: StepRun) -> Progress:
@@ -241,6 +241,16 @@ def failed(progress: Progress) -> bool:
         and any(_unhandled(progress, index) for index in (step.index, *run.blamed))
         for step, run in zip(progress.graph.steps, progress.runs, strict=True)
     )
+
+
+def why_failed(progress: Progress | None) -> str:
+    """The first step that failed, and why; empty for a plan without steps."""
+    runs = () if progress is None else progress.runs
+    failures = [index for index, run in enumerate(runs) if run.state is StepState.FAILED]
+    if progress is None or not failures:
+        return ""
+    first = min(failures, key=lambda index: runs[index].ended_order)
+    return f"step {progress.graph.steps[first].step.id!r} failed: {runs[first].reason}".removesuffix(": ")
 
 
 def unsent_ranges(progress: Progress) -> list[tuple[int, int]]:
@@ -322,7 +332,10 @@ def _end_if_done(progress: Progress, index: int, at: datetime) -> Progress:
     else:
         state = StepState.SUCCEEDED
     order = 1 + max(other.ended_order for other in progress.runs)
-    return with_run(progress, index, replace(run, state=state, ended_at=at, ended_order=order))
+    reason = run.reason if run.counts.failed else ""  # a failure that was taken back leaves none
+    if reason and (size := progress.graph.steps[index].size) > 1:
+        reason = f"{run.counts.failed} of {size} tasks failed; {reason}"[:MAX_REASON]
+    return with_run(progress, index, replace(run, state=state, reason=reason, ended_at=at, ended_order=order))
 
 
 def _end_unsent(

@@ -125,7 +125,7 @@ def count(plan: Plan, changes: Sequence[StateChange], at: datetime) -> Plan:
         parts[before] = parts.get(before, 0) - change.items
         parts[after] = parts.get(after, 0) + change.items
         if progress is not None and change.step is not None:
-            progress = graph.count(progress, change.step, before, after, change.items)
+            progress = graph.count(progress, change.step, before, after, change.items, change.reason)
         versions += change.versions
         if change.versions:  # a restored executor may state an ended task as not ended
             live += change.items * ((change.before in TASK_ENDS) - (change.after in TASK_ENDS))
@@ -177,10 +177,9 @@ def finish(plan: Plan, at: datetime) -> Plan:
     counts = plan.counts
     if not plan.started or plan.ended or counts.waiting or counts.active or counts.unknown:
         return plan
-    stop = plan.stop
-    ended = transition(
-        plan, final_state(plan), at, actor=stop.actor if stop else None, reason=stop.reason if stop else ""
-    )
+    stop, state = plan.stop, final_state(plan)
+    reason = stop.reason if stop else graph.why_failed(plan.progress) if state is PlanState.FAILED else ""
+    ended = transition(plan, state, at, actor=stop.actor if stop else None, reason=reason)
     closed = replace(ended, ended_at=at, rules=replace(ended.rules, published_at=at))
     return with_effect(closed, PublishRules())
 

@@ -67,6 +67,8 @@ class StateChange(NamedTuple):
     items: int
     versions: int = 0
     step: int | None = None
+    reason: str = ""
+    """Of failed items of a step: why the first of them failed."""
 
 
 class PreviewState(Value):

@@ -102,7 +102,8 @@ async def _send_step(
     for row, reason in broken:
         plan = with_effect(plan, EndItems(row.position, row.position + 1, "FAILED", reason))
     if broken:
-        plan = lifecycle.count(plan, [StateChange(None, TaskState.FAILED, len(broken), 0, step.index)], now)
+        change = StateChange(None, TaskState.FAILED, len(broken), 0, step.index, reason=broken[0][1])
+        plan = lifecycle.count(plan, [change], now)
     return plan, len(rendered)
 
 

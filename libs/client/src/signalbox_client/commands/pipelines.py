@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from signalbox_client import inputs
-from signalbox_client.api import place
+from signalbox_client.api import Refused, place
 from signalbox_client.command import command, started
 from signalbox_client.commands.definitions import GROUPS
 from signalbox_client.drawings import graph_lines
@@ -14,7 +14,9 @@ from signalbox_client.output import Column, rows, say
 
 pipeline = GROUPS["pipeline"]
 Files = Annotated[list[str], typer.Argument(help="files and folders with pipelines in YAML or JSON")]
-_PROBLEMS: tuple[Column, ...] = (("place", "place"), ("field", "field"), ("problem", "problem"))
+_PROBLEMS: tuple[Column, ...] = (
+    ("place", "place"), ("step", "step"), ("field", "field"), ("problem", "problem"),
+)  # fmt: skip
 _OUTCOMES: tuple[Column, ...] = (("pipeline", "id"), ("outcome", "outcome"), ("version", "version"))
 
 
@@ -40,7 +42,13 @@ def pipeline_apply(
         rows(problems, output, _PROBLEMS, name="place")
         raise typer.Exit(1)
     body = {"pipelines": [document.value for document in documents], "dry_run": dry_run}
-    rows(api().post("/pipelines/apply", body)["items"], output, _OUTCOMES)
+    try:
+        outcomes = api().post("/pipelines/apply", body)["items"]
+    except Refused as refused:
+        rows(_refused(documents, refused), output, _PROBLEMS, name="place")
+        say(f"nothing was saved; trace {refused.trace_id}")
+        raise typer.Exit(1) from None
+    rows(outcomes, output, _OUTCOMES)
 
 
 @command(pipeline, "run")
@@ -91,31 +99,50 @@ def _checked(files: list[str]) -> tuple[list[Any], list[dict[str, str]]]:
     """The pipelines of these files, and what is wrong with them."""
     from pydantic import ValidationError  # slow to import, and rarely needed
 
-    from signalbox_client.yaml_files import InvalidFile, read_folder
+    from signalbox_client.yaml_files import Document, InvalidFile, files_of, read_documents
     from signalbox_contracts.definitions.pipeline import Pipeline
     from signalbox_contracts.definitions.problems import problems_in
 
-    try:
-        documents = list(read_folder(files))
-    except InvalidFile as error:
-        where, _, words = str(error).partition(": ")
-        return [], [{"place": where, "field": "", "problem": words}]
+    documents: list[Document] = []
     problems: list[dict[str, str]] = []
-    if not documents:
-        problems.append({"place": ", ".join(files), "field": "", "problem": "no pipeline is there"})
+    for file in files_of(files):
+        try:
+            documents += read_documents(file)
+        except InvalidFile as error:
+            where, _, words = str(error).partition(": ")
+            problems.append({"place": where, "step": error.step, "field": error.field, "problem": words})
+    if not documents and not problems:
+        problems.append({"place": ", ".join(files), "step": "", "field": "", "problem": "no pipeline is there"})
     seen: dict[str, str] = {}
     for document in documents:
         written = {"name": document.value.get("id", ""), **document.value}
         try:
             read = Pipeline.model_validate(written, extra="forbid")
         except ValidationError as error:
-            problems += [
-                {"place": document.place(one.field, one.allowed), "field": one.field, "problem": str(one)}
-                for one in problems_in(error)
-            ]
+            problems += [_problem(document, one.field, one.value, one.allowed) for one in problems_in(error)]
             continue
         if read.id in seen:
-            words = f"pipeline {read.id!r} is in {seen[read.id]} already"
-            problems.append({"place": document.place("id"), "field": "id", "problem": words})
+            problems.append(_problem(document, "id", repr(read.id), f"is in {seen[read.id]} already"))
         seen[read.id] = document.place("id")
     return documents, problems
+
+
+def _problem(document: Any, field: str, value: str | None, allowed: str) -> dict[str, str]:
+    """One problem with its place in a file."""
+    words = f"{value}: {allowed}" if value is not None else allowed
+    return {"place": document.place(field), "step": document.step(field), "field": field, "problem": words}
+
+
+def _refused(documents: list[Any], refused: Refused) -> list[dict[str, str]]:
+    """What the server refuses of these files. Raises its problem again when it is not about one of them."""
+    problems: list[dict[str, str]] = []
+    for one in refused.errors:
+        head, _, rest = str(one.get("field", "")).partition(".")
+        number, _, field = rest.partition(".")
+        if head != "pipelines" or not number.isdigit() or int(number) >= len(documents):
+            raise refused
+        value = one.get("value")
+        problems.append(_problem(documents[int(number)], field, value, str(one.get("allowed", ""))))
+    if not problems:
+        raise refused
+    return problems

@@ -8,7 +8,7 @@ from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import command, group, waits
 from signalbox_client.commands.definitions import IfRevision, match
-from signalbox_client.inputs import Everything, File, Form, Most, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Everything, File, Form, Most, Reason, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, ago, one, rows, say, state, took
 
 workflow = group("Airflow DAGs, and their runs.")
@@ -29,6 +29,7 @@ RUNS: tuple[Column, ...] = (
     ("age", lambda found: ago(found["created_at"])),
     ("took", lambda found: took(found["started_at"], found["ended_at"])), ("by", "triggered_by"), ("error", "error"),
 )  # fmt: skip
+DAG: tuple[Column, ...] = (("dag", "dag_id"), ("engine", "engine"), ("paused", "is_paused"))
 
 
 def _tasks(found: Any) -> str:
@@ -84,6 +85,24 @@ def workflow_delete(id: str, if_revision: IfRevision = None, yes: Yes = False) -
     say(f"workflow {id} is deleted")
 
 
+@command(workflow, "pause")
+def workflow_pause(id: str, reason: Reason = "", output: Form = "table") -> None:
+    """Pause the DAG of a workflow in Airflow, and wait until it is."""
+    _change_dag(id, "pause", reason, output)
+
+
+@command(workflow, "resume")
+def workflow_resume(id: str, reason: Reason = "", output: Form = "table") -> None:
+    """Let the DAG of a workflow go on in Airflow, and wait until it does."""
+    _change_dag(id, "resume", reason, output)
+
+
+def _change_dag(id: str, verb: str, reason: str, output: str) -> None:
+    changed = api().post(place("workflows", id, verb), {"reason": reason})
+    watch.operation(api(), changed["operation_id"])
+    one(changed, output, DAG, name="dag_id")
+
+
 @command(workflow, "run")
 def workflow_run(
     id: str,
@@ -124,7 +143,7 @@ def workflow_control(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Stop, retry, pause or resume a run; with --wait, until the run it is about has ended."""
+    """Stop, retry, pause, resume or modify (its note) a run; with --wait, until the run it is about has ended."""
     answer = api().post(place("workflows", id, "runs", run_id, "control"), {"action": action, "note": note})
     _show(id, answer["run"], output, wait=wait, timeout=timeout)
 

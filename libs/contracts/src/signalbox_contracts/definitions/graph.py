@@ -7,6 +7,10 @@ from graphlib import CycleError, TopologicalSorter
 class InvalidGraph(ValueError):
     """The graph cannot be walked; the text names the steps."""
 
+    def __init__(self, text: str, steps: Sequence[str]) -> None:
+        super().__init__(text)
+        self.steps = tuple(steps)
+
 
 def order(edges: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The steps so that each follows all it waits for. `edges` maps each step to those it waits for.
@@ -17,12 +21,13 @@ def order(edges: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     for step, waits_for in edges.items():
         for other in waits_for:
             if other not in edges:
-                raise InvalidGraph(f"step {step!r} depends on {other!r}: allowed are {', '.join(edges)}")
+                raise InvalidGraph(f"step {step!r} depends on {other!r}: allowed are {', '.join(edges)}", [step])
     try:
         return tuple(TopologicalSorter(edges).static_order())
     except CycleError as error:
         cycle: list[str] = error.args[1]
-        raise InvalidGraph(f"steps wait for each other: {' → '.join(reversed(cycle))}") from None
+        cycle.reverse()
+        raise InvalidGraph(f"steps wait for each other: {' → '.join(cycle)}", cycle) from None
 
 
 def upstream(edges: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:

@@ -1,11 +1,13 @@
 """Jobs: saved, versioned work on one engine."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from signalbox_contracts.definitions.definition import Definition, ParamName
 from signalbox_contracts.definitions.params import Param
+from signalbox_contracts.definitions.problems import InvalidFields
 from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, TimeLimits
 from signalbox_contracts.definitions.secrets import is_secret_place, secret_refs, why_misplaced
 from signalbox_contracts.definitions.template import check_template, is_template, texts
@@ -34,12 +36,18 @@ class Job(Definition):
 
 
 def check_templates(work: Work, params: frozenset[str], steps: frozenset[str]) -> None:
-    """Refuse (`ValueError`) a template or a secret in the work that is not allowed there, with its place."""
+    """Refuse (`InvalidFields`) templates and secrets in the work that are not allowed there, each with its place."""
+    if problems := list(template_problems(work, params, steps)):
+        raise InvalidFields(problems)
+
+
+def template_problems(work: Work, params: frozenset[str], steps: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Each text of the work that is not allowed, as its field (`work.argv.1`) and what is wrong."""
     for place, text in texts(work.model_dump(mode="json"), "work"):
         if secret_refs(text) and not is_secret_place(work.kind, place.removeprefix("work.")):
-            raise ValueError(f"{place}: {why_misplaced(work.kind)}")
-        if is_template(text):
+            yield place, why_misplaced(work.kind)
+        elif is_template(text):
             try:
                 check_template(text, params=params, steps=steps)
             except ValueError as error:
-                raise ValueError(f"{place}: {error}") from None
+                yield place, str(error)

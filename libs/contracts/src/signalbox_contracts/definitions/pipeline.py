@@ -1,7 +1,7 @@
 """Pipelines: saved, versioned graphs of steps; each step is work on one engine."""
 
-from collections.abc import Iterator
-from itertools import product
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, product
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
@@ -9,8 +9,9 @@ from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from signalbox_contracts.definitions import graph
 from signalbox_contracts.definitions.definition import Definition, ParamName, ShortText, Texts
-from signalbox_contracts.definitions.job import check_templates
+from signalbox_contracts.definitions.job import template_problems
 from signalbox_contracts.definitions.params import Param
+from signalbox_contracts.definitions.problems import InvalidFields
 from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, Rules, TimeLimits
 from signalbox_contracts.definitions.template import check_template, is_template
 from signalbox_contracts.definitions.work import Work
@@ -104,19 +105,9 @@ class Pipeline(Definition):
 
     @model_validator(mode="after")
     def _steps_fit_together(self) -> Self:
-        _refuse_repeated([step.id for step in self.steps])
-        edges = self.edges()
-        before = graph.upstream(edges)
-        tasks = sum(prod(len(values) for values in step.matrix.values()) for step in self.steps)
-        if tasks > MAX_TASKS:
-            raise ValueError(f"steps expand to {tasks} tasks: at most {MAX_TASKS} are allowed")
-        for step in self.steps:
-            _check_step(step, edges, before, self.params)
-        for name, text in self.environment.items():
-            try:
-                check_template(text, params=frozenset(self.params))
-            except ValueError as error:
-                raise ValueError(f"environment.{name}: {error}") from None
+        for problems in (_step_problems(self.steps), _graph_problems(self), _template_problems(self)):
+            if found := list(problems):  # each part is only looked at when those before it are right
+                raise InvalidFields(found)
         return self
 
 
@@ -125,39 +116,86 @@ def values_for(step: Step, params: dict[str, JsonValue], combination: dict[str, 
     return {**params, **combination}
 
 
-def _refuse_repeated(ids: list[str]) -> None:
-    repeated = sorted({id for id in ids if ids.count(id) > 1})
-    if repeated:
-        raise ValueError(f"steps: the id {repeated[0]!r} is used more than once; each step needs its own")
+def _step_problems(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+    """Ids that are used twice, and more tasks than a pipeline may have."""
+    seen: set[str] = set()
+    tasks = 0
+    for number, step in enumerate(steps):
+        if step.id in seen:
+            yield f"steps.{number}.id", f"step {step.id!r} is used more than once: each step needs an id of its own"
+        seen.add(step.id)
+        size = prod(len(values) for values in step.matrix.values())
+        tasks += size
+        if tasks > MAX_TASKS:
+            field = f"steps.{number}.matrix" if step.matrix else f"steps.{number}"
+            words = f"step {step.id!r} has {size} tasks: with the steps before it {tasks}"
+            yield field, f"{words}, at most {MAX_TASKS} are allowed"
+            return
 
 
-def _check_step(
-    step: Step, edges: dict[str, tuple[str, ...]], before: dict[str, frozenset[str]], params: dict[str, Param]
-) -> None:
-    if step.compensates is None:
-        known = before[step.id]
-    else:
-        if step.compensates not in edges:
-            raise ValueError(f"step {step.id!r} compensates {step.compensates!r}: allowed are {', '.join(edges)}")
-        if step.matrix and prod(len(values) for values in step.matrix.values()) > 1000:
-            raise ValueError(f"step {step.id!r} compensates another: its matrix may have 1000 tasks")
-        if step.depends_on:
-            raise ValueError(f"step {step.id!r} compensates another, so it cannot depend on steps")
-        known = before[step.compensates] | {step.compensates}
-    names = frozenset(params) | frozenset(step.matrix)
+def _graph_problems(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Steps that are not there, a cycle, and compensations that cannot be."""
+    edges = pipeline.edges()
+    unknown = False
+    for number, step in enumerate(pipeline.steps):
+        place = f"steps.{number}"
+        if step.compensates is not None:
+            yield from ((f"{place}.{field}", allowed) for field, allowed in _compensation_problems(step, edges))
+            continue
+        for n, dependency in enumerate(step.depends_on):
+            if dependency.step not in edges:
+                unknown = True
+                allowed = ", ".join(other for other in edges if other != step.id) or "none"
+                yield (
+                    f"{place}.depends_on.{n}",
+                    f"step {step.id!r} depends on {dependency.step!r}: allowed are {allowed}",
+                )
+    if unknown:
+        return
     try:
-        check_templates(step.work, names, known)
-        if step.condition is not None:
-            _check_condition(step.condition, frozenset(params), known)
-    except ValueError as error:
-        raise ValueError(f"step {step.id!r}: {error}") from None
+        graph.order(edges)
+    except graph.InvalidGraph as error:
+        first = error.steps[0]
+        number = next(n for n, step in enumerate(pipeline.steps) if step.id == first)
+        yield f"steps.{number}.depends_on", str(error)
 
 
-def _check_condition(text: str, params: frozenset[str], steps: frozenset[str]) -> None:
+def _compensation_problems(step: Step, edges: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    if step.compensates not in edges:
+        yield "compensates", f"step {step.id!r} compensates {step.compensates!r}: allowed are {', '.join(edges)}"
+    if step.matrix and prod(len(values) for values in step.matrix.values()) > 1000:
+        yield "matrix", f"step {step.id!r} compensates another: its matrix may have 1000 tasks"
+    if step.depends_on:
+        yield "depends_on", f"step {step.id!r} compensates another, so it cannot depend on steps"
+
+
+def _template_problems(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Templates that are not allowed, or that name a parameter or step whose value is not known there."""
+    before = graph.upstream(pipeline.edges())
+    params = frozenset(pipeline.params)
+    for number, step in enumerate(pipeline.steps):
+        undone = step.compensates
+        known = before[step.id] if undone is None else before[undone] | {undone}
+        problems = template_problems(step.work, params | frozenset(step.matrix), known)
+        problems = chain(problems, _condition_problems(step.condition, params, known))
+        yield from ((f"steps.{number}.{field}", f"step {step.id!r}: {allowed}") for field, allowed in problems)
+    for name, text in pipeline.environment.items():
+        try:
+            check_template(text, params=params)
+        except ValueError as error:
+            yield f"environment.{name}", str(error)
+
+
+def _condition_problems(
+    text: str | None, params: frozenset[str], steps: frozenset[str]
+) -> Iterator[tuple[str, str]]:  # fmt: skip
     """A condition is decided once for all tasks of a step, so it cannot use values of the matrix."""
+    if text is None:
+        return
     if not is_template(text):
-        raise ValueError(f"condition {text[:100]!r} is not a template: write {{{{ params.mode == 'x' }}}}")
+        yield "condition", f"{text[:100]!r} is not a template: write {{{{ params.mode == 'x' }}}}"
+        return
     try:
         check_template(text, params=params, steps=steps)
     except ValueError as error:
-        raise ValueError(f"condition: {error}") from None
+        yield "condition", str(error)

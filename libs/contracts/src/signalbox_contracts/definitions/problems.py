@@ -1,5 +1,6 @@
 """Reading a definition that a person wrote: every problem names the field, the value and what is allowed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +24,14 @@ class Problem:
         return f"{self.field}{shown}: {self.allowed}"
 
 
+class InvalidFields(ValueError):
+    """What a model finds wrong between its fields. Each problem names its own field, below the model's place."""
+
+    def __init__(self, found: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{field}: {allowed}" for field, allowed in found))
+        self.found = tuple(found)
+
+
 class InvalidDefinition(ValueError):
     """What was written is not a definition of this kind; `problems` has one entry per field."""
 
@@ -33,14 +42,19 @@ class InvalidDefinition(ValueError):
 
 def problems_in(error: ValidationError) -> tuple[Problem, ...]:
     """The problems pydantic found, in the words of the API: field paths with dots, no library terms."""
-    return tuple(
-        Problem(
-            field=".".join(str(part) for part in found["loc"]) or "definition",
-            value=_shown_value(found["type"], found["input"], found["loc"]),
-            allowed=found["msg"].removeprefix("Value error, "),
-        )
-        for found in error.errors(include_url=False)
-    )
+    errors = error.errors(include_url=False)
+    problems: list[Problem] = []
+    for found in errors:
+        place, cause = found["loc"], found.get("ctx", {}).get("error")
+        inner = any(other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in errors)
+        if found["type"] == "too_short" and inner:
+            continue  # pydantic counts only the entries that are valid
+        if isinstance(cause, InvalidFields):
+            problems += [Problem(_dotted((*place, field)), None, allowed) for field, allowed in cause.found]
+            continue
+        value = _shown_value(found["type"], found["input"], place)
+        problems.append(Problem(_dotted(place), value, found["msg"].removeprefix("Value error, ")))
+    return tuple(problems)
 
 
 def read(kind: TypeAdapter[Any] | type[Any], written: Any) -> Any:
@@ -50,6 +64,10 @@ def read(kind: TypeAdapter[Any] | type[Any], written: Any) -> Any:
         return adapter.validate_python(written, extra="forbid")
     except ValidationError as error:
         raise InvalidDefinition(problems_in(error)) from None
+
+
+def _dotted(place: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in place) or "definition"
 
 
 def _shown_value(type: str, value: Any, place: tuple[int | str, ...]) -> str | None:

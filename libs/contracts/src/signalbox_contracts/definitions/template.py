@@ -24,10 +24,10 @@ FILTERS: Final = frozenset(
     | {"tojson", "trim", "first", "last", "title", "capitalize", "sort", "unique", "urlencode", "min", "max"}
 )
 _REFUSED: Final = {
-    nodes.Call: "calls",
-    nodes.Mul: "multiplication",  # 'x' * 10**9 would fill the memory before a size could be measured
-    nodes.Pow: "powers",
-    nodes.Mod: "the % operator",  # '%999999999d' % 1, likewise
+    nodes.Call: "calls are",
+    nodes.Mul: "multiplication is",  # 'x' * 10**9 would fill the memory before a size could be measured
+    nodes.Pow: "powers are",
+    nodes.Mod: "the % operator is",  # '%999999999d' % 1, likewise
 }
 
 
@@ -77,7 +77,7 @@ def check_template(
     """
     tree = _parsed(text)
     for node in tree.find_all(tuple(_REFUSED)):
-        raise InvalidTemplate(f"line {node.lineno}: {_REFUSED[type(node)]} are not allowed in a template")
+        raise InvalidTemplate(f"line {node.lineno}: {_REFUSED[type(node)]} not allowed in a template")
     for used in tree.find_all(nodes.Filter):
         if used.name not in FILTERS:
             raise InvalidTemplate(

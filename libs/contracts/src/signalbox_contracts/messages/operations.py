@@ -71,6 +71,37 @@ class TaskSavepoint(Event[TaskSavepointData], frozen=True):
     type: Literal["signalbox.task.savepoint.v1"] = "signalbox.task.savepoint.v1"
 
 
+class TaskAnnotateData(OperationData):
+    """Change the note that the engine keeps of a run."""
+
+    plan_id: PlanId
+    task_id: TaskId
+    attempt: Ordinal
+    engine_id: Name
+    handle: Annotated[str, Field(min_length=1, max_length=1024)]
+    note: Annotated[str, Field(min_length=1, max_length=900)]
+
+
+class TaskAnnotate(Event[TaskAnnotateData], frozen=True):
+    """Change a run's note on its engine; `operation.result` carries the note as it is then."""
+
+    type: Literal["signalbox.task.annotate.v1"] = "signalbox.task.annotate.v1"
+
+
+class DagPauseData(OperationData):
+    """Pause a DAG, or let it go on: the runs of a paused one stay queued."""
+
+    engine_id: Name
+    dag_id: Annotated[str, Field(min_length=1, max_length=250)]
+    paused: bool
+
+
+class DagPause(Event[DagPauseData], frozen=True):
+    """Pause or unpause a DAG; `operation.result` says what it is then."""
+
+    type: Literal["signalbox.dag.pause.v1"] = "signalbox.dag.pause.v1"
+
+
 class ArtifactCheckData(OperationData):
     """Fetch an artifact, store it and pin its SHA-256 for a job version. Without `url` the engine's default one."""
 
@@ -241,6 +272,8 @@ class PlanRepublish(Event[PlanRepublishData], frozen=True):
 MESSAGES = (
     TaskResolve,
     TaskSavepoint,
+    TaskAnnotate,
+    DagPause,
     EngineTest,
     ArtifactCheck,
     ChannelTest,

@@ -128,7 +128,7 @@ class StepSummary(Value):
     counts: Counts
     state: StepState = StepState.WAITING
     reason: Text = ""
-    """Why the step was skipped, failed without a task, or is reused from another plan."""
+    """Why the step was skipped, or failed, or is reused from another plan."""
     depends_on: Annotated[tuple[Annotated[str, Field(max_length=80)], ...], Field(max_length=500)] = ()
     """What the step waits for, as `load` or `load:on_failure`."""
     compensates: Name | None = None

@@ -206,6 +206,8 @@ class StepProgress(Value):
     name: Annotated[str, Field(min_length=1, max_length=255)]
     state: Annotated[str, Field(max_length=64)]
     """The engine's own word."""
+    phase: Phase | None = None
+    """What that word means; absent for a part that did not begin, or that ran before this attempt."""
     attempt: Count | None = None
     started_at: Instant | None = None
     ended_at: Instant | None = None

@@ -139,6 +139,12 @@ def _operations() -> Cases:
         (o.TaskResolve, f"task:{TASK}", adopt),
         (o.TaskSavepoint, f"task:{TASK}", o.TaskSavepointData(**unknown, engine_id="flink-prod", stop=True)),
         (
+            o.TaskAnnotate,
+            f"task:{TASK}",
+            o.TaskAnnotateData(**unknown, engine_id="airflow-etl", handle=f"etl/sb-{TASK}-2", note="Checked by ann"),
+        ),
+        (o.DagPause, "engine:airflow-etl", o.DagPauseData(**by, engine_id="airflow-etl", dag_id="etl", paused=True)),
+        (
             o.EngineTest,
             "engine:oozie-prod",
             o.EngineTestData(**by, engine_id="oozie-prod", definitions_revision=42),

@@ -8,7 +8,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.engine import Engine
-from signalbox_contracts.definitions.job import Job, check_templates
+from signalbox_contracts.definitions.job import Job, template_problems
 from signalbox_contracts.definitions.params import InvalidParams, bind
 from signalbox_contracts.definitions.problems import Problem as FieldProblem
 from signalbox_contracts.definitions.problems import problems_in
@@ -75,10 +75,8 @@ def _misfits(items: Sequence[RequestedItem], texts: Sequence[bytes]) -> Iterator
         if item.engine is None:
             yield FieldProblem(f"items.{number}.engine", None, "an engine is needed")
         if b"{{" in texts[number] or b"secret:" in texts[number]:
-            try:
-                check_templates(item.work, frozenset(), frozenset())
-            except ValueError as error:
-                yield FieldProblem(f"items.{number}.work", None, str(error))
+            for field, allowed in template_problems(item.work, frozenset(), frozenset()):
+                yield FieldProblem(f"items.{number}.{field}", None, allowed)
 
 
 def _placed(one: FieldProblem, at: int) -> FieldProblem:

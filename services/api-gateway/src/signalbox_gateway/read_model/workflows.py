@@ -21,6 +21,11 @@ WHERE kind = 'job' AND NOT deleted AND id > $1 AND (body::jsonb #>> '{work,kind}
 ORDER BY id LIMIT $5
 """
 _KEEP: Final = "INSERT INTO workflow_run (plan_id, task_id, dataset_id, parameters, note) VALUES ($1, $2, $3, $4, $5)"
+_NOTES: Final = """
+SELECT DISTINCT ON (o.target) o.target, a.details::jsonb ->> 'note' AS note
+FROM operation o JOIN operation_answer a ON a.operation_id = o.id
+WHERE o.operation = 'task.annotate' AND o.target = ANY($1) AND a.state = 'done' ORDER BY o.target, a.answered_at DESC
+"""
 _RUNS: Final = "SELECT plan_id, task_id, dataset_id, parameters, note FROM workflow_run WHERE plan_id = ANY($1)"
 
 
@@ -50,3 +55,9 @@ async def load_runs(connection: Connection, plan_ids: Sequence[UUID]) -> dict[UU
     """What these runs were asked to start with, those that were started as runs of a workflow."""
     rows = await connection.fetch(_RUNS, list(plan_ids))
     return {row["plan_id"]: {**dict(row), "parameters": from_json(row["parameters"])} for row in rows}
+
+
+async def load_notes(connection: Connection, task_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The notes these tasks' runs were given after they had started."""
+    rows = await connection.fetch(_NOTES, [f"task:{id}" for id in task_ids])
+    return {UUID(row["target"].removeprefix("task:")): row["note"] for row in rows if row["note"]}

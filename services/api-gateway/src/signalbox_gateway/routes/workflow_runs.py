@@ -14,6 +14,7 @@ from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.work import AirflowWork
 from signalbox_contracts.ids import child_plan_id
+from signalbox_contracts.messages.operations import TaskAnnotate
 from signalbox_contracts.messages.requests import PlanCancel, PlanPause, PlanResume
 from signalbox_gateway import operations, plan_requests
 from signalbox_gateway.definitions import store
@@ -99,6 +100,9 @@ async def workflow_control(id: str, run_id: UUID, request: Request, deps: Deps, 
             child = child_plan_id(run_id, f"{principal.name}:{key}" if key else str(uuid4()))
             await _retry(work, deps, principal, view, child, control)
             return await _controlled(work.connection, view.run.workflow_id, control, child, None)
+        if control.action == "modify":
+            operation = await _modify(work, deps, principal, view, control)
+            return await _controlled(work.connection, view.run.workflow_id, control, run_id, operation)
         message, more = _command(view, control)
         operation = await operations.ask(
             work, deps, principal, message, target=f"plan:{run_id}", subject=str(run_id), reason=control.note,
@@ -112,8 +116,6 @@ async def workflow_control(id: str, run_id: UUID, request: Request, deps: Deps, 
 def _command(view: RunView, control: Control) -> tuple[Any, dict[str, Any]]:
     """The planner's command for this action. Raises a problem where it is not possible now."""
     run = view.run
-    if control.action == "modify":
-        raise _not_modifiable(control, run)
     if control.action == "resume":
         if run.state != "paused":
             raise Problem("conflict", f"run {run.id} is {run.state}: only a paused run can be resumed")
@@ -123,17 +125,25 @@ def _command(view: RunView, control: Control) -> tuple[Any, dict[str, Any]]:
     if control.action == "stop":
         return PlanCancel, {"kill": True}
     if view.is_sent:
-        words = "Airflow cannot pause one run: stop it, or pause its DAG in Airflow"
+        words = f"Airflow cannot pause one run: stop it, or pause its DAG (POST /workflows/{run.workflow_id}/pause)"
         raise Problem("conflict", f"run {run.id} is {run.state} in Airflow. {words}")
     return PlanPause, {}
 
 
-def _not_modifiable(control: Control, run: Run) -> Problem:
+async def _modify(work: UnitOfWork, deps: Dependencies, principal: Principal, view: RunView, control: Control) -> UUID:
+    """Give the run a note: the one thing of a run that Airflow can change beside its state."""
+    run, task = view.run, view.task
     if control.parameters is not None:
         words = "Airflow cannot change what a run was started with: stop the run and trigger another one"
-        return invalid("parameters", None, words)
-    words = "Airflow can change the state of a run ('stop', 'retry') and nothing else of it"
-    return Problem("conflict", f"run {run.id} cannot be modified: {words}")
+        raise invalid("parameters", None, words)
+    if task is None or run.dag_run_id is None:
+        words = "Airflow does not have it yet, and only a run it has can be modified"
+        raise Problem("conflict", f"run {run.id} is {run.state}: {words}")
+    return await operations.ask(
+        work, deps, principal, TaskAnnotate, target=f"task:{task['id']}", reason=control.note, plan_id=run.id,
+        task_id=task["id"], attempt=task["attempt"], engine_id=task["engine"], handle=task["handle"],
+        note=control.note,
+    )  # fmt: skip
 
 
 async def _retry(
@@ -186,11 +196,15 @@ async def _views(connection: Connection, id: str, plans: Sequence[dict[str, Any]
     tasks = {task["plan_id"]: task for task in (await queries.tasks(connection, TaskFilter(plan=ids), limit=200)).items}
     asked = await rows.load_runs(connection, ids)
     found = await progress.load_progress(connection, [UUID(str(task["id"])) for task in tasks.values()])
+    notes = await rows.load_notes(connection, [UUID(str(task["id"])) for task in tasks.values()])
     views: list[RunView] = []
     for plan_id, plan in zip(ids, plans, strict=True):
         task = tasks.get(str(plan["id"]))
-        steps = found.get(UUID(str(task["id"])), {}) if task else {}
-        views.append(run_of(id, dag_id, plan, task, asked=asked.get(plan_id, {}), progress=steps))
+        steps, note = {}, ""
+        if task is not None:
+            task_id = UUID(str(task["id"]))
+            steps, note = found.get(task_id, {}), notes.get(task_id, "")
+        views.append(run_of(id, dag_id, plan, task, asked=asked.get(plan_id, {}), progress=steps, note=note))
     return views
 
 

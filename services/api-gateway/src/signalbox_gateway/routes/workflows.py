@@ -1,4 +1,5 @@
-"""In: workflow_create … workflow_delete. Changes: definition. Out: definition.snapshot.
+"""In: workflow_create … workflow_delete, workflow_pause, workflow_resume. Changes: definition, operation.
+Out: definition.snapshot, dag.pause.
 
 A workflow is a job whose work is an Airflow DAG, in the words of the workflows API.
 """
@@ -12,6 +13,9 @@ from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.problems import problems_in
+from signalbox_contracts.definitions.work import AirflowWork
+from signalbox_contracts.messages.operations import DagPause
+from signalbox_gateway import operations
 from signalbox_gateway.definitions import checks, publish, store
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.definitions.written import complete
@@ -25,11 +29,12 @@ from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.read_model import workflows as rows
 from signalbox_gateway.routes.params import Cursor, Limit, Part, Words, after, answer, missing
 from signalbox_gateway.workflows import values
-from signalbox_gateway.workflows.values import Workflow, WorkflowPage, WorkflowWrite
+from signalbox_gateway.workflows.values import DagChange, DagChanged, Workflow, WorkflowPage, WorkflowWrite
 
 router = APIRouter(prefix="/workflows", tags=["workflows"])
 Reader = Depends(permission("job.read"))
 Editor = Annotated[Principal, Depends(permission("job.write"))]
+Controller = Annotated[Principal, Depends(permission("engine.operate"))]
 JOB: Final = KINDS["job"]
 
 
@@ -130,6 +135,43 @@ async def workflow_delete(id: str, request: Request, deps: Deps, principal: Edit
             raise Problem("in-use", f"workflow {id} is used by {', '.join(users[:5])}", users=users)
         await store.delete(work, saved, actor=principal.actor, at=deps.clock.now())
         return Answer(None, 204)
+
+    return await write(request, deps, principal, act)
+
+
+@router.post(
+    "/{id}/pause", operation_id="workflow_pause", status_code=202, response_model=DagChanged,
+    openapi_extra=body(DagChange),
+)  # fmt: skip
+async def workflow_pause(id: str, request: Request, deps: Deps, principal: Controller) -> Response:
+    """Pause the workflow's DAG in Airflow: every run of it, also those of others, stays queued there."""
+    return await _change_dag(id, request, deps, principal, paused=True)
+
+
+@router.post(
+    "/{id}/resume", operation_id="workflow_resume", status_code=202, response_model=DagChanged,
+    openapi_extra=body(DagChange),
+)  # fmt: skip
+async def workflow_resume(id: str, request: Request, deps: Deps, principal: Controller) -> Response:
+    """Let the workflow's DAG go on in Airflow."""
+    return await _change_dag(id, request, deps, principal, paused=False)
+
+
+async def _change_dag(id: str, request: Request, deps: Dependencies, principal: Principal, *, paused: bool) -> Response:
+    written = await body_of(request, DagChange)
+
+    async def act(work: UnitOfWork) -> Answer:
+        workflow = await load_workflow(work.connection, id)
+        job = workflow.definition
+        assert isinstance(job, Job)
+        assert isinstance(job.work, AirflowWork)
+        engine = (await checks.engine_for(work.connection, job)).definition.id
+        operation = await operations.ask(
+            work, deps, principal, DagPause, target=f"job:{id}", subject=f"engine:{engine}", reason=written.reason,
+            engine_id=engine, dag_id=job.work.dag_id, paused=paused,
+        )  # fmt: skip
+        changed = DagChanged(dag_id=job.work.dag_id, engine=engine, is_paused=paused, operation_id=operation)
+        return Answer(changed.model_dump(mode="json"), 202, {"Location": f"/api/v1/operations/{operation}"})
 
     return await write(request, deps, principal, act)
 

@@ -25,6 +25,9 @@ _RUN: Final[Example] = {
     ],
     "task": TASK, "created_at": NOW, "started_at": LATER, "ended_at": None, "trace_id": _TRACE_ID,
 }  # fmt: skip
+_DAG: Final[Example] = {
+    "dag_id": "simple_workflow_example", "engine": "airflow", "is_paused": True, "operation_id": OPERATION,
+}  # fmt: skip
 
 
 def examples() -> dict[str, Example]:
@@ -34,6 +37,8 @@ def examples() -> dict[str, Example]:
         "workflow_create": {"request": _WRITE, "response": _WORKFLOW},
         "workflow_show": {"response": _WORKFLOW},
         "workflow_update": {"request": _WRITE, "response": _WORKFLOW},
+        "workflow_pause": {"request": {"reason": "the source is away"}, "response": _DAG},
+        "workflow_resume": {"request": {"reason": "the source is back"}, "response": {**_DAG, "is_paused": False}},
         "workflow_run": {"request": _ASKED, "response": {**_RUN, "state": "triggered", "tasks": []}},
         "workflow_runs": {"response": {"items": [_RUN], "next_cursor": None}},
         "workflow_status": {"response": _RUN},

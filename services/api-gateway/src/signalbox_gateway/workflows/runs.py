@@ -21,6 +21,8 @@ class RunView:
     has_ended: bool
     is_sent: bool
     """Airflow may have it."""
+    task: Mapping[str, Any] | None
+    """The task that runs it, as the API shows tasks."""
 
 
 def run_of(
@@ -31,8 +33,12 @@ def run_of(
     *,
     asked: Mapping[str, Any],
     progress: Mapping[str, Any],
+    note: str = "",
 ) -> RunView:
-    """`asked` is what the run was started with, `progress` how far it is: empty where that is not known."""
+    """`asked` is what the run was started with, `progress` how far it is: empty where that is not known.
+
+    `note` is the one that was given to the run since.
+    """
     dag, _, dag_run_id = (task["handle"] or "").partition("/") if task else ("", "", "")
     run = Run(
         id=plan["id"],
@@ -45,7 +51,7 @@ def run_of(
         dataset_id=asked.get("dataset_id"),
         parameters=asked.get("parameters"),
         retry_of=plan.get("parent"),
-        note=asked.get("note") or plan["reason"],
+        note=note or asked.get("note") or plan["reason"],
         triggered_by=plan["actor"],
         waiting=_waiting(plan, task, progress),
         error=task["error"] if task else None,
@@ -58,7 +64,7 @@ def run_of(
         trace_id=plan["trace_id"],
     )
     sent = task is not None and task["state"] not in _NOT_SENT
-    return RunView(run, plan["state"] in _ENDS, sent)
+    return RunView(run, plan["state"] in _ENDS, sent, task)
 
 
 def _waiting(

@@ -140,6 +140,30 @@ class Control(BaseModel):
     parameters: Parameters | None = None
     """Only for `modify`, which refuses it: Airflow cannot change what a run was started with."""
 
+    @model_validator(mode="after")
+    def _modifies_something(self) -> "Control":
+        if self.action == "modify" and not self.note and self.parameters is None:
+            raise ValueError("note is missing: 'modify' gives the run this note")
+        return self
+
+
+class DagChange(BaseModel):
+    """Why a DAG is paused or goes on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(max_length=900)] = ""
+
+
+class DagChanged(BaseModel):
+    """A call that was accepted: the operation says when Airflow did it."""
+
+    dag_id: str
+    engine: str
+    is_paused: bool
+    """What was asked for."""
+    operation_id: UUID
+
 
 class Controlled(BaseModel):
     """A control call that was accepted: it is on its way, the run shows when it has happened."""

@@ -17,10 +17,12 @@ from signalbox_executor.engines.port import Handle, LogPage, Submission, Watched
 
 __all__ = [
     "PROTOCOLS",
+    "Annotates",
     "Capability",
     "ChecksConnection",
     "ExplainsWaiting",
     "FetchesLogs",
+    "PausesDags",
     "PinsArtifacts",
     "Progress",
     "RemembersSecrets",
@@ -59,6 +61,8 @@ class Capability(Enum):
     PROGRESS = "progress"
     CONNECTION_TEST = "connection test"
     WAITING = "waiting"
+    NOTES = "notes"
+    DAGS = "DAGs"
 
 
 @runtime_checkable
@@ -210,6 +214,24 @@ class ExplainsWaiting(Protocol):
         ...
 
 
+@runtime_checkable
+class Annotates(Protocol):
+    """Keeps a note of each run that can be changed."""
+
+    async def annotate(self, watched: Watched, note: str) -> None:
+        """Replace what people wrote in the note. Repeatable. Raises `EngineRefused` for a run it does not know."""
+        ...
+
+
+@runtime_checkable
+class PausesDags(Protocol):
+    """Can hold every run of one of its own definitions."""
+
+    async def pause_dag(self, dag_id: str, *, paused: bool) -> None:
+        """Pause a DAG, or let it go on. Repeatable. Raises `EngineRefused` for a DAG it does not know."""
+        ...
+
+
 PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.LOGS: FetchesLogs,
     Capability.SEALS: Seals,
@@ -222,5 +244,7 @@ PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.PROGRESS: ReportsProgress,
     Capability.CONNECTION_TEST: ChecksConnection,
     Capability.WAITING: ExplainsWaiting,
+    Capability.NOTES: Annotates,
+    Capability.DAGS: PausesDags,
 }
 """The capabilities that have methods."""

@@ -7,10 +7,10 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from signalbox_chassis.persistence.connection import Connection
-from signalbox_contracts.messages.operations import ArtifactCheck, TaskSavepoint
+from signalbox_contracts.messages.operations import ArtifactCheck, DagPause, TaskAnnotate, TaskSavepoint
 from signalbox_executor.store.operations import Operation
 
-KINDS: Final = ("artifact.check", "task.savepoint")
+KINDS: Final = ("artifact.check", "task.savepoint", "task.annotate", "dag.pause")
 _KEEP: Final = """
 INSERT INTO operation (id, kind, event_id, target, traceparent, engine_id, revision, plan_ids, data)
 VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7) ON CONFLICT (id) DO NOTHING
@@ -35,10 +35,11 @@ class EngineRequest:
 
 
 async def keep(
-    connection: Connection, event: ArtifactCheck | TaskSavepoint, kind: str, traceparent: str | None
+    connection: Connection, event: ArtifactCheck | TaskSavepoint | TaskAnnotate | DagPause, traceparent: str | None
 ) -> None:
     """Keep an operation until it is answered."""
     data = event.data
+    kind = event.type_name().removeprefix("signalbox.").removesuffix(".v1")
     await connection.execute(
         _KEEP, data.operation_id, kind, event.id, event.subject or "", traceparent, data.engine_id,
         data.model_dump_json(),

@@ -12,8 +12,9 @@ from pydantic_core import to_json
 
 from signalbox_contracts.messages.dead_letters import DeadLetterParkedData
 from signalbox_contracts.messages.plans import PlanRecord
-from signalbox_contracts.messages.tasks import TaskRecord
-from signalbox_notifier.notices import PlanSummary, plan_notices, summary, task_notices
+from signalbox_contracts.messages.tasks import TaskProgressData, TaskRecord
+from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, summary, task_notices
+from signalbox_notifier.steps import StepChange
 
 SYSTEM = UUID(int=0)
 """Events that belong to no plan have this one's sequence."""
@@ -48,6 +49,15 @@ def task_events(record: TaskRecord, plan: PlanSummary, after_version: int) -> It
             message=(notice.text if notice else made.reason)[:2000],
             data={"item": record.item_key, "engine": record.engine, "attempt": made.attempt},
         )  # fmt: skip
+
+
+def step_event(notice: Notice, change: StepChange, report: TaskProgressData, version: int) -> str:
+    """One try of one part of a run began or ended, as JSON. `version` is that of the task it belongs to."""
+    return _event(
+        notice.plan, notice.type, severity=notice.severity, timestamp=change.at, status=change.state.value,
+        version=version, task_id=report.task_id, message=notice.text,
+        data={"step": change.step, "attempt": change.attempt, "state": change.word},
+    )  # fmt: skip
 
 
 def parked_event(data: DeadLetterParkedData, at: Any) -> str:

@@ -114,7 +114,9 @@ async def prune(connection: Connection, keep_days: int, limit: int = 5000) -> in
         " WHERE seen_at < now() - make_interval(days => $1) AND ended ORDER BY seen_at LIMIT $2)) RETURNING id",
         keep_days, limit,
     )  # fmt: skip
-    await connection.execute("DELETE FROM task_version WHERE plan_id = ANY($1)", [row["id"] for row in rows])
+    ids = [row["id"] for row in rows]
+    await connection.execute("DELETE FROM task_version WHERE plan_id = ANY($1)", ids)
+    await connection.execute("DELETE FROM task_step WHERE plan_id = ANY($1)", ids)
     return len(rows)
 
 

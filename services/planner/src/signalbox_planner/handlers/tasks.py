@@ -8,10 +8,12 @@ from pydantic_core import to_json
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.persistence.database import UnitOfWork
-from signalbox_contracts.messages.tasks import TasksStated
+from signalbox_contracts.messages.tasks import TaskRecord, TasksStated
+from signalbox_contracts.states import TaskState
 from signalbox_planner import lifecycle
 from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher
+from signalbox_planner.graph import MAX_REASON
 from signalbox_planner.plan import Plan
 from signalbox_planner.settings import PlannerSettings
 from signalbox_planner.store import items, plans
@@ -58,8 +60,17 @@ def _facts(events: Sequence[Received[TasksStated]], known: Mapping[UUID, Plan]) 
             to_json(task.result).decode()
             if task.result is not None and known[received.event.data.plan_id].progress
             else None,
+            _error(task) if known[received.event.data.plan_id].progress else None,
         )
         for received in events
         if received.event.data.plan_id in known
         for task in received.event.data.tasks
     ]
+
+
+def _error(task: TaskRecord) -> str | None:
+    """Why a task failed, with its key where a step has several."""
+    if task.state is not TaskState.FAILED:
+        return None
+    words = task.error or "it failed"
+    return (f"{task.item_key}: {words}" if "/" in task.item_key else words)[:MAX_REASON]

@@ -21,6 +21,8 @@ class TaskFact(NamedTuple):
     state: str
     result: str | None = None
     """Its result as JSON, where a later step may use it."""
+    error: str | None = None
+    """Why it failed, where a step shows it."""
 
 
 class DuplicateKey(ValueError):
@@ -41,16 +43,18 @@ ON CONFLICT DO NOTHING RETURNING position
 # INVARIANT counts change by rows that really changed: `old` is the row before this statement.
 _APPLY_FACTS: Final = """
 WITH fact AS (
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[])
-        AS f (plan_id, key, version, state, result)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+        AS f (plan_id, key, version, state, result, error)
 ),
 changed AS (
     UPDATE item i SET state = fact.state, task_version = fact.version, result = coalesce(fact.result, i.result)
     FROM fact JOIN item old ON old.plan_id = fact.plan_id AND old.key = fact.key
     WHERE i.plan_id = old.plan_id AND i.position = old.position AND old.task_version < fact.version
-    RETURNING i.plan_id, i.step, old.state AS before, i.state AS after, i.task_version - old.task_version AS versions
+    RETURNING i.plan_id, i.step, old.state AS before, i.state AS after, i.task_version - old.task_version AS versions,
+        i.position, fact.error
 )
-SELECT plan_id, step, before, after, count(*) AS items, sum(versions)::bigint AS versions FROM changed
+SELECT plan_id, step, before, after, count(*) AS items, sum(versions)::bigint AS versions,
+    (array_agg(error ORDER BY position) FILTER (WHERE error IS NOT NULL))[1] AS error FROM changed
 GROUP BY plan_id, step, before, after
 """
 _COLUMNS: Final = "plan_id, position, key, engine, work, state, step, combination"
@@ -163,7 +167,8 @@ async def apply_facts(connection: Connection, facts: Iterable[TaskFact]) -> dict
     changes: dict[UUID, list[StateChange]] = {}
     for row in await connection.fetch(_APPLY_FACTS, *columns) if columns else ():
         before = TaskState(row["before"]) if row["before"] else None
-        change = StateChange(before, TaskState(row["after"]), row["items"], row["versions"], row["step"])
+        after, items = TaskState(row["after"]), row["items"]
+        change = StateChange(before, after, items, row["versions"], row["step"], row["error"] or "")
         changes.setdefault(row["plan_id"], []).append(change)
     return changes
 

@@ -148,7 +148,20 @@ class AirflowEngine:
 
     async def progress(self, watched: Sequence[Watched]) -> Mapping[str, Progress]:
         """How many tasks of each run have ended, and the state of each task."""
-        return await self._overview.progress(await self._find_names(watched))
+        names = await self._find_names(watched)
+        return await self._overview.progress(names, self._tracker.queued_at(names.values()))
+
+    async def annotate(self, watched: Watched, note: str) -> None:
+        names = await self._find_names([watched])
+        name = names.get(watched.run_key)
+        run = await runs.find_run(self._client, *name) if name is not None else None
+        if run is None:
+            words = f"Airflow has no run of {watched.run_key}"
+            raise EngineRefused(self._client.name, words, field="run_key", value=watched.run_key)
+        await runs.annotate(self._client, run, note)
+
+    async def pause_dag(self, dag_id: str, *, paused: bool) -> None:
+        await self._overview.pause(dag_id, paused=paused)
 
     async def test_connection(self) -> Mapping[str, JsonValue]:
         return await self._overview.test()

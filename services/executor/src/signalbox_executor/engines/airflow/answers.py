@@ -1,11 +1,12 @@
 """What Airflow answers, as values. Fields that we do not use are skipped, so that a newer Airflow can be read."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, TypeVar
 
 from pydantic import Field, JsonValue, ValidationError
 
+from signalbox_contracts.messages.tasks import Phase
 from signalbox_contracts.vocabulary import Instant, Value
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,16 @@ class TaskInstance(Value):
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
 
 
+TASK_PHASES: Final[Mapping[str, Phase]] = {
+    "running": Phase.RUNNING,
+    "deferred": Phase.RUNNING,
+    "up_for_reschedule": Phase.RUNNING,
+    "restarting": Phase.RUNNING,
+    "success": Phase.SUCCEEDED,
+    "failed": Phase.FAILED,
+    "up_for_retry": Phase.FAILED,
+}
+"""What a try's state means. The states that are left out belong to tasks that did not begin."""
 TASK_ENDED_STATES: Final = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
 """A try in one of these writes no more."""
 

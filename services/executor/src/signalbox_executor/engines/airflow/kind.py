@@ -61,6 +61,8 @@ KIND = EngineKind(
             Capability.PROGRESS,
             Capability.CONNECTION_TEST,
             Capability.WAITING,
+            Capability.NOTES,
+            Capability.DAGS,
         }
     ),
 )

@@ -68,6 +68,12 @@ def unmarked(note: str | None) -> str:
     return _MARK.sub("", note or "").strip()
 
 
+def annotated(note: str | None, words: str) -> str:
+    """The note with these words of people, and the marks it had."""
+    marks = "".join(f"\n{found.group().strip()}" for found in _MARK.finditer(note or ""))
+    return f"{unmarked(words)[: MAX_NOTE_CHARACTERS - len(marks)]}{marks}".strip()
+
+
 def was_stopped(note: str | None, run_key: str | None = None) -> bool:
     """Whether the note says that we stopped the run, under this key if one is given."""
     return any(deed == "stopped" and run_key in (None, key) for deed, key, _ in _MARK.findall(note or ""))

@@ -4,6 +4,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import JsonValue
@@ -12,6 +13,7 @@ from signalbox_contracts.messages.tasks import StepProgress
 from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_executor.engines.airflow.answers import (
     TASK_ENDED_STATES,
+    TASK_PHASES,
     Dag,
     Dags,
     ImportErrors,
@@ -32,6 +34,7 @@ MAX_SHOWN_ERRORS: Final = 20
 RUNS_AT_ONCE: Final = 50
 MAX_TASK_INSTANCES: Final = 10_000
 MAX_NAMED_TASKS: Final = 50
+_TRY_ENDED: Final = TASK_ENDED_STATES | {"up_for_retry"}
 
 
 @dataclass
@@ -57,14 +60,21 @@ class Overview:
                 )
         return reasons
 
-    async def progress(self, names: Mapping[str, RunName]) -> dict[str, Progress]:
-        """How many tasks of each run have ended, and the state of each."""
+    async def progress(
+        self, names: Mapping[str, RunName], queued_at: Mapping[RunName, datetime | None]
+    ) -> dict[str, Progress]:
+        """How many tasks of each run have ended, and the state of each.
+
+        `queued_at` says when each run was queued last: what began before belongs to the run before the clear.
+        """
         found: dict[str, Progress] = {}
         keys = list(names)
         for begin in range(0, len(keys), RUNS_AT_ONCE):
             page = {run_key: names[run_key] for run_key in keys[begin : begin + RUNS_AT_ONCE]}
             tasks = await self._task_instances(page.values())
-            found |= {run_key: _progress(tasks[name]) for run_key, name in page.items() if name in tasks}
+            found |= {
+                run_key: _progress(tasks[name], queued_at.get(name)) for run_key, name in page.items() if name in tasks
+            }
         return found
 
     async def test(self) -> dict[str, JsonValue]:
@@ -85,6 +95,14 @@ class Overview:
             ],
             "import_errors": [_import_error(error) for error in errors.import_errors],
         }
+
+    async def pause(self, dag_id: str, *, paused: bool) -> None:
+        """Pause or unpause a DAG."""
+        path, body = f"/dags/{segment(dag_id)}", {"is_paused": paused}
+        answer = await self.client.call("PATCH", path, [("update_mask", "is_paused")], body)
+        if answer.status in (403, 404, 422):
+            raise EngineRefused(self.client.name, answer.reason(), field="dag_id", value=dag_id)
+        self._dags[dag_id] = (time.monotonic(), self.client.read(Dag, answer))
 
     async def _dag(self, dag_id: str) -> Dag | None:
         known_at, known = self._dags.get(dag_id, (float("-inf"), None))
@@ -110,7 +128,7 @@ class Overview:
         return found
 
 
-def _progress(tasks: Sequence[TaskInstance]) -> Progress:
+def _progress(tasks: Sequence[TaskInstance], queued_at: datetime | None) -> Progress:
     """`extract success; load running`, in the order of the tasks' names."""
     ordered = sorted(tasks, key=lambda task: (task.task_id, task.map_index))
     words = [f"{task.label} {task.state or 'waits'}" for task in ordered[:MAX_NAMED_TASKS]]
@@ -120,14 +138,16 @@ def _progress(tasks: Sequence[TaskInstance]) -> Progress:
     return Progress(
         fraction=done / len(tasks) if tasks else None,
         message=bounded("; ".join(words)),
-        steps=tuple(_step(task) for task in ordered[:MAX_ITEMS]),
+        steps=tuple(_step(task, queued_at) for task in ordered[:MAX_ITEMS]),
     )
 
 
-def _step(task: TaskInstance) -> StepProgress:
+def _step(task: TaskInstance, queued_at: datetime | None) -> StepProgress:
+    began = task.start_date is not None and (queued_at is None or task.start_date >= queued_at)
     return StepProgress(
-        name=task.label[:255], state=(task.state or "waits")[:64], attempt=task.try_number or None,
-        started_at=task.start_date, ended_at=task.end_date if task.state in TASK_ENDED_STATES else None,
+        name=task.label[:255], state=(task.state or "waits")[:64],
+        phase=TASK_PHASES.get(task.state or "") if began else None, attempt=task.try_number or None,
+        started_at=task.start_date, ended_at=task.end_date if task.state in _TRY_ENDED else None,
     )  # fmt: skip
 
 

@@ -11,7 +11,15 @@ from typing import Any, Final
 from signalbox_contracts.definitions.work import AirflowWork
 from signalbox_executor.engines.airflow.answers import DagRun, TaskInstance, TaskInstances, each
 from signalbox_executor.engines.airflow.client import AirflowClient, Answer, segment
-from signalbox_executor.engines.airflow.names import clear_mark, conf_of, is_ours, marked, unmarked, was_stopped
+from signalbox_executor.engines.airflow.names import (
+    annotated,
+    clear_mark,
+    conf_of,
+    is_ours,
+    marked,
+    unmarked,
+    was_stopped,
+)
 from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Submission
 
 _DAG_ID: Final = re.compile(r"[\w.-]{1,250}")
@@ -127,6 +135,15 @@ async def stop(client: AirflowClient, run: DagRun, run_key: str) -> DagRun:
         client.read(DagRun, await client.call("PATCH", f"{path}/setNote", body={"note": note}))
         return client.read(DagRun, await client.call("PATCH", path, body={"state": "failed"}))
     return client.read(DagRun, await client.call("PATCH", path, body={"state": "failed", "note": note}))
+
+
+async def annotate(client: AirflowClient, run: DagRun, words: str) -> None:
+    """Replace what people wrote in a run's note; our own marks stay."""
+    path, body = run_path(run.dag_id, run.dag_run_id), {"note": annotated(run.note, words)}
+    if await client.major() == 2:
+        client.read(DagRun, await client.call("PATCH", f"{path}/setNote", body=body))
+    else:
+        client.read(DagRun, await client.call("PATCH", path, [("update_mask", "note")], body))
 
 
 async def _tasks_in(client: AirflowClient, run: DagRun, states: Sequence[str]) -> list[TaskInstance]:

@@ -65,6 +65,11 @@ class RunTracker:
         """What was answered is out of date: ask again before it is believed."""
         self._seen.pop(name, None)
 
+    def queued_at(self, names: Iterable[RunName]) -> dict[RunName, datetime | None]:
+        """When each of these runs was queued last, of those that were seen."""
+        seen = {name: self._seen[name].run for name in names if name in self._seen}
+        return {name: run.queued_at for name, run in seen.items() if run is not None}
+
     async def look(self, names: Collection[RunName]) -> Mapping[RunName, Sighting]:
         """Each of these runs as it is now. Raises the port's errors; a run whose answer is unreadable is left out."""
         async with self._one_pass:
