@@ -20,14 +20,12 @@ from typing import Final
 HOME: Final = Path(__file__).parents[2]
 DEATHS: Final = ["tests/integration/executor/test_executor_crash_points.py"]
 EXECUTOR: Final = ["tests/integration/executor", f"--ignore={DEATHS[0]}"]
-LOCAL: Final = ["tests/integration/local"]
 _APART: Final = {"chassis", "executor", "local"}
 SERVICES: Final = [
     str(folder.relative_to(HOME))
     for folder in sorted((HOME / "tests" / "integration").iterdir())
     if folder.is_dir() and folder.name not in _APART and not folder.name.startswith("_")
 ]
-ENGINES: Final = ["tests/engines"]
 CHAOS: Final = ["tests/chaos"]
 
 
@@ -42,11 +40,11 @@ class Part:
 
 
 def main(options: list[str]) -> int:
-    elsewhere = [f"--ignore={folder}" for folder in (EXECUTOR[0], *SERVICES, *ENGINES, *LOCAL, *CHAOS)]
+    elsewhere = [f"--ignore={folder}" for folder in (EXECUTOR[0], *SERVICES, *CHAOS)]
     began = time.monotonic()
     side_by_side = {
         "the executor": EXECUTOR,
-        "the executor's deaths, the other services, the local servers": [*DEATHS, *SERVICES, *ENGINES, *LOCAL],
+        "the executor's deaths and the other services": [*DEATHS, *SERVICES],
         "the rest": ["tests", *elsewhere],
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +97,7 @@ def _start(name: str, words: Sequence[str], folder: Path) -> Part:
     failed.touch()
     with output.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=15", *words],
             cwd=HOME, stdout=stream, stderr=stream, env={**os.environ, "SIGNALBOX_FAILED_TESTS": str(failed)},
         )  # fmt: skip
     return Part(name, process, output, failed)
