@@ -57,9 +57,9 @@ test-oozie: setup ## the Oozie engine on a real Oozie 5.2.1 (needs a JDK 17 to 2
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m $(REAL) tests/engines/oozie
 
-test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once into the user's cache; under 4 minutes)
+test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once into the user's cache; under 8 minutes; LONG=1: all)
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST) -m engine tests/engines/airflow tests/engines/test_engines_conformance.py -k airflow
+	@$(PYTEST) -m $(REAL) tests/engines/airflow tests/engines/test_engines_conformance.py -k airflow
 
 test-kubernetes: setup ## the Kubernetes engine on a real cluster (root; compiled once into the user's cache in 16 CPU minutes)
 	@$(PYTEST) -m engine tests/engines/kubernetes tests/engines/test_engines_conformance.py -k kubernetes
