@@ -1,6 +1,7 @@
 """A proxy before the real Airflow that is away, slow, or answers 500 to half of the calls."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final, Literal
@@ -9,7 +10,7 @@ import aiohttp
 from aiohttp import web
 
 Mode = Literal["well", "away", "slow", "half"]
-HOP_BY_HOP: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "content-encoding"})
+HOP_BY_HOP: Final = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 
 
 class SickProxy:
@@ -22,6 +23,7 @@ class SickProxy:
         self._upstream = upstream
         self._recovered = asyncio.Event()
         self._failed = 0
+        self._random = random.Random(1)
 
     def become(self, mode: Mode) -> None:
         """Change how calls are treated from now on; those that hang are let go."""
@@ -54,7 +56,7 @@ class SickProxy:
             raise ConnectionResetError
         if mode == "slow":
             await self._recovered.wait()
-        if mode == "half" and self.calls % 2:
+        if mode == "half" and self._random.random() < 0.5:
             self._failed += 1
             if self._failed % 2:
                 await self._pass_on(request)

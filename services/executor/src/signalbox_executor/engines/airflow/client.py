@@ -58,7 +58,8 @@ class Answer:
     def reason(self) -> str:
         """What a refusal says, bounded: `detail` is a text, a list of field errors, or an object."""
         try:
-            detail: Any = from_json(self.body).get("detail", "")
+            body: Any = from_json(self.body)
+            detail: Any = body.get("detail") or body.get("title", "")
         except (ValueError, AttributeError):
             detail = self.body[:500].decode(errors="replace")
         if isinstance(detail, list):
@@ -157,7 +158,11 @@ class AirflowClient:
     async def _authorized(self, call: "_Call") -> Answer:
         credentials = await self._credentials()
         if await self.major() == 2 and not credentials.token:
-            return await self._send(call, aiohttp.encode_basic_auth(credentials.username, credentials.password))
+            answer = await self._send(call, aiohttp.encode_basic_auth(credentials.username, credentials.password))
+            if answer.status == 401:
+                words = f"username {credentials.username!r} and its password are not accepted"
+                raise EngineUnavailable(self.name, f"{words}: {answer.reason()}", may_have_arrived=False)
+            return answer
         if credentials.token:
             return await self._send(call, f"Bearer {credentials.token}")
         token = self._token or await self._log_in(credentials, old="")

@@ -4,6 +4,7 @@ Airflow has no exit codes and no "cancelled". A failed run with our mark was sto
 tasks of the DAG returned (XCom `return_value`).
 """
 
+import ast
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -95,12 +96,7 @@ class EndReader:
         path = f"{run_path(run.dag_id, run.dag_run_id)}/taskInstances/{segment(task_id)}/xcomEntries/return_value"
         query = [("deserialize", "false")]
         value = self.client.read(XComEntry, await self.client.call("GET", path, query)).value
-        if isinstance(value, str) and await self.client.major() == 2:  # 2.x answers JSON or Python's text of a value
-            try:
-                return from_json(value)
-            except ValueError:
-                return value
-        return value
+        return value_of_text(value) if isinstance(value, str) and await self.client.major() == 2 else value
 
     async def _last(self, dag_id: str) -> frozenset[str]:
         """The tasks nothing waits for."""
@@ -133,6 +129,21 @@ class EndReader:
         except EngineUnavailable:  # the log may be out of reach while all else is known
             return ""
         return error_in_log(answer.body) if answer.status == 200 else ""
+
+
+def value_of_text(text: str) -> JsonValue:
+    """What a task returned, from what 2.x answers: JSON, or Python's text of the value (2.11: `{'rows': 30}`).
+
+    A text that is neither stays a text.
+    """
+    try:
+        return from_json(text)
+    except ValueError:
+        pass
+    try:
+        return from_json(to_json(ast.literal_eval(text)))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return text
 
 
 def error_in_log(body: bytes) -> str:

@@ -66,9 +66,9 @@ class RunTracker:
         self._seen.pop(name, None)
 
     def queued_at(self, names: Iterable[RunName]) -> dict[RunName, datetime | None]:
-        """When each of these runs was queued last, of those that were seen."""
+        """When each of these runs was queued last, of those that were seen; in 2.x, when it began."""
         seen = {name: self._seen[name].run for name in names if name in self._seen}
-        return {name: run.queued_at for name, run in seen.items() if run is not None}
+        return {name: run.queued_at or run.start_date for name, run in seen.items() if run is not None}
 
     async def look(self, names: Collection[RunName]) -> Mapping[RunName, Sighting]:
         """Each of these runs as it is now. Raises the port's errors; a run whose answer is unreadable is left out."""
