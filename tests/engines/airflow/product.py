@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
 import pytest
@@ -206,7 +206,7 @@ def changed_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
         found: Any = settings(self, name)
         own: dict[str, Any] = {}
         for key, value in changes.items():
-            chosen: Any = value.get(name) if isinstance(value, dict) else value  # pyright: ignore[reportUnknownMemberType]
+            chosen: Any = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else value
             if hasattr(found, key) and chosen is not None:
                 own[key] = chosen
         return found.model_copy(update=own)
