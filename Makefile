@@ -31,7 +31,7 @@ demo-reprocessing: setup ## 200 files of events sent again, two workers killed, 
 	@cd tests && ../$(BIN)/python -m demo.reprocessing
 
 up: setup ## start Kafka, PostgreSQL, Redis and the services under .local/, and leave them running
-	@$(BIN)/signalbox-local up --services
+	@$(BIN)/signalbox-local up --services --console
 
 down: setup ## stop what `make up` started, and nothing else
 	@$(BIN)/signalbox-local down

@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from signalbox_local import folders
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start what does not run, and leave it running")
     up.add_argument("--services", action="store_true", help="and Signalbox itself on top of the servers")
     up.add_argument("--scripted", action="store_true", help="and the scripted engine, which runs what scripts say")
+    up.add_argument("--console", action="store_true", help="and build the web console, once into the user's cache")
     up.add_argument("--brokers", type=int, choices=(1, 3), help="Kafka brokers (default: those there are, else 1)")
     commands.add_parser("down", help="stop what `up` started, and nothing else; data is kept")
     status = commands.add_parser("status", help="say what is healthy; exit 1 unless all is")
@@ -60,7 +62,9 @@ def _fetch(stack: Stack, _: argparse.Namespace) -> int:
 def _up(stack: Stack, arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     services = arguments.services or arguments.scripted
-    rows = stack.up(arguments.brokers, services=services, scripted=arguments.scripted)
+    console = stack.signalbox.console
+    with console.building() if arguments.console and services else nullcontext():
+        rows = stack.up(arguments.brokers, services=services, scripted=arguments.scripted)
     print(table(rows))
     if stack.signalbox.addresses():
         print(_welcome(stack))
@@ -80,6 +84,10 @@ def _welcome(stack: Stack) -> str:
         lines.append(f"token     {stack.new_token}   (shown once; kept in {file}, readable by you only)")
     else:
         lines.append(f"token     in {file}")
+    if signalbox.console.built:
+        lines.insert(
+            1, f"console   {signalbox.api_url}/console/   (user admin, password in {_short(signalbox.password_file)})"
+        )
     lines += [
         f"log in    signalbox login --url {signalbox.api_url} --token-file {file}",
         f'or        eval "$(signalbox-local env)"; export SIGNALBOX_TOKEN=$(cat {file})',

@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ ADMINISTRATOR = "admin"
 TOKEN = re.compile(r"\bsbt_\w+_[\w-]+")
 DAYS = 365
 SECONDS = 15
+PASSWORD_BYTES = 15
 
 
 def administrator(stack: Signalbox) -> str | None:
@@ -32,6 +34,15 @@ def administrator(stack: Signalbox) -> str | None:
         raise CannotContinue(f"no token was made: {output.strip()[-2000:]}", f"look at {stack.api.process.log}")
     write_private(stack.token_file, token.group())
     return token.group()
+
+
+def password(stack: Signalbox) -> None:
+    """Give the administrator a password for the console, once; it is kept beside the token."""
+    if stack.password_file.exists():
+        return
+    made = secrets.token_urlsafe(PASSWORD_BYTES)
+    _expect(ask(stack, "PUT", f"/users/{ADMINISTRATOR}", {"password": made}), 200)
+    write_private(stack.password_file, made)
 
 
 def engines(stack: Signalbox, *, scripted: bool) -> list[str]:

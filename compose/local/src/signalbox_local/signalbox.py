@@ -13,6 +13,7 @@ from typing import Final
 
 from signalbox_contracts.services import ServiceSpec, ServiceUnusable, installed_services
 from signalbox_local import examples, folders
+from signalbox_local.console import Console
 from signalbox_local.errors import CannotContinue, ServerNotReady
 from signalbox_local.process import Lifetime
 from signalbox_local.progress import Reporter
@@ -56,6 +57,7 @@ class Signalbox:
     def __init__(self, settings: Settings, reporter: Reporter, life: Lifetime) -> None:
         self.folder = settings.stack
         self.reporter = reporter
+        self.console = Console.of(settings.cache, reporter)
         try:
             self.specs = {spec.name: spec for spec in installed_services()}
         except ServiceUnusable as error:
@@ -98,6 +100,10 @@ class Signalbox:
     @property
     def token_file(self) -> Path:
         return self.folder / "admin-token"
+
+    @property
+    def password_file(self) -> Path:
+        return self.folder / "admin-password"
 
     @property
     def programs(self) -> Path:
@@ -206,6 +212,8 @@ class Signalbox:
             environment["SIGNALBOX_TRACE_STORE_URL"] = servers.get("otlp", "")
             feeds = [self.services[other] for other, declared in self.specs.items() if LIVE in declared.ports]
             environment["SIGNALBOX_LIVE_URLS"] = ",".join(feed.url(LIVE) for feed in feeds)
+            if self.console.sources is not None:
+                environment.setdefault("SIGNALBOX_CONSOLE_FOLDER", str(self.console.folder))
         if spec.reads_secrets or spec.writes_secrets:
             environment["SIGNALBOX_SECRET_KEY"] = self._secret_key()
             environment["SIGNALBOX_SECRETS_URL"] = roles[name]

@@ -124,6 +124,7 @@ class Stack:
         self.signalbox.up(addresses, replication=replication, scripted=scripted)
         self._write_env(servers)
         self.new_token = bootstrap.administrator(self.signalbox)
+        bootstrap.password(self.signalbox)
         for engine in bootstrap.engines(self.signalbox, scripted=scripted):
             self.reporter.report(f"engine {engine} is defined")
 

@@ -87,6 +87,9 @@ class GatewaySettings(VaultSettings, EgressSettings):
     )  # fmt: skip
     """The JobManager of the engine `flink`, registered at start: Flink jobs that name no engine run there.
     `FLINK_JOBMANAGER_URL` is read as well."""
+    console_folder: str = ""
+    """Folder with the web console's built files, served under `/console/`. Empty: the console is served elsewhere, or
+    not at all."""
     live_urls: str = Field(
         default="", pattern=r"^(https?://[^\s,]+(,https?://[^\s,]+)*)?$",
         json_schema_extra=allowed("`http://host:port`, several separated by commas"),

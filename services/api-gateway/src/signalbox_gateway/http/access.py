@@ -28,8 +28,11 @@ __all__ = [
     "Principal", "permission", "permissions_of", "public", "require", "require_definition", "still_may", "visible",
 ]  # fmt: skip
 PUBLIC: Final = frozenset(
-    {"/openapi.json", "/docs", "/health", "/healthz", "/problems", "/problems/{slug}", "/.well-known/jwks.json"}
-)
+    {
+        "/openapi.json", "/docs", "/health", "/healthz", "/problems", "/problems/{slug}", "/.well-known/jwks.json",
+        "/", "/console", "/console/{path:path}",
+    }
+)  # fmt: skip
 """Paths that need no token: nothing there is about anybody's work."""
 COOKIE: Final = "signalbox_session"
 CSRF_HEADER: Final = "x-csrf-token"

@@ -4,6 +4,7 @@ import asyncio
 import html
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -17,6 +18,7 @@ from signalbox_chassis.messaging.transient import Failure, classify
 from signalbox_contracts.definitions.problems import InvalidDefinition
 from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.wire import MessageTooLarge
+from signalbox_gateway.http import console
 from signalbox_gateway.http.access import permissions_of
 from signalbox_gateway.http.auditing import Audited, RefusalAudit
 from signalbox_gateway.http.bodies import BodyLimit
@@ -54,6 +56,8 @@ def application(
     for router in routers:
         app.include_router(router, prefix="" if router.prefix.startswith("/api/") else BASE)
     _describe(app)
+    if deps.settings.console_folder:
+        console.serve(app, Path(deps.settings.console_folder))
     _answer_errors(app)
     permissions_of(app)
     app.state.methods = PathMethods(app)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from pydantic import BaseModel
 
-from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.access import COOKIE, Principal, permission
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.identity.authentication import Authentication
 from signalbox_gateway.identity.roles import ANY, Reach
@@ -22,6 +22,7 @@ router = APIRouter(tags=["live feed"])
 PERMISSION: Final = "plan.read"
 PROTOCOL: Final = "signalbox.v1"
 TICKET: Final = "ticket."
+COOKIE_SCHEME: Final = "Signalbox-Cookie"
 MAX_WORD: Final = 255
 Follower = Annotated[Principal, Depends(permission("feed.follow"))]
 
@@ -131,7 +132,7 @@ async def _credential(websocket: WebSocket, offered: list[str]) -> str:
         return given[0] if len(given) == 1 else ""
     ticket = next((one.removeprefix(TICKET) for one in offered if one.startswith(TICKET)), "")
     if not ticket:
-        return ""
+        return _session_cookie(websocket)
     async with websocket.app.state.dependencies.database.connection() as connection:
         taken = await live_tickets.take(connection, tickets.ticket_hash(ticket))
     if taken is None or taken.origin != websocket.headers.get("origin", taken.origin):
@@ -139,8 +140,18 @@ async def _credential(websocket: WebSocket, offered: list[str]) -> str:
     return tickets.unseal(ticket, taken.credential) or ""
 
 
+def _session_cookie(websocket: WebSocket) -> str:
+    """The cookie of a page of this very origin. Without `Origin` it is no page that asks, and a cookie proves nothing."""
+    cookie, origin = websocket.cookies.get(COOKIE, ""), websocket.headers.get("origin")
+    same = origin is not None and urlsplit(origin).netloc == websocket.headers.get("host")
+    return f"{COOKIE_SCHEME} {cookie}" if cookie and same else ""
+
+
 async def _principal(websocket: WebSocket, credential: str) -> Principal | None:
     tokens: Authentication = websocket.app.state.tokens
+    scheme, _, value = credential.partition(" ")
+    if scheme == COOKIE_SCHEME:
+        return await tokens.of_cookie(value)
     return await tokens.principal(credential) if credential else None
 
 
