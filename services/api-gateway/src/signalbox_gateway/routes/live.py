@@ -141,7 +141,7 @@ async def _credential(websocket: WebSocket, offered: list[str]) -> str:
 
 
 def _session_cookie(websocket: WebSocket) -> str:
-    """The cookie of a page of this very origin. Without `Origin` it is no page that asks, and a cookie proves nothing."""
+    """The cookie of a page of this very origin. Without `Origin` no page asks, and a cookie proves nothing."""
     cookie, origin = websocket.cookies.get(COOKIE, ""), websocket.headers.get("origin")
     same = origin is not None and urlsplit(origin).netloc == websocket.headers.get("host")
     return f"{COOKIE_SCHEME} {cookie}" if cookie and same else ""

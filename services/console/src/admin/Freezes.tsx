@@ -1,0 +1,3 @@
+export function FreezesPage() {
+  return null;
+}

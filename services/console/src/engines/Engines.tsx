@@ -1,0 +1,3 @@
+export function Engines() {
+  return null;
+}

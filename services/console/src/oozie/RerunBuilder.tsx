@@ -1,0 +1,3 @@
+export function RerunBuilder() {
+  return null;
+}

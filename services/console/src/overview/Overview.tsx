@@ -1,0 +1,115 @@
+import { Link } from '@tanstack/react-router';
+import { lazy, Suspense } from 'react';
+import { $api } from '../api/client';
+import { FAILED_PLANS, LIVE_PLANS } from '../state/tokens';
+import { useMay } from '../session/me';
+import { Answer, Empty, Loading } from '../ui/Answer';
+import { Page, Part } from '../ui/Page';
+import { RunsTable } from '../runs/RunsTable';
+import { EnginesTable } from '../engines/EnginesTable';
+import { dayAgo } from '../runs/since';
+
+const Throughput = lazy(() => import('./Throughput'));
+const NEEDS = ['AWAITING_APPROVAL', 'PREVIEWED', 'PAUSED'];
+
+export function Overview() {
+  const may = useMay();
+  const created_after = dayAgo();
+  const counts = $api.useQuery('get', '/api/v1/plans/counts', { params: { query: { created_after } } });
+  const live = $api.useQuery('get', '/api/v1/plans', { params: { query: { state: [...LIVE_PLANS], limit: 8 } } });
+  const failed = $api.useQuery('get', '/api/v1/plans', {
+    params: { query: { state: [...FAILED_PLANS], created_after, limit: 8 } },
+  });
+  const needs = $api.useQuery('get', '/api/v1/plans', { params: { query: { state: NEEDS, limit: 8 } } });
+  const engines = $api.useQuery('get', '/api/v1/engines', { params: { query: { limit: 50 } } });
+  const incidents = $api.useQuery(
+    'get',
+    '/api/v1/incidents',
+    { params: { query: { state: ['open'], limit: 50 } } },
+    { enabled: may('incident.read') },
+  );
+  const of = (...states: readonly string[]) =>
+    states.reduce((sum, state) => sum + (counts.data?.counts[state] ?? 0), 0);
+  const open = incidents.data?.items.length ?? 0;
+  return (
+    <Page title="Overview" words="What was started in the last 24 hours, and what needs somebody now">
+      <div className="tiles">
+        <Tile count={of('RUNNING', 'CANCELLING')} what="running" search={{ state: ['RUNNING', 'CANCELLING'] }} />
+        <Tile count={of('ACCEPTED', 'RESOLVING')} what="about to start" search={{ state: ['ACCEPTED', 'RESOLVING'] }} />
+        <Tile count={of(...NEEDS)} what="wait for somebody" search={{ state: NEEDS }} tone="warned" />
+        <Tile count={of(...FAILED_PLANS)} what="failed" search={{ state: [...FAILED_PLANS], days: '1' }} tone="loud" />
+        <Tile count={of('SUCCEEDED')} what="succeeded" search={{ state: ['SUCCEEDED'], days: '1' }} />
+        {may('incident.read') && (
+          <Link className={`tile ${open ? 'loud' : ''}`} to="/incidents" search={{ state: ['open'] }}>
+            <b>{open}</b>
+            <span>open incidents</span>
+          </Link>
+        )}
+      </div>
+      <Part title="Runs per hour">
+        <Suspense fallback={<Loading lines={4} />}>
+          <Throughput />
+        </Suspense>
+      </Part>
+      <div className="grid">
+        <Part title="Running and waiting">
+          <Answer query={live} lines={4}>
+            {(page) =>
+              page.items.length ? <RunsTable rows={page.items} brief label="Running and waiting" /> : <NothingRuns />
+            }
+          </Answer>
+        </Part>
+        <Part title="Failed">
+          <Answer query={failed} lines={4}>
+            {(page) =>
+              page.items.length ? (
+                <RunsTable rows={page.items} brief label="Failed" />
+              ) : (
+                <Empty title="Nothing failed in 24 hours" />
+              )
+            }
+          </Answer>
+        </Part>
+        {(needs.data?.items.length ?? 0) > 0 && (
+          <Part title="Waits for somebody">
+            <RunsTable rows={needs.data!.items} brief label="Waits for somebody" />
+          </Part>
+        )}
+        <Part title="Engines">
+          <Answer query={engines} lines={4}>
+            {(page) => <EnginesTable rows={page.items} brief />}
+          </Answer>
+        </Part>
+      </div>
+    </Page>
+  );
+}
+
+function Tile(props: { count: number; what: string; search: { state: string[]; days?: string }; tone?: string }) {
+  return (
+    <Link className={`tile ${props.count ? (props.tone ?? '') : ''}`} to="/runs" search={props.search}>
+      <b>{props.count.toLocaleString('en')}</b>
+      <span>{props.what}</span>
+    </Link>
+  );
+}
+
+function NothingRuns() {
+  return (
+    <Empty title="Nothing runs">
+      Start a{' '}
+      <Link className="link" to="/pipelines">
+        pipeline
+      </Link>{' '}
+      or a{' '}
+      <Link className="link" to="/jobs">
+        job
+      </Link>
+      , or let a{' '}
+      <Link className="link" to="/schedules">
+        schedule
+      </Link>{' '}
+      do it.
+    </Empty>
+  );
+}

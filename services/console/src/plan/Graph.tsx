@@ -1,0 +1,96 @@
+import dagre from '@dagrejs/dagre';
+import { Background, Controls, Handle, Position, ReactFlow, type Edge, type Node, type NodeProps } from '@xyflow/react';
+import '@xyflow/react/dist/style.css';
+import { useComputedColorScheme } from '@mantine/core';
+import { useMemo } from 'react';
+import type { Schemas } from '../api/client';
+import { token } from '../state/tokens';
+import { DataTable } from '../ui/DataTable';
+import { StateBadge } from '../ui/StateBadge';
+
+type Step = Schemas['StepSummary'];
+type StepNode = Node<{ step: Step }, 'step'>;
+const WIDTH = 190;
+const HEIGHT = 58;
+
+/** Places of the nodes, from left to right. */
+function laidOut(steps: Step[]): { nodes: StepNode[]; edges: Edge[] } {
+  const graph = new dagre.graphlib.Graph().setDefaultEdgeLabel(() => ({}));
+  graph.setGraph({ rankdir: 'LR', nodesep: 26, ranksep: 60 });
+  const known = new Set(steps.map((step) => step.id));
+  const edges: Edge[] = [];
+  for (const step of steps) {
+    graph.setNode(step.id, { width: WIDTH, height: HEIGHT });
+    for (const source of step.depends_on ?? [])
+      if (known.has(source)) edges.push({ id: `${source}>${step.id}`, source, target: step.id });
+  }
+  for (const edge of edges) graph.setEdge(edge.source, edge.target);
+  dagre.layout(graph);
+  const nodes = steps.map((step): StepNode => {
+    const { x, y } = graph.node(step.id) as { x: number; y: number };
+    return { id: step.id, type: 'step', position: { x: x - WIDTH / 2, y: y - HEIGHT / 2 }, data: { step } };
+  });
+  return { nodes, edges };
+}
+
+function StepBox({ data: { step } }: NodeProps<StepNode>) {
+  const tone = step.state ? token('StepState', step.state).tone : 'off';
+  return (
+    <div className={`node tone-${tone}`} title={step.reason || step.id}>
+      <Handle type="target" position={Position.Left} isConnectable={false} />
+      <b>{step.id}</b>
+      {step.state ? <StateBadge kind="StepState" state={step.state} /> : null}
+      {(step.counts.total ?? 0) > 1 && <span className="dim"> {step.counts.total} tasks</span>}
+      <Handle type="source" position={Position.Right} isConnectable={false} />
+    </div>
+  );
+}
+
+const TYPES = { step: StepBox };
+
+/** The steps as a graph, and the same as a list for whoever does not see it. */
+export default function Graph({ steps }: { steps: Step[] }) {
+  const scheme = useComputedColorScheme('light');
+  const { nodes, edges } = useMemo(() => laidOut(steps), [steps]);
+  return (
+    <>
+      <div className="graph">
+        <ReactFlow
+          nodes={nodes}
+          edges={edges}
+          nodeTypes={TYPES}
+          colorMode={scheme}
+          fitView
+          fitViewOptions={{ maxZoom: 1.1 }}
+          minZoom={0.1}
+          nodesDraggable={false}
+          nodesConnectable={false}
+          nodesFocusable={false}
+          edgesFocusable={false}
+          preventScrolling={false}
+          aria-label="Steps as a graph; the list below says the same"
+        >
+          <Background />
+          <Controls showInteractive={false} />
+        </ReactFlow>
+      </div>
+      <div style={{ marginTop: 10 }}>
+        <DataTable
+          label="Steps"
+          rows={steps}
+          idOf={(step) => step.id}
+          columns={[
+            { header: 'Step', accessorKey: 'id' },
+            {
+              header: 'State',
+              accessorKey: 'state',
+              cell: ({ row }) => <StateBadge kind="StepState" state={row.original.state} />,
+            },
+            { header: 'After', id: 'after', accessorFn: (step) => (step.depends_on ?? []).join(', ') || '–' },
+            { header: 'Why', id: 'reason', accessorFn: (step) => step.reason || '–' },
+          ]}
+        />
+      </div>
+    </>
+  );
+}

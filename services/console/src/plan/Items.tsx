@@ -1,0 +1,143 @@
+import { Group, MultiSelect, Text } from '@mantine/core';
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { getRouteApi, Link } from '@tanstack/react-router';
+import { useVirtualizer } from '@tanstack/react-virtual';
+import { useEffect, useRef } from 'react';
+import { http, type Schemas } from '../api/client';
+import { TASK_STATES, token } from '../state/tokens';
+import { Answer, Empty } from '../ui/Answer';
+import { StateBadge } from '../ui/StateBadge';
+
+type Item = Schemas['Item'];
+const route = getRouteApi('/runs/$id');
+const ROW = 34;
+const AHEAD = 40;
+
+/** The plan's items, as many as are looked at: pages come while one scrolls, rows exist only where they are seen. */
+export function Items({ plan }: { plan: Schemas['Plan'] }) {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const filter = {
+    ...(search.state ? { state: search.state } : {}),
+    ...(search.decision ? { decision: search.decision } : {}),
+  };
+  const items = useInfiniteQuery({
+    queryKey: ['get', '/api/v1/plans/{id}/items', { params: { path: { id: plan.id } } }, filter],
+    initialPageParam: '',
+    queryFn: async ({ pageParam, signal }) => {
+      const query = { ...filter, limit: 200, ...(pageParam ? { cursor: pageParam } : {}) };
+      const { data, error } = await http.GET('/api/v1/plans/{id}/items', {
+        params: { path: { id: plan.id }, query },
+        signal,
+      });
+      if (error) throw error;
+      return data;
+    },
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+    maxPages: 40,
+    refetchInterval: plan.ended_at ? false : 15_000,
+  });
+  const rows = items.data?.pages.flatMap((page) => page.items) ?? [];
+  const total = search.state || search.decision ? undefined : plan.counts.total;
+  return (
+    <>
+      <Group gap="xs" mb="xs" align="flex-end">
+        <MultiSelect
+          label="State"
+          w={260}
+          data={TASK_STATES.map((state) => ({ value: state, label: token('TaskState', state).word }))}
+          value={search.state ?? []}
+          onChange={(state) =>
+            void navigate({ search: (old) => ({ ...old, state: state.length ? state : undefined }), replace: true })
+          }
+          clearable
+        />
+        <MultiSelect
+          label="Decision"
+          w={200}
+          data={['run', 'skip', 'blocked']}
+          value={search.decision ?? []}
+          onChange={(decision) =>
+            void navigate({
+              search: (old) => ({ ...old, decision: decision.length ? decision : undefined }),
+              replace: true,
+            })
+          }
+          clearable
+        />
+        <Text size="sm" c="dimmed" role="status">
+          {rows.length.toLocaleString('en')} loaded{total !== undefined && ` of ${total.toLocaleString('en')}`}
+        </Text>
+      </Group>
+      <Answer query={items}>
+        {() =>
+          rows.length ? (
+            <Rows
+              rows={rows}
+              more={items.hasNextPage && !items.isFetchingNextPage}
+              next={() => void items.fetchNextPage()}
+            />
+          ) : (
+            <Empty title="No items">
+              They appear as soon as the planner has decided them, or when the filter lets some in.
+            </Empty>
+          )
+        }
+      </Answer>
+    </>
+  );
+}
+
+function Rows({ rows, more, next }: { rows: Item[]; more: boolean; next: () => void }) {
+  const box = useRef<HTMLDivElement>(null);
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => box.current,
+    estimateSize: () => ROW,
+    overscan: 12,
+  });
+  const seen = virtual.getVirtualItems();
+  const last = seen.at(-1)?.index ?? 0;
+  useEffect(() => {
+    if (more && last >= rows.length - AHEAD) next();
+  }, [last, more, next, rows.length]);
+  return (
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- a part that scrolls has to be reached
+    <div ref={box} className="items" role="region" aria-label="Items" tabIndex={0}>
+      <div className="item-row item-head" style={{ position: 'sticky' }}>
+        <span>Place</span>
+        <span>Item</span>
+        <span>Decision</span>
+        <span>State</span>
+        <span>Engine</span>
+        <span>Why</span>
+      </div>
+      <div style={{ height: virtual.getTotalSize(), position: 'relative' }}>
+        {seen.map(({ index, start }) => {
+          const item = rows[index]!;
+          return (
+            <div className="item-row" key={item.key} style={{ transform: `translateY(${start}px)`, top: 0 }}>
+              <span className="dim">{item.position.toLocaleString('en')}</span>
+              {item.task_id ? (
+                <Link className="link" to="/tasks/$id" params={{ id: item.task_id }} title={item.key} dir="auto">
+                  {item.key}
+                </Link>
+              ) : (
+                <span title={item.key} dir="auto">
+                  {item.key}
+                </span>
+              )}
+              <StateBadge kind="Decision" state={item.decision} />
+              <StateBadge kind="TaskState" state={item.state} />
+              <span>{item.engine ?? '–'}</span>
+              <span title={item.reason} dir="auto">
+                {item.deletes.length > 0 && <b>deletes {item.deletes.length}. </b>}
+                {item.reason || '–'}
+              </span>
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,3 @@
+export function ReprocessingPage() {
+  return null;
+}

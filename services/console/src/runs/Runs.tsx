@@ -1,0 +1,150 @@
+import { Button, Group, Select, TextInput } from '@mantine/core';
+import { useDebouncedCallback } from '@mantine/hooks';
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { getRouteApi, Link } from '@tanstack/react-router';
+import { $api, http } from '../api/client';
+import { PLAN_STATES } from '../state/tokens';
+import { Answer, Empty } from '../ui/Answer';
+import { CopyMenu } from '../ui/Copy';
+import { Page } from '../ui/Page';
+import { StateBadge } from '../ui/StateBadge';
+import { useSteadyRows } from '../ui/useSteadyRows';
+import { Bulk } from './Bulk';
+import { filtersOf, commandOf, pathOf, type RunSearch } from './filters';
+import { RunsTable } from './RunsTable';
+
+const route = getRouteApi('/runs');
+
+export function Runs() {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const set = (part: Partial<RunSearch>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
+  const type = useDebouncedCallback((q: string) => set({ q: q || undefined }), 250);
+  const filters = filtersOf(search);
+  const { state: _, ...unstated } = filters;
+  const counts = $api.useQuery('get', '/api/v1/plans/counts', { params: { query: unstated } });
+  const runs = useInfiniteQuery({
+    queryKey: ['get', '/api/v1/plans', filters],
+    initialPageParam: '',
+    queryFn: async ({ pageParam, signal }) => {
+      const query = { ...filters, limit: 50, ...(pageParam ? { cursor: pageParam } : {}) };
+      const { data, error } = await http.GET('/api/v1/plans', { params: { query }, signal });
+      if (error) throw error;
+      return data;
+    },
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+  });
+  const fresh = runs.data?.pages.flatMap((page) => page.items) ?? [];
+  const { rows, waiting, setHeld, show } = useSteadyRows(fresh, (plan) => plan.id, JSON.stringify(filters));
+  return (
+    <Page
+      title="Runs"
+      words="Everything that was asked for, newest first"
+      actions={
+        <>
+          <Bulk filters={filters} />
+          <CopyMenu cli={commandOf(search)} path={pathOf(filters)} />
+        </>
+      }
+    >
+      <Group gap="xs" mb="sm" align="flex-end">
+        <TextInput
+          data-search
+          label="Name"
+          placeholder="part of the name"
+          defaultValue={search.q}
+          onChange={(event) => type(event.currentTarget.value)}
+          w={220}
+        />
+        <Select
+          label="Asked for"
+          w={150}
+          value={search.days ?? ''}
+          data={[
+            { value: '', label: 'any time' },
+            { value: '1', label: 'last 24 hours' },
+            { value: '7', label: 'last 7 days' },
+            { value: '30', label: 'last 30 days' },
+          ]}
+          onChange={(days) => set({ days: days || undefined })}
+        />
+        <TextInput
+          label="By"
+          placeholder="user:ann"
+          defaultValue={search.actor}
+          w={140}
+          onBlur={(event) => set({ actor: event.currentTarget.value.trim() || undefined })}
+        />
+        <TextInput
+          label="Label"
+          placeholder="key:value"
+          defaultValue={search.label}
+          w={140}
+          onBlur={(event) => set({ label: event.currentTarget.value.trim() || undefined })}
+        />
+        {Object.keys(search).length > 0 && (
+          <Button variant="subtle" onClick={() => void navigate({ search: {} })} key="all">
+            All runs
+          </Button>
+        )}
+      </Group>
+      <Group gap={6} mb="sm" role="group" aria-label="States, with counts">
+        {PLAN_STATES.filter((state) => counts.data?.counts[state] || search.state?.includes(state)).map((state) => {
+          const chosen = search.state?.includes(state) ?? false;
+          const others = (search.state ?? []).filter((one) => one !== state);
+          const next = chosen ? others : [...others, state];
+          return (
+            <button
+              key={state}
+              type="button"
+              className={`chip ${chosen ? 'chosen' : ''}`}
+              aria-pressed={chosen}
+              onClick={() => set({ state: next.length ? next : undefined })}
+            >
+              <StateBadge kind="PlanState" state={state} count={counts.data?.counts[state] ?? 0} />
+            </button>
+          );
+        })}
+      </Group>
+      {waiting > 0 && (
+        <Button size="xs" mb="xs" variant="light" onClick={show}>
+          {waiting} new
+        </Button>
+      )}
+      <Answer query={runs} lines={10}>
+        {() =>
+          rows.length ? (
+            <>
+              <RunsTable rows={rows} label="Runs" onPointer={setHeld} />
+              {runs.hasNextPage && (
+                <Button
+                  mt="sm"
+                  variant="default"
+                  loading={runs.isFetchingNextPage}
+                  onClick={() => void runs.fetchNextPage()}
+                >
+                  Older runs
+                </Button>
+              )}
+            </>
+          ) : (
+            <NoRuns filtered={Object.keys(search).length > 0} />
+          )
+        }
+      </Answer>
+    </Page>
+  );
+}
+
+function NoRuns({ filtered }: { filtered: boolean }) {
+  if (filtered) return <Empty title="No run matches">Take a filter away, or look further back.</Empty>;
+  return (
+    <Empty title="Nothing ran yet">
+      Run a{' '}
+      <Link className="link" to="/pipelines">
+        pipeline
+      </Link>
+      , or type <code>signalbox job start NAME</code>. It appears here at once.
+    </Empty>
+  );
+}

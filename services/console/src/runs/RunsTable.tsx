@@ -1,0 +1,74 @@
+import { Link } from '@tanstack/react-router';
+import type { Schemas } from '../api/client';
+import { DataTable, type Columns } from '../ui/DataTable';
+import { Meter } from '../ui/Meter';
+import { StateBadge } from '../ui/StateBadge';
+import { Time, Took } from '../ui/Time';
+
+type Plan = Schemas['Plan'];
+
+const name: Columns<Plan>[number] = {
+  header: 'Run',
+  accessorKey: 'name',
+  cell: ({ row: { original: plan } }) => (
+    <Link to="/runs/$id" params={{ id: plan.id }} dir="auto">
+      <span className="clip" title={plan.name}>
+        {plan.name || plan.id}
+      </span>
+    </Link>
+  ),
+};
+const state: Columns<Plan>[number] = {
+  header: 'State',
+  accessorKey: 'state',
+  cell: ({ row: { original: plan } }) => <StateBadge kind="PlanState" state={plan.state} />,
+};
+const progress: Columns<Plan>[number] = {
+  header: 'Items',
+  accessorFn: (plan) => plan.counts.total ?? 0,
+  cell: ({ row: { original: plan } }) => <Meter counts={plan.counts} />,
+};
+const created: Columns<Plan>[number] = {
+  header: 'Asked for',
+  accessorKey: 'created_at',
+  cell: ({ row: { original: plan } }) => <Time at={plan.created_at} />,
+};
+
+const ALL: Columns<Plan> = [
+  name,
+  state,
+  progress,
+  {
+    header: 'Waits for',
+    id: 'waiting',
+    enableSorting: false,
+    cell: ({ row: { original: plan } }) => <Why plan={plan} />,
+  },
+  { header: 'By', accessorKey: 'actor', cell: ({ row }) => <span className="clip">{row.original.actor}</span> },
+  {
+    header: 'Took',
+    id: 'took',
+    accessorFn: (plan) => (plan.started_at ? Date.parse(plan.ended_at ?? '') - Date.parse(plan.started_at) : 0),
+    cell: ({ row: { original: plan } }) => <Took from={plan.started_at} to={plan.ended_at} />,
+  },
+  created,
+];
+const BRIEF: Columns<Plan> = [name, state, progress, created];
+
+type Props = { rows: Plan[]; label: string; brief?: boolean; onPointer?: (over: boolean) => void };
+
+export function RunsTable({ rows, label, brief, onPointer }: Props) {
+  return (
+    <DataTable rows={rows} columns={brief ? BRIEF : ALL} label={label} idOf={(plan) => plan.id} onPointer={onPointer} />
+  );
+}
+
+function Why({ plan }: { plan: Plan }) {
+  const first = plan.waiting[0];
+  if (!first || plan.ended_at) return <span className="dim">–</span>;
+  return (
+    <span className="clip" title={first.sentence}>
+      {first.sentence}
+    </span>
+  );
+}

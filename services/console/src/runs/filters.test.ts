@@ -1,0 +1,18 @@
+import { expect, test } from 'vitest';
+import { commandOf, filtersOf, pathOf } from './filters';
+
+test('the address becomes the filters of the API', () => {
+  const now = Date.parse('2026-03-29T12:34:56Z');
+  expect(filtersOf({ state: ['FAILED'], q: 'load', days: '1', label: 'team:lake' }, now)).toEqual({
+    state: ['FAILED'],
+    q: 'load',
+    label: ['team:lake'],
+    created_after: '2026-03-28T12:30:00.000Z',
+  });
+  expect(filtersOf({ days: 'soon' })).toEqual({});
+});
+
+test('what is copied can be typed as it stands', () => {
+  expect(commandOf({ state: ['FAILED'], q: "it's" })).toBe(`signalbox plan list --state FAILED --q 'it'\\''s'`);
+  expect(pathOf({ state: ['FAILED', 'REFUSED'] })).toBe('/api/v1/plans?state=FAILED&state=REFUSED');
+});

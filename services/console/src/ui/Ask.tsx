@@ -1,0 +1,83 @@
+import { Button, Group, Modal, Stack, Text, TextInput } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { useState, type ReactNode } from 'react';
+
+type Props = {
+  label: string;
+  title?: string;
+  words?: ReactNode;
+  color?: string;
+  variant?: string;
+  needsReason?: boolean;
+  disabled?: boolean;
+  icon?: ReactNode;
+  children?: ReactNode;
+  run: (reason: string) => Promise<boolean>;
+};
+
+/** A button that asks before it does: what will happen, and why (kept in the audit trail). */
+export function Ask({
+  label,
+  title,
+  words,
+  color,
+  variant = 'default',
+  needsReason,
+  disabled,
+  icon,
+  children,
+  run,
+}: Props) {
+  const [opened, { open, close }] = useDisclosure(false);
+  const [reason, setReason] = useState('');
+  const [busy, setBusy] = useState(false);
+  const submit = async () => {
+    setBusy(true);
+    if (await run(reason)) {
+      close();
+      setReason('');
+    }
+    setBusy(false);
+  };
+  return (
+    <>
+      <Button size="xs" variant={variant} color={color} onClick={open} disabled={disabled} leftSection={icon}>
+        {label}
+      </Button>
+      <Modal opened={opened} onClose={close} title={title ?? label} centered>
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            void submit();
+          }}
+        >
+          <Stack gap="sm">
+            {words && (
+              <Text size="sm" component="div">
+                {words}
+              </Text>
+            )}
+            {children}
+            <TextInput
+              label="Reason"
+              description="Kept in the audit trail"
+              data-autofocus
+              required={needsReason}
+              maxLength={1000}
+              value={reason}
+              onChange={(event) => setReason(event.currentTarget.value)}
+            />
+            <Group justify="flex-end">
+              <Button variant="default" onClick={close}>
+                Not now
+              </Button>
+              <Button type="submit" loading={busy} color={color}>
+                {label}
+              </Button>
+            </Group>
+          </Stack>
+        </form>
+      </Modal>
+    </>
+  );
+}

@@ -1,0 +1,29 @@
+import { useRef, useState } from 'react';
+
+/**
+ * Rows that do not jump under the pointer: while it is over the list, known rows change in place and new ones are
+ * counted. They come in when the pointer leaves, or when the count is clicked.
+ */
+export function steady<T>(
+  shown: T[],
+  fresh: T[],
+  idOf: (row: T) => string,
+  held: boolean,
+): { rows: T[]; waiting: number } {
+  if (!held || shown.length === 0) return { rows: fresh, waiting: 0 };
+  const byId = new Map(fresh.map((row) => [idOf(row), row]));
+  const known = new Set(shown.map(idOf));
+  return {
+    rows: shown.map((row) => byId.get(idOf(row)) ?? row),
+    waiting: fresh.filter((row) => !known.has(idOf(row))).length,
+  };
+}
+
+export function useSteadyRows<T>(fresh: T[], idOf: (row: T) => string, resetKey: string) {
+  const [held, setHeld] = useState(false);
+  const shown = useRef<{ key: string; rows: T[] }>({ key: resetKey, rows: [] });
+  const before = shown.current.key === resetKey ? shown.current.rows : [];
+  const { rows, waiting } = steady(before, fresh, idOf, held);
+  shown.current = { key: resetKey, rows };
+  return { rows, waiting, setHeld, show: () => setHeld(false) };
+}
