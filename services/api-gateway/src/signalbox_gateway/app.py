@@ -132,7 +132,7 @@ def gateway(settings: GatewaySettings) -> Service:
         return bool(await prune_audit(service.database, settings.audit_days))
 
     server = ApiServer(
-        application(deps, ROUTERS, examples), settings.api_host, settings.api_port,
+        application(deps, ROUTERS, examples, settings.console_folder), settings.api_host, settings.api_port,
         certificate=settings.tls_certificate, key=settings.tls_key, max_connections=settings.max_connections,
     )  # fmt: skip
     service.parts = [

@@ -1,3 +1,136 @@
+import { Button, Group, Modal, Select, TextInput } from '@mantine/core';
+import { useInfiniteQuery } from '@tanstack/react-query';
+import { getRouteApi } from '@tanstack/react-router';
+import { useState } from 'react';
+import { http, type Schemas } from '../api/client';
+import { Answer, Empty } from '../ui/Answer';
+import { CopyMenu } from '../ui/Copy';
+import { DataTable } from '../ui/DataTable';
+import { Json } from '../ui/Json';
+import { Page } from '../ui/Page';
+import { Time } from '../ui/Time';
+
+const route = getRouteApi('/audit');
+type Entry = Schemas['AuditAnswer'];
+type Outcome = Entry['outcome'];
+
+/** Who did what, when, why, and what was refused. */
 export function Audit() {
-  return null;
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const [shown, setShown] = useState<Entry>();
+  const filters = {
+    ...(search.actor ? { actor: search.actor } : {}),
+    ...(search.action ? { action: search.action } : {}),
+    ...(search.target ? { target: search.target } : {}),
+    ...(search.outcome ? { outcome: search.outcome as Outcome } : {}),
+  };
+  const query = useInfiniteQuery({
+    queryKey: ['get', '/api/v1/audit', filters],
+    initialPageParam: '',
+    queryFn: async ({ pageParam, signal }) => {
+      const { data, error } = await http.GET('/api/v1/audit', {
+        params: { query: { ...filters, limit: 100, ...(pageParam ? { cursor: pageParam } : {}) } as never },
+        signal,
+      });
+      if (error) throw error;
+      return data;
+    },
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+  });
+  const rows = query.data?.pages.flatMap((page) => page.items) ?? [];
+  const set = (part: Partial<typeof search>) =>
+    void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
+  const field = (name: 'actor' | 'action' | 'target', label: string, placeholder: string) => (
+    <TextInput
+      label={label}
+      placeholder={placeholder}
+      w={180}
+      defaultValue={search[name]}
+      onBlur={(event) => set({ [name]: event.currentTarget.value.trim() || undefined })}
+    />
+  );
+  return (
+    <Page
+      title="Audit"
+      words="Every change and every refusal, chained so that none can be changed unseen"
+      actions={<CopyMenu cli="signalbox audit list" path="/api/v1/audit" />}
+    >
+      <Group mb="sm" gap="xs" align="flex-end">
+        {field('actor', 'Who', 'user:ann')}
+        {field('action', 'Action', 'plan_cancel')}
+        {field('target', 'Target', 'engine:local')}
+        <Select
+          label="Outcome"
+          w={160}
+          clearable
+          value={search.outcome ?? null}
+          data={['done', 'refused', 'unauthenticated', 'failed']}
+          onChange={(outcome) => set({ outcome: outcome ?? undefined })}
+        />
+      </Group>
+      <Answer query={query}>
+        {() =>
+          rows.length ? (
+            <>
+              <DataTable
+                label="Audit entries"
+                rows={rows}
+                idOf={(entry) => String(entry.seq)}
+                columns={[
+                  { header: 'When', accessorKey: 'at', cell: ({ row }) => <Time at={row.original.at} exact /> },
+                  { header: 'Who', accessorKey: 'actor' },
+                  { header: 'Action', accessorKey: 'action' },
+                  {
+                    header: 'Target',
+                    accessorKey: 'target',
+                    cell: ({ row }) => (
+                      <span className="clip short" title={row.original.target}>
+                        {row.original.target}
+                      </span>
+                    ),
+                  },
+                  { header: 'Outcome', accessorKey: 'outcome' },
+                  { header: 'Why', id: 'reason', accessorFn: (entry) => entry.reason || entry.detail || '–' },
+                  {
+                    header: 'More',
+                    id: 'more',
+                    enableSorting: false,
+                    cell: ({ row }) => (
+                      <Button
+                        size="compact-xs"
+                        variant="default"
+                        aria-label={`All of entry ${row.original.seq}`}
+                        onClick={() => setShown(row.original)}
+                      >{`#${row.original.seq}`}</Button>
+                    ),
+                  },
+                ]}
+              />
+              {query.hasNextPage && (
+                <Button
+                  mt="sm"
+                  variant="default"
+                  loading={query.isFetchingNextPage}
+                  onClick={() => void query.fetchNextPage()}
+                >
+                  Older entries
+                </Button>
+              )}
+            </>
+          ) : (
+            <Empty title="No entry matches" />
+          )
+        }
+      </Answer>
+      <Modal
+        opened={shown !== undefined}
+        onClose={() => setShown(undefined)}
+        title={`Entry ${shown?.seq ?? ''}`}
+        size="xl"
+      >
+        <Json value={shown} label="Entry" />
+      </Modal>
+    </Page>
+  );
 }

@@ -1,3 +1,37 @@
+import { $api } from '../api/client';
+import { Empty } from '../ui/Answer';
+import { CopyMenu } from '../ui/Copy';
+import { ListPart } from '../ui/ListPart';
+import { Page } from '../ui/Page';
+import { Time } from '../ui/Time';
+
+/** Names of secrets. Their values are never shown, not here and nowhere else. */
 export function Secrets() {
-  return null;
+  const query = $api.useQuery('get', '/api/v1/secrets');
+  return (
+    <Page
+      title="Secrets"
+      words="Names only: values never leave the vault but to where they are used"
+      actions={<CopyMenu cli="signalbox secret list" path="/api/v1/secrets" />}
+    >
+      <ListPart
+        query={query}
+        label="Secrets"
+        idOf={(one) => one.name}
+        empty={
+          <Empty title="No secret yet">
+            Set one: <code>signalbox secret set NAME</code>; then write <code>secret://NAME</code> in a definition.
+          </Empty>
+        }
+        columns={[
+          { header: 'Name', accessorKey: 'name', cell: ({ row }) => <code>{row.original.name}</code> },
+          { header: 'For', id: 'uses', accessorFn: (one) => one.uses.join(', ') },
+          { header: 'Description', id: 'description', accessorFn: (one) => one.description || '–' },
+          { header: 'Version', accessorKey: 'version' },
+          { header: 'Changed', accessorKey: 'updated_at', cell: ({ row }) => <Time at={row.original.updated_at} /> },
+          { header: 'By', accessorKey: 'updated_by' },
+        ]}
+      />
+    </Page>
+  );
 }

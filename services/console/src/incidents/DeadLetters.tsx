@@ -1,3 +1,98 @@
+import { Checkbox } from '@mantine/core';
+import { useState } from 'react';
+import { $api, http, type Schemas } from '../api/client';
+import { useMay } from '../session/me';
+import { Empty } from '../ui/Answer';
+import { Ask } from '../ui/Ask';
+import { CopyMenu } from '../ui/Copy';
+import type { Columns } from '../ui/DataTable';
+import { ListPart } from '../ui/ListPart';
+import { Page } from '../ui/Page';
+import { StateBadge } from '../ui/StateBadge';
+import { Time } from '../ui/Time';
+import { useAction } from '../ui/useAction';
+
+type Letter = Schemas['DeadLetterEntry'];
+
 export function DeadLetters() {
-  return null;
+  const query = $api.useQuery('get', '/api/v1/dead-letters', { params: { query: { limit: 100 } } });
+  const may = useMay();
+  const { act } = useAction();
+  const [chosen, setChosen] = useState<string[]>([]);
+  const toggle = (id: string) =>
+    setChosen((old) => (old.includes(id) ? old.filter((one) => one !== id) : [...old, id]));
+  const columns: Columns<Letter> = [
+    {
+      header: 'Choose',
+      id: 'choose',
+      enableSorting: false,
+      cell: ({ row: { original: one } }) =>
+        one.state === 'PARKED' && may('dead_letter.operate') ? (
+          <Checkbox aria-label={`Choose ${one.id}`} checked={chosen.includes(one.id)} onChange={() => toggle(one.id)} />
+        ) : null,
+    },
+    { header: 'Parked', accessorKey: 'parked_at', cell: ({ row }) => <Time at={row.original.parked_at} /> },
+    {
+      header: 'State',
+      accessorKey: 'state',
+      cell: ({ row }) => <StateBadge kind="DeadLetterState" state={row.original.state} />,
+    },
+    { header: 'Service', accessorKey: 'service' },
+    { header: 'From', id: 'topic', accessorFn: (one) => `${one.topic} ${one.partition}:${one.offset}` },
+    { header: 'Type', id: 'type', accessorFn: (one) => one.event_type ?? '–' },
+    { header: 'Error', accessorKey: 'error' },
+  ];
+  const done = () => setChosen([]);
+  return (
+    <Page
+      title="Dead letters"
+      words="Messages that could not be handled, put aside; nothing is lost"
+      actions={
+        <>
+          {chosen.length > 0 && (
+            <>
+              <Ask
+                label={`Redrive ${chosen.length}`}
+                variant="filled"
+                words="Each goes again to the one handler that failed."
+                run={async (reason) => {
+                  const ok = await act('Redrive was asked', () =>
+                    http.POST('/api/v1/dead-letters/redrive', { body: { ids: chosen, reason } }),
+                  );
+                  if (ok) done();
+                  return ok;
+                }}
+              />
+              <Ask
+                label={`Drop ${chosen.length}`}
+                color="red"
+                needsReason
+                words="They are never handled. This cannot be taken back."
+                run={async (reason) => {
+                  const ok = await act('Drop was asked', () =>
+                    http.POST('/api/v1/dead-letters/drop', { body: { ids: chosen, reason } }),
+                  );
+                  if (ok) done();
+                  return ok;
+                }}
+              />
+            </>
+          )}
+          <CopyMenu cli="signalbox dead-letter list" path="/api/v1/dead-letters" json={query.data} />
+        </>
+      }
+    >
+      <ListPart
+        query={query}
+        columns={columns}
+        label="Dead letters"
+        idOf={(one) => one.id}
+        empty={
+          <Empty title="No dead letter">
+            Every message was handled. One that cannot be appears here, with its error.
+          </Empty>
+        }
+      />
+    </Page>
+  );
 }

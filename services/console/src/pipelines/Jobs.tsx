@@ -1,3 +1,55 @@
+import { Link } from '@tanstack/react-router';
+import { $api } from '../api/client';
+import { Empty } from '../ui/Answer';
+import { CopyMenu } from '../ui/Copy';
+import { ListPart } from '../ui/ListPart';
+import { shown } from '../ui/names';
+import { Page } from '../ui/Page';
+import { Time } from '../ui/Time';
+import { StartForm } from './StartForm';
+
 export function Jobs() {
-  return null;
+  const query = $api.useQuery('get', '/api/v1/jobs', { params: { query: { limit: 100 } } });
+  return (
+    <Page
+      title="Jobs"
+      words="Saved work on one engine each"
+      actions={<CopyMenu cli="signalbox job list" path="/api/v1/jobs" json={query.data} />}
+    >
+      <ListPart
+        query={query}
+        label="Jobs"
+        idOf={(one) => one.id}
+        empty={
+          <Empty title="No job yet">
+            Make one: <code>signalbox job create --file job.yaml</code>
+          </Empty>
+        }
+        columns={[
+          {
+            header: 'Job',
+            accessorKey: 'name',
+            cell: ({ row: { original: one } }) => (
+              <Link to="/runs" search={{ target: `job:${one.id}` }} dir="auto" title="Its runs">
+                {shown(one.name) || one.id}
+              </Link>
+            ),
+          },
+          { header: 'Kind', id: 'kind', accessorFn: (one) => one.work.kind },
+          { header: 'Engine', id: 'engine', accessorFn: (one) => one.engine ?? 'by kind' },
+          { header: 'Project', accessorKey: 'project' },
+          { header: 'Version', accessorKey: 'version' },
+          { header: 'Changed', id: 'updated', cell: ({ row }) => <Time at={row.original.updated_at} /> },
+          {
+            header: 'Run',
+            id: 'run',
+            enableSorting: false,
+            cell: ({ row: { original: one } }) => (
+              <StartForm kind="job" id={one.id} name={one.name || one.id} params={one.params} />
+            ),
+          },
+        ]}
+      />
+    </Page>
+  );
 }

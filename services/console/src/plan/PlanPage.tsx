@@ -6,6 +6,7 @@ import { Answer, Loading } from '../ui/Answer';
 import { CopyMenu, Id } from '../ui/Copy';
 import { Facts, Json } from '../ui/Json';
 import { Meter } from '../ui/Meter';
+import { shown } from '../ui/names';
 import { Page, Part } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
 import { Time, Took } from '../ui/Time';
@@ -23,7 +24,7 @@ const route = getRouteApi('/runs/$id');
 export function PlanPage() {
   const { id } = route.useParams();
   const query = $api.useQuery('get', '/api/v1/plans/{id}', { params: { path: { id } } });
-  const name = query.data?.name || id.slice(0, 13);
+  const name = shown(query.data?.name ?? '') || id.slice(0, 13);
   return (
     <Page
       title={name}

@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router';
 import type { Schemas } from '../api/client';
+import { shown } from '../ui/names';
 import { DataTable, type Columns } from '../ui/DataTable';
 import { Meter } from '../ui/Meter';
 import { StateBadge } from '../ui/StateBadge';
@@ -13,7 +14,7 @@ const name: Columns<Plan>[number] = {
   cell: ({ row: { original: plan } }) => (
     <Link to="/runs/$id" params={{ id: plan.id }} dir="auto">
       <span className="clip" title={plan.name}>
-        {plan.name || plan.id}
+        {shown(plan.name) || plan.id}
       </span>
     </Link>
   ),
@@ -67,7 +68,7 @@ function Why({ plan }: { plan: Plan }) {
   const first = plan.waiting[0];
   if (!first || plan.ended_at) return <span className="dim">–</span>;
   return (
-    <span className="clip" title={first.sentence}>
+    <span className="clip short" title={first.sentence}>
       {first.sentence}
     </span>
   );

@@ -1,3 +1,63 @@
+import { Link } from '@tanstack/react-router';
+import { $api, type Schemas } from '../api/client';
+import { Empty } from '../ui/Answer';
+import { CopyMenu } from '../ui/Copy';
+import type { Columns } from '../ui/DataTable';
+import { ListPart } from '../ui/ListPart';
+import { shown } from '../ui/names';
+import { Page } from '../ui/Page';
+import { Time } from '../ui/Time';
+
+type Trigger = Schemas['Trigger'];
+
+const matches = ({ match }: Trigger) =>
+  [
+    match.types?.length ? `type ${match.types.join(', ')}` : '',
+    match.sources?.length ? `source ${match.sources.join(', ')}` : '',
+    match.subjects?.length ? `subject ${match.subjects.join(', ')}` : '',
+    match.condition ?? '',
+  ]
+    .filter(Boolean)
+    .join(' and ') || 'every event';
+
+const COLUMNS: Columns<Trigger> = [
+  {
+    header: 'Trigger',
+    accessorKey: 'name',
+    cell: ({ row: { original: one } }) => (
+      <Link to="/events" search={{ trigger: one.id }} dir="auto" title="What matched it, and what did not">
+        {shown(one.name) || one.id}
+      </Link>
+    ),
+  },
+  { header: 'Matches', id: 'match', accessorFn: matches },
+  { header: 'Starts', id: 'target', accessorFn: (one) => `${one.target.kind} ${one.target.id}` },
+  { header: 'Matched', id: 'matched', accessorFn: (one) => one.state?.matched ?? 0 },
+  { header: 'Did not', id: 'not', accessorFn: (one) => one.state?.not_matched ?? 0 },
+  { header: 'Last', id: 'last', cell: ({ row }) => <Time at={row.original.state?.last_matched_at} /> },
+  { header: 'State', id: 'paused', accessorFn: (one) => (one.paused ? 'paused' : 'on') },
+];
+
 export function Triggers() {
-  return null;
+  const query = $api.useQuery('get', '/api/v1/triggers', { params: { query: { limit: 100 } } });
+  return (
+    <Page
+      title="Triggers"
+      words="What starts when an event comes"
+      actions={<CopyMenu cli="signalbox trigger list" path="/api/v1/triggers" json={query.data} />}
+    >
+      <ListPart
+        query={query}
+        columns={COLUMNS}
+        label="Triggers"
+        idOf={(one) => one.id}
+        empty={
+          <Empty title="No trigger yet">
+            Make one: <code>signalbox trigger create --file new-files.yaml</code>, with what it matches and what it
+            starts.
+          </Empty>
+        }
+      />
+    </Page>
+  );
 }

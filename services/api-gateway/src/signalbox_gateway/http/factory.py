@@ -40,9 +40,12 @@ _SAFE: Final = (
 
 
 def application(
-    deps: Dependencies, routers: list[APIRouter], examples: Callable[[], Mapping[str, Any]] = dict
+    deps: Dependencies,
+    routers: list[APIRouter],
+    examples: Callable[[], Mapping[str, Any]] = dict,
+    console_folder: str = "",
 ) -> FastAPI:
-    """The application. `examples` makes those of its document, when it is asked for.
+    """The application. `examples` makes those of its document, when it is asked for; `console_folder` has the console.
 
     Raises `UndeclaredRoute` when a route declares no permission.
     """
@@ -56,8 +59,8 @@ def application(
     for router in routers:
         app.include_router(router, prefix="" if router.prefix.startswith("/api/") else BASE)
     _describe(app)
-    if deps.settings.console_folder:
-        console.serve(app, Path(deps.settings.console_folder))
+    if console_folder:
+        console.serve(app, Path(console_folder))
     _answer_errors(app)
     permissions_of(app)
     app.state.methods = PathMethods(app)

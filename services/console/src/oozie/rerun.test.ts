@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import { bodyOf, rangesOf, wrongWith, type Draft } from './rerun';
+
+const draft: Draft = {
+  engine: 'oozie',
+  coordinators: '0001-C, 0002-C\n0003-B',
+  from: '2026-03-01',
+  until: '2026-03-07',
+  numbers: '1-20, 31',
+  policy: 'failed',
+  scope: 'only_failed',
+  cleanUp: false,
+  order: 'newest_first',
+  limit: 4,
+  name: '',
+  reason: 'ticket',
+};
+
+test('ranges are read, and nonsense is none', () => {
+  expect(rangesOf('1-20, 31')).toEqual([
+    [1, 20],
+    [31, 31],
+  ]);
+  expect(rangesOf('')).toEqual([]);
+  expect(rangesOf('20-1')).toBeNull();
+  expect(rangesOf('all')).toBeNull();
+});
+
+test('a draft becomes a preview: coordinators and bundles apart, days whole', () => {
+  const body = bodyOf(draft);
+  expect(body).toMatchObject({
+    preview: true,
+    rules: { order: 'newest_first', limit: 4 },
+    name: 'Rerun of 0001-C and 2 more',
+  });
+  expect(body.selections![0]!.selection).toMatchObject({
+    coordinators: ['0001-C', '0002-C'],
+    bundles: ['0003-B'],
+    dates: [['2026-03-01T00:00:00Z', '2026-03-07T23:59:59Z']],
+    rerun: { policy: 'failed', scope: 'only_failed', clean_up: false },
+  });
+});
+
+test('what is wrong is named by its field', () => {
+  expect(wrongWith(draft)).toEqual({});
+  expect(
+    Object.keys(wrongWith({ ...draft, engine: '', coordinators: ' ', until: '2026-02-01', numbers: 'x' })).sort(),
+  ).toEqual(['coordinators', 'engine', 'numbers', 'until']);
+});

@@ -1,0 +1,65 @@
+import type { Schemas } from '../api/client';
+
+export type Draft = {
+  engine: string;
+  coordinators: string;
+  from: string;
+  until: string;
+  numbers: string;
+  policy: 'missing' | 'failed' | 'all';
+  scope: 'all' | 'skip_successful' | 'only_failed';
+  cleanUp: boolean;
+  order: 'oldest_first' | 'newest_first';
+  limit: string | number;
+  name: string;
+  reason: string;
+};
+
+export const listed = (text: string) => [...new Set(text.split(/[\s,]+/).filter(Boolean))];
+
+/** Ranges of action numbers: `1-20, 31`. Null for what is none. */
+export function rangesOf(text: string): [number, number][] | null {
+  const parts = text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean);
+  const ranges = parts.map((part) => /^(\d+)(?:\s*-\s*(\d+))?$/.exec(part));
+  if (ranges.some((one) => !one)) return null;
+  const numbers = ranges.map((one): [number, number] => [Number(one![1]), Number(one![2] ?? one![1])]);
+  return numbers.every(([first, last]) => first <= last) ? numbers : null;
+}
+
+/** What is wrong with a draft, by field; nothing when it can be previewed. */
+export function wrongWith(draft: Draft): Partial<Record<keyof Draft, string>> {
+  const wrong: Partial<Record<keyof Draft, string>> = {};
+  if (!draft.engine) wrong.engine = 'Which Oozie?';
+  if (!listed(draft.coordinators).length) wrong.coordinators = 'At least one coordinator or bundle';
+  if (rangesOf(draft.numbers) === null) wrong.numbers = 'Ranges such as 1-20, 31';
+  if (draft.from && draft.until && draft.until < draft.from) wrong.until = 'After the first day';
+  return wrong;
+}
+
+/** The plan to preview. */
+export function bodyOf(draft: Draft): Schemas['PlanCreateInput'] {
+  const ids = listed(draft.coordinators);
+  const numbers = rangesOf(draft.numbers) ?? [];
+  const dates =
+    draft.from || draft.until
+      ? [[`${draft.from || draft.until}T00:00:00Z`, `${draft.until || draft.from}T23:59:59Z`]]
+      : [];
+  const selection = {
+    kind: 'oozie_actions' as const,
+    coordinators: ids.filter((id) => !id.endsWith('-B')),
+    bundles: ids.filter((id) => id.endsWith('-B')),
+    ...(numbers.length ? { numbers } : {}),
+    ...(dates.length ? { dates } : {}),
+    rerun: { policy: draft.policy, scope: draft.scope, clean_up: draft.cleanUp },
+  };
+  return {
+    name: draft.name || `Rerun of ${ids[0] ?? ''}${ids.length > 1 ? ` and ${ids.length - 1} more` : ''}`,
+    preview: true,
+    reason: draft.reason,
+    rules: { order: draft.order, ...(draft.limit === '' ? {} : { limit: Number(draft.limit) }) },
+    selections: [{ engine: draft.engine, selection }],
+  } as Schemas['PlanCreateInput'];
+}

@@ -1,0 +1,124 @@
+import { Alert, Button, Group, Modal, Select, Stack, Text, TextInput } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { useState } from 'react';
+import { http, wordsOf, type Schemas } from '../api/client';
+import { DataTable } from '../ui/DataTable';
+import { Time } from '../ui/Time';
+import { useAction } from '../ui/useAction';
+
+type Only = 'missing' | 'failed' | 'all';
+const day = (text: string) => `${text}T00:00:00Z`;
+
+/** Ticks of the past, started now: first which would fire and which not. */
+export function Backfill({ schedule }: { schedule: Schemas['Schedule'] }) {
+  const [opened, { open, close }] = useDisclosure(false);
+  const { act, busy } = useAction();
+  const [from, setFrom] = useState('');
+  const [until, setUntil] = useState('');
+  const [only, setOnly] = useState<Only>('missing');
+  const [preview, setPreview] = useState<Schemas['BackfillPreview']>();
+  const [problem, setProblem] = useState('');
+  const path = { params: { path: { id: schedule.id } } };
+  const body = { from_at: day(from), until_at: day(until), only };
+  const look = async () => {
+    setProblem('');
+    const { data, error } = await http.POST('/api/v1/schedules/{id}/backfill', {
+      ...path,
+      body: { ...body, preview: true },
+    });
+    if (error) setProblem([wordsOf(error).detail, ...wordsOf(error).fields].join(' · '));
+    else setPreview(data as Schemas['BackfillPreview']);
+  };
+  const start = async () => {
+    const ok = await act('The backfill has begun', () =>
+      http.POST('/api/v1/schedules/{id}/backfill', { ...path, body }),
+    );
+    if (ok) close();
+  };
+  return (
+    <>
+      <Button size="xs" variant="default" onClick={open}>
+        Backfill…
+      </Button>
+      <Modal opened={opened} onClose={close} title={`Backfill ${schedule.name || schedule.id}`} size="lg">
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            void (preview ? start() : look());
+          }}
+        >
+          <Stack gap="sm">
+            {problem && <Alert color="red">{problem}</Alert>}
+            <Group grow>
+              <TextInput
+                type="date"
+                required
+                label="From (UTC)"
+                value={from}
+                onChange={(event) => {
+                  setFrom(event.currentTarget.value);
+                  setPreview(undefined);
+                }}
+              />
+              <TextInput
+                type="date"
+                required
+                label="Until (UTC)"
+                value={until}
+                onChange={(event) => {
+                  setUntil(event.currentTarget.value);
+                  setPreview(undefined);
+                }}
+              />
+              <Select
+                label="Which ticks"
+                allowDeselect={false}
+                value={only}
+                onChange={(value) => {
+                  setOnly(value as Only);
+                  setPreview(undefined);
+                }}
+                data={[
+                  { value: 'missing', label: 'never fired' },
+                  { value: 'failed', label: 'never fired or failed' },
+                  { value: 'all', label: 'all' },
+                ]}
+              />
+            </Group>
+            {preview && (
+              <>
+                <Text size="sm" role="status">
+                  {preview.fires} would fire; {preview.fired_before} fired before.
+                </Text>
+                <div style={{ maxHeight: 260, overflow: 'auto' }}>
+                  <DataTable
+                    label="Ticks"
+                    rows={preview.ticks}
+                    idOf={(tick) => tick.due_at}
+                    columns={[
+                      {
+                        header: 'Due',
+                        accessorKey: 'due_at',
+                        cell: ({ row }) => <Time at={row.original.due_at} exact />,
+                      },
+                      { header: 'For the day', accessorKey: 'event_date' },
+                      { header: 'Decision', accessorKey: 'decision' },
+                    ]}
+                  />
+                </div>
+              </>
+            )}
+            <Group justify="flex-end">
+              <Button variant="default" onClick={close}>
+                Close
+              </Button>
+              <Button type="submit" loading={busy} disabled={preview?.fires === 0}>
+                {preview ? `Start ${preview.fires}` : 'Preview'}
+              </Button>
+            </Group>
+          </Stack>
+        </form>
+      </Modal>
+    </>
+  );
+}

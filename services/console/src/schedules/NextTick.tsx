@@ -1,0 +1,12 @@
+import { $api } from '../api/client';
+import { Time } from '../ui/Time';
+
+export function NextTick({ id }: { id: string }) {
+  const query = $api.useQuery(
+    'get',
+    '/api/v1/schedules/{id}/next',
+    { params: { path: { id }, query: { count: 1 } } },
+    { refetchInterval: 30_000 },
+  );
+  return <Time at={query.data?.ticks[0]?.due_at} />;
+}
