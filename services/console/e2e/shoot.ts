@@ -32,7 +32,7 @@ const answer = await context.request.post(`${base}/api/v1/auth/login`, {
 const { csrf_token } = await answer.json();
 await context.addInitScript((csrf) => localStorage.setItem('signalbox.csrf', csrf), csrf_token);
 const tasks = await (await context.request.get(`${base}/api/v1/plans/${made.failed}/tasks`)).json();
-const failedTask = tasks.items.find((one: any) => one.state === 'FAILED') ?? tasks.items[0];
+const failedTask = tasks.items.find((one: { state: string }) => one.state === 'FAILED') ?? tasks.items[0];
 const pages: Record<string, string> = {
   overview: '/', runs: '/runs', plan: `/runs/${made.live}`, 'plan-failed': `/runs/${made.failed}?tab=graph`, 'plan-timeline': `/runs/${made.bulk}?tab=timeline`,
   'plan-markup': `/runs/${made.markup}`, task: `/tasks/${failedTask?.id}`, engines: '/engines', engine: '/engines/scripted', schedules: '/schedules', schedule: '/schedules/nightly',

@@ -21,7 +21,7 @@ export function Runs() {
   const set = (part: Partial<RunSearch>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   const type = useDebouncedCallback((q: string) => set({ q: q || undefined }), 250);
   const filters = filtersOf(search);
-  const { state: _, ...unstated } = filters;
+  const unstated = filtersOf({ ...search, state: undefined });
   const counts = $api.useQuery('get', '/api/v1/plans/counts', { params: { query: unstated } });
   const runs = useInfiniteQuery({
     queryKey: ['get', '/api/v1/plans', filters],

@@ -2,7 +2,6 @@ import Anser from 'anser';
 import { memo } from 'react';
 
 // everything but tabs, and what Anser reads as colours
-// eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u0008\u000b-\u001a\u001c-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
 
 /** One line with the colours of a terminal, as text: nothing in a log is ever markup. */

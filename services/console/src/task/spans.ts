@@ -1,4 +1,5 @@
 import type { Schemas } from '../api/client';
+import { grouped } from '../ui/groups';
 
 type Span = Schemas['Span'];
 export type SpanRow = { span: Span; depth: number; left: number; width: number; millis: number };
@@ -10,7 +11,7 @@ export function waterfall(spans: Span[]): SpanRow[] {
   const from = Math.min(...spans.map(start));
   const total = Math.max(1, Math.max(...spans.map(end)) - from);
   const known = new Set(spans.map((span) => span.span_id));
-  const children = Map.groupBy(
+  const children = grouped(
     [...spans].sort((a, b) => start(a) - start(b)),
     (span) => (span.parent_id && known.has(span.parent_id) ? span.parent_id : ''),
   );

@@ -4,6 +4,7 @@ import { $api } from '../api/client';
 import { Answer, Empty } from '../ui/Answer';
 import { DataTable } from '../ui/DataTable';
 import { ListPart } from '../ui/ListPart';
+import { grouped } from '../ui/groups';
 import { Page, Part } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
 import { Time } from '../ui/Time';
@@ -93,7 +94,7 @@ function Sources() {
     <Part title="Sources, last 24 hours">
       <Answer query={query} lines={2}>
         {({ sources }) => {
-          const bySource = [...Map.groupBy(sources, (one) => one.source)].map(([source, hours]) => ({
+          const bySource = [...grouped(sources, (one) => one.source)].map(([source, hours]) => ({
             source,
             received: hours.reduce((sum, one) => sum + one.received, 0),
             unclaimed: hours.reduce((sum, one) => sum + one.unclaimed, 0),

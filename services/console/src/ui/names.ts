@@ -1,5 +1,4 @@
 /** Marks that turn the direction of the text after them, and control characters: a name could pose as another. */
-// eslint-disable-next-line no-control-regex
 const TURNS = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 /** A name as it is shown. Names that are read from right to left stay so. */
