@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-flink test-kubernetes test-oozie e2e engines chaos bench check lint types imports generated generate api fuzz lock sizes clean
+.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-flink test-kubernetes test-oozie e2e engines chaos bench check lint types imports generated generate api check-console test-console fuzz lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +107,13 @@ generate: setup ## write the generated files: JSON Schemas, asyncapi.json, opena
 
 api: setup ## lint openapi.json and type-check a TypeScript client generated from it
 	@$(BIN)/python tests/support/api_client.py
+
+check-console: setup ## the console's fast part: style, types, unit tests, build (packages once into services/console)
+	@$(BIN)/python tests/support/console.py lint check test build
+
+test-console: setup ## the console in a real Chromium (SIGNALBOX_CHROMIUM, else /usr/bin/chromium) against a stack of its own
+	@$(BIN)/signalbox-local fetch
+	@$(BIN)/python tests/support/console.py e2e
 
 fuzz: setup ## generated requests against a real gateway for ten minutes (SECONDS=120: two)
 	@$(BIN)/signalbox-local fetch

@@ -1,0 +1,76 @@
+"""Runs the console's scripts: `python tests/support/console.py lint check test build`, or `e2e` with its own stack.
+
+Packages come from the lock file; Node from where the local stack takes it.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from signalbox_local.console import find_node
+
+ROOT: Final = Path(__file__).parents[2]
+CONSOLE: Final = ROOT / "services" / "console"
+LOCAL: Final = [sys.executable, "-m", "signalbox_local.app"]
+CHROMIUM: Final = "SIGNALBOX_CHROMIUM"
+
+
+def main(scripts: list[str]) -> int:
+    node, npm = find_node()
+    environment = {**os.environ, "PATH": f"{Path(node).parent}{os.pathsep}{os.environ['PATH']}"}
+    install(npm, environment)
+    if scripts == ["e2e"]:
+        return in_browser(npm, environment)
+    return next((1 for script in scripts if run([*npm, "run", "-s", script], environment)), 0)
+
+
+def install(npm: list[str], environment: dict[str, str]) -> None:
+    """Bring the packages of the lock file, unless they are there."""
+    stamp = CONSOLE / "node_modules" / ".package-lock.json"
+    if not stamp.exists() or stamp.stat().st_mtime < (CONSOLE / "package-lock.json").stat().st_mtime:
+        subprocess.run(
+            [*npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=CONSOLE, env=environment, check=True
+        )
+
+
+def in_browser(npm: list[str], environment: dict[str, str]) -> int:
+    """The tests in a browser. A stack that `SIGNALBOX_API_URL` names is used; else one is started and taken away."""
+    chromium = os.environ.get(CHROMIUM) or shutil.which("chromium") or ""
+    if not chromium:
+        print(f"there is no Chromium: install Debian's package `chromium`, or set {CHROMIUM}", file=sys.stderr)
+        return 1
+    environment[CHROMIUM] = chromium
+    if environment.get("SIGNALBOX_API_URL"):
+        return run([*npm, "run", "-s", "e2e"], environment)
+    with tempfile.TemporaryDirectory(prefix="signalbox-console-") as folder:
+        environment["SIGNALBOX_LOCAL_STACK"] = folder
+        try:
+            if run([*LOCAL, "up", "--scripted", "--services", "--console"], environment):
+                return 1
+            return run([*npm, "run", "-s", "e2e"], {**environment, **addresses(Path(folder))})
+        finally:
+            run([*LOCAL, "down"], environment)
+
+
+def addresses(stack: Path) -> dict[str, str]:
+    """Where the stack is, and who may sign in."""
+    lines = [line.removeprefix("export ") for line in (stack / "env").read_text().splitlines()]
+    found = dict(line.split("=", 1) for line in lines if line.startswith("SIGNALBOX_API_URL="))
+    return {
+        "SIGNALBOX_API_URL": found["SIGNALBOX_API_URL"].strip("'\""),
+        "SIGNALBOX_TOKEN": (stack / "admin-token").read_text().strip(),
+        "SIGNALBOX_PASSWORD_FILE": str(stack / "admin-password"),
+        "SIGNALBOX_STACK_FOLDER": str(stack),
+    }
+
+
+def run(command: list[str], environment: dict[str, str]) -> int:
+    return subprocess.run(command, cwd=CONSOLE, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

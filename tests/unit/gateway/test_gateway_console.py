@@ -1,0 +1,99 @@
+"""The console's files are served with a policy that lets no inline script run, and nothing beside them is."""
+
+import gzip
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request, Response
+
+from signalbox_gateway.http import console
+from signalbox_gateway.http.problems import Problem
+
+SCRIPT = "console.log('here');\n" * 200
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def application(folder: Path) -> FastAPI:
+    app = FastAPI()
+    console.serve(app, folder)
+
+    async def problem(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return error.response("")
+
+    app.add_exception_handler(Problem, problem)
+    return app
+
+
+async def get(app: FastAPI, path: str, encoding: str = "") -> Answer:
+    """What a browser gets; the path is as it comes off the wire, decoded once."""
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+        "headers": [(b"host", b"localhost"), (b"accept-encoding", encoding.encode())],
+    }  # fmt: skip
+    await app(scope, receive, send)
+    headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> FastAPI:
+    built = tmp_path / "built"
+    (built / "assets").mkdir(parents=True)
+    (built / "index.html").write_text("<!doctype html><title>Signalbox</title>")
+    (built / "assets" / "index-abc.js").write_text(SCRIPT)
+    (tmp_path / "secret.js").write_text("secret")
+    return application(built)
+
+
+@pytest.mark.parametrize("path", ["/console/", "/console/runs", "/console/runs/some-id"])
+async def test_every_page_is_the_same_document_and_is_asked_for_each_time(app: FastAPI, path: str) -> None:
+    answer = await get(app, path)
+    assert answer.status == 200
+    assert b"<title>Signalbox" in answer.body
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+async def test_no_inline_script_may_run(app: FastAPI) -> None:
+    policy = (await get(app, "/console/")).headers["content-security-policy"]
+    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert directives["default-src"] == "'none'"
+    assert directives["script-src"] == "'self'"
+    assert directives["frame-ancestors"] == "'none'"
+
+
+async def test_scripts_are_packed_and_kept(app: FastAPI) -> None:
+    packed = await get(app, "/console/assets/index-abc.js", "gzip, br")
+    assert gzip.decompress(packed.body).decode() == SCRIPT
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "immutable" in packed.headers["cache-control"]
+    assert (await get(app, "/console/assets/index-abc.js")).body.decode() == SCRIPT
+
+
+@pytest.mark.parametrize("name", ["../../secret.js", "../index.html", "no-such.js", ".hidden", "\0", "a/b"])
+async def test_nothing_outside_of_the_folder_is_served(app: FastAPI, name: str) -> None:
+    assert (await get(app, f"/console/assets/{name}")).status == 404
+
+
+async def test_a_console_that_is_not_built_yet_is_a_problem_that_explains(tmp_path: Path) -> None:
+    answer = await get(application(tmp_path / "nowhere"), "/console/")
+    assert answer.status == 404
+    assert b"not built" in answer.body
