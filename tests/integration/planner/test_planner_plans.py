@@ -25,6 +25,8 @@ from signalbox_contracts.messages.requests import (
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.task_commands import PlanRules, TasksEnsure
 from signalbox_contracts.topics import topic
+from signalbox_executor.store import accept
+from signalbox_planner.handlers import tasks
 from support.planner import GATEWAY, Planners, command, item, request_items, request_job, running
 from support.proofs import proves
 from support.service_fixture import until
@@ -384,3 +386,73 @@ async def test_a_plan_whose_request_could_not_be_read_can_be_cancelled(planners:
     assert stated.data.state == "CANCELLED"
     assert "could not be read" in stated.data.reason
     assert await planners.value("SELECT state FROM dead_letter") == "DROPPED"
+
+
+async def test_a_plan_whose_tasks_no_executor_could_take_is_sent_once_and_can_be_cancelled(
+    planners: Planners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the command is parked again with each repetition, and a cancel waits for tasks that never were."""
+
+    async def refuse(*_: object) -> set[uuid.UUID]:
+        raise ValueError("no executor takes this")
+
+    pages = request_items([item(1), item(2), item(3)])
+    plan = pages[0].data.plan_id
+    letters = "SELECT count(*) FROM dead_letter WHERE key = $1"
+    async with planners.running(reconcile_seconds=0.2), planners.executors.running():
+        with monkeypatch.context() as broken:
+            broken.setattr(accept, "accept", refuse)
+            await planners.executors.say(*pages)
+
+            async def parked() -> bool:
+                return await planners.executors.value(letters, str(plan).encode()) == 1
+
+            await until(parked, why="the command is parked")
+        asked = len(await planners.commands(plan))
+
+        async def asked_thrice() -> bool:
+            return len(await planners.commands(plan)) >= asked + 3
+
+        await until(asked_thrice, why="the planner asks what became of them")
+        sent = [one for one in await planners.commands(plan) if isinstance(one, TasksEnsure) and one.data.tasks]
+        assert len(sent) == 1, "what is parked is not sent again"
+        await planners.executors.say(command(PlanCancel, plan, item_keys=("item/000002",)))
+
+        async def one_ended() -> bool:
+            ended = "SELECT count(*) FROM item WHERE plan_id = $1 AND state = 'CANCELLED'"
+            return await planners.value(ended, plan) == 1
+
+        await until(one_ended, why="the item that was cancelled alone")
+        await planners.executors.say(command(PlanCancel, plan, reason="stuck"))
+        await planners.until_state(plan, "CANCELLED")
+    last = (await planners.plan_states(plan))[-1].data
+    assert last.expected is not None
+    assert (last.counts.cancelled, last.expected.tasks) == (3, 0)
+    reasons = {one.key: one.reason for page in await planners.pages(plan) for one in page.data.items}
+    assert "could not take its command: ValueError: no executor takes this" in reasons["item/000001"]
+
+
+async def test_a_plan_whose_facts_could_not_be_applied_can_be_cancelled(
+    planners: Planners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the plan is CANCELLING for ever: what its tasks became lies parked."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise ValueError("no result like this")
+
+    request = request_job(JOB)
+    plan = request.data.plan_id
+    async with planners.running(reconcile_seconds=600.0), planners.executors.running():
+        with monkeypatch.context() as broken:
+            broken.setattr(tasks, "apply_stated", refuse)
+            await planners.executors.say(request)
+
+            async def parked() -> bool:
+                facts = "SELECT count(*) FROM dead_letter WHERE topic = 'tasks.v1' AND key = $1 AND value LIKE $2"
+                return bool(await planners.value(facts, str(plan).encode(), b"%SUCCEEDED%"))
+
+            await until(parked, why="the fact of its end is parked")
+        assert await planners.value("SELECT state FROM plan WHERE id = $1", plan) == "RUNNING"
+        await planners.executors.say(command(PlanCancel, plan, reason="stuck"))
+        await planners.until_state(plan, "SUCCEEDED")
+    assert (await planners.plan_states(plan))[-1].data.counts.succeeded == 1

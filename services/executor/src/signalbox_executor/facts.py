@@ -81,14 +81,21 @@ def publish_answer(
     time: datetime,
     tasks: Sequence[Task] = (),
     missing: Sequence[UUID] = (),
+    parked: str = "",
     cause: Received[Any] | None = None,
 ) -> None:
     """Answer a command of a plan: the present states, what is not known here, and which rules we have."""
-    pages = list(_pages(tasks)) or [()]
-    for number, page in enumerate(pages):
-        lost = tuple(missing) if number == 0 else ()
-        data = TasksStatedData(plan_id=plan_id, rules_version=rules_version, tasks=page, missing=lost)
+    for page in _pages(tasks):
+        data = TasksStatedData(plan_id=plan_id, rules_version=rules_version, tasks=page)
         work.publish(_fact(data, time), cause=cause)
+    if missing:
+        data = TasksStatedData(
+            plan_id=plan_id, rules_version=rules_version, missing=tuple(missing), parked=parked[:2000]
+        )
+        # an id of its own: what is missing a second time is no duplicate of the first answer
+        work.publish(TasksStated.of(data, subject=plan_id, source=SOURCE, time=time, id=uuid4()), cause=cause)
+    elif not tasks:
+        work.publish(_fact(TasksStatedData(plan_id=plan_id, rules_version=rules_version), time), cause=cause)
 
 
 def _fact(data: TasksStatedData, time: datetime) -> TasksStated:

@@ -7,6 +7,7 @@ Out: tasks.state, selection.resolved, operation.result.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from signalbox_chassis.messaging.dead_letters import parked_error
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.messaging.settle import trace_of
@@ -35,6 +36,8 @@ from signalbox_executor.store import accept, engine_requests, engines, freezes, 
 from signalbox_executor.store import selections as store_selections
 from signalbox_executor.store.operations import Operation
 
+_COMMANDS = "task-commands.v1"
+
 
 def control(clock: Clock, wakes: WakeUps) -> Router:
     """Commands of plans, and operations. Their commits wake the loops that go on with them."""
@@ -61,13 +64,16 @@ def control(clock: Clock, wakes: WakeUps) -> Router:
             tasks = await accept.present(work.connection, known)
             found = {task.id for task in tasks}
             have = await rules.versions(work.connection, [data.plan_id])
+            missing = [id for id in data.known if id not in found and id not in new]
+            parked = await parked_error(work.connection, _COMMANDS, str(data.plan_id)) if missing else None
             facts.publish_answer(
                 work,
                 data.plan_id,
                 rules_version=have.get(data.plan_id, 0),
                 time=clock.now(),
                 tasks=tasks,
-                missing=[id for id in data.known if id not in found and id not in new],
+                missing=missing,
+                parked=parked or "",
                 cause=received,
             )
 

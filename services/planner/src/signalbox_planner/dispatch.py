@@ -17,6 +17,7 @@ from signalbox_planner import lifecycle, steps
 from signalbox_planner.effects import CancelTasks, EnsureTasks, PublishRules
 from signalbox_planner.graph import is_compensation
 from signalbox_planner.lifecycle import with_effect
+from signalbox_planner.parked import end_stopped
 from signalbox_planner.plan import PAGE_ITEMS, Item, Plan, StateChange, Stop
 from signalbox_planner.rerun_decisions import retried
 from signalbox_planner.settings import PlannerSettings
@@ -62,10 +63,13 @@ class Dispatcher:
         sent = lifecycle.sent(plan, len(fresh), next_position=first, unsent_end=end)
         return with_effect(sent, EnsureTasks(fresh)) if fresh else sent
 
-    async def send_missing(self, work: UnitOfWork, plan: Plan, missing: Collection[UUID]) -> Plan:
+    async def send_missing(
+        self, work: UnitOfWork, plan: Plan, missing: Collection[UUID], now: datetime, *, parked: str = ""
+    ) -> Plan:  # fmt: skip
         """The executor does not know these tasks: send them again with their rules and cancels.
 
-        They are not new tasks: they were counted when they were first sent. Their versions begin again at 1.
+        They are not new tasks: they were counted when they were first sent. Their versions begin again at 1. Those
+        whose command lies `parked` there, for this reason, are not sent again: they wait, or end if they are cancelled.
         """
         if plan.ended:
             return plan
@@ -73,6 +77,8 @@ class Dispatcher:
         lost = tuple(row for row in live if task_id(plan.id, row.key) in missing)
         if not lost:
             return plan
+        if parked:
+            return end_stopped(plan, lost, parked, now)
         plan = with_effect(with_effect(plan, PublishRules(repeated=True)), EnsureTasks(lost))
         plan = repeat_cancels(plan, lost)
         versions = await items.forget_versions(work.connection, plan.id, [row.position for row in lost])

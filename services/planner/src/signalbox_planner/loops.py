@@ -9,6 +9,7 @@ from signalbox_planner import lifecycle, previews
 from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher, repeat_cancels
 from signalbox_planner.effects import PublishRules, QueryTasks
+from signalbox_planner.handlers.commands import take_parked_states
 from signalbox_planner.lifecycle import with_effect
 from signalbox_planner.plan import Plan
 from signalbox_planner.settings import PlannerSettings
@@ -65,10 +66,14 @@ class Planning:
         return len(silent) == PLANS_A_PASS
 
     async def _query(self, work: UnitOfWork, plan: Plan) -> None:
+        now, before = await plans.transaction_time(work.connection), plan
+        if plan.state is PlanState.CANCELLING:
+            plan = await take_parked_states(work, plan, now)
         live = await items.live(work.connection, plan.id, lifecycle.unsent_ranges(plan))
         if live:
-            queried = repeat_cancels(with_effect(plan, QueryTasks(tuple(live))), live)
-            await save_changes(work, [queried], await plans.transaction_time(work.connection))
+            plan = repeat_cancels(with_effect(plan, QueryTasks(tuple(live))), live)
+        if plan is not before:
+            await save_changes(work, [plan], now)
 
     async def stop_overdue(self) -> bool:
         """Stop plans whose time limit has passed."""

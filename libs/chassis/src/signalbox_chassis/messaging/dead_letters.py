@@ -46,6 +46,9 @@ UPDATE dead_letter SET state = $2, operation_id = $3, actor = $4, reason = $5,
     settled_at = CASE WHEN $2 = 'DROPPED' THEN now() END
 WHERE id = ANY($1) AND state = 'PARKED' RETURNING *
 """
+_PARKED_ERROR = """
+SELECT error FROM dead_letter WHERE state = 'PARKED' AND topic = $1 AND key = $2 ORDER BY parked_at LIMIT 1
+"""
 _NEXT = """
 SELECT * FROM dead_letter WHERE state = 'REDRIVING' AND NOT id = ANY($1)
 ORDER BY parked_at LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -196,6 +199,11 @@ class DeadLetters:
 
 async def open_letters(connection: Connection) -> int:
     return int(await connection.fetchval("SELECT count(*) FROM dead_letter WHERE state IN ('PARKED', 'REDRIVING')"))
+
+
+async def parked_error(connection: Connection, topic: str, key: str) -> str | None:
+    """Why the oldest message with this key was parked, None if none is."""
+    return await connection.fetchval(_PARKED_ERROR, topic, key.encode())
 
 
 def describe(error: BaseException) -> str:

@@ -126,6 +126,8 @@ class TasksStatedData(Value):
     tasks: Annotated[tuple[TaskRecord, ...], Field(max_length=MAX_ITEMS)] = ()
     missing: Annotated[tuple[TaskId, ...], Field(max_length=MAX_ITEMS)] = ()
     """Asked for by id alone and not known here: send them whole."""
+    parked: Text = ""
+    """Why the command that named the missing tasks lies parked here: sent again, it would be parked again."""
 
 
 class TasksStated(Event[TasksStatedData], frozen=True):

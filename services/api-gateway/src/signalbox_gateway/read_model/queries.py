@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_contracts.states import TaskState
 from signalbox_gateway.read_model import wait_reasons
 from signalbox_gateway.read_model.rows import TASK_DEFAULTS, PlanRow
 
@@ -262,10 +263,32 @@ WHERE t.version >= 0 AND {where}
 """
 
 
+_UNSTATED: Final = """
+SELECT t.item, t.plan_id, p.created_at, p.trace_id FROM task t JOIN plan p ON p.id = t.plan_id
+WHERE t.id = $1 AND t.version < 0 AND t.item IS NOT NULL AND t.decision = 'run'
+  AND p.state NOT IN ('ACCEPTED', 'RESOLVING', 'PREVIEWED', 'AWAITING_APPROVAL', 'REFUSED')
+"""
+
+
 async def task(connection: Connection, id: UUID) -> Answer | None:
     """One task as the API shows it; None when there is none."""
     row = await connection.fetchrow(_TASKS.replace("{where}", "t.id = $1"), id)
-    return _task(row) if row is not None else None
+    return _task(row) if row is not None else await _unstated_task(connection, id)
+
+
+async def _unstated_task(connection: Connection, id: UUID) -> Answer | None:
+    """A task of a plan that runs, or ran, of which no executor has published anything: as its item says."""
+    row = await connection.fetchrow(_UNSTATED, id)
+    if row is None:
+        return None
+    item, at = from_json(row["item"]), row["created_at"].isoformat().replace("+00:00", "Z")
+    state = item.get("state") or TaskState.QUEUED.value
+    ended = {"error": item.get("reason"), "cause": "cancelled"} if state == TaskState.CANCELLED.value else {}
+    return {
+        **TASK_DEFAULTS, "id": str(id), "plan_id": str(row["plan_id"]), "item_key": item["key"], "version": 0,
+        "state": state, "engine": item["engine"], "step": item.get("step"), "queued_at": at, **ended,
+        "trace_id": row["trace_id"], "pending_operation": None,
+    }  # fmt: skip
 
 
 async def tasks(connection: Connection, wanted: TaskFilter, *, limit: int, after: After | None = None) -> Page:

@@ -16,7 +16,7 @@ from signalbox_gateway import attempt_logs, consumer_presence
 from signalbox_gateway.http.access import permission, still_may, visible
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem
-from signalbox_gateway.read_model import queries, wait_details
+from signalbox_gateway.read_model import queries, wait_details, wait_reasons
 from signalbox_gateway.read_model.queries import TaskFilter
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import (
@@ -94,6 +94,10 @@ async def task_show(
         raise missing("task", id)
     async with deps.database.connection() as connection:
         seen = await wait_details.of_task(connection, seen)
+        waits = seen["state"] not in _ENDS and seen["waiting"] is None and consumer_presence.late(seen["queued_at"])
+        letter = await queries.parked_of(connection, seen["plan_id"]) if waits else None
+    if letter is not None:
+        return answer({**seen, "waiting": wait_reasons.parked(letter, seen["plan_id"])})
     if (
         seen["state"] == TaskState.QUEUED.value
         and seen["waiting"] is None

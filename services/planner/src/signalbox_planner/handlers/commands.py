@@ -25,10 +25,13 @@ from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.effects import CancelTasks
 from signalbox_planner.lifecycle import CommandRefused
+from signalbox_planner.parked import states_in
 from signalbox_planner.plan import Plan, Stop
 from signalbox_planner.retries import child_plan, copy_failures
 from signalbox_planner.store import items, plans, republish_requests
 
+STOP_SECONDS = 3.0
+"""How long the tasks of a plan that was cancelled may say nothing before they are queried."""
 Change = Callable[[Plan, Any, datetime], Plan]
 """What a command's data make of its plan; raises `CommandRefused`."""
 
@@ -111,8 +114,25 @@ async def _change_plans(work: UnitOfWork, dispatcher: Dispatcher, events: Sequen
         except CommandRefused as error:
             facts.answer(work, received, plan.id, Outcome.REFUSED, str(error), now)
             continue
+        if isinstance(received.event, PlanCancel):
+            after = await take_parked_states(work, after, now)
+            await plans.query_soon(work.connection, plan.id, seconds=STOP_SECONDS)
         await save_changes(work, [after], now)
         work.on_commit(dispatcher.wake)
+
+
+async def take_parked_states(work: UnitOfWork, plan: Plan, now: datetime) -> Plan:
+    """A stopped plan with the states of tasks in facts that lie parked here: what cannot be read keeps it no longer."""
+    parked = await plans.parked_facts(work.connection, plan.id)
+    found = {id: states_in(value, plan.id) for id, value in parked.items()}
+    read = [id for id, states in found.items() if states]
+    if not read or plan.ended:
+        return plan
+    changes = await items.apply_facts(work.connection, [fact for id in read for fact in found[id]])
+    await plans.drop_parked_facts(
+        work.connection, read, "the plan was cancelled: the states of its tasks were taken, without results"
+    )
+    return lifecycle.count(plan, changes.get(plan.id, ()), now)
 
 
 async def _cancel_unread(work: UnitOfWork, received: Received[PlanCancel], now: datetime) -> bool:
@@ -150,6 +170,7 @@ async def _cancel_items(work: UnitOfWork, received: Received[PlanCancel]) -> Non
         stop = Stop(data.kill, data.actor, data.reason)
         await items.keep_stop(work.connection, plan.id, [row.position for row in live], stop)
         after = lifecycle.with_effect(after, CancelTasks(stop, live))
+        await plans.query_soon(work.connection, plan.id, seconds=STOP_SECONDS)
     await save_changes(work, [after], now)
 
 

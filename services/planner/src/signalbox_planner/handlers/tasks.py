@@ -25,29 +25,38 @@ def register(router: Router, settings: PlannerSettings, dispatcher: Dispatcher) 
 
     @router.on(TasksStated)
     async def tasks(work: UnitOfWork, events: Sequence[Received[TasksStated]]) -> None:
-        stated = [received.event.data for received in events]
-        known, now, _ = await plans.locked_now(work.connection, [data.plan_id for data in stated])
-        changes = await items.apply_facts(work.connection, _facts(events, known))
-        confirmed: dict[UUID, int] = {}
-        missing: dict[UUID, set[UUID]] = {}
-        for data in stated:
-            confirmed[data.plan_id] = max(confirmed.get(data.plan_id, 0), data.rules_version)
-            missing.setdefault(data.plan_id, set()).update(data.missing)
-        changed: list[Plan] = []
-        for plan_id, plan in known.items():
-            after = lifecycle.count(plan, changes.get(plan_id, ()), now)
-            after = lifecycle.confirm(after, confirmed[plan_id], now)
-            if lost := missing[plan_id]:
-                after = await dispatcher.send_missing(work, after, lost)
-            after = await dispatcher.send(work, after, now)
-            if after is not plan:
-                changed.append(after)
-        await save_changes(work, changed, now)
-        if changes:
-            await plans.postpone_query(
-                work.connection, list(changes), seconds=settings.reconcile_seconds,
-                max_seconds=settings.max_reconcile_seconds,
-            )  # fmt: skip
+        await apply_stated(work, events, settings, dispatcher)
+
+
+async def apply_stated(
+    work: UnitOfWork, events: Sequence[Received[TasksStated]], settings: PlannerSettings, dispatcher: Dispatcher
+) -> None:
+    """Count what became of the tasks, and go on with their plans."""
+    stated = [received.event.data for received in events]
+    known, now, _ = await plans.locked_now(work.connection, [data.plan_id for data in stated])
+    changes = await items.apply_facts(work.connection, _facts(events, known))
+    confirmed: dict[UUID, int] = {}
+    missing: dict[UUID, set[UUID]] = {}
+    parked: dict[UUID, str] = {}
+    for data in stated:
+        confirmed[data.plan_id] = max(confirmed.get(data.plan_id, 0), data.rules_version)
+        missing.setdefault(data.plan_id, set()).update(data.missing)
+        parked[data.plan_id] = data.parked or parked.get(data.plan_id, "")
+    changed: list[Plan] = []
+    for plan_id, plan in known.items():
+        after = lifecycle.count(plan, changes.get(plan_id, ()), now)
+        after = lifecycle.confirm(after, confirmed[plan_id], now)
+        if lost := missing[plan_id]:
+            after = await dispatcher.send_missing(work, after, lost, now, parked=parked[plan_id])
+        after = await dispatcher.send(work, after, now)
+        if after is not plan:
+            changed.append(after)
+    await save_changes(work, changed, now)
+    if changes:
+        await plans.postpone_query(
+            work.connection, list(changes), seconds=settings.reconcile_seconds,
+            max_seconds=settings.max_reconcile_seconds,
+        )  # fmt: skip
 
 
 def _facts(events: Sequence[Received[TasksStated]], known: Mapping[UUID, Plan]) -> list[TaskFact]:

@@ -89,6 +89,7 @@ WHERE state NOT IN ('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED',
   AND query_at <= now()
 ORDER BY query_at LIMIT $1
 """
+_QUERY_SOON: Final = "UPDATE plan SET query_at = least(query_at, now() + make_interval(secs => $2)) WHERE id = $1"
 _MARK_QUERIED: Final = """
 UPDATE plan
 SET queries = least(queries + 1, 10), queried_at = now(),
@@ -125,10 +126,30 @@ WHERE topic = 'requests.v1' AND key = $1 AND state = 'PARKED' RETURNING error
 """
 
 
+_PARKED_FACTS: Final = """
+SELECT id, value FROM dead_letter WHERE topic = 'tasks.v1' AND key = $1 AND state = 'PARKED'
+ORDER BY parked_at LIMIT 20
+"""
+_DROP_PARKED_FACTS: Final = """
+UPDATE dead_letter SET state = 'DROPPED', settled_at = now(), actor = 'service:planner', reason = $2
+WHERE id = ANY($1) AND state = 'PARKED'
+"""
+
+
 async def drop_unread_request(connection: Connection, plan_id: UUID, actor: str, reason: str) -> str | None:
     """Settle what was parked of the request of a plan that is not known; why it was parked, None if nothing was."""
     rows = await connection.fetch(_DROP_UNREAD, str(plan_id).encode(), actor, f"the plan was cancelled: {reason}")
     return rows[0]["error"] if rows else None
+
+
+async def parked_facts(connection: Connection, plan_id: UUID) -> dict[UUID, bytes | None]:
+    """The facts of this plan's tasks that lie parked here, the oldest first."""
+    return {row["id"]: row["value"] for row in await connection.fetch(_PARKED_FACTS, str(plan_id).encode())}
+
+
+async def drop_parked_facts(connection: Connection, ids: Sequence[UUID], reason: str) -> None:
+    """Settle parked facts whose states were applied."""
+    await connection.execute(_DROP_PARKED_FACTS, list(ids), reason)
 
 
 async def locked(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Plan]:
@@ -200,6 +221,11 @@ async def transitions(connection: Connection, plan_id: UUID) -> tuple[PlanTransi
 async def postpone_query(connection: Connection, ids: Sequence[UUID], *, seconds: float, max_seconds: float) -> None:
     """Tasks of these plans were stated: the next query can wait."""
     await connection.execute(_POSTPONE_QUERY, list(ids), seconds, max_seconds)
+
+
+async def query_soon(connection: Connection, plan_id: UUID, *, seconds: float) -> None:
+    """Query the tasks of this plan then, unless they are stated before."""
+    await connection.execute(_QUERY_SOON, plan_id, seconds)
 
 
 async def due_for_query(connection: Connection, *, max_plans: int) -> list[UUID]:
