@@ -399,7 +399,7 @@ async def test_a_plan_whose_tasks_no_executor_could_take_is_sent_once_and_can_be
     pages = request_items([item(1), item(2), item(3)])
     plan = pages[0].data.plan_id
     letters = "SELECT count(*) FROM dead_letter WHERE key = $1"
-    async with planners.running(reconcile_seconds=0.2), planners.executors.running():
+    async with planners.running(reconcile_seconds=0.2, max_reconcile_seconds=0.5), planners.executors.running():
         with monkeypatch.context() as broken:
             broken.setattr(accept, "accept", refuse)
             await planners.executors.say(*pages)
@@ -411,6 +411,7 @@ async def test_a_plan_whose_tasks_no_executor_could_take_is_sent_once_and_can_be
         asked = len(await planners.commands(plan))
 
         async def asked_thrice() -> bool:
+            await planners.rows("UPDATE plan SET query_at = now() WHERE id = $1", plan)
             return len(await planners.commands(plan)) >= asked + 3
 
         await until(asked_thrice, why="the planner asks what became of them")

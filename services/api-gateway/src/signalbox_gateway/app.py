@@ -88,7 +88,7 @@ def gateway(settings: GatewaySettings) -> Service:
         settings,
         after_restore=publish.after_restore,
         subscriptions=[
-            handlers.subscription(waits),
+            handlers.subscription(waits, lambda what, version: service.health.restate(what, version)),
             # nothing but what is asked about messages this service parked itself
             Subscription("control", (topic("operations.v1"),), control),
         ],

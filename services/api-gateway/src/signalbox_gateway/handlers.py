@@ -1,6 +1,7 @@
 """In: plan.state, plan.items, tasks.state, task.progress, engine.state, operation.result, dead_letter.parked,
-incident.state, delivery.state, reprocessing.state. Changes: the read model (plan, task, task_progress, engine_state,
-operation_answer, parked, incident, delivery, reprocessing_job). Out: nothing; waiting requests wake.
+service.state, incident.state, delivery.state, reprocessing.state. Changes: the read model (plan, task, task_progress,
+engine_state, service_state, operation_answer, parked, incident, delivery, reprocessing_job). Out: definitions whose
+revision an executor never had from here; waiting requests wake.
 """
 
 import asyncio
@@ -12,16 +13,18 @@ from signalbox_chassis.messaging.bus import Subscription
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_chassis.runtime.health import Restated
 from signalbox_contracts.messages.dead_letters import DeadLetterParked
 from signalbox_contracts.messages.deliveries import DeliveryStated
 from signalbox_contracts.messages.plans import PlanItems, PlanItemsData, PlanStated
 from signalbox_contracts.messages.reprocessing import ReprocessingStated
-from signalbox_contracts.messages.states import EngineStated, IncidentStated, OperationResult
+from signalbox_contracts.messages.states import EngineStated, IncidentStated, OperationResult, ServiceStated
 from signalbox_contracts.messages.tasks import TaskProgress, TasksStated
 from signalbox_contracts.topics import topic
 from signalbox_gateway import start_facts
+from signalbox_gateway.definitions import publish
 from signalbox_gateway.long_poll import Waits
-from signalbox_gateway.read_model import notifications, reprocessing, writes
+from signalbox_gateway.read_model import notifications, reprocessing, services, writes
 from signalbox_gateway.read_model.progress import write_progress
 from signalbox_gateway.read_model.rows import (
     AnswerRow,
@@ -45,12 +48,12 @@ TOPICS = tuple(
 )
 
 
-def subscription(waits: Waits) -> Subscription:
+def subscription(waits: Waits, restated: Restated) -> Subscription:
     """What the read model is made from."""
-    return Subscription("facts", TOPICS, facts(waits))
+    return Subscription("facts", TOPICS, facts(waits, restated))
 
 
-def facts(waits: Waits) -> Router:
+def facts(waits: Waits, restated: Restated = lambda what, version: None) -> Router:
     """Facts of plans, tasks, engines, operations and parked messages."""
     router = Router()
     start_facts.register(router)
@@ -106,7 +109,15 @@ def facts(waits: Waits) -> Router:
 
     @router.on(EngineStated)
     async def engines(work: UnitOfWork, events: Sequence[Received[EngineStated]]) -> None:
-        await writes.write_engines(work.connection, [received.event.data for received in events])
+        records = [received.event.data for received in events]
+        await writes.write_engines(work.connection, records)
+        newest = {record.engine_id: record.definitions_revision for record in records}
+        for id, revision in (await publish.restate_engines(work, newest)).items():
+            restated(f"definition of engine {id}", revision)
+
+    @router.on(ServiceStated)
+    async def service_states(work: UnitOfWork, events: Sequence[Received[ServiceStated]]) -> None:
+        await services.write(work.connection, [received.event.data for received in events])
 
     @router.on(IncidentStated)
     async def incidents(work: UnitOfWork, events: Sequence[Received[IncidentStated]]) -> None:

@@ -50,7 +50,7 @@ def executor(
         settings=settings, guard=settings.guard(), secrets=secrets, clock=clock, blobs=blobs,
         engine_settings=load_settings(engine_settings),
     )  # fmt: skip
-    control = handlers.control(clock, wakes)
+    control = handlers.control(clock, wakes, lambda what, version: service.health.restate(what, version))
     topics = (topic("task-commands.v1"), topic("operations.v1"))
     service = Service(
         NAME, settings, subscriptions=[Subscription("control", topics, control)],

@@ -13,6 +13,7 @@ from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.messaging.settle import trace_of
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_chassis.runtime.clock import Clock
+from signalbox_chassis.runtime.health import Restated
 from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.freeze import Freeze
@@ -32,14 +33,24 @@ from signalbox_contracts.messages.task_commands import PlanRules, SelectionResol
 from signalbox_executor import facts, selections
 from signalbox_executor.lifecycle import resolution, why_not_resolved
 from signalbox_executor.operations import answer
-from signalbox_executor.store import accept, engine_requests, engines, freezes, operations, resolve, rules, stop
+from signalbox_executor.store import (
+    accept,
+    engine_requests,
+    engines,
+    freezes,
+    operations,
+    resolve,
+    restore,
+    rules,
+    stop,
+)
 from signalbox_executor.store import selections as store_selections
 from signalbox_executor.store.operations import Operation
 
 _COMMANDS = "task-commands.v1"
 
 
-def control(clock: Clock, wakes: WakeUps) -> Router:
+def control(clock: Clock, wakes: WakeUps, restated: Restated) -> Router:
     """Commands of plans, and operations. Their commits wake the loops that go on with them."""
     router, wake = Router(), wakes.of("claim")
 
@@ -61,6 +72,9 @@ def control(clock: Clock, wakes: WakeUps) -> Router:
             known = [id for id in (*(task.task_id for task in data.tasks), *data.known) if id not in new]
             if not known:
                 continue  # a new task is published with its first transitions, or a moment later by itself
+            if data.versions:
+                for id, version in (await restore.raise_above(work.connection, data.known, data.versions)).items():
+                    restated(f"task {id}", version)
             tasks = await accept.present(work.connection, known)
             found = {task.id for task in tasks}
             have = await rules.versions(work.connection, [data.plan_id])

@@ -29,7 +29,7 @@ def planner(settings: PlannerSettings) -> Service:
     async def seen(revision: int, timeout_seconds: float) -> bool:
         return service.feed is None or await service.feed.seen(revision, timeout_seconds)
 
-    control = handlers.control(dispatcher, starter, seen)
+    control = handlers.control(dispatcher, starter, seen, lambda what, version: service.health.restate(what, version))
     trigger_topics = (topic("triggers.v1"), *map(source_topic, settings.sources))
     facts = handlers.observed(settings, dispatcher)
     service = Service(

@@ -162,8 +162,9 @@ def ensure_tasks(work: UnitOfWork, plan: Plan, effect: EnsureTasks, at: datetime
 def query_tasks(work: UnitOfWork, plan: Plan, effect: QueryTasks, at: datetime) -> None:
     """`tasks.ensure` with ids only."""
     for n in range(0, len(effect.items), MAX_ITEMS):
-        ids = tuple(task_id(item.plan_id, item.key) for item in effect.items[n : n + MAX_ITEMS])
-        _ensure(work, plan, at, known=ids)
+        page = effect.items[n : n + MAX_ITEMS]
+        ids = tuple(task_id(item.plan_id, item.key) for item in page)
+        _ensure(work, plan, at, known=ids, versions=tuple(item.task_version for item in page))
 
 
 def cancel_tasks(work: UnitOfWork, plan: Plan, effect: CancelTasks, at: datetime) -> None:
@@ -201,6 +202,7 @@ def _ensure(work: UnitOfWork, plan: Plan, at: datetime, **which: Any) -> None:
     data = TasksEnsureData.model_construct(
         plan_id=plan.id, project=plan.spec.project, definitions_revision=plan.definitions_revision,
         rules_version=plan.rules.version, tasks=which.get("tasks", ()), known=which.get("known", ()),
+        versions=which.get("versions", ()),
     )  # fmt: skip
     work.publish(TasksEnsure.of(data, subject=plan.id, source=SOURCE, time=at, id=uuid4()))
 

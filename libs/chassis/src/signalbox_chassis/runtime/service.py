@@ -36,6 +36,7 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.persistence.restore_detection import HEARTBEAT_SECONDS, AfterRestore, RestoreDetector
 from signalbox_chassis.runtime.backoff import backoff
 from signalbox_chassis.runtime.clock import Clock, SystemClock
+from signalbox_chassis.runtime.health import Health
 from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.probes import Probes
 from signalbox_chassis.runtime.tasks import cancel
@@ -115,6 +116,8 @@ class Service:
             application=self.name,
         )
         self.dead_letters = DeadLetters(self.name, self.database, self.clock)
+        self.health = Health(self.name, self.database, self.clock)
+        self.health.troubles = self.troubles
         self.relay = Relay(
             self.database,
             RelaySettings(
@@ -271,7 +274,7 @@ class Service:
     def _own_loops(self) -> list[Loop]:
         redrive = Loop("redrive", self._redrive, 5.0)
         self.dead_letters.wake = redrive.wake
-        return [Loop("partitions", self._maintain, 3600.0), redrive]
+        return [Loop("partitions", self._maintain, 3600.0), redrive, Loop("health", self.health.publish, 5.0)]
 
     def _consumers(self) -> dict[str, Consumer]:
         return {**self.bus.consumers(), **(self.feed.consumers() if self.feed else {})}

@@ -14,6 +14,12 @@ ENGINES: tuple[Column, ...] = (
     ("slots", lambda found: f"{found['slots_used']}/{found['slots']}"), ("queued", "queued"), ("unknown", "unknown"),
     ("last answer", lambda found: ago(found["last_answer_at"])), ("last error", "last_error"),
 )  # fmt: skip
+TROUBLES: tuple[Column, ...] = (
+    ("service", "service"), ("keeps failing", "part"), ("reason", "reason"), ("seen", lambda found: ago(found["at"])),
+)  # fmt: skip
+RESTATED: tuple[Column, ...] = (
+    ("service", "service"), ("restated", "times"), ("last", "last"), ("seen", lambda found: ago(found["at"])),
+)  # fmt: skip
 ME: tuple[Column, ...] = (
     ("name", "name"), ("token", "token_id"), ("may", lambda found: ", ".join(found["permissions"])),
     ("until", "expires_at"),
@@ -31,6 +37,10 @@ def status(output: Form = "table") -> None:
     lines = [[name, _part(said.get(name))] for name in ("database", "kafka", "outbox")]
     lines += [[name, _numbers(said.get(name))] for name in ("plans", "tasks")]
     table(["part", ""], [*lines, ["parked", str(said.get("parked", "?"))]])
+    for key, columns in (("troubles", TROUBLES), ("restated", RESTATED)):
+        if said.get(key):
+            print()
+            rows(said[key], "table", columns)
     if said.get("groups"):
         print()
         rows(said["groups"], "table", GROUPS, name="group")

@@ -260,6 +260,8 @@ class PlanRepublishData(OperationData):
     """None: every plan there is, however old, and the engines."""
     items: bool = True
     tasks: bool = True
+    versions: Annotated[tuple[Version, ...], Field(max_length=MAX_ITEMS)] = ()
+    """Which version of each of `plan_ids` the sender has; an owner that never published that goes on above it."""
     note: Text = ""
 
 

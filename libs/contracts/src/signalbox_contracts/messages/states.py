@@ -151,6 +151,32 @@ class SourceStated(Event[SourceRecord], frozen=True):
     type: Literal["signalbox.source.state.v1"] = "signalbox.source.state.v1"
 
 
+class Trouble(Value):
+    """Something in a process that keeps failing."""
+
+    part: Annotated[str, Field(max_length=255)]
+    reason: Text
+
+
+class ServiceRecord(Value):
+    """How one process of a service is. Published when it changes, and again and again while something is wrong."""
+
+    service: Name
+    instance: Annotated[str, Field(max_length=63)]
+    """Another one for each process."""
+    version: Version
+    troubles: Annotated[tuple[Trouble, ...], Field(max_length=100)] = ()
+    restated: Count = 0
+    """How often a reader had a version that this process' service never published: it went on above it."""
+    last_restated: Text = ""
+
+
+class ServiceStated(Event[ServiceRecord], frozen=True):
+    """What keeps failing in a process of a service, or no longer does."""
+
+    type: Literal["signalbox.service.state.v1"] = "signalbox.service.state.v1"
+
+
 class IncidentState(OpenEnum):
     """Where an incident is."""
 
@@ -217,5 +243,6 @@ class OperationResult(Event[OperationResultData], frozen=True):
 
 
 MESSAGES = (
-    EngineStated, ScheduleStated, TriggerStated, SourceStated, IncidentStated, OperationResult, ReprocessingStated,
+    EngineStated, ScheduleStated, TriggerStated, SourceStated, ServiceStated, IncidentStated, OperationResult,
+    ReprocessingStated,
 )  # fmt: skip

@@ -89,6 +89,8 @@ class TasksEnsureData(Value):
     rules_version: Version
     tasks: Annotated[tuple[TaskSpec, ...], Field(max_length=MAX_ITEMS)] = ()
     known: Annotated[tuple[TaskId, ...], Field(max_length=MAX_ITEMS)] = ()
+    versions: Annotated[tuple[Version, ...], Field(max_length=MAX_ITEMS)] = ()
+    """Which version of each of `known` the sender has; an owner that never published that goes on above it."""
 
 
 class TasksEnsure(Event[TasksEnsureData], frozen=True):

@@ -278,6 +278,9 @@ def _states() -> Cases:
         source="lake", hour_at=NOW, version=9, received=120, unclaimed=3, last_event_at=NOW, lag_seconds=0.2
     )
     yield "", _state(s.SourceStated, source, "source:lake", "planner", 9)
+    trouble = s.Trouble(part="reconcile", reason="ConnectionError: no answer")
+    service = s.ServiceRecord(service="planner", instance="0192", version=2, troubles=(trouble,), restated=1)
+    yield "", _state(s.ServiceStated, service, "service:planner", "planner", 2)
     yield "", _state(s.IncidentStated, incident, f"incident:{definitions.INCIDENT}", "notifier", 2)
     yield "", _state(s.OperationResult, result, "engine:oozie-prod", "executor", 0)
 

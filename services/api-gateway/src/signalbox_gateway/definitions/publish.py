@@ -23,6 +23,18 @@ FROM (SELECT kind, id, nextval('definition_revision') AS revision
       FROM (SELECT kind, id FROM definition ORDER BY revision) o) n WHERE (d.kind, d.id) = (n.kind, n.id)
 """
 
+# A revision is written and put into the outbox in one transaction: no reader can have one that is not here.
+_AHEAD: Final = """
+SELECT k.id, k.revision AS known, d.body, coalesce(d.deleted, true) AS deleted
+FROM unnest($1::text[], $2::bigint[]) AS k (id, revision) LEFT JOIN definition d ON d.kind = 'engine' AND d.id = k.id
+WHERE coalesce(d.revision, 0) < k.revision ORDER BY k.id
+"""
+_AHEAD_ANY: Final = f"SELECT EXISTS ({_AHEAD})"
+_NEXT_ABOVE: Final = """
+SELECT setval('definition_revision', greatest(nextval('definition_revision'), checked_version(last_value, $1) + 1))
+FROM definition_revision
+"""
+
 
 async def lock(connection: Connection) -> None:
     """Keep other transactions from changing definitions until this one ends. Take it before any read for a change."""
@@ -31,13 +43,17 @@ async def lock(connection: Connection) -> None:
 
 def publish_snapshot(work: UnitOfWork, definition: Any, revision: int, at: datetime, *, deleted: bool = False) -> None:
     """Put the snapshot of a definition into the outbox."""
-    data = DefinitionSnapshotData(
-        kind=definition.kind, id=definition.id, revision=revision, definition=definition, deleted=deleted
-    )
-    subject = f"{definition.kind}:{definition.id}"
+    _publish(work, definition.kind, definition.id, definition, revision, at, deleted=deleted)
+
+
+def _publish(
+    work: UnitOfWork, kind: str, id: str, definition: Any, revision: int, at: datetime, *, deleted: bool
+) -> None:
+    data = DefinitionSnapshotData(kind=kind, id=id, revision=revision, definition=definition, deleted=deleted)
+    project = definition.project if definition is not None else "default"
     work.publish(
         DefinitionSnapshot.of(
-            data, subject=subject, source=SOURCE, time=at, aggregateversion=revision, project=definition.project
+            data, subject=f"{kind}:{id}", source=SOURCE, time=at, aggregateversion=revision, project=project
         )
     )
 
@@ -55,6 +71,27 @@ async def republish_newer(work: UnitOfWork, present: Mapping[str, int], *, at: d
         definition = KINDS[row["kind"]].model_validate_json(row["body"])
         publish_snapshot(work, definition, row["revision"], at, deleted=row["deleted"])
     return len(missing) - len(due)
+
+
+async def restate_engines(work: UnitOfWork, known: Mapping[str, int]) -> dict[str, int]:
+    """Publish the definitions of these engines anew whose revision an executor has and was never published here.
+
+    `known` maps engines to the revisions that executors have. Returns those that were ahead: somebody else wrote them.
+    """
+    connection = work.connection
+    if not await connection.fetchval(_AHEAD_ANY, list(known), list(known.values())):
+        return {}
+    await lock(connection)
+    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    ahead = await connection.fetch(_AHEAD, list(known), list(known.values()))
+    for row in ahead:
+        revision: int = await connection.fetchval(_NEXT_ABOVE, row["known"])
+        await connection.execute(
+            "UPDATE definition SET revision = $2 WHERE kind = 'engine' AND id = $1", row["id"], revision
+        )
+        definition = KINDS["engine"].model_validate_json(row["body"]) if row["body"] else None
+        _publish(work, "engine", row["id"], definition, revision, now, deleted=definition is None or row["deleted"])
+    return {row["id"]: row["known"] for row in ahead}
 
 
 async def after_restore(work: UnitOfWork, floor: int) -> None:

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from signalbox_chassis.persistence.connection import Connection
-from signalbox_gateway.read_model import freezes, queries
+from signalbox_gateway.read_model import freezes, queries, services
 
 _OUTBOX: Final = (
     "SELECT COALESCE(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM outbox WHERE sent_at IS NULL"
@@ -19,13 +19,14 @@ async def oldest_unsent_seconds(connection: Connection) -> float:
 
 
 async def counts(connection: Connection) -> dict[str, Any]:
-    """Engines with their states, plans and tasks by state, parked messages, freezes that hold."""
+    """Engines with their states, plans and tasks by state, parked messages, freezes that hold, troubles."""
     return {
         "engines": list((await queries.engine_states(connection)).values()),
         "plans": await _by_state(connection, _PLANS),
         "tasks": await _by_state(connection, _TASKS),
         "parked": await connection.fetchval(_PARKED),
         "freezes": await freezes.banners(connection),
+        **await services.health(connection),
     }
 
 

@@ -66,6 +66,17 @@ def parked(letter: Mapping[str, Any], plan: str) -> dict[str, Any]:
             "until_at": None, "detail": error}  # fmt: skip
 
 
+def failing(trouble: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of a service that should move it keeps failing."""
+    service, part, reason = str(trouble["service"]), str(trouble["part"]), str(trouble["reason"])[:500]
+    sentence = (
+        f"`{part}` of the {service} keeps failing ({reason}), as of {_moment(trouble['at'])}; goes on when that is "
+        "mended: `signalbox status` shows every part that fails"
+    )
+    return {"why": "service_failing", "sentence": sentence, "holder": f"service:{service}", "since_at": None,
+            "until_at": None, "detail": f"{part}: {reason}"}  # fmt: skip
+
+
 def no_executor() -> dict[str, Any]:
     """Nobody is there who could start or watch anything. Since when nobody knows."""
     sentence = (

@@ -37,7 +37,8 @@ SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[
   AS n (id, version, state, name, project, target, actor, parent, labels, created_at, ended_at, trace_id, record,
     expected)
 ORDER BY id
-ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state, name = excluded.name,
+ON CONFLICT (id) DO UPDATE SET version = checked_version(p.version, excluded.version), state = excluded.state,
+    name = excluded.name,
     project = excluded.project, target = excluded.target, actor = excluded.actor, parent = excluded.parent,
     labels = excluded.labels, ended_at = excluded.ended_at,
     trace_id = COALESCE(p.trace_id, excluded.trace_id), record = excluded.record, expected = excluded.expected,
@@ -69,7 +70,8 @@ _TASKS: Final = """
 INSERT INTO task AS t (id, plan_id, item_key, version, state, engine, why, record)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[])
   AS n (id, plan_id, item_key, version, state, engine, why, record) ORDER BY id
-ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state, engine = excluded.engine,
+ON CONFLICT (id) DO UPDATE SET version = checked_version(t.version, excluded.version), state = excluded.state,
+    engine = excluded.engine,
     why = excluded.why, record = excluded.record
 WHERE t.version < excluded.version
 """
@@ -129,7 +131,7 @@ RETURNING p.id
 _ENGINES: Final = """
 INSERT INTO engine_state AS e (id, version, record)
 SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) AS n (id, version, record) ORDER BY id
-ON CONFLICT (id) DO UPDATE SET version = excluded.version, record = excluded.record
+ON CONFLICT (id) DO UPDATE SET version = checked_version(e.version, excluded.version), record = excluded.record
 WHERE e.version < excluded.version
 """
 

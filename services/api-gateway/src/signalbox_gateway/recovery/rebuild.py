@@ -48,7 +48,7 @@ WHERE id IN (
     SELECT id FROM plan WHERE NOT complete AND version > 0 AND state {which} {ends}
       AND greatest(heard_at, asked_at) + least($1 * 2 ^ asks, $2) * interval '1 second' < now()
     ORDER BY heard_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-RETURNING id, created_at, asks
+RETURNING id, created_at, asks, version
 """
 _SILENT: Final = _ASK_AFTER.replace("{which}", "NOT IN").replace("{ends}", _ENDS)
 _INCOMPLETE: Final = _ASK_AFTER.replace("{which}", "IN").replace("{ends}", _ENDS)
@@ -100,13 +100,13 @@ class Rebuild:
             await self._all(work)
             seconds, connection = self.hear_seconds, work.connection
             silent = await connection.fetch(_SILENT, seconds, LIVE_SECONDS, MAX_ITEMS)
-            self._ask(work, [row["id"] for row in silent], items=False, tasks=False)
+            self._ask(work, [(row["id"], row["version"]) for row in silent], items=False, tasks=False)
             ignored = {row["id"]: row["created_at"] for row in silent if row["asks"] in UNKNOWN_ASKS}
             await say_again(connection, ignored)
             gaps = await connection.fetch(_INCOMPLETE, seconds, 86_400.0, MAX_ITEMS)
             strangers = await self._strangers(connection)
-            for plans in ([row["id"] for row in gaps], strangers):
-                self._ask(work, plans, items=True, tasks=True)
+            self._ask(work, [(row["id"], row["version"]) for row in gaps], items=True, tasks=True)
+            self._ask(work, [(plan, 0) for plan in strangers], items=True, tasks=True)
         return len(silent) == MAX_ITEMS or len(gaps) == MAX_ITEMS
 
     async def _all(self, work: UnitOfWork) -> None:
@@ -141,9 +141,11 @@ class Rebuild:
             self._seen, self._newest = self._newest, newest
         return [row["plan_id"] for row in rows]
 
-    def _ask(self, work: UnitOfWork, plans: Sequence[UUID], *, items: bool, tasks: bool) -> None:
+    def _ask(self, work: UnitOfWork, plans: Sequence[tuple[UUID, int]], *, items: bool, tasks: bool) -> None:
+        """Ask for plans, each with the version that is here."""
         if plans:
-            self._tell(work, uuid4(), plans, items=items, tasks=tasks)
+            versions = tuple(version for _, version in plans)
+            self._tell(work, uuid4(), [plan for plan, _ in plans], items=items, tasks=tasks, versions=versions)
 
     def _tell(self, work: UnitOfWork, operation: UUID, plans: Sequence[UUID], **which: Any) -> None:
         data = PlanRepublishData(operation_id=operation, actor=ACTOR, plan_ids=tuple(plans), **which)

@@ -362,6 +362,27 @@ class FreezeBanner(FreezeState):
     projects: list[str]
 
 
+class ServiceTrouble(AnswerModel):
+    """Something in a process that keeps failing."""
+
+    service: str
+    instance: str
+    part: str
+    reason: str
+    at: datetime
+    """When the process published that last."""
+
+
+class ServiceRestated(AnswerModel):
+    """A service of which readers had versions that it never published: somebody else wrote to its topic."""
+
+    service: str
+    instance: str
+    times: int
+    last: str
+    at: datetime
+
+
 class Status(AnswerModel):
     """How the parts are. A part that does not answer has `ok: false`; what depends on it is null."""
 
@@ -378,6 +399,10 @@ class Status(AnswerModel):
     """Parked messages that were not given up."""
     freezes: list[FreezeBanner] | None
     """Freezes that hold now."""
+    troubles: list[ServiceTrouble] | None
+    """What keeps failing in a process of a service."""
+    restated: list[ServiceRestated] | None
+    """Services that went on above versions they never published."""
 
 
 class Users(AnswerModel):

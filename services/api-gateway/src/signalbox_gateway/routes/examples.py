@@ -290,7 +290,7 @@ def _others() -> dict[str, Example]:
         "database": {"ok": True}, "kafka": {"ok": True},
         "groups": [{"group": "signalbox.planner.control", "members": 1, "lag": 0}],
         "outbox": {"ok": True, "oldest_unsent_seconds": 0.1}, "engines": [engine], "plans": {"RUNNING": 3},
-        "tasks": {"RUNNING": 12}, "parked": 0, "freezes": [],
+        "tasks": {"RUNNING": 12}, "parked": 0, "freezes": [], "troubles": [], "restated": [],
     }  # fmt: skip
     me = {
         "name": "ann", "actor": _ACTOR, "token_id": "abcdefghijkl", "permissions": ["plan.read"], "expires_at": None,

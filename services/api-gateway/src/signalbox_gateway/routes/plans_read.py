@@ -10,7 +10,7 @@ from signalbox_contracts.states import PLAN_ENDS
 from signalbox_gateway import consumer_presence
 from signalbox_gateway.http.access import permission, visible
 from signalbox_gateway.http.dependencies import Dependencies, Deps
-from signalbox_gateway.read_model import queries, usage, wait_details, wait_reasons
+from signalbox_gateway.read_model import queries, services, usage, wait_details, wait_reasons
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import (
@@ -36,6 +36,8 @@ from signalbox_gateway.routes.params import (
 )
 
 _ENDS: Final = frozenset(state.value for state in PLAN_ENDS)
+_MOVERS: Final = ("planner", "executor", "api-gateway")
+"""The services by which a plan moves and is shown."""
 LATE_SECONDS: Final = 2.0
 """How long the last facts of an ended plan's tasks are waited for."""
 
@@ -171,6 +173,11 @@ async def _with_reasons(deps: Dependencies, seen: queries.Answer) -> queries.Ans
         letter = await queries.parked_of(connection, seen["id"])
     if letter is not None:
         return {**seen, "waiting": [wait_reasons.parked(letter, seen["id"]), *seen["waiting"]]}
+    async with deps.database.connection() as connection:
+        found = await services.health(connection)
+    failing = [wait_reasons.failing(one) for one in found["troubles"] if one["service"] in _MOVERS]
+    if failing:
+        return {**seen, "waiting": [*failing, *seen["waiting"]][: queries.MAX_WAITING]}
     counts, missing = seen["counts"], None
     if seen["version"] == 0:
         missing = await consumer_presence.planner(deps, seen["id"], seen["created_at"])

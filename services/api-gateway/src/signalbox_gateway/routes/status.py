@@ -24,14 +24,16 @@ router = APIRouter(tags=["status"], dependencies=[Depends(permission("status.rea
 
 @router.get("/status", operation_id="status_show", response_model=answers.Status)
 async def status_show(deps: Deps) -> Response:
-    """The gateway's database and outbox, Kafka and its groups, engines, plans, tasks, parked messages, freezes."""
+    """The gateway's database and outbox, Kafka and its groups, engines, plans, tasks, parked messages, freezes, what
+    keeps failing in any process."""
     asked: list[Part] = [
         lambda: _database(deps.database),
         lambda: _kafka(deps),
         lambda: _outbox(deps.database),
         lambda: _read_model(deps.database),
     ]
-    names = (("database",), ("kafka", "groups"), ("outbox",), ("engines", "plans", "tasks", "parked", "freezes"))
+    model = ("engines", "plans", "tasks", "parked", "freezes", "troubles", "restated")
+    names = (("database",), ("kafka", "groups"), ("outbox",), model)
     said: dict[str, Any] = {}
     for keys, found in zip(names, await asyncio.gather(*map(_bounded, asked)), strict=True):
         said |= {key: found.get(key) for key in keys}

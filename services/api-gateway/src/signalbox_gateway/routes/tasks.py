@@ -16,7 +16,7 @@ from signalbox_gateway import attempt_logs, consumer_presence
 from signalbox_gateway.http.access import permission, still_may, visible
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem
-from signalbox_gateway.read_model import queries, wait_details, wait_reasons
+from signalbox_gateway.read_model import queries, services, wait_details, wait_reasons
 from signalbox_gateway.read_model.queries import TaskFilter
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import (
@@ -96,8 +96,11 @@ async def task_show(
         seen = await wait_details.of_task(connection, seen)
         waits = seen["state"] not in _ENDS and seen["waiting"] is None and consumer_presence.late(seen["queued_at"])
         letter = await queries.parked_of(connection, seen["plan_id"]) if waits else None
+        found = (await services.health(connection))["troubles"] if waits else []
     if letter is not None:
         return answer({**seen, "waiting": wait_reasons.parked(letter, seen["plan_id"])})
+    if failing := next((one for one in found if one["service"] == "executor"), None):
+        return answer({**seen, "waiting": wait_reasons.failing(failing)})
     if (
         seen["state"] == TaskState.QUEUED.value
         and seen["waiting"] is None

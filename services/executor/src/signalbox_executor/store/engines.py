@@ -14,14 +14,17 @@ INSERT INTO engine AS e (id, revision, deleted, definition, engine_group, intake
                          starts_at_once, tokens, breaker_failures, breaker_seconds)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9::int, $10, $11)
 ON CONFLICT (id) DO UPDATE SET
-    revision = excluded.revision, deleted = excluded.deleted, definition = excluded.definition,
+    revision = checked_version(e.revision, excluded.revision), deleted = excluded.deleted,
+    definition = excluded.definition,
     engine_group = excluded.engine_group, intake = excluded.intake, concurrency = excluded.concurrency,
     starts_per_minute = excluded.starts_per_minute, starts_at_once = excluded.starts_at_once,
     breaker_failures = excluded.breaker_failures, breaker_seconds = excluded.breaker_seconds, version = e.version + 1
 WHERE e.revision < excluded.revision
 """
 
-_DELETE: Final = "UPDATE engine SET deleted = true, revision = GREATEST(revision, $2) WHERE id = $1 AND revision <= $2"
+_DELETE: Final = (
+    "UPDATE engine SET deleted = true, revision = checked_version(revision, $2) WHERE id = $1 AND revision <= $2"
+)
 
 _LIST: Final = """
 SELECT id, revision, definition::text AS definition, deleted, breaker = 'closed' OR probe_at <= now() AS may_ask
@@ -49,7 +52,7 @@ WHERE id = ANY ($1) AND (failures > 0 OR breaker = 'open' OR last_answer_at IS N
 
 
 # INVARIANT raised only, in the transaction that keeps the definitions up to it: a task waits until then.
-_SAW: Final = "UPDATE seen SET revision = $1 WHERE revision < $1"
+_SAW: Final = "UPDATE seen SET revision = checked_version(revision, $1) WHERE revision < $1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ VALUES ($1, $2, $3, $4,
           SELECT FROM task t WHERE t.plan_id = $1 AND t.state IN {active}),
         $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (plan_id) DO UPDATE SET
-    version = excluded.version, held = excluded.held, held_reason = excluded.held_reason, closed = excluded.closed,
+    version = checked_version(r.version, excluded.version), held = excluded.held,
+    held_reason = excluded.held_reason, closed = excluded.closed,
     priority = excluded.priority, task_limit = excluded.task_limit, starts_per_minute = excluded.starts_per_minute,
     newest_first = excluded.newest_first, canary_first = excluded.canary_first,
     canary_failures = excluded.canary_failures, brake_ratio = excluded.brake_ratio, brake_after = excluded.brake_after,

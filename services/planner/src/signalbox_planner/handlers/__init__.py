@@ -7,6 +7,7 @@ debounced_event. Out: plan.state, plan.items; plan.rules, tasks.ensure, tasks.ca
 """
 
 from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.runtime.health import Restated
 from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.handlers import commands, requests, selections, starts, tasks
 from signalbox_planner.handlers.starts import SeenRevision, definitions, external
@@ -16,12 +17,12 @@ from signalbox_planner.starting import Starter
 __all__ = ["control", "definitions", "external", "observed"]
 
 
-def control(dispatcher: Dispatcher, starter: Starter, seen: SeenRevision) -> Router:
+def control(dispatcher: Dispatcher, starter: Starter, seen: SeenRevision, restated: Restated) -> Router:
     """Requests, commands and ticks."""
     router = Router()
     starts.register(router, starter, seen)
     requests.register(router, dispatcher)
-    commands.register(router, dispatcher)
+    commands.register(router, dispatcher, restated)
     return router
 
 

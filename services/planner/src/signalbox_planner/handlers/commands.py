@@ -7,6 +7,7 @@ from typing import Any
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_chassis.runtime.health import Restated
 from signalbox_contracts.messages.operations import PlanRepublish
 from signalbox_contracts.messages.requests import (
     PlanApply,
@@ -28,7 +29,7 @@ from signalbox_planner.lifecycle import CommandRefused
 from signalbox_planner.parked import states_in
 from signalbox_planner.plan import Plan, Stop
 from signalbox_planner.retries import child_plan, copy_failures
-from signalbox_planner.store import items, plans, republish_requests
+from signalbox_planner.store import items, plans, republish_requests, restore
 
 STOP_SECONDS = 3.0
 """How long the tasks of a plan that was cancelled may say nothing before they are queried."""
@@ -46,7 +47,7 @@ _CHANGES: dict[type, Change] = {
 }
 
 
-def register(router: Router, dispatcher: Dispatcher) -> None:
+def register(router: Router, dispatcher: Dispatcher, restated: Restated) -> None:
     """The handlers of every command."""
 
     @router.on(PlanPause)
@@ -77,7 +78,7 @@ def register(router: Router, dispatcher: Dispatcher) -> None:
     @router.on(PlanRepublish)
     async def republish(work: UnitOfWork, events: Sequence[Received[PlanRepublish]]) -> None:
         for received in events:
-            await _keep_republish(work, received)
+            await _keep_republish(work, received, restated)
         work.on_commit(dispatcher.wake)
 
     _register_approvals(router, dispatcher)
@@ -193,11 +194,14 @@ async def _retry(work: UnitOfWork, dispatcher: Dispatcher, received: Received[Pl
     work.on_commit(dispatcher.wake)
 
 
-async def _keep_republish(work: UnitOfWork, received: Received[PlanRepublish]) -> None:
+async def _keep_republish(work: UnitOfWork, received: Received[PlanRepublish], restated: Restated) -> None:
     """Keep a request to republish plans. The executor answers one that includes tasks: its part takes longer."""
     data = received.event.data
     if data.tasks and not data.items:
         return  # for the executor alone
+    if data.versions:
+        for id, version in (await restore.raise_above(work.connection, data.plan_ids, data.versions)).items():
+            restated(f"plan {id}", version)
     count = await republish_requests.keep(work.connection, data.plan_ids, data.operation_id, items=data.items)
     if not data.tasks:
         plan_id = data.plan_ids[0] if data.plan_ids else None

@@ -47,7 +47,8 @@ WITH fact AS (
         AS f (plan_id, key, version, state, result, error)
 ),
 changed AS (
-    UPDATE item i SET state = fact.state, task_version = fact.version, result = coalesce(fact.result, i.result)
+    UPDATE item i SET state = fact.state, task_version = checked_version(old.task_version, fact.version),
+        result = coalesce(fact.result, i.result)
     FROM fact JOIN item old ON old.plan_id = fact.plan_id AND old.key = fact.key
     WHERE i.plan_id = old.plan_id AND i.position = old.position AND old.task_version < fact.version
     RETURNING i.plan_id, i.step, old.state AS before, i.state AS after, i.task_version - old.task_version AS versions,
@@ -65,7 +66,7 @@ WHERE plan_id = $1 AND position >= $2 AND position < $3 ORDER BY position {{dire
 _OLDEST: Final = _UNSENT.replace("{direction}", "ASC")
 _NEWEST: Final = _UNSENT.replace("{direction}", "DESC")
 _LIVE: Final = """
-SELECT plan_id, position, key, engine, work, state, step, combination, stopping FROM item
+SELECT plan_id, position, key, engine, work, state, step, combination, stopping, task_version FROM item
 WHERE plan_id = $1 AND NOT EXISTS (
     SELECT FROM unnest($2::int[], $3::int[]) AS u (first, past) WHERE position >= u.first AND position < u.past)
   AND (state IS NULL OR state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED', 'REUSED'))

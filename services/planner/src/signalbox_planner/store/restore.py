@@ -1,8 +1,10 @@
 """What follows when this database was restored to an earlier moment."""
 
+from collections.abc import Sequence
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
 
 # INVARIANT every fact published since the backup, and every version of the rules an executor has taken since, is older
@@ -20,6 +22,21 @@ WITH raised AS (
 INSERT INTO republish_request (plan_id, operation_id, items) SELECT id, $2, true FROM raised
 ON CONFLICT (plan_id) DO UPDATE SET items = true, page = 1
 """
+
+
+# A task's versions are the executor's: only the plan's own are raised.
+_AHEAD: Final = """
+UPDATE plan p SET version = checked_version(p.version, r.version) + 1,
+    published_version = checked_version(p.version, r.version) + 1
+FROM unnest($1::uuid[], $2::bigint[]) AS r (id, version) WHERE p.id = r.id AND p.version < r.version
+RETURNING p.id, r.version
+"""
+
+
+async def raise_above(connection: Connection, ids: Sequence[UUID], versions: Sequence[int]) -> dict[UUID, int]:
+    """Go on above the versions that a reader has and that were never published; which plans, with the reader's."""
+    rows = await connection.fetch(_AHEAD, list(ids), list(versions))
+    return {row["id"]: row["version"] for row in rows}
 
 
 async def raise_versions(work: UnitOfWork, floor: int) -> None:
