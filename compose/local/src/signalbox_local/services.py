@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from signalbox_local import folders, probe, supervisor
@@ -94,9 +94,14 @@ class SupervisedService:
         (self.folder / supervisor.CHILD_FILE).unlink(missing_ok=True)
         self.process.start([sys.executable, "-m", "signalbox_local.supervisor", str(self.folder)], life=self.life)
 
-    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Wait until it answers. Raises ServerNotReady."""
-        self.process.wait_ready(self.healthy, seconds=seconds)
+    def wait_ready(self, seconds: float = READY_SECONDS, *, look: Callable[[], None] = lambda: None) -> None:
+        """Wait until it answers, with a look at what it stands on meanwhile. Raises ServerNotReady."""
+
+        def answers() -> bool:
+            look()
+            return self.healthy()
+
+        self.process.wait_ready(answers, seconds=seconds)
 
     def restart_with(self, once: Mapping[str, str]) -> None:
         """End the service. Its supervisor starts it again, once with more variables (for example a crash point)."""

@@ -15,6 +15,7 @@ from signalbox_contracts.services import ServiceSpec, ServiceUnusable, installed
 from signalbox_local import examples, folders
 from signalbox_local.console import Console
 from signalbox_local.errors import CannotContinue, ServerNotReady
+from signalbox_local.keeping import LOOK_SECONDS, Keeper
 from signalbox_local.process import Lifetime
 from signalbox_local.progress import Reporter
 from signalbox_local.run_user import run_user
@@ -131,10 +132,10 @@ class Signalbox:
 
     # ------------------------------------------------------------------ starting
 
-    def up(self, servers: Mapping[str, str], *, replication: int, scripted: bool) -> None:
+    def up(self, servers: Mapping[str, str], keeper: Keeper, *, replication: int, scripted: bool) -> None:
         """Start all on these servers and wait until they answer. Raises CannotContinue and its kinds."""
         wanted = [name for name in self.services if name != SCRIPTED or scripted or self.services[name].expected]
-        roles = self._provisioned(wanted) or self._provision(servers, replication)
+        roles = self._provisioned(wanted) or self._provision(servers, replication, keeper)
         for name in wanted:
             self.services[name].settle()
         for name in wanted:
@@ -144,7 +145,7 @@ class Signalbox:
         for name in wanted:
             self.services[name].launch()
         for name in wanted:
-            self.services[name].wait_ready()
+            self.services[name].wait_ready(look=keeper.look)
             for line in self.services[name].changed:
                 self.reporter.report(line)
         self.reporter.report(f"services answer after {time.monotonic() - began:.1f} s")
@@ -159,8 +160,8 @@ class Signalbox:
             return {}
         return roles if set(self.specs) <= set(roles) else {}
 
-    def _provision(self, servers: Mapping[str, str], replication: int) -> dict[str, str]:
-        """Topics, roles, schemas; the services' own database addresses."""
+    def _provision(self, servers: Mapping[str, str], replication: int, keeper: Keeper) -> dict[str, str]:
+        """Topics, roles, schemas; the services' own database addresses. Again if a server died meanwhile."""
         file = self.folder / "roles.json"
         environment = {
             **outside(os.environ),
@@ -170,17 +171,15 @@ class Signalbox:
         }
         command = [sys.executable, "-m", "signalbox_chassis.persistence.provision"]
         command += ["--roles", str(file), "--replication", str(replication)]
-        try:
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=False, timeout=PROVISION_SECONDS
-            )
-        except subprocess.TimeoutExpired:
-            raise ServerNotReady(
-                f"topics and schemas were not ready within {PROVISION_SECONDS} s", "see `make status`, then again"
-            ) from None
-        if done.returncode:
-            raise CannotContinue(done.stderr.strip()[-4000:], "cure what it names, then `make up` again")
-        self.reporter.report(done.stdout.strip())
+        while True:
+            restarts = keeper.restarts
+            code, said, error = _run(command, environment, keeper)
+            if not code:
+                break
+            keeper.look()
+            if keeper.restarts == restarts:
+                raise CannotContinue(error.strip()[-4000:], "cure what it names, then `make up` again")
+        self.reporter.report(said.strip())
         return json.loads(file.read_text())
 
     def _specification(
@@ -259,6 +258,30 @@ class Signalbox:
         if not file.exists():
             write_private(file, base64.b64encode(secrets.token_bytes(32)).decode())
         return file.read_text()
+
+
+def _run(command: list[str], environment: Mapping[str, str], keeper: Keeper) -> tuple[int, str, str]:
+    """Run a command while the servers are kept: its exit code, output and errors. Raises ServerNotReady."""
+    deadline = time.monotonic() + PROVISION_SECONDS
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        while True:
+            try:
+                said, error = running.communicate(timeout=LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                try:
+                    keeper.look()
+                    if time.monotonic() > deadline:
+                        raise ServerNotReady(
+                            f"topics and schemas were not ready within {PROVISION_SECONDS} s",
+                            "see `make status`, then again",
+                        ) from None
+                except CannotContinue:
+                    running.kill()
+                    raise
+            else:
+                return running.returncode, said, error
 
 
 def _listed(variable: str) -> list[str]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from signalbox_local import bootstrap, folders, kafka, probe, supervisor
 from signalbox_local.errors import SettingWrong, StackBusy
 from signalbox_local.kafka import KafkaCluster
+from signalbox_local.keeping import Keeper
 from signalbox_local.otlp import OtlpReceiver
 from signalbox_local.postgres import PostgresServer
 from signalbox_local.process import OWNED, Lifetime, Running, ServerProcess, read_pid_file, send
@@ -121,7 +122,9 @@ class Stack:
         replication = min(3, len(kafka.nodes)) if isinstance(kafka, KafkaCluster) else 1
         life = Lifetime(owned=False, keep_fds=(lock,))
         self.signalbox = Signalbox(self.settings, self.reporter, life)
-        self.signalbox.up(addresses, replication=replication, scripted=scripted)
+        logs = {name: self._rows(name, server)[0].log for name, server in servers.items()}
+        keeper = Keeper(servers, logs, self.reporter)
+        self.signalbox.up(addresses, keeper, replication=replication, scripted=scripted)
         self._write_env(servers)
         self.new_token = bootstrap.administrator(self.signalbox)
         bootstrap.password(self.signalbox)
