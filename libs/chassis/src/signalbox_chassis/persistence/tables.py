@@ -64,13 +64,13 @@ CREATE TABLE restore_mark (
 # After a restore versions go on at the time in hundredths of a second (`restore_detection`): such a jump is none, if it
 # is not in the future (ten minutes are for clocks). 173568960000 is the beginning of 2025.
 CHECKED_VERSION_V1 = """
-CREATE FUNCTION checked_version(known bigint, next bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION checked_version(known bigint, wanted bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    IF next - known <= 100000000
-        OR (next >= 173568960000 AND next <= extract(epoch FROM now()) * 100 + 60000) THEN
-        RETURN next;
+    IF wanted - known <= 100000000
+        OR (wanted >= 173568960000 AND wanted <= extract(epoch FROM now()) * 100 + 60000) THEN
+        RETURN wanted;
     END IF;
-    RAISE EXCEPTION 'the version jumps from % to %: at most 100000000 are believed', known, next
+    RAISE EXCEPTION 'the version jumps from % to %: at most 100000000 are believed', known, wanted
         USING ERRCODE = 'data_exception';
 END $$;
 """
