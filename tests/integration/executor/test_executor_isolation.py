@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -176,3 +177,13 @@ async def test_a_pass_over_an_engine_that_keeps_failing_is_seen(
 
 async def failing(*_: object) -> None:
     raise RuntimeError("nobody thought of this")
+
+
+async def test_a_revision_that_jumps_is_not_taken_and_the_definition_stays(store: Store) -> None:
+    """Without it one forged record with revision 2^40 keeps every later definition of the engine out."""
+    await store.engine("e9", revision=7)
+    with pytest.raises(asyncpg.DataError, match="jumps from 7 to 1099511627776"):
+        await store.engine("e9", revision=2**40)
+    floor = int(datetime.now(UTC).timestamp() * 100)
+    await store.engine("e9", revision=floor)  # as after a restore
+    assert await store.value("SELECT revision FROM engine WHERE id = 'e9'") == floor

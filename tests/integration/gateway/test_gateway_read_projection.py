@@ -260,6 +260,7 @@ async def test_each_try_of_a_task_is_kept_with_how_it_ended(model: ReadModel) ->
         tries = await queries.task_attempts(connection, task_id(plan, "item/0"), limit=10)
     first, second = tries.items
     assert (first["attempt"], first["handle"], first["cause"], first["exit_code"]) == (1, "one", "failed", 1)
+    assert (first["state"], second["state"]) == ("FAILED", "SUCCEEDED"), "an ended try runs no more"
     assert (second["attempt"], second["handle"], second["cause"], second["exit_code"]) == (2, "two", "completed", 0)
 
 

@@ -22,11 +22,12 @@ from signalbox_contracts.messages.requests import (
     PlanRetry,
     PlanRulesRequest,
 )
-from signalbox_contracts.messages.states import Outcome
+from signalbox_contracts.messages.states import Outcome, ServiceStated
 from signalbox_contracts.messages.task_commands import PlanRules, TasksEnsure
 from signalbox_contracts.topics import topic
 from signalbox_executor.store import accept
 from signalbox_planner.handlers import tasks
+from support.executor import operation
 from support.planner import GATEWAY, Planners, command, item, request_items, request_job, running
 from support.proofs import proves
 from support.service_fixture import until
@@ -457,3 +458,35 @@ async def test_a_plan_whose_facts_could_not_be_applied_can_be_cancelled(
         await planners.executors.say(command(PlanCancel, plan, reason="stuck"))
         await planners.until_state(plan, "SUCCEEDED")
     assert (await planners.plan_states(plan))[-1].data.counts.succeeded == 1
+
+
+async def test_a_forged_version_neither_freezes_a_task_nor_its_plan(planners: Planners) -> None:
+    """Without the bound, and the executor's going on above, no true fact of the task would ever be newer."""
+    pages = request_items([item(1, hold=True)])
+    plan, key = pages[0].data.plan_id, "item/000001"
+    task = task_id(plan, key)
+    async with planners.running(reconcile_seconds=0.3, max_reconcile_seconds=0.5), planners.executors.running():
+        await planners.executors.say(*pages)
+        await planners.until_running(plan, task)
+        await planners.executors.say(running(plan, task, key, 2**50), running(plan, task, key, 5000))
+        await planners.until_plan(plan, "task_versions", lambda versions: versions >= 5000)
+        letter = "SELECT error FROM dead_letter WHERE key = $1"
+        assert "jumps from" in await planners.value(letter, str(plan).encode())
+        await planners.executors.release(task)
+        await planners.rows("UPDATE plan SET query_at = now() WHERE id = $1", plan)
+        await planners.until_state(plan, "SUCCEEDED")
+        assert await planners.executors.value("SELECT version FROM task WHERE id = $1", task) > 5000
+        known = (await planners.plan_states(plan))[-1].data.version
+        ask = operation(PlanRepublish, f"plan:{plan}", plan_ids=[plan], versions=[known + 700], tasks=False)
+        await planners.executors.say(ask)
+
+        async def restated() -> bool:
+            return (await planners.plan_states(plan))[-1].data.version > known + 700
+
+        await until(restated, why="the planner goes on above a version it never published")
+
+        async def noted() -> bool:
+            said = await planners.executors.states_said(ServiceStated)
+            return {one.data.service for one in said if one.data.restated} == {"executor", "planner"}
+
+        await until(noted, why="both services say so")

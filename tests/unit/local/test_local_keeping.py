@@ -34,8 +34,6 @@ def test_a_server_that_ends_is_started_again_and_one_that_keeps_ending_is_named_
     kafka.up = False
     for _ in range(keeping.MAX_RESTARTS):
         keeper.look()
-    with pytest.raises(
-        ServerNotReady, match=r"kafka keeps ending while the services start; its log is /logs/kafka.log"
-    ):
+    with pytest.raises(ServerNotReady, match=r"kafka keeps ending .*; its log is /logs/kafka.log"):
         keeper.look()
     assert kafka.launched == keeping.MAX_RESTARTS

@@ -13,12 +13,13 @@ from uuid import UUID
 from pydantic_core import from_json
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_contracts.states import TaskState
+from signalbox_contracts.states import TASK_ENDS, TaskState
 from signalbox_gateway.read_model import wait_reasons
 from signalbox_gateway.read_model.rows import TASK_DEFAULTS, PlanRow
 
 Answer = dict[str, Any]
 After = Sequence[Any]
+_TASK_ENDS: Final = frozenset(state.value for state in TASK_ENDS)
 Visible = tuple[list[str], list[str]] | None
 """Projects and engines in pairs, `*` for any: only what is in one of these places. None is everything."""
 
@@ -341,15 +342,26 @@ _ATTEMPT: Final[Answer] = {
 
 
 async def task_attempts(connection: Connection, id: UUID, *, limit: int, after: After | None = None) -> Page:
-    """The tries of a task, the first one first. `state` is the last one said while it was the present try."""
+    """The tries of a task, the first one first."""
     rows = await connection.fetch(
-        "SELECT attempt, record::text AS record FROM task_attempt WHERE task_id = $1 AND attempt > $2::bigint"
+        "SELECT attempt, ended, record::text AS record FROM task_attempt WHERE task_id = $1 AND attempt > $2::bigint"
         " ORDER BY attempt LIMIT $3",
         id,
         after[0] if after else 0,
         limit + 1,
     )
-    return _page([{**_ATTEMPT, **from_json(row["record"])} for row in rows], limit, "attempt")
+    return _page([_attempt(row) for row in rows], limit, "attempt")
+
+
+_CAUSES: Final = {"completed": TaskState.SUCCEEDED.value, "cancelled": TaskState.CANCELLED.value}
+
+
+def _attempt(row: Row) -> Answer:
+    """A try. One that ended says so: its last state may have been published while it ran."""
+    said: Answer = {**_ATTEMPT, **from_json(row["record"])}
+    if row["ended"] and said["state"] not in _TASK_ENDS:
+        said["state"] = _CAUSES.get(said["cause"], TaskState.FAILED.value)
+    return said
 
 
 async def dead_letters(
