@@ -338,3 +338,42 @@ def test_a_marked_log_is_read_whole_wherever_its_pieces_end_and_goes_on_from_its
     broken.broke_off()
     assert b"".join(broken.feed(b"half a line\n\x0016\n")) == b"half a line\n"
     assert (broken.offset, broken.ended) == (16, False)
+
+
+def test_a_followed_log_goes_on_where_it_was_after_a_restart_of_the_api() -> None:
+    """The first API breaks off in mid-letter and in mid-text, nobody answers for a while, the next one goes on."""
+    asked: list[str] = []
+
+    class _Log(BaseHTTPRequestHandler):
+        pieces: ClassVar[list[bytes]] = []
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain")
+            self.end_headers()
+            for piece in self.pieces:
+                self.wfile.write(piece)
+                self.wfile.flush()
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    def serve(port: int, pieces: list[bytes]) -> ThreadingHTTPServer:
+        served = ThreadingHTTPServer(("127.0.0.1", port), type("Log", (_Log,), {"pieces": pieces}))
+        threading.Thread(target=served.handle_request, daemon=True).start()
+        return served
+
+    first = serve(0, [b"caf\xc3\x004", b"\n", b"lost without a mark"])
+    port = first.server_address[1]
+    environment = {**os.environ, "SIGNALBOX_API_URL": f"http://127.0.0.1:{port}", "SIGNALBOX_TOKEN": "sbx_a_b"}
+    with subprocess.Popen(
+        [str(COMMAND), "task", "logs", "0192", "-f"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as following:
+        assert following.stdout is not None
+        assert following.stdout.read(4) == b"caf\xc3"
+        first.server_close()
+        second = serve(port, [b"\xa9 au lait\n\x0014\n", b"\0end\n"])
+        rest, errors = following.communicate(timeout=60)
+        second.server_close()
+    assert (following.returncode, rest) == (0, b"\xa9 au lait\n"), errors
+    assert ["since=4" in path for path in asked] == [False, True]

@@ -46,6 +46,7 @@ UPDATE dead_letter SET state = $2, operation_id = $3, actor = $4, reason = $5,
     settled_at = CASE WHEN $2 = 'DROPPED' THEN now() END
 WHERE id = ANY($1) AND state = 'PARKED' RETURNING *
 """
+_SETTLED = "SELECT id FROM dead_letter WHERE id = ANY($1) AND state = 'DROPPED'"
 _PARKED_ERROR = """
 SELECT error FROM dead_letter WHERE state = 'PARKED' AND topic = $1 AND key = $2 ORDER BY parked_at LIMIT 1
 """
@@ -118,11 +119,12 @@ class DeadLetters:
             found = await work.connection.fetch(_ASK, ids, state, data.operation_id, data.actor, data.reason)
             if state == "DROPPED":
                 await self._never_handle(work, found)
-            missing = set(ids) - {row["id"] for row in found}
+            # what this service settled itself, for example with the cancel of its plan, is settled for the asker too
+            settled = await work.connection.fetch(_SETTLED, ids) if state == "DROPPED" else []
+            missing = set(ids) - {row["id"] for row in (*found, *settled)}
             done = f"{len(found)} {state.lower()}" + (f", {len(missing)} not parked here" if missing else "")
-            work.publish(
-                notices.answered(self._service, received.event, done, bool(found), self._clock.now()), cause=received
-            )
+            ok = bool(found or settled)
+            work.publish(notices.answered(self._service, received.event, done, ok, self._clock.now()), cause=received)
 
     async def _never_handle(self, work: UnitOfWork, dropped: Sequence[Row]) -> None:
         """Put dropped events in the inbox, so that a replay of their topic does not handle them after all."""
