@@ -462,7 +462,7 @@ async def test_a_plan_whose_facts_could_not_be_applied_can_be_cancelled(
 
 async def test_a_forged_version_neither_freezes_a_task_nor_its_plan(planners: Planners) -> None:
     """Without the bound, and the executor's going on above, no true fact of the task would ever be newer."""
-    pages = request_items([item(1, hold=True)])
+    pages = request_items([item(1, held=True)])
     plan, key = pages[0].data.plan_id, "item/000001"
     task = task_id(plan, key)
     async with planners.running(reconcile_seconds=0.3, max_reconcile_seconds=0.5), planners.executors.running():
