@@ -3,8 +3,8 @@
 from signalbox_chassis.persistence.sql_script import run_script
 from signalbox_chassis.persistence.tables import CHECKED_VERSION_V1
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
