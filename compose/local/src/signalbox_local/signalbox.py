@@ -173,13 +173,13 @@ class Signalbox:
         command += ["--roles", str(file), "--replication", str(replication)]
         while True:
             restarts = keeper.restarts
-            code, said, error = _run(command, environment, keeper)
+            code, printed, error = _run(command, environment, keeper)
             if not code:
                 break
             keeper.look()
             if keeper.restarts == restarts:
                 raise CannotContinue(error.strip()[-4000:], "cure what it names, then `make up` again")
-        self.reporter.report(said.strip())
+        self.reporter.report(printed.strip())
         return json.loads(file.read_text())
 
     def _specification(
@@ -268,7 +268,7 @@ def _run(command: list[str], environment: Mapping[str, str], keeper: Keeper) -> 
     ) as running:
         while True:
             try:
-                said, error = running.communicate(timeout=LOOK_SECONDS)
+                printed, error = running.communicate(timeout=LOOK_SECONDS)
             except subprocess.TimeoutExpired:
                 try:
                     keeper.look()
@@ -281,7 +281,7 @@ def _run(command: list[str], environment: Mapping[str, str], keeper: Keeper) -> 
                     running.kill()
                     raise
             else:
-                return running.returncode, said, error
+                return running.returncode, printed, error
 
 
 def _listed(variable: str) -> list[str]:
