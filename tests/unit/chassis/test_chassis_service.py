@@ -85,7 +85,7 @@ def test_work_under_way_goes_on_before_the_subscribers_read_and_new_work_begins_
     )  # fmt: skip
     assert [name for name, _ in made._parts()] == [  # pyright: ignore[reportPrivateUsage]
         "probes", "database", "frozen", "partitions", "topics", "restore detection", "relay", "watchdog", "heartbeat",
-        "replay", "observe", "bus", "api", "partitions", "redrive", "claim",
+        "replay", "observe", "bus", "api", "partitions", "redrive", "health", "claim",
     ]  # fmt: skip
 
 

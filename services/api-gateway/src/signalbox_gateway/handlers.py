@@ -48,12 +48,16 @@ TOPICS = tuple(
 )
 
 
-def subscription(waits: Waits, restated: Restated) -> Subscription:
+def _unnoted(what: str, version: int) -> None:
+    """Nobody is interested in what was restated."""
+
+
+def subscription(waits: Waits, restated: Restated = _unnoted) -> Subscription:
     """What the read model is made from."""
     return Subscription("facts", TOPICS, facts(waits, restated))
 
 
-def facts(waits: Waits, restated: Restated = lambda what, version: None) -> Router:
+def facts(waits: Waits, restated: Restated = _unnoted) -> Router:
     """Facts of plans, tasks, engines, operations and parked messages."""
     router = Router()
     start_facts.register(router)

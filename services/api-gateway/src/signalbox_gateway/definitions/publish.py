@@ -25,9 +25,9 @@ FROM (SELECT kind, id, nextval('definition_revision') AS revision
 
 # A revision is written and put into the outbox in one transaction: no reader can have one that is not here.
 _AHEAD: Final = """
-SELECT k.id, k.revision AS known, d.body, coalesce(d.deleted, true) AS deleted
-FROM unnest($1::text[], $2::bigint[]) AS k (id, revision) LEFT JOIN definition d ON d.kind = 'engine' AND d.id = k.id
-WHERE coalesce(d.revision, 0) < k.revision ORDER BY k.id
+SELECT k.id, k.revision AS known, d.body, d.deleted
+FROM unnest($1::text[], $2::bigint[]) AS k (id, revision) JOIN definition d ON d.kind = 'engine' AND d.id = k.id
+WHERE d.revision < k.revision ORDER BY k.id
 """
 _AHEAD_ANY: Final = f"SELECT EXISTS ({_AHEAD})"
 _NEXT_ABOVE: Final = """
@@ -43,17 +43,13 @@ async def lock(connection: Connection) -> None:
 
 def publish_snapshot(work: UnitOfWork, definition: Any, revision: int, at: datetime, *, deleted: bool = False) -> None:
     """Put the snapshot of a definition into the outbox."""
-    _publish(work, definition.kind, definition.id, definition, revision, at, deleted=deleted)
-
-
-def _publish(
-    work: UnitOfWork, kind: str, id: str, definition: Any, revision: int, at: datetime, *, deleted: bool
-) -> None:
-    data = DefinitionSnapshotData(kind=kind, id=id, revision=revision, definition=definition, deleted=deleted)
-    project = definition.project if definition is not None else "default"
+    data = DefinitionSnapshotData(
+        kind=definition.kind, id=definition.id, revision=revision, definition=definition, deleted=deleted
+    )
+    subject = f"{definition.kind}:{definition.id}"
     work.publish(
         DefinitionSnapshot.of(
-            data, subject=f"{kind}:{id}", source=SOURCE, time=at, aggregateversion=revision, project=project
+            data, subject=subject, source=SOURCE, time=at, aggregateversion=revision, project=definition.project
         )
     )
 
@@ -89,8 +85,7 @@ async def restate_engines(work: UnitOfWork, known: Mapping[str, int]) -> dict[st
         await connection.execute(
             "UPDATE definition SET revision = $2 WHERE kind = 'engine' AND id = $1", row["id"], revision
         )
-        definition = KINDS["engine"].model_validate_json(row["body"]) if row["body"] else None
-        _publish(work, "engine", row["id"], definition, revision, now, deleted=definition is None or row["deleted"])
+        publish_snapshot(work, KINDS["engine"].model_validate_json(row["body"]), revision, now, deleted=row["deleted"])
     return {row["id"]: row["known"] for row in ahead}
 
 
