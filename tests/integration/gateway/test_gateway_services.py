@@ -11,7 +11,7 @@ from signalbox_contracts.messages.states import EngineRecord, EngineStated, Serv
 from signalbox_contracts.states import PlanState
 from signalbox_contracts.topics import topic_of
 from signalbox_contracts.wire import encode
-from support.gateway import JOB, SCRIPTED, Gateway, running_gateway
+from support.gateway import SCRIPTED, Gateway, item, running_gateway
 from support.read_model import plan_stated
 from support.service_fixture import until
 
@@ -40,8 +40,7 @@ async def test_what_keeps_failing_and_what_was_forged_is_in_the_status_and_at_th
     """Without it a loop that fails is known to its own /readyz alone, and a forged revision holds for ever."""
     async with running_gateway(postgres_url, kafka_bootstrap) as api:
         saved = await api.ask("POST", "/engines", SCRIPTED)
-        await api.ask("POST", "/jobs", JOB)
-        plan = (await api.ask("POST", "/jobs/nightly/executions", {}))["id"]
+        plan = (await api.ask("POST", "/plans", {"items": [item(1)]}))["id"]
         trouble = Trouble(part="reconcile", reason="OSError: no answer")
         record = ServiceRecord(service="planner", instance="1", version=1, troubles=(trouble,))
         failing = ServiceStated.of(
@@ -71,7 +70,7 @@ async def test_what_keeps_failing_and_what_was_forged_is_in_the_status_and_at_th
 
         await until(explained, why="the plan names what could not be taken of it")
         assert (await api.ask("GET", f"/plans/{plan}"))["state"] == "ACCEPTED"
-        other = (await api.ask("POST", "/jobs/nightly/executions", {}))["id"]
+        other = (await api.ask("POST", "/plans", {"items": [item(1)]}))["id"]
 
         async def waits_for_the_planner() -> bool:
             waiting = (await api.ask("GET", f"/plans/{other}"))["waiting"]
