@@ -47,7 +47,7 @@ async def test_what_keeps_failing_and_what_was_forged_is_in_the_status_and_at_th
             record, subject="service:planner", source="signalbox/planner", time=datetime.now(UTC), id=uuid.uuid4()
         )
         id = uuid.UUID(plan)
-        forged = plan_stated(id, PlanState.SUCCEEDED, 2**52)
+        forged = plan_stated(id, PlanState.RUNNING, 2**52)
         await say(api, failing, forged, engine_stated("scripted", saved["revision"] + 40))
 
         async def shown() -> bool:
