@@ -74,7 +74,7 @@ class Api:
         return self._json("DELETE", path, None, None, headers)
 
     def pages(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Iterator[Any]:
-        """The entries of a list, over as many pages as it takes; `most` bounds them."""
+        """The entries of a list, over as many pages as it takes; `limit` bounds them."""
         cursor: str | None = None
         left = limit
         while left is None or left > 0:
