@@ -96,7 +96,7 @@ async def test_a_changed_password_is_a_readable_reason_and_a_right_one_goes_on(
     fields = ("id", "name", "connection", "labels", "limits", "breaker")
     again = {name: engine[name] for name in fields if name in engine}
     await product.ask("PUT", "/engines/sick", {**again, "name": "With another password"})
-    operation = (await product.ask("POST", "/engines/sick/test", {}))["operation_id"]
+    operation = (await product.ask("POST", "/engines/sick/test", {}))["id"]
     tested = await product.ask("GET", f"/operations/{operation}?wait=30s&until=end")
     assert (tested["state"], "username 'admin' and its password are not accepted" in tested["answer"]) == (
         "failed", True,

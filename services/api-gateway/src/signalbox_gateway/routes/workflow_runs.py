@@ -136,6 +136,8 @@ async def _modify(work: UnitOfWork, deps: Dependencies, principal: Principal, vi
     if control.parameters is not None:
         words = "Airflow cannot change what a run was started with: stop the run and trigger another one"
         raise invalid("parameters", None, words)
+    if not control.note:
+        raise invalid("note", control.note, "is missing: 'modify' gives the run this note")
     if task is None or run.dag_run_id is None:
         words = "Airflow does not have it yet, and only a run it has can be modified"
         raise Problem("conflict", f"run {run.id} is {run.state}: {words}")

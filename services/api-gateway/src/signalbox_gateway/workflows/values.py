@@ -140,12 +140,6 @@ class Control(BaseModel):
     parameters: Parameters | None = None
     """Only for `modify`, which refuses it: Airflow cannot change what a run was started with."""
 
-    @model_validator(mode="after")
-    def _modifies_something(self) -> "Control":
-        if self.action == "modify" and not self.note and self.parameters is None:
-            raise ValueError("note is missing: 'modify' gives the run this note")
-        return self
-
 
 class DagChange(BaseModel):
     """Why a DAG is paused or goes on."""
