@@ -13,7 +13,9 @@ export const adminPassword = () => readFileSync(process.env.SIGNALBOX_PASSWORD_F
 export async function signedIn(browser: Browser, username: string, password: string): Promise<BrowserContext> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   context.setDefaultTimeout(30_000);
-  const answer = await context.request.post(`${base}/api/v1/auth/login`, { data: { username, password, cookie: true } });
+  const answer = await context.request.post(`${base}/api/v1/auth/login`, {
+    data: { username, password, cookie: true },
+  });
   if (!answer.ok()) throw new Error(`login of ${username}: ${answer.status()} ${await answer.text()}`);
   const { csrf_token } = (await answer.json()) as { csrf_token: string };
   await context.addInitScript((csrf) => localStorage.setItem('signalbox.csrf', csrf), csrf_token);

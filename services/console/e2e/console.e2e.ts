@@ -34,7 +34,10 @@ async function onPage(context: BrowserContext, run: (page: Page, problems: strin
   const page = await context.newPage();
   const problems: string[] = [];
   page.on('pageerror', (error) => problems.push(String(error)));
-  page.on('console', (message) => message.type() === 'error' && /Content Security/.test(message.text()) && problems.push(message.text()));
+  page.on(
+    'console',
+    (message) => message.type() === 'error' && /Content Security/.test(message.text()) && problems.push(message.text()),
+  );
   try {
     await run(page, problems);
   } finally {
@@ -47,10 +50,18 @@ describe.each(['light', 'dark'] as const)('in %s colours', (colorScheme) => {
     onPage(admin, async (page, problems) => {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       await open(page, pathOf(name));
-      const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']).analyze();
-      expect(violations.map((one) => `${one.id}: ${one.nodes[0]?.html.slice(0, 200)} ${one.nodes[0]?.failureSummary?.slice(0, 200)}`)).toEqual([]);
+      const { violations } = await new AxeBuilder({ page })
+        .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'])
+        .analyze();
+      expect(
+        violations.map(
+          (one) => `${one.id}: ${one.nodes[0]?.html.slice(0, 200)} ${one.nodes[0]?.failureSummary?.slice(0, 200)}`,
+        ),
+      ).toEqual([]);
       await page.setViewportSize({ width: 390, height: 844 });
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      const over = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      );
       expect(over).toBeLessThanOrEqual(1);
       expect(problems).toEqual([]);
     }),
@@ -60,7 +71,12 @@ describe.each(['light', 'dark'] as const)('in %s colours', (colorScheme) => {
 test('from the overview to the line with the error in three clicks and a word', () =>
   onPage(admin, async (page) => {
     await open(page, '/');
-    await page.getByRole('region', { name: 'Failed' }).first().getByRole('link', { name: 'Billing export' }).first().click();
+    await page
+      .getByRole('region', { name: 'Failed' })
+      .first()
+      .getByRole('link', { name: 'Billing export' })
+      .first()
+      .click();
     await page.getByRole('link', { name: 'upload' }).first().click();
     await page.getByLabel('Find in the log').fill('ERROR');
     await page.getByRole('button', { name: 'Find next' }).click();
@@ -81,7 +97,10 @@ test('what others do appears without a reload', () =>
   onPage(admin, async (page) => {
     await open(page, '/runs?q=Seen+live');
     await page.getByText('live', { exact: true }).waitFor();
-    await api('POST', '/plans', { name: 'Seen live', items: [{ key: 'one', engine: 'scripted', work: { kind: 'scripted', script: {} } }] });
+    await api('POST', '/plans', {
+      name: 'Seen live',
+      items: [{ key: 'one', engine: 'scripted', work: { kind: 'scripted', script: {} } }],
+    });
     await page.getByRole('link', { name: 'Seen live' }).first().waitFor();
   }));
 
@@ -116,10 +135,14 @@ test('a viewer is offered nothing that changes, and is refused by the server any
   const context = await signedIn(browser, 'vera', PASSWORD);
   await onPage(context, async (page) => {
     await open(page, `/runs/${made.live}`);
-    for (const name of ['Pause', 'Cancel']) expect(await page.getByRole('button', { name, exact: true }).count()).toBe(0);
+    for (const name of ['Pause', 'Cancel'])
+      expect(await page.getByRole('button', { name, exact: true }).count()).toBe(0);
     expect(await page.getByRole('link', { name: 'Audit' }).count()).toBe(0);
     const csrf = await page.evaluate(() => localStorage.getItem('signalbox.csrf'));
-    const answer = await context.request.post(`${base}/api/v1/plans/${made.live}/pause`, { data: {}, headers: { 'X-CSRF-Token': csrf! } });
+    const answer = await context.request.post(`${base}/api/v1/plans/${made.live}/pause`, {
+      data: {},
+      headers: { 'X-CSRF-Token': csrf! },
+    });
     expect(answer.status()).toBe(403);
   });
   await context.close();
@@ -144,7 +167,12 @@ test('the first load is at most 300 KiB of compressed script before the page can
   await onPage(context, async (page) => {
     await open(page, '/runs');
     const bytes = await page.evaluate(() =>
-      performance.getEntriesByType('resource').reduce((sum, one) => sum + (one.name.endsWith('.js') ? (one as PerformanceResourceTiming).encodedBodySize : 0), 0),
+      performance
+        .getEntriesByType('resource')
+        .reduce(
+          (sum, one) => sum + (one.name.endsWith('.js') ? (one as PerformanceResourceTiming).encodedBodySize : 0),
+          0,
+        ),
     );
     expect(bytes).toBeGreaterThan(50_000);
     expect(bytes).toBeLessThanOrEqual(300 * 1024);
