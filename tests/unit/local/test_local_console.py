@@ -28,11 +28,11 @@ def one(tmp_path: Path) -> Console:
 
 def test_a_changed_source_is_another_console_and_a_changed_test_is_not(one: Console) -> None:
     assert one.sources is not None
-    first = console._digest(one.sources)
+    first = console.digest_of(one.sources)
     (one.sources / "src" / "main.test.tsx").write_text("a test")
-    assert console._digest(one.sources) == first
+    assert console.digest_of(one.sources) == first
     (one.sources / "src" / "main.tsx").write_text("two")
-    assert console._digest(one.sources) != first
+    assert console.digest_of(one.sources) != first
 
 
 def test_a_build_that_fails_is_one_line_and_the_stack_goes_on(one: Console, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ class Console:
         sources = project_folder(Path(__file__).resolve()) / "services" / "console"
         if not (sources / "package-lock.json").is_file():
             return cls(None, cache / "console" / "none", reporter)
-        return cls(sources, cache / "console" / _digest(sources), reporter)
+        return cls(sources, cache / "console" / digest_of(sources), reporter)
 
     @property
     def built(self) -> bool:
@@ -139,7 +139,7 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
         raise BuildFailed((done.stderr or done.stdout).strip()[-TAIL_CHARACTERS:] or f"exit {done.returncode}")
 
 
-def _digest(sources: Path) -> str:
+def digest_of(sources: Path) -> str:
     """Of the names and contents of all that the build reads."""
     digest = hashlib.sha256()
     for name in SOURCES:

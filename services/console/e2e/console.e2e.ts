@@ -1,0 +1,181 @@
+/** The console in a real Chromium against the real stack. */
+import AxeBuilder from '@axe-core/playwright';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { adminPassword, base, launch, open, signedIn } from './browser.ts';
+import { api, PASSWORD, seed } from './seed.ts';
+
+let browser: Browser;
+let admin: BrowserContext;
+let made: Awaited<ReturnType<typeof seed>>;
+let failedTask = '';
+
+beforeAll(async () => {
+  made = await seed();
+  await api('GET', `/plans/${made.failed}?wait=60s&until=end`);
+  const tasks = await api('GET', `/plans/${made.failed}/tasks?state=FAILED`);
+  failedTask = tasks.body.items[0].id;
+  browser = await launch();
+  admin = await signedIn(browser, 'admin', adminPassword());
+});
+afterAll(() => browser?.close());
+
+const PAGES = ['/', '/runs', 'live', 'graph', 'timeline', 'task', '/engines', '/engines/scripted', '/schedules', '/schedules/nightly', '/triggers', '/events', '/pipelines', '/pipelines/daily', '/jobs', '/incidents', '/dead-letters', '/audit', '/users', '/secrets', '/freezes', '/status', '/rerun', '/reprocessing', '/no-such-page']; // prettier-ignore
+
+const pathOf = (name: string) =>
+  ({
+    live: `/runs/${made.live}`,
+    graph: `/runs/${made.failed}?tab=graph`,
+    timeline: `/runs/${made.bulk}?tab=timeline`,
+    task: `/tasks/${failedTask}`,
+  })[name] ?? name;
+
+async function onPage(context: BrowserContext, run: (page: Page, problems: string[]) => Promise<void>) {
+  const page = await context.newPage();
+  const problems: string[] = [];
+  page.on('pageerror', (error) => problems.push(String(error)));
+  page.on(
+    'console',
+    (message) => message.type() === 'error' && /Content Security/.test(message.text()) && problems.push(message.text()),
+  );
+  try {
+    await run(page, problems);
+  } finally {
+    await page.close();
+  }
+}
+
+describe.each(['light', 'dark'] as const)('in %s colours', (colorScheme) => {
+  test.each(PAGES)('%s breaks no rule of WCAG 2.2 AA, fits a phone and raises nothing', (name) =>
+    onPage(admin, async (page, problems) => {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      await open(page, pathOf(name));
+      const { violations } = await new AxeBuilder({ page })
+        .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'])
+        .analyze();
+      expect(
+        violations.map(
+          (one) => `${one.id}: ${one.nodes[0]?.html.slice(0, 200)} ${one.nodes[0]?.failureSummary?.slice(0, 200)}`,
+        ),
+      ).toEqual([]);
+      await page.setViewportSize({ width: 390, height: 844 });
+      const over = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      );
+      expect(over).toBeLessThanOrEqual(1);
+      expect(problems).toEqual([]);
+    }),
+  );
+});
+
+test('from the overview to the line with the error in three clicks and a word', () =>
+  onPage(admin, async (page) => {
+    await open(page, '/');
+    await page
+      .getByRole('region', { name: 'Failed' })
+      .first()
+      .getByRole('link', { name: 'Billing export' })
+      .first()
+      .click();
+    await page.getByRole('link', { name: 'upload' }).first().click();
+    await page.getByLabel('Find in the log').fill('ERROR');
+    await page.getByRole('button', { name: 'Find next' }).click();
+    await page.locator('.log-line.found', { hasText: 'connection refused: db-7.example:5432' }).waitFor();
+  }));
+
+test('why a run waits stands on its page, with the command that frees it; its limit is raised there', () =>
+  onPage(admin, async (page) => {
+    await open(page, `/runs/${made.live}`);
+    await page.getByText(/3 of 3 slots are taken/).waitFor();
+    await page.getByRole('tab', { name: 'Rules' }).click();
+    await page.getByLabel('At once').fill('4');
+    await page.getByRole('button', { name: 'Change now' }).click();
+    await page.getByText(/4 of 4 slots are taken/).waitFor();
+  }));
+
+test('what others do appears without a reload', () =>
+  onPage(admin, async (page) => {
+    await open(page, '/runs?q=Seen+live');
+    await page.getByText('live', { exact: true }).waitFor();
+    await api('POST', '/plans', {
+      name: 'Seen live',
+      items: [{ key: 'one', engine: 'scripted', work: { kind: 'scripted', script: {} } }],
+    });
+    await page.getByRole('link', { name: 'Seen live' }).first().waitFor();
+  }));
+
+test('markup in names and logs stays text', () =>
+  onPage(admin, async (page, problems) => {
+    let alerted = false;
+    page.on('dialog', (dialog) => {
+      alerted = true;
+      void dialog.dismiss();
+    });
+    await open(page, `/runs/${made.markup}`);
+    await page.getByRole('heading', { name: /<img src=x onerror=alert\(1\)>/ }).waitFor();
+    expect(alerted).toBe(false);
+    expect(problems).toEqual([]);
+  }));
+
+test('a session that ends in the middle of a form loses nothing typed', async () => {
+  const context = await signedIn(browser, 'olga', PASSWORD);
+  await onPage(context, async (page) => {
+    await open(page, '/rerun');
+    await open(page, '/pipelines');
+    await page.getByRole('button', { name: 'Run Daily recommendations' }).click();
+    await page.getByLabel('Reason').fill('typed with care');
+    await context.clearCookies();
+    await page.getByText('Your session has ended').waitFor({ timeout: 60_000 });
+    expect(await page.getByLabel('Reason').inputValue()).toBe('typed with care');
+  });
+  await context.close();
+});
+
+test('a viewer is offered nothing that changes, and is refused by the server anyway', async () => {
+  const context = await signedIn(browser, 'vera', PASSWORD);
+  await onPage(context, async (page) => {
+    await open(page, `/runs/${made.live}`);
+    for (const name of ['Pause', 'Cancel'])
+      expect(await page.getByRole('button', { name, exact: true }).count()).toBe(0);
+    expect(await page.getByRole('link', { name: 'Audit' }).count()).toBe(0);
+    const csrf = await page.evaluate(() => localStorage.getItem('signalbox.csrf'));
+    const answer = await context.request.post(`${base}/api/v1/plans/${made.live}/pause`, {
+      data: {},
+      headers: { 'X-CSRF-Token': csrf! },
+    });
+    expect(answer.status()).toBe(403);
+  });
+  await context.close();
+});
+
+test('by keyboard alone: to the runs, to a row, into it', () =>
+  onPage(admin, async (page) => {
+    await open(page, '/');
+    await page.keyboard.press('g');
+    await page.keyboard.press('r');
+    await page.getByRole('heading', { name: 'Runs', level: 1 }).waitFor();
+    await page.locator('main tbody tr').first().waitFor();
+    await page.keyboard.press('j');
+    await page.keyboard.press('Enter');
+    await page.getByRole('tab', { name: 'Timeline' }).waitFor();
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keyboard' }).waitFor();
+  }));
+
+test('the first load is at most 300 KiB of compressed script before the page can be used', async () => {
+  const context = await signedIn(browser, 'admin', adminPassword());
+  await onPage(context, async (page) => {
+    await open(page, '/runs');
+    const bytes = await page.evaluate(() =>
+      performance
+        .getEntriesByType('resource')
+        .reduce(
+          (sum, one) => sum + (one.name.endsWith('.js') ? (one as PerformanceResourceTiming).encodedBodySize : 0),
+          0,
+        ),
+    );
+    expect(bytes).toBeGreaterThan(50_000);
+    expect(bytes).toBeLessThanOrEqual(300 * 1024);
+  });
+  await context.close();
+});
