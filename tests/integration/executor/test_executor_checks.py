@@ -1,6 +1,6 @@
 """What each kind of check finds, on real servers where there is one: HTTP, TCP, PostgreSQL, files, processes, S3.
 
-HDFS is a NameNode's recorded answer (Hadoop 3.2.1, `/jmx?qry=…FSNamesystemState`).
+HDFS is a NameNode's answer written by hand in the form of `/jmx?qry=…FSNamesystemState`, not a recorded one.
 """
 
 import asyncio

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_contracts.messages.requests import Rerun
 from signalbox_contracts.states import PlanState, StepState, TaskState
-from signalbox_planner import graph, lifecycle
+from signalbox_planner import graph, lifecycle, rerun
 from signalbox_planner.graph import Progress, fresh_runs, graph_of
 from signalbox_planner.plan import Item, Plan, PlanSpec, StateChange
 
@@ -30,18 +31,21 @@ def pipeline_of(steps: list[dict[str, Any]]) -> Pipeline:
 class World:
     """A started pipeline whose tasks end as `ends` says, by position."""
 
-    def __init__(self, pipeline: Pipeline, ends: Sequence[TaskState]) -> None:
+    def __init__(self, pipeline: Pipeline, ends: Sequence[TaskState], part: rerun.Part | None = None) -> None:
         self.graph, self.ends = graph_of(pipeline), ends
+        runs = fresh_runs(self.graph) if part is None else part.runs
+        taken_over = {} if part is None else {position: state for position, (state, _) in part.taken_over.items()}
         spec = PlanSpec(name="p", actor="user:ann", event_date=date(2026, 1, 1))
         plan = Plan(id=uuid.UUID(int=1), spec=spec, definitions_revision=1, created_at=NOW)
-        plan = replace(lifecycle.accept(plan, NOW), progress=Progress(self.graph, fresh_runs(self.graph)))
+        plan = replace(lifecycle.accept(plan, NOW), progress=Progress(self.graph, runs))
         rows = [
-            Item(plan.id, position, step.key(position), "e1", "", step=step.index)
+            Item(plan.id, position, step.key(position), "e1", "", taken_over.get(position), step.index)
             for step in self.graph.steps
             for position in range(step.first, step.end)
         ]
         self.plan = lifecycle.start(lifecycle.store_page(plan, 1, rows), NOW)
         self.states: dict[int, TaskState] = {}
+        self.taken_over = taken_over
         self.order: list[str] = []
 
     def send(self) -> None:
@@ -60,11 +64,12 @@ class World:
             run = progress.runs[step.index]
             waited = [progress.runs[other] for other, _ in step.depends_on]
             assert all(other.ended for other in waited), "no step is sent before what it waits for has ended"
-            for position in range(run.next_position, run.unsent_end):
+            kept = {position for position in range(run.next_position, run.unsent_end) if position in self.taken_over}
+            for position in sorted({*range(run.next_position, run.unsent_end)} - kept):
                 assert position not in self.states, "no item is sent twice"
                 self.states[position] = TaskState.QUEUED
             self.order.append(step.step.id)
-            size = run.unsent_end - run.next_position
+            size = run.unsent_end - run.next_position - len(kept)
             self.plan = lifecycle.sent(
                 self.plan, size, next_position=run.unsent_end, unsent_end=run.unsent_end, step=step.index
             )  # fmt: skip
@@ -240,3 +245,84 @@ def test_a_time_limit_kills_compensates_and_fails() -> None:
     found.run(Random(1))
     assert found.plan.state is PlanState.FAILED
     assert states(found) == {"a": "SUCCEEDED", "b": "CANCELLED", "undo": "SUCCEEDED"}
+
+
+def run_again(parent: World, pipeline: Pipeline, scope: str, *steps: str, fails: tuple[str, ...] = ()) -> World:
+    """Run a part of an ended pipeline again, to its end."""
+    assert parent.plan.progress is not None
+    rows = [
+        Item(parent.plan.id, n, step.key(n), "e1", "", state, step.index, rerun.combination_text(step, n))
+        for step in parent.graph.steps
+        for n in range(step.first, step.end)
+        if (state := parent.states.get(n))
+    ]
+    wanted = Rerun.model_validate({"plan_id": parent.plan.id, "scope": scope, "steps": steps})
+    part = rerun.plan_rerun(graph_of(pipeline), parent.plan.id, parent.plan.progress, rows, wanted)
+    ends = [
+        TaskState.FAILED if step.step.id in fails else TaskState.SUCCEEDED
+        for step in graph_of(pipeline).steps
+        for _ in range(step.size)
+    ]
+    return World(pipeline, ends, part).run(Random(1))
+
+
+def reused(found: World) -> list[str]:
+    return [name for name, state in states(found).items() if state == "REUSED"]
+
+
+PARTS: list[dict[str, Any]] = [
+    {"id": "a"},
+    {"id": "b", "depends_on": ["a"], "matrix": {"part": [1, 2]}},
+    {"id": "c", "depends_on": ["a"]},
+    {"id": "d", "depends_on": ["b", "c"]},
+    {"id": "e", "depends_on": ["d"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("scope", "steps", "ran", "kept"),
+    [
+        ("start", (), ["a", "b", "c", "d", "e"], []),
+        ("failed", (), ["c", "d", "e"], ["a", "b"]),
+        ("from", ("b",), ["b"], ["a"]),
+        ("from", ("a",), ["a", "b", "c", "d", "e"], []),
+        ("only", ("b",), ["b"], ["a"]),
+        ("only", ("a", "c"), ["a", "c"], ["b"]),
+    ],
+)
+@pytest.mark.parametrize("latest", [False, True])
+def test_each_kind_of_re_run_runs_exactly_its_part(
+    scope: str, steps: tuple[str, ...], ran: list[str], kept: list[str], latest: bool
+) -> None:
+    """`c` failed, so `d` and `e` did not run. The newest version has one more step, which counts as not done.
+
+    A re-run from `b` decides `d` again, which is skipped because `c` is still FAILED.
+    """
+    pipeline = pipeline_of(PARTS)
+    ends = [TaskState.SUCCEEDED] * 3 + [TaskState.FAILED] + [TaskState.SUCCEEDED] * 2
+    parent = World(pipeline, ends).run(Random(1))
+    assert sorted(parent.order) == ["a", "b", "c"]
+    newest = pipeline_of([*PARTS, {"id": "new", "depends_on": ["e"]}]) if latest else pipeline
+    again = run_again(parent, newest, scope, *steps)
+    new = ["new"] if latest and "e" in ran else []
+    assert sorted(again.order) == sorted(ran + new)
+    assert reused(again) == kept
+    assert again.plan.ended
+
+
+def test_a_re_run_of_what_failed_in_a_matrix_runs_only_the_failed_tasks() -> None:
+    pipeline = pipeline_of([{"id": "a", "matrix": {"part": [1, 2, 3]}}, {"id": "b", "depends_on": ["a"]}])
+    ends = [TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SUCCEEDED, TaskState.SUCCEEDED]
+    again = run_again(World(pipeline, ends).run(Random(1)), pipeline, "failed")
+    assert sorted(again.states) == [1, 3], "the second task of the matrix, and what follows"
+    assert again.plan.state is PlanState.SUCCEEDED
+
+
+def test_a_step_cannot_start_from_one_that_did_not_end_as_awaited() -> None:
+    pipeline = pipeline_of(PARTS)
+    ends = [TaskState.SUCCEEDED] * 3 + [TaskState.FAILED] + [TaskState.SUCCEEDED] * 2
+    parent = World(pipeline, ends).run(Random(1))
+    with pytest.raises(rerun.InvalidRerun, match="'d' waits for 'c', which is FAILED"):
+        run_again(parent, pipeline, "only", "d")
+    with pytest.raises(rerun.InvalidRerun, match="'lost' is not a step"):
+        run_again(parent, pipeline, "from", "lost")
