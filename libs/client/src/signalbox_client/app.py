@@ -9,7 +9,7 @@ import typer
 from signalbox_client import contexts, exit_codes, inputs
 from signalbox_client.api import Api
 from signalbox_client.command import command
-from signalbox_client.commands import engines, freezes, job_runs, jobs, pipelines, reruns, schedules
+from signalbox_client.commands import engines, freezes, job_runs, jobs, pipelines, reruns, schedules, triggers
 from signalbox_client.commands.accounts import binding, key, user
 from signalbox_client.commands.audit import audit
 from signalbox_client.commands.auth import auth, with_password
@@ -50,6 +50,7 @@ _ = (
     pipelines,
     reruns,
     schedules,
+    triggers,
 )  # they add their verbs to the groups of their kinds
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
