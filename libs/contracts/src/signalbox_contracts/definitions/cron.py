@@ -95,11 +95,8 @@ def _reason(error: str, six: tuple[str, ...]) -> str:
     if name not in _ALLOWED:
         return error
     position, allowed = _ALLOWED[name]
-    if (
-        name == "day-of-month"
-        and six[3].replace(",", "").isdigit()
-        and all(1 <= int(d) <= 31 for d in six[3].split(","))
-    ):
+    days = six[3].split(",")
+    if name == "day-of-month" and all(day.isdigit() and 1 <= int(day[:3]) <= 31 for day in days):
         return f"it never fires, no month {six[4]} has a day {six[3]}"
     return f"{name} {six[position]!r}: allowed are {allowed}"
 

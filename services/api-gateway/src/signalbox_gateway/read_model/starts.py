@@ -63,7 +63,8 @@ INSERT INTO source_hour AS s (source, hour_at, version, received, unclaimed, rep
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
                      $7::timestamptz[], $8::float8[])
 ON CONFLICT (source, hour_at) DO UPDATE SET version = excluded.version, received = excluded.received,
-    unclaimed = excluded.unclaimed, repeated = excluded.repeated, last_event_at = excluded.last_event_at, lag_seconds = excluded.lag_seconds
+    unclaimed = excluded.unclaimed, repeated = excluded.repeated, last_event_at = excluded.last_event_at,
+    lag_seconds = excluded.lag_seconds
 WHERE s.version < excluded.version
 """
 _SOURCES: Final = """

@@ -249,8 +249,8 @@ async def event_show(id: str, deps: Deps, source: SourceFilter = None) -> Respon
         found = await starts.matches(connection, MatchFilter(source=source, event=id), limit=200, before=None)
     if not found.items:
         raise Problem(
-            "not-found", f"no trigger has looked at an event with id {id[:100]!r}: it is on its way, or its type, source "
-            "and subject are those of no trigger; such events are only counted (GET /events/hours)"
+            "not-found", f"no trigger has looked at an event with id {id[:100]!r}: it is on its way, or its type, "
+            "source and subject are those of no trigger; such events are only counted (GET /events/hours)"
         )  # fmt: skip
     newest: Any = found.items[0]["source"]
     items = [one for one in found.items if one["source"] == newest]

@@ -50,7 +50,8 @@ def _starts() -> dict[str, Example]:
         "outcome": "matched", "why": "", "plan_id": PLAN, "plan_state": "RUNNING", "at": NOW,
     }  # fmt: skip
     hour = {
-        "hour": NOW, "source": "lake", "received": 120, "unclaimed": 3, "repeated": 1, "last_event_at": NOW, "lag_seconds": 0.2,
+        "hour": NOW, "source": "lake", "received": 120, "unclaimed": 3, "repeated": 1, "last_event_at": NOW,
+        "lag_seconds": 0.2,
     }  # fmt: skip
     signer = {
         "name": "lake", "description": "", "secrets": 1, "tolerance_seconds": 300, "created_at": NOW,
