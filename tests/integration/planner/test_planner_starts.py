@@ -15,7 +15,7 @@ from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.ids import plan_id_from_tick, plan_id_from_trigger, task_id, tick_id
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData
 from signalbox_contracts.messages.requests import PlanCancel
-from signalbox_contracts.messages.states import MatchOutcome, TriggerStated
+from signalbox_contracts.messages.states import MatchOutcome, SourceStated, TriggerStated
 from signalbox_contracts.messages.ticks import ScheduleTicked, ScheduleTickedData
 from signalbox_contracts.messages.triggers import TriggerEvent
 from signalbox_contracts.topics import topic as topic_named
@@ -191,6 +191,14 @@ async def test_events_that_match_start_one_plan_each_and_every_other_outcome_has
             return sum(len(one.data.events) for one in stated if one.data.trigger_id == trigger.id) == 6
 
         await until(judged, why="six events are judged")
+        await planners.executors.say(*[events[2]] * 3)
+
+        async def counted() -> bool:
+            sources = [one.data for one in await planners.executors.states_said(SourceStated)]
+            of_source = [one for one in sources if one.source == source]
+            return bool(of_source) and (of_source[-1].received, of_source[-1].repeated) == (10, 3)
+
+        await until(counted, why="events that were received before are counted, and nothing else")
     stated = [one.data for one in await planners.executors.states_said(TriggerStated)]
     mine = [one for one in stated if one.trigger_id == trigger.id]
     outcomes = sorted((one.event_id, one.outcome, one.why[:40]) for record in mine for one in record.events)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from signalbox_chassis.messaging.consumer import Consumer, KafkaRecord
 from signalbox_chassis.messaging.received import Record, read
@@ -30,23 +31,35 @@ class RecentEvents:
 async def recent_events(bootstrap: str, topic_prefix: str, sources: Collection[str], count: int) -> RecentEvents:
     """The newest `count` events on the trigger topics. Raises KafkaError or TimeoutError when Kafka does not answer."""
     topics = {one.full_name(topic_prefix): one for one in (topic("triggers.v1"), *map(source_topic, sources))}
+    async with asyncio.timeout(READ_SECONDS):
+        partitions = await _partitions(bootstrap, list(topics))
     made: Any = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, request_timeout_ms=5000)
     consumer = cast("Consumer", made)
     async with asyncio.timeout(READ_SECONDS):
         await consumer.start()
     try:
-        raws, complete = await _tail(consumer, topics, count)
+        raws, complete = await _tail(consumer, partitions, count)
     finally:
         await consumer.stop()
     raws.sort(key=lambda raw: (raw.timestamp, raw.offset), reverse=True)
     return _events(topics, raws[:count], complete)
 
 
-async def _tail(consumer: Consumer, topics: Mapping[str, Topic], count: int) -> tuple[list[KafkaRecord], bool]:
+async def _partitions(bootstrap: str, names: Sequence[str]) -> list[TopicPartition]:
+    """The partitions of these topics as the broker has them; those of a topic that is not there are none."""
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5000)
+    await admin.start()
+    try:
+        described: list[dict[str, Any]] = await admin.describe_topics(list(names))
+    finally:
+        await admin.close()
+    return [TopicPartition(one["topic"], part["partition"]) for one in described for part in one["partitions"]]
+
+
+async def _tail(
+    consumer: Consumer, partitions: list[TopicPartition], count: int
+) -> tuple[list[KafkaRecord], bool]:  # fmt: skip
     """The last `count` records of every partition, and whether that is all of them."""
-    partitions = [
-        TopicPartition(name, number) for name, one in topics.items() for number in range(one.partitions)
-    ]  # fmt: skip
     found: list[KafkaRecord] = []
     try:
         async with asyncio.timeout(READ_SECONDS):
