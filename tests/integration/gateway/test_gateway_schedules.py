@@ -236,11 +236,12 @@ async def test_a_cloudevent_comes_structured_or_binary_and_a_part_of_a_source_is
 async def test_a_trigger_is_tried_against_the_newest_events_before_it_is_saved_and_nothing_starts(api: Gateway) -> None:
     draft = {
         "id": "new-files", "name": "New files", "target": {"kind": "job", "id": "nightly"},
-        "match": {"types": ["dry.*"], "sources": ["lake"], "condition": "data.size > 10"},
+        "match": {"types": ["dry.*"], "sources": ["dry-lake"], "condition": "data.size > 10"},
         "mapping": {"path": "/data/path"},
     }  # fmt: skip
+    await api.ask("POST", "/triggers", {**draft, "id": "dry-lake"})  # without any trigger the source is not declared
     for id, data in (("d1", {"size": 11, "path": "/a"}), ("d2", {"size": 3}), ("d3", {"size": 12}), ("d4", {})):
-        await api.ask("POST", "/events/lake", {"type": "dry.run", "id": id, "data": data})
+        await api.ask("POST", "/events/dry-lake", {"type": "dry.run", "id": id, "data": data})
     found: dict[str, Any] = {}
 
     async def read() -> bool:
@@ -264,6 +265,7 @@ async def test_a_trigger_is_tried_against_the_newest_events_before_it_is_saved_a
         assert (refused.status, refused.body["errors"][0]["field"]) == (422, field)
     assert (await api.request("POST", "/triggers/dry-run", {"id": "nobody"})).status == 404
     assert (await api.ask("GET", "/plans?label=trigger:new-files"))["items"] == []
+    await api.request("DELETE", "/triggers/dry-lake")
 
 
 async def test_signing_secrets_are_encrypted_again_with_the_newest_key_and_requests_still_fit(api: Gateway) -> None:
