@@ -200,7 +200,8 @@ PIPELINE: Final = DefinitionCommands(
 
 def _problem(found: Any) -> str:
     """Why a schedule stands still; its note is shown beside it."""
-    note: str = (found.get("state") or {}).get("note") or ""
+    state: dict[str, Any] = found.get("state") or {}
+    note = str(state.get("note") or "")
     return "" if note == found.get("note") else note
 
 
