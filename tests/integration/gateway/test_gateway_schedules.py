@@ -239,7 +239,7 @@ async def test_a_trigger_is_tried_against_the_newest_events_before_it_is_saved_a
         "match": {"types": ["dry.*"], "sources": ["dry-lake"], "condition": "data.size > 10"},
         "mapping": {"path": "/data/path"},
     }  # fmt: skip
-    await api.ask("POST", "/triggers", {**draft, "id": "dry-lake"})  # without any trigger the source is not declared
+    await api.ask("POST", "/triggers", {**draft, "id": "dry-lake", "mapping": {}})  # declares the source
     for id, data in (("d1", {"size": 11, "path": "/a"}), ("d2", {"size": 3}), ("d3", {"size": 12}), ("d4", {})):
         await api.ask("POST", "/events/dry-lake", {"type": "dry.run", "id": id, "data": data})
     found: dict[str, Any] = {}
