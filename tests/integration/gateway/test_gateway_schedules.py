@@ -263,7 +263,7 @@ async def test_a_trigger_is_tried_against_the_newest_events_before_it_is_saved_a
     ):  # fmt: skip
         refused = await api.request("POST", "/triggers/dry-run", body)
         assert (refused.status, refused.body["errors"][0]["field"]) == (422, field)
-    assert (await api.request("POST", "/triggers/dry-run", {"id": "nobody"})).status == 404
+    assert (await api.request("POST", "/triggers/dry-run", {"id": "nobody"})).status == 422
     assert (await api.ask("GET", "/plans?label=trigger:new-files"))["items"] == []
     await api.request("DELETE", "/triggers/dry-lake")
 

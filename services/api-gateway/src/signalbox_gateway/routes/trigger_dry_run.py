@@ -91,7 +91,10 @@ async def _trigger(deps: Dependencies, wanted: TriggerDryRun) -> Trigger:
     if wanted.trigger is not None:
         return checked(Trigger, wanted.trigger, place="trigger.")
     async with deps.database.connection() as connection:
-        saved = (await load(connection, KINDS["trigger"], wanted.id or "")).definition
+        try:
+            saved = (await load(connection, KINDS["trigger"], wanted.id or "")).definition
+        except Problem:
+            raise invalid("id", wanted.id, "there is no such trigger") from None
     assert isinstance(saved, Trigger)
     return saved
 
