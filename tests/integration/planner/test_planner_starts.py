@@ -3,7 +3,7 @@
 import json
 import uuid
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 from signalbox_chassis.messaging.topics import create_topics
@@ -25,6 +25,7 @@ from support.service_fixture import until
 
 HELD = ScriptedWork.model_validate({"script": {"held": True}})
 QUICK = ScriptedWork.model_validate({"script": {}})
+REVISIONS = count(1)
 DUE = datetime(2026, 3, 2, 1, tzinfo=UTC)
 
 
@@ -52,14 +53,12 @@ def tick(of: Schedule, days: int = 0, revision: int = 1) -> ScheduleTicked:
 
 
 async def define(planners: Planners, *definitions: Job | Trigger | Freeze, deleted: bool = False) -> None:
-    revision = int(datetime.now(UTC).timestamp() * 1000)
-    for offset, one in enumerate(definitions):
-        data = DefinitionSnapshotData(
-            kind=one.kind, id=one.id, revision=revision + offset, definition=one, deleted=deleted
-        )
+    for one in definitions:
+        revision = next(REVISIONS)
+        data = DefinitionSnapshotData(kind=one.kind, id=one.id, revision=revision, definition=one, deleted=deleted)
         event = DefinitionSnapshot.of(
             data, subject=f"{one.kind}:{one.id}", source=GATEWAY, time=datetime.now(UTC),
-            aggregateversion=revision + offset,
+            aggregateversion=revision,
         )  # fmt: skip
         await planners.executors.say(event)
 
