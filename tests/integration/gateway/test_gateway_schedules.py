@@ -234,7 +234,7 @@ async def test_a_cloudevent_comes_structured_or_binary_and_a_part_of_a_source_is
 
 
 async def test_a_trigger_is_tried_against_the_newest_events_before_it_is_saved_and_nothing_starts(api: Gateway) -> None:
-    draft = {
+    draft: dict[str, Any] = {
         "id": "new-files", "name": "New files", "target": {"kind": "job", "id": "nightly"},
         "match": {"types": ["dry.*"], "sources": ["dry-lake"], "condition": "data.size > 10"},
         "mapping": {"path": "/data/path"},
@@ -257,10 +257,11 @@ async def test_a_trigger_is_tried_against_the_newest_events_before_it_is_saved_a
     assert (found["complete"], found["outcomes"]) == (True, {"matched": 1, "not_matched": 2, "refused": 1})
     assert found["read"] == found["not_looked_at"] + 4
     match = draft["match"]
-    for body, field in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"trigger": draft, "id": "new-files"}, "id"), ({}, "id"), ({"trigger": draft, "events": 501}, "events"),
         ({"trigger": {**draft, "match": {**match, "condition": "data.size >"}}}, "trigger.match.condition"),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for body, field in wrong:
         refused = await api.request("POST", "/triggers/dry-run", body)
         assert (refused.status, refused.body["errors"][0]["field"]) == (422, field)
     assert (await api.request("POST", "/triggers/dry-run", {"id": "nobody"})).status == 422

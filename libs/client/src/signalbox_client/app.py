@@ -29,7 +29,10 @@ from signalbox_client.commands.tasks import task
 from signalbox_client.commands.workflows import workflow
 from signalbox_client.output import say
 
-ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoami", "auth_login": "login"}
+ALONE: Final = {
+    "status_show": "status", "trace_show": "trace", "me_show": "whoami", "auth_login": "login",
+    "trigger_dry_run": "trigger dry-run",
+}  # fmt: skip
 """Operations of the API whose command is not `noun verb`."""
 OURS: Final = frozenset(
     {"logout", "context list", "context use", "context remove", "plan watch", "task watch", "plan timeline"}

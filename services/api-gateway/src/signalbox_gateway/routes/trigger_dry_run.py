@@ -25,7 +25,7 @@ from signalbox_gateway.routes.definitions import load
 from signalbox_gateway.routes.params import answer
 
 router = APIRouter(prefix="/triggers", tags=["triggers"])
-Reader = Annotated[Principal, Depends(permission("event.read"))]
+Reader = Annotated[Principal, Depends(permission("event.preview"))]
 JUDGE_SECONDS: Final = 5.0
 
 
