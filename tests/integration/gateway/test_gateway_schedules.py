@@ -12,6 +12,8 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from signalbox_chassis.persistence.connection import connect, connect_arguments
+from signalbox_chassis.security.vault import Keys, SecretUnreadable
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import plan_id_from_tick, tick_id
@@ -26,6 +28,8 @@ from signalbox_contracts.messages.ticks import (
 from signalbox_contracts.topics import topic, topic_of
 from signalbox_contracts.wire import encode
 from signalbox_gateway import webhooks
+from signalbox_gateway.rewrap import rewrap_sources
+from signalbox_gateway.store import event_sources
 from support.gateway import JOB, SCRIPTED, Gateway, running_gateway
 from support.service_fixture import until
 
@@ -227,6 +231,64 @@ async def test_a_cloudevent_comes_structured_or_binary_and_a_part_of_a_source_is
     json_binary = {**binary, "content-type": "application/json"}
     assert (await post(api, "/events/lake", b"{", json_binary))[0] == 422
     assert (await post(api, "/events/lake", b"x" * 300_000, binary))[0] == 413
+
+
+async def test_a_trigger_is_tried_against_the_newest_events_before_it_is_saved_and_nothing_starts(api: Gateway) -> None:
+    draft: dict[str, Any] = {
+        "id": "new-files", "name": "New files", "target": {"kind": "job", "id": "nightly"},
+        "match": {"types": ["dry.*"], "sources": ["dry-lake"], "condition": "data.size > 10"},
+        "mapping": {"path": "/data/path"},
+    }  # fmt: skip
+    await api.ask("POST", "/triggers", {**draft, "id": "dry-lake", "mapping": {}})  # declares the source
+    for id, data in (("d1", {"size": 11, "path": "/a"}), ("d2", {"size": 3}), ("d3", {"size": 12}), ("d4", {})):
+        await api.ask("POST", "/events/dry-lake", {"type": "dry.run", "id": id, "data": data})
+    found: dict[str, Any] = {}
+
+    async def read() -> bool:
+        found.update(await api.ask("POST", "/triggers/dry-run", {"trigger": draft, "events": 50}))
+        return len(found["events"]) == 4
+
+    await until(read, why="the events are on the topic")
+    judged = {one["event_id"]: (one["outcome"], one["params"], one["why"][:31]) for one in found["events"]}
+    assert judged["d1"] == ("matched", {"path": "/a"}, "")
+    assert judged["d2"] == ("not_matched", None, "the condition is false")
+    assert judged["d3"][0] == "refused"
+    assert judged["d4"] == ("not_matched", None, "the condition: KeyError: 'size'")
+    assert (found["complete"], found["outcomes"]) == (True, {"matched": 1, "not_matched": 2, "refused": 1})
+    assert found["read"] == found["not_looked_at"] + 4
+    match = draft["match"]
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"trigger": draft, "id": "new-files"}, "id"), ({}, "id"), ({"trigger": draft, "events": 501}, "events"),
+        ({"trigger": {**draft, "match": {**match, "condition": "data.size >"}}}, "trigger.match.condition"),
+    ]  # fmt: skip
+    for body, field in wrong:
+        refused = await api.request("POST", "/triggers/dry-run", body)
+        assert (refused.status, refused.body["errors"][0]["field"]) == (422, field)
+    assert (await api.request("POST", "/triggers/dry-run", {"id": "nobody"})).status == 422
+    assert (await api.ask("GET", "/plans?label=trigger:new-files"))["items"] == []
+    await api.request("DELETE", "/triggers/dry-lake")
+
+
+async def test_signing_secrets_are_encrypted_again_with_the_newest_key_and_requests_still_fit(api: Gateway) -> None:
+    old, new = (b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+    secret = "whsec_" + b64encode(b"r" * 32).decode()
+    sealed = webhooks.seal(Keys(old), "shop", [secret])
+    connection = await connect(api.database_url, **connect_arguments(api.schema, "test"))
+    try:
+        await event_sources.save(
+            connection, "shop", description="", key_id=Keys(old).newest, secrets=sealed, tolerance_seconds=300,
+            actor="user:test",
+        )  # fmt: skip
+        with pytest.raises(SecretUnreadable):
+            await rewrap_sources(connection, new)
+        assert await rewrap_sources(connection, f"{new},{old}") == 1
+        row = await event_sources.sealed(connection, "shop")
+        assert row is not None
+        assert webhooks.unseal(Keys(new), "shop", row["key_id"], row["secrets"]) == [b"r" * 32]
+        assert await rewrap_sources(connection, new) == 0
+    finally:
+        await event_sources.delete(connection, "shop")
+        await connection.close()
 
 
 async def test_a_freeze_of_a_project_that_nothing_belongs_to_is_refused_and_one_in_force_is_in_the_status(

@@ -3,7 +3,7 @@
 import json
 import uuid
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 from signalbox_chassis.messaging.topics import create_topics
@@ -15,7 +15,7 @@ from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.ids import plan_id_from_tick, plan_id_from_trigger, task_id, tick_id
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData
 from signalbox_contracts.messages.requests import PlanCancel
-from signalbox_contracts.messages.states import MatchOutcome, TriggerStated
+from signalbox_contracts.messages.states import MatchOutcome, SourceStated, TriggerStated
 from signalbox_contracts.messages.ticks import ScheduleTicked, ScheduleTickedData
 from signalbox_contracts.messages.triggers import TriggerEvent
 from signalbox_contracts.topics import topic as topic_named
@@ -25,6 +25,7 @@ from support.service_fixture import until
 
 HELD = ScriptedWork.model_validate({"script": {"held": True}})
 QUICK = ScriptedWork.model_validate({"script": {}})
+REVISIONS = count(1)
 DUE = datetime(2026, 3, 2, 1, tzinfo=UTC)
 
 
@@ -52,14 +53,12 @@ def tick(of: Schedule, days: int = 0, revision: int = 1) -> ScheduleTicked:
 
 
 async def define(planners: Planners, *definitions: Job | Trigger | Freeze, deleted: bool = False) -> None:
-    revision = int(datetime.now(UTC).timestamp() * 1000)
-    for offset, one in enumerate(definitions):
-        data = DefinitionSnapshotData(
-            kind=one.kind, id=one.id, revision=revision + offset, definition=one, deleted=deleted
-        )
+    for one in definitions:
+        revision = next(REVISIONS)
+        data = DefinitionSnapshotData(kind=one.kind, id=one.id, revision=revision, definition=one, deleted=deleted)
         event = DefinitionSnapshot.of(
             data, subject=f"{one.kind}:{one.id}", source=GATEWAY, time=datetime.now(UTC),
-            aggregateversion=revision + offset,
+            aggregateversion=revision,
         )  # fmt: skip
         await planners.executors.say(event)
 
@@ -191,6 +190,14 @@ async def test_events_that_match_start_one_plan_each_and_every_other_outcome_has
             return sum(len(one.data.events) for one in stated if one.data.trigger_id == trigger.id) == 6
 
         await until(judged, why="six events are judged")
+        await planners.executors.say(*[events[2]] * 3)
+
+        async def counted() -> bool:
+            sources = [one.data for one in await planners.executors.states_said(SourceStated)]
+            of_source = [one for one in sources if one.source == source]
+            return bool(of_source) and (of_source[-1].received, of_source[-1].repeated) == (10, 3)
+
+        await until(counted, why="events that were received before are counted, and nothing else")
     stated = [one.data for one in await planners.executors.states_said(TriggerStated)]
     mine = [one for one in stated if one.trigger_id == trigger.id]
     outcomes = sorted((one.event_id, one.outcome, one.why[:40]) for record in mine for one in record.events)

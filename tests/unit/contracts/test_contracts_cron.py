@@ -1,5 +1,6 @@
 """Cron: what is due, when clocks jump, and what is refused."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
@@ -122,3 +123,27 @@ def test_a_daily_rule_fires_once_on_every_day_of_a_year(minute: int, hour: int, 
     found = cron.ticks_between(f"0 {minute} {hour} * * *", start, end, zone, 400)
     days = [instant.astimezone(zone).date() for instant in found]
     assert len(days) == len(set(days)) == (end - start + timedelta(hours=2)).days
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("0 0 30 2 *", "it never fires, no month 2 has a day 30"),
+        ("0 0 31 4,6,9,11 *", "it never fires"),
+        ("* 0 2 * * *", "fires at every second of its minutes"),
+        ("0 0 2 * * 2026", "day-of-week '2026'"),
+        ("0 24 * * *", "hour '24': allowed are 0-23"),
+        ("*/0 * * * *", "minute '*/0': allowed are 0-59"),
+        ("every day at 02:00", "allowed are 5 fields"),
+        ("0 0 2 * * * 2026", "allowed are 5 fields"),
+        ("0 2 * * *" + " " * 300, "allowed are 5 fields"),
+    ],
+)
+def test_a_rule_that_nobody_meant_is_refused_with_what_is_allowed(expression: str, words: str) -> None:
+    with pytest.raises(cron.InvalidCron, match=re.escape(words)):
+        cron.fields(expression)
+
+
+def test_words_of_a_rule_are_short() -> None:
+    assert cron.describe("*/10 * * * * *") == "Every 10 seconds, UTC"
+    assert cron.describe("0 2 * * *", "Europe/Prague") == "At 02:00, every day, Europe/Prague"

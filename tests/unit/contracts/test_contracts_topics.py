@@ -30,7 +30,7 @@ DESIGNED = {
     "plans.v1": "plan.state plan.items",
     "task-commands.v1": "plan.rules tasks.ensure tasks.cancel selection.resolve",
     "tasks.v1": "tasks.state selection.resolved task.progress",
-    "states.v1": "engine.state schedule.state trigger.state source.state incident.state operation.result "
+    "states.v1": "engine.state schedule.state trigger.state source.state service.state incident.state operation.result "
     "reprocessing.state",
     "definitions.v1": "definition.snapshot",
     "deliveries.v1": "delivery.state",

@@ -42,8 +42,8 @@ async def test_right_items_are_read_in_order() -> None:
         ({"engin": "x"}, "items.3.engin"),
         ({"engine": None}, "items.3.engine"),
         ({"depends_on": ["item/0"]}, "items.3.depends_on"),
-        ({"work": {"kind": "process", "argv": ["{{ params.day }}"]}}, "items.3.work"),
-        ({"work": {"kind": "process", "argv": ["{{ event_date"]}}, "items.3.work"),
+        ({"work": {"kind": "process", "argv": ["{{ params.day }}"]}}, "items.3.work.argv.0"),
+        ({"work": {"kind": "process", "argv": ["{{ event_date"]}}, "items.3.work.argv.0"),
     ],
 )
 async def test_a_wrong_item_is_named_by_its_place(changes: dict[str, Any], field: str) -> None:

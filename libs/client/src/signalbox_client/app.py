@@ -9,7 +9,7 @@ import typer
 from signalbox_client import contexts, exit_codes, inputs
 from signalbox_client.api import Api
 from signalbox_client.command import command
-from signalbox_client.commands import engines, freezes, job_runs, jobs, pipelines, reruns, schedules
+from signalbox_client.commands import engines, freezes, job_runs, jobs, pipelines, reruns, schedules, triggers
 from signalbox_client.commands.accounts import binding, key, user
 from signalbox_client.commands.audit import audit
 from signalbox_client.commands.auth import auth, with_password
@@ -29,7 +29,10 @@ from signalbox_client.commands.tasks import task
 from signalbox_client.commands.workflows import workflow
 from signalbox_client.output import echo
 
-ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoami", "auth_login": "login"}
+ALONE: Final = {
+    "status_show": "status", "trace_show": "trace", "me_show": "whoami", "auth_login": "login",
+    "trigger_dry_run": "trigger dry-run",
+}  # fmt: skip
 """Operations of the API whose command is not `noun verb`."""
 OURS: Final = frozenset(
     {"logout", "context list", "context use", "context remove", "plan watch", "task watch", "plan timeline"}
@@ -50,6 +53,7 @@ _ = (
     pipelines,
     reruns,
     schedules,
+    triggers,
 )  # they add their verbs to the groups of their kinds
 for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,

@@ -65,6 +65,11 @@ def pairs(given: list[str] | None, option: str) -> dict[str, str]:
     return found
 
 
+def values(given: list[str] | None, option: str) -> dict[str, Any]:
+    """`name=value` with values as JSON where they are JSON, such as 11, true or "11"; other values are texts."""
+    return {name: _json_or_text(text) for name, text in pairs(given, option).items()}
+
+
 def typed(given: dict[str, str], declared: dict[str, Any]) -> dict[str, Any]:
     """`name=value` texts as values of the declared parameters: a text stays the text it is."""
     return {

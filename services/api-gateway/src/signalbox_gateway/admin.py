@@ -20,6 +20,7 @@ from signalbox_chassis.settings import USAGE
 from signalbox_gateway.identity import principals
 from signalbox_gateway.read_model import prune
 from signalbox_gateway.recovery import rebuild
+from signalbox_gateway.rewrap import rewrap_sources
 from signalbox_gateway.settings import GatewaySettings
 
 SERVICE: Final = "api-gateway"
@@ -46,6 +47,8 @@ async def _do(arguments: argparse.Namespace, settings: GatewaySettings) -> None:
             gone = await rebuild.empty(connection)
             print(f"emptied of {gone} plans; a running gateway asks their owners for everything within seconds")
         elif arguments.command == "rewrap":
+            sources = await rewrap_sources(connection, settings.secret_key.get_secret_value())
+            print(f"{sources} event sources are now encrypted with the newest key")
             print(f"{await _rewrap(settings)} secrets are now wrapped with the newest key")
         elif arguments.command == "prune":
             days, batch = arguments.days or settings.retention_days, settings.prune_batch

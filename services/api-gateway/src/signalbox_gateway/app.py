@@ -54,6 +54,7 @@ from signalbox_gateway.routes import (
     tasks,
     tasks_write,
     traces,
+    trigger_dry_run,
     users,
     workflow_runs,
     workflows,
@@ -71,7 +72,7 @@ ROUTERS = [
             engines, event_sources, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read,
             plans_write, tasks, tasks_write, secrets, audit, auth, users, keys, bindings, dead_letters,
             dead_letters_write, operations, status, traces, me, workflows, workflow_runs, channels, incidents,
-            deliveries, notification_configs, reprocessing, live,
+            deliveries, notification_configs, reprocessing, live, trigger_dry_run,
         )
     ),
     *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took

@@ -81,5 +81,10 @@ def unseal(keys: Keys, source: str, key_id: str, sealed: Sequence[bytes]) -> lis
     return [keys.unwrap(source, key_id, one, _about(source)) for one in sealed]
 
 
+def seal_again(keys: Keys, source: str, key_id: str, sealed: Sequence[bytes]) -> list[bytes]:
+    """The same secrets, encrypted with the newest key. Raises `SecretUnreadable`."""
+    return [keys.wrap(key, _about(source)) for key in unseal(keys, source, key_id, sealed)]
+
+
 def _about(source: str) -> bytes:
     return f"signalbox event source\n{source}".encode()

@@ -1,6 +1,6 @@
 """Matches a batch of events with every trigger, and publishes what each trigger made of them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +27,7 @@ from signalbox_planner.starts import StartRequest, trigger_request
 from signalbox_planner.store import definitions, plans, starts
 from signalbox_planner.store import events as store
 from signalbox_planner.store.definitions import KnownTrigger
+from signalbox_planner.store.events import SourceArrivals
 
 SOURCE = "signalbox/planner"
 REQUESTS: TypeAdapter[StartRequest] = TypeAdapter(StartRequest)
@@ -74,6 +75,15 @@ async def match_events(
             requests += settled.requests
     await _publish_sources(work, events, claimed, now, lag_seconds)
     return requests
+
+
+async def count_repeated(work: UnitOfWork, events: Sequence[TriggerEvent], now: datetime) -> None:
+    """Count events that were handled before. They start nothing."""
+    counts = [
+        SourceArrivals(source, len(found), 0, len(found), max(event.time for event in found))
+        for source, found in _by_source(events).items()
+    ]
+    await _publish_counts(work, counts, now, 0)
 
 
 async def start(
@@ -188,17 +198,28 @@ async def _publish_sources(
     work: UnitOfWork, events: Sequence[TriggerEvent], claimed: set[int], now: datetime, lag_seconds: float
 ) -> None:
     """Count what came by source and hour, and publish the counts."""
-    sources: dict[str, list[tuple[TriggerEvent, bool]]] = defaultdict(list)
-    for number, event in enumerate(events):
-        sources[event.source].append((event, number in claimed))
+    unclaimed = Counter(event.source for number, event in enumerate(events) if number not in claimed)
     counts = [
-        (source, len(found), sum(not known for _, known in found), max(event.time for event, _ in found))
-        for source, found in sources.items()
+        SourceArrivals(source, len(found), unclaimed[source], 0, max(event.time for event in found))
+        for source, found in _by_source(events).items()
     ]
+    await _publish_counts(work, counts, now, lag_seconds)
+
+
+def _by_source(events: Sequence[TriggerEvent]) -> dict[str, list[TriggerEvent]]:
+    found: dict[str, list[TriggerEvent]] = defaultdict(list)
+    for event in events:
+        found[event.source].append(event)
+    return found
+
+
+async def _publish_counts(
+    work: UnitOfWork, counts: Sequence[SourceArrivals], now: datetime, lag_seconds: float
+) -> None:
     for count in await store.count_sources(work.connection, counts):
         record = SourceRecord(
             source=count.source, hour_at=count.hour_at, version=count.version, received=count.received,
-            unclaimed=count.unclaimed, last_event_at=count.last_event_at,
+            unclaimed=count.unclaimed, repeated=count.repeated, last_event_at=count.last_event_at,
             lag_seconds=min(max(0.0, lag_seconds), MAX_LAG_SECONDS),
         )  # fmt: skip
         subject = f"source:{count.source}"[:512]

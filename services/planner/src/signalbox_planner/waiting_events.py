@@ -68,31 +68,36 @@ class WaitingEvents:
             known = await self._triggers(work) if holding else {}
             freezes = await definitions.freezes(work.connection)
             now = await plans.transaction_time(work.connection)
+        released = 0
         for trigger_id in holding:
             if trigger_id not in known or freeze_of(freezes, known[trigger_id].trigger.project, now) is None:
                 async with self.database.unit_of_work() as work:
-                    await self._release(work, trigger_id, known.get(trigger_id))
-        return False
+                    released += await self._release(work, trigger_id, known.get(trigger_id))
+        return released > 0
 
-    async def _release(self, work: UnitOfWork, trigger_id: str, known: KnownTrigger | None) -> None:
+    async def _release(self, work: UnitOfWork, trigger_id: str, known: KnownTrigger | None) -> int:
+        """Decide what this trigger holds, and release a page of it; how many events that were."""
         await store.lock_trigger(work.connection, trigger_id)
-        held = await store.held(work.connection, trigger_id)
-        await store.release(work.connection, trigger_id, [one.seq for one in held])
+        if waiting := await store.undecided(work.connection, trigger_id):
+            chosen = decide_held(known.trigger.missed, [age for _, age in waiting]) if known else [False] * len(waiting)
+            decided = zip((seq for seq, _ in waiting), chosen, strict=True)
+            await store.decide_held(work.connection, trigger_id, list(decided))
+        held = await store.release(work.connection, trigger_id)
         if known is None:  # deleted meanwhile
-            return
-        policy = known.trigger.missed
+            return len(held)
         events = [TriggerEvent.model_validate_json(one.event) for one in held]
-        chosen = decide_held(policy, [one.age_seconds for one in held])
         settled = Settled(known, await plans.transaction_time(work.connection))
-        for one, event, starting in zip(held, events, chosen, strict=True):
-            if not starting:
-                why = f"came during freeze {one.freeze_id}; missed policy {policy.policy} leaves it out"
+        for one, event in zip(held, events, strict=True):
+            if not one.starts:
+                policy = known.trigger.missed.policy
+                why = f"came during freeze {one.freeze_id}; missed policy {policy} leaves it out"
                 settled.record(event, MatchOutcome.SKIPPED, why)
-        kept = [event for event, starting in zip(events, chosen, strict=True) if starting]
+        kept = [event for one, event in zip(held, events, strict=True) if one.starts]
         matched = matching.matched_again(settled, kept)
         if matched:
             await matching.admit(work, settled, matched)
         await self._carry(work, settled)
+        return len(held)
 
     async def start_delayed(self) -> bool:
         """Start the plans whose turn has come; True when there may be more."""

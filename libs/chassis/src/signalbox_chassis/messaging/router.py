@@ -25,6 +25,7 @@ class Router:
 
     def __init__(self) -> None:
         self._handlers: dict[type[Event[Any]], Handler[Any]] = {}
+        self._repeats: dict[type[Event[Any]], Handler[Any]] = {}
 
     def on(self, message: type[E]) -> Callable[[Handler[E]], Handler[E]]:
         """Register the handler of one message class."""
@@ -37,6 +38,15 @@ class Router:
 
         return register
 
+    def on_repeated(self, message: type[E]) -> Callable[[Handler[E]], Handler[E]]:
+        """Register what counts events of a class that were handled before. Others are dropped."""
+
+        def register(handler: Handler[E]) -> Handler[E]:
+            self._repeats[message] = handler
+            return handler
+
+        return register
+
     def handles(self, event: Event[Any]) -> bool:
         return type(event) in self._handlers
 
@@ -44,6 +54,12 @@ class Router:
         """Run the handlers of the batch inside the open transaction."""
         for message, events in gather(batch):
             await self._handlers[message](work, events)
+
+    async def handle_repeated(self, work: UnitOfWork, batch: Batch) -> None:
+        """Run the handlers of events that were handled before, inside the open transaction."""
+        for message, handler in self._repeats.items():
+            if events := [received for received in batch if type(received.event) is message]:
+                await handler(work, events)
 
 
 def gather(batch: Iterable[Received[Any]]) -> list[tuple[type[Event[Any]], list[Received[Any]]]]:

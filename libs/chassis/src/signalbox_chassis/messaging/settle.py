@@ -134,6 +134,9 @@ class Settler:
                     new = await inbox.unhandled(work.connection, batch) if self._use_inbox else batch
                     if new:
                         await self._handle(work, new)
+                    if len(new) < len(batch):
+                        first = {id(received) for received in new}
+                        await self._router.handle_repeated(work, [one for one in batch if id(one) not in first])
         crash_points.point("settle.applied")
         _BATCH.observe(len(batch))
         _SECONDS.observe(time.monotonic() - started)

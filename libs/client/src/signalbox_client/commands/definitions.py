@@ -196,24 +196,40 @@ PIPELINE: Final = DefinitionCommands(
     ),
     fields=(("params", "params"), ("does", "steps"), ("rules", "rules")),
 )  # fmt: skip
+
+
+def _problem(found: Any) -> str:
+    """Why a schedule stands still; its note is shown beside it."""
+    state: dict[str, Any] = found.get("state") or {}
+    note = str(state.get("note") or "")
+    return "" if note == found.get("note") else note
+
+
 SCHEDULE: Final = DefinitionCommands(
     kind="schedule", path="schedules",
     columns=(
-        ("schedule", "id"), ("cron", "cron"), ("zone", "zone"), ("starts", _target), ("paused", "paused"), *_WHO,
+        ("schedule", "id"), ("cron", "cron"), ("zone", "zone"), ("starts", _target), ("paused", "paused"),
+        ("next", "state.next_due_at"), *_WHO,
     ),
     fields=(
         ("params", "params"), ("missed", "missed"), ("overlap", "overlap"), ("event date", "event_date"),
         ("from", "starts_at"), ("until", "ends_at"), ("jitter", "jitter_seconds"), ("note", "note"),
+        ("last tick", "state.last_due_at"), ("last fired", "state.last_fired_at"), ("fired", "state.fired"),
+        ("skipped", "state.skipped"), ("problem", _problem),
     ),
 )  # fmt: skip
 TRIGGER: Final = DefinitionCommands(
     kind="trigger", path="triggers",
-    columns=(("trigger", "id"), ("matches", "match.types"), ("starts", _target), ("paused", "paused"), *_WHO),
+    columns=(
+        ("trigger", "id"), ("types", "match.types"), ("sources", "match.sources"), ("starts", _target),
+        ("paused", "paused"), *_WHO,
+    ),
     fields=(
         ("match", "match"), ("mapping", "mapping"), ("debounce", "debounce_seconds"), ("batch", "batch"),
         ("starts per minute", "starts_per_minute"),
         ("missed", "missed"), ("overlap", "overlap"),
-        ("note", "note"),
+        ("note", "note"), ("matched", "state.matched"), ("not matched", "state.not_matched"),
+        ("last match", "state.last_matched_at"),
     ),
 )  # fmt: skip
 CHANNEL: Final = DefinitionCommands(

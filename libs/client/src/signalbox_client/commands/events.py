@@ -11,16 +11,20 @@ from signalbox_client.inputs import Everything, Form, Limit, api
 from signalbox_client.output import Column, one, rows
 
 event = group("Events of other systems, and what triggers made of them.")
+_DATA = 'name=value of the data; repeatable. JSON is read as such (11, true, [1]); "11" in quotes is a text'
 _MATCHES: tuple[Column, ...] = (
     ("at", "at"), ("source", "source"), ("event", "event_id"), ("type", "event_type"), ("trigger", "trigger_id"),
     ("outcome", "outcome"), ("plan", "plan_id"), ("state", "plan_state"), ("why", "why"),
 )  # fmt: skip
 _SENT: tuple[Column, ...] = (("event", "id"), ("source", "source"), ("type", "type"))
 _SOURCES: tuple[Column, ...] = (
-    ("hour", "hour"), ("source", "source"), ("received", "received"), ("no trigger", "unclaimed"),
+    ("hour", "hour"), ("source", "source"), ("received", "received"), ("repeated", "repeated"),
+    ("no trigger", "unclaimed"),
     ("last event", "last_event_at"), ("lag", lambda found: f"{found['lag_seconds']:.1f} s"),
 )  # fmt: skip
-_HOURS: tuple[Column, ...] = (("hour", "hour"), ("source", "source"), ("outcome", "outcome"), ("events", "events"))
+_HOURS: tuple[Column, ...] = (("hour", "hour"), ("source", "source"), ("outcome", "outcome"), ("events", "events"),
+    ("plans", "plans"),
+)  # fmt: skip
 
 
 @command(event, "send")
@@ -29,14 +33,14 @@ def event_send(
     type: Annotated[str, typer.Option("--type", help="the CloudEvents type")],
     id: Annotated[str, typer.Option("--id", help="identifies it with the source; made when missing")] = "",
     subject: str = "",
-    data: Annotated[list[str] | None, typer.Option("-d", "--data", help="name=value of the data; repeatable")] = None,
+    data: Annotated[list[str] | None, typer.Option("-d", "--data", help=_DATA)] = None,
     file: Annotated[str, typer.Option("-f", "--file", help="the data: YAML or JSON; `-` is the standard input")] = "",
     output: Form = "table",
 ) -> None:
     """Send a CloudEvent. The same source and id again start nothing more."""
     if file and data:
         raise typer.BadParameter("give either --file or --data")
-    content = inputs.document(file) if file else inputs.pairs(data, "--data")
+    content = inputs.document(file) if file else inputs.values(data, "--data")
     body = {"type": type, "id": id or None, "subject": subject, "data": content}
     one(api().post(place("events", source), body), output, _SENT)
 

@@ -30,9 +30,20 @@ ALIASES: Final = {
     "@hourly": "0 * * * *",
 }
 
+_ALLOWED: Final = {
+    "second": (0, "0-59"),
+    "minute": (1, "0-59"),
+    "hour": (2, "0-23"),
+    "day-of-month": (3, "1-31, L for the last day, LW for the last weekday"),
+    "month": (4, "1-12 or JAN-DEC"),
+    "day-of-week": (5, "0-7 or SUN-SAT, with #1-#5 for the n-th of a month, L for the last"),
+}
+"""The parser's name of each field: its position of six, and what may stand there beside `*`, lists and steps."""
 _WORDS: Final = Options()
 _WORDS.use_24hour_time_format = True
-_WORDS.verbose = True
+_VERBOSE: Final = Options()
+_VERBOSE.use_24hour_time_format = True
+_VERBOSE.verbose = True
 _LONGEST_GAP: Final = timedelta(hours=26)  # Samoa skipped a whole day in 2011
 _ANY_MOMENT: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - cronsim walks naive wall time here
 
@@ -59,13 +70,35 @@ def fields(expression: str) -> tuple[str, ...]:
             f"6 with seconds first, or {', '.join(ALIASES)}"
         )
     six = parts if len(parts) == 6 else ("0", *parts)
+    _check_seconds(expression, six)
     try:
         next(CronSim(" ".join(six), _ANY_MOMENT))
     except CronSimError as error:
-        raise InvalidCron(f"{expression[:100]!r} is not a cron expression: {error}") from None
+        raise InvalidCron(f"{expression[:100]!r} is not a cron expression: {_reason(str(error), six)}") from None
     except StopIteration:
         raise InvalidCron(f"{expression[:100]!r} never fires: no such date within 50 years") from None
     return six
+
+
+def _check_seconds(expression: str, six: tuple[str, ...]) -> None:
+    """Refuse `* 0 2 * * *`: it fires sixty times, and its author meant a minute by the first field."""
+    if six[0] == "*" and not six[1].startswith("*"):
+        raise InvalidCron(
+            f"{expression[:100]!r} fires at every second of its minutes: the first of 6 fields is the second. "
+            f"Write `{' '.join(six[1:])}` for once a minute that matches, or `*/1` for every second"
+        )
+
+
+def _reason(error: str, six: tuple[str, ...]) -> str:
+    """The parser's words for a field, with what is allowed there."""
+    name = error.removeprefix("Bad ")
+    if name not in _ALLOWED:
+        return error
+    position, allowed = _ALLOWED[name]
+    days = six[3].split(",")
+    if name == "day-of-month" and all(day.isdigit() and 1 <= int(day[:3]) <= 31 for day in days):
+        return f"it never fires, no month {six[4]} has a day {six[3]}"
+    return f"{name} {six[position]!r}: allowed are {allowed}"
 
 
 def zone(name: str) -> ZoneInfo:
@@ -131,11 +164,11 @@ def _first_real(wall: datetime, zone: ZoneInfo) -> datetime:
 
 
 def describe(expression: str, zone_name: str = "UTC") -> str:
-    """The rule in words: `At 02:00, every day, Europe/Prague`. Raises `InvalidCron`."""
+    """The rule in words: `At 02:00, every day, Europe/Prague`, `Every 5 minutes, UTC`. Raises `InvalidCron`."""
     six = fields(ALIASES.get(expression.strip().lower(), expression))
     text = " ".join(six[1:] if six[0] == "0" else six)
     try:
-        words = str(get_description(text, _WORDS))
+        words = str(get_description(text, _VERBOSE if is_fixed(expression) else _WORDS))
     except Exception as error:  # the library knows fewer forms than cronsim
         words = f"cron {expression} ({type(error).__name__})"
     return f"{words}, {zone_name}"

@@ -140,6 +140,8 @@ class SourceRecord(Value):
     received: Count = 0
     unclaimed: Count = 0
     """Events whose type, source and subject no trigger looks at."""
+    repeated: Count = 0
+    """Events that were received before; `received` counts them too."""
     last_event_at: Instant | None = None
     lag_seconds: Seconds = 0
     """How long the last one took from the broker to its decision."""

@@ -72,6 +72,7 @@ NEEDS: Final[Mapping[str, Need]] = {
     "incident.operate": Need(Role.OPERATOR, scoped=False),
     "delivery.operate": Need(Role.OPERATOR, scoped=False),
     "dead_letter.operate": Need(Role.OPERATOR, scoped=False),
+    "event.preview": Need(Role.USER, scoped=False),
     "event.send": Need(Role.USER, scoped=False),
     "reprocessing.start": Need(Role.OPERATOR, scoped=False),
     "reprocessing.control": Need(Role.OPERATOR, scoped=False),

@@ -52,21 +52,23 @@ WHERE ($1::text IS NULL OR m.source = $1) AND ($2::text IS NULL OR m.trigger_id 
   AND ($5::bigint IS NULL OR m.seq < $5) ORDER BY m.seq DESC LIMIT $6
 """
 _BY_HOUR: Final = """
-SELECT date_trunc('hour', at) AS hour, source, outcome, count(*) AS events FROM event_match
+SELECT date_trunc('hour', at) AS hour, source, outcome, count(*) AS events,
+    count(DISTINCT plan_id) AS plans FROM event_match
 WHERE at > now() - make_interval(hours => $1) GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3 LIMIT 1000
 """
 
 
 _WRITE_SOURCES: Final = """
-INSERT INTO source_hour AS s (source, hour_at, version, received, unclaimed, last_event_at, lag_seconds)
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[],
-                     $7::float8[])
+INSERT INTO source_hour AS s (source, hour_at, version, received, unclaimed, repeated, last_event_at, lag_seconds)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                     $7::timestamptz[], $8::float8[])
 ON CONFLICT (source, hour_at) DO UPDATE SET version = excluded.version, received = excluded.received,
-    unclaimed = excluded.unclaimed, last_event_at = excluded.last_event_at, lag_seconds = excluded.lag_seconds
+    unclaimed = excluded.unclaimed, repeated = excluded.repeated, last_event_at = excluded.last_event_at,
+    lag_seconds = excluded.lag_seconds
 WHERE s.version < excluded.version
 """
 _SOURCES: Final = """
-SELECT hour_at AS hour, source, received, unclaimed, last_event_at, lag_seconds FROM source_hour
+SELECT hour_at AS hour, source, received, unclaimed, repeated, last_event_at, lag_seconds FROM source_hour
 WHERE hour_at > now() - make_interval(hours => $1) ORDER BY 1 DESC, 2 LIMIT 1000
 """
 
@@ -133,9 +135,12 @@ async def write_sources(connection: Connection, records: Sequence[SourceRecord])
     """Keep the newest counts of each source and hour."""
     newest = {(one.source, one.hour_at): one for one in sorted(records, key=lambda one: one.version)}.values()
     rows = [
-        (one.source, one.hour_at, one.version, one.received, one.unclaimed, one.last_event_at, one.lag_seconds)
+        (
+            one.source, one.hour_at, one.version, one.received, one.unclaimed, one.repeated, one.last_event_at,
+            one.lag_seconds,
+        )
         for one in newest
-    ]
+    ]  # fmt: skip
     await connection.execute(_WRITE_SOURCES, *(list(column) for column in zip(*rows, strict=True)))
 
 

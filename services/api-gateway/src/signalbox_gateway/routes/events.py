@@ -27,7 +27,7 @@ from signalbox_gateway.read_model import starts
 from signalbox_gateway.read_model.starts import MatchFilter
 from signalbox_gateway.routes.answers import AnswerModel
 from signalbox_gateway.routes.event_sources import secret_keys
-from signalbox_gateway.routes.params import Cursor, Limit, after, answer, missing
+from signalbox_gateway.routes.params import Cursor, Limit, after, answer
 from signalbox_gateway.store import event_sources as sources
 from signalbox_gateway.webhooks import SignedRequest
 
@@ -101,6 +101,8 @@ class HourCount(AnswerModel):
     source: str
     outcome: str
     events: int
+    plans: int
+    """The plans they started: events of a batch share one."""
 
 
 class SourceHour(AnswerModel):
@@ -111,6 +113,8 @@ class SourceHour(AnswerModel):
     received: int
     unclaimed: int
     """Events that no trigger looks at."""
+    repeated: int
+    """Events that were received before. `received` counts them too."""
     last_event_at: Instant | None
     lag_seconds: float
 
@@ -244,7 +248,10 @@ async def event_show(id: str, deps: Deps, source: SourceFilter = None) -> Respon
     async with deps.database.connection() as connection:
         found = await starts.matches(connection, MatchFilter(source=source, event=id), limit=200, before=None)
     if not found.items:
-        raise missing("event that a trigger looked at with id", id)
+        raise Problem(
+            "not-found", f"no trigger has looked at an event with id {id[:100]!r}: it is on its way, or its type, "
+            "source and subject are those of no trigger; such events are only counted (GET /events/hours)"
+        )  # fmt: skip
     newest: Any = found.items[0]["source"]
     items = [one for one in found.items if one["source"] == newest]
     return answer({"event_id": id, "source": newest, "matches": items})

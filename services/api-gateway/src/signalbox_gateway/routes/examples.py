@@ -50,7 +50,8 @@ def _starts() -> dict[str, Example]:
         "outcome": "matched", "why": "", "plan_id": PLAN, "plan_state": "RUNNING", "at": NOW,
     }  # fmt: skip
     hour = {
-        "hour": NOW, "source": "lake", "received": 120, "unclaimed": 3, "last_event_at": NOW, "lag_seconds": 0.2,
+        "hour": NOW, "source": "lake", "received": 120, "unclaimed": 3, "repeated": 1, "last_event_at": NOW,
+        "lag_seconds": 0.2,
     }  # fmt: skip
     signer = {
         "name": "lake", "description": "", "secrets": 1, "tolerance_seconds": 300, "created_at": NOW,
@@ -72,6 +73,28 @@ def _starts() -> dict[str, Example]:
             "response": _operation("schedule.backfill", "schedule:nightly"),
             "response 200": {"fires": 1, "fired_before": 0, "ticks": [{**due, "decision": "fire"}]},
         },
+        "trigger_dry_run": {
+            "request": {"id": "new-files", "events": 100},
+            "response": {
+                "read": 100,
+                "not_looked_at": 99,
+                "unreadable": 0,
+                "complete": True,
+                "outcomes": {"matched": 1},
+                "events": [
+                    {
+                        "event_id": "42",
+                        "source": "lake",
+                        "event_type": "file.created",
+                        "time": NOW,
+                        "outcome": "matched",
+                        "why": "",
+                        "params": {"path": "/in/a.gz"},
+                        "event_date": "2026-03-01",
+                    }
+                ],
+            },
+        },
         "event_send": {"request": sent, "response": {"id": "42", "source": "lake", "type": "file.created"}},
         "event_list": {"response": _page(match)},
         "event_show": {"response": {"event_id": "42", "source": "lake", "matches": [match]}},
@@ -80,7 +103,7 @@ def _starts() -> dict[str, Example]:
         "event_source_list": {"response": {"items": [signer], "next_cursor": None}},
         "event_hours": {
             "response": {
-                "items": [{"hour": NOW, "source": "lake", "outcome": "matched", "events": 7}],
+                "items": [{"hour": NOW, "source": "lake", "outcome": "matched", "events": 7, "plans": 7}],
                 "sources": [hour],
             }
         },

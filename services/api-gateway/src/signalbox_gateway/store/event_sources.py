@@ -53,6 +53,18 @@ async def sealed(connection: Connection, name: str) -> Row | None:
     )
 
 
+async def encrypted_with_others(connection: Connection, key_id: str) -> list[Row]:
+    """Sources whose secrets are encrypted with another key than this one, locked."""
+    return await connection.fetch(
+        "SELECT name, key_id, secrets FROM event_source WHERE key_id <> $1 ORDER BY name FOR UPDATE", key_id
+    )
+
+
+async def encrypt_again(connection: Connection, name: str, key_id: str, secrets: list[bytes]) -> None:
+    """Keep the same secrets as another key encrypts them. The source did not change for its readers."""
+    await connection.execute("UPDATE event_source SET key_id = $2, secrets = $3 WHERE name = $1", name, key_id, secrets)
+
+
 async def delete(connection: Connection, name: str) -> bool:
     """Forget a source; whether there was one."""
     return await connection.fetchval("DELETE FROM event_source WHERE name = $1 RETURNING true", name) is True

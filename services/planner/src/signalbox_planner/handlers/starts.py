@@ -78,6 +78,11 @@ def external(starter: Starter, sources: Collection[str] = ()) -> Router:
             _LAG.observe(max(0.0, now.timestamp() - received.record.timestamp_ms / 1000))
         await starter.start(work, requests)
 
+    @router.on_repeated(TriggerEvent)
+    async def repeated(work: UnitOfWork, events: Sequence[Received[TriggerEvent]]) -> None:
+        now = await plans.transaction_time(work.connection)
+        await matching.count_repeated(work, [received.event for received in events], now)
+
     return router
 
 

@@ -32,10 +32,22 @@ DELETE FROM batched_event WHERE trigger_id = $1 AND key = $2 AND seq IN (
 RETURNING seq, event, received_at
 """
 _ORPHANS: Final = "DELETE FROM batched_event WHERE NOT trigger_id = ANY ($1)"
-_HELD: Final = """
-SELECT seq, event, extract(epoch FROM now() - received_at)::float8 AS age, freeze_id FROM held_event
-WHERE trigger_id = $1 ORDER BY seq FOR UPDATE
+_UNDECIDED: Final = """
+SELECT seq, extract(epoch FROM now() - received_at)::float8 AS age FROM held_event
+WHERE trigger_id = $1 AND starts IS NULL ORDER BY seq
 """
+_DECIDE: Final = """
+UPDATE held_event h SET starts = d.starts FROM unnest($2::bigint[], $3::boolean[]) AS d (seq, starts)
+WHERE h.trigger_id = $1 AND h.seq = d.seq
+"""
+# INVARIANT held.once: a held event is deleted by the transaction that starts its plan.
+_RELEASE: Final = """
+DELETE FROM held_event WHERE trigger_id = $1 AND seq IN (
+  SELECT seq FROM held_event WHERE trigger_id = $1 AND starts IS NOT NULL ORDER BY seq LIMIT $2)
+RETURNING seq, event, freeze_id, starts
+"""
+MAX_RELEASED: Final = 200
+"""Held events that one transaction decides."""
 _PACE: Final = """
 INSERT INTO trigger_pace AS p (trigger_id, next_at)
 VALUES ($1, now() + make_interval(secs => $2::float8 * $3::int))
@@ -53,13 +65,15 @@ DELETE FROM delayed_start WHERE plan_id IN (
 RETURNING request, due_at
 """
 _COUNT: Final = """
-INSERT INTO source_count AS c (source, hour_at, received, unclaimed, last_event_at, version)
-SELECT s.source, date_trunc('hour', now()), s.received, s.unclaimed, s.last_event_at, 1
-FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[]) AS s (source, received, unclaimed, last_event_at)
+INSERT INTO source_count AS c (source, hour_at, received, unclaimed, repeated, last_event_at, version)
+SELECT s.source, date_trunc('hour', now()), s.received, s.unclaimed, s.repeated, s.last_event_at, 1
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+  AS s (source, received, unclaimed, repeated, last_event_at)
 ORDER BY s.source
 ON CONFLICT (source, hour_at) DO UPDATE SET received = c.received + excluded.received, version = c.version + 1,
-    unclaimed = c.unclaimed + excluded.unclaimed, last_event_at = greatest(c.last_event_at, excluded.last_event_at)
-RETURNING source, hour_at, received, unclaimed, last_event_at, version
+    unclaimed = c.unclaimed + excluded.unclaimed, repeated = c.repeated + excluded.repeated,
+    last_event_at = greatest(c.last_event_at, excluded.last_event_at)
+RETURNING source, hour_at, received, unclaimed, repeated, last_event_at, version
 """
 
 
@@ -69,8 +83,8 @@ class HeldEvent:
 
     seq: int
     event: str
-    age_seconds: float
     freeze_id: str
+    starts: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +95,20 @@ class SourceCount:
     hour_at: datetime
     received: int
     unclaimed: int
+    repeated: int
     last_event_at: datetime
     version: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SourceArrivals:
+    """What one batch brought from a source. `received` counts the repeated ones too."""
+
+    source: str
+    received: int
+    unclaimed: int
+    repeated: int
+    last_event_at: datetime
 
 
 async def lock_trigger(connection: Connection, trigger_id: str) -> None:
@@ -136,15 +162,20 @@ async def holding(connection: Connection) -> list[str]:
     return [row["trigger_id"] for row in rows]
 
 
-async def held(connection: Connection, trigger_id: str) -> list[HeldEvent]:
-    """The held events of a trigger, oldest first, locked."""
-    rows = await connection.fetch(_HELD, trigger_id)
-    return [HeldEvent(row["seq"], row["event"], row["age"], row["freeze_id"]) for row in rows]
+async def undecided(connection: Connection, trigger_id: str) -> list[tuple[int, float]]:
+    """Held events of a trigger that no policy has looked at, oldest first: number, age in seconds."""
+    return [(row["seq"], row["age"]) for row in await connection.fetch(_UNDECIDED, trigger_id)]
 
 
-async def release(connection: Connection, trigger_id: str, seqs: Sequence[int]) -> None:
-    """These events are decided."""
-    await connection.execute("DELETE FROM held_event WHERE trigger_id = $1 AND seq = ANY ($2)", trigger_id, list(seqs))
+async def decide_held(connection: Connection, trigger_id: str, starts: Sequence[tuple[int, bool]]) -> None:
+    """Keep which held events start. A later page follows this decision, however long the pages take."""
+    await connection.execute(_DECIDE, trigger_id, [seq for seq, _ in starts], [start for _, start in starts])
+
+
+async def release(connection: Connection, trigger_id: str) -> list[HeldEvent]:
+    """Take the oldest decided events of a trigger, at most `MAX_RELEASED`."""
+    rows = await connection.fetch(_RELEASE, trigger_id, MAX_RELEASED)
+    return sorted((HeldEvent(**row) for row in rows), key=lambda one: one.seq)
 
 
 async def reserve(connection: Connection, trigger_id: str, seconds: float, count: int) -> datetime:
@@ -171,11 +202,12 @@ async def take_delayed(connection: Connection, max_rows: int = 100) -> list[str]
     return [row["request"] for row in sorted(rows, key=lambda row: row["due_at"])]
 
 
-async def count_sources(
-    connection: Connection, counts: Sequence[tuple[str, int, int, datetime]]
-) -> list[SourceCount]:  # fmt: skip
-    """Add to the counts of this hour: source, received, unclaimed, the newest event's time."""
-    columns = zip(*sorted(counts), strict=True)
+async def count_sources(connection: Connection, counts: Sequence[SourceArrivals]) -> list[SourceCount]:
+    """Add to the counts of this hour."""
+    columns = zip(
+        *((one.source, one.received, one.unclaimed, one.repeated, one.last_event_at) for one in sorted(counts)),
+        strict=True,
+    )
     return [SourceCount(**row) for row in await connection.fetch(_COUNT, *(list(column) for column in columns))]
 
 
