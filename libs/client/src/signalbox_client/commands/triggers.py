@@ -8,7 +8,7 @@ from signalbox_client import inputs
 from signalbox_client.command import command
 from signalbox_client.commands.definitions import GROUPS
 from signalbox_client.inputs import Form, api
-from signalbox_client.output import Column, one, rows, say
+from signalbox_client.output import Column, echo, one, rows
 
 trigger = GROUPS["trigger"]
 _JUDGED: tuple[Column, ...] = (
@@ -34,8 +34,8 @@ def trigger_dry_run(
         return
     rows(found["events"], output, _JUDGED, name="event_id", empty="the trigger looks at none of these events")
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found["outcomes"].items()))
-    say(f"of the newest {found['read']} events {found['not_looked_at']} are not looked at; {counts or 'none matched'}")
+    echo(f"of the newest {found['read']} events {found['not_looked_at']} are not looked at; {counts or 'none matched'}")
     if found["unreadable"]:
-        say(f"{found['unreadable']} more records are no CloudEvents: `signalbox dead-letter list`")
+        echo(f"{found['unreadable']} more records are no CloudEvents: `signalbox dead-letter list`")
     if not found["complete"]:
-        say("it took too long: older events were left out")
+        echo("it took too long: older events were left out")
