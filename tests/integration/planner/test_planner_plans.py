@@ -460,6 +460,7 @@ async def test_a_plan_whose_facts_could_not_be_applied_can_be_cancelled(
     assert (await planners.plan_states(plan))[-1].data.counts.succeeded == 1
 
 
+@proves("chassis.persistence.tables: a forged or damaged fact freezes nothing for ever")
 async def test_a_forged_version_neither_freezes_a_task_nor_its_plan(planners: Planners) -> None:
     """Without the bound, and the executor's going on above, no true fact of the task would ever be newer."""
     pages = request_items([item(1, held=True)])

@@ -286,6 +286,7 @@ async def test_events_of_a_batch_start_one_plan_with_a_list_of_their_values(plan
     assert json.loads(full) == {"path": [f"/in/{number}" for number in range(5)]}
 
 
+@proves("planner.store.events: held.once")
 async def test_events_of_a_freeze_are_decided_by_the_policy_of_their_trigger_when_it_ends(planners: Planners) -> None:
     target, source = job(), f"lake/{uuid.uuid4().hex[:8]}"
     policies = {
