@@ -57,7 +57,7 @@ test-oozie: setup ## the Oozie engine on a real Oozie 5.2.1 (needs a JDK 17 to 2
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m $(REAL) tests/engines/oozie
 
-test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once into the user's cache; under 8 minutes; LONG=1: all)
+test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once into the user's cache; LONG=1: all)
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m $(REAL) tests/engines/airflow tests/engines/test_engines_conformance.py -k airflow
 
@@ -109,7 +109,7 @@ api: setup ## lint openapi.json and type-check a TypeScript client generated fro
 	@$(BIN)/python tests/support/api_client.py
 
 check-console: setup ## the console's fast part: style, types, unit tests, build (packages once into services/console)
-	@$(BIN)/python tests/support/console.py lint check test build
+	@$(BIN)/python tests/support/console.py types lint check test build
 
 test-console: setup ## the console in a real Chromium (SIGNALBOX_CHROMIUM, else /usr/bin/chromium) against a stack of its own
 	@$(BIN)/signalbox-local fetch

@@ -1,4 +1,4 @@
-"""Runs the console's scripts: `python tests/support/console.py lint check test build`, or `e2e` with its own stack.
+"""Runs the console's scripts: `console.py types lint check test build`, or `e2e` with a stack of its own.
 
 Packages come from the lock file; Node from where the local stack takes it.
 """

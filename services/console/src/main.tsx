@@ -21,7 +21,7 @@ const client = new QueryClient({
       gcTime: 5 * 60_000,
       retry: (count, error) => count < 2 && !(error && typeof error === 'object' && 'status' in error),
       retryDelay: 800,
-      // the feed says what changed; without it, and for what it does not speak of, the page asks
+      // the feed says what changed; without it, and for what it does not cover, the page polls
       refetchInterval: () => (connection().paused ? false : connection().feed === 'live' ? 15_000 : 5_000),
       refetchOnWindowFocus: () => !connection().paused,
     },

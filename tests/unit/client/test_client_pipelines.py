@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from signalbox_client.api import Refused
-from signalbox_client.commands.pipelines import _checked, _refused  # pyright: ignore[reportPrivateUsage]
+from signalbox_client.commands.pipelines import checked, problems_of
 from signalbox_client.drawings import graph_lines, timeline_lines
 from signalbox_client.yaml_files import InvalidFile, read_documents
 
@@ -30,7 +30,7 @@ def written(folder: Path, text: str) -> str:
 
 def test_a_good_file_has_no_problem(tmp_path: Path) -> None:
     written(tmp_path, GOOD)
-    documents, problems = _checked([str(tmp_path)])
+    documents, problems = checked([str(tmp_path)])
     assert not problems
     assert [one.value["id"] for one in documents] == ["daily"]
 
@@ -73,7 +73,7 @@ def test_a_problem_names_file_line_column_step_and_field(
     tmp_path: Path, before: str, after: str, place: str, step: str, field: str, words: str
 ) -> None:
     file = written(tmp_path, GOOD.replace(before, after))
-    _, problems = _checked([file])
+    _, problems = checked([file])
     assert len(problems) == 1, problems
     assert problems[0]["place"].startswith(f"{file}:{place}"), problems
     assert problems[0]["step"] == step
@@ -85,7 +85,7 @@ def test_every_problem_of_every_file_is_reported(tmp_path: Path) -> None:
     written(tmp_path, GOOD.replace("argv: [rank,", "argv: ['{{ params.a }}', '{{ params.b }}',"))
     (tmp_path / "other.yaml").write_text("a: &a [*a]")
     (tmp_path / "third.yaml").write_text("id: third\nid: third")
-    _, problems = _checked([str(tmp_path)])
+    _, problems = checked([str(tmp_path)])
     files = [problem["place"].removeprefix(f"{tmp_path}/").partition(":")[0] for problem in problems]
     assert sorted(files) == ["daily.yaml", "daily.yaml", "other.yaml", "third.yaml"]
 
@@ -104,14 +104,14 @@ def test_plain_words_have_the_types_of_yaml_1_2(tmp_path: Path) -> None:
 
 def test_what_the_server_refuses_has_its_place_in_the_file(tmp_path: Path) -> None:
     written(tmp_path, GOOD)
-    documents, _ = _checked([str(tmp_path)])
+    documents, _ = checked([str(tmp_path)])
     error = {"field": "pipelines.0.steps.1.engine", "value": "'lost'", "allowed": "is not an engine"}
-    (problem,) = _refused(documents, Refused(422, {"errors": [error]}))
+    (problem,) = problems_of(documents, Refused(422, {"errors": [error]}))
     assert problem["place"].endswith("daily.yaml:6:5")
     assert (problem["step"], problem["field"]) == ("rank", "steps.1.engine")
     assert problem["problem"] == "'lost': is not an engine"
     with pytest.raises(Refused):
-        _refused(documents, Refused(403, {"errors": []}))
+        problems_of(documents, Refused(403, {"errors": []}))
 
 
 def test_anchors_that_explode_or_contain_themselves_are_refused(tmp_path: Path) -> None:

@@ -78,11 +78,6 @@ def typed(given: dict[str, str], declared: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def untyped(given: dict[str, str]) -> dict[str, Any]:
-    """`name=value` texts whose types nobody declares: JSON where it is JSON, else the text."""
-    return {name: _json_or_text(text) for name, text in given.items()}
-
-
 def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text)

@@ -35,9 +35,9 @@ async def recent_events(bootstrap: str, topic_prefix: str, sources: Collection[s
         partitions = await _partitions(bootstrap, list(topics))
     made: Any = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, request_timeout_ms=5000)
     consumer = cast("Consumer", made)
-    async with asyncio.timeout(READ_SECONDS):
-        await consumer.start()
     try:
+        async with asyncio.timeout(READ_SECONDS):
+            await consumer.start()
         raws, complete = await _tail(consumer, partitions, count)
     finally:
         await consumer.stop()
@@ -48,8 +48,8 @@ async def recent_events(bootstrap: str, topic_prefix: str, sources: Collection[s
 async def _partitions(bootstrap: str, names: Sequence[str]) -> list[TopicPartition]:
     """The partitions of these topics as the broker has them; those of a topic that is not there are none."""
     admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5000)
-    await admin.start()
     try:
+        await admin.start()
         described: list[dict[str, Any]] = await admin.describe_topics(list(names))
     finally:
         await admin.close()

@@ -56,7 +56,7 @@ export function DeadLetters() {
                 variant="filled"
                 words="Each goes again to the one handler that failed."
                 run={async (reason) => {
-                  const ok = await act('Redrive was asked', () =>
+                  const ok = await act('Redrive requested', () =>
                     http.POST('/api/v1/dead-letters/redrive', { body: { ids: chosen, reason } }),
                   );
                   if (ok) done();
@@ -69,7 +69,7 @@ export function DeadLetters() {
                 needsReason
                 words="They are never handled. This cannot be taken back."
                 run={async (reason) => {
-                  const ok = await act('Drop was asked', () =>
+                  const ok = await act('Drop requested', () =>
                     http.POST('/api/v1/dead-letters/drop', { body: { ids: chosen, reason } }),
                   );
                   if (ok) done();

@@ -2,7 +2,7 @@ import type { QueryClient } from '@tanstack/react-query';
 import { change, connection } from './connection';
 
 /**
- * The live feed: one WebSocket, told what changed, which makes the pages ask again for what they show. Events are
+ * The live feed: one WebSocket with what changed, which makes the pages read what they show again. Events are
  * gathered, so five thousand a minute cost as many calls as one a second.
  */
 export type LiveEvent = { category: string; run_id: string | null; task_id: string | null; version: number };

@@ -27,7 +27,7 @@ export function Controls({ plan }: { plan: Schemas['Plan'] }) {
           icon={<IconPlayerPause size={14} />}
           words="Nothing new starts; what runs goes on to its end."
           run={(reason) =>
-            act('Pause was asked', () => http.POST('/api/v1/plans/{id}/pause', { ...path, body: { reason } }))
+            act('Pause requested', () => http.POST('/api/v1/plans/{id}/pause', { ...path, body: { reason } }))
           }
         />
       )}
@@ -37,7 +37,7 @@ export function Controls({ plan }: { plan: Schemas['Plan'] }) {
           icon={<IconPlayerPlay size={14} />}
           words="What waits starts again, by the plan's rules."
           run={(reason) =>
-            act('Resume was asked', () => http.POST('/api/v1/plans/{id}/resume', { ...path, body: { reason } }))
+            act('Resume requested', () => http.POST('/api/v1/plans/{id}/resume', { ...path, body: { reason } }))
           }
         />
       )}
@@ -49,7 +49,7 @@ export function Controls({ plan }: { plan: Schemas['Plan'] }) {
           title={`Cancel ${plan.name}`}
           words={`${(plan.counts.waiting ?? 0).toLocaleString('en')} waiting items will not start. ${active} run now.`}
           run={(reason) =>
-            act('Cancel was asked', () => http.POST('/api/v1/plans/{id}/cancel', { ...path, body: { reason, kill } }))
+            act('Cancel requested', () => http.POST('/api/v1/plans/{id}/cancel', { ...path, body: { reason, kill } }))
           }
         >
           <Checkbox

@@ -1,36 +1,13 @@
 import { $api } from '../api/client';
-import { Answer, Empty } from '../ui/Answer';
-import { DataTable } from '../ui/DataTable';
-import { StateBadge } from '../ui/StateBadge';
-import { Time } from '../ui/Time';
+import { EventTable } from '../ui/EventTable';
 
 /** What became of the plan, in order, with who and why. */
 export function Events({ id }: { id: string }) {
   const query = $api.useQuery('get', '/api/v1/plans/{id}/events', { params: { path: { id }, query: { limit: 200 } } });
-  return (
-    <Answer query={query}>
-      {({ items }) =>
-        items.length ? (
-          <DataTable
-            label="Events"
-            rows={items}
-            idOf={(event) => String(event.version)}
-            columns={[
-              { header: 'When', accessorKey: 'at', cell: ({ row }) => <Time at={row.original.at} exact /> },
-              {
-                header: 'State',
-                accessorKey: 'state',
-                cell: ({ row }) => <StateBadge kind="PlanState" state={row.original.state} />,
-              },
-              { header: 'By', id: 'actor', accessorFn: (event) => event.actor ?? 'Signalbox' },
-              { header: 'Why', id: 'reason', accessorFn: (event) => event.reason || '–' },
-              { header: 'Version', accessorKey: 'version' },
-            ]}
-          />
-        ) : (
-          <Empty title="No events yet" />
-        )
-      }
-    </Answer>
-  );
+  const actor = {
+    header: 'By',
+    id: 'actor',
+    accessorFn: (event: { actor?: string | null }) => event.actor ?? 'Signalbox',
+  };
+  return <EventTable query={query} kind="PlanState" column={actor} />;
 }

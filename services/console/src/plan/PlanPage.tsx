@@ -45,7 +45,7 @@ export function PlanPage() {
 function Head({ plan }: { plan: Schemas['Plan'] }) {
   return (
     <>
-      <Id value={plan.id} /> · asked for by {plan.actor} <Time at={plan.created_at} />
+      <Id value={plan.id} /> · requested by {plan.actor} <Time at={plan.created_at} />
       {plan.parent && (
         <>
           {' '}
@@ -69,7 +69,7 @@ function PlanBody({ plan }: { plan: Schemas['Plan'] }) {
     <>
       {plan.pending_operation && (
         <div className="banner" role="status">
-          {plan.pending_operation.operation} was asked by {plan.pending_operation.actor}{' '}
+          {plan.pending_operation.operation} was requested by {plan.pending_operation.actor}{' '}
           <Time at={plan.pending_operation.asked_at} /> and is not answered yet
         </div>
       )}

@@ -47,7 +47,7 @@ export function Preview({ plan }: { plan: Schemas['Plan'] }) {
             variant="filled"
             title={`Start ${plan.name}`}
             run={(reason) =>
-              act('Apply was asked', () =>
+              act('Apply requested', () =>
                 http.POST('/api/v1/plans/{id}/apply', {
                   ...path,
                   body: { preview_hash: plan.preview_hash ?? '', confirm_deletions: confirmed, reason },

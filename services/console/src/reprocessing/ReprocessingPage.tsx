@@ -30,7 +30,7 @@ export function ReprocessingPage() {
       words={
         job && (
           <>
-            asked for by {job.actor} <Time at={job.created_at} /> ·{' '}
+            requested by {job.actor} <Time at={job.created_at} /> ·{' '}
             <Link className="link" to="/runs/$id" params={{ id: job.plan_id }}>
               its run, with tasks and logs
             </Link>
@@ -45,7 +45,7 @@ export function ReprocessingPage() {
               color="red"
               words="Workers stop after the batch they are at; what was sent stays counted."
               run={(reason) =>
-                act('Cancel was asked', () =>
+                act('Cancel requested', () =>
                   http.POST('/api/admin/reprocessing/jobs/{id}/cancel', { ...path, body: { reason } }),
                 )
               }

@@ -39,7 +39,7 @@ export function Runs() {
   return (
     <Page
       title="Runs"
-      words="Everything that was asked for, newest first"
+      words="All plans, newest first"
       actions={
         <>
           <Bulk filters={filters} />

@@ -21,9 +21,9 @@ export function Resolve({ task }: { task: Schemas['Task'] }) {
       variant="filled"
       needsReason
       title="What does the engine show?"
-      words={`Attempt ${task.attempt} with run key ${task.run_key ?? 'unknown'} cannot be told. Look at the engine first.`}
+      words={`Attempt ${task.attempt} with run key ${task.run_key ?? 'unknown'} has an unknown end. Look at the engine first.`}
       run={(reason) =>
-        act('Resolve was asked', () =>
+        act('Resolve requested', () =>
           http.POST('/api/v1/tasks/{id}/resolve', { params: { path: { id: task.id } }, body: body(reason) }),
         )
       }

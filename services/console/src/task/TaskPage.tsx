@@ -68,9 +68,9 @@ function TaskControls({ task }: { task: Task }) {
           label="Cancel"
           color="red"
           title="Cancel this task"
-          words="The engine is asked to end it; the rest of the run goes on by its rules."
+          words="The engine gets a request to end it; the rest of the run goes on by its rules."
           run={(reason) =>
-            act('Cancel was asked', () =>
+            act('Cancel requested', () =>
               http.POST('/api/v1/tasks/{id}/cancel', {
                 params: { path: { id: task.id } },
                 body: { kill: true, reason },

@@ -5,7 +5,7 @@ import { waterfall } from './spans';
 
 const SHOWN_SPANS = 400;
 
-/** The trace from the call that asked to the engine. */
+/** The trace from the request to the engine. */
 export function Waterfall({ traceId }: { traceId: string | null }) {
   const query = $api.useQuery(
     'get',

@@ -5,7 +5,7 @@ import { isNotFound, wordsOf } from '../api/client';
 import { useNow } from './Time';
 import { duration } from './instants';
 
-type Query<T> = {
+export type Query<T> = {
   data: T | undefined;
   error: unknown;
   isPending: boolean;

@@ -153,29 +153,15 @@ def _operations(router: Router, wakes: WakeUps) -> None:
             await operations.save_test(work.connection, received.event, _traceparent(received))
         work.on_commit(wakes.of("connection tests"))
 
-    @router.on(ArtifactCheck)
-    async def pin(work: UnitOfWork, events: Sequence[Received[ArtifactCheck]]) -> None:
+    async def keep(
+        work: UnitOfWork, events: Sequence[Received[ArtifactCheck | TaskSavepoint | TaskAnnotate | DagPause]]
+    ) -> None:
         for received in events:
             await engine_requests.keep(work.connection, received.event, _traceparent(received))
         work.on_commit(wakes.of("engine requests"))
 
-    @router.on(TaskSavepoint)
-    async def savepoint(work: UnitOfWork, events: Sequence[Received[TaskSavepoint]]) -> None:
-        for received in events:
-            await engine_requests.keep(work.connection, received.event, _traceparent(received))
-        work.on_commit(wakes.of("engine requests"))
-
-    @router.on(TaskAnnotate)
-    async def annotate(work: UnitOfWork, events: Sequence[Received[TaskAnnotate]]) -> None:
-        for received in events:
-            await engine_requests.keep(work.connection, received.event, _traceparent(received))
-        work.on_commit(wakes.of("engine requests"))
-
-    @router.on(DagPause)
-    async def pause_dag(work: UnitOfWork, events: Sequence[Received[DagPause]]) -> None:
-        for received in events:
-            await engine_requests.keep(work.connection, received.event, _traceparent(received))
-        work.on_commit(wakes.of("engine requests"))
+    for message in (ArtifactCheck, TaskSavepoint, TaskAnnotate, DagPause):
+        router.on(message)(keep)
 
     @router.on(PlanRepublish)
     async def republish(work: UnitOfWork, events: Sequence[Received[PlanRepublish]]) -> None:

@@ -23,7 +23,7 @@ _OUTCOMES: tuple[Column, ...] = (("pipeline", "id"), ("outcome", "outcome"), ("v
 @command(pipeline, "validate")
 def pipeline_validate(files: Files, output: Form = "table") -> None:
     """Check files without a server: every problem with file, line and column."""
-    documents, problems = _checked(files)
+    documents, problems = checked(files)
     if problems:
         rows(problems, output, _PROBLEMS, name="place")
         raise typer.Exit(1)
@@ -37,7 +37,7 @@ def pipeline_apply(
     output: Form = "table",
 ) -> None:
     """Save the pipelines of files and folders: all of them, or none."""
-    documents, problems = _checked(files)
+    documents, problems = checked(files)
     if problems:
         rows(problems, output, _PROBLEMS, name="place")
         raise typer.Exit(1)
@@ -45,7 +45,7 @@ def pipeline_apply(
     try:
         outcomes = api().post("/pipelines/apply", body)["items"]
     except Refused as refused:
-        rows(_refused(documents, refused), output, _PROBLEMS, name="place")
+        rows(problems_of(documents, refused), output, _PROBLEMS, name="place")
         echo(f"nothing was saved; trace {refused.trace_id}")
         raise typer.Exit(1) from None
     rows(outcomes, output, _OUTCOMES)
@@ -95,7 +95,7 @@ def _edge(dependency: dict[str, Any]) -> str:
     return dependency["step"] if when == "on_success" else f"{dependency['step']}:{when}"
 
 
-def _checked(files: list[str]) -> tuple[list[Any], list[dict[str, str]]]:
+def checked(files: list[str]) -> tuple[list[Any], list[dict[str, str]]]:
     """The pipelines of these files, and what is wrong with them."""
     from pydantic import ValidationError  # slow to import, and rarely needed
 
@@ -133,7 +133,7 @@ def _problem(document: Any, field: str, value: str | None, allowed: str) -> dict
     return {"place": document.place(field), "step": document.step(field), "field": field, "problem": words}
 
 
-def _refused(documents: list[Any], refused: Refused) -> list[dict[str, str]]:
+def problems_of(documents: list[Any], refused: Refused) -> list[dict[str, str]]:
     """What the server refuses of these files. Raises its problem again when it is not about one of them."""
     problems: list[dict[str, str]] = []
     for one in refused.errors:

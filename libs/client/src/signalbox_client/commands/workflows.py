@@ -117,7 +117,7 @@ def workflow_run(
     output: Form = "table",
 ) -> None:
     """Trigger a run: prints it, or with --wait how it ended."""
-    body: dict[str, Any] = {"parameters": inputs.untyped(inputs.pairs(param, "--param")), "note": note}
+    body: dict[str, Any] = {"parameters": inputs.values(param, "--param"), "note": note}
     body |= {name: value for name, value in (("task_id", task_id), ("dataset_id", dataset_id)) if value is not None}
     _show(id, api().post(place("workflows", id, "runs"), body), output, wait=wait, timeout=timeout)
 

@@ -70,7 +70,7 @@ async def republish_newer(work: UnitOfWork, present: Mapping[str, int], *, at: d
 
 
 async def restate_engines(work: UnitOfWork, known: Mapping[str, int]) -> dict[str, int]:
-    """Publish the definitions of these engines anew whose revision an executor has and was never published here.
+    """Publish an engine's definition again when an executor has a revision that was never published here.
 
     `known` maps engines to the revisions that executors have. Returns those that were ahead: somebody else wrote them.
     """

@@ -1,7 +1,7 @@
 """The web console's files, served beside the API so that both have one origin. docs/console.md has more.
 
 Every page of the console is the same document: its script reads the address. Names of files under `assets/` hold a
-hash of what is in them, so browsers keep them; the document itself is asked for each time.
+hash of what is in them, so browsers keep them; the document itself is fetched each time.
 """
 
 import gzip

@@ -45,7 +45,7 @@ def application(
     examples: Callable[[], Mapping[str, Any]] = dict,
     console_folder: str = "",
 ) -> FastAPI:
-    """The application. `examples` makes those of its document, when it is asked for; `console_folder` has the console.
+    """The application. `examples` makes the examples of its OpenAPI document; `console_folder` has the console.
 
     Raises `UndeclaredRoute` when a route declares no permission.
     """

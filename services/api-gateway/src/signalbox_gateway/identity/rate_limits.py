@@ -1,7 +1,7 @@
 """Rate limits: counted in Redis for all gateways together, and in each gateway alone while Redis is away.
 
-Calls are counted in blocks, so that Redis is asked once for many of them. A limit over several gateways is exact to one
-block of each. Attempts to log in are counted one by one.
+Calls are counted in blocks, so that one query to Redis covers many of them. A limit over several gateways is exact to
+one block of each. Attempts to log in are counted one by one.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ BLOCKS: Final = 50
 """How many blocks a limit is taken in."""
 MAX_KEPT: Final = 10_000
 REDIS_SECONDS: Final = 0.2
-"""How long one question to Redis may take."""
+"""How long one query to Redis may take."""
 AWAY_SECONDS: Final = 5.0
 """How long Redis is left alone after it failed to answer."""
 LOGIN_MINUTES: Final = 5

@@ -12,7 +12,7 @@ CREATE TABLE service_state (
     instance text NOT NULL,
     version  bigint NOT NULL,
     record   text NOT NULL,
-    heard_at timestamptz NOT NULL DEFAULT now(),
+    reported_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (service, instance)
 );
 """

@@ -358,10 +358,10 @@ _CAUSES: Final = {"completed": TaskState.SUCCEEDED.value, "cancelled": TaskState
 
 def _attempt(row: Row) -> Answer:
     """A try. One that ended says so: its last state may have been published while it ran."""
-    said: Answer = {**_ATTEMPT, **from_json(row["record"])}
-    if row["ended"] and said["state"] not in _TASK_ENDS:
-        said["state"] = _CAUSES.get(said["cause"], TaskState.FAILED.value)
-    return said
+    attempt: Answer = {**_ATTEMPT, **from_json(row["record"])}
+    if row["ended"] and attempt["state"] not in _TASK_ENDS:
+        attempt["state"] = _CAUSES.get(attempt["cause"], TaskState.FAILED.value)
+    return attempt
 
 
 async def dead_letters(
