@@ -52,7 +52,7 @@ READ_MODEL: Final[Mapping[str, str]] = {
     "(CASE WHEN ended THEN record - '{phase,state,started_at}'::text[] ELSE record END)::text",
     "engine_state": "id, version",
 }
-_WHEN: Final = " - 'ask_at' - 'asked_at' - 'asks' - 'query_at' - 'queried_at' - 'queries' - 'tokens' - 'tokens_at'"
+_WHEN: Final = " - 'ask_at' - 'requested_at' - 'query_at' - 'queried_at' - 'queries' - 'tokens' - 'tokens_at'"
 """When questions are due, and what clocks fill."""
 Dump = dict[str, list[tuple[Any, ...]]]
 
@@ -85,7 +85,7 @@ class FullStack:
             **self.executors.settings(worker_lease_seconds=6.0, renew_seconds=1.0).model_dump(),
             "database_url": SecretStr(self.store(name).url), "database_schema": self.store(name).schema,
             "ask_seconds": 2.0, "ask_max_seconds": 4.0, "reconcile_seconds": 2.0, "max_reconcile_seconds": 4.0,
-            "api_port": 0, "hear_seconds": 4.8,
+            "api_port": 0, "answer_seconds": 4.8,
         }  # fmt: skip
         spec = SERVICES[name]
         return spec.load(spec.settings)(**values)

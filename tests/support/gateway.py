@@ -146,7 +146,7 @@ async def _served(url: str, name: str, bootstrap: str, changes: dict[str, Any]) 
         "api_port": 0, "secrets_url": SecretStr(url), "secrets_schema": f"{name}_secrets",
         "secret_key": SecretStr(base64.b64encode(os.urandom(32)).decode()),
         "egress_allow": "127.0.0.1",
-        "hear_seconds": 3600,  # nobody answers here: what the gateway asks by itself would be among what is counted
+        "answer_seconds": 3600,  # nobody answers here: what the gateway asks by itself would be among what is counted
         **changes,
     }  # fmt: skip
     connection = await connect(url, **connect_arguments(name, "test"))

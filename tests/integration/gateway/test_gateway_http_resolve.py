@@ -120,7 +120,7 @@ async def test_a_word_is_kept_with_who_why_and_when_sent_to_the_executor_and_pen
     assert (kept["actor"], kept["reason"], kept["target"], kept["state"], kept["details"]) == (
         "user:ann", "it is there", f"task:{id}", "done", details,
     )  # fmt: skip
-    assert kept["asked_at"] <= kept["answered_at"]
+    assert kept["requested_at"] <= kept["answered_at"]
     assert (await api.ask("GET", f"/tasks/{id}"))["pending_operation"] is None
 
 

@@ -268,7 +268,7 @@ async def test_a_control_call_is_pending_until_a_fact_or_a_result_answers_it(mod
     async with model.connection() as connection:
         for id, name in ((pause, "plan.pause"), (cancel, "plan.cancel")):
             await connection.execute(
-                "INSERT INTO operation (id, operation, target, actor, reason, asked_at)"
+                "INSERT INTO operation (id, operation, target, actor, reason, requested_at)"
                 " VALUES ($1, $2, $3, 'user:ann', 'why not', now())",
                 id,
                 name,

@@ -113,7 +113,7 @@ async def api(postgres_url: str, kafka_bootstrap: str, tmp_path: Path) -> AsyncG
             settings=settings,
             tracer=NoOpTracer(),
             clock=SystemClock(),
-            broker=groups.said,
+            broker=groups.snapshot,
             blobs=Blobs(tmp_path.as_uri()),
         )
         app = application(parts, ROUTERS)
@@ -370,7 +370,7 @@ async def test_the_status_says_how_everything_is_and_which_part_does_not_answer(
     assert groups[f"{api.model.prefix}planner.control"] == {
         "group": f"{api.model.prefix}planner.control", "members": 0, "lag": 0,
     }  # fmt: skip
-    api.parts.broker = Groups("127.0.0.1:1", group_prefix="x", topic_prefix="x").said
+    api.parts.broker = Groups("127.0.0.1:1", group_prefix="x", topic_prefix="x").snapshot
     began = time.monotonic()
     said = await api.read("/status")
     assert time.monotonic() - began < 6

@@ -25,19 +25,19 @@ router = APIRouter(tags=["status"], dependencies=[Depends(permission("status.rea
 @router.get("/status", operation_id="status_show", response_model=answers.Status)
 async def status_show(deps: Deps) -> Response:
     """The gateway's database and outbox, Kafka and its groups, engines, plans, tasks, parked messages, freezes."""
-    asked: list[Part] = [
+    parts: list[Part] = [
         lambda: _database(deps.database),
         lambda: _kafka(deps),
         lambda: _outbox(deps.database),
         lambda: _read_model(deps.database),
     ]
     names = (("database",), ("kafka", "groups"), ("outbox",), ("engines", "plans", "tasks", "parked", "freezes"))
-    said: dict[str, Any] = {}
-    for keys, found in zip(names, await asyncio.gather(*map(_bounded, asked)), strict=True):
-        said |= {key: found.get(key) for key in keys}
+    shown: dict[str, Any] = {}
+    for keys, found in zip(names, await asyncio.gather(*map(_bounded, parts)), strict=True):
+        shown |= {key: found.get(key) for key in keys}
         if "problem" in found:
-            said[keys[0]] = {"ok": False, "problem": found["problem"]}
-    return answer(said)
+            shown[keys[0]] = {"ok": False, "problem": found["problem"]}
+    return answer(shown)
 
 
 async def _bounded(part: Part) -> dict[str, Any]:
