@@ -42,7 +42,7 @@ class GatewaySettings(VaultSettings, EgressSettings):
     secure_cookies: bool = False
     """Whether browsers send session cookies over TLS only: for a proxy in front that ends TLS."""
     answer_seconds: float = Field(default=60.0, ge=0.1, le=3600)
-    """How long a plan's owners may be silent before the gateway queries them. A request or a command that nobody answers
+    """How long a plan's owners may be silent before the gateway queries them. A request or a command without an answer
     is sent again after a sixth or a third of it. Doubled each time."""
     audit_days: int = Field(default=400, ge=1, le=36_500)
     """How long entries of the audit trail stay."""

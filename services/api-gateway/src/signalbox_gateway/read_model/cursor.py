@@ -45,13 +45,11 @@ def decode(kind: str, cursor: str | None) -> list[Any] | None:
     if cursor is None:
         return None
     try:
-        encoded_for, *after = json.loads(
-            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        )
-        if encoded_for != kind or len(after) != len(_SHAPES[kind]):
+        origin, *after = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        if origin != kind or len(after) != len(_SHAPES[kind]):
             raise BadCursor(cursor[:100])
         for value, shape in zip(after, _SHAPES[kind], strict=True):
-            _check(value, encoded_for)
+            _check(value, shape)
     except (ValueError, TypeError) as wrong:
         raise BadCursor(cursor[:100]) from wrong
     return after
