@@ -73,10 +73,10 @@ def test_a_table_is_aligned_whatever_the_colours(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("form", ["json", "jsonl", "yaml", "name"])
 def test_data_is_printed_in_the_form_that_was_asked_for(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     output.rows([{"id": "p1", "n": 1}], form, (("id", "id"),))
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     expected = {"json": '[\n  {\n    "id": "p1",\n    "n": 1\n  }\n]\n', "jsonl": '{"id": "p1", "n": 1}\n',
                 "yaml": "- id: p1\n  n: 1\n", "name": "p1\n"}  # fmt: skip
-    assert said == expected[form]
+    assert printed == expected[form]
 
 
 def test_a_trace_is_drawn_below_its_parents() -> None:
@@ -118,13 +118,13 @@ class Server(BaseHTTPRequestHandler):
     """Answers from a list; what it was asked is kept."""
 
     answers: ClassVar[list[tuple[int, Any]]] = []
-    asked: ClassVar[list[tuple[str, str, str | None, str | None]]] = []
+    requests: ClassVar[list[tuple[str, str, str | None, str | None]]] = []
     bodies: ClassVar[list[bytes]] = []
 
     def _answer(self) -> None:
         type(self).bodies.append(self.rfile.read(int(self.headers.get("content-length") or 0)))
         key, authorization = self.headers.get("idempotency-key"), self.headers.get("authorization")
-        type(self).asked.append((self.command, self.path, key, authorization))
+        type(self).requests.append((self.command, self.path, key, authorization))
         status, body = type(self).answers.pop(0)
         if status == 0:
             self.close_connection = True
@@ -146,7 +146,7 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    Server.answers, Server.asked, Server.bodies = [], [], []
+    Server.answers, Server.requests, Server.bodies = [], [], []
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as listening:
         thread = threading.Thread(target=listening.serve_forever, daemon=True)
         thread.start()
@@ -158,7 +158,7 @@ def server() -> Iterator[str]:
 def test_a_post_whose_answer_is_lost_is_repeated_under_the_same_key(server: str) -> None:
     Server.answers[:] = [(0, None), (200, {"id": "p1"})]
     assert Api(server, "t").post("/plans", {}) == {"id": "p1"}
-    (first, second) = Server.asked
+    (first, second) = Server.requests
     assert first[2] is not None
     assert first == second
 
@@ -167,7 +167,7 @@ def test_a_delete_whose_answer_is_lost_is_not_repeated(server: str) -> None:
     Server.answers[:] = [(0, None), (204, None)]
     with pytest.raises(Unreachable):
         Api(server, "t").delete("/jobs/a")
-    assert len(Server.asked) == 1
+    assert len(Server.requests) == 1
 
 
 def test_a_token_does_not_follow_a_redirect(server: str) -> None:
@@ -179,7 +179,7 @@ def test_a_token_does_not_follow_a_redirect(server: str) -> None:
 def test_a_list_is_read_over_as_many_pages_as_it_takes(server: str) -> None:
     Server.answers[:] = [(200, {"items": [1, 2], "next_cursor": "c"}), (200, {"items": [3], "next_cursor": None})]
     assert list(Api(server, "t").pages("/plans", {"state": ["A", "B"]})) == [1, 2, 3]
-    assert [path for _, path, _, _ in Server.asked] == [
+    assert [path for _, path, _, _ in Server.requests] == [
         "/api/v1/plans?state=A&state=B&limit=200", "/api/v1/plans?state=A&state=B&limit=200&cursor=c",
     ]  # fmt: skip
 
@@ -211,7 +211,7 @@ def test_what_destroys_asks_and_without_a_terminal_needs_yes(server: str) -> Non
     done = run(server, "job", "delete", "nightly")
     assert done.returncode == 2
     assert "--yes" in done.stderr
-    assert Server.asked == []
+    assert Server.requests == []
 
 
 TASK = {"id": "t1", "state": "UNKNOWN", "attempt": 2, "engine": "local", "run_key": "sb-t1-2"}
@@ -223,12 +223,12 @@ TASK = {"id": "t1", "state": "UNKNOWN", "attempt": 2, "engine": "local", "run_ke
 def test_a_word_on_an_unknown_task_is_one_word(server: str, words: tuple[str, ...]) -> None:
     done = run(server, "task", "resolve", "t1", "--reason", "looked", "--yes", *words)
     assert done.returncode == 2
-    assert Server.asked == []
+    assert Server.requests == []
 
 
 def test_a_word_on_an_unknown_task_needs_a_reason(server: str) -> None:
     done = run(server, "task", "resolve", "t1", "--fail", "--yes")
-    assert (done.returncode, Server.asked) == (2, [])
+    assert (done.returncode, Server.requests) == (2, [])
     assert "--reason" in done.stderr
 
 
@@ -237,13 +237,13 @@ def test_a_word_on_an_unknown_task_is_about_the_attempt_that_was_shown(server: s
     done = run(server, "task", "resolve", "t1", "--retry", "--reason", "looked")
     assert done.returncode == 2
     assert "Task t1 on local is UNKNOWN in attempt 2" in " ".join(done.stderr.replace("│", " ").split())
-    assert len(Server.asked) == 1, "asked for, and nothing sent without --yes"
+    assert len(Server.requests) == 1, "asked for, and nothing sent without --yes"
     for words, attempt in ((("--adopt", "--handle", "run-1"), 2), (("--fail", "--attempt", "1"), 1)):
-        Server.asked.clear()
+        Server.requests.clear()
         Server.answers[:] = [(200, TASK), (202, {"operation_id": "o1", "task": TASK})]
         done = run(server, "task", "resolve", "t1", "--reason", "looked", "--yes", *words, "-o", "name")
         assert (done.returncode, done.stdout) == (0, "o1\n"), done.stderr
-        assert [(method, path) for method, path, _, _ in Server.asked][-1] == ("POST", "/api/v1/tasks/t1/resolve")
+        assert [(method, path) for method, path, _, _ in Server.requests][-1] == ("POST", "/api/v1/tasks/t1/resolve")
         assert json.loads(Server.bodies[-1]) == {
             "action": words[0].removeprefix("--"), "attempt": attempt, "reason": "looked",
             "handle": "run-1" if "--handle" in words else None,

@@ -73,17 +73,17 @@ class Api:
     def delete(self, path: str, *, headers: Mapping[str, str] | None = None) -> Any:
         return self._json("DELETE", path, None, None, headers)
 
-    def pages(self, path: str, params: Params | None = None, *, most: int | None = None) -> Iterator[Any]:
+    def pages(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Iterator[Any]:
         """The entries of a list, over as many pages as it takes; `most` bounds them."""
         cursor: str | None = None
-        left = most
+        left = limit
         while left is None or left > 0:
             size = 200 if left is None else min(200, left)
-            said = self.get(path, {**(params or {}), "limit": size, "cursor": cursor})
-            items = said["items"]
+            page = self.get(path, {**(params or {}), "limit": size, "cursor": cursor})
+            items = page["items"]
             yield from items
             left = None if left is None else left - len(items)
-            cursor = said.get("next_cursor")
+            cursor = page.get("next_cursor")
             if not cursor:
                 return
 
@@ -107,8 +107,8 @@ class Api:
         for attempt in range(1, TRIES + 1):
             try:
                 with self._send(method, path, params, raw, given) as response:
-                    said = response.read(MAX_BYTES)
-                return json.loads(said) if said else None
+                    content = response.read(MAX_BYTES)
+                return json.loads(content) if content else None
             except (Unreachable, OSError, HTTPException) as error:
                 if attempt == TRIES or not again:
                     raise error if isinstance(error, Unreachable) else Unreachable(str(error)) from None
@@ -134,8 +134,8 @@ class Api:
     def _send_once(
         self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]
     ) -> HTTPResponse:
-        whole = path if path.startswith("/api/") else BASE + path
-        request = urllib.request.Request(self.url.rstrip("/") + whole + _query(params), data=body, method=method)
+        path = path if path.startswith("/api/") else BASE + path
+        request = urllib.request.Request(self.url.rstrip("/") + path + _query(params), data=body, method=method)
         request.add_header("Accept", "application/json")
         if token := self._fresh[-1] if self._fresh else self.token:
             request.add_header("Authorization", f"Bearer {token}")
@@ -171,10 +171,10 @@ def _query(params: Params | None) -> str:
 
 def _refused(status: int, raw: bytes) -> Refused:
     try:
-        said: Any = json.loads(raw)
+        problem: Any = json.loads(raw)
     except ValueError:
-        said = {}
-    return Refused(status, cast("dict[str, Any]", said) if isinstance(said, dict) else {})
+        problem = {}
+    return Refused(status, cast("dict[str, Any]", problem) if isinstance(problem, dict) else {})
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:

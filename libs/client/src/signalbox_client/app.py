@@ -27,7 +27,7 @@ from signalbox_client.commands.secrets import secret
 from signalbox_client.commands.status import status, trace, whoami
 from signalbox_client.commands.tasks import task
 from signalbox_client.commands.workflows import workflow
-from signalbox_client.output import say
+from signalbox_client.output import echo
 
 ALONE: Final = {"status_show": "status", "trace_show": "trace", "me_show": "whoami", "auth_login": "login"}
 """Operations of the API whose command is not `noun verb`."""
@@ -65,8 +65,8 @@ command(app, "unfreeze")(freezes.unfreeze)
 command(app, "watch")(watch)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         print(f"signalbox {version('signalbox-client')}")
@@ -96,7 +96,7 @@ def login(
         raise typer.BadParameter(f"{where} would get the token in clear: use https, or --insecure to go on")
     if username:
         context = with_password(where, username, inputs.secret_value("password"), name or username)
-        say(f"logged in to {where} as {context.username}; context {name or username}")
+        echo(f"logged in to {where} as {context.username}; context {name or username}")
         return
     name = name or "default"
     try:
@@ -108,7 +108,7 @@ def login(
     kept.known[name] = contexts.Context(where, token, me["name"])
     kept.current = name
     contexts.save(kept)
-    say(f"logged in to {where} as {me['name']}; context {name}")
+    echo(f"logged in to {where} as {me['name']}; context {name}")
 
 
 @command(app, "logout")
@@ -119,7 +119,7 @@ def logout() -> None:
         raise contexts.NotLoggedIn("nobody is logged in")
     kept.current = next(iter(kept.known), "")
     contexts.save(kept)
-    say("logged out")
+    echo("logged out")
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from typing import Any, Final, ParamSpec, cast
 import typer
 
 from signalbox_client import inputs, watch
-from signalbox_client.exit_codes import told
-from signalbox_client.output import Column, ago, cut, one, plain, say
+from signalbox_client.exit_codes import handle_errors
+from signalbox_client.output import Column, ago, cut, echo, one, plain
 
 P = ParamSpec("P")
 WIDEST: Final = 60
@@ -28,7 +28,7 @@ def command(
     def register(function: Callable[P, None]) -> Callable[P, None]:
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
-            with told():
+            with handle_errors():
                 function(*args, **kwargs)
 
         app.command(name, help=help)(run)
@@ -37,9 +37,9 @@ def command(
     return register
 
 
-def asked(said: dict[str, Any], form: str, *, wait: bool, timeout: float | None) -> None:
+def show_answer(response: dict[str, Any], form: str, *, wait: bool, timeout: float | None) -> None:
     """What came of a control call: with `wait`, the answers of the operations it began."""
-    operations = said.get("operations") or [said]
+    operations = response.get("operations") or [response]
     if not wait:
         for operation in operations:
             one(operation, form, OPERATION, name="operation_id")
@@ -54,7 +54,7 @@ def started(plan: dict[str, Any], form: str, *, wait: bool, timeout: float | Non
     if not wait:
         one(plan, form, PLAN)
         if form == "table":
-            say(f"signalbox plan watch {plan['id']}")
+            echo(f"signalbox plan watch {plan['id']}")
         return
     found = watch.plan(inputs.api(), plan["id"], timeout=timeout)
     one(found, form, PLAN)

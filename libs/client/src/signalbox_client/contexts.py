@@ -53,9 +53,9 @@ def load() -> Contexts:
     try:
         if file().stat().st_mode & 0o077:
             raise BadContext(f"{file()} can be read by others: chmod 600 it, and take its tokens as known to them")
-        said = json.loads(file().read_text())
-        known = {name: Context(**one) for name, one in said["known"].items()}
-        return Contexts(said["current"], known)
+        content = json.loads(file().read_text())
+        known = {name: Context(**one) for name, one in content["known"].items()}
+        return Contexts(content["current"], known)
     except FileNotFoundError:
         return Contexts()
     except BadContext:

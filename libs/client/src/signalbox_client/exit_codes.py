@@ -9,7 +9,7 @@ import typer
 
 from signalbox_client.api import Refused, Unreachable
 from signalbox_client.contexts import BadContext, NotLoggedIn
-from signalbox_client.output import plain, say
+from signalbox_client.output import echo, plain
 
 DONE, BADLY, USAGE, MISSING, WHO, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 MEANING: Final = {
@@ -32,33 +32,33 @@ class TookTooLong(Exception):
 
 
 @contextmanager
-def told() -> Generator[None]:
+def handle_errors() -> Generator[None]:
     """Turn what went wrong into words on stderr and an exit code."""
     try:
         yield
     except Refused as refused:
-        say(f"error: {plain(refused.detail)}")
+        echo(f"error: {plain(refused.detail)}")
         for one in refused.errors:
             value = f" {plain(one['value'])}" if one.get("value") else ""
-            say(f"  {plain(one.get('field', ''))}{value}: {plain(one.get('allowed', ''))}")
+            echo(f"  {plain(one.get('field', ''))}{value}: {plain(one.get('allowed', ''))}")
         for user in refused.users:
-            say(f"  used by {plain(user)}")
-        say(f"  problem {plain(refused.slug)}, trace {plain(refused.trace_id)}")
+            echo(f"  used by {plain(user)}")
+        echo(f"  problem {plain(refused.slug)}, trace {plain(refused.trace_id)}")
         sys.exit(_code(refused.status))
     except (NotLoggedIn, BadContext) as error:
-        say(f"error: {error}")
+        echo(f"error: {error}")
         sys.exit(WHO if isinstance(error, NotLoggedIn) else USAGE)
     except (Unreachable, TookTooLong) as error:
-        say(f"error: {plain(error)}")
+        echo(f"error: {plain(error)}")
         sys.exit(UNREACHABLE)
     except EndedBadly as error:
-        say(plain(error))
+        echo(plain(error))
         sys.exit(BADLY)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(DONE)
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted")
+        echo("interrupted")
         sys.exit(INTERRUPTED)
 
 

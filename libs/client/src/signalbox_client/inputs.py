@@ -22,7 +22,7 @@ Form = Annotated[str, typer.Option("-o", "--output", callback=_format, help=" | 
 Reason = Annotated[str, typer.Option("--reason", help="why; kept with what is done")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 File = Annotated[str, typer.Option("-f", "--file", help="YAML or JSON; `-` is the standard input")]
-Most = Annotated[int, typer.Option("--limit", min=1, help="most entries")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="most entries")]
 Everything = Annotated[bool, typer.Option("--all", help="all entries, over as many pages as it takes")]
 Rate = Annotated[float | None, typer.Option("--starts-per-minute", min=0.001, help="most starts a minute")]
 State = Annotated[list[str] | None, typer.Option("--state", help="only these; repeatable")]
@@ -118,5 +118,5 @@ def two_secret_values(first: str, second: str) -> tuple[str, str]:
     return lines[0], lines[1]
 
 
-def most(limit: int, everything: bool) -> int | None:
+def row_limit(limit: int, everything: bool) -> int | None:
     return None if everything else limit

@@ -34,7 +34,7 @@ def colourful(stream: Any = None) -> bool:
     return (stream or sys.stdout).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Talk: to stderr, so that it never mixes with data."""
     print(text, file=sys.stderr)
 
@@ -94,7 +94,7 @@ def rows(found: Iterable[Row], form: str, columns: Sequence[Column], *, name: st
     elif everything:
         table([title for title, _ in columns], [[_cell(one, get) for _, get in columns] for one in everything])
     if not everything and form == "table":
-        say(empty)
+        echo(empty)
 
 
 def one(found: Row, form: str, fields: Sequence[Column], *, name: str = "id") -> None:

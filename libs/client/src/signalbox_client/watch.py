@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from signalbox_client.api import Api, place
 from signalbox_client.exit_codes import EndedBadly, TookTooLong
-from signalbox_client.output import cut, plain, say, state, took
+from signalbox_client.output import cut, echo, plain, state, took
 
 GOOD: Final = frozenset({"SUCCEEDED"})
 _LOOK_SECONDS: Final = 10
@@ -94,7 +94,7 @@ class Progress:
     def why(self, sentence: str) -> None:
         """A line of its own above: the redrawn one would cut off what helps."""
         if sentence and sentence != self._why:
-            say(f"\r\x1b[2K{sentence}" if self._live else sentence)
+            echo(f"\r\x1b[2K{sentence}" if self._live else sentence)
         self._why = sentence
 
     def line(self, text: str) -> None:
@@ -104,7 +104,7 @@ class Progress:
             width = shutil.get_terminal_size().columns - 1
             print(f"\r\x1b[2K{cut(text, width)}", end="", file=sys.stderr, flush=True)
         else:
-            say(text)
+            echo(text)
         self._last = text
 
     def end(self) -> None:

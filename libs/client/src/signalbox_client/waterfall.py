@@ -19,20 +19,20 @@ def drawn(spans: Sequence[dict[str, Any]]) -> list[str]:
         parent = span.get("parent_id")
         below.setdefault(parent if parent in known else None, []).append(span)
     first = int(in_order[0]["start_ns"])
-    whole = max(1, max(int(span["end_ns"]) for span in in_order) - first)
+    total = max(1, max(int(span["end_ns"]) for span in in_order) - first)
     lines: list[str] = []
     todo = [(span, 0) for span in reversed(below.get(None, []))]
     while todo:
         span, depth = todo.pop()
         begin, end = int(span["start_ns"]) - first, int(span["end_ns"]) - first
-        lines.append(_line(span, depth, begin, end, whole))
+        lines.append(_line(span, depth, begin, end, total))
         todo += [(child, depth + 1) for child in reversed(below.get(span["span_id"], []))]
     return lines
 
 
-def _line(span: dict[str, Any], depth: int, begin: int, end: int, whole: int) -> str:
-    start = min(WIDTH - 1, begin * WIDTH // whole)
-    length = max(1, min(WIDTH - start, (end - begin) * WIDTH // whole))
+def _line(span: dict[str, Any], depth: int, begin: int, end: int, total: int) -> str:
+    start = min(WIDTH - 1, begin * WIDTH // total)
+    length = max(1, min(WIDTH - start, (end - begin) * WIDTH // total))
     bar = (" " * start + "█" * length).ljust(WIDTH)
     failed = "error" in str(span.get("status", "")).lower()
     name = plain(f"{'  ' * depth}{span['service']}: {span['name']}").replace("\n", " ")

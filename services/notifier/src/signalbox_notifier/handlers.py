@@ -60,14 +60,14 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
     async def plan(work: UnitOfWork, events: Sequence[Received[PlanStated]]) -> None:
         records = sorted((one.event.data for one in events), key=lambda one: (one.plan_id, one.version))
         known = await plans.lock(work.connection, [one.plan_id for one in records])
-        told = {id: version for id, (version, _) in known.items()}
+        versions = {id: version for id, (version, _) in known.items()}
         errors = await plans.errors(work.connection, [one.plan_id for one in records if one.state in PLAN_ENDS])
         notices: list[Notice] = []
         fed: dict[UUID, list[str]] = {}
         for record in records:
-            fed.setdefault(record.plan_id, []).extend(plan_events(record, told.get(record.plan_id, 0)))
-            notices += plan_notices(record, told.get(record.plan_id, 0), errors.get(record.plan_id, ""))
-            told[record.plan_id] = max(told.get(record.plan_id, 0), record.version)
+            fed.setdefault(record.plan_id, []).extend(plan_events(record, versions.get(record.plan_id, 0)))
+            notices += plan_notices(record, versions.get(record.plan_id, 0), errors.get(record.plan_id, ""))
+            versions[record.plan_id] = max(versions.get(record.plan_id, 0), record.version)
         newest = {record.plan_id: record for record in records}
         kept = [(summary(one), one.version, one.state in PLAN_ENDS) for one in newest.values()]
         await plans.save(work.connection, kept)
@@ -81,14 +81,14 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
     async def tasks(work: UnitOfWork, events: Sequence[Received[TasksStated]]) -> None:
         records = [(one.event.data.plan_id, task) for one in events for task in one.event.data.tasks]
         known = await plans.lock(work.connection, [plan_id for plan_id, _ in records])
-        told = await plans.task_versions(work.connection, [task.task_id for _, task in records])
+        versions = await plans.task_versions(work.connection, [task.task_id for _, task in records])
         notices: list[Notice] = []
         fed: dict[UUID, list[str]] = {}
         for plan_id, task in records:
             plan = known[plan_id][1] if plan_id in known else PlanSummary(plan_id)
-            fed.setdefault(plan_id, []).extend(task_events(task, plan, told.get(task.task_id, 0)))
-            notices += task_notices(task, plan, told.get(task.task_id, 0))
-            told[task.task_id] = max(told.get(task.task_id, 0), task.version)
+            fed.setdefault(plan_id, []).extend(task_events(task, plan, versions.get(task.task_id, 0)))
+            notices += task_notices(task, plan, versions.get(task.task_id, 0))
+            versions[task.task_id] = max(versions.get(task.task_id, 0), task.version)
         await plans.save_tasks(work.connection, [(task.task_id, plan, task.version) for plan, task in records])
         await live.append(work.connection, fed)
         failed = {plan: task.error for plan, task in reversed(records) if task.state is TaskState.FAILED and task.error}

@@ -134,12 +134,12 @@ class Passes:
             known = await incident_rows.lock(connection, [one.incident_id for one in due])
             for one in due:
                 incident = known[one.incident_id]
-                told = (await incident_rows.messages(connection, incident.id)).get(one.channel_id)
+                previous = (await incident_rows.messages(connection, incident.id)).get(one.channel_id)
                 again = update_after(incident) if incident.silent else None
                 await incident_rows.clear_update(connection, incident.id, one.channel_id, again)
-                grown = told is not None and told.occurrences < incident.occurrences
+                grown = previous is not None and previous.occurrences < incident.occurrences
                 if grown and not incident.silent and incident.state != "RECOVERED":
-                    await self.telling.tell_incident(
+                    await self.telling.notify_incident(
                         connection, incident, one.channel_id, one.subscription_id, None, None
                     )
             work.on_commit(self.wake)

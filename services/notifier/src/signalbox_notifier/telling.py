@@ -71,10 +71,10 @@ class Telling:
             last[id] = notice, wanting
         await rows.save(connection, [known[id] for id in last])
         for id, (notice, wanting) in last.items():
-            told = await rows.messages(connection, id)
+            previous = await rows.messages(connection, id)
             for subscription in _one_per_channel(wanting):
-                if incidents.needs_message(known[id], told.get(subscription.channel)):
-                    await self.tell_incident(
+                if incidents.needs_message(known[id], previous.get(subscription.channel)):
+                    await self.notify_incident(
                         connection, known[id], subscription.channel, subscription.id, notice, traceparent
                     )
                 else:
@@ -99,9 +99,9 @@ class Telling:
         """Tell every channel that had a message of this round that the incident is over."""
         for channel, message in (await rows.messages(connection, incident.id)).items():
             if message.round == incident.round:
-                await self.tell_incident(connection, incident, channel, "", None, None)
+                await self.notify_incident(connection, incident, channel, "", None, None)
 
-    async def tell_incident(
+    async def notify_incident(
         self, connection: Connection, incident: Incident, channel: str, subscription: str,
         notice: Notice | None, traceparent: str | None,
     ) -> None:  # fmt: skip

@@ -7,8 +7,8 @@ import typer
 from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, group
-from signalbox_client.inputs import Everything, Form, Most, Reason, Yes, api, most
-from signalbox_client.output import Column, ago, one, rows, say
+from signalbox_client.inputs import Everything, Form, Limit, Reason, Yes, api, row_limit
+from signalbox_client.output import Column, ago, echo, one, rows
 
 user = group("People and programs with an account.")
 key = group("What programs sign in with.")
@@ -35,12 +35,12 @@ Who = Annotated[str, typer.Option("--user", help="only of this account")]
 def user_list(
     q: Annotated[str, typer.Option("--q", help="part of a name")] = "",
     kind: Annotated[str, typer.Option("--kind", help="user or service")] = "",
-    limit: Most = 50,
+    limit: Limit = 50,
     everything: Everything = False,
     output: Form = "table",
 ) -> None:
     """List accounts."""
-    found = api().pages("/users", {"q": q, "kind": kind}, most=most(limit, everything))
+    found = api().pages("/users", {"q": q, "kind": kind}, limit=row_limit(limit, everything))
     rows(found, output, USERS, name="username")
 
 
@@ -91,15 +91,15 @@ def user_delete(username: str, yes: Yes = False) -> None:
     """Delete an account with its keys, sessions and bindings."""
     inputs.sure(f"Delete {username}?", yes)
     api().delete(place("users", username))
-    say(f"{username} is deleted")
+    echo(f"{username} is deleted")
 
 
 @command(key, "list")
 def key_list(
-    username: Who = "", limit: Most = 50, everything: Everything = False, output: Form = "table"
+    username: Who = "", limit: Limit = 50, everything: Everything = False, output: Form = "table"
 ) -> None:  # fmt: skip
     """List keys, without their secrets."""
-    rows(api().pages("/keys", {"username": username}, most=most(limit, everything)), output, KEYS)
+    rows(api().pages("/keys", {"username": username}, limit=row_limit(limit, everything)), output, KEYS)
 
 
 @command(key, "show")
@@ -123,7 +123,7 @@ def key_create(
     body = {"username": username, "label": label, "scopes": scope or ["*"], "days": days, "reason": reason}
     found: Any = api().post("/keys", body)
     if output == "table":
-        say("keep it, it is shown only now")
+        echo("keep it, it is shown only now")
         print(found["key"])
         return
     one(found, output, KEYS)
@@ -134,7 +134,7 @@ def key_delete(id: str, yes: Yes = False) -> None:
     """Make a key worthless for good."""
     inputs.sure(f"Revoke key {id}?", yes)
     api().delete(place("keys", id))
-    say(f"key {id} is revoked")
+    echo(f"key {id} is revoked")
 
 
 @command(binding, "list")
@@ -142,13 +142,13 @@ def binding_list(
     username: Who = "",
     role: Annotated[str, typer.Option("--role", help="only this role")] = "",
     project: Annotated[str, typer.Option("--project", help="only of this project")] = "",
-    limit: Most = 50,
+    limit: Limit = 50,
     everything: Everything = False,
     output: Form = "table",
 ) -> None:
     """List who has which role, and where."""
     params = {"username": username, "role": role, "project": project}
-    rows(api().pages("/bindings", params, most=most(limit, everything)), output, BINDINGS)
+    rows(api().pages("/bindings", params, limit=row_limit(limit, everything)), output, BINDINGS)
 
 
 @command(binding, "show")
@@ -176,4 +176,4 @@ def binding_delete(id: str, yes: Yes = False) -> None:
     """Take a role away."""
     inputs.sure(f"Delete binding {id}?", yes)
     api().delete(place("bindings", id))
-    say(f"binding {id} is deleted")
+    echo(f"binding {id} is deleted")

@@ -7,7 +7,7 @@ import typer
 
 from signalbox_client.command import command, group
 from signalbox_client.exit_codes import EndedBadly
-from signalbox_client.inputs import Everything, Form, Most, api, most
+from signalbox_client.inputs import Everything, Form, Limit, api, row_limit
 from signalbox_client.output import Column, ago, one, rows
 
 audit = group("Who did what.")
@@ -28,13 +28,13 @@ def audit_list(
     outcome: Annotated[str, typer.Option("--outcome", help="done, refused, unauthenticated or failed")] = "",
     since: Annotated[str, typer.Option("--since", help="at this instant or later")] = "",
     until: Annotated[str, typer.Option("--until", help="before this instant")] = "",
-    limit: Most = 50,
+    limit: Limit = 50,
     everything: Everything = False,
     output: Form = "table",
 ) -> None:
     """List what was done and refused, newest first."""
     wanted = {"actor": actor, "target": target, "action": action, "outcome": outcome, "since": since, "until": until}
-    rows(api().pages("/audit", wanted, most=most(limit, everything)), output, ENTRIES, name="seq")
+    rows(api().pages("/audit", wanted, limit=row_limit(limit, everything)), output, ENTRIES, name="seq")
 
 
 @command(audit, "export")

@@ -9,7 +9,7 @@ from signalbox_client.api import Api
 from signalbox_client.command import command, group
 from signalbox_client.commands.accounts import USERS
 from signalbox_client.inputs import Form, api
-from signalbox_client.output import one, say
+from signalbox_client.output import echo, one
 
 auth = group("Signing in and out.")
 Url = Annotated[str, typer.Option("--url", envvar=contexts.URL, help="where the API is")]
@@ -38,14 +38,14 @@ def auth_register(
     body = {"username": username, "email": email, "name": name, "password": inputs.secret_value("password")}
     where = contexts.checked_url(url)
     one(Api(where, "").post("/auth/register", body), output, USERS, name="username")
-    say(f"signalbox login --url {where} --username {username}")
+    echo(f"signalbox login --url {where} --username {username}")
 
 
 @command(auth, "refresh")
 def auth_refresh() -> None:
     """Get a fresh access token for the context in use. Commands do so by themselves."""
     context = contexts.refresh(inputs.chosen[0] if inputs.chosen else None)
-    say(f"the session of {context.username} goes on")
+    echo(f"the session of {context.username} goes on")
 
 
 @command(auth, "logout")
@@ -59,7 +59,7 @@ def auth_logout(
     if kept.current not in kept.known:
         kept.current = ""
     contexts.save(kept)
-    say(f"logged out; sessions ended: {answered['sessions']}")
+    echo(f"logged out; sessions ended: {answered['sessions']}")
 
 
 @command(auth, "password")
@@ -67,4 +67,4 @@ def auth_password() -> None:
     """Change your password: the old one and the new one, a line each. Every session ends."""
     old, new = inputs.two_secret_values("current password", "new password")
     answered: Any = api().post("/auth/password", {"current_password": old, "new_password": new})
-    say(f"the password is changed; sessions ended: {answered['sessions']}. Log in again")
+    echo(f"the password is changed; sessions ended: {answered['sessions']}. Log in again")

@@ -3,7 +3,7 @@
 from signalbox_client import contexts
 from signalbox_client.command import command, group
 from signalbox_client.inputs import Form
-from signalbox_client.output import Column, rows, say
+from signalbox_client.output import Column, echo, rows
 
 context = group("Which API is called, and as whom.")
 COLUMNS: tuple[Column, ...] = (
@@ -31,7 +31,7 @@ def context_use(name: str) -> None:
         raise contexts.BadContext(f"there is no context {name}: {', '.join(sorted(kept.known)) or 'none is kept'}")
     kept.current = name
     contexts.save(kept)
-    say(f"{kept.known[name].url} is in use")
+    echo(f"{kept.known[name].url} is in use")
 
 
 @command(context, "remove")
@@ -43,4 +43,4 @@ def context_remove(name: str) -> None:
     if kept.current == name:
         kept.current = ""
     contexts.save(kept)
-    say(f"context {name} is forgotten")
+    echo(f"context {name} is forgotten")

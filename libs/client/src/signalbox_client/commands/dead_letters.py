@@ -2,8 +2,8 @@
 
 from signalbox_client import inputs, watch
 from signalbox_client.api import place
-from signalbox_client.command import OPERATION, asked, command, group
-from signalbox_client.inputs import Everything, Form, Most, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.command import OPERATION, command, group, show_answer
+from signalbox_client.inputs import Everything, Form, Limit, Reason, State, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, ago, one, rows
 
 dead_letter = group("Messages that a service could not handle, and put aside.")
@@ -24,13 +24,18 @@ def dead_letter_list(
     service: list[str] | None = None,
     topic: list[str] | None = None,
     state: State = None,
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
     """List parked messages, newest first."""
     params = {"service": service, "topic": topic, "state": state}
-    rows(api().pages("/dead-letters", params, most=inputs.most(limit, all)), output, COLUMNS, empty="nothing is parked")
+    rows(
+        api().pages("/dead-letters", params, limit=inputs.row_limit(limit, all)),
+        output,
+        COLUMNS,
+        empty="nothing is parked",
+    )
 
 
 @command(dead_letter, "show")
@@ -44,8 +49,8 @@ def dead_letter_redrive(
     ids: list[str], reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Feed parked messages again to the one handler that failed."""
-    said = api().post("/dead-letters/redrive", {"ids": ids, "reason": reason})
-    asked(said, output, wait=wait, timeout=timeout)
+    answer = api().post("/dead-letters/redrive", {"ids": ids, "reason": reason})
+    show_answer(answer, output, wait=wait, timeout=timeout)
 
 
 @command(dead_letter, "drop")
@@ -59,8 +64,8 @@ def dead_letter_drop(
 ) -> None:
     """Give parked messages up; `--reason` is needed."""
     inputs.sure(f"Give up {len(ids)} parked messages?", yes)
-    said = api().post("/dead-letters/drop", {"ids": ids, "reason": reason})
-    asked(said, output, wait=wait, timeout=timeout)
+    answer = api().post("/dead-letters/drop", {"ids": ids, "reason": reason})
+    show_answer(answer, output, wait=wait, timeout=timeout)
 
 
 @command(operation, "show")

@@ -9,8 +9,8 @@ import typer
 from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, group
-from signalbox_client.inputs import Everything, File, Form, Label, Most, Yes, api
-from signalbox_client.output import Column, ago, one, rows, say
+from signalbox_client.inputs import Everything, File, Form, Label, Limit, Yes, api
+from signalbox_client.output import Column, ago, echo, one, rows
 
 IfRevision = Annotated[int | None, typer.Option("--if-revision", help="only if this is still the present revision")]
 OptionalFile = Annotated[str, typer.Option("-f", "--file", help="compare with this file: YAML or JSON")]
@@ -69,7 +69,7 @@ def _add_reads(app: typer.Typer, kind: DefinitionCommands) -> None:
     empty = f"no {kind.path}: `signalbox {kind.kind} create -f FILE` saves one"
 
     def list_all(params: Mapping[str, Any], limit: int, everything: bool, output: str) -> None:
-        found = api().pages(f"/{kind.path}", params, most=inputs.most(limit, everything))
+        found = api().pages(f"/{kind.path}", params, limit=inputs.row_limit(limit, everything))
         rows(found, output, kind.columns, empty=empty)
 
     if kind.refers_to_engines:
@@ -80,7 +80,7 @@ def _add_reads(app: typer.Typer, kind: DefinitionCommands) -> None:
             project: list[str] | None = None,
             label: Label = None,
             q: str = "",
-            limit: Most = 50,
+            limit: Limit = 50,
             all: Everything = False,
             output: Form = "table",
         ) -> None:
@@ -93,7 +93,7 @@ def _add_reads(app: typer.Typer, kind: DefinitionCommands) -> None:
             project: list[str] | None = None,
             label: Label = None,
             q: str = "",
-            limit: Most = 50,
+            limit: Limit = 50,
             all: Everything = False,
             output: Form = "table",
         ) -> None:
@@ -106,8 +106,8 @@ def _add_reads(app: typer.Typer, kind: DefinitionCommands) -> None:
 
 def _add_history(app: typer.Typer, kind: DefinitionCommands) -> None:
     @command(app, "versions", help=f"List the versions of {kind.a_kind}, newest first.")
-    def versions(id: str, limit: Most = 50, all: Everything = False, output: Form = "table") -> None:
-        found = api().pages(place(kind.path, id, "versions"), most=inputs.most(limit, all))
+    def versions(id: str, limit: Limit = 50, all: Everything = False, output: Form = "table") -> None:
+        found = api().pages(place(kind.path, id, "versions"), limit=inputs.row_limit(limit, all))
         rows(found, output, _VERSIONS, name="version")
 
     @command(app, "diff", help=f"Compare two versions of {kind.a_kind}, or the newest with a file.")
@@ -142,7 +142,7 @@ def _add_writes(app: typer.Typer, kind: DefinitionCommands) -> None:
     def delete(id: str, if_revision: IfRevision = None, yes: Yes = False) -> None:
         inputs.sure(f"Delete {kind.kind} {id}?", yes)
         api().delete(place(kind.path, id), headers=match(if_revision))
-        say(f"{kind.kind} {id} is deleted")
+        echo(f"{kind.kind} {id} is deleted")
 
 
 def _add_update(app: typer.Typer, kind: DefinitionCommands) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from signalbox_client import inputs
 from signalbox_client.api import place
-from signalbox_client.command import asked, command
+from signalbox_client.command import command, show_answer
 from signalbox_client.commands.definitions import ENGINE, GROUPS, IfRevision, match
 from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, api
 from signalbox_client.output import one
@@ -60,4 +60,4 @@ def engine_test(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Try the connection of an engine."""
-    asked(api().post(place("engines", id, "test"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    show_answer(api().post(place("engines", id, "test"), {"reason": reason}), output, wait=wait, timeout=timeout)

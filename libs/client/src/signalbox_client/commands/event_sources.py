@@ -8,7 +8,7 @@ from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, group
 from signalbox_client.inputs import Form, Yes, api
-from signalbox_client.output import Column, one, rows, say
+from signalbox_client.output import Column, echo, one, rows
 
 event_source = group("Sources of events whose requests are signed.")
 _SOURCE: tuple[Column, ...] = (
@@ -47,4 +47,4 @@ def event_source_delete(name: str, yes: Yes = False) -> None:
     """Forget the signing secrets of a source."""
     inputs.sure(f"Forget the signing secrets of {name}?", yes)
     api().delete(place("event-sources", name))
-    say(f"source {name} has no signing secret any more")
+    echo(f"source {name} has no signing secret any more")

@@ -7,7 +7,7 @@ import typer
 from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, group
-from signalbox_client.inputs import Everything, Form, Most, api
+from signalbox_client.inputs import Everything, Form, Limit, api
 from signalbox_client.output import Column, one, rows
 
 event = group("Events of other systems, and what triggers made of them.")
@@ -46,13 +46,13 @@ def event_list(
     source: str | None = None,
     trigger: str | None = None,
     outcome: Annotated[str | None, typer.Option("--outcome", help="matched, not_matched, repeated, …")] = None,
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
     """List what triggers made of events, the newest first."""
     params = {"source": source, "trigger": trigger, "outcome": outcome}
-    found = api().pages("/events", params, most=inputs.most(limit, all))
+    found = api().pages("/events", params, limit=inputs.row_limit(limit, all))
     rows(found, output, _MATCHES, name="event_id", empty="no trigger looked at an event yet")
 
 

@@ -10,7 +10,7 @@ from signalbox_client.api import place
 from signalbox_client.command import command
 from signalbox_client.commands.definitions import FREEZE, GROUPS
 from signalbox_client.inputs import Form, api
-from signalbox_client.output import ago, one, plain, say
+from signalbox_client.output import ago, echo, one, plain
 
 freeze = GROUPS["freeze"]
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -37,13 +37,13 @@ def freeze_start(
     found = api().post("/freezes", {**body, "id": id} if id else body)
     one(found, output, FREEZE.lines)
     if output == "table":
-        say(f"lift it with `signalbox unfreeze {found['id']}`")
+        echo(f"lift it with `signalbox unfreeze {found['id']}`")
 
 
 def unfreeze(id: str) -> None:
     """Lift a freeze: everything goes on exactly as it was."""
     api().delete(place("freezes", id))
-    say(f"freeze {id} is lifted")
+    echo(f"freeze {id} is lifted")
 
 
 def banner(freeze: dict[str, Any]) -> str:

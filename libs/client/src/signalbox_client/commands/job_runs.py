@@ -6,10 +6,10 @@ import typer
 
 from signalbox_client import inputs
 from signalbox_client.api import place
-from signalbox_client.command import asked, command
+from signalbox_client.command import command, show_answer
 from signalbox_client.commands.definitions import GROUPS
-from signalbox_client.inputs import Everything, Form, Most, Reason, Timeout, Wait, Yes, api
-from signalbox_client.output import Column, one, rows, say
+from signalbox_client.inputs import Everything, Form, Limit, Reason, Timeout, Wait, Yes, api
+from signalbox_client.output import Column, echo, one, rows
 
 job = GROUPS["job"]
 SCHEDULE: tuple[Column, ...] = (
@@ -42,13 +42,13 @@ def job_unschedule(id: str, yes: Yes = False) -> None:
     """Remove the cron rule of a job."""
     inputs.sure(f"Remove the cron rule of job {id}?", yes)
     api().delete(place("jobs", id, "schedule"))
-    say(f"job {id} no longer starts by itself")
+    echo(f"job {id} no longer starts by itself")
 
 
 @command(job, "executions")
-def job_executions(id: str, limit: Most = 50, all: Everything = False, output: Form = "table") -> None:
+def job_executions(id: str, limit: Limit = 50, all: Everything = False, output: Form = "table") -> None:
     """List the executions of a job, newest first."""
-    found = api().pages(place("jobs", id, "executions"), most=inputs.most(limit, all))
+    found = api().pages(place("jobs", id, "executions"), limit=inputs.row_limit(limit, all))
     rows(found, output, EXECUTIONS, empty="never started")
 
 
@@ -63,8 +63,8 @@ def job_artifact(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Fetch the JAR of a job again and pin what its URL gives now."""
-    said = api().post(place("jobs", id, "artifact"), {"reason": reason})
-    asked(said, output, wait=wait, timeout=timeout)
+    answer = api().post(place("jobs", id, "artifact"), {"reason": reason})
+    show_answer(answer, output, wait=wait, timeout=timeout)
 
 
 @command(job, "savepoints")
@@ -83,5 +83,5 @@ def job_savepoint(
     output: Form = "table",
 ) -> None:
     """Take a savepoint of the execution that runs."""
-    said = api().post(place("jobs", id, "savepoints"), {"stop": stop, "reason": reason})
-    asked(said, output, wait=wait, timeout=timeout)
+    answer = api().post(place("jobs", id, "savepoints"), {"stop": stop, "reason": reason})
+    show_answer(answer, output, wait=wait, timeout=timeout)

@@ -6,10 +6,10 @@ import typer
 
 from signalbox_client import inputs
 from signalbox_client.api import place
-from signalbox_client.command import asked, command, started
+from signalbox_client.command import command, show_answer, started
 from signalbox_client.commands.definitions import GROUPS
 from signalbox_client.inputs import Form, Reason, Timeout, Wait, Yes, api
-from signalbox_client.output import say
+from signalbox_client.output import echo
 
 job = GROUPS["job"]
 Kill = Annotated[bool, typer.Option("--kill", help="stop what runs as well")]
@@ -55,8 +55,8 @@ def job_stop(
     """Cancel every live plan of a job."""
     inputs.sure(f"Cancel every live plan of job {id}?", yes)
     body = {"reason": reason, **({"kill": True} if kill else {})}
-    said = api().post(place("jobs", id, "stop"), body)
-    if said["operations"]:
-        asked(said, output, wait=wait, timeout=timeout)
+    stopped = api().post(place("jobs", id, "stop"), body)
+    if stopped["operations"]:
+        show_answer(stopped, output, wait=wait, timeout=timeout)
     else:
-        say(f"no plan of job {id} is live")
+        echo(f"no plan of job {id} is live")

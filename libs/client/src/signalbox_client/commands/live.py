@@ -8,7 +8,7 @@ import typer
 
 from signalbox_client.command import command, group
 from signalbox_client.inputs import Form, api
-from signalbox_client.output import one, plain, say
+from signalbox_client.output import echo, one, plain
 
 live_ticket = group("Tickets of the live feed, for programs that cannot send a header.")
 
@@ -41,7 +41,7 @@ def watch(
     feed = Feed(api(), plan or None, after, {name: value for name, value in given.items() if value})
     for event in feed.events(give_up_at=None if timeout is None else time.monotonic() + timeout):
         if "snapshot_needed" in event:
-            say(f"earlier events are not kept: signalbox plan show {plan}")
+            echo(f"earlier events are not kept: signalbox plan show {plan}")
             continue
         print(json.dumps(event, separators=(",", ":")) if output == "jsonl" else _line(event), flush=True)
         if plan and event["task_id"] is None and event["status"] in PLAN_ENDS:

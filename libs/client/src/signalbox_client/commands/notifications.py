@@ -6,10 +6,10 @@ import typer
 
 from signalbox_client import inputs
 from signalbox_client.api import place
-from signalbox_client.command import asked, command, group
+from signalbox_client.command import command, group, show_answer
 from signalbox_client.commands.definitions import GROUPS, IfRevision, match
-from signalbox_client.inputs import Everything, File, Form, Most, Reason, State, Timeout, Wait, Yes, api
-from signalbox_client.output import Column, ago, one, rows, say
+from signalbox_client.inputs import Everything, File, Form, Limit, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.output import Column, ago, echo, one, rows
 
 channel = GROUPS["channel"]
 incident = group("Failures of one cause, and who looks after them.")
@@ -54,7 +54,7 @@ def channel_test(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Send a test message to a channel; with --wait, print what the receiver answered."""
-    asked(api().post(place("channels", id, "test"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    show_answer(api().post(place("channels", id, "test"), {"reason": reason}), output, wait=wait, timeout=timeout)
 
 
 @command(incident, "list")
@@ -63,13 +63,13 @@ def incident_list(
     severity: list[str] | None = None,
     project: list[str] | None = None,
     plan: list[str] | None = None,
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
     """List incidents, newest first."""
     params = {"state": state, "severity": severity, "project": project, "plan": plan}
-    rows(api().pages("/incidents", params, most=inputs.most(limit, all)), output, INCIDENTS, empty="no incidents")
+    rows(api().pages("/incidents", params, limit=inputs.row_limit(limit, all)), output, INCIDENTS, empty="no incidents")
 
 
 @command(incident, "show")
@@ -83,7 +83,9 @@ def incident_acknowledge(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Say that somebody looks after it."""
-    asked(api().post(place("incidents", id, "acknowledge"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    show_answer(
+        api().post(place("incidents", id, "acknowledge"), {"reason": reason}), output, wait=wait, timeout=timeout
+    )
 
 
 @command(incident, "snooze")
@@ -97,7 +99,7 @@ def incident_snooze(
 ) -> None:
     """Send nothing about it until then."""
     body = {"until_at": until, "reason": reason}
-    asked(api().post(place("incidents", id, "snooze"), body), output, wait=wait, timeout=timeout)
+    show_answer(api().post(place("incidents", id, "snooze"), body), output, wait=wait, timeout=timeout)
 
 
 @command(incident, "resolve")
@@ -105,7 +107,7 @@ def incident_resolve(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """End an incident. A later failure opens it again."""
-    asked(api().post(place("incidents", id, "resolve"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    show_answer(api().post(place("incidents", id, "resolve"), {"reason": reason}), output, wait=wait, timeout=timeout)
 
 
 @command(delivery, "list")
@@ -115,13 +117,18 @@ def delivery_list(
     event_type: list[str] | None = None,
     plan: list[str] | None = None,
     incident: list[str] | None = None,
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
     """List messages to channels, newest first; `--state dead` lists those given up."""
     params = {"channel": channel, "state": state, "event_type": event_type, "plan": plan, "incident": incident}
-    rows(api().pages("/deliveries", params, most=inputs.most(limit, all)), output, DELIVERIES, empty="no deliveries")
+    rows(
+        api().pages("/deliveries", params, limit=inputs.row_limit(limit, all)),
+        output,
+        DELIVERIES,
+        empty="no deliveries",
+    )
 
 
 @command(delivery, "show")
@@ -135,14 +142,14 @@ def delivery_resend(
     ids: list[str], reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Send deliveries once more, with the ids they had."""
-    asked(api().post("/deliveries/resend", {"ids": ids, "reason": reason}), output, wait=wait, timeout=timeout)
+    show_answer(api().post("/deliveries/resend", {"ids": ids, "reason": reason}), output, wait=wait, timeout=timeout)
 
 
 @command(notification_config, "list")
-def notification_config_list(limit: Most = 50, all: Everything = False, output: Form = "table") -> None:
+def notification_config_list(limit: Limit = 50, all: Everything = False, output: Form = "table") -> None:
     """List who is notified of what."""
     empty = "nobody is notified: `signalbox notification-config create -f FILE` saves a configuration"
-    rows(api().pages("/notifications/configs", most=inputs.most(limit, all)), output, CONFIGS, empty=empty)
+    rows(api().pages("/notifications/configs", limit=inputs.row_limit(limit, all)), output, CONFIGS, empty=empty)
 
 
 @command(notification_config, "show")
@@ -169,4 +176,4 @@ def notification_config_delete(id: str, if_revision: IfRevision = None, yes: Yes
     """Delete a configuration, with its channel unless something else uses it."""
     inputs.sure(f"Delete configuration {id}?", yes)
     api().delete(place("notifications", "configs", id), headers=match(if_revision))
-    say(f"configuration {id} is deleted")
+    echo(f"configuration {id} is deleted")

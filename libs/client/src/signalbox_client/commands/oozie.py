@@ -9,7 +9,7 @@ from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import PLAN, command, group
 from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, api
-from signalbox_client.output import Column, one, rows, say
+from signalbox_client.output import Column, echo, one, rows
 
 oozie = group("Reruns on Oozie: what would run is previewed, and exactly that is applied.")
 _STILL: Final = frozenset({"ACCEPTED", "RESOLVING"})
@@ -79,7 +79,7 @@ def oozie_rerun(
         return
     counts = previewed["counts"]
     if not sys.stdin.isatty():
-        say("give --apply and --plan to start it, or run this on a terminal")
+        echo("give --apply and --plan to start it, or run this on a terminal")
         return
     inputs.sure(f"Rerun {counts['waiting']} of {counts['total']}?", False)
     _apply(
@@ -141,12 +141,12 @@ def _until_previewed(id: str, timeout: float | None) -> dict[str, Any]:
 
 
 def _show(previewed: dict[str, Any], output: str) -> None:
-    items = api().pages(place("plans", previewed["id"], "items"), {}, most=None if output != "table" else 200)
+    items = api().pages(place("plans", previewed["id"], "items"), {}, limit=None if output != "table" else 200)
     rows(items, output, PREVIEW, name="key", empty="nothing is found")
     if previewed["state"] == "PREVIEWED":
         counts = previewed["counts"]
-        say(f"{counts['waiting']} of {counts['total']} would run; valid until {previewed['preview_expires_at']}")
-        say(f"signalbox oozie rerun --plan {previewed['id']} --apply {previewed['preview_hash']}")
+        echo(f"{counts['waiting']} of {counts['total']} would run; valid until {previewed['preview_expires_at']}")
+        echo(f"signalbox oozie rerun --plan {previewed['id']} --apply {previewed['preview_hash']}")
 
 
 def _apply(

@@ -10,7 +10,7 @@ from signalbox_client.command import command, started
 from signalbox_client.commands.definitions import GROUPS
 from signalbox_client.drawings import graph_lines
 from signalbox_client.inputs import Form, Reason, Timeout, Wait, api
-from signalbox_client.output import Column, rows, say
+from signalbox_client.output import Column, echo, rows
 
 pipeline = GROUPS["pipeline"]
 Files = Annotated[list[str], typer.Argument(help="files and folders with pipelines in YAML or JSON")]
@@ -27,7 +27,7 @@ def pipeline_validate(files: Files, output: Form = "table") -> None:
     if problems:
         rows(problems, output, _PROBLEMS, name="place")
         raise typer.Exit(1)
-    say(f"{len(documents)} pipelines are valid")
+    echo(f"{len(documents)} pipelines are valid")
 
 
 @command(pipeline, "apply")

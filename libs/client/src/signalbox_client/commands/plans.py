@@ -7,9 +7,9 @@ import typer
 
 from signalbox_client import inputs, watch
 from signalbox_client.api import place
-from signalbox_client.command import PLAN, asked, command, group, reasons, started, waits_for
+from signalbox_client.command import PLAN, command, group, reasons, show_answer, started, waits_for
 from signalbox_client.commands.jobs import Kill
-from signalbox_client.inputs import Everything, File, Form, Label, Most, Rate, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Everything, File, Form, Label, Limit, Rate, Reason, State, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, ago, one, rows, state, took
 
 plan = group("What a request was expanded into: every execution is one.")
@@ -59,7 +59,7 @@ def plan_list(
     created_after: str = "",
     created_before: str = "",
     q: str = "",
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
@@ -68,7 +68,7 @@ def plan_list(
         "state": state, "project": project, "target": target, "actor": actor, "label": label, "parent": parent,
         "created_after": created_after, "created_before": created_before, "q": q,
     }  # fmt: skip
-    found = api().pages("/plans", params, most=inputs.most(limit, all))
+    found = api().pages("/plans", params, limit=inputs.row_limit(limit, all))
     rows(found, output, COLUMNS, empty="no plans: `signalbox job start` or `signalbox plan create` makes one")
 
 
@@ -95,9 +95,9 @@ def plan_watch(id: str, timeout: Timeout = None, output: Form = "table") -> None
 
 
 @command(plan, "events")
-def plan_events(id: str, limit: Most = 200, all: Everything = False, output: Form = "table") -> None:
+def plan_events(id: str, limit: Limit = 200, all: Everything = False, output: Form = "table") -> None:
     """List the moves of a plan."""
-    rows(api().pages(place("plans", id, "events"), most=inputs.most(limit, all)), output, EVENTS, name="version")
+    rows(api().pages(place("plans", id, "events"), limit=inputs.row_limit(limit, all)), output, EVENTS, name="version")
 
 
 @command(plan, "items")
@@ -105,13 +105,13 @@ def plan_items(
     id: str,
     decision: list[str] | None = None,
     state: State = None,
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
     """List the items of a plan, by position."""
     params = {"decision": decision, "state": state}
-    found = api().pages(place("plans", id, "items"), params, most=inputs.most(limit, all))
+    found = api().pages(place("plans", id, "items"), params, limit=inputs.row_limit(limit, all))
     rows(found, output, ITEMS, name="key", empty="no such items")
 
 
@@ -121,13 +121,13 @@ def plan_tasks(
     state: State = None,
     engine: list[str] | None = None,
     why: list[str] | None = None,
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
     """List the tasks of a plan, by position."""
     params = {"state": state, "engine": engine, "why": why}
-    found = api().pages(place("plans", id, "tasks"), params, most=inputs.most(limit, all))
+    found = api().pages(place("plans", id, "tasks"), params, limit=inputs.row_limit(limit, all))
     rows(found, output, TASKS, empty="no such tasks")
 
 
@@ -180,7 +180,7 @@ def plan_apply(
         place("plans", id, "apply"),
         {"preview_hash": preview_hash, "confirm_deletions": confirm_deletions, "reason": reason},
     )
-    asked(applied, output, wait=wait, timeout=timeout)
+    show_answer(applied, output, wait=wait, timeout=timeout)
 
 
 @command(plan, "reject")
@@ -188,7 +188,7 @@ def plan_reject(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Do not want what a preview shows."""
-    asked(api().post(place("plans", id, "reject"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    show_answer(api().post(place("plans", id, "reject"), {"reason": reason}), output, wait=wait, timeout=timeout)
 
 
 @command(plan, "pause")
@@ -196,7 +196,7 @@ def plan_pause(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Start nothing new of a plan."""
-    asked(api().post(place("plans", id, "pause"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    show_answer(api().post(place("plans", id, "pause"), {"reason": reason}), output, wait=wait, timeout=timeout)
 
 
 @command(plan, "resume")
@@ -204,7 +204,7 @@ def plan_resume(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Go on with a paused plan."""
-    asked(api().post(place("plans", id, "resume"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    show_answer(api().post(place("plans", id, "resume"), {"reason": reason}), output, wait=wait, timeout=timeout)
 
 
 @command(plan, "cancel")
@@ -219,8 +219,8 @@ def plan_cancel(
 ) -> None:
     """End a plan: what waits is cancelled, what runs goes on to its end."""
     inputs.sure(f"Cancel plan {id}?", yes)
-    said = api().post(place("plans", id, "cancel"), {"kill": kill, "reason": reason})
-    asked(said, output, wait=wait, timeout=timeout)
+    answer = api().post(place("plans", id, "cancel"), {"kill": kill, "reason": reason})
+    show_answer(answer, output, wait=wait, timeout=timeout)
 
 
 @command(plan, "rules")
@@ -241,8 +241,8 @@ def plan_rules(
     if bool(file) == bool(changes):
         raise typer.BadParameter("give either --file or what is to change: --limit, --starts-per-minute, --priority")
     rules: dict[str, Any] = inputs.document(file) if file else {**api().get(place("plans", id))["rules"], **changes}
-    said = api().put(place("plans", id, "rules"), {"rules": rules, "reason": reason})
-    asked(said, output, wait=wait, timeout=timeout)
+    answer = api().put(place("plans", id, "rules"), {"rules": rules, "reason": reason})
+    show_answer(answer, output, wait=wait, timeout=timeout)
 
 
 @command(plan, "retry")
@@ -255,5 +255,5 @@ def plan_retry(
     output: Form = "table",
 ) -> None:
     """Run what failed once more, as a linked plan."""
-    said = api().post(place("plans", id, "retry"), {"item_keys": item or [], "reason": reason})
-    started(said, output, wait=wait, timeout=timeout)
+    answer = api().post(place("plans", id, "retry"), {"item_keys": item or [], "reason": reason})
+    started(answer, output, wait=wait, timeout=timeout)

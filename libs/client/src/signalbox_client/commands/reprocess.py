@@ -9,8 +9,8 @@ from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, group
 from signalbox_client.exit_codes import EndedBadly, TookTooLong
-from signalbox_client.inputs import Everything, Form, Most, Timeout, Wait, Yes, api
-from signalbox_client.output import Column, ago, one, plain, rows, say, state, took
+from signalbox_client.inputs import Everything, Form, Limit, Timeout, Wait, Yes, api
+from signalbox_client.output import Column, ago, echo, one, plain, rows, state, took
 
 reprocess = group("Files of events that are sent again.")
 JOBS: Final = "/api/admin/reprocessing/jobs"
@@ -86,12 +86,12 @@ def reprocess_start(
 def reprocess_list(
     status: Annotated[Many, typer.Option(help="only these; repeatable")] = None,
     q: str = "",
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
     """List jobs, newest first."""
-    found = api().pages(JOBS, {"status": status, "q": q}, most=inputs.most(limit, all))
+    found = api().pages(JOBS, {"status": status, "q": q}, limit=inputs.row_limit(limit, all))
     rows(found, output, COLUMNS, empty="no jobs: `signalbox reprocess start` makes one")
 
 
@@ -147,6 +147,6 @@ def _ended(job: dict[str, Any], timeout: float | None) -> dict[str, Any]:
         job = api().get(JOBS + place(job["id"]))
         line = f"{job['status']}: {_files(job)} files, {job['total_lines']} lines, {job['success_count']} sent"
         if line != last:
-            say(line)
+            echo(line)
         last = line
     return job

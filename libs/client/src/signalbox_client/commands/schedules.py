@@ -6,10 +6,10 @@ import typer
 
 from signalbox_client import inputs
 from signalbox_client.api import place
-from signalbox_client.command import asked, command, started
+from signalbox_client.command import command, show_answer, started
 from signalbox_client.commands.definitions import GROUPS, SCHEDULE
-from signalbox_client.inputs import Everything, Form, Most, Reason, Timeout, Wait, api
-from signalbox_client.output import Column, one, rows, say
+from signalbox_client.inputs import Everything, Form, Limit, Reason, Timeout, Wait, api
+from signalbox_client.output import Column, echo, one, rows
 
 schedule = GROUPS["schedule"]
 _TICKS: tuple[Column, ...] = (
@@ -26,7 +26,7 @@ def schedule_preview(cron: str, zone: str = "UTC", count: int = 10, output: Form
     """Say a cron rule in words and list its next instants."""
     found = api().post("/schedules/preview", {"cron": cron, "zone": zone, "count": count})
     if output == "table":
-        say(found["words"])
+        echo(found["words"])
     rows([{"due_at": due} for due in found["next"]], output, (("due", "due_at"),), name="due_at")
 
 
@@ -35,7 +35,7 @@ def schedule_next(id: str, count: int = 10, output: Form = "table") -> None:
     """List the next instants at which a schedule is due."""
     found = api().get(place("schedules", id, "next"), {"count": count})
     if output == "table":
-        say(found["words"])
+        echo(found["words"])
     rows(found["ticks"], output, _NEXT, name="due_at")
 
 
@@ -43,12 +43,12 @@ def schedule_next(id: str, count: int = 10, output: Form = "table") -> None:
 def schedule_ticks(
     id: str,
     outcome: Annotated[str | None, typer.Option("--outcome", help="FIRED or SKIPPED")] = None,
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
     """List what became of a schedule's ticks, the newest first."""
-    found = api().pages(place("schedules", id, "ticks"), {"outcome": outcome}, most=inputs.most(limit, all))
+    found = api().pages(place("schedules", id, "ticks"), {"outcome": outcome}, limit=inputs.row_limit(limit, all))
     rows(found, output, _TICKS, name="tick_id", empty="no ticks yet: `signalbox schedule next` shows when")
 
 
@@ -102,7 +102,7 @@ def schedule_backfill(
     found = api().post(place("schedules", id, "backfill"), body)
     if dry_run:
         if output == "table":
-            say(f"{found['fires']} would fire, {found['fired_before']} fired before")
+            echo(f"{found['fires']} would fire, {found['fired_before']} fired before")
         rows(found["ticks"], output, _BACKFILL, name="due_at")
         return
-    asked(found, output, wait=wait, timeout=timeout)
+    show_answer(found, output, wait=wait, timeout=timeout)

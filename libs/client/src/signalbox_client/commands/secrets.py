@@ -8,7 +8,7 @@ from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, group
 from signalbox_client.inputs import Form, Yes, api
-from signalbox_client.output import Column, ago, one, rows, say
+from signalbox_client.output import Column, ago, echo, one, rows
 
 secret = group("Values that work and engines need, and nobody sees.")
 COLUMNS: tuple[Column, ...] = (
@@ -47,4 +47,4 @@ def secret_delete(name: str, yes: Yes = False) -> None:
     """Forget a secret that no definition names."""
     inputs.sure(f"Forget secret {name}?", yes)
     api().delete(place("secrets", name))
-    say(f"secret {name} is forgotten")
+    echo(f"secret {name} is forgotten")

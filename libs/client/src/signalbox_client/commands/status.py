@@ -22,30 +22,30 @@ ME: tuple[Column, ...] = (
 
 def status(output: Form = "table") -> None:
     """Show how the parts are: what listens, what waits, what is parked."""
-    said = api().get("/status")
+    state = api().get("/status")
     if output != "table":
-        one(said, output, ())
+        one(state, output, ())
         return
-    for freeze in said.get("freezes") or ():
+    for freeze in state.get("freezes") or ():
         print(banner(freeze))
-    lines = [[name, _part(said.get(name))] for name in ("database", "kafka", "outbox")]
-    lines += [[name, _numbers(said.get(name))] for name in ("plans", "tasks")]
-    table(["part", ""], [*lines, ["parked", str(said.get("parked", "?"))]])
-    if said.get("groups"):
+    lines = [[name, _part(state.get(name))] for name in ("database", "kafka", "outbox")]
+    lines += [[name, _numbers(state.get(name))] for name in ("plans", "tasks")]
+    table(["part", ""], [*lines, ["parked", str(state.get("parked", "?"))]])
+    if state.get("groups"):
         print()
-        rows(said["groups"], "table", GROUPS, name="group")
-    if isinstance(said.get("engines"), list) and said["engines"]:
+        rows(state["groups"], "table", GROUPS, name="group")
+    if isinstance(state.get("engines"), list) and state["engines"]:
         print()
-        rows(said["engines"], "table", ENGINES)
+        rows(state["engines"], "table", ENGINES)
 
 
 def trace(id: str, output: Form = "table") -> None:
     """Draw a trace: what happened when, in which service."""
-    said = api().get(place("traces", id))
+    found = api().get(place("traces", id))
     if output != "table":
-        one(said, output, (), name="trace_id")
+        one(found, output, (), name="trace_id")
         return
-    for line in waterfall.drawn(said["spans"]):
+    for line in waterfall.drawn(found["spans"]):
         print(line)
 
 
@@ -54,16 +54,16 @@ def whoami(output: Form = "table") -> None:
     one(api().get("/me"), output, ME, name="name")
 
 
-def _part(said: Any) -> str:
-    part = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+def _part(answer: Any) -> str:
+    part = cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
     if not part.get("ok"):
         return f"✗ {plain(part.get('problem', 'does not answer'))}"
     age = part.get("oldest_unsent_seconds")
     return "✓ ok" if not age else f"✓ ok, oldest unsent message {age:.1f} s"
 
 
-def _numbers(said: Any) -> str:
-    part = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+def _numbers(numbers: Any) -> str:
+    part = cast("dict[str, Any]", numbers) if isinstance(numbers, dict) else {}
     if "problem" in part:
         return f"✗ {plain(part['problem'])}"
     return ", ".join(f"{number} {plain(name)}" for name, number in part.items()) or "none"

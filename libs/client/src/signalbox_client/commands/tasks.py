@@ -10,10 +10,10 @@ import typer
 
 from signalbox_client import inputs, watch
 from signalbox_client.api import Refused, Unreachable, place
-from signalbox_client.command import asked, command, group, waits
+from signalbox_client.command import command, group, show_answer, waits
 from signalbox_client.commands.jobs import Kill
 from signalbox_client.commands.plans import TASKS
-from signalbox_client.inputs import Everything, Form, Most, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Everything, Form, Limit, Reason, State, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, one, plain, rows, state
 
 task = group("Items that run on an engine, with their attempts and logs.")
@@ -43,13 +43,13 @@ def task_list(
     state: State = None,
     engine: list[str] | None = None,
     why: Annotated[list[str] | None, typer.Option("--why", help="only what waits for this; repeatable")] = None,
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
     """List tasks, newest first."""
     params = {"plan": plan, "state": state, "engine": engine, "why": why}
-    found = api().pages("/tasks", params, most=inputs.most(limit, all))
+    found = api().pages("/tasks", params, limit=inputs.row_limit(limit, all))
     rows(found, output, (*TASKS, ("plan", "plan_id")), empty="no such tasks")
 
 
@@ -108,8 +108,8 @@ def task_cancel(
 ) -> None:
     """End one task; its plan goes on."""
     inputs.sure(f"Cancel task {id}?", yes)
-    said = api().post(place("tasks", id, "cancel"), {"kill": kill, "reason": reason})
-    asked(said, output, wait=wait, timeout=timeout)
+    answer = api().post(place("tasks", id, "cancel"), {"kill": kill, "reason": reason})
+    show_answer(answer, output, wait=wait, timeout=timeout)
 
 
 @command(task, "resolve")
@@ -146,7 +146,7 @@ def task_resolve(
     where = f"Task {id} on {found['engine']} is {found['state']} in attempt {found['attempt']}"
     inputs.sure(f"{where}. Resolve attempt {number}: {does}?", yes)
     body = {"action": chosen[0], "attempt": number, "handle": handle, "reason": reason}
-    asked(api().post(place("tasks", id, "resolve"), body), output, wait=wait, timeout=timeout)
+    show_answer(api().post(place("tasks", id, "resolve"), body), output, wait=wait, timeout=timeout)
 
 
 def _follow(path: str, params: dict[str, Any]) -> None:

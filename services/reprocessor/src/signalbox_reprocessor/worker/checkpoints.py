@@ -84,10 +84,10 @@ class Progress:
         self.sent += batch.sent
         self.batches.append(batch)
 
-    def settled(self, most: int = 1000) -> list[Batch]:
+    def settled(self, limit: int = 1000) -> list[Batch]:
         """The batches at the front that are settled. They stay until `drop`."""
         found: list[Batch] = []
-        for batch in list(self.batches)[:most]:
+        for batch in list(self.batches)[:limit]:
             if not batch.settled:
                 break
             found.append(batch)

@@ -39,9 +39,9 @@ def parse_streams(answer: Any) -> dict[str, tuple[str, ...]]:
     for entry in cast("list[Any]", answer):
         if not isinstance(entry, dict):
             raise ValueError("an entry is not an object")
-        whole = cast("dict[str, Any]", entry)
-        stream = cast("dict[str, Any]", whole["stream"] if isinstance(whole.get("stream"), dict) else whole)
-        ids = tuple(_connections(whole.get("asynchronousDestinations")))
+        fields = cast("dict[str, Any]", entry)
+        stream = cast("dict[str, Any]", fields["stream"] if isinstance(fields.get("stream"), dict) else fields)
+        ids = tuple(_connections(fields.get("asynchronousDestinations")))
         for name in (stream.get("id"), stream.get("slug")):
             if isinstance(name, str) and name and ids:
                 found[name] = ids
