@@ -94,7 +94,7 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
         failed = {plan: task.error for plan, task in reversed(records) if task.state is TaskState.FAILED and task.error}
         if failed:
             await plans.keep_errors(work.connection, failed)
-        if await _tell_tasks(work, telling, notices, _trace(events)):
+        if await _notify_of_tasks(work, telling, notices, _trace(events)):
             work.on_commit(wake)
         work.on_commit(wake_live)
 
@@ -125,7 +125,7 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
             notices += made
         await steps.save(work.connection, known)
         await live.append(work.connection, fed)
-        if await _tell_tasks(work, telling, notices, _trace(events)):
+        if await _notify_of_tasks(work, telling, notices, _trace(events)):
             work.on_commit(wake)
         if any(fed.values()):
             work.on_commit(wake_live)
@@ -226,7 +226,7 @@ def control(telling: Telling, wake: Callable[[], None]) -> Router:
     return router
 
 
-async def _tell_tasks(work: UnitOfWork, telling: Telling, notices: Sequence[Notice], trace: str | None) -> bool:
+async def _notify_of_tasks(work: UnitOfWork, telling: Telling, notices: Sequence[Notice], trace: str | None) -> bool:
     """Make the deliveries of notices about single tasks, if anybody subscribed to those; whether somebody did."""
     subscriptions = await definition_rows.subscriptions(work.connection) if notices else []
     if not any(event.startswith("task") or "*" in event[:5] for one in subscriptions for event in one.events):

@@ -46,7 +46,7 @@ def pipeline_apply(
         outcomes = api().post("/pipelines/apply", body)["items"]
     except Refused as refused:
         rows(_refused(documents, refused), output, _PROBLEMS, name="place")
-        say(f"nothing was saved; trace {refused.trace_id}")
+        echo(f"nothing was saved; trace {refused.trace_id}")
         raise typer.Exit(1) from None
     rows(outcomes, output, _OUTCOMES)
 

@@ -8,8 +8,8 @@ from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import command, group, waits
 from signalbox_client.commands.definitions import IfRevision, match
-from signalbox_client.inputs import Everything, File, Form, Most, Reason, Timeout, Wait, Yes, api
-from signalbox_client.output import Column, ago, one, rows, say, state, took
+from signalbox_client.inputs import Everything, File, Form, Limit, Reason, Timeout, Wait, Yes, api
+from signalbox_client.output import Column, ago, echo, one, rows, state, took
 
 workflow = group("Airflow DAGs, and their runs.")
 Param = Annotated[list[str] | None, typer.Option("-p", "--param", help="name=value of the run's conf; repeatable")]
@@ -50,12 +50,14 @@ def workflow_list(
     project: list[str] | None = None,
     dag_id: str = "",
     q: str = "",
-    limit: Most = 50,
+    limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
     """List workflows."""
-    found = api().pages("/workflows", {"project": project, "dag_id": dag_id, "q": q}, most=inputs.most(limit, all))
+    found = api().pages(
+        "/workflows", {"project": project, "dag_id": dag_id, "q": q}, limit=inputs.row_limit(limit, all)
+    )
     rows(found, output, COLUMNS, empty="no workflows: `signalbox workflow create -f FILE` saves one")
 
 
@@ -82,7 +84,7 @@ def workflow_delete(id: str, if_revision: IfRevision = None, yes: Yes = False) -
     """Delete a workflow that nothing uses."""
     inputs.sure(f"Delete workflow {id}?", yes)
     api().delete(place("workflows", id), headers=match(if_revision))
-    say(f"workflow {id} is deleted")
+    echo(f"workflow {id} is deleted")
 
 
 @command(workflow, "pause")
@@ -121,9 +123,9 @@ def workflow_run(
 
 
 @command(workflow, "runs")
-def workflow_runs(id: str, limit: Most = 50, all: Everything = False, output: Form = "table") -> None:
+def workflow_runs(id: str, limit: Limit = 50, all: Everything = False, output: Form = "table") -> None:
     """List the runs of a workflow, newest first."""
-    found = api().pages(place("workflows", id, "runs"), most=inputs.most(limit, all))
+    found = api().pages(place("workflows", id, "runs"), limit=inputs.row_limit(limit, all))
     rows(found, output, RUNS, empty=f"no runs: `signalbox workflow run {id}` triggers one")
 
 
