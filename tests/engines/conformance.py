@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from engines.harness import EngineHarness, WorkRequest, submission, until, watched
+from engines.harness import EngineHarness, WorkRequest, new_submission, until, watched
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.vocabulary import RESULT_BYTES
 from signalbox_executor.engines.capabilities import PROTOCOLS, Capability, FetchesLogs, Seals
@@ -75,7 +75,7 @@ def needs(harness: EngineHarness, capability: Capability) -> None:
 
 def check_killed(harness: EngineHarness, seen: Observation) -> None:
     """Assert that the run ended because it was cancelled, as far as this engine can tell."""
-    if harness.has(Capability.TELLS_KILLED):
+    if harness.has(Capability.REPORTS_KILLED):
         assert (seen.phase, seen.cause) == (Phase.KILLED, EndCause.CANCELLED)
     else:
         assert seen.phase in ENDS
@@ -92,16 +92,16 @@ class EngineConformance:
 
     async def test_each_observation_links_to_the_engines_own_page(self, harness: EngineHarness) -> None:
         needs(harness, Capability.LINKS)
-        asked = submission(harness)
-        await harness.engine.submit(asked)
-        seen = await see(harness, asked)
+        submission = new_submission(harness)
+        await harness.engine.submit(submission)
+        seen = await see(harness, submission)
         assert seen.handle_url is not None
         assert is_link(seen.handle_url)
 
     async def test_work_runs_and_succeeds(self, harness: EngineHarness) -> None:
-        asked = submission(harness)
-        handle = await harness.engine.submit(asked)
-        seen = await see(harness, asked)
+        submission = new_submission(harness)
+        handle = await harness.engine.submit(submission)
+        seen = await see(harness, submission)
         assert (seen.phase, seen.cause, seen.handle) == (Phase.SUCCEEDED, EndCause.COMPLETED, handle)
         assert seen.exit_code == (0 if harness.has(Capability.EXIT_CODES) else None)
         assert seen.started_at is not None
@@ -110,38 +110,38 @@ class EngineConformance:
 
     async def test_five_submits_of_one_key_at_once_are_one_run(self, harness: EngineHarness) -> None:
         """Without it a slow worker and the one that took over start the work twice."""
-        asked = submission(harness, WorkRequest(endless=True))
-        handles = await asyncio.gather(*(harness.engine.submit(asked) for _ in range(5)))
-        await see_running(harness, asked)
+        submission = new_submission(harness, WorkRequest(endless=True))
+        handles = await asyncio.gather(*(harness.engine.submit(submission) for _ in range(5)))
+        await see_running(harness, submission)
         assert len(set(handles)) == 1
-        assert await harness.starts(asked.run_key) == 1
+        assert await harness.starts(submission.run_key) == 1
 
     async def test_a_submit_whose_answer_was_lost_is_adopted_by_the_next(self, harness: EngineHarness) -> None:
-        asked = submission(harness, WorkRequest(endless=True, answer_is_lost=True))
-        await harness.submit_without_answer(asked)
-        handle = await harness.engine.submit(asked)
-        assert (await see_running(harness, asked)).handle == handle
-        assert await harness.starts(asked.run_key) == 1
+        submission = new_submission(harness, WorkRequest(endless=True, answer_is_lost=True))
+        await harness.submit_without_answer(submission)
+        handle = await harness.engine.submit(submission)
+        assert (await see_running(harness, submission)).handle == handle
+        assert await harness.starts(submission.run_key) == 1
 
     async def test_a_run_that_ended_is_adopted_and_not_started_again(self, harness: EngineHarness) -> None:
-        asked = submission(harness, WorkRequest(exit_code=4))
-        handle = await harness.engine.submit(asked)
-        first = await see(harness, asked)
-        assert await harness.engine.submit(asked) == handle
-        again = await see(harness, asked)
+        submission = new_submission(harness, WorkRequest(exit_code=4))
+        handle = await harness.engine.submit(submission)
+        first = await see(harness, submission)
+        assert await harness.engine.submit(submission) == handle
+        again = await see(harness, submission)
         assert (again.phase, again.exit_code, again.ended_at) == (first.phase, first.exit_code, first.ended_at)
-        assert await harness.starts(asked.run_key) == 1
+        assert await harness.starts(submission.run_key) == 1
 
     async def test_two_attempts_of_a_task_are_two_runs(self, harness: EngineHarness) -> None:
-        first, second = submission(harness), submission(harness, attempt=2)
+        first, second = new_submission(harness), new_submission(harness, attempt=2)
         handles = {await harness.engine.submit(first), await harness.engine.submit(second)}
         assert len(handles) == 2
 
     async def test_many_are_observed_in_one_call_and_unknown_keys_are_lost(self, harness: EngineHarness) -> None:
         ended, running, unknown = (
-            submission(harness),
-            submission(harness, WorkRequest(endless=True)),
-            submission(harness),
+            new_submission(harness),
+            new_submission(harness, WorkRequest(endless=True)),
+            new_submission(harness),
         )
         await harness.engine.submit(ended)
         await harness.engine.submit(running)
@@ -156,9 +156,9 @@ class EngineConformance:
         assert await harness.engine.observe([]) == {}
 
     async def test_a_failure_has_its_exit_code_and_a_reason(self, harness: EngineHarness) -> None:
-        asked = submission(harness, WorkRequest(exit_code=3))
-        await harness.engine.submit(asked)
-        seen = await see(harness, asked)
+        submission = new_submission(harness, WorkRequest(exit_code=3))
+        await harness.engine.submit(submission)
+        seen = await see(harness, submission)
         assert (seen.phase, seen.cause) == (Phase.FAILED, EndCause.FAILED)
         assert seen.message
         if harness.has(Capability.EXIT_CODES):
@@ -166,87 +166,90 @@ class EngineConformance:
             assert "3" in seen.message
 
     async def test_a_cancel_before_the_submit_does_not_keep_the_run_from_ending(self, harness: EngineHarness) -> None:
-        asked = submission(harness, WorkRequest(endless=True))
-        await harness.engine.cancel(watched(asked))
-        await harness.engine.submit(asked)
-        check_killed(harness, await cancel_until_ended(harness, asked))
-        assert await harness.starts(asked.run_key) <= 1
+        submission = new_submission(harness, WorkRequest(endless=True))
+        await harness.engine.cancel(watched(submission))
+        await harness.engine.submit(submission)
+        check_killed(harness, await cancel_until_ended(harness, submission))
+        assert await harness.starts(submission.run_key) <= 1
 
     async def test_a_cancel_during_the_submit_ends_it(self, harness: EngineHarness) -> None:
-        asked = submission(harness, WorkRequest(endless=True))
-        await asyncio.gather(harness.engine.submit(asked), harness.engine.cancel(watched(asked)))
-        check_killed(harness, await cancel_until_ended(harness, asked))
+        submission = new_submission(harness, WorkRequest(endless=True))
+        await asyncio.gather(harness.engine.submit(submission), harness.engine.cancel(watched(submission)))
+        check_killed(harness, await cancel_until_ended(harness, submission))
 
     async def test_a_cancelled_run_is_killed_and_a_late_submit_finds_it_so(self, harness: EngineHarness) -> None:
         """If a stop deleted the run, a late copy of its submit would start it again (an orphan)."""
-        asked = submission(harness, WorkRequest(endless=True))
-        handle = await harness.engine.submit(asked)
-        await see_running(harness, asked)
-        await harness.engine.cancel(watched(asked, handle))
-        await harness.engine.cancel(watched(asked, handle))
-        seen = await see(harness, asked)
+        submission = new_submission(harness, WorkRequest(endless=True))
+        handle = await harness.engine.submit(submission)
+        await see_running(harness, submission)
+        await harness.engine.cancel(watched(submission, handle))
+        await harness.engine.cancel(watched(submission, handle))
+        seen = await see(harness, submission)
         check_killed(harness, seen)
-        assert await harness.engine.submit(asked) == handle
-        check_killed(harness, await see(harness, asked))
-        assert await harness.starts(asked.run_key) == 1
+        assert await harness.engine.submit(submission) == handle
+        check_killed(harness, await see(harness, submission))
+        assert await harness.starts(submission.run_key) == 1
 
     async def test_a_cancel_after_the_end_changes_nothing(self, harness: EngineHarness) -> None:
-        asked = submission(harness)
-        await harness.engine.submit(asked)
-        await see(harness, asked)
-        await harness.engine.cancel(watched(asked))
-        assert (await see(harness, asked)).phase is Phase.SUCCEEDED
+        submission = new_submission(harness)
+        await harness.engine.submit(submission)
+        await see(harness, submission)
+        await harness.engine.cancel(watched(submission))
+        assert (await see(harness, submission)).phase is Phase.SUCCEEDED
 
     async def test_a_cancel_ends_no_other_run(self, harness: EngineHarness) -> None:
-        mine, other = submission(harness, WorkRequest(endless=True)), submission(harness, WorkRequest(endless=True))
+        mine, other = (
+            new_submission(harness, WorkRequest(endless=True)),
+            new_submission(harness, WorkRequest(endless=True)),
+        )
         await asyncio.gather(harness.engine.submit(mine), harness.engine.submit(other))
         await cancel_until_ended(harness, mine)
         assert (await see(harness, other, {Phase.RUNNING, *ENDS})).phase is Phase.RUNNING
 
     async def test_a_sealed_key_never_starts(self, harness: EngineHarness) -> None:
         """Without it a task whose submit was refused once could never be said to be over."""
-        engine, asked = sealing(harness), submission(harness)
-        assert await engine.seal(watched(asked)) is None
-        assert await engine.seal(watched(asked)) is None
+        engine, submission = sealing(harness), new_submission(harness)
+        assert await engine.seal(watched(submission)) is None
+        assert await engine.seal(watched(submission)) is None
         with pytest.raises(EngineRefused) as refused:
-            await harness.engine.submit(asked)
+            await harness.engine.submit(submission)
         assert refused.value.sealed
-        assert (await see(harness, asked, {Phase.LOST})).handle is None
-        assert await harness.starts(asked.run_key) == 0
+        assert (await see(harness, submission, {Phase.LOST})).handle is None
+        assert await harness.starts(submission.run_key) == 0
 
     async def test_a_seal_after_the_start_names_the_run_and_leaves_it_alone(self, harness: EngineHarness) -> None:
-        engine, asked = sealing(harness), submission(harness, WorkRequest(endless=True))
-        handle = await harness.engine.submit(asked)
-        assert await engine.seal(watched(asked)) == handle
-        assert await harness.engine.submit(asked) == handle
-        assert (await see(harness, asked, {Phase.RUNNING, *ENDS})).phase is Phase.RUNNING
+        engine, submission = sealing(harness), new_submission(harness, WorkRequest(endless=True))
+        handle = await harness.engine.submit(submission)
+        assert await engine.seal(watched(submission)) == handle
+        assert await harness.engine.submit(submission) == handle
+        assert (await see(harness, submission, {Phase.RUNNING, *ENDS})).phase is Phase.RUNNING
 
     async def test_seal_and_submit_at_once_agree_on_who_was_first(self, harness: EngineHarness) -> None:
         engine = sealing(harness)
         for _ in range(5):
-            asked = submission(harness)
+            submission = new_submission(harness)
             submitted, sealed = await asyncio.gather(
-                harness.engine.submit(asked), engine.seal(watched(asked)), return_exceptions=True
+                harness.engine.submit(submission), engine.seal(watched(submission)), return_exceptions=True
             )
             if sealed is None:
                 assert isinstance(submitted, EngineRefused)
-                assert await harness.starts(asked.run_key) == 0
+                assert await harness.starts(submission.run_key) == 0
             else:
                 assert submitted == sealed
-                await see(harness, asked, {Phase.SUCCEEDED})
+                await see(harness, submission, {Phase.SUCCEEDED})
 
     @pytest.mark.parametrize("result", ['{"rows": 12}', "[1, 2.5, null]", '"é"', "0", json.dumps("x" * 16_382)])
     async def test_a_result_is_handed_on(self, harness: EngineHarness, result: str) -> None:
         needs(harness, Capability.RESULTS)
         if len(result.encode()) > harness.max_result_bytes:
             pytest.skip(f"{harness.kind} engines keep {harness.max_result_bytes} bytes of a result")
-        asked = submission(harness, WorkRequest(result=result))
-        await harness.engine.submit(asked)
-        seen = await see(harness, asked)
+        submission = new_submission(harness, WorkRequest(result=result))
+        await harness.engine.submit(submission)
+        seen = await see(harness, submission)
         assert (seen.phase, seen.result) == (Phase.SUCCEEDED, json.loads(result))
 
     @pytest.mark.parametrize(
-        ("result", "said"),
+        ("result", "reason"),
         [
             (json.dumps("x" * 16_383), "has 16385 bytes: at most 16384"),
             ("{rows: 12}", "is no JSON"),
@@ -256,26 +259,26 @@ class EngineConformance:
         ],
     )
     async def test_a_result_that_cannot_be_handed_on_fails_the_attempt(
-        self, harness: EngineHarness, result: str, said: str
+        self, harness: EngineHarness, result: str, reason: str
     ) -> None:
         needs(harness, Capability.RESULTS)
         if not result and not harness.keeps_empty_results:
             pytest.skip(f"{harness.kind} engines do not tell an empty result from none")
-        asked = submission(harness, WorkRequest(result=result))
-        await harness.engine.submit(asked)
-        seen = await see(harness, asked)
+        submission = new_submission(harness, WorkRequest(result=result))
+        await harness.engine.submit(submission)
+        seen = await see(harness, submission)
         assert (seen.phase, seen.cause, seen.result) == (Phase.FAILED, EndCause.FAILED, None)
         cut = len(result.encode()) > harness.max_result_bytes < RESULT_BYTES
-        assert ("bytes" if cut else said) in seen.message
+        assert ("bytes" if cut else reason) in seen.message
 
     async def test_logs_are_read_in_pieces(self, harness: EngineHarness) -> None:
         needs(harness, Capability.LOGS)
         assert isinstance(harness.engine, FetchesLogs)
-        asked = submission(harness, WorkRequest(log="first line\nsecond line\n"))
-        await harness.engine.submit(asked)
-        await see(harness, asked)
-        first = await harness.engine.logs(watched(asked), limit=6)
-        rest = await harness.engine.logs(watched(asked), offset=first.next_offset)
+        submission = new_submission(harness, WorkRequest(log="first line\nsecond line\n"))
+        await harness.engine.submit(submission)
+        await see(harness, submission)
+        first = await harness.engine.logs(watched(submission), limit=6)
+        rest = await harness.engine.logs(watched(submission), offset=first.next_offset)
         assert len(first.data) == 6
         if harness.plain_logs:
             assert (first.data, rest.data) == (b"first ", b"line\nsecond line\n")
@@ -284,20 +287,20 @@ class EngineConformance:
             assert 0 < log.index(b"first line\n") < log.index(b"second line\n")
         else:
             assert rest.data
-        assert (await harness.engine.logs(watched(asked), offset=rest.next_offset)).data == b""
+        assert (await harness.engine.logs(watched(submission), offset=rest.next_offset)).data == b""
         assert (await harness.engine.logs(Watched("sb-unknown-1", 1))).data == b""
 
     async def test_an_engine_out_of_reach_says_nothing_of_any_run(self, harness: EngineHarness) -> None:
         """ "Unreachable" read as "not found" would end tasks whose work runs on."""
-        engine, asked = await harness.out_of_reach(), submission(harness)
+        engine, submission = await harness.out_of_reach(), new_submission(harness)
         with pytest.raises(EngineUnavailable) as unavailable:
-            await engine.submit(asked)
+            await engine.submit(submission)
         assert not unavailable.value.may_have_arrived
-        for call in (engine.observe([watched(asked)]), engine.cancel(watched(asked))):
+        for call in (engine.observe([watched(submission)]), engine.cancel(watched(submission))):
             with pytest.raises(EngineUnavailable):
                 await call
         await engine.close()
-        assert await harness.starts(asked.run_key) == 0
+        assert await harness.starts(submission.run_key) == 0
 
     async def test_wrong_work_is_refused_with_the_field(self, harness: EngineHarness) -> None:
         needs(harness, Capability.REFUSES_WORK)
@@ -308,8 +311,8 @@ class EngineConformance:
 
 
 async def check_refused(harness: EngineHarness, work: Work, field: str) -> None:
-    asked = replace(submission(harness), work=work)
+    submission = replace(new_submission(harness), work=work)
     with pytest.raises(EngineRefused) as refused:
-        await harness.engine.submit(asked)
+        await harness.engine.submit(submission)
     assert (refused.value.field, refused.value.sealed) == (field, False)
-    assert await harness.starts(asked.run_key) == 0
+    assert await harness.starts(submission.run_key) == 0

@@ -201,7 +201,7 @@ def engine_context(environment: Mapping[str, str], blobs: Blobs | None = None) -
     )  # fmt: skip
 
 
-def submission(harness: EngineHarness, request: WorkRequest | None = None, *, attempt: int = 1) -> Submission:
+def new_submission(harness: EngineHarness, request: WorkRequest | None = None, *, attempt: int = 1) -> Submission:
     """A new task's submit."""
     task_id: UUID = uuid4()
     key = run_key(task_id, attempt)

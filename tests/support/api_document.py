@@ -51,8 +51,8 @@ def _words(error: Any) -> str:
 
 @cache
 def _validator(schema: str) -> Any:
-    whole = {**json.loads(schema), "components": document()["components"]}
-    return cast("Any", Draft202012Validator(whole))
+    schema_document = {**json.loads(schema), "components": document()["components"]}
+    return cast("Any", Draft202012Validator(schema_document))
 
 
 @cache

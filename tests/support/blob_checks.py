@@ -23,7 +23,7 @@ def check(function: Check) -> Check:
 
 
 @check
-async def what_is_written_is_read_back_whole(blobs: Blobs) -> None:
+async def what_is_written_is_read_back_complete(blobs: Blobs) -> None:
     for key, content in {"logs/1": b"one", "empty": b"", "a=b/c@d/e-f_g.h": bytes(range(256)) * 100}.items():
         await blobs.write(key, content)
         assert await blobs.read(key) == content
@@ -54,7 +54,7 @@ async def a_write_that_replaces_does_so_whether_or_not_something_was_there(blobs
 
 
 @check
-async def reading_or_streaming_what_is_missing_says_so(blobs: Blobs) -> None:
+async def reading_or_streaming_what_is_missing_raises(blobs: Blobs) -> None:
     await blobs.write("there/is", b"something")
     for key in ("missing", "there", "there/is-not"):
         with pytest.raises(BlobMissing, match=key):
@@ -98,7 +98,7 @@ async def a_list_holds_what_is_below_a_folder_with_sizes_and_times(blobs: Blobs)
 
 
 @check
-async def a_list_is_whole_however_many_blobs_there_are(blobs: Blobs) -> None:
+async def a_list_is_complete_however_many_blobs_there_are(blobs: Blobs) -> None:
     keys = [f"many/{n:04d}" for n in range(1100)]  # S3 answers with at most 1000 a page
     for start in range(0, len(keys), 50):
         await asyncio.gather(*(blobs.write(key, b"") for key in keys[start : start + 50]))

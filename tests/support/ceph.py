@@ -125,7 +125,7 @@ class Ceph:
                   f"v1:127.0.0.1:{self._mon_port}", monmap, conf=False)  # fmt: skip
         self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap)
         self._mon.start(self._command("ceph-mon", "-i", "a", "-f"), life=OWNED)
-        self._mon.wait_ready(lambda: self._says("mon", "stat"), seconds=60)
+        self._mon.wait_ready(lambda: self._succeeds("mon", "stat"), seconds=60)
 
     def _start_osd(self) -> None:
         self._run("ceph", "osd", "create")
@@ -135,11 +135,11 @@ class Ceph:
             give_up_at = time.monotonic() + 60
             # two starts in seven end at once with "wrong fsid" (a race with auth none); the next one is well
             while self._osd.running() and time.monotonic() < give_up_at:
-                if self._says("osd", "stat", text="1 up"):
+                if self._succeeds("osd", "stat", text="1 up"):
                     return
         raise RuntimeError(f"no OSD came up:\n{self._osd.log_tail()}")
 
-    def _says(self, *words: str, text: str = "") -> bool:
+    def _succeeds(self, *words: str, text: str = "") -> bool:
         try:
             return text in self._run("ceph", "--connect-timeout", "2", *words)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):

@@ -132,9 +132,9 @@ class Store:
         await self.tasks(plan, [spec(plan, number, engine, **changes) for number in range(count)])
         return plan
 
-    async def rules(self, plan: uuid.UUID, said: Rules, *, version: int = 1, **changes: Any) -> None:
+    async def rules(self, plan: uuid.UUID, wanted: Rules, *, version: int = 1, **changes: Any) -> None:
         async with self.connection() as connection:
-            await rules.save_rules(connection, PlanRulesData(plan_id=plan, version=version, rules=said, **changes))
+            await rules.save_rules(connection, PlanRulesData(plan_id=plan, version=version, rules=wanted, **changes))
 
     async def tasks(self, plan: uuid.UUID, specs: Sequence[TaskSpec]) -> None:
         async with self.connection() as connection:
@@ -144,10 +144,10 @@ class Store:
                 )
                 await accept.accept(connection, data, None)
 
-    async def claim(self, worker: uuid.UUID, most: int = 100, *, group: str = "default") -> list[claim.Claim]:
+    async def claim(self, worker: uuid.UUID, limit: int = 100, *, group: str = "default") -> list[claim.Claim]:
         async with self.connection() as connection, connection.transaction():
             reachable = [row["id"] for row in await connection.fetch("SELECT id FROM engine")]
-            return await claim.claim(connection, worker, group=group, reachable=reachable, most=most)
+            return await claim.claim(connection, worker, group=group, reachable=reachable, limit=limit)
 
     async def states(self) -> dict[str, int]:
         found = await self.rows("SELECT state, count(*) AS n FROM task GROUP BY 1")
@@ -214,8 +214,8 @@ class Stand(Store):
         settings = self.settings().model_dump(exclude={"database_url", "secret_key", "secrets_url"})
         mine = {f"SIGNALBOX_{name.upper()}": str(value) for name, value in settings.items()}
         others = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
-        whole = {**others, **mine, "SIGNALBOX_DATABASE_URL": self.url, **environment}
-        child = Forked.start("executor", whole, self.folder / "child.log")
+        variables = {**others, **mine, "SIGNALBOX_DATABASE_URL": self.url, **environment}
+        child = Forked.start("executor", variables, self.folder / "child.log")
         self.children.append(child)
         return child
 
@@ -223,20 +223,20 @@ class Stand(Store):
         for child in self.children:
             child.end()
 
-    async def say(self, *events: Event[Any], topic: Topic | None = None) -> None:
+    async def send(self, *events: Event[Any], topic: Topic | None = None) -> None:
         """Write messages as the planner and the gateway would."""
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
         await producer.start()
         try:
             for event in events:
-                said = encode(event, topic=topic)
+                message = encode(event, topic=topic)
                 name = (topic or topic_of(type(event))).full_name(self.prefix)
                 send = cast("Callable[..., Awaitable[Any]]", producer.send_and_wait)
-                await send(name, said.value, key=said.key, headers=list(said.headers))
+                await send(name, message.value, key=message.key, headers=list(message.headers))
         finally:
             await producer.stop()
 
-    async def say_all(self, events: Sequence[Event[Any]]) -> None:
+    async def send_all(self, events: Sequence[Event[Any]]) -> None:
         """Write many messages, without waiting for each."""
         producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
         await producer.start()
@@ -244,9 +244,9 @@ class Stand(Store):
             send = cast("Callable[..., Awaitable[Awaitable[Any]]]", producer.send)
             sent: list[Awaitable[Any]] = []
             for event in events:
-                said = encode(event)
+                message = encode(event)
                 name = topic_of(type(event)).full_name(self.prefix)
-                sent.append(await send(name, said.value, key=said.key, headers=list(said.headers)))
+                sent.append(await send(name, message.value, key=message.key, headers=list(message.headers)))
             for one in sent:
                 await one
         finally:
@@ -256,7 +256,7 @@ class Stand(Store):
         """Register the scripted engine under this id."""
         definition = engine(id, changes.pop("url", self.engine_url), **{"concurrency": 50, **changes})
         data = DefinitionSnapshotData(kind="engine", id=id, revision=revision, definition=definition)
-        await self.say(
+        await self.send(
             DefinitionSnapshot.of(
                 data, subject=f"engine:{id}", source="signalbox/api-gateway", time=datetime.now(UTC),
                 aggregateversion=revision,
@@ -265,9 +265,9 @@ class Stand(Store):
 
     async def facts(self) -> list[TasksStated]:
         """Every `tasks.state` said so far, in order per plan."""
-        return [event for event in await self.said(topic("tasks.v1")) if isinstance(event, TasksStated)]
+        return [event for event in await self.published(topic("tasks.v1")) if isinstance(event, TasksStated)]
 
-    async def said(self, place: Topic) -> list[Event[Any]]:
+    async def published(self, place: Topic) -> list[Event[Any]]:
         raw: Any = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
         consumer = cast("Consumer", raw)
         await consumer.start()
@@ -284,9 +284,9 @@ class Stand(Store):
         finally:
             await consumer.stop()
 
-    async def states_said(self, kind: type[E]) -> list[E]:
+    async def states_published(self, kind: type[E]) -> list[E]:
         """Every event of this kind on `states.v1` so far, in order per key."""
-        return [event for event in await self.said(topic("states.v1")) if isinstance(event, kind)]
+        return [event for event in await self.published(topic("states.v1")) if isinstance(event, kind)]
 
     async def release(self, *tasks: uuid.UUID) -> None:
         """Let the held runs of these tasks' first attempts end."""
@@ -304,8 +304,8 @@ class Stand(Store):
     async def starts(self) -> dict[str, int]:
         """How often each run key was started on the engine."""
         async with aiohttp.ClientSession() as session, session.get(f"{self.engine_url}/starts") as answer:
-            said = await answer.json()
-        return {key: len(starts) for key, starts in said["starts"].items()}
+            content = await answer.json()
+        return {key: len(starts) for key, starts in content["starts"].items()}
 
 
 def operation(event: type[E], target: str, **data: Any) -> E:

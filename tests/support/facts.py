@@ -11,15 +11,15 @@ from signalbox_contracts.states import TASK_ENDS, TASK_TRANSITIONS, TaskState
 
 def histories(facts: Sequence[TasksStated]) -> dict[UUID, list[TaskRecord]]:
     """What was said of each task, by version; the same version twice is the same fact."""
-    said: defaultdict[UUID, dict[int, TaskRecord]] = defaultdict(dict)
+    history: defaultdict[UUID, dict[int, TaskRecord]] = defaultdict(dict)
     for fact in facts:
         for task in fact.data.tasks:
-            if task.transitions or task.version not in said[task.task_id]:
-                said[task.task_id][task.version] = task
-    return {id: [versions[version] for version in sorted(versions)] for id, versions in said.items()}
+            if task.transitions or task.version not in history[task.task_id]:
+                history[task.task_id][task.version] = task
+    return {id: [versions[version] for version in sorted(versions)] for id, versions in history.items()}
 
 
-def told_whole(history: list[TaskRecord]) -> None:
+def check_history(history: list[TaskRecord]) -> None:
     """Assert that the moves said are the moves made: allowed, none missing, and one end."""
     moves = {move.version: move.state for task in history for move in task.transitions}
     states = [moves[version] for version in sorted(moves)]

@@ -30,9 +30,9 @@ _LOADED.set_forkserver_preload(["signalbox_executor.app", "signalbox_executor.se
 def _become(name: Name, environment: Mapping[str, str], log: str) -> None:
     die_with(os.getppid())  # a run of tests that is cut off leaves none behind
     os.setpgid(0, 0)
-    with Path(log).open("ab") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
+    with Path(log).open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     os.environ.clear()
     os.environ.update(environment)
     crash_points.arm(environment.get("SIGNALBOX_CRASH_AT", ""))

@@ -52,7 +52,7 @@ READ_MODEL: Final[Mapping[str, str]] = {
     "(CASE WHEN ended THEN record - '{phase,state,started_at}'::text[] ELSE record END)::text",
     "engine_state": "id, version",
 }
-_WHEN: Final = " - 'ask_at' - 'asked_at' - 'asks' - 'query_at' - 'queried_at' - 'queries' - 'tokens' - 'tokens_at'"
+_WHEN: Final = " - 'ask_at' - 'requested_at' - 'query_at' - 'queried_at' - 'queries' - 'tokens' - 'tokens_at'"
 """When questions are due, and what clocks fill."""
 Dump = dict[str, list[tuple[Any, ...]]]
 
@@ -85,7 +85,7 @@ class FullStack:
             **self.executors.settings(worker_lease_seconds=6.0, renew_seconds=1.0).model_dump(),
             "database_url": SecretStr(self.store(name).url), "database_schema": self.store(name).schema,
             "ask_seconds": 2.0, "ask_max_seconds": 4.0, "reconcile_seconds": 2.0, "max_reconcile_seconds": 4.0,
-            "api_port": 0, "hear_seconds": 4.8,
+            "api_port": 0, "answer_seconds": 4.8,
         }  # fmt: skip
         spec = SERVICES[name]
         return spec.load(spec.settings)(**values)
@@ -118,11 +118,11 @@ class FullStack:
     async def answer(self, method: str, path: str, body: Any = None) -> Answer:
         return await self.api().request(method, path, body)
 
-    async def plan(self, count: int, *, script: Mapping[str, Any] | None = None, **said: Any) -> uuid.UUID:
+    async def plan(self, count: int, *, script: Mapping[str, Any] | None = None, **fields: Any) -> uuid.UUID:
         """Start a list of that many items over the API."""
         work = {"kind": "scripted", "script": dict(script or {})}
         items = [{"key": f"item/{number:04}", "engine": "e1", "work": work} for number in range(count)]
-        made = await self.ask("POST", "/plans", {"name": "a list", "items": items, **said})
+        made = await self.ask("POST", "/plans", {"name": "a list", "items": items, **fields})
         return uuid.UUID(made["id"])
 
     async def until_ended(self, *plans: uuid.UUID, seconds: float = 120) -> None:
@@ -213,12 +213,12 @@ class FullStack:
             "SIGNALBOX_DATABASE_URL": self.gateways.url, "SIGNALBOX_DATABASE_SCHEMA": self.gateways.schema,
             "SIGNALBOX_KAFKA_BOOTSTRAP": self.bootstrap,
         }  # fmt: skip
-        said = io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        output = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output):
             for name, value in mine.items():
                 patch.setenv(name, value)
             assert await asyncio.to_thread(admin.main, words) == 0
-        return said.getvalue()
+        return output.getvalue()
 
     @asynccontextmanager
     async def _kafka(self) -> AsyncGenerator[Any]:
@@ -249,8 +249,10 @@ class FullStack:
         found: dict[tuple[str, TopicPartition], int] = {}
         async with self._kafka() as client:
             for group in self.groups:
-                said = cast("dict[TopicPartition, OffsetAndMetadata]", await client.list_consumer_group_offsets(group))
-                found |= {(group, at): offset.offset for at, offset in said.items() if offset.offset > 0}
+                offsets = cast(
+                    "dict[TopicPartition, OffsetAndMetadata]", await client.list_consumer_group_offsets(group)
+                )
+                found |= {(group, at): offset.offset for at, offset in offsets.items() if offset.offset > 0}
         return found
 
     async def until_read(self, far: Mapping[tuple[str, TopicPartition], int], *, seconds: float = 60) -> None:
@@ -276,8 +278,8 @@ class FullStack:
         async with self._kafka() as client:
             for group in self.groups:
                 node = await client.find_coordinator(group)
-                said = await client._send_request(_DeleteGroups([group]), node)
-                assert [error for _, error in said.results] == [0], said
+                response = await client._send_request(_DeleteGroups([group]), node)
+                assert [error for _, error in response.results] == [0], response
 
     async def wiped(self) -> None:
         """Topics as after a wipe: there, and empty."""

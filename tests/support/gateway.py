@@ -84,11 +84,11 @@ class Gateway:
         """One call. `data` is a body as it is; `token` is empty for none."""
         mine = self.token if token is None else token
         json_type = {"Content-Type": "application/json"} if data is not None else {}
-        said = {**({"Authorization": f"Bearer {mine}"} if mine else {}), **json_type, **(headers or {})}
+        sent_headers = {**({"Authorization": f"Bearer {mine}"} if mine else {}), **json_type, **(headers or {})}
         sent: dict[str, Any] = {"data": data} if data is not None else {"json": body} if body is not None else {}
         outside = path.startswith(("/api/", "/.well-known/", "/openapi.json", "/docs", "/problems", "/healthz"))
         where = URL(path if outside else f"/api/v1{path}", encoded=True)
-        async with self.session.request(method, where, headers=said, **sent) as answer:
+        async with self.session.request(method, where, headers=sent_headers, **sent) as answer:
             text = await answer.text()
             problem = problem_with(method, path, answer.status, answer.headers.get("Content-Type", ""), text)
             assert problem is None, problem
@@ -146,7 +146,7 @@ async def _served(url: str, name: str, bootstrap: str, changes: dict[str, Any]) 
         "api_port": 0, "secrets_url": SecretStr(url), "secrets_schema": f"{name}_secrets",
         "secret_key": SecretStr(base64.b64encode(os.urandom(32)).decode()),
         "egress_allow": "127.0.0.1",
-        "hear_seconds": 3600,  # nobody answers here: what the gateway asks by itself would be among what is counted
+        "answer_seconds": 3600,  # nobody answers here: what the gateway asks by itself would be among what is counted
         **changes,
     }  # fmt: skip
     connection = await connect(url, **connect_arguments(name, "test"))

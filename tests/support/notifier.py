@@ -101,7 +101,7 @@ class Notifiers(Stand):
 
     async def publish(self, *events: Any) -> None:
         """Write messages as their owners do."""
-        await self.say_all(events)
+        await self.send_all(events)
 
 
 async def make_notifiers(admin_url: str, bootstrap: str, folder: Path) -> Notifiers:

@@ -66,17 +66,17 @@ class Planners(Store):
 
     async def plan_states(self, plan: uuid.UUID) -> list[PlanStated]:
         """Every `plan.state` of a plan so far, in order."""
-        published = await self.executors.said(topic("plans.v1"))
+        published = await self.executors.published(topic("plans.v1"))
         return [event for event in published if isinstance(event, PlanStated) and event.data.plan_id == plan]
 
     async def pages(self, plan: uuid.UUID) -> list[PlanItems]:
         """Every `plan.items` of a plan so far, in order."""
-        published = await self.executors.said(topic("plans.v1"))
+        published = await self.executors.published(topic("plans.v1"))
         return [event for event in published if isinstance(event, PlanItems) and event.data.plan_id == plan]
 
     async def commands(self, plan: uuid.UUID) -> list[Event[Any]]:
         """Every command to the executors about a plan so far, in order."""
-        commands = await self.executors.said(topic("task-commands.v1"))
+        commands = await self.executors.published(topic("task-commands.v1"))
         return [event for event in commands if event.subject == str(plan)]
 
     async def starts(self, *plans: uuid.UUID) -> Counter[int]:
@@ -91,7 +91,7 @@ class Planners(Store):
 
     async def answers(self, *operations: uuid.UUID) -> dict[uuid.UUID, OperationResultData]:
         """The `operation.result` of these operations."""
-        results = await self.executors.states_said(OperationResult)
+        results = await self.executors.states_published(OperationResult)
         return {one.data.operation_id: one.data for one in results if one.data.operation_id in operations}
 
     async def until_state(self, plan: uuid.UUID, *states: str, seconds: float = 30) -> None:

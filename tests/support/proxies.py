@@ -139,8 +139,8 @@ class Links:
         self._call("POST", f"/proxies/{_path(name)}", {"enabled": True})
 
     def _toxic(self, name: str, toxic: str, type: str, attributes: dict[str, Any], stream: str = "downstream") -> None:
-        said = {"name": toxic, "type": type, "stream": stream, "attributes": attributes}
-        self._call("POST", f"/proxies/{_path(name)}/toxics", said)
+        values = {"name": toxic, "type": type, "stream": stream, "attributes": attributes}
+        self._call("POST", f"/proxies/{_path(name)}/toxics", values)
 
     def _answers(self) -> bool:
         try:

@@ -91,10 +91,12 @@ class ReadModel:
         async with self.connection() as connection:
             return await connection.fetchval(query, *args)
 
-    async def say(self, *events: Event[Any]) -> None:
+    async def send(self, *events: Event[Any]) -> None:
         """Publish facts, in this order per plan."""
-        said = [encode(event) for event in events]
-        await self.produce((topic_of(type(event)), one.key, one.value) for event, one in zip(events, said, strict=True))
+        messages = [encode(event) for event in events]
+        await self.produce(
+            (topic_of(type(event)), one.key, one.value) for event, one in zip(events, messages, strict=True)
+        )
 
     async def produce(self, records: Iterable[tuple[Topic, bytes | None, bytes | None]]) -> None:
         """Raw records, as any program might write them."""

@@ -73,7 +73,7 @@ class Schedulers(Stand):
         self, *definitions: Schedule | Freeze, revision: int = 1, at: datetime | None = None, deleted: bool = False
     ) -> None:
         """Publish snapshots, as the gateway does."""
-        await self.say_all(
+        await self.send_all(
             [
                 DefinitionSnapshot.of(
                     DefinitionSnapshotData(
@@ -88,11 +88,11 @@ class Schedulers(Stand):
 
     async def ticked(self) -> Sequence[ScheduleTicked]:
         """Every tick that fired, from the topic."""
-        return [event for event in await self.said(topic("ticks.v1")) if isinstance(event, ScheduleTicked)]
+        return [event for event in await self.published(topic("ticks.v1")) if isinstance(event, ScheduleTicked)]
 
     async def skipped(self) -> Sequence[ScheduleTickSkipped]:
         """Every tick that did not, from the topic."""
-        return [event for event in await self.said(topic("ticks.v1")) if isinstance(event, ScheduleTickSkipped)]
+        return [event for event in await self.published(topic("ticks.v1")) if isinstance(event, ScheduleTickSkipped)]
 
 
 async def make_schedulers(admin_url: str, bootstrap: str, folder: Path) -> Schedulers:

@@ -51,9 +51,9 @@ class Scene:
     fence: int = 1
     lease_fence: int = 1
 
-    def ending(self, outcome: Outcome, **said: Any) -> finish.AttemptResult:
+    def ending(self, outcome: Outcome, **fields: Any) -> finish.AttemptResult:
         """What was seen of the first attempt, by the worker that claimed it."""
-        facts: dict[str, Any] = {"phase": Phase.FAILED, **said}
+        facts: dict[str, Any] = {"phase": Phase.FAILED, **fields}
         verdict = Verdict(outcome=outcome, **facts)
         return finish.AttemptResult(task_id=self.task, attempt=1, fence=self.fence, verdict=verdict)
 
@@ -69,7 +69,7 @@ async def accepts(scene: Scene, connection: Connection) -> int:
 def claims(group: str, *, by_other: bool = False) -> Statement:
     async def statement(scene: Scene, connection: Connection) -> int:
         worker = scene.other if by_other else scene.me
-        return len(await claim.claim(connection, worker, group=group, reachable=[ENGINE, ELSEWHERE], most=10))
+        return len(await claim.claim(connection, worker, group=group, reachable=[ENGINE, ELSEWHERE], limit=10))
 
     return statement
 
@@ -82,7 +82,7 @@ def cancels(*, kill: bool) -> Statement:
 
 
 async def expires(scene: Scene, connection: Connection) -> int:
-    return len(await stop.expire(connection, most=10))
+    return len(await stop.expire(connection, limit=10))
 
 
 async def explains(scene: Scene, connection: Connection) -> int:
@@ -91,8 +91,8 @@ async def explains(scene: Scene, connection: Connection) -> int:
     return len(await waiting.save_reasons(connection, [(queue, why)]))
 
 
-async def says(scene: Scene, connection: Connection) -> int:
-    return len(await accept.take_unpublished(connection, seconds=0, most=10))
+async def publishes(scene: Scene, connection: Connection) -> int:
+    return len(await accept.take_unpublished(connection, seconds=0, limit=10))
 
 
 async def intends(scene: Scene, connection: Connection) -> int:
@@ -112,7 +112,7 @@ async def takes_over(scene: Scene, connection: Connection) -> int:
 
 async def sweeps(scene: Scene, connection: Connection) -> int:
     """Reads its own rows, then states the intent under the fences it read."""
-    found = [claim.claim_of(row) for row in await workers.own_rows(connection, scene.me, submitting=[], most=10)]
+    found = [claim.claim_of(row) for row in await workers.own_rows(connection, scene.me, submitting=[], limit=10)]
     return len(await submit.intend(connection, [(one.task.id, one.task.fence) for one in found]))
 
 
@@ -124,7 +124,7 @@ async def raises_sends(scene: Scene, connection: Connection) -> int:
     return int(await submit.raise_sends(connection, scene.task, scene.fence) is not None)
 
 
-async def says_unreachable(scene: Scene, connection: Connection) -> int:
+async def publishes_unreachable(scene: Scene, connection: Connection) -> int:
     return len(await submit.unreachable(connection, scene.task, scene.fence, "no answer"))
 
 
@@ -142,9 +142,9 @@ async def is_unclear(scene: Scene, connection: Connection) -> int:
     return len(await finish.write_settled(connection, scene.ending(Outcome.UNKNOWN, phase=Phase.LOST)))
 
 
-def sees(outcome: Outcome, **said: Any) -> Statement:
+def sees(outcome: Outcome, **fields: Any) -> Statement:
     async def statement(scene: Scene, connection: Connection) -> int:
-        return len(await finish.write_observed(connection, [scene.ending(outcome, **said)]))
+        return len(await finish.write_observed(connection, [scene.ending(outcome, **fields)]))
 
     return statement
 
@@ -153,7 +153,7 @@ succeeds: Final = sees(Outcome.SUCCEEDED, phase=Phase.SUCCEEDED, cause=EndCause.
 
 
 async def intends_stop(scene: Scene, connection: Connection) -> int:
-    return len(await stop.intend_stops(connection, ENGINE, most=10))
+    return len(await stop.intend_stops(connection, ENGINE, limit=10))
 
 
 async def gives_up_stopping(scene: Scene, connection: Connection) -> int:
@@ -162,11 +162,11 @@ async def gives_up_stopping(scene: Scene, connection: Connection) -> int:
 
 def resolves(decision: Literal["adopt", "retry"]) -> Statement:
     async def statement(scene: Scene, connection: Connection) -> int:
-        said = TaskResolveData(
+        resolution = TaskResolveData(
             operation_id=UUID(int=3), actor="user:ann", reason="seen", plan_id=scene.plan, task_id=scene.task,
             attempt=1, decision=decision, handle="found" if decision == "adopt" else None,
         )  # fmt: skip
-        return int(await resolve.resolve(connection, said, "a person says so") is not None)
+        return int(await resolve.resolve(connection, resolution, "a person says so") is not None)
 
     return statement
 
@@ -187,8 +187,8 @@ async def takes_over_an_expired_one(scene: Scene, connection: Connection) -> int
 
 def saves_rules(version: int, *, limit: int | None, held: bool = False) -> Statement:
     async def statement(scene: Scene, connection: Connection) -> int:
-        said = PlanRulesData(plan_id=scene.plan, version=version, rules=Rules(limit=limit), held=held)
-        await rules.save_rules(connection, said)
+        resolution = PlanRulesData(plan_id=scene.plan, version=version, rules=Rules(limit=limit), held=held)
+        await rules.save_rules(connection, resolution)
         return int(await connection.fetchval("SELECT xmin = pg_current_xact_id()::xid FROM plan_rules"))
 
     return statement
@@ -217,14 +217,14 @@ STATEMENTS: Final[dict[str, Statement]] = {
     "let-end": cancels(kill=False),
     "expire": expires,
     "explain": explains,
-    "say": says,
+    "say": publishes,
     "intent": intends,
     "give-back": gives_back,
     "take-over": takes_over,
     "sweep": sweeps,
     "record": records,
     "sends": raises_sends,
-    "no-answer": says_unreachable,
+    "no-answer": publishes_unreachable,
     "refused": is_refused,
     "sealed": is_sealed,
     "unclear": is_unclear,

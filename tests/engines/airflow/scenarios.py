@@ -12,7 +12,7 @@ from signalbox_executor.engines.airflow.adapter import AirflowEngine
 from signalbox_executor.engines.port import ENDS, EngineUnavailable, Observation, Phase, Submission, Watched
 
 
-def submission(work: AirflowWork, *, attempt: int = 1) -> Submission:
+def new_submission(work: AirflowWork, *, attempt: int = 1) -> Submission:
     """A new task's submit of this work."""
     task_id = uuid4()
     return Submission(run_key=run_key(task_id, attempt), task_id=task_id, attempt=attempt, work=work)

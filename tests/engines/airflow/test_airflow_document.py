@@ -121,10 +121,10 @@ async def test_the_documents_requests_work_as_they_are_written(product: AirflowP
         assert types_of(followed, run["id"]) == first
         assert types_of(followed, again["id"])[:1] == second[:1]
 
-    async def told() -> bool:
+    async def described() -> bool:
         return any("succeeded" in body.decode() for _, body in product.slack.got)
 
-    await until(told, "Slack was told of the completed run")
+    await until(described, "Slack was told of the completed run")
     await read_change_and_delete(product, workflow, [again["id"], run["id"]])
 
 

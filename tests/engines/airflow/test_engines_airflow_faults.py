@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engines.airflow.harness import Harness
-from engines.airflow.scenarios import observe, pipeline, run_of, see, submission
+from engines.airflow.scenarios import new_submission, observe, pipeline, run_of, see
 from engines.harness import until
 from signalbox_contracts.definitions.work import AirflowWork
 from signalbox_executor.engines.airflow.adapter import AirflowEngine
@@ -23,41 +23,41 @@ HELD = "held"
 @pytest.mark.parametrize("killed", ["before the call", "before the answer", "before the record"])
 async def test_a_submitter_killed_anywhere_leaves_one_run_a_key(harness: Harness, killed: str) -> None:
     """Each round a submitter dies at this point, and two others take over at once, as after an expired lease."""
-    keys = [submission(AirflowWork(dag_id=HELD, conf={"round": number})) for number in range(ROUNDS)]
+    keys = [new_submission(AirflowWork(dag_id=HELD, conf={"round": number})) for number in range(ROUNDS)]
     handles: set[str] = set()
-    for asked in keys:
+    for submission in keys:
         if killed != "before the call":
             dying = harness.deaf_engine("/dagRuns" if killed == "before the answer" else "/nothing")
-            await asyncio.gather(dying.submit(asked), return_exceptions=True)
+            await asyncio.gather(dying.submit(submission), return_exceptions=True)
             await dying.close()
         first, second = harness.fresh_engine(), harness.fresh_engine()
-        found = await asyncio.gather(first.submit(asked), second.submit(asked))
+        found = await asyncio.gather(first.submit(submission), second.submit(submission))
         assert found[0] == found[1]
         handles.add(found[0])
-        seen = await observe(second, asked)  # without its handle
+        seen = await observe(second, submission)  # without its handle
         assert (seen.phase, seen.handle) == (Phase.SUBMITTED, found[0])
         await asyncio.gather(first.close(), second.close())
     assert len(handles) == ROUNDS
     runs = await harness.api("POST", "/dags/~/dagRuns/list", {"dag_ids": [HELD], "page_limit": 5000})
     ours = [run["dag_run_id"] for run in runs["dag_runs"] if run["conf"].get("round") is not None]
-    assert all(ours.count(asked.run_key) == 1 for asked in keys)
+    assert all(ours.count(submission.run_key) == 1 for submission in keys)
 
 
 async def test_a_foreign_run_with_our_id_is_a_conflict_and_never_ours(harness: Harness) -> None:
-    asked = submission(AirflowWork(dag_id=HELD))
-    body = {"dag_run_id": asked.run_key, "logical_date": None, "conf": {"of": "somebody else"}}
+    submission = new_submission(AirflowWork(dag_id=HELD))
+    body = {"dag_run_id": submission.run_key, "logical_date": None, "conf": {"of": "somebody else"}}
     await harness.api("POST", f"/dags/{HELD}/dagRuns", body)
     with pytest.raises(EngineRefused, match="that we did not start") as refused:
-        await harness.adapter.submit(asked)
+        await harness.adapter.submit(submission)
     assert refused.value.field == "run_key"
-    assert (await observe(harness.adapter, asked, f"{HELD}/{asked.run_key}")).phase is Phase.LOST
-    assert (await observe(harness.adapter, asked)).phase is Phase.LOST
-    assert (await run_of(harness, HELD, asked.run_key))["state"] == "queued"
+    assert (await observe(harness.adapter, submission, f"{HELD}/{submission.run_key}")).phase is Phase.LOST
+    assert (await observe(harness.adapter, submission)).phase is Phase.LOST
+    assert (await run_of(harness, HELD, submission.run_key))["state"] == "queued"
 
 
 async def test_a_logical_date_that_is_taken_is_a_refusal_and_no_run_of_ours(harness: Harness) -> None:
     """Airflow's 409 does not say which of its two constraints it means."""
-    first, second = (submission(AirflowWork(dag_id=HELD, logical_date="2026-01-02T03:04:05Z")) for _ in range(2))
+    first, second = (new_submission(AirflowWork(dag_id=HELD, logical_date="2026-01-02T03:04:05Z")) for _ in range(2))
     handle = await harness.adapter.submit(first)
     assert await harness.adapter.submit(first) == handle
     with pytest.raises(EngineRefused, match="another run of DAG held has this logical date") as refused:
@@ -72,8 +72,8 @@ async def test_a_token_that_is_not_taken_any_more_is_renewed_once_for_all(harnes
     client.tokens.clear()
     client.use_token(harness.server.expired_token() if how == "expired" else "e30.e30.e30")
     engine = AirflowEngine(client)
-    submissions = [submission(AirflowWork(dag_id=HELD)) for _ in range(4)]
-    handles = await asyncio.gather(*(engine.submit(asked) for asked in submissions))
+    submissions = [new_submission(AirflowWork(dag_id=HELD)) for _ in range(4)]
+    handles = await asyncio.gather(*(engine.submit(submission) for submission in submissions))
     assert len(set(handles)) == 4
     assert len(client.tokens) == 1
     await engine.close()
@@ -81,20 +81,20 @@ async def test_a_token_that_is_not_taken_any_more_is_renewed_once_for_all(harnes
 
 async def test_a_wrong_password_is_said_and_starts_nothing(harness: Harness) -> None:
     client = harness.client_as(Credentials(username="admin", password="guess"))
-    engine, asked = AirflowEngine(client), submission(pipeline())
+    engine, submission = AirflowEngine(client), new_submission(pipeline())
     with pytest.raises(EngineUnavailable, match="username 'admin' and its password are not accepted") as unavailable:
-        await engine.submit(asked)
+        await engine.submit(submission)
     assert not unavailable.value.may_have_arrived
     assert "guess" not in str(unavailable.value)
     await engine.close()
-    assert await run_of(harness, "pipeline", asked.run_key) == {}
+    assert await run_of(harness, "pipeline", submission.run_key) == {}
 
 
 @pytest.mark.parametrize("count", [120, pytest.param(500, marks=pytest.mark.long)])
 async def test_many_runs_are_tracked_by_their_changes_in_three_calls_a_pass(harness: Harness, count: int) -> None:
     """More active runs than one page of changes holds. A change is seen in the pass that follows, within 5 s."""
     engine = harness.fresh_engine()
-    submissions = [submission(AirflowWork(dag_id=HELD)) for _ in range(count)]
+    submissions = [new_submission(AirflowWork(dag_id=HELD)) for _ in range(count)]
     at_once = asyncio.Semaphore(6)
 
     async def submit(number: int) -> str:
@@ -102,7 +102,7 @@ async def test_many_runs_are_tracked_by_their_changes_in_three_calls_a_pass(harn
             return await engine.submit(submissions[number])
 
     handles = await asyncio.gather(*map(submit, range(count)))
-    runs = [Watched(asked.run_key, 1, handle) for asked, handle in zip(submissions, handles, strict=True)]
+    runs = [Watched(run.run_key, 1, handle) for run, handle in zip(submissions, handles, strict=True)]
     watcher = harness.fresh_engine(fresh_seconds=0)
     seen = await watcher.observe(runs)
     assert {one.phase for one in seen.values()} == {Phase.SUBMITTED}
@@ -140,24 +140,24 @@ async def test_airflow_restarted_in_the_middle_says_nothing_while_it_is_away(har
 
     The scheduler takes the tasks at work with it, so it dies when there are none.
     """
-    asked, later = submission(pipeline(hold="extract")), submission(pipeline())
-    handle = await harness.adapter.submit(asked)
+    first, later = new_submission(pipeline(hold="extract")), new_submission(pipeline())
+    handle = await harness.adapter.submit(first)
 
     async def works() -> bool:
-        return harness.server.starts(asked.run_key) == 1
+        return harness.server.starts(first.run_key) == 1
 
     await until(works, "the first task began")
     harness.server.kill(["api-server"])
     with pytest.raises(EngineUnavailable):
-        await harness.fresh_engine().observe([Watched(asked.run_key, 1, handle)])
+        await harness.fresh_engine().observe([Watched(first.run_key, 1, handle)])
     with pytest.raises(EngineUnavailable) as unavailable:
         await harness.fresh_engine().submit(later)
     assert not unavailable.value.may_have_arrived
     harness.server.start(["api-server"])
     harness.server.wait_healthy()
-    assert await harness.adapter.submit(asked) == handle
-    harness.clean(asked.run_key)
-    assert (await see(harness.adapter, asked, handle)).phase is Phase.SUCCEEDED
+    assert await harness.adapter.submit(first) == handle
+    harness.clean(first.run_key)
+    assert (await see(harness.adapter, first, handle)).phase is Phase.SUCCEEDED
     harness.server.kill(["scheduler"])
     queued = await harness.adapter.submit(later)
     assert (await observe(harness.adapter, later, queued)).phase is Phase.SUBMITTED
@@ -168,15 +168,15 @@ async def test_airflow_restarted_in_the_middle_says_nothing_while_it_is_away(har
 
 
 async def test_a_stop_whose_answer_is_lost_is_repeated_without_effect(harness: Harness) -> None:
-    asked = submission(AirflowWork(dag_id=HELD, note="x" * 990))
-    handle = await harness.adapter.submit(asked)
-    deaf = harness.deaf_engine(asked.run_key)
-    watched = Watched(asked.run_key, 1, handle)
+    submission = new_submission(AirflowWork(dag_id=HELD, note="x" * 990))
+    handle = await harness.adapter.submit(submission)
+    deaf = harness.deaf_engine(submission.run_key)
+    watched = Watched(submission.run_key, 1, handle)
     await deaf.cancel(watched)
     await deaf.close()
     await harness.adapter.cancel(watched)
-    assert (await see(harness.adapter, asked, handle)).phase is Phase.KILLED
-    ended_at = (await run_of(harness, HELD, asked.run_key))["end_date"]
+    assert (await see(harness.adapter, submission, handle)).phase is Phase.KILLED
+    ended_at = (await run_of(harness, HELD, submission.run_key))["end_date"]
     await harness.adapter.cancel(watched)
-    assert (await run_of(harness, HELD, asked.run_key))["end_date"] == ended_at
+    assert (await run_of(harness, HELD, submission.run_key))["end_date"] == ended_at
     assert datetime.fromisoformat(ended_at) <= datetime.now(UTC) + timedelta(seconds=1)

@@ -88,11 +88,11 @@ async def test_a_run_of_a_paused_dag_says_what_it_waits_for(product: AirflowProd
     run = await product.ask("POST", "/workflows/held/runs", {})
     await product.run_until("held", run["id"], "queued")
 
-    async def is_said() -> bool:
+    async def reason_is_shown() -> bool:
         shown = await product.ask("GET", f"/workflows/held/runs/{run['id']}")
         return any("DAG held is paused in Airflow" in one["detail"] for one in shown["waiting"])
 
-    await until(is_said, "the run says that its DAG is paused")
+    await until(reason_is_shown, "the run says that its DAG is paused")
     paused = await product.control("held", run["id"], "pause")
     assert paused.problem == (409, "conflict")
     assert "pause its DAG" in paused.body["detail"]

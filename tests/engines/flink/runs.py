@@ -75,7 +75,7 @@ class FlinkBench:
     def stamps(self, key: str) -> Path:
         return self.folder / f"{key}.stamps"
 
-    def submission(
+    def new_submission(
         self,
         *,
         task_id: UUID | None = None,

@@ -28,15 +28,15 @@ def padded(jar: Path, size: int = 0) -> bytes:
 
 
 async def refused(bench: FlinkBench, url: str, reason: str, **changes: Any) -> None:
-    asked = bench.submission(jar_url=url, **changes)
+    submission = bench.new_submission(jar_url=url, **changes)
     with pytest.raises(EngineRefused) as error:
-        await bench.engine.submit(asked)
+        await bench.engine.submit(submission)
     assert (error.value.field, error.value.sealed) == ("work.jar_url", True)
     assert reason in error.value.reason
     with pytest.raises(EngineRefused, match=r"work\.jar_url") as again:
-        await bench.another().submit(asked)
+        await bench.another().submit(submission)
     assert (again.value.reason, again.value.sealed) == (error.value.reason, True)
-    assert run_key_hash128(asked.run_key) not in bench.cluster.jobs()
+    assert run_key_hash128(submission.run_key) not in bench.cluster.jobs()
 
 
 async def test_bad_jars_are_refused_with_the_reason_and_leave_nothing(bench: FlinkBench) -> None:
@@ -61,26 +61,26 @@ async def test_a_jar_at_an_internal_address_or_over_the_limit_is_not_fetched(ben
 
 async def test_a_jar_server_that_recovers_is_asked_again(bench: FlinkBench) -> None:
     bench.jars.statuses["jobs.jar"] = [503]
-    asked = bench.submission()
-    await bench.engine.submit(asked)
-    assert (await bench.seen(asked)).phase is Phase.SUCCEEDED
+    submission = bench.new_submission()
+    await bench.engine.submit(submission)
+    assert (await bench.seen(submission)).phase is Phase.SUCCEEDED
 
 
 async def test_a_jar_replaced_under_its_url_is_run_by_a_new_version_alone(bench: FlinkBench) -> None:
     """The running version keeps the JAR it was pinned to; a pin can be renewed, and both stay in the history."""
     old = compiled_jobs(bench.cluster.version).read_bytes()
-    first = bench.submission(target="job:loader")
+    first = bench.new_submission(target="job:loader")
     await bench.engine.submit(first)
     new = padded(compiled_jobs(bench.cluster.version))
     bench.jars.put("jobs.jar", new)
-    second = bench.submission(target="job:loader")
-    third = bench.submission(target="job:loader", target_version=2)
+    second = bench.new_submission(target="job:loader")
+    third = bench.new_submission(target="job:loader", target_version=2)
     for submission in (second, third):
         await bench.another().submit(submission)
     assert [await bench.jar_of(one) for one in (first, second, third)] == [digest(old), digest(old), digest(new)]
     pinned = await bench.engine.pin_artifact("jobs/loader/1", bench.jar_url)
     assert pinned["sha256"] == digest(new)
-    fourth = bench.submission(target="job:loader")
+    fourth = bench.new_submission(target="job:loader")
     await bench.another().submit(fourth)
     assert await bench.jar_of(fourth) == digest(new)
     assert len(await bench.blobs.list("artifacts/pins/jobs/loader/1")) == 2
@@ -91,10 +91,10 @@ async def test_a_jar_replaced_under_its_url_is_run_by_a_new_version_alone(bench:
 async def test_a_large_jar_does_not_grow_the_executors_memory(bench: FlinkBench) -> None:
     url = bench.jars.put("large.jar", padded(compiled_jobs(bench.cluster.version), 200 * MIB))
     before = peak_memory()
-    asked = bench.submission(jar_url=url)
-    await bench.submit_patiently(asked)
+    submission = bench.new_submission(jar_url=url)
+    await bench.submit_patiently(submission)
     assert peak_memory() - before < 60 * MIB
-    assert (await bench.seen(asked)).phase is Phase.SUCCEEDED
+    assert (await bench.seen(submission)).phase is Phase.SUCCEEDED
 
 
 def digest(content: bytes) -> str:
@@ -112,10 +112,10 @@ def peak_memory() -> int:
 async def test_a_key_refused_for_its_jar_sends_nothing_even_when_the_jar_is_good_later(bench: FlinkBench) -> None:
     """A copy of the submit that was on its way must not start what was reported as refused."""
     url = bench.jars.url("late.jar")
-    asked = bench.submission(jar_url=url)
+    submission = bench.new_submission(jar_url=url)
     with pytest.raises(EngineRefused):
-        await bench.engine.submit(asked)
+        await bench.engine.submit(submission)
     bench.jars.put("late.jar", compiled_jobs(bench.cluster.version))
     with pytest.raises(EngineRefused) as refused:
-        await bench.another().submit(asked)
-    assert (refused.value.sealed, bench.starts(asked.run_key)) == (True, [])
+        await bench.another().submit(submission)
+    assert (refused.value.sealed, bench.starts(submission.run_key)) == (True, [])

@@ -19,27 +19,27 @@ async def read(engine: FlinkEngine, watched: Watched, *, limit: int) -> bytes:
 
 
 async def test_a_failed_job_has_its_lines_and_exceptions_as_its_log(bench: FlinkBench) -> None:
-    other = bench.submission()
-    asked = bench.submission(config={"fail-at": "7"})
-    for submission in (other, asked):
+    other = bench.new_submission()
+    failing = bench.new_submission(config={"fail-at": "7"})
+    for submission in (other, failing):
         await bench.engine.submit(submission)
         await bench.seen(submission)
-    text = (await read(bench.engine, bench.watched(asked), limit=997)).decode()
+    text = (await read(bench.engine, bench.watched(failing), limit=997)).decode()
     assert "[jobmanager/flink-jobmanager.log]" in text
     assert "flink-taskmanager.log]" in text
     assert "starting with --fail-at 7" in text  # what the job itself logs in its operator
     assert "[exceptions]" in text
     assert "IllegalStateException: record 7 cannot be read" in text
     assert run_key_hash128(other.run_key) not in text
-    again = await read(bench.another(), bench.watched(asked), limit=100_000)
+    again = await read(bench.another(), bench.watched(failing), limit=100_000)
     assert len(again) == len(text)
 
 
 async def test_an_executor_that_takes_over_goes_on_behind_what_was_stored(bench: FlinkBench) -> None:
-    asked = bench.submission()
-    await bench.engine.submit(asked)
-    await bench.seen(asked)
-    watched = bench.watched(asked)
+    submission = bench.new_submission()
+    await bench.engine.submit(submission)
+    await bench.seen(submission)
+    watched = bench.watched(submission)
     first = await bench.engine.logs(watched, limit=1_000_000)
     assert first.data
     assert (await bench.engine.logs(watched, offset=first.next_offset)).data == b""

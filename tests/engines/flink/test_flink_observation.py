@@ -12,17 +12,17 @@ pytestmark = pytest.mark.engine
 
 @pytest.mark.parametrize("jobs", [pytest.param(30), pytest.param(200, marks=pytest.mark.long)])
 async def test_many_jobs_are_observed_with_two_calls_at_most(bench: FlinkBench, jobs: int) -> None:
-    asked = [bench.submission(config={"records": "1"}) for _ in range(jobs)]
+    submissions = [bench.new_submission(config={"records": "1"}) for _ in range(jobs)]
     at_once = asyncio.Semaphore(8)
 
     async def submit(number: int) -> None:
         async with at_once:
-            await bench.submit_patiently(asked[number])
+            await bench.submit_patiently(submissions[number])
 
     await asyncio.gather(*(submit(number) for number in range(jobs)))
     calls: list[str] = []
     engine = bench.another(calls=calls)
-    watched = [bench.watched(one) for one in asked]
+    watched = [bench.watched(one) for one in submissions]
     seen = await engine.observe(watched)
     assert len(seen) == jobs
     assert len(calls) == 1
@@ -34,4 +34,4 @@ async def test_many_jobs_are_observed_with_two_calls_at_most(bench: FlinkBench, 
         return all(one.phase is Phase.SUCCEEDED for one in found.values())
 
     await bench.until(all_ended, "every job succeeded")
-    assert sum(len(bench.starts(one.run_key)) for one in asked) == jobs
+    assert sum(len(bench.starts(one.run_key)) for one in submissions) == jobs

@@ -20,15 +20,15 @@ def counted(file: Path) -> list[tuple[int, int]]:
     return [(int(count), int(number)) for count, number in (pair for pair in pairs if len(pair) == 2)]
 
 
-async def stop(bench: FlinkBench, asked: Submission) -> str:
+async def stop(bench: FlinkBench, submission: Submission) -> str:
     """Cancel until it has ended; the path of its savepoint."""
 
     async def ended() -> bool:
-        await bench.engine.cancel(bench.watched(asked))
-        return (await bench.engine.observe([bench.watched(asked)]))[asked.run_key].phase is not Phase.RUNNING
+        await bench.engine.cancel(bench.watched(submission))
+        return (await bench.engine.observe([bench.watched(submission)]))[submission.run_key].phase is not Phase.RUNNING
 
     await until(ended, "the job stopped")
-    seen = await bench.seen(asked)
+    seen = await bench.seen(submission)
     assert (seen.phase, seen.cause) == (Phase.KILLED, EndCause.CANCELLED)
     words, _, path = seen.message.partition("stopped with savepoint ")
     assert (words, path.startswith("file:")) == ("", True), seen.message
@@ -38,7 +38,7 @@ async def stop(bench: FlinkBench, asked: Submission) -> str:
 async def test_a_job_stopped_with_a_savepoint_goes_on_where_it_was(bench: FlinkBench, tmp_path: Path) -> None:
     counts = tmp_path / "counts"
     config = {**ENDLESS, "counts": str(counts)}
-    first = bench.submission(config=config, stop_with_savepoint=True, target="job:counter")
+    first = bench.new_submission(config=config, stop_with_savepoint=True, target="job:counter")
     await bench.engine.submit(first)
     await bench.began(first)
 
@@ -48,7 +48,7 @@ async def test_a_job_stopped_with_a_savepoint_goes_on_where_it_was(bench: FlinkB
     await until(hundred, "a hundred were counted")
     path = await stop(bench, first)
     before = len(counted(counts))
-    second = bench.submission(config=config, savepoint_path=path)
+    second = bench.new_submission(config=config, savepoint_path=path)
     await bench.engine.submit(second)
 
     async def went_on() -> bool:
@@ -65,10 +65,10 @@ async def test_a_job_stopped_with_a_savepoint_goes_on_where_it_was(bench: FlinkB
 
 
 async def test_a_savepoint_is_taken_while_the_job_runs_on(bench: FlinkBench) -> None:
-    asked = bench.submission(config=ENDLESS, target="job:running")
-    await bench.engine.submit(asked)
-    await bench.began(asked)
-    watched = bench.watched(asked)
+    submission = bench.new_submission(config=ENDLESS, target="job:running")
+    await bench.engine.submit(submission)
+    await bench.began(submission)
+    watched = bench.watched(submission)
     assert await bench.engine.savepoint(watched, "request") is None
     for _ in range(2):
         await bench.engine.take_savepoint(watched, "request")
@@ -81,27 +81,27 @@ async def test_a_savepoint_is_taken_while_the_job_runs_on(bench: FlinkBench) -> 
 
     await until(taken, "the savepoint was taken")
     assert results[-1].failure == ""
-    assert (await bench.seen(asked, {Phase.RUNNING})).phase is Phase.RUNNING
+    assert (await bench.seen(submission, {Phase.RUNNING})).phase is Phase.RUNNING
     folders = [path for path in bench.cluster.savepoints.iterdir() if str(path) in str(results[-1].path)]
     assert len(folders) == 1
     assert len(await bench.blobs.list(savepoints_folder("job:running"))) == 1
 
 
 async def test_a_job_without_slots_says_so_and_stops_without_a_savepoint(bench: FlinkBench) -> None:
-    asked = bench.submission(parallelism=100, stop_with_savepoint=True)
-    await bench.engine.submit(asked)
-    seen = await bench.seen(asked, {Phase.SUBMITTED})
+    submission = bench.new_submission(parallelism=100, stop_with_savepoint=True)
+    await bench.engine.submit(submission)
+    seen = await bench.seen(submission, {Phase.SUBMITTED})
     assert seen.phase is Phase.SUBMITTED
 
     async def explained() -> bool:
-        return asked.run_key in await bench.engine.explain_waiting([bench.watched(asked)])
+        return submission.run_key in await bench.engine.explain_waiting([bench.watched(submission)])
 
     await until(explained, "Flink says that it waits for slots")
-    reasons = await bench.engine.explain_waiting([bench.watched(asked)])
-    assert reasons[asked.run_key].startswith("no free task slots: its 201 tasks wait")
+    reasons = await bench.engine.explain_waiting([bench.watched(submission)])
+    assert reasons[submission.run_key].startswith("no free task slots: its 201 tasks wait")
 
     async def ended() -> bool:
-        await bench.engine.cancel(bench.watched(asked))
-        return (await bench.engine.observe([bench.watched(asked)]))[asked.run_key].phase is Phase.KILLED
+        await bench.engine.cancel(bench.watched(submission))
+        return (await bench.engine.observe([bench.watched(submission)]))[submission.run_key].phase is Phase.KILLED
 
     await until(ended, "the job was cancelled")

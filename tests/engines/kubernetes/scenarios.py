@@ -11,7 +11,7 @@ from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.port import EngineUnavailable, Observation, Phase, Submission, Watched
 
 
-def submission(work: Work, **fields: Any) -> Submission:
+def new_submission(work: Work, **fields: Any) -> Submission:
     """The first attempt of a new task."""
     task_id = uuid4()
     return Submission(run_key=run_key(task_id, 1), task_id=task_id, attempt=1, work=work, **fields)

@@ -9,16 +9,16 @@ import pytest
 
 from engines.harness import until
 from engines.kubernetes.harness import Harness, shell_work
-from engines.kubernetes.scenarios import ended, submission
+from engines.kubernetes.scenarios import ended, new_submission
 from signalbox_contracts.definitions.work import KubernetesWork, Toleration
 from signalbox_executor.engines.port import EngineRefused, EngineThrottled, Phase, Submission, Watched
 
 pytestmark = pytest.mark.engine
 
 
-async def refused(harness: Harness, asked: Submission) -> EngineRefused:
+async def refused(harness: Harness, submission: Submission) -> EngineRefused:
     with pytest.raises(EngineRefused) as caught:
-        await harness.engine.submit(asked)
+        await harness.engine.submit(submission)
     return caught.value
 
 
@@ -38,41 +38,41 @@ async def refused(harness: Harness, asked: Submission) -> EngineRefused:
 async def test_a_job_the_cluster_refuses_says_what_is_wrong_and_leaves_nothing(
     harness: Harness, work: KubernetesWork, field: str, words: str
 ) -> None:
-    asked = submission(work)
-    error = await refused(harness, asked)
+    submission = new_submission(work)
+    error = await refused(harness, submission)
     assert field in error.field
     assert words in error.reason
-    assert objects_of(harness, asked.run_key) == []
+    assert objects_of(harness, submission.run_key) == []
 
 
 async def test_a_secret_over_one_mebibyte_is_refused_before_anything_is_created(harness: Harness) -> None:
     value = "x" * (1024 * 1024 + 1)
     work = shell_work("true").model_copy(update={"secret_files": {"key.pem": value}})
-    asked = submission(work, secrets=(value,))
-    error = await refused(harness, asked)
+    submission = new_submission(work, secrets=(value,))
+    error = await refused(harness, submission)
     assert error.field == "work.secret_files.key.pem"
     assert "1048" in error.reason
     assert value not in str(error)
-    assert objects_of(harness, asked.run_key) == []
+    assert objects_of(harness, submission.run_key) == []
 
 
 async def test_what_an_owned_object_is_refused_for_takes_the_job_with_it(harness: Harness) -> None:
     """A quota that has room for the Job and none for its files."""
     with quota(harness, {"configmaps": 1}):  # every namespace has one already
-        asked = submission(shell_work("true", files={"a": "b"}))
+        submission = new_submission(shell_work("true", files={"a": "b"}))
         with pytest.raises(EngineThrottled):
-            await harness.engine.submit(asked)
-        await until_gone(harness, asked.run_key)
+            await harness.engine.submit(submission)
+        await until_gone(harness, submission.run_key)
 
 
 async def test_a_quota_of_zero_refuses_and_a_quota_in_use_asks_to_wait(harness: Harness) -> None:
     with quota(harness, {"count/jobs.batch": 0}):
-        error = await refused(harness, submission(shell_work("true")))
+        error = await refused(harness, new_submission(shell_work("true")))
         assert "count/jobs.batch=0" in error.reason
     with quota(harness, {"count/jobs.batch": 1}):
-        await harness.engine.submit(submission(shell_work("true")))
+        await harness.engine.submit(new_submission(shell_work("true")))
         with pytest.raises(EngineThrottled):
-            await harness.engine.submit(submission(shell_work("true")))
+            await harness.engine.submit(new_submission(shell_work("true")))
 
 
 MISSING_SECRET = {
@@ -97,10 +97,10 @@ async def test_a_pod_that_cannot_start_says_why_and_ends_by_its_deadline(
     harness: Harness, change: dict[str, Any], words: str
 ) -> None:
     work = shell_work("true").model_copy(update=change)
-    asked = submission(work, time_limit_seconds=15)
-    await harness.engine.submit(asked)
-    assert words in await waiting_reason(harness, asked)
-    end = await ended(harness, asked)
+    submission = new_submission(work, time_limit_seconds=15)
+    await harness.engine.submit(submission)
+    assert words in await waiting_reason(harness, submission)
+    end = await ended(harness, submission)
     assert (end.phase, end.cause) == (Phase.FAILED, "timed_out")
     assert words in end.message
 
@@ -108,30 +108,30 @@ async def test_a_pod_that_cannot_start_says_why_and_ends_by_its_deadline(
 async def test_pods_that_cannot_be_created_say_why(harness: Harness) -> None:
     """Pod Security and a quota on pods leave a Job without any condition: only its events tell."""
     with quota(harness, {"pods": 0}):
-        asked = submission(shell_work("true"), time_limit_seconds=60)
-        await harness.engine.submit(asked)
-        assert "exceeded quota" in await waiting_reason(harness, asked)
+        submission = new_submission(shell_work("true"), time_limit_seconds=60)
+        await harness.engine.submit(submission)
+        assert "exceeded quota" in await waiting_reason(harness, submission)
 
 
 async def test_a_foreign_job_with_our_name_is_left_alone(harness: Harness) -> None:
-    asked = submission(shell_work("true"))
+    submission = new_submission(shell_work("true"))
     container = {"name": "x", "image": "x"}
     template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
     spec = {"suspend": True, "template": template}
-    harness.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": asked.run_key}, "spec": spec})
-    error = await refused(harness, asked)
+    harness.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": submission.run_key}, "spec": spec})
+    error = await refused(harness, submission)
     assert (error.field, "none of ours" in error.reason) == ("run_key", True)
 
 
 async def test_a_namespace_that_does_not_exist_is_named(harness: Harness) -> None:
     engine = await harness.open(namespace="no-such-namespace")
-    asked = submission(shell_work("true"))
+    submission = new_submission(shell_work("true"))
     try:
         with pytest.raises(EngineRefused, match="no-such-namespace"):
-            await engine.submit(asked)
-        seen = await engine.observe([Watched(asked.run_key, 1)])
-        assert seen[asked.run_key].phase is Phase.LOST
-        assert "no-such-namespace does not exist" in seen[asked.run_key].message
+            await engine.submit(submission)
+        seen = await engine.observe([Watched(submission.run_key, 1)])
+        assert seen[submission.run_key].phase is Phase.LOST
+        assert "no-such-namespace does not exist" in seen[submission.run_key].message
     finally:
         await engine.close()
 

@@ -10,7 +10,7 @@ import yaml
 
 from engines.harness import engine_context
 from engines.kubernetes.harness import Harness, shell_work
-from engines.kubernetes.scenarios import complete_log, ended, submission, watched
+from engines.kubernetes.scenarios import complete_log, ended, new_submission, watched
 from signalbox_contracts.messages.tasks import Phase
 from signalbox_executor.engines.kubernetes.adapter import KubernetesEngine
 from signalbox_executor.engines.kubernetes.kind import open_engine
@@ -62,20 +62,20 @@ async def test_everything_works_under_the_role_we_ship(harness: Harness) -> None
     try:
         details = await engine.test_connection()
         assert details["namespace"] == harness.namespace
-        asked = submission(
+        submission = new_submission(
             shell_work("cat /config/job/*", files={"a": "of a file\n"}, secret_files={"b": "of a secret file\n"}),
             secrets=("of a secret file\n",),
         )
-        await engine.submit(asked)
-        assert (await ended(harness, asked)).phase is Phase.SUCCEEDED
-        assert await complete_log(harness, asked) == b"of a file\nof a secret file\n"
-        assert await engine.secrets(watched(asked)) == {"of a secret file\n"}
-        stuck = submission(shell_work("true", node_selector={"none": "such"}))
+        await engine.submit(submission)
+        assert (await ended(harness, submission)).phase is Phase.SUCCEEDED
+        assert await complete_log(harness, submission) == b"of a file\nof a secret file\n"
+        assert await engine.secrets(watched(submission)) == {"of a secret file\n"}
+        stuck = new_submission(shell_work("true", node_selector={"none": "such"}))
         await engine.submit(stuck)
         await engine.suspend(watched(stuck))
         await engine.cancel(watched(stuck))
         assert (await ended(harness, stuck)).phase is Phase.KILLED
-        assert await engine.seal(watched(submission(shell_work("true")))) is None
+        assert await engine.seal(watched(new_submission(shell_work("true")))) is None
     finally:
         harness.engine = kept
         await engine.close()
@@ -98,12 +98,12 @@ async def test_a_role_that_lacks_verbs_is_answered_with_their_names(harness: Har
 async def test_an_account_without_any_right_refuses_work_and_says_nothing_of_runs(harness: Harness) -> None:
     harness.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "nobody"}})
     engine = await as_account(harness, "nobody")
-    asked = submission(shell_work("true"))
+    submission = new_submission(shell_work("true"))
     try:
         with pytest.raises(EngineRefused, match='cannot create resource "jobs"'):
-            await engine.submit(asked)
+            await engine.submit(submission)
         with pytest.raises(EngineUnavailable, match='cannot list resource "jobs"'):
-            await engine.observe([watched(asked)])
+            await engine.observe([watched(submission)])
     finally:
         await engine.close()
 
@@ -113,8 +113,8 @@ async def test_secret_variables_are_not_in_the_pod(harness: Harness) -> None:
     work = shell_work(
         '[ "$PASSWORD" = "$(echo swordfish)-42" ] || exit 3', environment={"PASSWORD": secret, "PLAIN": "x"}
     )
-    asked = submission(work, secrets=(secret,))
-    await harness.engine.submit(asked)
-    assert (await ended(harness, asked)).phase is Phase.SUCCEEDED
+    submission = new_submission(work, secrets=(secret,))
+    await harness.engine.submit(submission)
+    assert (await ended(harness, submission)).phase is Phase.SUCCEEDED
     assert secret not in json.dumps(harness.objects("jobs,pods,configmaps"))
-    assert await harness.adapter.secrets(watched(asked)) == {secret}
+    assert await harness.adapter.secrets(watched(submission)) == {secret}

@@ -7,7 +7,7 @@ import pytest
 
 from engines.oozie.oozie_process import OozieProcess
 from engines.oozie.test_engines_oozie_workflows import end
-from engines.oozie.world import FIXTURES, World, rerun, submission, watched
+from engines.oozie.world import FIXTURES, World, new_submission, rerun, watched
 from signalbox_contracts.definitions.work import OozieWork
 from signalbox_contracts.messages.tasks import Phase
 from signalbox_executor.engines.oozie.adapter import OozieEngine
@@ -26,12 +26,12 @@ async def test_a_failed_action_is_rerun_with_a_new_workflow_of_ours(world: World
         {"last_modified": a["lastModifiedTime"], "phase": a["status"], "external_id": a["externalId"]}
         for a in before["actions"] if a["actionNumber"] == 2
     )  # fmt: skip
-    asked = rerun(f"{coordinator}@2", expected=expected)
-    handle = await engine.submit(asked)
-    assert (await end(engine, asked, handle)).phase is Phase.SUCCEEDED
+    submission = rerun(f"{coordinator}@2", expected=expected)
+    handle = await engine.submit(submission)
+    assert (await end(engine, submission, handle)).phase is Phase.SUCCEEDED
     runs = await world.hands.call("GET", f"/v2/job/{coordinator}@2", show="allruns")
     assert len(runs["workflows"]) == 2
-    assert await engine.submit(asked) == runs["workflows"][1]["id"]
+    assert await engine.submit(submission) == runs["workflows"][1]["id"]
     after = await world.hands.info(coordinator)
     others = [a["externalId"] for a in before["actions"] if a["actionNumber"] != 2]
     assert [a["externalId"] for a in after["actions"] if a["actionNumber"] != 2] == others
@@ -40,10 +40,10 @@ async def test_a_failed_action_is_rerun_with_a_new_workflow_of_ours(world: World
 async def test_copies_of_one_rerun_are_one_workflow(world: World, engine: OozieEngine, oozie: OozieProcess) -> None:
     coordinator = await world.coordinator(days=1)
     await world.hands.until(coordinator, DONE)
-    asked, other = rerun(f"{coordinator}@1"), world.engine_of(oozie.url)
-    handles = await asyncio.gather(*(one.submit(asked) for one in (engine, other, engine)), return_exceptions=True)
-    await end(engine, asked, next(handle for handle in handles if isinstance(handle, str)))
-    again = rerun(f"{coordinator}@1", task=asked.task_id, resent=True)
+    submission, other = rerun(f"{coordinator}@1"), world.engine_of(oozie.url)
+    handles = await asyncio.gather(*(one.submit(submission) for one in (engine, other, engine)), return_exceptions=True)
+    await end(engine, submission, next(handle for handle in handles if isinstance(handle, str)))
+    again = rerun(f"{coordinator}@1", task=submission.task_id, resent=True)
     handle = await engine.submit(again)
     runs = await world.hands.call("GET", f"/v2/job/{coordinator}@1", show="allruns")
     assert [run["id"] for run in runs["workflows"]][1:] == [handle]
@@ -70,8 +70,8 @@ async def test_overridden_properties_reach_the_new_workflow(world: World, engine
     coordinator = await world.coordinator(days=1)
     await world.hands.until(coordinator, DONE)
     world.touch("elsewhere/gate")
-    asked = rerun(f"{coordinator}@1", properties={"gate": world.path("elsewhere/gate")})
-    assert (await end(engine, asked, await engine.submit(asked))).phase is Phase.SUCCEEDED
+    submission = rerun(f"{coordinator}@1", properties={"gate": world.path("elsewhere/gate")})
+    assert (await end(engine, submission, await engine.submit(submission))).phase is Phase.SUCCEEDED
 
 
 async def test_an_action_that_runs_or_moved_is_left_alone(world: World, engine: OozieEngine) -> None:
@@ -94,8 +94,8 @@ async def test_skipping_nodes_of_an_action_goes_through_its_workflow(world: Worl
     world.open_gate(1)
     with pytest.raises(EngineRefused, match="name its workflow"):
         await engine.submit(rerun(f"{coordinator}@1", scope="only_failed"))
-    asked = rerun(action["externalId"], scope="only_failed")
-    assert (await end(engine, asked, await engine.submit(asked))).phase is Phase.SUCCEEDED
+    submission = rerun(action["externalId"], scope="only_failed")
+    assert (await end(engine, submission, await engine.submit(submission))).phase is Phase.SUCCEEDED
     await world.action(f"{coordinator}@1", "SUCCEEDED")
 
 
@@ -106,8 +106,8 @@ async def test_killed_coordinators_can_be_rerun_and_suspended_ones_are_resumed(
     coordinator = await world.coordinator(days=1)
     assert (await world.hands.until(coordinator, DONE))["status"] == "KILLED"  # though nobody killed it
     world.open_gate(1)
-    asked = rerun(f"{coordinator}@1")
-    assert (await end(engine, asked, await engine.submit(asked))).phase is Phase.SUCCEEDED
+    submission = rerun(f"{coordinator}@1")
+    assert (await end(engine, submission, await engine.submit(submission))).phase is Phase.SUCCEEDED
     waiting = await world.coordinator("coord-data", days=2)
     id = parse_id(waiting)
     await world.action(f"{waiting}@1", "WAITING")
@@ -126,9 +126,9 @@ async def test_coordinators_and_bundles_are_submitted_once_and_followed(
     for kind, application in (("coordinator", "coord-gate"), ("bundle", "bundle")):
         properties = {**world.properties(application), "end": "2026-01-02T00:00Z"}
         work = OozieWork(object=kind, application_path=f"{FIXTURES}/{application}", properties=properties)  # type: ignore[arg-type]
-        asked = submission(work)
-        handle = await engine.submit(asked)
-        assert await engine.submit(submission(work, task=asked.task_id, resent=True)) == handle
-        seen = await end(engine, asked, handle)
+        submission = new_submission(work)
+        handle = await engine.submit(submission)
+        assert await engine.submit(new_submission(work, task=submission.task_id, resent=True)) == handle
+        seen = await end(engine, submission, handle)
         assert seen.phase is (Phase.SUCCEEDED if kind == "coordinator" else Phase.FAILED), seen
-        await engine.cancel(watched(asked, handle))
+        await engine.cancel(watched(submission, handle))

@@ -21,11 +21,11 @@ async def end(engine: OozieEngine, of: Submission, handle: str) -> Observation:
 
 
 async def test_a_workflow_is_submitted_and_seen_to_its_end(world: World, engine: OozieEngine) -> None:
-    asked = world.submit("wf-fs3")
-    handle = await engine.submit(asked)
-    seen = await end(engine, asked, handle)
+    submission = world.submit("wf-fs3")
+    handle = await engine.submit(submission)
+    seen = await end(engine, submission, handle)
     assert (seen.phase, seen.cause) == (Phase.SUCCEEDED, EndCause.COMPLETED)
-    assert await engine.submit(asked) == handle
+    assert await engine.submit(submission) == handle
 
 
 async def test_copies_of_one_submit_by_several_executors_start_one_workflow(
@@ -34,14 +34,14 @@ async def test_copies_of_one_submit_by_several_executors_start_one_workflow(
     """Oozie accepts every copy: without sorting them out the work would run several times."""
     others = [world.engine_of(oozie.url) for _ in range(4)]
     for round in range(3):
-        asked = world.submit("wf-hold", f"r{round}")
-        handles = await asyncio.gather(*(one.submit(asked) for one in (engine, *others)))
+        submission = world.submit("wf-hold", f"r{round}")
+        handles = await asyncio.gather(*(one.submit(submission) for one in (engine, *others)))
         assert len(set(handles)) == 1
         listed = await world.hands.call("GET", "/v2/jobs", jobtype="wf", len="200")
-        mine = [job for job in listed["workflows"] if job["externalId"] == asked.run_key]
+        mine = [job for job in listed["workflows"] if job["externalId"] == submission.run_key]
         assert [job["id"] for job in mine if job["startTime"]] == [handles[0]]
         assert {job["status"] for job in mine if job["id"] != handles[0]} <= {"KILLED"}
-        await engine.cancel(watched(asked, handles[0]))
+        await engine.cancel(watched(submission, handles[0]))
     for one in others:
         await one.close()
 
@@ -49,12 +49,12 @@ async def test_copies_of_one_submit_by_several_executors_start_one_workflow(
 async def test_a_rerun_from_the_failed_node_keeps_what_was_done(world: World, engine: OozieEngine) -> None:
     target = await world.failed_workflow("wf-move")
     world.touch("a/source/file")
-    asked = rerun(target, scope="skip_successful", expected={"run": 0, "phase": "KILLED"})
-    handle = await engine.submit(asked)
+    submission = rerun(target, scope="skip_successful", expected={"run": 0, "phase": "KILLED"})
+    handle = await engine.submit(submission)
     assert handle == f"{target}#1"
-    assert (await end(engine, asked, handle)).phase is Phase.SUCCEEDED
+    assert (await end(engine, submission, handle)).phase is Phase.SUCCEEDED
     info = await world.hands.info(target)
-    assert (info["run"], info["externalId"]) == (1, asked.run_key)
+    assert (info["run"], info["externalId"]) == (1, submission.run_key)
     assert {node["name"] for node in info["actions"] if node["status"] == "OK"} >= {"prepare", "take", "publish"}
 
 
@@ -62,9 +62,9 @@ async def test_a_decision_is_decided_again_and_no_old_kill_node_is_left(world: W
     """Trap 1 and 2: `failnodes=true` takes the old branch without looking, and keeps the old kill node."""
     target = await world.failed_workflow("wf-gate")
     world.touch("a/gate")
-    asked = rerun(target, scope="only_failed")
-    handle = await engine.submit(asked)
-    assert (await end(engine, asked, handle)).phase is Phase.SUCCEEDED
+    submission = rerun(target, scope="only_failed")
+    handle = await engine.submit(submission)
+    assert (await end(engine, submission, handle)).phase is Phase.SUCCEEDED
     info = await world.hands.info(target)
     assert not [node for node in info["actions"] if node["type"] == ":KILL:"]
 
@@ -100,18 +100,18 @@ async def test_chosen_nodes_are_rerun_and_a_wrong_name_is_refused(world: World, 
     with pytest.raises(EngineRefused, match="prepaer") as refused:
         await engine.submit(rerun(target, scope="nodes", nodes=("prepaer",)))
     assert refused.value.field == "work.nodes"
-    asked = rerun(target, scope="nodes", nodes=("publish",))
-    assert (await end(engine, asked, await engine.submit(asked))).phase is Phase.SUCCEEDED
+    submission = rerun(target, scope="nodes", nodes=("publish",))
+    assert (await end(engine, submission, await engine.submit(submission))).phase is Phase.SUCCEEDED
     assert (await world.hands.info(target))["run"] == 1
 
 
 async def test_copies_of_one_rerun_are_one_rerun(world: World, engine: OozieEngine, oozie: OozieProcess) -> None:
     target = await world.failed_workflow("wf-move")
-    asked = rerun(target, scope="all", expected={"run": 0})
+    submission = rerun(target, scope="all", expected={"run": 0})
     other = world.engine_of(oozie.url)
-    handles = await asyncio.gather(*(one.submit(asked) for one in (engine, other, engine, other)))
-    await end(engine, asked, handles[0])
-    again = await engine.submit(rerun(target, task=asked.task_id, resent=True, scope="all", expected={"run": 0}))
+    handles = await asyncio.gather(*(one.submit(submission) for one in (engine, other, engine, other)))
+    await end(engine, submission, handles[0])
+    again = await engine.submit(rerun(target, task=submission.task_id, resent=True, scope="all", expected={"run": 0}))
     assert {*handles, again} == {f"{target}#1"}
     assert (await world.hands.info(target))["run"] == 1
     await other.close()
@@ -171,8 +171,8 @@ async def test_a_kill_is_told_apart_from_a_failure(world: World, engine: OozieEn
 
 async def test_an_expression_that_cannot_be_evaluated_is_named(world: World, engine: OozieEngine) -> None:
     """Trap 16: such an action has no start time and no external status."""
-    asked = world.submit("wf-elfail")
-    seen = await end(engine, asked, await engine.submit(asked))
+    submission = world.submit("wf-elfail")
+    seen = await end(engine, submission, await engine.submit(submission))
     assert seen.phase is Phase.FAILED
     assert "broken" in seen.message
     assert "EL_ERROR" in seen.message
@@ -210,9 +210,9 @@ async def test_safe_mode_is_an_outage_and_changes_nothing(world: World, engine: 
 async def test_wrong_paths_and_reserved_properties_are_refused_with_the_field(
     world: World, engine: OozieEngine, tmp_path: Path
 ) -> None:
-    asked = world.submit("wf-that-is-not-there")
+    submission = world.submit("wf-that-is-not-there")
     with pytest.raises(EngineRefused, match="E0307") as refused:
-        await engine.submit(asked)
+        await engine.submit(submission)
     assert refused.value.field == "work.application_path"
     target = await world.failed_workflow()
     for name, value in (("oozie.wf.rerun.failnodes", "true"), ("oozie.wf.external.id", "x"), ("empty", "")):

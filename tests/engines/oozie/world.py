@@ -99,7 +99,7 @@ class World:
     def submit(self, application: str, name: str = "a", *, attempt: int = 1, task: UUID | None = None) -> Submission:
         """A new workflow as our task."""
         work = OozieWork(application_path=f"{FIXTURES}/{application}", properties=self.properties(application, name))
-        return submission(work, attempt=attempt, task=task)
+        return new_submission(work, attempt=attempt, task=task)
 
 
 async def until(look: Callable[[], Awaitable[_T]], good: Callable[[_T], bool], timeout_seconds: float = 90) -> _T:
@@ -114,13 +114,13 @@ async def until(look: Callable[[], Awaitable[_T]], good: Callable[[_T], bool], t
 def rerun(target: str, *, attempt: int = 1, task: UUID | None = None, resent: bool = False, **work: Any) -> Submission:
     """The rerun of something that exists, as our task."""
     kind = "workflow" if target.endswith("-W") else "coordinator"
-    return submission(
+    return new_submission(
         OozieWork.model_validate({"mode": "rerun", "object": kind, "target": target, **work}),
         attempt=attempt, task=task, resent=resent,
     )  # fmt: skip
 
 
-def submission(work: OozieWork, *, attempt: int = 1, task: UUID | None = None, resent: bool = False) -> Submission:
+def new_submission(work: OozieWork, *, attempt: int = 1, task: UUID | None = None, resent: bool = False) -> Submission:
     task = task or uuid4()
     return Submission(run_key=run_key(task, attempt), task_id=task, attempt=attempt, work=work, resent=resent)
 

@@ -56,11 +56,11 @@ class ProcessStand(Harness):
         assert isinstance(self.engine, ProcessEngine)
         return (await self.engine.logs(watched(of))).data.decode()
 
-    async def has_said(self, of: Submission, line: str) -> None:
-        async def said() -> bool:
+    async def wait_for_output(self, of: Submission, line: str) -> None:
+        async def written() -> bool:
             return line in await self.output(of)
 
-        await until(said, f"the run wrote {line!r}")
+        await until(written, f"the run wrote {line!r}")
 
     async def is_over(self, of: Submission) -> None:
         """Nothing carries the key any more, the supervisor neither."""

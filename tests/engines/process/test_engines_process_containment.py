@@ -117,8 +117,8 @@ async def test_a_killed_starter_is_noticed_while_a_run_lives(stand: ProcessStand
 )
 async def test_a_variable_that_loaders_or_interpreters_read_is_refused(stand: ProcessStand, name: str) -> None:
     assert isinstance(stand.engine, ProcessEngine)
-    asked = asking(stand, argv=[str(SHELL), "-c", "exit 0"], environment={name: "/tmp/x"})
-    assert await refused(stand.engine, asked) == "work.environment"
+    submission = asking(stand, argv=[str(SHELL), "-c", "exit 0"], environment={name: "/tmp/x"})
+    assert await refused(stand.engine, submission) == "work.environment"
 
 
 async def test_the_operator_may_list_the_variables_that_work_can_set(stand: ProcessStand) -> None:
@@ -146,19 +146,19 @@ async def test_nothing_of_a_run_lives_when_its_end_is_told(stand: ProcessStand, 
     marker = f"{os.getpid() % 1000 + 1000}.{abs(hash((leaves, ends))) % 10**8:08}"
     then = "exit 0" if ends == "by itself" else "wait; sleep 600"
     text = f"{leaves.format(n=marker)} until [ -e go ]; do sleep 0.02; done; {then}"
-    asked = stand.shell(text, seconds=3 if ends == "time limit" else None, stop_grace_seconds=0.2)
-    await stand.engine.submit(asked)
+    submission = stand.shell(text, seconds=3 if ends == "time limit" else None, stop_grace_seconds=0.2)
+    await stand.engine.submit(submission)
 
     async def left() -> bool:
         return bool([pid for pid in sleepers(marker) if records.start_ticks(pid)]) and _is_asleep(marker)
 
     await until(left, "the child is there")
-    (stand.run_folder(asked) / "work" / "go").touch()
+    (stand.run_folder(submission) / "work" / "go").touch()
     if ends == "cancelled":
-        await stand.engine.cancel(watched(asked))
+        await stand.engine.cancel(watched(submission))
     elif ends == "supervisor killed":
-        os.kill(stand.supervisor_of(asked), signal.SIGKILL)
-    await stand.end_of(asked)
+        os.kill(stand.supervisor_of(submission), signal.SIGKILL)
+    await stand.end_of(submission)
     assert not _is_asleep(marker)
 
 
@@ -168,21 +168,21 @@ async def test_in_a_cgroup_nothing_lives_although_supervisor_and_keeper_were_kil
     cgroup.remove(str(cgroup.make("probe")))
     marker = f"{os.getpid() % 1000}{7000 + os.getpid() % 977}"
     text = f"/usr/bin/env -i /usr/bin/setsid /bin/sleep {marker} & echo there; wait"
-    await stand.engine.submit(asked := stand.shell(text))
-    await stand.has_said(asked, "there")
+    await stand.engine.submit(submission := stand.shell(text))
+    await stand.wait_for_output(submission, "there")
 
     async def left() -> bool:
         return _is_asleep(marker)
 
     await until(left, "the child is there")
-    supervisor = stand.supervisor_of(asked)
+    supervisor = stand.supervisor_of(submission)
     keeper = int(Path(f"/proc/{supervisor}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(keeper, signal.SIGKILL)
     os.kill(supervisor, signal.SIGKILL)
-    seen = await stand.end_of(asked)
+    seen = await stand.end_of(submission)
     assert seen.cause is EndCause.INFRASTRUCTURE
     assert not _is_asleep(marker)
-    started = records.read(stand.run_folder(asked), records.STARTED)
+    started = records.read(stand.run_folder(submission), records.STARTED)
     assert started is not None
     assert not Path(started["cgroup"]).exists()
 
@@ -218,11 +218,11 @@ async def test_a_run_under_another_user_reads_nothing_of_the_executor_or_of_othe
     ]  # fmt: skip
     text = "\n".join(f"if {one} >/dev/null 2>&1; then echo REACHED {number}; fi" for number, one in enumerate(tries))
     result = 'echo "{\\"ok\\": true}" > "$SIGNALBOX_RESULT"; id -u; touch mine'
-    asked = asking(stand, argv=[str(SHELL), "-c", f"{text}\n{result}"])
-    await engine.submit(asked)
-    seen = await stand.end_of(asked)
-    assert (seen.phase, seen.result) == (Phase.SUCCEEDED, {"ok": True}), await stand.output(asked)
-    output = await stand.output(asked)
+    submission = asking(stand, argv=[str(SHELL), "-c", f"{text}\n{result}"])
+    await engine.submit(submission)
+    seen = await stand.end_of(submission)
+    assert (seen.phase, seen.result) == (Phase.SUCCEEDED, {"ok": True}), await stand.output(submission)
+    output = await stand.output(submission)
     assert "REACHED" not in output
     assert output.endswith(f"{ANYONE}\n")
     assert (await stand.look(secret)).phase is Phase.RUNNING
@@ -252,8 +252,8 @@ async def test_a_result_that_no_database_can_hold_fails_its_attempt_and_no_other
 async def test_a_result_that_is_no_plain_file_fails_the_attempt_with_the_reason(
     stand: ProcessStand, makes: str
 ) -> None:
-    await stand.engine.submit(asked := stand.shell(f'/bin/{makes} "$SIGNALBOX_RESULT"'))
-    seen = await stand.end_of(asked)
+    await stand.engine.submit(submission := stand.shell(f'/bin/{makes} "$SIGNALBOX_RESULT"'))
+    seen = await stand.end_of(submission)
     assert (seen.phase, seen.result) == (Phase.FAILED, None)
     assert "plain file" in seen.message
 
@@ -266,18 +266,18 @@ async def test_a_program_that_is_busy_at_its_start_is_a_fault_of_the_infrastruct
     program.write_bytes(Path("/bin/true").read_bytes())
     program.chmod(0o755)
     engine = ProcessEngine(ProcessHost(folder=stand.host.folder, permits=Permits(programs=(program,))))
-    asked = asking(stand, argv=[str(program)])
+    submission = asking(stand, argv=[str(program)])
     with program.open("r+b"):
-        await engine.submit(asked)
-        seen = await stand.end_of(asked)
+        await engine.submit(submission)
+        seen = await stand.end_of(submission)
     assert (seen.phase, seen.cause) == (Phase.FAILED, EndCause.INFRASTRUCTURE)
     await engine.close()
 
 
 async def test_a_run_that_may_take_longer_than_epoll_can_wait_ends_as_it_ended(stand: ProcessStand) -> None:
     """A time limit of 30 days was more than the supervisor's wait could take: it died at its first one."""
-    await stand.engine.submit(asked := stand.shell("sleep 0.3; exit 4", seconds=30 * 86_400))
-    seen = await stand.end_of(asked)
+    await stand.engine.submit(submission := stand.shell("sleep 0.3; exit 4", seconds=30 * 86_400))
+    seen = await stand.end_of(submission)
     assert (seen.phase, seen.cause, seen.exit_code) == (Phase.FAILED, EndCause.FAILED, 4)
 
 

@@ -24,17 +24,17 @@ async def test_a_program_gets_what_was_given_and_nothing_of_ours(
     """The executor's environment holds secrets, its open files are connections."""
     monkeypatch.setenv("SIGNALBOX_DATABASE_URL", "postgresql://secret")
     plain = stand.shell("env; echo files; ls /proc/self/fd | wc -l; echo in; cat", environment={"GIVEN": "a b"})
-    asked = Submission(
+    submission = Submission(
         run_key=plain.run_key, task_id=plain.task_id, attempt=1, work=plain.work, traceparent="00-1-2-01"
     )
-    await stand.engine.submit(asked)
-    assert (await stand.end_of(asked)).phase is Phase.SUCCEEDED
-    variables, _, files = (await stand.output(asked)).partition("files\n")
-    folder = stand.run_folder(asked)
+    await stand.engine.submit(submission)
+    assert (await stand.end_of(submission)).phase is Phase.SUCCEEDED
+    variables, _, files = (await stand.output(submission)).partition("files\n")
+    folder = stand.run_folder(submission)
     assert set(variables.splitlines()) == {
         "GIVEN=a b",
-        f"SIGNALBOX_RUN_KEY={asked.run_key}",
-        f"SIGNALBOX_TASK_ID={asked.task_id}",
+        f"SIGNALBOX_RUN_KEY={submission.run_key}",
+        f"SIGNALBOX_TASK_ID={submission.task_id}",
         "SIGNALBOX_ATTEMPT=1",
         f"SIGNALBOX_RESULT={folder / 'out' / 'result'}",
         "TRACEPARENT=00-1-2-01",
@@ -46,54 +46,54 @@ async def test_a_program_gets_what_was_given_and_nothing_of_ours(
 async def test_arguments_are_never_read_by_a_shell(stand: ProcessStand, tmp_path: Path) -> None:
     permits = Permits(programs=(Path("/bin/echo"),))
     engine = ProcessEngine(ProcessHost(folder=stand.host.folder, permits=permits))
-    asked = stand.shell("")
+    submission = stand.shell("")
     work = ProcessWork(argv=("/bin/echo", "$(touch x); `touch y` | z", "a b"))
-    await engine.submit(Submission(run_key=asked.run_key, task_id=asked.task_id, attempt=1, work=work))
-    await stand.end_of(asked)
-    assert await stand.output(asked) == "$(touch x); `touch y` | z a b\n"
+    await engine.submit(Submission(run_key=submission.run_key, task_id=submission.task_id, attempt=1, work=work))
+    await stand.end_of(submission)
+    assert await stand.output(submission) == "$(touch x); `touch y` | z a b\n"
     await engine.close()
 
 
 async def test_a_time_limit_ends_the_whole_group_by_term_then_by_kill(stand: ProcessStand) -> None:
     stubborn = "trap '' TERM; (trap '' TERM; sleep 600) & sleep 600; sleep 600"
-    asked = stand.shell(stubborn, seconds=2, stop_grace_seconds=0.2)
-    await stand.engine.submit(asked)
-    seen = await stand.end_of(asked)
+    submission = stand.shell(stubborn, seconds=2, stop_grace_seconds=0.2)
+    await stand.engine.submit(submission)
+    seen = await stand.end_of(submission)
     assert (seen.phase, seen.cause, seen.exit_code) == (Phase.FAILED, EndCause.TIMED_OUT, 137)
     assert "time limit" in seen.message
-    await stand.is_over(asked)
+    await stand.is_over(submission)
 
 
 async def test_a_program_may_clean_up_when_it_is_cancelled(stand: ProcessStand) -> None:
-    asked = stand.shell("trap 'echo cleaned; exit 0' TERM; echo up; while :; do sleep 0.01; done")
-    await stand.engine.submit(asked)
-    await stand.has_said(asked, "up")
-    await stand.engine.cancel(watched(asked))
-    seen = await stand.end_of(asked)
+    submission = stand.shell("trap 'echo cleaned; exit 0' TERM; echo up; while :; do sleep 0.01; done")
+    await stand.engine.submit(submission)
+    await stand.wait_for_output(submission, "up")
+    await stand.engine.cancel(watched(submission))
+    seen = await stand.end_of(submission)
     assert (seen.phase, seen.cause, seen.exit_code) == (Phase.KILLED, EndCause.CANCELLED, 0)
-    assert "cleaned" in await stand.output(asked)
+    assert "cleaned" in await stand.output(submission)
 
 
 async def test_what_a_program_leaves_in_the_background_ends_with_it(stand: ProcessStand) -> None:
-    asked = stand.shell("sleep 600 & echo done")
-    await stand.engine.submit(asked)
-    assert (await stand.end_of(asked)).phase is Phase.SUCCEEDED
-    await stand.is_over(asked)
+    submission = stand.shell("sleep 600 & echo done")
+    await stand.engine.submit(submission)
+    assert (await stand.end_of(submission)).phase is Phase.SUCCEEDED
+    await stand.is_over(submission)
 
 
 async def test_an_output_held_open_by_a_process_that_left_the_group_does_not_hold_up_the_end(
     stand: ProcessStand,
 ) -> None:
-    asked = stand.shell("setsid sh -c 'touch left; exec sleep 600' & until [ -e left ]; do :; done")
-    await stand.engine.submit(asked)
-    assert (await stand.end_of(asked)).phase is Phase.SUCCEEDED
-    await stand.is_over(asked)
+    submission = stand.shell("setsid sh -c 'touch left; exec sleep 600' & until [ -e left ]; do :; done")
+    await stand.engine.submit(submission)
+    assert (await stand.end_of(submission)).phase is Phase.SUCCEEDED
+    await stand.is_over(submission)
 
 
 async def test_a_program_ended_by_a_signal_says_which(stand: ProcessStand) -> None:
-    asked = stand.shell("kill -SEGV $$")
-    await stand.engine.submit(asked)
-    seen = await stand.end_of(asked)
+    submission = stand.shell("kill -SEGV $$")
+    await stand.engine.submit(submission)
+    seen = await stand.end_of(submission)
     assert (seen.phase, seen.exit_code) == (Phase.FAILED, 139)
     assert "signal 11" in seen.message
 
@@ -102,22 +102,22 @@ async def test_a_program_that_cannot_be_started_is_refused_with_the_reason(stand
     program = tmp_path / "no-program"
     program.touch(0o600)
     engine = ProcessEngine(ProcessHost(folder=stand.host.folder, permits=Permits(programs=(program,))))
-    asked = stand.shell("")
+    submission = stand.shell("")
     work = ProcessWork(argv=(str(program),))
-    await engine.submit(Submission(run_key=asked.run_key, task_id=asked.task_id, attempt=1, work=work))
-    seen = await stand.end_of(asked)
+    await engine.submit(Submission(run_key=submission.run_key, task_id=submission.task_id, attempt=1, work=work))
+    seen = await stand.end_of(submission)
     assert (seen.phase, seen.cause, seen.exit_code) == (Phase.FAILED, EndCause.REFUSED, 127)
     assert "Permission denied" in seen.message
     await engine.close()
 
 
 async def test_output_is_read_while_the_program_runs(stand: ProcessStand) -> None:
-    asked = stand.shell("echo out; echo err >&2; until [ -e go ]; do sleep 0.01; done")
-    await stand.engine.submit(asked)
-    await stand.has_said(asked, "out\nerr\n")
-    assert (await stand.look(asked)).phase is Phase.RUNNING
-    (stand.run_folder(asked) / "work" / "go").touch()
-    await stand.end_of(asked)
+    submission = stand.shell("echo out; echo err >&2; until [ -e go ]; do sleep 0.01; done")
+    await stand.engine.submit(submission)
+    await stand.wait_for_output(submission, "out\nerr\n")
+    assert (await stand.look(submission)).phase is Phase.RUNNING
+    (stand.run_folder(submission) / "work" / "go").touch()
+    await stand.end_of(submission)
 
 
 def test_of_a_long_output_head_and_tail_are_kept(tmp_path: Path) -> None:
@@ -126,13 +126,13 @@ def test_of_a_long_output_head_and_tail_are_kept(tmp_path: Path) -> None:
     for number in range(100):
         output.write(f"{number:03}".encode())
     output.close()
-    whole = b"".join(f"{number:03}".encode() for number in range(100))
+    written = b"".join(f"{number:03}".encode() for number in range(100))
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 40
-    assert read_output(tmp_path, 0, 6) == (0, whole[:6])
-    assert read_output(tmp_path, 15, 100) == (15, whole[15:20])
+    assert read_output(tmp_path, 0, 6) == (0, written[:6])
+    assert read_output(tmp_path, 15, 100) == (15, written[15:20])
     begin, data = read_output(tmp_path, 20, 100)
-    assert (begin, data) == (280, whole[280:290])
-    assert read_output(tmp_path, 295, 100) == (295, whole[295:])
+    assert (begin, data) == (280, written[280:290])
+    assert read_output(tmp_path, 295, 100) == (295, written[295:])
     assert read_output(tmp_path, 300, 100) == (300, b"")
 
 
@@ -153,9 +153,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "wrong", "said"), REFUSED)
+@pytest.mark.parametrize(("field", "wrong", "reason"), REFUSED)
 async def test_what_the_operator_does_not_allow_is_refused_with_field_value_and_choice(
-    tmp_path: Path, field: str, wrong: dict[str, Any], said: str
+    tmp_path: Path, field: str, wrong: dict[str, Any], reason: str
 ) -> None:
     allowed = tmp_path / "allowed"
     allowed.mkdir()
@@ -165,14 +165,14 @@ async def test_what_the_operator_does_not_allow_is_refused_with_field_value_and_
     engine = ProcessEngine(ProcessHost(folder=tmp_path / "engine", permits=permits))
     if "working_directory" in wrong:
         wrong = {"working_directory": wrong["working_directory"].format(allowed=allowed)}
-    asked = Harness(tmp_path)
+    harness = Harness(tmp_path)
     work = ProcessWork.model_validate({"argv": ("/bin/sh",), **wrong})
     key = "sb-refused-1"
     with pytest.raises(EngineRefused) as refused:
         await engine.submit(Submission(run_key=key, task_id=_task(), attempt=1, work=work))
     assert refused.value.field == field
-    assert said in str(refused.value)
-    assert await asked.starts(key) == 0
+    assert reason in str(refused.value)
+    assert await harness.starts(key) == 0
     assert not (tmp_path / "engine" / "runs" / key).exists()
 
 
@@ -188,30 +188,30 @@ async def test_an_allowed_working_folder_is_where_the_program_works(tmp_path: Pa
     (tmp_path / "data" / "day").mkdir(parents=True)
     permits = Permits(programs=(SHELL,), working_folders=(tmp_path / "data",))
     engine = ProcessEngine(ProcessHost(folder=stand.host.folder, permits=permits))
-    asked = stand.shell("pwd", working_directory=str(tmp_path / "data" / "day"))
-    await engine.submit(asked)
-    await stand.end_of(asked)
-    assert await stand.output(asked) == f"{tmp_path}/data/day\n"
+    submission = stand.shell("pwd", working_directory=str(tmp_path / "data" / "day"))
+    await engine.submit(submission)
+    await stand.end_of(submission)
+    assert await stand.output(submission) == f"{tmp_path}/data/day\n"
     await engine.close()
 
 
 async def test_one_folder_is_one_host_and_another_host_says_nothing(stand: ProcessStand) -> None:
     """An executor elsewhere would find no folder, and "not found" there says nothing about the run."""
-    asked = stand.shell("exit 0")
-    handle = await stand.engine.submit(asked)
+    submission = stand.shell("exit 0")
+    handle = await stand.engine.submit(submission)
     host_id = load_host_id(stand.host.folder)
-    assert handle == f"{host_id}/{asked.run_key}"
+    assert handle == f"{host_id}/{submission.run_key}"
     same = ProcessEngine(stand.host, host_id=host_id)
-    assert asked.run_key in await same.observe([watched(asked)])
+    assert submission.run_key in await same.observe([watched(submission)])
     with pytest.raises(EngineUnavailable, match="belongs to host other"):
-        await ProcessEngine(stand.host, host_id="other").observe([watched(asked)])
+        await ProcessEngine(stand.host, host_id="other").observe([watched(submission)])
 
 
 async def test_spoilt_records_of_one_run_do_not_hide_the_others(stand: ProcessStand) -> None:
     good, spoilt = stand.shell("exit 0"), stand.shell("exit 0")
-    for asked in (good, spoilt):
-        await stand.engine.submit(asked)
-        await stand.end_of(asked)
+    for submission in (good, spoilt):
+        await stand.engine.submit(submission)
+        await stand.end_of(submission)
     (stand.run_folder(spoilt) / "end.json").write_text("{")
     seen = await stand.engine.observe([watched(good), watched(spoilt)])
     assert (seen[good.run_key].phase, seen[spoilt.run_key].phase) == (Phase.SUCCEEDED, Phase.LOST)
@@ -221,35 +221,35 @@ async def test_spoilt_records_of_one_run_do_not_hide_the_others(stand: ProcessSt
 
 async def test_a_supervisor_that_does_not_answer_in_time_makes_the_engine_unavailable(stand: ProcessStand) -> None:
     settings = ProcessHost(folder=stand.host.folder, permits=stand.host.permits, start_timeout_seconds=0.001)
-    asked, late = stand.shell("exit 0"), ProcessEngine(settings)
+    submission, late = stand.shell("exit 0"), ProcessEngine(settings)
     with pytest.raises(EngineUnavailable) as unavailable:
-        await late.submit(asked)
+        await late.submit(submission)
     await late.close()
     assert unavailable.value.may_have_arrived
-    await stand.engine.submit(asked)
-    assert (await stand.end_of(asked)).phase is Phase.SUCCEEDED
-    assert await stand.starts(asked.run_key) == 1
+    await stand.engine.submit(submission)
+    assert (await stand.end_of(submission)).phase is Phase.SUCCEEDED
+    assert await stand.starts(submission.run_key) == 1
 
 
 async def test_thirty_submits_at_once_all_run(stand: ProcessStand) -> None:
-    asked = [stand.shell("exit 0") for _ in range(30)]
-    await asyncio.gather(*(stand.engine.submit(one) for one in asked))
+    submissions = [stand.shell("exit 0") for _ in range(30)]
+    await asyncio.gather(*(stand.engine.submit(one) for one in submissions))
 
     async def all_succeeded() -> bool:
-        seen = await stand.engine.observe([watched(one) for one in asked])
+        seen = await stand.engine.observe([watched(one) for one in submissions])
         return {run.phase for run in seen.values()} == {Phase.SUCCEEDED}
 
     await until(all_succeeded, "all succeeded")
-    assert [await stand.starts(one.run_key) for one in asked] == [1] * 30
+    assert [await stand.starts(one.run_key) for one in submissions] == [1] * 30
 
 
 async def test_folders_of_runs_that_ended_long_ago_are_removed_and_no_others(stand: ProcessStand) -> None:
     old, new, running = stand.shell("exit 0"), stand.shell("exit 0"), stand.shell("sleep 60")
-    for asked in (old, new, running):
-        await stand.engine.submit(asked)
-    for asked in (old, new):
-        await stand.end_of(asked)
-        await stand.is_over(asked)
+    for submission in (old, new, running):
+        await stand.engine.submit(submission)
+    for submission in (old, new):
+        await stand.end_of(submission)
+        await stand.is_over(submission)
     for path in (stand.run_folder(old) / "end.json", stand.run_folder(running) / "started.json"):
         os.utime(path, (0, 0))
     assert prune(stand.host.folder, keep_days=14) == 1
@@ -271,7 +271,7 @@ async def test_supervisors_outlive_the_starter_and_a_new_one_is_begun(stand: Pro
     await stand.engine.submit(first)
     await stand.engine.close()
     await stand.engine.submit(second)
-    assert [(await stand.end_of(asked)).phase for asked in (first, second)] == [Phase.SUCCEEDED] * 2
+    assert [(await stand.end_of(submission)).phase for submission in (first, second)] == [Phase.SUCCEEDED] * 2
     assert await stand.output(first) == "done\n"
 
 

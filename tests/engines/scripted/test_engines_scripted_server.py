@@ -64,19 +64,19 @@ async def starts(server: ScriptedServer, of: Submission) -> int:
 
 
 async def test_a_run_is_pending_then_runs_then_ends(engine: ScriptedEngine, server: ScriptedServer) -> None:
-    asked = scripted(pending_seconds=3, held=True, run_seconds=3.2, result={"n": 1}, message="all well")
-    await engine.submit(asked)
-    assert (await look(engine, asked)).phase is Phase.SUBMITTED
-    await reaches(engine, asked, Phase.RUNNING)
-    await ask_server(server.url, f"/runs/{asked.run_key}/release", {})
-    seen = await reaches(engine, asked, *ENDS)
+    submission = scripted(pending_seconds=3, held=True, run_seconds=3.2, result={"n": 1}, message="all well")
+    await engine.submit(submission)
+    assert (await look(engine, submission)).phase is Phase.SUBMITTED
+    await reaches(engine, submission, Phase.RUNNING)
+    await ask_server(server.url, f"/runs/{submission.run_key}/release", {})
+    seen = await reaches(engine, submission, *ENDS)
     assert (seen.phase, seen.result, seen.message) == (Phase.SUCCEEDED, {"n": 1}, "all well")
 
 
 async def test_a_failure_has_the_cause_the_script_names(engine: ScriptedEngine) -> None:
-    asked = scripted(exit_code=9, cause="infrastructure", message="no room")
-    await engine.submit(asked)
-    seen = await look(engine, asked)
+    submission = scripted(exit_code=9, cause="infrastructure", message="no room")
+    await engine.submit(submission)
+    seen = await look(engine, submission)
     assert (seen.phase, seen.cause, seen.exit_code, seen.message) == (
         Phase.FAILED,
         EndCause.INFRASTRUCTURE,
@@ -86,13 +86,13 @@ async def test_a_failure_has_the_cause_the_script_names(engine: ScriptedEngine) 
 
 
 async def test_throttling_says_how_long(engine: ScriptedEngine, server: ScriptedServer) -> None:
-    asked = scripted(throttle=1, throttle_seconds=2.5)
+    submission = scripted(throttle=1, throttle_seconds=2.5)
     with pytest.raises(EngineThrottled) as throttled:
-        await engine.submit(asked)
+        await engine.submit(submission)
     assert throttled.value.retry_after_seconds == 2.5
-    assert await starts(server, asked) == 0
-    await engine.submit(asked)
-    assert await starts(server, asked) == 1
+    assert await starts(server, submission) == 0
+    await engine.submit(submission)
+    assert await starts(server, submission) == 1
 
 
 async def test_a_refusal_names_its_reason_and_may_come_after_an_accepted_copy(engine: ScriptedEngine) -> None:
@@ -106,70 +106,70 @@ async def test_a_refusal_names_its_reason_and_may_come_after_an_accepted_copy(en
 
 
 async def test_lost_requests_start_nothing_and_lost_answers_do(engine: ScriptedEngine, server: ScriptedServer) -> None:
-    unseen, unheard = scripted(lose_requests=1), scripted(lose_answers=2)
-    for asked, times in ((unseen, 0), (unheard, 1), (unheard, 1)):
+    unseen, answer_lost = scripted(lose_requests=1), scripted(lose_answers=2)
+    for submission, times in ((unseen, 0), (answer_lost, 1), (answer_lost, 1)):
         with pytest.raises(EngineUnavailable) as unavailable:
-            await engine.submit(asked)
+            await engine.submit(submission)
         assert unavailable.value.may_have_arrived
-        assert await starts(server, asked) == times
-    for asked in (unseen, unheard):
-        await engine.submit(asked)
-        assert await starts(server, asked) == 1
+        assert await starts(server, submission) == times
+    for submission in (unseen, answer_lost):
+        await engine.submit(submission)
+        assert await starts(server, submission) == 1
 
 
 async def test_an_answer_that_takes_too_long_is_no_answer(server: ScriptedServer) -> None:
     engine = ScriptedEngine(server.url, timeout_seconds=0.3)
     for script, times in (({"answer_delay_seconds": 5}, 1), ({"accept_delay_seconds": 5}, 0)):
-        asked = scripted(**script)
+        submission = scripted(**script)
         with pytest.raises(EngineUnavailable, match="Timeout"):
-            await engine.submit(asked)
+            await engine.submit(submission)
 
-        async def arrived(asked: Submission = asked, times: int = times) -> bool:
-            return await starts(server, asked) == times
+        async def arrived(submission: Submission = submission, times: int = times) -> bool:
+            return await starts(server, submission) == times
 
         await until(arrived, f"{times} starts")
     await engine.close()
 
 
 async def test_a_forgotten_key_is_lost_and_starts_again(engine: ScriptedEngine, server: ScriptedServer) -> None:
-    asked = scripted(forget_at_end=True)
-    await engine.submit(asked)
-    assert (await look(engine, asked)).phase is Phase.LOST
-    await engine.submit(asked)
-    assert await starts(server, asked) == 2
+    submission = scripted(forget_at_end=True)
+    await engine.submit(submission)
+    assert (await look(engine, submission)).phase is Phase.LOST
+    await engine.submit(submission)
+    assert await starts(server, submission) == 2
 
 
 async def test_cancels_may_be_ignored_and_take_time(engine: ScriptedEngine) -> None:
-    asked = scripted(never_ends=True, ignore_cancels=2, stop_seconds=0.1)
-    await engine.submit(asked)
+    submission = scripted(never_ends=True, ignore_cancels=2, stop_seconds=0.1)
+    await engine.submit(submission)
     for _ in range(3):
-        assert (await look(engine, asked)).phase is Phase.RUNNING
-        await engine.cancel(watched(asked))
-    assert (await reaches(engine, asked, *ENDS)).phase is Phase.KILLED
+        assert (await look(engine, submission)).phase is Phase.RUNNING
+        await engine.cancel(watched(submission))
+    assert (await reaches(engine, submission, *ENDS)).phase is Phase.KILLED
 
 
 async def test_a_held_run_runs_until_it_is_released(engine: ScriptedEngine, server: ScriptedServer) -> None:
-    asked = scripted(held=True, exit_code=1)
-    await engine.submit(asked)
-    assert (await look(engine, asked)).phase is Phase.RUNNING
-    await ask_server(server.url, f"/runs/{asked.run_key}/release", {})
-    assert (await look(engine, asked)).phase is Phase.FAILED
+    submission = scripted(held=True, exit_code=1)
+    await engine.submit(submission)
+    assert (await look(engine, submission)).phase is Phase.RUNNING
+    await ask_server(server.url, f"/runs/{submission.run_key}/release", {})
+    assert (await look(engine, submission)).phase is Phase.FAILED
 
 
 async def test_an_engine_that_is_down_answers_nothing_until_it_is_back(
     engine: ScriptedEngine, server: ScriptedServer
 ) -> None:
-    asked = scripted(down_seconds=600)
-    for call in (engine.submit(asked), engine.observe([watched(asked)]), engine.cancel(watched(asked))):
+    submission = scripted(down_seconds=600)
+    for call in (engine.submit(submission), engine.observe([watched(submission)]), engine.cancel(watched(submission))):
         with pytest.raises(EngineUnavailable):
             await call
     await ask_server(server.url, "/down", {"seconds": 0})
-    await engine.submit(asked)
+    await engine.submit(submission)
     await ask_server(server.url, "/down", {"seconds": 600})
     with pytest.raises(EngineUnavailable):
-        await engine.observe([watched(asked)])
+        await engine.observe([watched(submission)])
     await ask_server(server.url, "/down", {"seconds": 0})
-    assert (await look(engine, asked)).phase is Phase.SUCCEEDED
+    assert (await look(engine, submission)).phase is Phase.SUCCEEDED
 
 
 async def test_an_unknown_word_in_a_script_is_refused_by_its_name(engine: ScriptedEngine) -> None:
@@ -223,16 +223,16 @@ def test_two_processes_never_share_a_folder(server: ScriptedServer) -> None:
 
 
 async def test_ten_thousand_runs_are_observed_in_one_call(engine: ScriptedEngine, server: ScriptedServer) -> None:
-    asked = [scripted(never_ends=True) for _ in range(10_000)]
+    submissions = [scripted(never_ends=True) for _ in range(10_000)]
     before = (await ask_server(server.url, "/counts"))["calls"]
-    waiting = iter(asked)
+    waiting = iter(submissions)
 
     async def submit_some() -> None:
         for one in waiting:
             await engine.submit(one)
 
     await asyncio.gather(*(submit_some() for _ in range(50)))
-    seen = await engine.observe([watched(one) for one in asked])
+    seen = await engine.observe([watched(one) for one in submissions])
     assert {run.phase for run in seen.values()} == {Phase.RUNNING}
     assert len({run.handle for run in seen.values()}) == 10_000
     after = (await ask_server(server.url, "/counts"))["calls"]
@@ -243,19 +243,23 @@ async def test_ten_thousand_runs_are_observed_in_one_call(engine: ScriptedEngine
 async def test_an_engine_that_cannot_tell_copies_apart_starts_each_and_knows_them_by_their_handles(
     server: ScriptedServer,
 ) -> None:
-    engine, asked = ScriptedCopies(server.url), scripted(never_ends=True, log="on and on")
+    engine, submission = ScriptedCopies(server.url), scripted(never_ends=True, log="on and on")
     try:
         assert engine.identity is Identity.NONE
         assert not isinstance(engine, Seals), "there is no key to seal"
-        one, two = await engine.submit(asked), await engine.submit(asked)
-        assert await starts(server, asked) == 2
+        one, two = await engine.submit(submission), await engine.submit(submission)
+        assert await starts(server, submission) == 2
         assert one != two
-        assert (await engine.observe([watched(asked)]))[asked.run_key].phase is Phase.LOST, "a key says nothing to it"
-        await engine.cancel(watched(asked))
-        await engine.cancel(watched(asked, two))
-        seen = [(await engine.observe([watched(asked, handle)]))[asked.run_key].phase for handle in (one, two)]
+        assert (await engine.observe([watched(submission)]))[submission.run_key].phase is Phase.LOST, (
+            "a key says nothing to it"
+        )
+        await engine.cancel(watched(submission))
+        await engine.cancel(watched(submission, two))
+        seen = [
+            (await engine.observe([watched(submission, handle)]))[submission.run_key].phase for handle in (one, two)
+        ]
         assert seen == [Phase.RUNNING, Phase.KILLED]
-        assert (await engine.logs(watched(asked, one))).data == b"on and on"
-        assert (await engine.logs(watched(asked))).data == b""
+        assert (await engine.logs(watched(submission, one))).data == b"on and on"
+        assert (await engine.logs(watched(submission))).data == b""
     finally:
         await engine.close()

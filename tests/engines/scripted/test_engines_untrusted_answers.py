@@ -41,8 +41,8 @@ def saying(status: int, text: str, **headers: str) -> Any:
     return answer
 
 
-def said_of_k(**said: Any) -> str:
-    return json.dumps({"runs": {"k": {"handle": "h", "phase": "running", **said}}})
+def runs_with_k(**fields: Any) -> str:
+    return json.dumps({"runs": {"k": {"handle": "h", "phase": "running", **fields}}})
 
 
 WORK = Submission(run_key="k", task_id=UUID(int=1), attempt=1, work=ScriptedWork())
@@ -54,12 +54,12 @@ WORK = Submission(run_key="k", task_id=UUID(int=1), attempt=1, work=ScriptedWork
         (200, "not json"),
         (200, "[]"),
         (200, '{"runs": {"k": {"handle": "h"}}}'),
-        (200, said_of_k(phase="exploded")),
-        (200, said_of_k(phase="succeeded")),
-        (200, said_of_k(handle="")),
-        (200, said_of_k(handle="h" * 1025)),
-        (200, said_of_k(exit_code=10**12)),
-        (200, said_of_k(started_at=1e300)),
+        (200, runs_with_k(phase="exploded")),
+        (200, runs_with_k(phase="succeeded")),
+        (200, runs_with_k(handle="")),
+        (200, runs_with_k(handle="h" * 1025)),
+        (200, runs_with_k(exit_code=10**12)),
+        (200, runs_with_k(started_at=1e300)),
         (404, "{}"),
         (500, "{}"),
         (302, "{}"),
@@ -92,17 +92,17 @@ async def test_long_messages_are_cut_and_runs_nobody_asked_for_are_left_out() ->
 async def test_an_answer_that_is_too_long_is_asked_for_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten thousand ended runs may each bring a result; without it the engine could never be observed again."""
     monkeypatch.setattr(adapter, "MAX_BYTES", 5000)
-    asked: list[int] = []
+    page_sizes: list[int] = []
 
     async def answer(request: web.Request) -> web.Response:
         keys: list[str] = json.loads(await request.read())["run_keys"]
-        asked.append(len(keys))
+        page_sizes.append(len(keys))
         return web.json_response({"runs": {key: {"handle": "h" * 1000, "phase": "running"} for key in keys}})
 
     async with answering(answer) as engine:
         seen = await engine.observe([Watched(f"k{number}", 1) for number in range(8)])
         assert len(seen) == 8
-        assert asked == [8, 4, 4]
+        assert page_sizes == [8, 4, 4]
         monkeypatch.setattr(adapter, "MAX_BYTES", 500)
         with pytest.raises(EngineUnavailable, match="more than 500 bytes"):
             await engine.observe([Watched("k", 1)])

@@ -77,12 +77,12 @@ async def test_whatever_befalls_two_hundred_tasks_the_model_allows(watched: Stor
     victim = executors.spawn(SIGNALBOX_HOST_ID="victim", SIGNALBOX_CRASH_AT="executor.before_record:10")
     for host in ("sleeper", "victim"):
         await live(executors, host)
-    await executors.say(rules_of(plan, Rules(limit=60)), ensure(plan, tasks))
+    await executors.send(rules_of(plan, Rules(limit=60)), ensure(plan, tasks))
     await killed(victim)
     await frozen_in_mid_submit(executors, sleeper)
     async with executors.running():
         await all_run(executors, ends[CANCELLED_EARLY:])
-        await executors.say(cancel_of(plan, *ends))
+        await executors.send(cancel_of(plan, *ends))
         await all_ended(executors, len(tasks))
         sleeper.send_signal(signal.SIGCONT)
         await live(executors, "sleeper")
@@ -170,7 +170,7 @@ async def test_a_record_of_a_worker_that_was_taken_over_is_found(watched: Store)
 
         async def claims(connection: Connection, worker: UUID) -> claim.Claim:
             async with connection.transaction():
-                [one] = await claim.claim(connection, worker, group="default", reachable=["e1"], most=1)
+                [one] = await claim.claim(connection, worker, group="default", reachable=["e1"], limit=1)
                 await submit.intend(connection, [(one.task.id, one.task.fence)])
             return one
 

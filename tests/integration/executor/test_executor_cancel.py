@@ -177,14 +177,14 @@ async def cancelled_when(stand: Stand, case: Case, *, kill: bool) -> UUID:
     """Ask for the task of a case, and for its cancel as soon as its row is as the case wants it."""
     plan = uuid4()
     task = case.spec(plan)
-    await stand.say(rules_of(plan), ensure(plan, [task]))
+    await stand.send(rules_of(plan), ensure(plan, [task]))
 
     async def there() -> bool:
         row = await stand.value(f"SELECT {case.when} FROM task WHERE id = $1", task.task_id)  # noqa: S608
         return bool(row) and (not case.arrived or run_key(task.task_id, 1) in await stand.starts())
 
     await until(there, seconds=60, why=f"{case.name}: {case.when}")
-    await stand.say(cancel_of(plan, kill=kill))
+    await stand.send(cancel_of(plan, kill=kill))
     if case.script.get("held"):
         await released(stand, task.task_id)
     return task.task_id
@@ -193,10 +193,10 @@ async def cancelled_when(stand: Stand, case: Case, *, kill: bool) -> UUID:
 async def released(stand: Stand, task: UUID) -> None:
     """Let the held run of a task end, once the task's row has the cancel."""
 
-    async def heard() -> bool:
+    async def stopped() -> bool:
         return await stand.value("SELECT cancel_requested_at IS NOT NULL FROM task WHERE id = $1", task)
 
-    await until(heard, seconds=60, why="the cancel is recorded")
+    await until(stopped, seconds=60, why="the cancel is recorded")
     await stand.release(task)
 
 
@@ -231,7 +231,7 @@ async def test_a_cancel_while_the_submitting_executor_is_dead_is_obeyed_by_the_n
     task = spec(plan, 0, work=ScriptedWork(script=FOREVER if kill else {"run_seconds": 0.1}))
     await executors.register()
     victim = executors.spawn(SIGNALBOX_CRASH_AT=point)
-    await executors.say(rules_of(plan), ensure(plan, [task]))
+    await executors.send(rules_of(plan), ensure(plan, [task]))
 
     async def dead() -> bool:
         return victim.poll() is not None
@@ -273,7 +273,7 @@ async def test_cancels_that_race_with_submits_leave_each_task_truly_ended(execut
         await until(lambda: _reads_all(executors, plan), seconds=90, why="two executors at work, their groups at rest")
         now = datetime.now(UTC) + timedelta(seconds=3)
         tasks = [harried(chance, number, plan, now) for number in range(200)]
-        await executors.say(ensure(plan, [task for task, _, _ in tasks]))
+        await executors.send(ensure(plan, [task for task, _, _ in tasks]))
         await cancelled_in_time(executors, plan, tasks)
         await all_ended(executors, 200, seconds=120)
     assert other.poll() is None
@@ -294,7 +294,7 @@ async def _reads_all(stand: Stand, plan: UUID) -> bool:
     """Whether two executors live, and the rules said now are read."""
     live = await stand.value("SELECT count(*) FROM worker WHERE NOT dead AND lease_until > now()")
     if live == 2 and not await stand.value("SELECT count(*) FROM plan_rules WHERE plan_id = $1", plan):
-        await stand.say(rules_of(plan))
+        await stand.send(rules_of(plan))
     return live == 2 and bool(await stand.value("SELECT count(*) FROM plan_rules WHERE plan_id = $1", plan))
 
 
@@ -305,4 +305,4 @@ async def cancelled_in_time(stand: Stand, plan: UUID, tasks: list[tuple[TaskSpec
         now = datetime.now(UTC)
         due = [one for one in waiting if one[1] <= now]
         waiting = waiting[len(due) :]
-        await stand.say_all([cancel_of(plan, task.task_id, kill=kill) for task, _, kill in due])
+        await stand.send_all([cancel_of(plan, task.task_id, kill=kill) for task, _, kill in due])

@@ -24,7 +24,7 @@ async def test_limits_hold_over_four_replicas_and_unknown_counts(store: Store) -
     await store.tasks(limited, [spec(limited, n, "e2") for n in range(100, 140)])
     await store.plan(60, engine="e1")
     ids = [await store.worker() for _ in range(4)]
-    most: Counter[str] = Counter()
+    highest: Counter[str] = Counter()
 
     async def replica(worker: UUID) -> None:
         for turn in range(12):
@@ -32,8 +32,8 @@ async def test_limits_hold_over_four_replicas_and_unknown_counts(store: Store) -
             rows = await store.rows(
                 "SELECT engine_id, plan_id, count(*) AS n FROM task WHERE state = ANY ($1) GROUP BY 1, 2", ACTIVE
             )
-            most["e1"] = max(most["e1"], sum(row["n"] for row in rows if row["engine_id"] == "e1"))
-            most["plan"] = max(most["plan"], sum(row["n"] for row in rows if row["plan_id"] == limited))
+            highest["e1"] = max(highest["e1"], sum(row["n"] for row in rows if row["engine_id"] == "e1"))
+            highest["plan"] = max(highest["plan"], sum(row["n"] for row in rows if row["plan_id"] == limited))
             # a slot is freed, another is held by a task nobody can tell of
             await store.rows(
                 "UPDATE task SET state = CASE WHEN random() < 0.5 THEN 'UNKNOWN' ELSE 'SUCCEEDED' END, owner = NULL"
@@ -42,9 +42,9 @@ async def test_limits_hold_over_four_replicas_and_unknown_counts(store: Store) -
             )
 
     await asyncio.gather(*(replica(id) for id in ids))
-    assert most["e1"] <= 12
-    assert most["plan"] <= 5
-    assert most["e1"] >= 10, "the limit was never reached: nothing was shown"
+    assert highest["e1"] <= 12
+    assert highest["plan"] <= 5
+    assert highest["e1"] >= 10, "the limit was never reached: nothing was shown"
 
 
 async def test_more_saturated_plans_than_one_claim_looks_at_do_not_hide_the_one_that_may_start(
@@ -108,7 +108,7 @@ async def test_a_plan_that_is_passed_over_for_long_has_one_start_in_five(store: 
     me, order = await store.worker(), list[bool]()
 
     async def next_is_patient() -> bool:
-        [one] = await store.claim(me, most=1)
+        [one] = await store.claim(me, limit=1)
         return one.task.plan_id == patient
 
     assert not any([await next_is_patient() for _ in range(6)]), "not for long enough"
@@ -235,7 +235,7 @@ async def test_a_dead_worker_claims_nothing_and_a_claim_makes_its_take_over_wait
     claiming = await store.worker()
     async with store.connection() as one, store.connection() as two:
         async with one.transaction():
-            assert len(await claim.claim(one, claiming, group="default", reachable=["e1"], most=1)) == 1
+            assert len(await claim.claim(one, claiming, group="default", reachable=["e1"], limit=1)) == 1
             await two.execute("SET lock_timeout = '200ms'")
             await store_expires_behind(store, claiming, expected=asyncpg.LockNotAvailableError)
         await store.expire(claiming)

@@ -39,7 +39,7 @@ async def test_executors_whose_clock_is_an_hour_off_work_like_any(
     tasks = [spec(plan, number, work=ScriptedWork(script={"exit_code": 3}), **patient) for number in range(count)]
     await executors.register(starts_per_minute=600, starts_at_once=2)
     async with executors.running(worker_lease_seconds=20.0), executors.running(worker_lease_seconds=20.0):
-        await executors.say(rules_of(plan, Rules()), ensure(plan, tasks))
+        await executors.send(rules_of(plan, Rules()), ensure(plan, tasks))
 
         async def failed() -> bool:
             return (await executors.states()).get("FAILED") == count

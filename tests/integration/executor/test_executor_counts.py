@@ -39,7 +39,7 @@ async def test_statements_wal_messages_and_engine_calls_per_task_stay_below_thei
         log, wal, calls = len(private_postgres.log.read_text()), await wal_bytes(admin), await engine_calls(stand)
         tasks = [spec(plan, number) for number in range(TASKS)]
         pages = [ensure(plan, tasks[at : at + 200]) for at in range(0, TASKS, 200)]
-        await stand.say(rules_of(plan), *pages)
+        await stand.send(rules_of(plan), *pages)
 
         async def all_ended() -> bool:
             """Operation as the superuser, whose statements are not logged."""
@@ -48,7 +48,7 @@ async def test_statements_wal_messages_and_engine_calls_per_task_stay_below_thei
         await until(all_ended, seconds=200, why="every task succeeded")
         statements = STATEMENT.findall(private_postgres.log.read_text()[log:])
         written = (await wal_bytes(admin)) - wal
-        asked = await engine_calls(stand) - calls
+        calls_made = await engine_calls(stand) - calls
         messages = int(await admin.fetchval("SELECT count(*) FROM outbox WHERE topic = 'tasks.v1'"))
     await admin.close()
     await remove_topics(stand)
@@ -56,11 +56,11 @@ async def test_statements_wal_messages_and_engine_calls_per_task_stay_below_thei
         "executor_statements_per_task": len(statements) / TASKS,
         "executor_wal_bytes_per_task": written / TASKS,
         "executor_messages_out_per_task": messages / TASKS,
-        "engine_calls_per_task": asked / TASKS,
+        "engine_calls_per_task": calls_made / TASKS,
     }
     over = {name: count for name, count in per_task.items() if count > BOUNDS[name]}
     assert not over, f"{over} over {BOUNDS}"
-    assert asked >= TASKS, "every submit was counted"
+    assert calls_made >= TASKS, "every submit was counted"
     assert per_task["executor_statements_per_task"] > 0.01, "statements were really counted"
 
 
@@ -70,6 +70,6 @@ async def wal_bytes(admin: Connection) -> int:
 
 async def engine_calls(stand: Stand) -> int:
     async with aiohttp.ClientSession() as session, session.get(f"{stand.engine_url}/counts") as answer:
-        said = await answer.json()
-    calls: dict[str, int] = said["calls"]
+        counts = await answer.json()
+    calls: dict[str, int] = counts["calls"]
     return sum(calls.values())

@@ -39,15 +39,17 @@ class Start:
 
 async def starts(stand: Stand, *urls: str) -> list[Start]:
     """Everything these engines started, in order of time: also what no executor lived to record."""
-    said: list[tuple[UUID, float]] = []
+    starts_at: list[tuple[UUID, float]] = []
     async with aiohttp.ClientSession() as session:
         for url in urls or (stand.engine_url,):
             async with session.get(f"{url}/starts") as answer:
                 started = (await answer.json())["starts"]
-            said += [(UUID(key.removeprefix("sb-")[:36]), one["at"]) for key, ones in started.items() for one in ones]
-    rows = await stand.rows("SELECT id, plan_id FROM task WHERE id = ANY($1)", [task for task, _ in said])
+            starts_at += [
+                (UUID(key.removeprefix("sb-")[:36]), one["at"]) for key, ones in started.items() for one in ones
+            ]
+    rows = await stand.rows("SELECT id, plan_id FROM task WHERE id = ANY($1)", [task for task, _ in starts_at])
     plans = {row["id"]: row["plan_id"] for row in rows}
-    return sorted((Start(task, plans[task], at) for task, at in said), key=lambda start: start.at)
+    return sorted((Start(task, plans[task], at) for task, at in starts_at), key=lambda start: start.at)
 
 
 def living(started: Sequence[Start], *, seconds: float) -> list[int]:
@@ -84,7 +86,7 @@ async def released(stand: Stand, count: int, engine_id: str = "e1") -> None:
 
 
 async def rules_changed(stand: Stand, plan: UUID, rules: Rules, *, version: int) -> None:
-    await stand.say(rules_of(plan, rules, version=version))
+    await stand.send(rules_of(plan, rules, version=version))
 
     async def kept() -> bool:
         return await stand.value("SELECT version FROM plan_rules WHERE plan_id = $1", plan) == version
@@ -102,7 +104,7 @@ async def test_a_limit_lowered_below_what_runs_kills_nothing_and_starts_nothing_
     await executors.register()
     async with two_executors(executors):
         tasks = [spec(plan, number, work=scripted(held=True)) for number in range(24)]
-        await executors.say(rules_of(plan, Rules(limit=10)), ensure(plan, tasks))
+        await executors.send(rules_of(plan, Rules(limit=10)), ensure(plan, tasks))
         await in_state(executors, "RUNNING", 10)
         await rules_changed(executors, plan, Rules(limit=3), version=2)
         await released(executors, 7)
@@ -136,7 +138,7 @@ async def test_a_plan_on_two_engine_groups_keeps_its_limit_over_both(executors: 
         there = replace(executors, engine_url=url)
         tasks = [spec(plan, number, f"e{1 + number % 2}", work=scripted(held=True)) for number in range(60)]
         async with two_executors(executors):
-            await executors.say(rules_of(plan, Rules(limit=5)), ensure(plan, tasks))
+            await executors.send(rules_of(plan, Rules(limit=5)), ensure(plan, tasks))
             for turn in range(12):
                 await in_state(executors, "RUNNING", 5)
                 both = await starts(executors, executors.engine_url, url)
@@ -181,7 +183,7 @@ async def test_fifty_thousand_tasks_of_one_plan_hold_up_nobody(executors: Stand)
     async with two_executors(executors):
         await in_state(executors, "RUNNING", 1)
         for plan in small:
-            await executors.say(rules_of(plan), ensure(plan, [spec(plan, number) for number in range(3)]))
+            await executors.send(rules_of(plan), ensure(plan, [spec(plan, number) for number in range(3)]))
 
         async def all_small_ended() -> bool:
             done = "SELECT count(*) FROM task WHERE state = 'SUCCEEDED' AND plan_id <> $1"

@@ -25,8 +25,8 @@ async def save(store: Store, one: Freeze, revision: int = 1, *, lifted: bool = F
         await freezes.save(connection, one, revision, lifted=lifted)
 
 
-async def claimed(store: Store, me: UUID, most: int = 100) -> list[UUID]:
-    return [one.task.plan_id for one in await store.claim(me, most)]
+async def claimed(store: Store, me: UUID, limit: int = 100) -> list[UUID]:
+    return [one.task.plan_id for one in await store.claim(me, limit)]
 
 
 async def test_a_freeze_holds_everything_one_project_or_one_engine_until_it_is_lifted(store: Store) -> None:
@@ -100,7 +100,7 @@ async def test_a_claim_that_was_counting_when_a_freeze_came_commits_before_it(st
     async with store.connection() as claiming:
         transaction = claiming.transaction()
         await transaction.start()
-        assert len(await claim.claim(claiming, me, group="default", reachable=["e1"], most=1)) == 1
+        assert len(await claim.claim(claiming, me, group="default", reachable=["e1"], limit=1)) == 1
         saving = asyncio.create_task(save(store, freeze()))
 
         async def waits() -> bool:
@@ -138,6 +138,6 @@ async def test_a_time_limit_in_the_queue_does_not_count_the_time_of_a_freeze(sto
     )
     await store.rows("UPDATE freeze_window SET from_at = now() - interval '119 minutes 30 seconds'")
     async with store.connection() as connection:
-        assert await stop.expire(connection, most=10) == [], "30 s of 60 are over"
+        assert await stop.expire(connection, limit=10) == [], "30 s of 60 are over"
         await store.rows("UPDATE freeze_window SET from_at = now() - interval '1 hour'")
-        assert len(await stop.expire(connection, most=10)) == 1
+        assert len(await stop.expire(connection, limit=10)) == 1

@@ -67,8 +67,8 @@ async def row(store: Store, one: Claim) -> Any:
 
 
 def ending(one: Claim, outcome: Outcome = Outcome.OVER, attempt: int = 1, **changes: Any) -> finish.AttemptResult:
-    said: dict[str, Any] = {"phase": Phase.FAILED, "cause": EndCause.FAILED, "budget": Budget.ATTEMPT, **changes}
-    verdict = Verdict(outcome=outcome, **said)
+    fields: dict[str, Any] = {"phase": Phase.FAILED, "cause": EndCause.FAILED, "budget": Budget.ATTEMPT, **changes}
+    verdict = Verdict(outcome=outcome, **fields)
     return finish.AttemptResult(task_id=one.task.id, attempt=attempt, fence=one.task.fence, verdict=verdict)
 
 
@@ -161,7 +161,7 @@ async def test_a_terminal_row_never_moves(store: Store, me: UUID) -> None:
     statements: list[Statement] = [
         observed(one), observed(one, Outcome.UNKNOWN), observed(one, Outcome.RUNNING), cancel(one), intend(one),
         record(one), lambda c: finish.write_settled(c, ending(one)), lambda c: finish.write_rejected(c, ending(one)),
-        lambda c: stop.intend_stops(c, "e1", most=10), lambda c: stop.expire(c, most=10),
+        lambda c: stop.intend_stops(c, "e1", limit=10), lambda c: stop.expire(c, limit=10),
         lambda c: claim.give_back(c, me, [one], ""),
     ]  # fmt: skip
     assert [await _on(store, statement) for statement in statements] == [0] * len(statements)
@@ -182,7 +182,7 @@ async def test_whoever_lost_its_row_to_a_take_over_writes_nothing_more(store: St
     assert await _on(store, lambda c: finish.write_settled(c, ending(second))) == 0
     async with store.connection() as connection:
         assert await submit.raise_sends(connection, second.task.id, second.task.fence) is None
-        rows = await workers.own_rows(connection, other, submitting=[first.task.id], most=10)
+        rows = await workers.own_rows(connection, other, submitting=[first.task.id], limit=10)
     [theirs] = [claim.claim_of(found) for found in rows]
     assert theirs.task.fence == second.task.fence + 1
     assert await _on(store, record(theirs)) == 1
@@ -287,13 +287,13 @@ async def test_a_cancel_without_kill_lets_the_run_end_but_tries_no_more(store: S
     one = await running(store, me, retries=Retries(max_attempts=3))
     assert await _on(store, cancel(one, kill=False)) == 1
     assert await _on(store, cancel(one, kill=False)) == 0, "said already"
-    assert await _on(store, lambda c: stop.intend_stops(c, "e1", most=10)) == 0, "nobody asked to stop it"
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 0, "nobody asked to stop it"
     assert await _on(store, cancel(one, kill=True)) == 1
-    assert await _on(store, lambda c: stop.intend_stops(c, "e1", most=10)) == 1
-    assert await _on(store, lambda c: stop.intend_stops(c, "e1", most=10)) == 0
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 1
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 0
     async with store.connection() as connection:
-        [asked] = await stop.stopping(connection, "e1", most=10)
-        assert asked.watched.handle == "h1"
+        [stop_row] = await stop.stopping(connection, "e1", limit=10)
+        assert stop_row.watched.handle == "h1"
     assert await _on(store, observed(one, phase=Phase.KILLED, cause=EndCause.KILLED)) == 1
     assert (await row(store, one))["state"] == "CANCELLED"
 
@@ -324,12 +324,12 @@ async def test_time_limits_end_what_waits_and_stop_what_runs(store: Store, me: U
     limits = {"queued_seconds": 10, "running_seconds": 10, "cancelling_seconds": 5}
     late = await store.plan(1, engine="e9", time_limits=limits)
     slow = await running(store, me, time_limits=limits)
-    assert await _on(store, lambda c: stop.expire(c, most=10)) == 0
+    assert await _on(store, lambda c: stop.expire(c, limit=10)) == 0
     await store.rows("UPDATE task SET queued_at = now() - interval '11 s', not_before = now() - interval '11 s',"
                      " started_at = now() - interval '11 s'")  # fmt: skip
-    assert await _on(store, lambda c: stop.expire(c, most=10)) == 1
+    assert await _on(store, lambda c: stop.expire(c, limit=10)) == 1
     assert await store.value("SELECT cause FROM task WHERE plan_id = $1", late) == "timed_out"
-    assert await _on(store, lambda c: stop.intend_stops(c, "e1", most=10)) == 1
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 1
     assert (await row(store, slow))["stop_cause"] == "timed_out"
     assert await _on(store, lambda c: stop.give_up_stopping(c, "e1")) == 0
     await store.rows("UPDATE task SET stop_intent_at = now() - interval '6 s'")
@@ -358,7 +358,7 @@ async def test_every_move_raises_the_version_and_is_allowed(store: Store, me: UU
 def claims(worker: UUID, *, group: str = "default") -> Statement:
     async def statement(connection: Connection) -> list[Claim]:
         async with connection.transaction():
-            return await claim.claim(connection, worker, group=group, reachable=["e1", "e2"], most=10)
+            return await claim.claim(connection, worker, group=group, reachable=["e1", "e2"], limit=10)
 
     return statement
 
@@ -444,10 +444,10 @@ async def test_a_row_that_is_cancelled_while_a_claim_picks_it_stays_cancelled(
     The claim is held, by a lock of ours, between its pick and its write.
     """
     picked = "), locked AS MATERIALIZED (\n  SELECT t.id FROM task t WHERE "
-    asked: Any = vars(claim)["_CLAIM"]
-    assert asked.count(picked) == 1
+    statement: Any = vars(claim)["_CLAIM"]
+    assert statement.count(picked) == 1
     pause = f"), held AS MATERIALIZED (SELECT pg_advisory_xact_lock(7), count(*) FROM picked{picked}"  # noqa: S608
-    monkeypatch.setattr(claim, "_CLAIM", asked.replace(picked, pause + "(SELECT count(*) FROM held) = 1 AND "))  # noqa: S608
+    monkeypatch.setattr(claim, "_CLAIM", statement.replace(picked, pause + "(SELECT count(*) FROM held) = 1 AND "))  # noqa: S608
     plan = await store.plan(1)
 
     async def cancels(connection: Connection) -> list[Task]:
@@ -464,9 +464,9 @@ async def test_a_worker_finds_its_own_rows_that_nobody_drives(store: Store, me: 
     lost, driven = await submitting(store, me), await claimed(store, me)
     await running(store, me)
     async with store.connection() as connection:
-        rows = await workers.own_rows(connection, me, submitting=[driven.task.id], most=10)
+        rows = await workers.own_rows(connection, me, submitting=[driven.task.id], limit=10)
         assert [row["id"] for row in rows] == [lost.task.id]
-        assert await workers.own_rows(connection, await store.worker(), submitting=[], most=10) == []
+        assert await workers.own_rows(connection, await store.worker(), submitting=[], limit=10) == []
 
 
 async def test_the_lease_of_one_engine_is_not_that_of_another(store: Store, me: UUID) -> None:

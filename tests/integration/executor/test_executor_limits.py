@@ -67,7 +67,7 @@ async def test_each_state_has_a_time_limit_and_what_follows_depends_on_the_state
     await executors.register(breaker={"failures": 1000})
     await executors.register("paused", intake="paused")
     async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, tasks))
+        await executors.send(rules_of(plan), ensure(plan, tasks))
         await in_state(executors, "FAILED", 5)
         await in_state(executors, "UNKNOWN", 1)
     found = await executors.rows("SELECT position, state, cause, attempt, stop_cause FROM task ORDER BY position")
@@ -93,7 +93,7 @@ async def test_two_executors_never_exceed_the_limits_of_engine_and_plan_and_reac
     """
     async with executors.running(), sampled(executors, query, ACTIVE) as peaks:
         work = scripted(run_seconds=0.05)
-        await executors.say(
+        await executors.send(
             rules_of(small, Rules(limit=3)), ensure(small, [spec(small, n, work=work) for n in range(40)]),
             rules_of(big), ensure(big, [spec(big, n, work=work) for n in range(80)]),
         )  # fmt: skip
@@ -114,14 +114,14 @@ async def test_an_open_breaker_lets_one_start_through_at_a_time_and_closes_with_
         WHERE state IN ('CLAIMED', 'SUBMITTING') AND EXISTS (SELECT FROM engine WHERE breaker = 'open')
     """
     async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=scripted(down_seconds=600))]))
+        await executors.send(rules_of(plan), ensure(plan, [spec(plan, 0, work=scripted(down_seconds=600))]))
 
         async def opened() -> bool:
             return await executors.value("SELECT breaker FROM engine") == "open"
 
         await until(opened, why="the breaker opened")
         async with sampled(executors, query) as peaks:
-            await executors.say(ensure(plan, [spec(plan, n) for n in range(1, 30)]))
+            await executors.send(ensure(plan, [spec(plan, n) for n in range(1, 30)]))
             await in_state(executors, "QUEUED", 28)
             await executors.engine_is_back()
             await in_state(executors, "SUCCEEDED", 30)
@@ -137,7 +137,7 @@ async def test_starts_a_minute_hold_in_every_stretch_of_time_and_are_used(
     plan = uuid4()
     await executors.register(starts_per_minute=per_second * 60, starts_at_once=at_once)
     async with executors.running(claim_seconds=0.5):
-        await executors.say(rules_of(plan), ensure(plan, [spec(plan, n) for n in range(count)]))
+        await executors.send(rules_of(plan), ensure(plan, [spec(plan, n) for n in range(count)]))
         await in_state(executors, "SUCCEEDED", count)
     moves = [move for fact in await executors.facts() for task in fact.data.tasks for move in task.transitions]
     times = sorted(move.at.timestamp() for move in moves if move.state is TaskState.CLAIMED)

@@ -48,11 +48,11 @@ class Without:
     test: Test
 
     def apply(self, patch: pytest.MonkeyPatch) -> None:
-        said: str = vars(self.module)[self.statement]
+        sql: str = vars(self.module)[self.statement]
         for text, becomes in self.edits:
-            assert text in said, f"{self.statement} has no {text!r}: is the guard still there?"
-            said = said.replace(text, becomes)
-        patch.setattr(self.module, self.statement, said)
+            assert text in sql, f"{self.statement} has no {text!r}: is the guard still there?"
+            sql = sql.replace(text, becomes)
+        patch.setattr(self.module, self.statement, sql)
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ class Instead:
 
 def remembers_the_limit(patch: pytest.MonkeyPatch) -> None:
     """The claim takes the plan's limit as it was before it had the plan's lock."""
-    claims_under_locks, asked, fresh = claim.claim, str(vars(claim)["_CLAIM"]), "COALESCE(p.task_limit, 2147483647)"
-    assert fresh in asked
+    claims_under_locks, original, fresh = claim.claim, str(vars(claim)["_CLAIM"]), "COALESCE(p.task_limit, 2147483647)"
+    assert fresh in original
 
-    async def claims_what_it_remembers(connection: Connection, worker: UUID, **said: Any) -> list[claim.Claim]:
+    async def claims_what_it_remembers(connection: Connection, worker: UUID, **arguments: Any) -> list[claim.Claim]:
         limit = await connection.fetchval("SELECT max(task_limit) FROM plan_rules")
-        patch.setattr(claim, "_CLAIM", asked.replace(fresh, str(limit)))
-        return await claims_under_locks(connection, worker, **said)
+        patch.setattr(claim, "_CLAIM", original.replace(fresh, str(limit)))
+        return await claims_under_locks(connection, worker, **arguments)
 
     patch.setattr(claim, "claim", claims_what_it_remembers)
 

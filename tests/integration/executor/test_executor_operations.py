@@ -36,13 +36,13 @@ def spans_of(otlp: OtlpReceiver, trace_id: str) -> list[dict[str, Any]]:
         raise
 
 
-async def answer_to(stand: Stand, asked: EngineTest | PlanRepublish | LogsFollow) -> OperationResult:
+async def answer_to(stand: Stand, request: EngineTest | PlanRepublish | LogsFollow) -> OperationResult:
     """The one result of an operation."""
     found: list[OperationResult] = []
 
     async def answered() -> bool:
-        results = await stand.states_said(OperationResult)
-        found[:] = [one for one in results if one.data.operation_id == asked.data.operation_id]
+        results = await stand.states_published(OperationResult)
+        found[:] = [one for one in results if one.data.operation_id == request.data.operation_id]
         return bool(found)
 
     await until(answered, seconds=20, why="the operation was answered")
@@ -61,20 +61,20 @@ async def in_state(stand: Stand, state: str, count: int = 1) -> None:
 async def test_a_connection_is_tested_as_it_is_registered_and_the_answer_says_what_was_found(executors: Stand) -> None:
     await executors.register()
     await executors.register("dead", revision=2, url="http://127.0.0.1:1")
-    asked = [
+    requests = [
         operation(EngineTest, f"engine:{id}", engine_id=id, definitions_revision=revision)
         for id, revision in (("e1", 1), ("dead", 2), ("nowhere", 2), ("later", 3))
     ]
     async with executors.running():
-        await executors.say(*asked)
-        fine, dead, nowhere = [await answer_to(executors, one) for one in asked[:3]]
+        await executors.send(*requests)
+        fine, dead, nowhere = [await answer_to(executors, one) for one in requests[:3]]
         assert (fine.data.outcome, fine.data.reason, fine.data.operation) == (Outcome.DONE, "it answers", "engine.test")
         assert dead.data.outcome is Outcome.FAILED
         assert "does not answer" in dead.data.reason
         assert (nowhere.data.outcome, nowhere.data.reason) == (Outcome.REFUSED, "there is no engine nowhere")
         assert await executors.value("SELECT count(*) FROM operation") == 1, "its definition has not been seen yet"
         await executors.register("later", revision=3)
-        assert (await answer_to(executors, asked[3])).data.outcome is Outcome.DONE
+        assert (await answer_to(executors, requests[3])).data.outcome is Outcome.DONE
 
 
 async def test_plans_are_told_again_whole_with_every_move_that_was_not_said_before(executors: Stand) -> None:
@@ -82,18 +82,18 @@ async def test_plans_are_told_again_whole_with_every_move_that_was_not_said_befo
     await executors.register()
     async with executors.running():
         for plan in plans:
-            await executors.say(rules_of(plan), ensure(plan, [spec(plan, number) for number in range(150)]))
+            await executors.send(rules_of(plan), ensure(plan, [spec(plan, number) for number in range(150)]))
         await in_state(executors, "SUCCEEDED", 300)
         before = sum(len(fact.data.tasks) for fact in await executors.facts())
-        asked = operation(PlanRepublish, f"plan:{plans[0]}", plan_ids=(*plans, UUID(int=1)))
-        await executors.say(asked)
-        told = await answer_to(executors, asked)
-        assert (told.data.outcome, told.data.details) == (Outcome.DONE, {"tasks": 300})
+        request = operation(PlanRepublish, f"plan:{plans[0]}", plan_ids=(*plans, UUID(int=1)))
+        await executors.send(request)
+        answer = await answer_to(executors, request)
+        assert (answer.data.outcome, answer.data.details) == (Outcome.DONE, {"tasks": 300})
 
-        async def said() -> bool:
+        async def published() -> bool:
             return sum(len(fact.data.tasks) for fact in await executors.facts()) >= before + 300
 
-        await until(said, why="all were said again")
+        await until(published, why="all were said again")
     last = {task.task_id: task.state for fact in await executors.facts() for task in fact.data.tasks}
     assert set(last.values()) == {TaskState.SUCCEEDED}
 
@@ -103,14 +103,14 @@ async def test_a_log_is_followed_for_a_while_and_only_of_an_attempt_there_is(exe
     await executors.register()
     async with executors.running():
         task = spec(plan, 0, work=ScriptedWork(script={"never_ends": True}))
-        await executors.say(rules_of(plan), ensure(plan, [task]))
+        await executors.send(rules_of(plan), ensure(plan, [task]))
         await in_state(executors, "RUNNING")
         target = f"task:{task.task_id}"
         first, wrong = (
             operation(LogsFollow, target, plan_id=plan, task_id=task.task_id, attempt=attempt, for_seconds=30)
             for attempt in (1, 2)
         )
-        await executors.say(first, wrong)
+        await executors.send(first, wrong)
         assert (await answer_to(executors, first)).data.outcome is Outcome.DONE
         assert (await answer_to(executors, wrong)).data.outcome is Outcome.REFUSED
     found = await executors.rows("SELECT attempt, until_at > now() + interval '15 s' AS long FROM log_follow")
@@ -122,32 +122,32 @@ async def test_engines_are_stated_when_something_about_them_changed_and_once_a_s
     await executors.register(breaker={"failures": 1, "open_seconds": 1}, concurrency=20)
     async with executors.running():
         tasks = [spec(plan, number, work=ScriptedWork(script={"held": True})) for number in range(40)]
-        await executors.say(rules_of(plan), ensure(plan, tasks))
+        await executors.send(rules_of(plan), ensure(plan, tasks))
         await stated(executors, "it is full", lambda record: record.slots_used == 20 and record.queued > 0)
         await all_released(executors, 40)
         down = spec(plan, 50, work=ScriptedWork(script={"down_seconds": 600}))
-        await executors.say(ensure(plan, [down]))
+        await executors.send(ensure(plan, [down]))
         await stated(executors, "its breaker is open", lambda record: record.breaker is BreakerState.OPEN)
         await executors.engine_is_back()
         await in_state(executors, "SUCCEEDED", 41)
         await executors.register(revision=2, intake="paused")
 
         await stated(executors, "it is paused", lambda record: record.intake is Intake.PAUSED)
-    said = [event.data for event in await executors.states_said(EngineStated)]
-    assert [record.version for record in said] == list(range(1, len(said) + 1))
-    assert BreakerState.CLOSED in {record.breaker for record in said}
-    assert any(record.last_error for record in said)
-    times = [event.time for event in await executors.states_said(EngineStated)]
+    states = [event.data for event in await executors.states_published(EngineStated)]
+    assert [record.version for record in states] == list(range(1, len(states) + 1))
+    assert BreakerState.CLOSED in {record.breaker for record in states}
+    assert any(record.last_error for record in states)
+    times = [event.time for event in await executors.states_published(EngineStated)]
     assert all((later - sooner).total_seconds() > 0.8 for sooner, later in pairwise(times))
 
 
 async def stated(stand: Stand, what: str, so: Callable[[EngineRecord], bool]) -> None:
     """Return once an engine was stated so."""
 
-    async def said() -> bool:
-        return any(so(event.data) for event in await stand.states_said(EngineStated))
+    async def is_published() -> bool:
+        return any(so(event.data) for event in await stand.states_published(EngineStated))
 
-    await until(said, seconds=60, why=f"an engine was stated: {what}")
+    await until(is_published, seconds=60, why=f"an engine was stated: {what}")
 
 
 async def all_released(stand: Stand, count: int) -> None:
@@ -166,7 +166,7 @@ async def test_the_spans_of_a_task_are_one_trace_over_a_take_over(executors: Sta
     task = spec(plan, 0, work=ScriptedWork(script={"run_seconds": 0.1}))
     await executors.register()
     victim = executors.spawn(SIGNALBOX_CRASH_AT="executor.before_record")
-    await executors.say(rules_of(plan), ensure(plan, [task], traceparent=f"00-{trace_id}-{'1' * 16}-01"))
+    await executors.send(rules_of(plan), ensure(plan, [task], traceparent=f"00-{trace_id}-{'1' * 16}-01"))
 
     async def killed() -> bool:
         return victim.poll() is not None

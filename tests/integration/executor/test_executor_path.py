@@ -14,7 +14,7 @@ from signalbox_contracts.messages.plans import WaitReason
 from signalbox_contracts.messages.task_commands import TaskSpec
 from signalbox_contracts.states import TASK_ENDS, TaskState
 from support.executor import Stand, cancel_of, ensure, rules_of, spec
-from support.facts import histories, told_whole
+from support.facts import check_history, histories
 from support.forked import Forked
 from support.proofs import proves
 from support.service_fixture import until
@@ -51,13 +51,13 @@ async def test_two_hundred_tasks_each_run_once_and_say_so_once(executors: Stand)
     tasks = [spec(plan, number, work=scripted(run_seconds=0.05, result={"n": number})) for number in range(200)]
     await executors.register(concurrency=60)
     async with executors.running():
-        await executors.say(rules_of(plan, Rules(limit=40)), ensure(plan, tasks), ensure(plan, tasks))
+        await executors.send(rules_of(plan, Rules(limit=40)), ensure(plan, tasks), ensure(plan, tasks))
         await ended(executors, 200)
         await sent(executors)
     await each_ran_once(executors, tasks)
-    said = histories(await executors.facts())
+    history_of = histories(await executors.facts())
     for task in tasks:
-        last = said[task.task_id][-1]
+        last = history_of[task.task_id][-1]
         assert (last.state, last.result) == (TaskState.SUCCEEDED, {"n": task.position})
 
 
@@ -72,11 +72,11 @@ async def test_kills_among_many_tasks_start_nothing_twice_and_lose_nothing(execu
     await executors.register()
     points = ["executor.claimed", "executor.seen"]
     victims = [executors.spawn(SIGNALBOX_CRASH_AT=point) for point in points]
-    await executors.say(rules_of(plan, Rules(limit=4)), ensure(plan, tasks))
+    await executors.send(rules_of(plan, Rules(limit=4)), ensure(plan, tasks))
     for victim in victims:
         await killed(victim)
     async with executors.running():
-        await executors.say(rules_of(plan, Rules(limit=40), version=2))
+        await executors.send(rules_of(plan, Rules(limit=40), version=2))
         await ended(executors, 30)
         await sent(executors)
     await each_ran_once(executors, tasks)
@@ -94,10 +94,10 @@ async def each_ran_once(stand: Stand, tasks: list[TaskSpec]) -> None:
     """Assert that every task succeeded, was started once on the engine, and said so once."""
     assert await stand.states() == {"SUCCEEDED": len(tasks)}
     assert await stand.starts() == {run_key(task.task_id, 1): 1 for task in tasks}
-    said = histories(await stand.facts())
-    assert set(said) == {task.task_id for task in tasks}
-    for history in said.values():
-        told_whole(history)
+    history_of = histories(await stand.facts())
+    assert set(history_of) == {task.task_id for task in tasks}
+    for history in history_of.values():
+        check_history(history)
 
 
 @proves("F13")
@@ -111,7 +111,7 @@ async def test_a_worker_paused_past_its_lease_wakes_to_find_its_tasks_taken(exec
     tasks = [spec(plan, number, work=work) for number in range(5)]
     await executors.register()
     sleeper = executors.spawn()
-    await executors.say(rules_of(plan), ensure(plan, tasks))
+    await executors.send(rules_of(plan), ensure(plan, tasks))
     await in_state(executors, "SUBMITTING", 5)
     sleeper.send_signal(signal.SIGSTOP)
     async with executors.running():
@@ -138,7 +138,7 @@ async def test_lost_answers_outages_and_throttling_start_nothing_twice(executors
     tasks = [spec(plan, number, work=scripted(**script)) for number, script in enumerate(scripts)]
     await executors.register(breaker={"failures": 1000})
     async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, tasks))
+        await executors.send(rules_of(plan), ensure(plan, tasks))
         await ended(executors, 4)
     assert await executors.states() == {"SUCCEEDED": 4}, "the last was refused, but its first copy had arrived"
     assert await executors.starts() == {run_key(task.task_id, 1): 1 for task in tasks}
@@ -155,7 +155,7 @@ async def test_retries_refusals_and_what_the_engine_forgot(executors: Stand) -> 
     ]
     await executors.register()
     async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, tasks, known=[UUID(int=1)]))
+        await executors.send(rules_of(plan), ensure(plan, tasks, known=[UUID(int=1)]))
         await ended(executors, 3)
         await in_state(executors, "UNKNOWN")
         await sent(executors)
@@ -167,9 +167,9 @@ async def test_retries_refusals_and_what_the_engine_forgot(executors: Stand) -> 
         (3, "UNKNOWN", 1, None, None),
         (4, "QUEUED", 1, None, None),
     ]
-    said = await executors.facts()
-    assert [fact.data.missing for fact in said if fact.data.missing] == [(UUID(int=1),)]
-    assert {fact.data.rules_version for fact in said} == {0, 1}, "rules are confirmed"
+    published = await executors.facts()
+    assert [fact.data.missing for fact in published if fact.data.missing] == [(UUID(int=1),)]
+    assert {fact.data.rules_version for fact in published} == {0, 1}, "rules are confirmed"
 
 
 async def test_a_cancel_ends_what_waits_stops_what_runs_and_is_told(executors: Stand) -> None:
@@ -177,9 +177,9 @@ async def test_a_cancel_ends_what_waits_stops_what_runs_and_is_told(executors: S
     await executors.register()
     async with executors.running():
         tasks = [spec(plan, number, work=scripted(never_ends=True)) for number in range(6)]
-        await executors.say(rules_of(plan, Rules(limit=2)), ensure(plan, tasks))
+        await executors.send(rules_of(plan, Rules(limit=2)), ensure(plan, tasks))
         await in_state(executors, "RUNNING", 2)
-        await executors.say(cancel_of(plan))
+        await executors.send(cancel_of(plan))
         await ended(executors, 6)
         await sent(executors)
     assert await executors.states() == {"CANCELLED": 6}
@@ -193,9 +193,9 @@ async def test_a_held_plan_starts_nothing_once_that_is_confirmed(executors: Stan
     plan = uuid4()
     await executors.register()
     async with executors.running():
-        await executors.say(rules_of(plan, held=True), ensure(plan, [spec(plan, 0)]))
+        await executors.send(rules_of(plan, held=True), ensure(plan, [spec(plan, 0)]))
         await in_state(executors, "QUEUED")
-        await executors.say(rules_of(plan, version=2))
+        await executors.send(rules_of(plan, version=2))
         await ended(executors, 1)
         await sent(executors)
     confirmed = [fact.data.rules_version for fact in await executors.facts() if not fact.data.tasks]
@@ -207,7 +207,7 @@ async def test_an_engine_that_is_down_uses_up_no_attempt_and_opens_its_breaker(e
     plan = uuid4()
     await executors.register(breaker={"failures": 2, "open_seconds": 0.3})
     async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=scripted(down_seconds=600))]))
+        await executors.send(rules_of(plan), ensure(plan, [spec(plan, 0, work=scripted(down_seconds=600))]))
 
         async def opened() -> bool:
             return await executors.value("SELECT breaker FROM engine") == "open"
@@ -224,7 +224,7 @@ async def test_what_waits_says_what_for_once(executors: Stand) -> None:
     limited, nowhere, forever = uuid4(), uuid4(), scripted(never_ends=True)
     await executors.register(concurrency=5)
     async with executors.running():
-        await executors.say(
+        await executors.send(
             rules_of(limited, Rules(limit=1)),
             ensure(limited, [spec(limited, number, work=forever) for number in range(3)]),
             ensure(nowhere, [spec(nowhere, 0, engine="nowhere")]),
@@ -234,7 +234,7 @@ async def test_what_waits_says_what_for_once(executors: Stand) -> None:
             return await executors.value("SELECT count(*) FROM task WHERE waiting IS NOT NULL") == 3
 
         await until(explained, why="three tasks say why they wait")
-        await executors.say(rules_of(nowhere))
+        await executors.send(rules_of(nowhere))
 
         async def explained_anew() -> bool:
             why = await executors.value("SELECT waiting ->> 'why' FROM task WHERE plan_id = $1", nowhere)
@@ -242,13 +242,13 @@ async def test_what_waits_says_what_for_once(executors: Stand) -> None:
 
         await until(explained_anew, why="the reason changed")
         await sent(executors)
-    said = [
+    reasons = [
         (task.waiting.why, task.item_key)
         for history in histories(await executors.facts()).values()
         for task in history
         if task.waiting
     ]
-    assert sorted(said) == [
+    assert sorted(reasons) == [
         (WaitReason.DEFINITION_NOT_SEEN, "item/0"),
         (WaitReason.PLAN_LIMIT, "item/1"),
         (WaitReason.PLAN_LIMIT, "item/2"),

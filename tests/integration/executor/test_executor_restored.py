@@ -46,24 +46,24 @@ async def test_nothing_is_claimed_of_a_restored_database_before_what_came_since_
     await store.engine()
     await store.plan(2)
     worker = await store.worker()
-    asked = 0
+    reads = 0
     async with detector_on(store) as detector:
         await detector.heartbeat()
-        assert len(await store.claim(worker, most=1)) == 1
+        assert len(await store.claim(worker, limit=1)) == 1
         await restored(store)
         assert await store.claim(worker) == []
     async with detector_on(store) as detector:
         assert await store.claim(worker) == []
 
         async def start_reading() -> None:
-            nonlocal asked
-            asked += 1
+            nonlocal reads
+            reads += 1
             assert await store.claim(worker) == []
 
         await detector.replay(start_reading)
         assert len(await store.claim(worker)) == 1
         await detector.replay(start_reading)
-        assert asked == 1, "there was nothing more to read again"
+        assert reads == 1, "there was nothing more to read again"
 
 
 @proves("executor.store.workers: nothing is sent of rows")
@@ -75,15 +75,15 @@ async def test_nothing_is_swept_or_taken_over_in_a_restored_database_before_that
     async with detector_on(store) as detector:
         await detector.heartbeat()
     for worker in (me, dead):
-        assert len(await store.claim(worker, most=1)) == 1
+        assert len(await store.claim(worker, limit=1)) == 1
     await store.expire(dead)
     await restored(store)
     async with store.connection() as connection:
-        assert await workers.own_rows(connection, me, submitting=[], most=10) == []
+        assert await workers.own_rows(connection, me, submitting=[], limit=10) == []
         assert await workers.expired(connection, me) == []
         async with detector_on(store) as detector:
             await detector.replay(nothing_more)
-        assert len(await workers.own_rows(connection, me, submitting=[], most=10)) == 1
+        assert len(await workers.own_rows(connection, me, submitting=[], limit=10)) == 1
         assert await workers.expired(connection, me) == [dead]
 
 

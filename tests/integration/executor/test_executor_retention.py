@@ -56,7 +56,7 @@ async def test_a_hundred_thousand_old_tasks_go_while_claims_go_on(store: Store) 
             began = time.monotonic()
             async with claiming.transaction():
                 await claiming.execute("SET LOCAL lock_timeout = '100ms'")
-                claims += len(await claim.claim(claiming, me, group="default", reachable=["e1"], most=20))
+                claims += len(await claim.claim(claiming, me, group="default", reachable=["e1"], limit=20))
             longest = max(longest, time.monotonic() - began)
             await batch.commit()
             if not any(counts.values()):

@@ -44,7 +44,7 @@ class Place:
         work = ProcessWork(argv=(str(SHELL), "-c", shell), environment=environment or {})
         values: dict[str, Any] = {"engine": "local", "work": work, "retries": Retries(max_attempts=1), **changes}
         task = spec(plan, 0, **values)
-        await self.stand.say(rules_of(plan), ensure(plan, [task]))
+        await self.stand.send(rules_of(plan), ensure(plan, [task]))
         return task.task_id
 
     async def state(self, task: uuid.UUID) -> Any:
@@ -66,7 +66,7 @@ class Place:
             stored += gzip.decompress(path.read_bytes())
         return stored.decode()
 
-    async def whole_log(self, task: uuid.UUID, attempt: int = 1) -> str:
+    async def full_log(self, task: uuid.UUID, attempt: int = 1) -> str:
         folder = self.blobs / "logs" / str(task) / str(attempt)
         end = folder / "end.json"
 
@@ -110,7 +110,7 @@ async def place(store: Store, postgres_url: str, kafka_bootstrap: str, tmp_path:
     await connection.close()
 
 
-async def said_in_topics(stand: Stand) -> bytes:
+async def bytes_in_topics(stand: Stand) -> bytes:
     """Everything in every topic of this stand."""
     consumer: Any = AIOKafkaConsumer(bootstrap_servers=stand.bootstrap, enable_auto_commit=False)
     await consumer.start()
@@ -119,17 +119,17 @@ async def said_in_topics(stand: Stand) -> bytes:
         consumer.assign(parts)
         await consumer.seek_to_beginning(*parts)
         ends = await consumer.end_offsets(parts)
-        said = b""
+        found = b""
         while any([await consumer.position(part) < ends[part] for part in parts]):
             for batch in (await consumer.getmany(timeout_ms=200)).values():
                 for record in batch:
-                    said += (record.value or b"") + repr(record.headers).encode()
-        return said
+                    found += (record.value or b"") + repr(record.headers).encode()
+        return found
     finally:
         await consumer.stop()
 
 
-async def said_in_tables(stand: Stand) -> str:
+async def text_of_tables(stand: Stand) -> str:
     tables = await stand.rows("SELECT tablename FROM pg_tables WHERE schemaname = $1", stand.schema)
     return "".join([str(await stand.rows(f"SELECT t::text FROM {row['tablename']} t")) for row in tables])  # noqa: S608
 
@@ -147,12 +147,12 @@ async def test_a_process_gets_the_value_and_nothing_else_holds_it(
     async with place.stand.running(**place.settings):
         task = await place.start(shell, environment={"PASSWORD": "secret://db", "URL": "pg://me:secret://db@host/x"})
         assert (await place.ends(task))[0] == "SUCCEEDED"
-        log = await place.whole_log(task)
+        log = await place.full_log(task)
     stars = "*" * len(VALUE)
     assert seen.read_text() == VALUE
     assert log == f"begin {stars}\n{stars}\npg://me:{stars}@host/x\n"
-    assert VALUE.encode() not in await said_in_topics(place.stand)
-    tables = await said_in_tables(place.stand)
+    assert VALUE.encode() not in await bytes_in_topics(place.stand)
+    tables = await text_of_tables(place.stand)
     assert "secret://db" in tables  # the scan sees what is there
     assert VALUE not in tables
     assert VALUE not in "".join(capsys.readouterr()) + caplog.text
@@ -204,16 +204,16 @@ async def test_a_log_is_stored_while_the_process_runs(place: Place) -> None:
     async with place.stand.running(**place.settings):
         gate = place.stand.folder / "gate"
         task = await place.start(f"echo first; while [ ! -e '{gate}' ]; do sleep 0.05; done; echo second")
-        await until(_says(place, task, "first\n"), "the first line is stored")
+        await until(_log_has(place, task, "first\n"), "the first line is stored")
         gate.touch()
-        assert await place.whole_log(task) == "first\nsecond\n"
+        assert await place.full_log(task) == "first\nsecond\n"
 
 
 async def test_each_attempt_has_a_log_of_its_own(place: Place) -> None:
     async with place.stand.running(**place.settings):
         retries = Retries(max_attempts=2, delay_seconds=0, max_delay_seconds=0)
         task = await place.start("echo attempt $SIGNALBOX_ATTEMPT; exit 1", retries=retries)
-        assert [await place.whole_log(task, attempt) for attempt in (1, 2)] == ["attempt 1\n", "attempt 2\n"]
+        assert [await place.full_log(task, attempt) for attempt in (1, 2)] == ["attempt 1\n", "attempt 2\n"]
 
 
 @pytest.mark.parametrize("point", ["", "executor.log_stored"])
@@ -223,7 +223,7 @@ async def test_a_process_and_its_log_outlast_a_killed_executor(place: Place, poi
     gate, names = place.stand.folder / "gate", {f"SIGNALBOX_{n.upper()}": v for n, v in place.settings.items()}
     first = place.stand.spawn(**names, **({"SIGNALBOX_CRASH_AT": point} if point else {}))
     task = await place.start(f"echo first; while [ ! -e '{gate}' ]; do sleep 0.05; done; echo second; exit 3")
-    await until(_says(place, task, "first\n"), "the first line is stored")
+    await until(_log_has(place, task, "first\n"), "the first line is stored")
     if not point:
         first.kill()
     first.wait()
@@ -231,7 +231,7 @@ async def test_a_process_and_its_log_outlast_a_killed_executor(place: Place, poi
     gate.touch()
     state, _, _, attempt = await place.ends(task)
     assert (state, attempt) == ("FAILED", 1)
-    assert await place.whole_log(task) == "first\nsecond\n"
+    assert await place.full_log(task) == "first\nsecond\n"
     runs = place.stand.folder / "process" / "runs"
     assert [run.name for run in runs.iterdir()] == [run_key(task, 1)]
 
@@ -247,12 +247,12 @@ async def test_of_a_long_log_the_beginning_and_the_end_are_kept(place: Place, li
             return (folder / "end.json").exists()
 
         await until(complete, "the log is complete")
-    said = json.loads((folder / "end.json").read_text())
+    ended = json.loads((folder / "end.json").read_text())
     pieces = [
         (int(path.name.removesuffix(".gz")), gzip.decompress(path.read_bytes())) for path in sorted(folder.glob("*.gz"))
     ]
     end = pieces[-1][0] + len(pieces[-1][1])
-    assert said == {"bytes": end, "truncated": truncated}
+    assert ended == {"bytes": end, "truncated": truncated}
     stored = sum(len(data) for _, data in pieces)
     assert (stored < end) == truncated
     assert stored <= 65_536 + 16_384
@@ -260,8 +260,8 @@ async def test_of_a_long_log_the_beginning_and_the_end_are_kept(place: Place, li
     assert pieces[-1][1].endswith(f"{10_000 + lines}\n".encode())
 
 
-def _says(place: Place, task: uuid.UUID, text: str) -> Callable[[], Awaitable[bool]]:
-    async def says() -> bool:
+def _log_has(place: Place, task: uuid.UUID, text: str) -> Callable[[], Awaitable[bool]]:
+    async def written() -> bool:
         return place.log(task) == text
 
-    return says
+    return written

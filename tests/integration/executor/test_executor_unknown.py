@@ -69,9 +69,9 @@ def word(one: Claim, decision: Decision, attempt: int = 1, handle: str | None = 
     )  # fmt: skip
 
 
-async def says(store: Store, said: TaskResolveData) -> resolve.Resolved | None:
+async def resolves_row(store: Store, resolution: TaskResolveData) -> resolve.Resolved | None:
     async with store.connection() as connection:
-        return await resolve.resolve(connection, said, "because")
+        return await resolve.resolve(connection, resolution, "because")
 
 
 async def row(store: Store, one: Claim) -> Any:
@@ -90,9 +90,9 @@ async def test_an_unknown_task_says_that_a_person_or_which_policy_decides(store:
     decided = [await unknown(store, me, on_unknown="fail"), await unknown(store, me, engine="e2")]
     details: list[str] = []
     for one in (*held, *decided):
-        said = json.loads((await row(store, one))["waiting"])
-        assert (said["why"], said["holder"]) == ("person", f"engine:{one.task.engine_id}")
-        details.append(said["detail"])
+        waiting = json.loads((await row(store, one))["waiting"])
+        assert (waiting["why"], waiting["holder"]) == ("person", f"engine:{one.task.engine_id}")
+        details.append(waiting["detail"])
     assert details[:2] == ["attempt 1: not known"] * 2
     assert [detail.removeprefix("attempt 1: not known; ") for detail in details[2:]] == [
         f"policy {policy} decides by itself if it is not seen again" for policy in ("fail", "retry")
@@ -101,7 +101,10 @@ async def test_an_unknown_task_says_that_a_person_or_which_policy_decides(store:
 
 async def test_adopting_makes_it_run_under_the_handle_that_was_named_or_the_one_it_had(store: Store, me: UUID) -> None:
     named, had = await unknown(store, me), await unknown(store, me)
-    one, two = await says(store, word(named, "adopt", handle="h2")), await says(store, word(had, "adopt"))
+    one, two = (
+        await resolves_row(store, word(named, "adopt", handle="h2")),
+        await resolves_row(store, word(had, "adopt")),
+    )
     assert one is not None
     assert two is not None
     found = await row(store, named)
@@ -121,7 +124,7 @@ async def test_a_retry_queues_the_next_attempt_whatever_the_budgets_say_and_uses
     store: Store, me: UUID
 ) -> None:
     one = await unknown(store, me, retries=Retries(max_attempts=1, infrastructure_attempts=0))
-    assert await says(store, word(one, "retry")) is not None
+    assert await resolves_row(store, word(one, "retry")) is not None
     found = await row(store, one)
     assert (found["state"], found["attempt"], found["infrastructure_faults"], found["sends"]) == ("QUEUED", 2, 1, 0)
     assert (found["handle"], found["phase"], found["waiting"]) == (None, None, None)
@@ -132,7 +135,7 @@ async def test_a_retry_queues_the_next_attempt_whatever_the_budgets_say_and_uses
 
 async def test_failing_ends_it_with_the_persons_reason(store: Store, me: UUID) -> None:
     one = await unknown(store, me)
-    assert await says(store, word(one, "fail")) is not None
+    assert await resolves_row(store, word(one, "fail")) is not None
     found = await row(store, one)
     assert (found["state"], found["cause"], found["error"]) == ("FAILED", "resolved", "because")
     assert found["ended_at"] is not None
@@ -147,10 +150,10 @@ async def test_a_cancel_in_the_row_wins_and_stops_what_is_adopted(
     one = await unknown(store, me)
     async with store.connection() as connection:
         assert len(await stop.cancel(connection, one.task.plan_id, [], kill=True, reason="no more")) == 1
-    assert await says(store, word(one, decision)) is not None
+    assert await resolves_row(store, word(one, decision)) is not None
     assert (await row(store, one))["state"] == state
     async with store.connection() as connection:
-        stops = await stop.intend_stops(connection, "e1", most=10)
+        stops = await stop.intend_stops(connection, "e1", limit=10)
     assert len(stops) == (decision == "adopt")
 
 
@@ -162,15 +165,15 @@ async def test_a_word_on_an_attempt_never_touches_the_next_one_nor_anything_that
     one = await unknown(store, me)
     decisions: tuple[Decision, ...] = ("adopt", "retry", "fail")
     for decision in decisions:
-        assert await says(store, word(one, decision, attempt=2)) is None
-    assert await says(store, word(one, "retry")) is not None
+        assert await resolves_row(store, word(one, decision, attempt=2)) is None
+    assert await resolves_row(store, word(one, "retry")) is not None
     for state in ("QUEUED", "CLAIMED", "SUBMITTING", "RUNNING", "UNKNOWN", "FAILED"):
         before = await row(store, one)
         assert (before["state"], before["attempt"]) == (state, 2)
         for decision in decisions:
-            assert await says(store, word(one, decision, attempt=1)) is None
+            assert await resolves_row(store, word(one, decision, attempt=1)) is None
             if state != "UNKNOWN":
-                assert await says(store, word(one, decision, attempt=2)) is None
+                assert await resolves_row(store, word(one, decision, attempt=2)) is None
         assert await row(store, one) == before
         await _on(store, me, one, state)
 
@@ -233,19 +236,19 @@ async def in_state(stand: Stand, state: str, count: int = 1) -> None:
     await until(there, why=f"{count} tasks {state}")
 
 
-async def answers(stand: Stand, *asked: TaskResolve) -> list[OperationResult]:
+async def answers(stand: Stand, *requests: TaskResolve) -> list[OperationResult]:
     """The one result of each."""
     found: dict[UUID, list[OperationResult]] = {}
 
     async def answered() -> bool:
         found.clear()
-        for one in await stand.states_said(OperationResult):
+        for one in await stand.states_published(OperationResult):
             found.setdefault(one.data.operation_id, []).append(one)
-        return all(one.data.operation_id in found for one in asked)
+        return all(one.data.operation_id in found for one in requests)
 
     await until(answered, seconds=20, why="the operations were answered")
-    assert all(len(found[one.data.operation_id]) == 1 for one in asked)
-    return [found[one.data.operation_id][0] for one in asked]
+    assert all(len(found[one.data.operation_id]) == 1 for one in requests)
+    return [found[one.data.operation_id][0] for one in requests]
 
 
 def resolves(plan: UUID, task: TaskSpec, decision: Decision, attempt: int = 1, **more: Any) -> TaskResolve:
@@ -255,10 +258,10 @@ def resolves(plan: UUID, task: TaskSpec, decision: Decision, attempt: int = 1, *
     )  # fmt: skip
 
 
-async def told(stand: Stand, task: TaskSpec) -> list[TaskRecord]:
+async def published_records(stand: Stand, task: TaskSpec) -> list[TaskRecord]:
     """What was said of a task, in order."""
-    said = [one for fact in await stand.facts() for one in fact.data.tasks if one.task_id == task.task_id]
-    return sorted(said, key=lambda record: record.version)
+    records = [one for fact in await stand.facts() for one in fact.data.tasks if one.task_id == task.task_id]
+    return sorted(records, key=lambda record: record.version)
 
 
 @pytest.mark.parametrize("remembers_keys", [True, False], ids=["it forgets", "it cannot tell copies apart"])
@@ -281,7 +284,7 @@ async def test_each_policy_of_engine_or_task_decides_what_becomes_of_unknown(
     for revision, (id, policy) in enumerate((("holds", "hold"), ("fails", "fail"), ("retries", "retry")), start=1):
         await executors.register(id, revision=revision, on_unknown=policy, concurrency=1, connection=connection)
     async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, tasks, revision=3))
+        await executors.send(rules_of(plan), ensure(plan, tasks, revision=3))
         await in_state(executors, "FAILED", 3)
         await in_state(executors, "UNKNOWN")
     found = await executors.rows("SELECT position, state, attempt, cause FROM task ORDER BY position")
@@ -294,10 +297,10 @@ async def test_each_policy_of_engine_or_task_decides_what_becomes_of_unknown(
     ]
     sent = [(0, 1), (2, 1), (3, 1), (3, 2), (4, 1)]
     assert await executors.starts() == {run_key(tasks[number].task_id, attempt): 1 for number, attempt in sent}
-    said = (await told(executors, tasks[0]))[-1]
-    assert said.waiting is not None
-    assert (said.waiting.why, said.waiting.holder) == (WaitReason.PERSON, "engine:holds")
-    assert said.waiting.detail.startswith("attempt 1: ")
+    last = (await published_records(executors, tasks[0]))[-1]
+    assert last.waiting is not None
+    assert (last.waiting.why, last.waiting.holder) == (WaitReason.PERSON, "engine:holds")
+    assert last.waiting.detail.startswith("attempt 1: ")
 
 
 async def test_a_run_that_a_person_names_is_adopted_and_its_end_is_seen(executors: Stand) -> None:
@@ -305,11 +308,11 @@ async def test_a_run_that_a_person_names_is_adopted_and_its_end_is_seen(executor
     task = spec(plan, 0, work=scripted(run_seconds=0.5, lose_answers=1))
     await executors.register(connection=ScriptedConnection(url=executors.engine_url, remembers_keys=False))
     async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, [task]))
+        await executors.send(rules_of(plan), ensure(plan, [task]))
         await in_state(executors, "UNKNOWN")
-        asked = resolves(plan, task, "adopt", handle="run-1")
-        await executors.say(asked)
-        [answer] = await answers(executors, asked)
+        request = resolves(plan, task, "adopt", handle="run-1")
+        await executors.send(request)
+        [answer] = await answers(executors, request)
         await in_state(executors, "SUCCEEDED")
     assert (answer.data.outcome, answer.data.operation) == (Outcome.DONE, "task.resolve")
     assert answer.data.details == {
@@ -317,9 +320,9 @@ async def test_a_run_that_a_person_names_is_adopted_and_its_end_is_seen(executor
         "before": {"state": "UNKNOWN", "attempt": 1, "handle": None},
         "after": {"state": "RUNNING", "attempt": 1, "handle": "run-1"},
     }
-    moves = [move for record in await told(executors, task) for move in record.transitions]
-    [said] = [move for move in moves if "user:ann" in move.reason]
-    assert (said.state, said.reason) == (
+    moves = [move for record in await published_records(executors, task) for move in record.transitions]
+    [decided] = [move for move in moves if "user:ann" in move.reason]
+    assert (decided.state, decided.reason) == (
         TaskState.RUNNING, "resolved by user:ann (adopt run-1): looked at the host",
     )  # fmt: skip
     assert await executors.starts() == {run_key(task.task_id, 1): 1}
@@ -331,10 +334,10 @@ async def test_a_person_tries_again_and_a_word_that_comes_late_or_on_nothing_is_
     nothing = spec(plan, 1)
     await executors.register(connection=ScriptedConnection(url=executors.engine_url, remembers_keys=False))
     async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, [task]))
+        await executors.send(rules_of(plan), ensure(plan, [task]))
         await in_state(executors, "UNKNOWN")
         again, late = resolves(plan, task, "retry"), resolves(plan, task, "fail")
-        await executors.say(again, late, resolves(plan, nothing, "fail"))
+        await executors.send(again, late, resolves(plan, nothing, "fail"))
         done, refused = await answers(executors, again, late)
 
         async def second() -> bool:
@@ -344,7 +347,7 @@ async def test_a_person_tries_again_and_a_word_that_comes_late_or_on_nothing_is_
         fails, ended, absent = (
             resolves(plan, task, "fail", 2), resolves(plan, task, "retry", 2), resolves(plan, nothing, "fail"),
         )  # fmt: skip
-        await executors.say(fails, ended, absent)
+        await executors.send(fails, ended, absent)
         failed, over, missing = await answers(executors, fails, ended, absent)
     assert (done.data.outcome, done.data.reason) == (
         Outcome.DONE, "attempt 1 was UNKNOWN; the task is QUEUED in attempt 2",
@@ -356,7 +359,7 @@ async def test_a_person_tries_again_and_a_word_that_comes_late_or_on_nothing_is_
         Outcome.REFUSED, "the task is FAILED, not UNKNOWN: nothing is to be decided",
     )  # fmt: skip
     assert (missing.data.outcome, missing.data.reason) == (Outcome.REFUSED, f"there is no task {nothing.task_id}")
-    last = (await told(executors, task))[-1]
+    last = (await published_records(executors, task))[-1]
     assert (last.state, last.cause, last.error) == (
         TaskState.FAILED, EndCause.RESOLVED, "resolved by user:ann (fail): looked at the host",
     )  # fmt: skip
@@ -368,19 +371,19 @@ async def test_adopting_a_run_the_engine_does_not_know_gives_the_policy_its_pati
     task = spec(plan, 0, work=scripted(run_seconds=60, forget_seconds=0.1))
     await executors.register()
     async with executors.running(unknown_seconds=patience):
-        await executors.say(rules_of(plan), ensure(plan, [task]))
+        await executors.send(rules_of(plan), ensure(plan, [task]))
         await in_state(executors, "UNKNOWN")
 
         async def long_ago() -> bool:
             return await executors.value("SELECT state_at + $1 * interval '1 s' < now() FROM task", patience)
 
         await until(long_ago, why="it was UNKNOWN for longer than a policy waits")
-        asked = resolves(plan, task, "adopt")
-        await executors.say(asked)
-        await answers(executors, asked)
+        request = resolves(plan, task, "adopt")
+        await executors.send(request)
+        await answers(executors, request)
         await executors.register(revision=2, on_unknown="fail")
         await in_state(executors, "FAILED")
-    moves = [move for record in await told(executors, task) for move in record.transitions]
+    moves = [move for record in await published_records(executors, task) for move in record.transitions]
     assert [move.state for move in moves][-4:] == ["UNKNOWN", "RUNNING", "UNKNOWN", "FAILED"]
     assert (moves[-1].at - moves[-2].at).total_seconds() >= patience
 
@@ -391,13 +394,13 @@ async def test_a_run_that_does_not_stop_stays_unknown_until_a_person_decides(exe
     task = spec(plan, 0, work=scripted(never_ends=True, ignore_cancels=1000), time_limits=limits)
     await executors.register()
     async with executors.running():
-        await executors.say(rules_of(plan), ensure(plan, [task]))
+        await executors.send(rules_of(plan), ensure(plan, [task]))
         await in_state(executors, "UNKNOWN")
         version = await executors.value("SELECT version FROM task")
         await observed_again(executors, 4)
         assert await executors.value("SELECT version FROM task") == version, "it is seen, and nothing is news"
         adopt = resolves(plan, task, "adopt")
-        await executors.say(adopt)
+        await executors.send(adopt)
         await answers(executors, adopt)
 
         async def unknown_again() -> bool:
@@ -405,7 +408,7 @@ async def test_a_run_that_does_not_stop_stays_unknown_until_a_person_decides(exe
 
         await until(unknown_again, why="it was asked to stop once more, and did not")
         fail = resolves(plan, task, "fail")
-        await executors.say(fail)
+        await executors.send(fail)
         [answer] = await answers(executors, fail)
     assert answer.data.outcome is Outcome.DONE
     assert await executors.states() == {"FAILED": 1}

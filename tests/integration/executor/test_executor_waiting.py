@@ -23,12 +23,12 @@ async def waits(stand: Stand, plan: UUID, why: str) -> Waiting:
     """Return what the plan's last task says, once it waits for this."""
     found: list[Any] = []
 
-    async def said() -> bool:
+    async def published() -> bool:
         query = "SELECT waiting::text FROM task WHERE plan_id = $1 AND waiting ->> 'why' = $2 ORDER BY position DESC"
         found[:] = [row["waiting"] for row in await stand.rows(query, plan, why)]
         return bool(found)
 
-    await until(said, seconds=60, why=f"a task says it waits for {why}")
+    await until(published, seconds=60, why=f"a task says it waits for {why}")
     return Waiting.model_validate_json(found[0])
 
 
@@ -44,8 +44,8 @@ async def freed(stand: Stand, plan: UUID) -> None:
     await until(started, seconds=60, why="the task was freed")
 
 
-async def said_in_facts(stand: Stand, plan: UUID, why: str) -> None:
-    async def told() -> bool:
+async def published_in_facts(stand: Stand, plan: UUID, why: str) -> None:
+    async def published() -> bool:
         return any(
             task.waiting is not None and task.waiting.why.value == why
             for fact in await stand.facts()
@@ -53,7 +53,7 @@ async def said_in_facts(stand: Stand, plan: UUID, why: str) -> None:
             for task in fact.data.tasks
         )
 
-    await until(told, seconds=60, why=f"a fact says {why}")
+    await until(published, seconds=60, why=f"a fact says {why}")
 
 
 @dataclass
@@ -68,42 +68,42 @@ class Case:
 
 
 async def without_rules(stand: Stand, plan: UUID) -> None:
-    await stand.say(ensure(plan, [spec(plan, 0)]))
+    await stand.send(ensure(plan, [spec(plan, 0)]))
 
 
 async def give_rules(stand: Stand, plan: UUID) -> None:
-    await stand.say(rules_of(plan))
+    await stand.send(rules_of(plan))
 
 
 async def pause_plan(stand: Stand, plan: UUID) -> None:
-    await stand.say(rules_of(plan, held=True, held_reason="paused by user:ann"), ensure(plan, [spec(plan, 0)]))
+    await stand.send(rules_of(plan, held=True, held_reason="paused by user:ann"), ensure(plan, [spec(plan, 0)]))
 
 
 async def newer_rules(stand: Stand, plan: UUID) -> None:
-    await stand.say(rules_of(plan, version=2))
+    await stand.send(rules_of(plan, version=2))
 
 
 async def limit_plan(stand: Stand, plan: UUID) -> None:
-    await stand.say(rules_of(plan, Rules(limit=1)), ensure(plan, [spec(plan, n, work=FOREVER) for n in range(2)]))
+    await stand.send(rules_of(plan, Rules(limit=1)), ensure(plan, [spec(plan, n, work=FOREVER) for n in range(2)]))
 
 
 async def raise_limit(stand: Stand, plan: UUID) -> None:
-    await stand.say(rules_of(plan, Rules(limit=2), version=2))
+    await stand.send(rules_of(plan, Rules(limit=2), version=2))
 
 
 async def limit_step(stand: Stand, plan: UUID) -> None:
     both = [spec(plan, n, work=FOREVER, group="part", group_limit=1) for n in range(2)]
-    await stand.say(rules_of(plan), ensure(plan, both))
+    await stand.send(rules_of(plan), ensure(plan, both))
 
 
 async def end_first(stand: Stand, plan: UUID) -> None:
     [row] = await stand.rows("SELECT id FROM task WHERE plan_id = $1 AND state = 'RUNNING'", plan)
-    await stand.say(cancel_of(plan, row["id"]))
+    await stand.send(cancel_of(plan, row["id"]))
 
 
 async def canary(stand: Stand, plan: UUID) -> None:
     rules = Rules(canary=Canary(first=1))
-    await stand.say(rules_of(plan, rules), ensure(plan, [spec(plan, n, work=FOREVER) for n in range(2)]))
+    await stand.send(rules_of(plan, rules), ensure(plan, [spec(plan, n, work=FOREVER) for n in range(2)]))
 
 
 async def redefined(stand: Stand, **changes: Any) -> None:
@@ -119,9 +119,9 @@ async def redefined(stand: Stand, **changes: Any) -> None:
 async def fill_engine(stand: Stand, plan: UUID) -> None:
     other = uuid4()
     await redefined(stand, concurrency=1)
-    await stand.say(rules_of(other), ensure(other, [spec(other, 0, work=FOREVER)]))
+    await stand.send(rules_of(other), ensure(other, [spec(other, 0, work=FOREVER)]))
     await until(lambda: _running(stand, other), why="the slot is taken")
-    await stand.say(rules_of(plan), ensure(plan, [spec(plan, 0)]))
+    await stand.send(rules_of(plan), ensure(plan, [spec(plan, 0)]))
 
 
 async def _running(stand: Stand, plan: UUID) -> bool:
@@ -130,19 +130,19 @@ async def _running(stand: Stand, plan: UUID) -> bool:
 
 async def free_slot(stand: Stand, plan: UUID) -> None:
     [row] = await stand.rows("SELECT DISTINCT plan_id FROM task WHERE plan_id <> $1 AND state = 'RUNNING'", plan)
-    await stand.say(cancel_of(row["plan_id"]))
+    await stand.send(cancel_of(row["plan_id"]))
 
 
 async def go_behind(stand: Stand, plan: UUID) -> None:
     """A full engine, and another plan of higher priority in the queue."""
     await fill_engine(stand, plan)
     urgent = UUID(int=7)
-    await stand.say(rules_of(urgent, Rules(priority=90)), ensure(urgent, [spec(urgent, 0)]))
+    await stand.send(rules_of(urgent, Rules(priority=90)), ensure(urgent, [spec(urgent, 0)]))
 
 
 async def slow_starts(stand: Stand, plan: UUID) -> None:
     await redefined(stand, starts_per_minute=6, starts_at_once=1)
-    await stand.say(rules_of(plan), ensure(plan, [spec(plan, n) for n in range(2)]))
+    await stand.send(rules_of(plan), ensure(plan, [spec(plan, n) for n in range(2)]))
 
 
 async def any_rate(stand: Stand, plan: UUID) -> None:
@@ -151,16 +151,16 @@ async def any_rate(stand: Stand, plan: UUID) -> None:
 
 async def pause_engine(stand: Stand, plan: UUID) -> None:
     await redefined(stand, intake="paused")
-    await stand.say(rules_of(plan), ensure(plan, [spec(plan, 0)]))
+    await stand.send(rules_of(plan), ensure(plan, [spec(plan, 0)]))
 
 
 async def break_engine(stand: Stand, plan: UUID) -> None:
     """The first submit takes it down: the breaker opens, and what comes later waits."""
     await redefined(stand, breaker={"failures": 1, "open_seconds": 1})
     down = ScriptedWork(script={"down_seconds": 600})
-    await stand.say(rules_of(plan, Rules(limit=50)), ensure(plan, [spec(plan, 0, work=down)]))
+    await stand.send(rules_of(plan, Rules(limit=50)), ensure(plan, [spec(plan, 0, work=down)]))
     await until(lambda: _open(stand), why="the breaker opened")
-    await stand.say(ensure(plan, [spec(plan, n) for n in range(1, 3)]))
+    await stand.send(ensure(plan, [spec(plan, n) for n in range(1, 3)]))
 
 
 async def _open(stand: Stand) -> bool:
@@ -178,7 +178,7 @@ async def mend_engine(stand: Stand, plan: UUID) -> None:
 async def foreign_host(stand: Stand, plan: UUID) -> None:
     """An engine of another host, where no executor runs."""
     await stand.register("far", revision=2, connection={"kind": "process", "host_id": "elsewhere"})
-    await stand.say(rules_of(plan), ensure(plan, [spec(plan, 0, "far")], revision=2))
+    await stand.send(rules_of(plan), ensure(plan, [spec(plan, 0, "far")], revision=2))
 
 
 async def same_host(stand: Stand, plan: UUID) -> None:
@@ -186,7 +186,7 @@ async def same_host(stand: Stand, plan: UUID) -> None:
 
 
 async def future_revision(stand: Stand, plan: UUID) -> None:
-    await stand.say(rules_of(plan), ensure(plan, [spec(plan, 0)], revision=9))
+    await stand.send(rules_of(plan), ensure(plan, [spec(plan, 0)], revision=9))
 
 
 async def newest_revision(stand: Stand, plan: UUID) -> None:
@@ -196,7 +196,7 @@ async def newest_revision(stand: Stand, plan: UUID) -> None:
 async def fail_once(stand: Stand, plan: UUID) -> None:
     retries = Retries(max_attempts=5, delay_seconds=2, max_delay_seconds=2)
     failing = [spec(plan, n, work=ScriptedWork(script={"exit_code": 1}), retries=retries) for n in range(8)]
-    await stand.say(rules_of(plan), ensure(plan, failing))
+    await stand.send(rules_of(plan), ensure(plan, failing))
 
 
 CASES = [
@@ -227,7 +227,7 @@ async def test_what_waits_says_why_and_is_freed_by_the_remedy(executors: Stand, 
         assert waiting.holder.startswith(case.holder)
         assert waiting.detail
         assert (waiting.until_at is not None) == case.until
-        await said_in_facts(executors, plan, case.why)
+        await published_in_facts(executors, plan, case.why)
         await case.remedy(executors, plan)
         await freed(executors, plan)
 
@@ -236,17 +236,17 @@ async def test_words_that_are_no_longer_true_are_said_anew_and_since_when_stays(
     plan = uuid4()
     await executors.register()
     async with executors.running():
-        await executors.say(
+        await executors.send(
             rules_of(plan, Rules(limit=1)), ensure(plan, [spec(plan, n, work=FOREVER) for n in range(3)])
         )
         before = await waits(executors, plan, "plan_limit")
         assert before.detail == "1 of 1 slots are taken"
-        await executors.say(rules_of(plan, Rules(limit=2), version=2))
+        await executors.send(rules_of(plan, Rules(limit=2), version=2))
 
-        async def said_anew() -> bool:
+        async def published_again() -> bool:
             return (await waits(executors, plan, "plan_limit")).detail == "2 of 2 slots are taken"
 
-        await until(said_anew, seconds=60, why="the new limit is said")
+        await until(published_again, seconds=60, why="the new limit is said")
         assert (await waits(executors, plan, "plan_limit")).since_at == before.since_at
 
 
@@ -256,9 +256,9 @@ async def test_a_probe_that_failed_is_followed_by_the_time_of_the_next(executors
         await executors.register(
             connection={"kind": "scripted", "url": "http://127.0.0.1:1"}, breaker={"failures": 1, "open_seconds": 1}
         )
-        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0)]))
+        await executors.send(rules_of(plan), ensure(plan, [spec(plan, 0)]))
         await until(lambda: _open(executors), why="the breaker opened")
-        await executors.say(ensure(plan, [spec(plan, 1)]))
+        await executors.send(ensure(plan, [spec(plan, 1)]))
         first = (await waits(executors, plan, "breaker_open")).until_at
         assert first is not None
 
@@ -278,7 +278,7 @@ async def test_a_task_that_is_being_submitted_where_no_executor_is_any_more_says
     await executors.register()
     async with executors.running(engine_timeout_seconds=30.0):
         slow = ScriptedWork(script={"accept_delay_seconds": 8, "never_ends": True})
-        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=slow)]))
+        await executors.send(rules_of(plan), ensure(plan, [spec(plan, 0, work=slow)]))
 
         async def sent() -> bool:
             return await executors.value("SELECT state FROM task") == "SUBMITTING"
@@ -302,12 +302,12 @@ async def test_a_running_task_that_no_executor_can_see_any_more_says_so_until_on
     await executors.register()
     async with executors.running():
         endless = ScriptedWork(script={"never_ends": True})
-        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=endless)]))
+        await executors.send(rules_of(plan), ensure(plan, [spec(plan, 0, work=endless)]))
         await until(lambda: _running(executors, plan), why="it runs")
         await redefined(executors, connection={"kind": "process", "host_id": "elsewhere"})
         waiting = await waits(executors, plan, "engine_unreachable")
         assert waiting.detail == "no executor that runs can reach e1"
-        await said_in_facts(executors, plan, "engine_unreachable")
+        await published_in_facts(executors, plan, "engine_unreachable")
         assert await executors.states() == {"RUNNING": 1}
         await executors.register(revision=3)
 
@@ -324,10 +324,10 @@ async def test_a_task_whose_engine_does_not_answer_its_submit_says_so_until_it_d
     await executors.register(breaker={"failures": 1000})
     async with executors.running():
         down = ScriptedWork(script={"down_seconds": 600, "run_seconds": 600})
-        await executors.say(rules_of(plan), ensure(plan, [spec(plan, 0, work=down)]))
+        await executors.send(rules_of(plan), ensure(plan, [spec(plan, 0, work=down)]))
         waiting = await waits(executors, plan, "engine_unreachable")
         assert waiting.holder == "engine:e1"
-        await said_in_facts(executors, plan, "engine_unreachable")
+        await published_in_facts(executors, plan, "engine_unreachable")
         await executors.engine_is_back()
         await until(lambda: _running(executors, plan), why="it runs")
         assert await executors.value("SELECT waiting FROM task") is None

@@ -19,7 +19,7 @@ from signalbox_gateway.admin import main
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandOutput:
     code: int
     out: str
     err: str
@@ -30,11 +30,11 @@ class Admin:
     connection: Connection
     captured: pytest.CaptureFixture[str]
 
-    async def run(self, *words: str) -> Said:
+    async def run(self, *words: str) -> CommandOutput:
         """The command as the shell would run it, in a thread: it has an event loop of its own."""
         code = await asyncio.to_thread(main, words)
         out, err = self.captured.readouterr()
-        return Said(code, out, err)
+        return CommandOutput(code, out, err)
 
 
 @pytest_asyncio.fixture
@@ -73,11 +73,11 @@ async def test_a_token_is_printed_once_listed_without_its_secret_and_revoked(adm
 
 async def test_what_cannot_be_done_is_said_and_changes_nothing(admin: Admin) -> None:
     assert (await admin.run("create", "ann")).code == 0
-    for words, said in ((("create", "ann"), "is there already"), (("token", "bob"), "there is no bob"),
+    for words, answer in ((("create", "ann"), "is there already"), (("token", "bob"), "there is no bob"),
                         (("revoke", "nothing"), "there is no token")):  # fmt: skip
         refused = await admin.run(*words)
         assert refused.code == 1
-        assert said in refused.err
+        assert answer in refused.err
         assert not refused.out
     assert (await admin.run("create", "eve", "--days", "0")).code == 2
     assert await admin.connection.fetchval("SELECT count(*) FROM token") == 1

@@ -135,18 +135,20 @@ async def test_a_body_that_is_no_json_is_refused(api: Gateway) -> None:
         assert answer.fields == ["body"]
 
 
-@pytest.mark.parametrize(("path", "most"), [("/jobs", 1_048_576), ("/plans", 2_000_000)])
-async def test_a_body_over_its_cap_is_refused_with_and_without_its_length(api: Gateway, path: str, most: int) -> None:
+@pytest.mark.parametrize(("path", "max_bytes"), [("/jobs", 1_048_576), ("/plans", 2_000_000)])
+async def test_a_body_over_its_cap_is_refused_with_and_without_its_length(
+    api: Gateway, path: str, max_bytes: int
+) -> None:
     before = await everything(api)
 
     async def in_pieces() -> AsyncGenerator[bytes]:
-        for _ in range(most // 65_536 + 2):
+        for _ in range(max_bytes // 65_536 + 2):
             yield b" " * 65_536
 
-    for data in (io.BytesIO(b" " * (most + 1)), in_pieces()):
+    for data in (io.BytesIO(b" " * (max_bytes + 1)), in_pieces()):
         answer = await api.request("POST", path, data=data)
         assert answer.problem == (413, "too-large")
-        assert str(most) in answer.body["detail"]
+        assert str(max_bytes) in answer.body["detail"]
     assert await everything(api) == before
 
 
@@ -204,7 +206,7 @@ WORDS = (
 async def test_no_value_of_a_parameter_makes_the_gateway_fail(api: Gateway) -> None:
     """What no column, calendar or range holds is refused or finds nothing; it never is an error of ours."""
     document = (await api.request("GET", "/openapi.json")).body
-    asked: list[str] = []
+    failed: list[str] = []
     for path, methods in document["paths"].items():
         if "get" not in methods or path.endswith("/status"):
             continue
@@ -217,13 +219,13 @@ async def test_no_value_of_a_parameter_makes_the_gateway_fail(api: Gateway) -> N
             urls = [re.sub(r"\{.*?\}", word or "x", path)] if "{" in path else []
             urls += [f"{usual}?{one['name']}={word}" for one in parameters if one["in"] == "query"]
             answers = await asyncio.gather(*(api.request("GET", url) for url in urls))
-            asked += [f"{answer.status} {url}" for answer, url in zip(answers, urls, strict=True)]
-    assert len(asked) > 300
-    assert not [one for one in asked if one.startswith("5")]
+            failed += [f"{answer.status} {url}" for answer, url in zip(answers, urls, strict=True)]
+    assert len(failed) > 300
+    assert not [one for one in failed if one.startswith("5")]
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "forged"),
     [
         ("/plans", ["plans", "9999-12-31T23:59:59-14:00", "00000000-0000-4000-8000-000000000000"]),
         ("/plans", ["plans", "2026-01-01T00:00:00Z", "x"]),
@@ -233,8 +235,8 @@ async def test_no_value_of_a_parameter_makes_the_gateway_fail(api: Gateway) -> N
         ("/jobs", {"names": 1}),
     ],
 )
-async def test_a_forged_cursor_is_refused(api: Gateway, path: str, said: Any) -> None:
-    cursor = base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
+async def test_a_forged_cursor_is_refused(api: Gateway, path: str, forged: Any) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(forged).encode()).decode().rstrip("=")
     answer = await api.request("GET", f"{path}?cursor={cursor}")
     assert answer.problem == (422, "invalid"), answer.text
     assert answer.fields == ["cursor"]

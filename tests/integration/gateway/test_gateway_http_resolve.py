@@ -44,13 +44,13 @@ async def api(postgres_url: str, kafka_bootstrap: str) -> AsyncGenerator[Gateway
         yield api
 
 
-async def say(api: Gateway, event: Event[Any]) -> None:
+async def send(api: Gateway, event: Event[Any]) -> None:
     """Publish a fact as its owner would."""
     producer: Any = AIOKafkaProducer(bootstrap_servers=api.bootstrap)
     await producer.start()
     try:
-        said = encode(event)
-        await producer.send_and_wait(topic_of(type(event)).full_name(f"{api.schema}."), said.value, key=said.key)
+        message = encode(event)
+        await producer.send_and_wait(topic_of(type(event)).full_name(f"{api.schema}."), message.value, key=message.key)
     finally:
         await producer.stop()
 
@@ -58,14 +58,14 @@ async def say(api: Gateway, event: Event[Any]) -> None:
 async def task_in(api: Gateway, state: TaskState, *, attempt: int = 2, **changes: Any) -> str:
     """A task in this state, as the executor states it."""
     plan = uuid.uuid4()
-    await say(api, tasks_stated(plan, task_record(plan, 0, state, 5, attempt=attempt, **changes)))
+    await send(api, tasks_stated(plan, task_record(plan, 0, state, 5, attempt=attempt, **changes)))
     id = str(task_id(plan, "item/0"))
     while (await api.request("GET", f"/tasks/{id}?wait=10s&min_version=5")).status == 404:
         pass  # each look takes a while; the test has a time limit
     return id
 
 
-async def asked(api: Gateway, id: str) -> TaskResolve:
+async def sent_request(api: Gateway, id: str) -> TaskResolve:
     """The command about this task, as it stands on the topic."""
     consumer = cast("Any", AIOKafkaConsumer(bootstrap_servers=api.bootstrap, auto_offset_reset="earliest"))
     await consumer.start()
@@ -96,7 +96,7 @@ async def test_a_word_is_kept_with_who_why_and_when_sent_to_the_executor_and_pen
     pending = {"operation_id": operation, "operation": "task.resolve", "actor": "user:ann"}
     assert answer.body["task"]["pending_operation"].items() >= pending.items()
     assert (await api.ask("GET", f"/tasks/{id}"))["pending_operation"] == answer.body["task"]["pending_operation"]
-    command = await asked(api, id)
+    command = await sent_request(api, id)
     data = command.data
     assert (data.decision, data.attempt, data.handle, data.actor, data.reason, str(data.operation_id)) == (
         "adopt", 2, "app-17", "user:ann", "it is there", operation,
@@ -106,7 +106,7 @@ async def test_a_word_is_kept_with_who_why_and_when_sent_to_the_executor_and_pen
         operation_id=uuid.UUID(operation), target=f"task:{id}", operation="task.resolve", outcome=Outcome.DONE,
         reason="RUNNING", details=cast("Any", details),
     )  # fmt: skip
-    await say(
+    await send(
         api,
         OperationResult.of(
             result,
@@ -120,7 +120,7 @@ async def test_a_word_is_kept_with_who_why_and_when_sent_to_the_executor_and_pen
     assert (kept["actor"], kept["reason"], kept["target"], kept["state"], kept["details"]) == (
         "user:ann", "it is there", f"task:{id}", "done", details,
     )  # fmt: skip
-    assert kept["asked_at"] <= kept["answered_at"]
+    assert kept["requested_at"] <= kept["answered_at"]
     assert (await api.ask("GET", f"/tasks/{id}"))["pending_operation"] is None
 
 
@@ -218,7 +218,7 @@ async def _adopted(api: Gateway, stand: Stand) -> None:
     where = f"/tasks/{task.task_id}"
     await stand.register(connection=ScriptedConnection(url=stand.engine_url, remembers_keys=False))
     async with stand.running():
-        await stand.say(rules_of(plan), ensure(plan, [task]))
+        await stand.send(rules_of(plan), ensure(plan, [task]))
 
         async def unknown() -> bool:
             answer = await api.request("GET", where)
@@ -228,8 +228,8 @@ async def _adopted(api: Gateway, stand: Stand) -> None:
         shown = await api.ask("GET", where)
         assert shown["waiting"]["sentence"].startswith("engine e1 cannot tell what became of it (attempt 1: ")
         words = ("--adopt", "--handle", "run-1", "--reason", "it is there", "--yes", "--wait", "-o", "json")
-        said = await asyncio.to_thread(signalbox, api, "task", "resolve", str(task.task_id), *words)
-        assert (said["state"], said["details"]["before"], said["details"]["after"]) == (
+        output = await asyncio.to_thread(signalbox, api, "task", "resolve", str(task.task_id), *words)
+        assert (output["state"], output["details"]["before"], output["details"]["after"]) == (
             "done",
             {"state": "UNKNOWN", "attempt": 1, "handle": None},
             {"state": "RUNNING", "attempt": 1, "handle": "run-1"},

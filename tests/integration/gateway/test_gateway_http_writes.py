@@ -141,9 +141,9 @@ async def test_definitions_leave_in_the_order_of_their_revisions_when_many_write
     assert len({revision for _, revision in rows}) == len(rows)
     for id in ("order-0", "order-3"):
         mine = [revision for name, revision in rows if name == id]
-        told = await sent(api, "definitions.v1", len(mine), DefinitionSnapshot, f"job:{id}")
-        assert [event.data.revision for event in told] == mine
-        assert isinstance(told[-1].data.definition, Job)
+        snapshots = await sent(api, "definitions.v1", len(mine), DefinitionSnapshot, f"job:{id}")
+        assert [event.data.revision for event in snapshots] == mine
+        assert isinstance(snapshots[-1].data.definition, Job)
 
 
 async def test_a_definition_and_its_message_are_written_together_or_not_at_all(api: Gateway) -> None:
@@ -165,17 +165,17 @@ async def test_a_definition_and_its_message_are_written_together_or_not_at_all(a
 async def test_what_is_asked_of_a_plan_is_an_operation_until_it_is_answered(api: Gateway) -> None:
     plan = await api.ask("POST", "/plans", {"items": [item(0)]})
     where = f"/plans/{plan['id']}"
-    asked = await api.request("POST", f"{where}/pause", {"reason": "look first"})
-    assert asked.status == 202
-    operation = await api.ask("GET", f"/operations/{asked.body['operation_id']}")
+    response = await api.request("POST", f"{where}/pause", {"reason": "look first"})
+    assert response.status == 202
+    operation = await api.ask("GET", f"/operations/{response.body['operation_id']}")
     assert (operation["state"], operation["operation"], operation["actor"], operation["reason"]) == (
         "pending", "plan.pause", "user:ann", "look first",
     )  # fmt: skip
-    assert (await api.ask("GET", where))["pending_operation"]["operation_id"] == asked.body["operation_id"]
+    assert (await api.ask("GET", where))["pending_operation"]["operation_id"] == response.body["operation_id"]
     await api.ask("PUT", f"{where}/rules", {"rules": {"limit": 3}})
     await api.ask("POST", f"{where}/cancel", {"kill": True})
     (pause,) = await sent(api, "requests.v1", 1, PlanPause, plan["id"])
-    assert (str(pause.data.operation_id), pause.data.reason) == (asked.body["operation_id"], "look first")
+    assert (str(pause.data.operation_id), pause.data.reason) == (response.body["operation_id"], "look first")
     (rules,) = await sent(api, "requests.v1", 1, PlanRulesRequest, plan["id"])
     assert rules.data.rules.limit == 3
     (cancel,) = await sent(api, "requests.v1", 1, PlanCancel, plan["id"])
@@ -190,7 +190,7 @@ async def test_a_token_does_what_it_may_until_it_is_revoked_or_over(api: Gateway
     assert answer.problem == (403, "forbidden")
     assert "plan.start" in answer.body["detail"]
     id = token.split("_")[1]
-    said = {(await api.request("GET", "/jobs", token=bad)).text.partition("trace_id")[0]
+    answers = {(await api.request("GET", "/jobs", token=bad)).text.partition("trace_id")[0]
             for bad in ("", "x", token[:-1] + "!", token[:-2] + "AA", "sbt_aaaaaaaaaaaa_" + "x" * 43)}  # fmt: skip
     async with api.connection() as connection:
         for change in (
@@ -200,8 +200,8 @@ async def test_a_token_does_what_it_may_until_it_is_revoked_or_over(api: Gateway
             await connection.execute(change, id)
             answer = await api.request("GET", "/jobs", token=token)
             assert answer.problem == (401, "unauthenticated")
-            said.add(answer.text.partition("trace_id")[0])
-    assert len(said) == 1, "each bad token is refused in the same words"
+            answers.add(answer.text.partition("trace_id")[0])
+    assert len(answers) == 1, "each bad token is refused in the same words"
 
 
 async def test_a_secret_is_never_shown_and_stays_while_something_names_it(api: Gateway) -> None:
@@ -243,9 +243,9 @@ async def test_a_hundred_thousand_items_are_accepted_in_one_request_while_others
     starting = asyncio.create_task(api.request("POST", "/plans", data=data))
     slowest = 0.0
     while not starting.done():
-        asked = time.monotonic()
+        sent_at = time.monotonic()
         assert (await api.request("GET", "/me")).status == 200
-        slowest = max(slowest, time.monotonic() - asked)
+        slowest = max(slowest, time.monotonic() - sent_at)
     answer = await starting
     took = time.monotonic() - began
     assert answer.status == 202, answer.text[:500]

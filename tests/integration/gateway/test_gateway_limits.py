@@ -51,15 +51,15 @@ async def api(postgres_url: str, kafka_bootstrap: str, own_redis: RedisServer) -
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def allowed_calls(gateway: Gateway, token: str, most: int) -> int:
+async def allowed_calls(gateway: Gateway, token: str, maximum: int) -> int:
     """How many calls are answered before one is refused."""
-    for number in range(most):
+    for number in range(maximum):
         answer = await gateway.request("GET", "/me", token=token)
         if answer.status == 429:
             assert answer.problem == (429, "too-many-requests")
             assert 1 <= int(answer.headers["Retry-After"]) <= 60
             return number
-    return most
+    return maximum
 
 
 async def person_token(api: Gateway, name: str) -> str:

@@ -107,24 +107,24 @@ async def rows(model: ReadModel) -> list[Any]:
 async def test_facts_repeated_and_in_any_order_leave_what_was_said_last(model: ReadModel) -> None:
     """Without the versions in the statements a late fact would bring a task back to life."""
     plan = uuid.uuid4()
-    said: list[Any] = [
+    facts: list[Any] = [
         plan_stated(plan, PlanState.RUNNING, 1),
         *(items_page(plan, page, pages=2, each=20) for page in (1, 2)),
         *lives(plan, 40),
         plan_ended(plan, 5, tasks=40, task_versions=200, pages=2),
     ]
-    shuffled = random.Random(7).sample(said * 3, len(said) * 3)
+    shuffled = random.Random(7).sample(facts * 3, len(facts) * 3)
     # a second copy under another id passes the inbox: only the version is in its way
     again = [event.model_copy(update={"id": str(uuid.uuid4())}) for event in shuffled]
-    await model.say(*shuffled)
-    await until_handled(model, len(said))
+    await model.send(*shuffled)
+    await until_handled(model, len(facts))
     answer = await until_complete(model, plan)
     assert (answer["state"], answer["counts"]["succeeded"]) == ("SUCCEEDED", 40)
     before = await rows(model)
     last = uuid.uuid4()
-    await model.say(*again, plan_stated(plan, PlanState.RUNNING, 2), plan_stated(last, PlanState.RUNNING, 1))
-    await model.say(*(event.model_copy(update={"id": str(uuid.uuid4())}) for event in said))
-    await until_handled(model, len(said) + len(again) + len(said) + 2)
+    await model.send(*again, plan_stated(plan, PlanState.RUNNING, 2), plan_stated(last, PlanState.RUNNING, 1))
+    await model.send(*(event.model_copy(update={"id": str(uuid.uuid4())}) for event in facts))
+    await until_handled(model, len(facts) + len(again) + len(facts) + 2)
     after = await rows(model)
     assert [row for row in after if last not in row and row not in before] == [
         (plan, 2, "RUNNING", NOW, "user:ann", "")
@@ -134,7 +134,7 @@ async def test_facts_repeated_and_in_any_order_leave_what_was_said_last(model: R
 async def test_ten_thousand_tasks_are_read_and_listed_page_by_page_in_order(model: ReadModel) -> None:
     plan, count = uuid.uuid4(), 10_000
     pages = count // 200
-    await model.say(
+    await model.send(
         plan_stated(plan, PlanState.RUNNING, 1),
         *(items_page(plan, page, pages=pages) for page in range(1, pages + 1)),
         *lives(plan, count, SHORT),
@@ -176,8 +176,8 @@ async def test_the_end_of_a_small_plan_is_no_look_at_every_task_of_a_large_one(m
         await writes.write_plans(connection, [plan_row(record, None)], [])
         async with connection.transaction():
             assert await writes.complete_plans(connection, [small]) == [small]
-            whole_looks = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relid = 'task'::regclass"
-            assert await connection.fetchval(whole_looks) == 0
+            full_scans = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relid = 'task'::regclass"
+            assert await connection.fetchval(full_scans) == 0
 
 
 async def test_a_started_plan_is_readable_at_once_and_is_replaced_by_the_first_fact(model: ReadModel) -> None:
@@ -192,11 +192,11 @@ async def test_a_started_plan_is_readable_at_once_and_is_replaced_by_the_first_f
         listed = await queries.plans(connection, PlanFilter(label=["team:data"], q="NIGHT"), limit=10)
         assert [one["id"] for one in listed.items] == [str(plan)]
         assert not (await queries.plans(connection, PlanFilter(label=["team:web"]), limit=10)).items
-    await model.say(plan_stated(plan, PlanState.RUNNING, 1))
+    await model.send(plan_stated(plan, PlanState.RUNNING, 1))
 
     async def running() -> bool:
-        said = await plan_answer(model, plan)
-        return said is not None and said["state"] == "RUNNING"
+        shown = await plan_answer(model, plan)
+        return shown is not None and shown["state"] == "RUNNING"
 
     await until(running)
     answer = await plan_answer(model, plan)
@@ -212,7 +212,7 @@ async def test_a_plan_sums_up_why_its_tasks_wait_and_forgets_it_when_they_run(mo
     plan = uuid.uuid4()
     waiting = Waiting(why=WaitReason.PLAN_LIMIT, holder="plan", since_at=NOW, detail="1 of 1 slots are taken")
     later = waiting.model_copy(update={"since_at": NOW + timedelta(minutes=1)})
-    await model.say(
+    await model.send(
         plan_stated(plan, PlanState.RUNNING, 1),
         tasks_stated(
             plan,
@@ -234,28 +234,28 @@ async def test_a_plan_sums_up_why_its_tasks_wait_and_forgets_it_when_they_run(mo
     async with model.connection() as connection:
         listed = await queries.tasks(connection, TaskFilter(why=["plan_limit"]), limit=10)
     assert {task["waiting"]["detail"] for task in listed.items} == {"1 of 1 slots are taken"}
-    await model.say(
+    await model.send(
         tasks_stated(plan, task_record(plan, 1, S.CLAIMED, 2), task_record(plan, 2, S.CLAIMED, 2)),
     )
 
     async def free() -> bool:
-        said = await plan_answer(model, plan)
-        return said is not None and not said["waiting"]
+        shown = await plan_answer(model, plan)
+        return shown is not None and not shown["waiting"]
 
     await until(free)
 
 
 async def test_each_try_of_a_task_is_kept_with_how_it_ended(model: ReadModel) -> None:
     plan = uuid.uuid4()
-    said = [
+    facts = [
         task_record(plan, 0, S.RUNNING, 4, handle="one"),
         task_record(plan, 0, S.QUEUED, 5, attempt=2, cause=EndCause.FAILED, error="exit 1", exit_code=1),
         task_record(plan, 0, S.RUNNING, 8, attempt=2, handle="two"),
         task_record(plan, 0, S.SUCCEEDED, 9, attempt=2, handle="two", cause=EndCause.COMPLETED, exit_code=0),
     ]
-    await model.say(*(tasks_stated(plan, record) for record in (said[1], said[3], said[0], said[2])))
+    await model.send(*(tasks_stated(plan, record) for record in (facts[1], facts[3], facts[0], facts[2])))
 
-    await until_handled(model, len(said))
+    await until_handled(model, len(facts))
     async with model.connection() as connection:
         tries = await queries.task_attempts(connection, task_id(plan, "item/0"), limit=10)
     first, second = tries.items
@@ -269,28 +269,28 @@ async def test_a_control_call_is_pending_until_a_fact_or_a_result_answers_it(mod
     async with model.connection() as connection:
         for id, name in ((pause, "plan.pause"), (cancel, "plan.cancel")):
             await connection.execute(
-                "INSERT INTO operation (id, operation, target, actor, reason, asked_at)"
+                "INSERT INTO operation (id, operation, target, actor, reason, requested_at)"
                 " VALUES ($1, $2, $3, 'user:ann', 'why not', now())",
                 id,
                 name,
                 f"plan:{plan}",
             )
-    await model.say(plan_stated(plan, PlanState.RUNNING, 1))
+    await model.send(plan_stated(plan, PlanState.RUNNING, 1))
 
     async def pending(name: str | None) -> bool:
         answer = await plan_answer(model, plan)
-        said = answer["pending_operation"] if answer is not None else None
-        return answer is not None and (said["operation"] if said else None) == name
+        operation = answer["pending_operation"] if answer is not None else None
+        return answer is not None and (operation["operation"] if operation else None) == name
 
     await until(lambda: pending("plan.cancel"))
     result = OperationResultData(
         operation_id=cancel, target=f"plan:{plan}", operation="plan.cancel", outcome=Outcome.REFUSED, reason="too late"
     )
-    await model.say(
+    await model.send(
         OperationResult.of(result, subject=f"plan:{plan}", source="signalbox/planner", time=NOW, id=uuid.uuid4())
     )
     await until(lambda: pending("plan.pause"))
-    await model.say(plan_stated(plan, PlanState.PAUSED, 2, answered=(str(pause), "not an id")))
+    await model.send(plan_stated(plan, PlanState.PAUSED, 2, answered=(str(pause), "not an id")))
     await until(lambda: pending(None))
     async with model.connection() as connection:
         refused, done = await queries.operation(connection, cancel), await queries.operation(connection, pause)
@@ -315,10 +315,10 @@ async def test_who_waits_is_told_within_a_tenth_of_a_second_of_the_fact(model: R
 
         waiting = asyncio.create_task(model.waits.until(plan, look, enough, seconds=30))
         await asyncio.sleep(0)
-        await model.say(plan_stated(plan, PlanState.RUNNING, 1))
-        said_at = time.monotonic()
+        await model.send(plan_stated(plan, PlanState.RUNNING, 1))
+        published_at = time.monotonic()
         assert await waiting is not None
-        took.append(time.monotonic() - said_at)
+        took.append(time.monotonic() - published_at)
     assert min(took) < 0.1, took
     assert max(took) < 20, took
 
@@ -343,7 +343,7 @@ async def test_a_malformed_message_on_each_topic_it_reads_is_parked_and_visible(
     dropped = OperationResultData(
         operation_id=operation, target="dead_letters:api-gateway", operation="dead_letter.drop", outcome=Outcome.DONE
     )
-    await model.say(
+    await model.send(
         OperationResult.of(dropped, subject=dropped.target, source="signalbox/api-gateway", time=NOW, id=operation)
     )
 
@@ -357,7 +357,7 @@ async def test_a_malformed_message_on_each_topic_it_reads_is_parked_and_visible(
 async def test_an_engine_shows_the_newest_state_said_of_it(model: ReadModel) -> None:
     for version in (2, 1, 3):
         record = EngineRecord(engine_id="local", version=version, definitions_revision=1, slots_used=version)
-        await model.say(
+        await model.send(
             EngineStated.of(
                 record, subject="engine:local", source="signalbox/executor", time=NOW, aggregateversion=version
             )

@@ -113,7 +113,7 @@ async def api(postgres_url: str, kafka_bootstrap: str, tmp_path: Path) -> AsyncG
             settings=settings,
             tracer=NoOpTracer(),
             clock=SystemClock(),
-            broker=groups.said,
+            broker=groups.snapshot,
             blobs=Blobs(tmp_path.as_uri()),
         )
         app = application(parts, ROUTERS)
@@ -137,7 +137,7 @@ async def test_plans_are_listed_newest_first_filtered_and_in_pages(api: Api) -> 
     for number, plan in enumerate(plans):
         state = PlanState.RUNNING if number % 2 else PlanState.PAUSED
         at = NOW + timedelta(minutes=number)
-        await api.model.say(plan_stated(plan, state, 1, created_at=at, name=f"Plan {number}"))
+        await api.model.send(plan_stated(plan, state, 1, created_at=at, name=f"Plan {number}"))
     await until_there(api, f"/plans/{plans[-1]}")
 
     async def all_there() -> bool:
@@ -192,31 +192,31 @@ async def test_what_is_not_there_is_not_found(api: Api) -> None:
 async def test_waiting_for_the_end_answers_when_the_last_fact_of_a_task_is_there_too(api: Api) -> None:
     """An answer at the plan's own fact would list tasks that seem to run still."""
     plan = uuid.uuid4()
-    await api.model.say(plan_stated(plan, PlanState.RUNNING, 1), items_page(plan, 1, pages=1, each=1))
+    await api.model.send(plan_stated(plan, PlanState.RUNNING, 1), items_page(plan, 1, pages=1, each=1))
     await until_there(api, f"/plans/{plan}")
     api.model.waits.look_again_seconds = 60  # so that only the commit can end the wait in time
     waiting = asyncio.create_task(api.read(f"/plans/{plan}", wait="60s", until="end"))
     now = datetime.now(UTC)
     ended = plan_ended(plan, 5, tasks=1, task_versions=5, pages=1)
     record = ended.data.model_copy(update={"ended_at": now + timedelta(seconds=30)})
-    await api.model.say(ended.model_copy(update={"data": record}))
+    await api.model.send(ended.model_copy(update={"data": record}))
 
     async def known() -> bool:
         return (await api.read(f"/plans/{plan}"))["state"] == "SUCCEEDED"
 
     await until(known)
     assert not waiting.done()
-    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.SUCCEEDED, 5)))
-    said_at = time.monotonic()
+    await api.model.send(tasks_stated(plan, task_record(plan, 0, S.SUCCEEDED, 5)))
+    published_at = time.monotonic()
     answer = await waiting
-    assert time.monotonic() - said_at < 30
+    assert time.monotonic() - published_at < 30
     assert answer["complete"]
     assert [task["state"] for task in (await api.read(f"/plans/{plan}/tasks"))["items"]] == ["SUCCEEDED"]
 
 
 async def test_waiting_for_a_version_ends_with_what_is_true_when_time_is_up(api: Api) -> None:
     plan = uuid.uuid4()
-    await api.model.say(plan_stated(plan, PlanState.RUNNING, 1))
+    await api.model.send(plan_stated(plan, PlanState.RUNNING, 1))
     await until_there(api, f"/plans/{plan}")
     began = time.monotonic()
     answer = await api.read(f"/plans/{plan}", wait="0.7s", min_version=9)
@@ -227,7 +227,7 @@ async def test_waiting_for_a_version_ends_with_what_is_true_when_time_is_up(api:
 async def test_a_task_says_why_it_waits_in_a_sentence(api: Api) -> None:
     plan = uuid.uuid4()
     why = Waiting(why=WaitReason.ENGINE_PAUSED, holder="engine:local", since_at=NOW, detail="local is paused")
-    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.QUEUED, 1, waiting=why)))
+    await api.model.send(tasks_stated(plan, task_record(plan, 0, S.QUEUED, 1, waiting=why)))
     task = await until_there(api, f"/tasks/{task_id(plan, 'item/0')}")
     assert task["plan_id"] == str(plan)
     assert task["waiting"]["sentence"] == (
@@ -249,21 +249,21 @@ async def test_who_closed_an_engine_is_the_one_who_did_not_the_one_who_changed_i
                 f"{who} says so",
             )  # fmt: skip
     why = Waiting(why=WaitReason.ENGINE_PAUSED, holder="engine:shut", since_at=NOW, detail="shut is draining")
-    await api.model.say(plan_stated(plan, PlanState.RUNNING, 1))
-    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.QUEUED, 1, waiting=why)))
+    await api.model.send(plan_stated(plan, PlanState.RUNNING, 1))
+    await api.model.send(tasks_stated(plan, task_record(plan, 0, S.QUEUED, 1, waiting=why)))
     task = await until_there(api, f"/tasks/{task_id(plan, 'item/0')}")
-    said = "engine shut takes no new work (shut is draining: by user:ann: ann says so), since 2026-03-29T03:30:00Z;"
-    assert said in task["waiting"]["sentence"]
+    sentence = "engine shut takes no new work (shut is draining: by user:ann: ann says so), since 2026-03-29T03:30:00Z;"
+    assert sentence in task["waiting"]["sentence"]
     (of_plan, *_) = (await until_there(api, f"/plans/{plan}"))["waiting"]
-    assert said in of_plan["sentence"]
+    assert sentence in of_plan["sentence"]
 
 
 async def test_a_plan_says_a_reason_of_two_engines_once_and_that_nobody_is_there_to_start_anything(api: Api) -> None:
     plan = uuid.uuid4()
     why = Waiting(why=WaitReason.PLAN_LIMIT, holder=f"plan:{plan}", since_at=NOW, detail="1 of 1 slots are taken")
-    await api.model.say(plan_stated(plan, PlanState.RUNNING, 1, counts=Counts(total=5, waiting=5)))
+    await api.model.send(plan_stated(plan, PlanState.RUNNING, 1, counts=Counts(total=5, waiting=5)))
     records = [task_record(plan, n, S.QUEUED, 1, waiting=why, engine=f"e{n % 2}") for n in range(5)]
-    await api.model.say(tasks_stated(plan, *records))
+    await api.model.send(tasks_stated(plan, *records))
     await until_there(api, f"/tasks/{task_id(plan, 'item/4')}")
     found: list[Any] = []
 
@@ -297,7 +297,7 @@ async def log_of(api: Api, plan: uuid.UUID, *texts: bytes, attempt: int = 1, fir
 
 async def test_logs_are_read_whole_from_a_byte_and_from_the_end(api: Api) -> None:
     plan = uuid.uuid4()
-    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
+    await api.model.send(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
     await until_there(api, f"/tasks/{task_id(plan, 'item/0')}")
     path = await log_of(api, plan, b"one\ntwo\n", b"three\n<script>\n")
     answer = await api.get(path)
@@ -314,15 +314,15 @@ async def test_logs_are_read_whole_from_a_byte_and_from_the_end(api: Api) -> Non
 async def test_a_followed_log_streams_until_it_ends_and_the_executor_is_asked_to_hurry(api: Api) -> None:
     plan = uuid.uuid4()
     task = task_id(plan, "item/0")
-    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
+    await api.model.send(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
     await until_there(api, f"/tasks/{task}")
     path = await log_of(api, plan, b"one\n")
     following = asyncio.create_task(api.get(path, follow="true"))
 
-    async def asked() -> bool:
+    async def follow_is_sent() -> bool:
         return bool(await api.model.value("SELECT count(*) FROM outbox WHERE topic = 'operations.v1'"))
 
-    await until(asked)
+    await until(follow_is_sent)
     value = await api.model.value("SELECT value FROM outbox WHERE topic = 'operations.v1'")
     event = decode(topic("operations.v1"), value)
     assert isinstance(event, LogsFollow)
@@ -340,7 +340,7 @@ async def test_a_followed_log_with_marks_says_where_to_go_on_and_ends_with_its_t
     monkeypatch.setattr("signalbox_gateway.routes.tasks.TOKEN_SECONDS", 0.1)
     plan = uuid.uuid4()
     task = task_id(plan, "item/0")
-    await api.model.say(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
+    await api.model.send(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
     await until_there(api, f"/tasks/{task}")
     path = await log_of(api, plan, "né\0".encode())
     seen: list[str] = []
@@ -359,23 +359,25 @@ async def test_a_followed_log_with_marks_says_where_to_go_on_and_ends_with_its_t
 
 async def test_the_status_says_how_everything_is_and_which_part_does_not_answer(api: Api) -> None:
     plan = uuid.uuid4()
-    await api.model.say(plan_stated(plan, PlanState.RUNNING, 1), tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
+    await api.model.send(
+        plan_stated(plan, PlanState.RUNNING, 1), tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4))
+    )
     await until_there(api, f"/tasks/{task_id(plan, 'item/0')}")
-    said = await api.read("/status")
-    assert (said["database"], said["kafka"]) == ({"ok": True}, {"ok": True})
-    assert said["outbox"]["oldest_unsent_seconds"] >= 0
-    assert said["tasks"] == {"RUNNING": 1}
-    groups = {group["group"]: group for group in said["groups"]}
+    shown = await api.read("/status")
+    assert (shown["database"], shown["kafka"]) == ({"ok": True}, {"ok": True})
+    assert shown["outbox"]["oldest_unsent_seconds"] >= 0
+    assert shown["tasks"] == {"RUNNING": 1}
+    groups = {group["group"]: group for group in shown["groups"]}
     assert groups[f"{api.model.prefix}api-gateway.facts"]["members"] == 1
     assert groups[f"{api.model.prefix}planner.control"] == {
         "group": f"{api.model.prefix}planner.control", "members": 0, "lag": 0,
     }  # fmt: skip
-    api.parts.broker = Groups("127.0.0.1:1", group_prefix="x", topic_prefix="x").said
+    api.parts.broker = Groups("127.0.0.1:1", group_prefix="x", topic_prefix="x").snapshot
     began = time.monotonic()
-    said = await api.read("/status")
+    shown = await api.read("/status")
     assert time.monotonic() - began < 6
-    assert not said["kafka"]["ok"]
-    assert said["database"] == {"ok": True}
+    assert not shown["kafka"]["ok"]
+    assert shown["database"] == {"ok": True}
 
 
 async def test_a_trace_is_read_from_the_store_that_is_configured(api: Api, otlp: OtlpReceiver) -> None:
@@ -386,8 +388,8 @@ async def test_a_trace_is_read_from_the_store_that_is_configured(api: Api, otlp:
     trace_id = format(outer.get_span_context().trace_id, "032x")
     assert (await api.get(f"/traces/{trace_id}")).status == 404, "no store is configured"
     api.parts.settings = api.parts.settings.model_copy(update={"trace_store_url": otlp.endpoint})
-    said = await until_there(api, f"/traces/{trace_id}")
-    first, second = said["spans"]
+    trace = await until_there(api, f"/traces/{trace_id}")
+    first, second = trace["spans"]
     assert (first["name"], first["service"], first["parent_id"], first["attributes"]) == (
         "outer", "executor", None, {"task": "t1"},
     )  # fmt: skip

@@ -16,13 +16,15 @@ from support.read_model import plan_stated
 from support.service_fixture import until
 
 
-async def say(api: Gateway, *events: Event[Any]) -> None:
+async def send(api: Gateway, *events: Event[Any]) -> None:
     producer: Any = AIOKafkaProducer(bootstrap_servers=api.bootstrap)
     await producer.start()
     try:
         for event in events:
-            said = encode(event)
-            await producer.send_and_wait(topic_of(type(event)).full_name(f"{api.schema}."), said.value, key=said.key)
+            record = encode(event)
+            await producer.send_and_wait(
+                topic_of(type(event)).full_name(f"{api.schema}."), record.value, key=record.key
+            )
     finally:
         await producer.stop()
 
@@ -48,7 +50,7 @@ async def test_what_keeps_failing_and_what_was_forged_is_in_the_status_and_at_th
         )
         id = uuid.UUID(plan)
         forged = plan_stated(id, PlanState.RUNNING, 2**52)
-        await say(api, failing, forged, engine_stated("scripted", saved["revision"] + 40))
+        await send(api, failing, forged, engine_stated("scripted", saved["revision"] + 40))
 
         async def shown() -> bool:
             status = await api.ask("GET", "/status")
@@ -78,7 +80,7 @@ async def test_what_keeps_failing_and_what_was_forged_is_in_the_status_and_at_th
 
         await until(waits_for_the_planner, why="a plan names the part that fails")
         well = record.model_copy(update={"version": 2, "troubles": ()})
-        await say(api, failing.model_copy(update={"data": well, "id": str(uuid.uuid4())}))
+        await send(api, failing.model_copy(update={"data": well, "id": str(uuid.uuid4())}))
 
         async def over() -> bool:
             return not (await api.ask("GET", "/status"))["troubles"]

@@ -43,13 +43,15 @@ async def test_a_plan_is_told_once_a_subscription_however_often_its_facts_come(n
         async with notifiers.notifying():
             await notifiers.publish(started, ended, started)
 
-            async def told() -> bool:
+            async def notified() -> bool:
                 return await states_of(notifiers, "sent") == 4
 
-            await until(told, why="three messages for all, one for the end")
+            await until(notified, why="three messages for all, one for the end")
 
             async def stated() -> bool:
-                facts = [one for one in await notifiers.said(topic("deliveries.v1")) if isinstance(one, DeliveryStated)]
+                facts = [
+                    one for one in await notifiers.published(topic("deliveries.v1")) if isinstance(one, DeliveryStated)
+                ]
                 sent = {str(one.data.delivery_id) for one in facts if one.data.state == "sent"}
                 return sent == {headers["webhook-id"] for headers, _ in hook.got}
 
@@ -114,10 +116,10 @@ async def test_a_receiver_that_is_gone_closes_its_channel_and_the_fallback_is_us
             for number in range(2):
                 await notifiers.publish(plan_state("ACCEPTED", "RUNNING"))
 
-                async def told(count: int = number + 1) -> bool:
+                async def notified(count: int = number + 1) -> bool:
                     return len(spare.got) == count
 
-                await until(told, why="the fallback got it")
+                await until(notified, why="the fallback got it")
         assert len(gone.got) == 1
     states = await notifiers.rows("SELECT state FROM delivery WHERE channel_id = 'gone' ORDER BY created_at")
     assert [row["state"] for row in states] == ["dead", "dropped"]
@@ -164,7 +166,7 @@ async def test_many_failures_of_one_cause_are_one_incident_with_few_messages(not
             await until(reopened, why="the new round is told at once")
 
             async def published() -> bool:
-                newest = {one.data.incident_id: one.data for one in await notifiers.states_said(IncidentStated)}
+                newest = {one.data.incident_id: one.data for one in await notifiers.states_published(IncidentStated)}
                 return sorted((one.state, one.occurrences) for one in newest.values()) == [("open", 1), ("open", 1)]
 
             await until(published, why="incidents are published")
@@ -178,10 +180,10 @@ async def test_a_snoozed_incident_is_silent_until_its_snooze_ends(notifiers: Not
         async with notifiers.notifying(incident_update_seconds=1.0):
             await notifiers.publish(failure)
 
-            async def told() -> bool:
+            async def notified() -> bool:
                 return len(hook.got) == 1
 
-            await until(told, why="the incident is told")
+            await until(notified, why="the incident is told")
             incident = await notifiers.value("SELECT id FROM incident")
             until_at = datetime.now(UTC) + timedelta(hours=1)
             snooze = operation(IncidentSnooze, f"incident:{incident}", incident_id=incident, until_at=until_at)
@@ -209,7 +211,7 @@ async def test_a_snoozed_incident_is_silent_until_its_snooze_ends(notifiers: Not
 
             await until(woken, why="the end of the snooze tells what happened meanwhile")
     assert data(hook.got[1])["data"]["occurrences"] == 2
-    answers = {one.data.operation_id: one.data for one in await notifiers.states_said(OperationResult)}
+    answers = {one.data.operation_id: one.data for one in await notifiers.states_published(OperationResult)}
     assert answers[snooze.data.operation_id].outcome is Outcome.DONE
     assert answers[past.data.operation_id].outcome is Outcome.REFUSED
 
@@ -230,7 +232,7 @@ async def test_a_test_message_is_answered_with_what_the_receiver_answered_and_a_
             await notifiers.publish(good, inside, absent)
 
             async def answered() -> bool:
-                return len(await notifiers.states_said(OperationResult)) == 3
+                return len(await notifiers.states_published(OperationResult)) == 3
 
             await until(answered, why="three answers")
             await notifiers.publish(plan_state("ACCEPTED", "RUNNING"))
@@ -258,7 +260,7 @@ async def test_a_test_message_is_answered_with_what_the_receiver_answered_and_a_
                 return await notifiers.value("SELECT state FROM delivery WHERE id = $1", delivery) == "sent"
 
             await until(sent, why="the dead delivery is sent again")
-    answers = {one.data.operation_id: one.data for one in await notifiers.states_said(OperationResult)}
+    answers = {one.data.operation_id: one.data for one in await notifiers.states_published(OperationResult)}
     assert answers[good.data.operation_id].outcome is Outcome.DONE
     assert answers[good.data.operation_id].reason == "HTTP 200: answer 200"
     assert answers[inside.data.operation_id].outcome is Outcome.FAILED
@@ -320,9 +322,9 @@ async def test_a_deadline_that_passes_is_told_once_and_none_of_a_plan_that_ended
             await until(planned, why="one deadline is watched")
             await notifiers.rows("UPDATE deadline SET due_at = now()")
 
-            async def told() -> bool:
+            async def notified() -> bool:
                 return len(hook.got) == 1
 
-            await until(told, why="the deadline is told")
+            await until(notified, why="the deadline is told")
             assert await notifiers.value("SELECT count(*) FROM deadline") == 0
     assert data(hook.got[0])["type"] == "deadline.missed"

@@ -39,7 +39,7 @@ async def test_a_diamond_runs_in_order_and_a_step_reads_the_result_of_another(pl
     )
     plan = request.data.plan_id
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(request)
+        await planners.executors.send(request)
         await planners.until_state(plan, "SUCCEEDED")
     tasks = await sent(planners, plan)
     keys = [task.item_key for task in tasks]
@@ -74,7 +74,7 @@ async def test_a_failing_branch_is_compensated_newest_first_and_the_pipeline_fai
     )
     plan = request.data.plan_id
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(request)
+        await planners.executors.send(request)
         await planners.until_state(plan, "FAILED")
     assert [task.item_key for task in await sent(planners, plan)] == [
         "load", "publish", "check", "undo_publish", "undo_load"
@@ -93,7 +93,7 @@ async def test_a_step_whose_template_fails_is_failed_with_its_reason(planners: P
     )  # fmt: skip
     plan = request.data.plan_id
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(request)
+        await planners.executors.send(request)
         await planners.until_state(plan, "FAILED")
     items = [item for page in await planners.pages(plan) for item in page.data.items if item.key == "b"]
     assert "work of 'b'" in items[-1].reason
@@ -111,9 +111,9 @@ async def test_a_cancelled_pipeline_starts_nothing_more_and_compensates(planners
     )
     plan = request.data.plan_id
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(request)
+        await planners.executors.send(request)
         await planners.until_plan(plan, "counts::json->>'succeeded'", lambda n: n == "1")
-        await planners.executors.say(command(PlanCancel, plan, kill=True))
+        await planners.executors.send(command(PlanCancel, plan, kill=True))
         await planners.until_state(plan, "CANCELLED")
     last = (await planners.plan_states(plan))[-1].data
     assert {one.id: str(one.state) for one in last.steps} == {
@@ -137,9 +137,9 @@ async def test_the_failed_part_runs_again_with_reused_results(planners: Planners
     only = request_pipeline(fixed, rerun={**rerun, "scope": "only", "steps": ("d",)})
     refused = request_pipeline(fixed, rerun={**rerun, "scope": "from", "steps": ("c",)})
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(first)
+        await planners.executors.send(first)
         await planners.until_state(first.data.plan_id, "FAILED")
-        await planners.executors.say(again, only, refused)
+        await planners.executors.send(again, only, refused)
         await planners.until_state(again.data.plan_id, "SUCCEEDED")
         await planners.until_state(only.data.plan_id, "SUCCEEDED")
         await planners.until_state(refused.data.plan_id, "REFUSED")
@@ -173,10 +173,10 @@ async def test_the_date_is_that_of_the_request_however_late_it_runs_or_runs_agai
         request_pipeline(pipeline(steps[0], fixed, params=params, version=2), rerun=rerun), "2026-03-30T00:00:01Z"
     )
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(evening, night)
+        await planners.executors.send(evening, night)
         await planners.until_state(evening.data.plan_id, "FAILED")
         await planners.until_state(night.data.plan_id, "SUCCEEDED")
-        await planners.executors.say(again)
+        await planners.executors.send(again)
         await planners.until_state(again.data.plan_id, "SUCCEEDED")
     (load,) = await sent(planners, again.data.plan_id)
     assert load.work.script["result"] == "2026-03-27 initial_load 2026-03-27", "date, mode and result are the first's"

@@ -39,7 +39,7 @@ async def test_a_job_becomes_a_plan_of_one_task_that_ends_with_everything_a_read
     request = request_job(JOB)
     plan = request.data.plan_id
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(request, request)
+        await planners.executors.send(request, request)
         await planners.until_state(plan, "SUCCEEDED")
     stated = await planners.plan_states(plan)
     states = [made.state for one in stated for made in one.data.transitions]
@@ -63,7 +63,7 @@ async def test_a_failing_job_is_a_failed_plan_and_a_list_with_a_failure_ends_wit
     job = request_job(JOB.model_copy(update={"work": ScriptedWork.model_validate({"script": {"exit_code": 1}})}))
     pages = request_items([item(1), item(2, exit_code=1), item(3)])
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(job, *pages)
+        await planners.executors.send(job, *pages)
         await planners.until_state(job.data.plan_id, "FAILED")
         await planners.until_state(pages[0].data.plan_id, "COMPLETED_WITH_ERRORS")
 
@@ -73,7 +73,7 @@ async def test_a_job_is_rendered_with_its_parameters(planners: Planners) -> None
     job = Job(id="load", name="Load", engine="e1", work=work, params={"table": Param(required=True)})
     good, bad = request_job(job, table="orders"), request_job(job)
     async with planners.running():
-        await planners.executors.say(good, bad)
+        await planners.executors.send(good, bad)
         await planners.until_state(good.data.plan_id, "RUNNING")
         await planners.until_state(bad.data.plan_id, "REFUSED")
     stored = await planners.value("SELECT work FROM item WHERE plan_id = $1", good.data.plan_id)
@@ -86,10 +86,10 @@ async def test_pages_may_be_repeated_and_come_in_any_order(planners: Planners) -
     pages = request_items([item(n) for n in range(25)], a_page=10, rules=Rules(limit=0))
     plan = pages[0].data.plan_id
     async with planners.running():
-        await planners.executors.say(pages[2], pages[0], pages[2])
+        await planners.executors.send(pages[2], pages[0], pages[2])
         await planners.until_plan(plan, "pages_seen", lambda seen: seen == 2)
         assert await planners.value("SELECT state FROM plan WHERE id = $1", plan) == "ACCEPTED"
-        await planners.executors.say(pages[0], pages[1])
+        await planners.executors.send(pages[0], pages[1])
         await planners.until_state(plan, "RUNNING")
     assert await planners.value("SELECT count(*) FROM item WHERE plan_id = $1", plan) == 25
     stated = await planners.pages(plan)
@@ -103,7 +103,7 @@ async def test_pages_that_disagree_are_refused_and_nothing_runs(planners: Planne
     pages = request_items([item(n) for n in range(6)], plan=plan, a_page=2)
     other = request_items([item(n) for n in range(8)], plan=plan, a_page=2)
     async with planners.running():
-        await planners.executors.say(pages[0], other[1], pages[2])
+        await planners.executors.send(pages[0], other[1], pages[2])
         await planners.until_state(plan, "REFUSED")
     last = (await planners.plan_states(plan))[-1].data
     assert "pages: page" in last.reason
@@ -116,7 +116,7 @@ async def test_a_key_used_twice_is_refused_by_name(planners: Planners, same_page
     pages = request_items([item(n) for n in (1, 2, 1, 3)], a_page=4 if same_page else 2)
     plan = pages[0].data.plan_id
     async with planners.running():
-        await planners.executors.say(*pages)
+        await planners.executors.send(*pages)
         await planners.until_state(plan, "REFUSED")
     last = (await planners.plan_states(plan))[-1].data
     assert "'item/000001' is used twice" in last.reason
@@ -130,17 +130,17 @@ async def test_a_plan_is_paused_once_the_executor_says_so_and_goes_on_when_resum
     wider = command(PlanRulesRequest, plan, rules=Rules(limit=5))
     resume = command(PlanResume, plan)
     async with planners.running():
-        await planners.executors.say(*pages)
+        await planners.executors.send(*pages)
         await planners.until_state(plan, "RUNNING")
-        await planners.executors.say(pause)
+        await planners.executors.send(pause)
         await planners.until_plan(plan, "held", lambda held: held)
         assert await planners.value("SELECT state FROM plan WHERE id = $1", plan) == "RUNNING"
         async with planners.executors.running():
             await planners.until_state(plan, "PAUSED")
-            await planners.executors.say(wider)
+            await planners.executors.send(wider)
             await planners.until_plan(plan, "rules_confirmed", lambda confirmed: confirmed == 3)
             assert not await planners.starts(plan)
-            await planners.executors.say(resume)
+            await planners.executors.send(resume)
             await planners.until_state(plan, "SUCCEEDED")
     stated = await planners.plan_states(plan)
     answered = [id for one in stated for id in one.data.answered]
@@ -154,10 +154,10 @@ async def test_commands_that_do_not_apply_are_refused_with_the_reason(planners: 
     request = request_job(JOB)
     plan, nobody = request.data.plan_id, uuid.uuid4()
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(request)
+        await planners.executors.send(request)
         await planners.until_state(plan, "SUCCEEDED")
         late = [command(PlanPause, plan), command(PlanCancel, plan), command(PlanResume, nobody)]
-        await planners.executors.say(*late)
+        await planners.executors.send(*late)
 
         operations = [one.data.operation_id for one in late]
 
@@ -175,13 +175,13 @@ async def test_what_failed_is_retried_as_a_linked_plan(planners: Planners) -> No
     pages = request_items([item(n, **({"exit_code": 1} if n % 3 == 0 else {})) for n in range(450)])
     plan, child, second = pages[0].data.plan_id, uuid.uuid4(), uuid.uuid4()
     async with planners.running(step_items=200), planners.executors.running():
-        await planners.executors.say(*pages)
+        await planners.executors.send(*pages)
         await planners.until_state(plan, "COMPLETED_WITH_ERRORS", seconds=60)
         retry = command(PlanRetry, plan, child_plan_id=child, definitions_revision=1)
         one = command(
             PlanRetry, plan, child_plan_id=second, definitions_revision=1, item_keys=("item/000003", "item/000001")
         )
-        await planners.executors.say(retry, retry, one)
+        await planners.executors.send(retry, retry, one)
         await planners.until_state(child, "COMPLETED_WITH_ERRORS", seconds=60)
         await planners.until_state(second, "REFUSED")
     last = (await planners.plan_states(child))[-1].data
@@ -194,11 +194,11 @@ async def test_single_items_are_cancelled_and_the_plan_goes_on(planners: Planner
     pages = request_items([item(n) for n in range(6)], rules=Rules(limit=0))
     plan = pages[0].data.plan_id
     async with planners.running(send_window=4), planners.executors.running():
-        await planners.executors.say(*pages)
+        await planners.executors.send(*pages)
         await planners.until_plan(plan, "next_position", lambda position: position == 4)
-        await planners.executors.say(command(PlanCancel, plan, item_keys=("item/000001", "item/000005")))
+        await planners.executors.send(command(PlanCancel, plan, item_keys=("item/000001", "item/000005")))
         await planners.until_plan(plan, "counts::json->>'cancelled'", lambda n: n == "2")
-        await planners.executors.say(command(PlanRulesRequest, plan, rules=Rules()))
+        await planners.executors.send(command(PlanRulesRequest, plan, rules=Rules()))
         await planners.until_state(plan, "COMPLETED_WITH_ERRORS")
     last = (await planners.plan_states(plan))[-1].data
     assert (last.counts.succeeded, last.counts.cancelled) == (4, 2)
@@ -210,11 +210,11 @@ async def test_newest_first_is_sent_from_the_end_and_the_order_may_change(planne
     pages = request_items([item(n) for n in range(12)], rules=Rules(limit=0, order="newest_first"))
     plan = pages[0].data.plan_id
     async with planners.running(send_window=4), planners.executors.running():
-        await planners.executors.say(*pages)
+        await planners.executors.send(*pages)
         await planners.until_plan(plan, "unsent_end", lambda end: end == 8)
-        await planners.executors.say(command(PlanCancel, plan, item_keys=("item/000005", "item/000011")))
+        await planners.executors.send(command(PlanCancel, plan, item_keys=("item/000005", "item/000011")))
         await planners.until_plan(plan, "counts::json->>'cancelled'", lambda n: n == "2")
-        await planners.executors.say(command(PlanRulesRequest, plan, rules=Rules(limit=2)))
+        await planners.executors.send(command(PlanRulesRequest, plan, rules=Rules(limit=2)))
         await planners.until_state(plan, "COMPLETED_WITH_ERRORS")
     sent = [
         task.position
@@ -235,17 +235,17 @@ async def test_silent_tasks_are_queried_and_sent_again_when_they_are_lost(planne
     plan = pages[0].data.plan_id
     async with planners.running(reconcile_seconds=0.3, max_reconcile_seconds=0.5):
         async with planners.executors.running():
-            await planners.executors.say(*pages)
+            await planners.executors.send(*pages)
             await planners.until_plan(plan, "rules_confirmed", lambda confirmed: confirmed == 1)
         await planners.executors.rows("DELETE FROM task WHERE plan_id = $1", plan)
         await planners.executors.rows("DELETE FROM plan_rules WHERE plan_id = $1", plan)
         # the fact before the loss is newer than every fact the executor will publish of these tasks from now on
-        await planners.executors.say(running(plan, task_id(plan, "item/000000"), "item/000000", 50))
+        await planners.executors.send(running(plan, task_id(plan, "item/000000"), "item/000000", 50))
         await planners.until_plan(plan, "task_versions", lambda versions: versions >= 50)
-        await planners.executors.say(command(PlanCancel, plan, item_keys=("item/000002",)))
+        await planners.executors.send(command(PlanCancel, plan, item_keys=("item/000002",)))
         async with planners.executors.running():
             await planners.until_plan(plan, "counts::json->>'cancelled'", lambda n: n == "1")
-            await planners.executors.say(command(PlanRulesRequest, plan, rules=Rules()))
+            await planners.executors.send(command(PlanRulesRequest, plan, rules=Rules()))
             await planners.until_state(plan, "COMPLETED_WITH_ERRORS")
     assert await planners.starts(plan) == {1: 2}
     last = (await planners.plan_states(plan))[-1].data
@@ -262,14 +262,14 @@ async def test_what_was_lost_is_sent_again_even_while_the_plan_is_busy(planners:
     plan = pages[0].data.plan_id
     busy = task_id(plan, "item/000000")
     async with planners.running(reconcile_seconds=1, max_reconcile_seconds=2):
-        await planners.executors.say(*pages)
+        await planners.executors.send(*pages)
         await planners.until_state(plan, "RUNNING")
         version = 0
 
         async def queried_while_facts_arrive() -> bool:
             nonlocal version
             version += 1
-            await planners.executors.say(running(plan, busy, "item/000000", version))
+            await planners.executors.send(running(plan, busy, "item/000000", version))
             stated = [one for one in await planners.commands(plan) if isinstance(one, TasksEnsure | PlanRules)]
             rules = [one.id for one in stated if isinstance(one, PlanRules)]
             queries = [one for one in stated if isinstance(one, TasksEnsure) and len(one.data.known) == 3]
@@ -288,10 +288,10 @@ async def test_closed_rules_are_repeated_until_the_executor_confirms_them(planne
         return len(stated) > 1
 
     async with planners.running(reconcile_seconds=0.2):
-        await planners.executors.say(*pages)
+        await planners.executors.send(*pages)
         await planners.until_state(plan, "RUNNING")
         done = running(plan, task_id(plan, "item/000001"), "item/000001", 3, state="SUCCEEDED")
-        await planners.executors.say(done)
+        await planners.executors.send(done)
         await planners.until_state(plan, "SUCCEEDED")
         await until(closed_again)
         async with planners.executors.running():
@@ -302,14 +302,14 @@ async def test_a_plan_is_republished_under_fresh_ids(planners: Planners) -> None
     pages = request_items([item(n) for n in range(450)], rules=Rules(limit=0))
     plan = pages[0].data.plan_id
     async with planners.running():
-        await planners.executors.say(*pages)
+        await planners.executors.send(*pages)
         await planners.until_state(plan, "RUNNING")
         data = PlanRepublishData(operation_id=uuid.uuid4(), actor="user:ann", plan_ids=(plan,), tasks=False)
         command_id = uuid.uuid4()
         republish = PlanRepublish.of(
             data, subject="plans:all", source=GATEWAY, time=datetime.now(UTC), id=command_id
         )  # fmt: skip
-        await planners.executors.say(republish)
+        await planners.executors.send(republish)
 
         async def republished() -> bool:
             return len(await planners.pages(plan)) == 6
@@ -331,14 +331,14 @@ async def test_twenty_thousand_items_are_accepted_paused_resumed_and_cancelled(p
     plan = pages[0].data.plan_id
     async with planners.running(), planners.executors.running():
         began = time.perf_counter()
-        await planners.executors.say_all(pages)
+        await planners.executors.send_all(pages)
         await planners.until_state(plan, "RUNNING", seconds=90)
         print(f"20,000 items accepted in {time.perf_counter() - began:.2f} s")
-        await planners.executors.say(command(PlanPause, plan))
+        await planners.executors.send(command(PlanPause, plan))
         await planners.until_state(plan, "PAUSED", seconds=60)
-        await planners.executors.say(command(PlanResume, plan))
+        await planners.executors.send(command(PlanResume, plan))
         await planners.until_plan(plan, "state", lambda state: state == "RUNNING", seconds=60)
-        await planners.executors.say(command(PlanCancel, plan, kill=True))
+        await planners.executors.send(command(PlanCancel, plan, kill=True))
         await planners.until_state(plan, "CANCELLED", seconds=90)
         print(f"and cancelled after {time.perf_counter() - began:.2f} s")
     last = (await planners.plan_states(plan))[-1].data
@@ -374,7 +374,7 @@ async def test_a_plan_whose_request_could_not_be_read_can_be_cancelled(planners:
 
         await until(parked, why="the request is parked")
         cancel, other = command(PlanCancel, plan, reason="stuck"), command(PlanCancel, uuid.uuid4())
-        await planners.executors.say(cancel, other)
+        await planners.executors.send(cancel, other)
 
         async def answered() -> bool:
             return len(await planners.answers(cancel.data.operation_id, other.data.operation_id)) == 2
@@ -403,29 +403,29 @@ async def test_a_plan_whose_tasks_no_executor_could_take_is_sent_once_and_can_be
     async with planners.running(reconcile_seconds=0.2, max_reconcile_seconds=0.5), planners.executors.running():
         with monkeypatch.context() as broken:
             broken.setattr(accept, "accept", refuse)
-            await planners.executors.say(*pages)
+            await planners.executors.send(*pages)
 
             async def parked() -> bool:
                 return await planners.executors.value(letters, str(plan).encode()) == 1
 
             await until(parked, why="the command is parked")
-        asked = len(await planners.commands(plan))
+        before = len(await planners.commands(plan))
 
-        async def asked_thrice() -> bool:
+        async def three_queries() -> bool:
             await planners.rows("UPDATE plan SET query_at = now() WHERE id = $1", plan)
-            return len(await planners.commands(plan)) >= asked + 3
+            return len(await planners.commands(plan)) >= before + 3
 
-        await until(asked_thrice, why="the planner asks what became of them")
+        await until(three_queries, why="the planner asks what became of them")
         sent = [one for one in await planners.commands(plan) if isinstance(one, TasksEnsure) and one.data.tasks]
         assert len(sent) == 1, "what is parked is not sent again"
-        await planners.executors.say(command(PlanCancel, plan, item_keys=("item/000002",)))
+        await planners.executors.send(command(PlanCancel, plan, item_keys=("item/000002",)))
 
         async def one_ended() -> bool:
             ended = "SELECT count(*) FROM item WHERE plan_id = $1 AND state = 'CANCELLED'"
             return await planners.value(ended, plan) == 1
 
         await until(one_ended, why="the item that was cancelled alone")
-        await planners.executors.say(command(PlanCancel, plan, reason="stuck"))
+        await planners.executors.send(command(PlanCancel, plan, reason="stuck"))
         await planners.until_state(plan, "CANCELLED")
     last = (await planners.plan_states(plan))[-1].data
     assert last.expected is not None
@@ -447,7 +447,7 @@ async def test_a_plan_whose_facts_could_not_be_applied_can_be_cancelled(
     async with planners.running(reconcile_seconds=600.0), planners.executors.running():
         with monkeypatch.context() as broken:
             broken.setattr(tasks, "apply_stated", refuse)
-            await planners.executors.say(request)
+            await planners.executors.send(request)
 
             async def parked() -> bool:
                 facts = "SELECT count(*) FROM dead_letter WHERE topic = 'tasks.v1' AND key = $1 AND value LIKE $2"
@@ -455,7 +455,7 @@ async def test_a_plan_whose_facts_could_not_be_applied_can_be_cancelled(
 
             await until(parked, why="the fact of its end is parked")
         assert await planners.value("SELECT state FROM plan WHERE id = $1", plan) == "RUNNING"
-        await planners.executors.say(command(PlanCancel, plan, reason="stuck"))
+        await planners.executors.send(command(PlanCancel, plan, reason="stuck"))
         await planners.until_state(plan, "SUCCEEDED")
     assert (await planners.plan_states(plan))[-1].data.counts.succeeded == 1
 
@@ -467,9 +467,9 @@ async def test_a_forged_version_neither_freezes_a_task_nor_its_plan(planners: Pl
     plan, key = pages[0].data.plan_id, "item/000001"
     task = task_id(plan, key)
     async with planners.running(reconcile_seconds=0.3, max_reconcile_seconds=0.5), planners.executors.running():
-        await planners.executors.say(*pages)
+        await planners.executors.send(*pages)
         await planners.until_running(plan, task)
-        await planners.executors.say(running(plan, task, key, 2**50), running(plan, task, key, 5000))
+        await planners.executors.send(running(plan, task, key, 2**50), running(plan, task, key, 5000))
         await planners.until_plan(plan, "task_versions", lambda versions: versions >= 5000)
         letter = "SELECT error FROM dead_letter WHERE key = $1"
         assert "jumps from" in await planners.value(letter, str(plan).encode())
@@ -479,7 +479,7 @@ async def test_a_forged_version_neither_freezes_a_task_nor_its_plan(planners: Pl
         assert await planners.executors.value("SELECT version FROM task WHERE id = $1", task) > 5000
         known = (await planners.plan_states(plan))[-1].data.version
         ask = operation(PlanRepublish, f"plan:{plan}", plan_ids=[plan], versions=[known + 700], tasks=False)
-        await planners.executors.say(ask)
+        await planners.executors.send(ask)
 
         async def restated() -> bool:
             return (await planners.plan_states(plan))[-1].data.version > known + 700
@@ -487,7 +487,7 @@ async def test_a_forged_version_neither_freezes_a_task_nor_its_plan(planners: Pl
         await until(restated, why="the planner goes on above a version it never published")
 
         async def noted() -> bool:
-            said = await planners.executors.states_said(ServiceStated)
-            return {one.data.service for one in said if one.data.restated} == {"executor", "planner"}
+            published = await planners.executors.states_published(ServiceStated)
+            return {one.data.service for one in published if one.data.restated} == {"executor", "planner"}
 
         await until(noted, why="both services say so")

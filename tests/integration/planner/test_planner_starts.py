@@ -60,7 +60,7 @@ async def define(planners: Planners, *definitions: Job | Trigger | Freeze, delet
             data, subject=f"{one.kind}:{one.id}", source=GATEWAY, time=datetime.now(UTC),
             aggregateversion=revision,
         )  # fmt: skip
-        await planners.executors.say(event)
+        await planners.executors.send(event)
 
 
 async def until_known(planners: Planners, kind: str, id: str) -> None:
@@ -77,11 +77,11 @@ async def test_a_tick_told_three_times_is_one_plan_with_the_intended_date(planne
     event = tick(nightly)
     async with planners.running(), planners.executors.running():
         await until_known(planners, "job", target.id)
-        await planners.executors.say(event, event)
+        await planners.executors.send(event, event)
         await planners.until_state(event.data.plan_id, "SUCCEEDED")
         again = event.model_copy(update={"id": str(uuid.uuid4())})
         other = tick(nightly, days=1)
-        await planners.executors.say(again, other)
+        await planners.executors.send(again, other)
         await planners.until_state(other.data.plan_id, "SUCCEEDED")
     last = (await planners.plan_states(event.data.plan_id))[-1].data
     assert (last.event_date, last.origin, last.actor) == (date(2026, 3, 1), "schedule", f"schedule:{nightly.id}")
@@ -104,10 +104,10 @@ async def test_each_overlap_policy_does_its_own_beside_a_plan_that_runs(planners
 
     async with planners.running(), planners.executors.running():
         await until_known(planners, "job", target.id)
-        await planners.executors.say(*first.values())
+        await planners.executors.send(*first.values())
         for event in first.values():
             await planners.until_state(event.data.plan_id, "RUNNING")
-        await planners.executors.say(*second.values(), third)
+        await planners.executors.send(*second.values(), third)
         await planners.until_state(plans["allow"], "RUNNING")
         await planners.until_state(plans["skip"], "REFUSED")
         await planners.until_state(plans["queue"], "ACCEPTED")
@@ -115,7 +115,7 @@ async def test_each_overlap_policy_does_its_own_beside_a_plan_that_runs(planners
         await planners.until_state(plans["cancel_previous"], "RUNNING")
         waiting = (await planners.plan_states(plans["queue"]))[-1].data.waiting
         assert [(one.why, one.holder) for one in waiting] == [("previous_plan", f"plan {first['queue'].data.plan_id}")]
-        await planners.executors.say(command(PlanCancel, plans["queue"], kill=False))
+        await planners.executors.send(command(PlanCancel, plans["queue"], kill=False))
         await planners.until_state(plans["queue"], "CANCELLED")
         await planners.until_running(first["queue"].data.plan_id, held(first["queue"].data.plan_id))
         await planners.executors.release(held(first["queue"].data.plan_id))
@@ -135,11 +135,11 @@ async def test_a_tick_whose_job_is_gone_is_refused_with_the_reason(planners: Pla
     event = tick(schedule(target))
     versioned = tick(schedule(target, target={"kind": "job", "id": target.id, "version": 7}))
     async with planners.running():
-        await planners.executors.say(event)
+        await planners.executors.send(event)
         await planners.until_state(event.data.plan_id, "REFUSED")
         await define(planners, target)
         await until_known(planners, "job", target.id)
-        await planners.executors.say(versioned)
+        await planners.executors.send(versioned)
         await planners.until_state(versioned.data.plan_id, "REFUSED")
     assert (await planners.plan_states(event.data.plan_id))[-1].data.reason == f"there is no job {target.id}"
     reason = (await planners.plan_states(versioned.data.plan_id))[-1].data.reason
@@ -182,23 +182,23 @@ async def test_events_that_match_start_one_plan_each_and_every_other_outcome_has
     plan = plan_id_from_trigger(trigger.id, source, "1")
     async with planners.running(), planners.executors.running():
         await until_known(planners, "trigger", trigger.id)
-        await planners.executors.say(*events)
+        await planners.executors.send(*events)
         await planners.until_state(plan, "SUCCEEDED")
 
         async def judged() -> bool:
-            stated = await planners.executors.states_said(TriggerStated)
+            stated = await planners.executors.states_published(TriggerStated)
             return sum(len(one.data.events) for one in stated if one.data.trigger_id == trigger.id) == 6
 
         await until(judged, why="six events are judged")
-        await planners.executors.say(*[events[2]] * 3)
+        await planners.executors.send(*[events[2]] * 3)
 
         async def counted() -> bool:
-            sources = [one.data for one in await planners.executors.states_said(SourceStated)]
+            sources = [one.data for one in await planners.executors.states_published(SourceStated)]
             of_source = [one for one in sources if one.source == source]
             return bool(of_source) and (of_source[-1].received, of_source[-1].repeated) == (10, 3)
 
         await until(counted, why="events that were received before are counted, and nothing else")
-    stated = [one.data for one in await planners.executors.states_said(TriggerStated)]
+    stated = [one.data for one in await planners.executors.states_published(TriggerStated)]
     mine = [one for one in stated if one.trigger_id == trigger.id]
     outcomes = sorted((one.event_id, one.outcome, one.why[:40]) for record in mine for one in record.events)
     assert outcomes == [
@@ -228,7 +228,7 @@ async def test_a_burst_of_events_is_one_plan_of_the_last_one_after_a_quiet_spell
     async with planners.running(), planners.executors.running():
         await until_known(planners, "trigger", trigger.id)
         burst = [outside(source, f"a{n}", {"table": "a"}) for n in range(5)]
-        await planners.executors.say(*burst, outside(source, "b", {"table": "b"}))
+        await planners.executors.send(*burst, outside(source, "b", {"table": "b"}))
         for last in ("a4", "b"):
             await planners.until_state(plan_id_from_trigger(trigger.id, source, last), "SUCCEEDED")
     plans = await planners.rows("SELECT id FROM plan WHERE spec LIKE '%' || $1 || '%'", f"trigger:{trigger.id}")
@@ -247,7 +247,7 @@ async def until_outcomes(planners: Planners, of: Trigger, count: int) -> list[tu
     found: list[tuple[str, MatchOutcome]] = []
 
     async def there() -> bool:
-        stated = await planners.executors.states_said(TriggerStated)
+        stated = await planners.executors.states_published(TriggerStated)
         found[:] = [
             (event.event_id, event.outcome)
             for one in stated
@@ -269,10 +269,10 @@ async def test_events_of_a_batch_start_one_plan_with_a_list_of_their_values(plan
     events = [outside(source, f"b{number}", {"path": f"/in/{number}"}) for number in range(7)]
     async with planners.running():
         await until_known(planners, "trigger", batching.id)
-        await planners.executors.say(*events[:4])
+        await planners.executors.send(*events[:4])
         await until_outcomes(planners, batching, 4)
     async with planners.running(), planners.executors.running():
-        await planners.executors.say(*events[4:], *events)
+        await planners.executors.send(*events[4:], *events)
         await planners.until_state(plan_id_from_trigger(batching.id, source, "b0"), "SUCCEEDED")
         await planners.rows("UPDATE batched_event SET received_at = now() - interval '2 hours'")
         outcomes = await until_outcomes(planners, batching, 14)
@@ -297,7 +297,7 @@ async def test_events_of_a_freeze_are_decided_by_the_policy_of_their_trigger_whe
     await define(planners, target, *policies.values(), freeze)
     async with planners.running(), planners.executors.running():
         await until_known(planners, "freeze", "f1")
-        await planners.executors.say(*(outside(source, f"f{number}", {}) for number in range(3)))
+        await planners.executors.send(*(outside(source, f"f{number}", {}) for number in range(3)))
         for one in policies.values():
             held = await until_outcomes(planners, one, 3)
             assert {outcome for _, outcome in held} == {MatchOutcome.HELD}
@@ -320,7 +320,7 @@ async def test_starts_beyond_the_rate_of_a_trigger_wait_for_their_turn(planners:
     await define(planners, target, paced)
     async with planners.running(), planners.executors.running():
         await until_known(planners, "trigger", paced.id)
-        await planners.executors.say(*(outside(source, f"r{number}", {}) for number in range(3)))
+        await planners.executors.send(*(outside(source, f"r{number}", {}) for number in range(3)))
         for number in range(3):
             await planners.until_state(plan_id_from_trigger(paced.id, source, f"r{number}"), "SUCCEEDED")
         rows = await planners.rows("SELECT started_at FROM plan WHERE spec LIKE '%' || $1 || '%' ORDER BY 1", paced.id)
@@ -336,8 +336,8 @@ async def test_a_source_with_its_own_topic_is_believed_there_only(planners: Plan
     await define(planners, target, believed)
     async with planners.running(source_topics=name), planners.executors.running():
         await until_known(planners, "trigger", believed.id)
-        await planners.executors.say(outside(name, "forged", {}))
-        await planners.executors.say(outside(f"{name}/eu", "real", {}), topic=own)
+        await planners.executors.send(outside(name, "forged", {}))
+        await planners.executors.send(outside(f"{name}/eu", "real", {}), topic=own)
         await planners.until_state(plan_id_from_trigger(believed.id, f"{name}/eu", "real"), "SUCCEEDED")
 
         async def parked() -> bool:

@@ -103,20 +103,25 @@ async def test_a_day_of_outage_over_the_autumn_change_gives_each_policy_its_set_
 async def test_a_backfill_fires_what_has_not_fired_and_the_same_again_fires_nothing(schedulers: Schedulers) -> None:
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     await schedulers.define(schedule("hourly", missed={"policy": "latest"}), at=now - timedelta(hours=3, minutes=30))
-    whole = {"schedule_id": "hourly", "from_at": now - timedelta(hours=9), "until_at": now, "definitions_revision": 1}
-    first = operation(ScheduleBackfill, "schedule:hourly", **whole)
-    again = operation(ScheduleBackfill, "schedule:hourly", **whole)
-    absent = operation(ScheduleBackfill, "schedule:none", **{**whole, "schedule_id": "none"})
+    backfill = {
+        "schedule_id": "hourly",
+        "from_at": now - timedelta(hours=9),
+        "until_at": now,
+        "definitions_revision": 1,
+    }
+    first = operation(ScheduleBackfill, "schedule:hourly", **backfill)
+    again = operation(ScheduleBackfill, "schedule:hourly", **backfill)
+    absent = operation(ScheduleBackfill, "schedule:none", **{**backfill, "schedule_id": "none"})
     async with schedulers.scheduling():
 
         async def caught_up() -> bool:
             return await schedulers.value("SELECT count(*) FROM tick") == 4
 
         await until(caught_up, why="the missed hours are decided")
-        await schedulers.say(first, again, absent)
+        await schedulers.send(first, again, absent)
 
         async def answered() -> bool:
-            return len(await schedulers.states_said(OperationResult)) == 3
+            return len(await schedulers.states_published(OperationResult)) == 3
 
         await until(answered, seconds=60, why="three answers")
 
@@ -124,7 +129,7 @@ async def test_a_backfill_fires_what_has_not_fired_and_the_same_again_fires_noth
             return len(await schedulers.ticked()) == 10
 
         await until(published, why="ten hours, each once")
-    answers = {one.data.operation_id: one.data for one in await schedulers.states_said(OperationResult)}
+    answers = {one.data.operation_id: one.data for one in await schedulers.states_published(OperationResult)}
     results = [answers[one.data.operation_id] for one in (first, again)]
     assert sorted(one.reason for one in results) == [
         "0 ticks fired, 10 had fired before", "9 ticks fired, 1 had fired before",
@@ -174,7 +179,7 @@ async def test_a_definition_that_changes_its_rule_never_fires_an_instant_of_the_
         await until(lambda: known(2), why="the second rule is known")
 
         async def stated() -> bool:
-            states = await schedulers.states_said(ScheduleStated)
+            states = await schedulers.states_published(ScheduleStated)
             return (
                 bool(states) and states[-1].data.definitions_revision == 2 and states[-1].data.next_due_at is not None
             )
@@ -197,7 +202,7 @@ async def test_a_backfill_of_failed_or_all_ticks_starts_other_plans_and_the_same
     everything = operation(ScheduleBackfill, "schedule:again", **common, only="all")
     async with schedulers.scheduling():
         for command, count in ((first, 4), (failed, 5), (failed, 5), (everything, 9)):
-            await schedulers.say(command)
+            await schedulers.send(command)
 
             async def fired(count: int = count) -> bool:
                 return len({event.id for event in await schedulers.ticked()}) == count

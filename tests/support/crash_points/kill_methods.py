@@ -21,7 +21,7 @@ def killed(
     *deaths: tuple[str, Found],
     work: WorkRequest | None = None,
     attempts: int = 1,
-    asked: bool = False,
+    by_message: bool = False,
     cancel_after: int = 0,
     overdue_after: int = 0,
     **environment: str,
@@ -35,7 +35,7 @@ def killed(
     async def way(scene: Scene) -> None:
         shape = work or WorkRequest()
         scene.shape(shape, attempts=attempts)
-        await (scene.say() if asked else scene.put())
+        await (scene.send() if by_message else scene.put())
         with ExitStack() as late:
             if shape.late:
                 late.enter_context(scene.engine.late(scene.key))

@@ -93,12 +93,12 @@ async def hang_commits(server: PostgresServer, until_death: AsyncExitStack) -> N
         await ours.execute(statement)
     probe = await _connect(server, until_death)
     pid = await probe.fetchval("SELECT pg_backend_pid()")
-    asked: list[asyncio.Task[str]] = []
+    answers: list[asyncio.Task[str]] = []
 
     async def hangs() -> bool:
-        if not asked or asked[-1].done():  # one that was answered came before the setting was read
-            asked.append(asyncio.create_task(probe.execute(_PROBE)))
-            until_death.callback(asked[-1].cancel)
+        if not answers or answers[-1].done():  # one that was answered came before the setting was read
+            answers.append(asyncio.create_task(probe.execute(_PROBE)))
+            until_death.callback(answers[-1].cancel)
         return await ours.fetchval(_HANGING, pid)
 
     await until(hangs, seconds=PATIENCE_SECONDS, why="a commit hangs")

@@ -20,7 +20,7 @@ from signalbox_executor import facts
 from signalbox_executor.store import stop
 from signalbox_local.postgres import PostgresServer
 from support.executor import Stand, ensure, spec
-from support.facts import histories, told_whole
+from support.facts import check_history, histories
 from support.forked import Forked
 from support.service_fixture import until
 
@@ -57,8 +57,8 @@ class CrashStand(Stand):
     def fork(self, **environment: str) -> Forked:
         # so long that a busy machine loses no lease: `Scene.time_passes` says when one has run out
         settings = self.settings(worker_lease_seconds=LEASE_SECONDS, engine_lease_seconds=LEASE_SECONDS)
-        said = settings.model_dump(exclude={"database_url", "secret_key", "secrets_url"})
-        mine = {f"SIGNALBOX_{name.upper()}": str(value) for name, value in said.items()}
+        values = settings.model_dump(exclude={"database_url", "secret_key", "secrets_url"})
+        mine = {f"SIGNALBOX_{name.upper()}": str(value) for name, value in values.items()}
         child = Forked.start(
             "executor", {**mine, "SIGNALBOX_DATABASE_URL": self.url, **environment}, self.folder / "child.log"
         )
@@ -86,7 +86,7 @@ class Found:
     """The intent to stop is in the row."""
     unsent: bool | None = None
     """Whether facts of the task are committed and not marked as sent."""
-    told: int | None = None
+    published: int | None = None
     """How often an end was read on the topic."""
 
 
@@ -97,7 +97,7 @@ class After:
     state: TaskState = TaskState.SUCCEEDED
     starts: tuple[int, ...] = (1,)
     """Runs begun by attempt: the numbers of attempts used is their count."""
-    told: int = 1
+    published: int = 1
     """Copies of the fact of the end on the topic: more than one only where a relay sent it again, with the same id."""
 
 
@@ -124,18 +124,18 @@ class Scene:
         """What the task is to do."""
         self.request = work
         retries = Retries(max_attempts=attempts, delay_seconds=0, max_delay_seconds=0)
-        asked = self.engine.work(self.key, work)
-        self.task = spec(self.plan, 0, self.engine_id, work=asked, retries=retries, **changes)
+        parameters = self.engine.work(self.key, work)
+        self.task = spec(self.plan, 0, self.engine_id, work=parameters, retries=retries, **changes)
 
     async def put(self) -> None:
         """Plan and task are there, as if the commands had been handled long ago."""
         await self.stand.rules(self.plan, Rules())
         await self.stand.tasks(self.plan, [self.task])
 
-    async def say(self) -> None:
+    async def send(self) -> None:
         """Only the rules are there; the task is asked for by its command."""
         await self.stand.rules(self.plan, Rules())
-        await self.stand.say(ensure(self.plan, [self.task]))
+        await self.stand.send(ensure(self.plan, [self.task]))
 
     def executor(self, crash_at: str = "", **environment: str) -> Forked:
         return self.stand.fork(
@@ -208,7 +208,7 @@ class Scene:
             await connection.execute("SELECT pg_advisory_lock($1, $2)", crc32(b"relay") % 2**31, key)
             yield
 
-    async def ends_told(self) -> list[TasksStated]:
+    async def published_ends(self) -> list[TasksStated]:
         """Every message on the topic that tells the end of the task, copies too."""
         return [fact for fact in await self.facts() if any(task.state in TASK_ENDS for task in fact.data.tasks)]
 
@@ -234,8 +234,8 @@ class Scene:
             assert await self._starts(found.attempt) == found.starts
         if found.unsent is not None:
             assert await self._unsent() == found.unsent
-        if found.told is not None:
-            assert len(await self.ends_told()) == found.told
+        if found.published is not None:
+            assert len(await self.published_ends()) == found.published
 
     async def check_after(self, after: After) -> None:
         """Assert the end: reached once, told once, nothing started twice, nothing left to send."""
@@ -249,12 +249,12 @@ class Scene:
         keys = [run_key(self.task.task_id, number + 1) for number in range(len(after.starts) + 1)]
         starts = tuple([await self.engine.starts(key) for key in keys])
         assert starts == (*after.starts, 0), starts
-        said = histories(await self.facts())
-        assert set(said) == {self.task.task_id}
-        told_whole(said[self.task.task_id])
-        assert said[self.task.task_id][-1].state is after.state
-        ends = await self.ends_told()
-        assert len(ends) == after.told
+        published = histories(await self.facts())
+        assert set(published) == {self.task.task_id}
+        check_history(published[self.task.task_id])
+        assert published[self.task.task_id][-1].state is after.state
+        ends = await self.published_ends()
+        assert len(ends) == after.published
         assert len({fact.id for fact in ends}) == 1, "the same fact, however often it was sent"
 
     async def _starts(self, attempts: int) -> int:

@@ -49,11 +49,13 @@ class Point:
 
 
 POINTS = [
-    Point("1", "before the accept commit", killed(("executor.accepting", Found(None)), asked=True), own_topics=True),
+    Point(
+        "1", "before the accept commit", killed(("executor.accepting", Found(None)), by_message=True), own_topics=True
+    ),
     Point(
         "2",
         "after the accept commit, before the offset commit",
-        killed(("settle.applied", Found(QUEUED)), asked=True),
+        killed(("settle.applied", Found(QUEUED)), by_message=True),
         own_topics=True,
     ),
     Point("3", "inside the claim transaction", killed(("executor.claiming", Found(QUEUED)))),
@@ -111,26 +113,26 @@ POINTS = [
     Point(
         "11",
         "after the finish commit, before the relay sends",
-        killed_before_it_is_sent("executor.finished", Found(SUCCEEDED, 1, unsent=True, told=0)),
+        killed_before_it_is_sent("executor.finished", Found(SUCCEEDED, 1, unsent=True, published=0)),
     ),
     Point(
         "11",
         "after the commit that queues the next attempt",
         killed_before_it_is_sent(
-            "executor.finished", Found(QUEUED, 1, attempt=2, unsent=True, told=0), attempts=2, exit_code=3
+            "executor.finished", Found(QUEUED, 1, attempt=2, unsent=True, published=0), attempts=2, exit_code=3
         ),
         After(FAILED, (1, 1)),
     ),
     Point(
         "12",
         "sent, before it is marked as sent",
-        killed_before_it_is_sent("relay.sent", Found(SUCCEEDED, 1, unsent=True, told=1)),
-        After(told=2),
+        killed_before_it_is_sent("relay.sent", Found(SUCCEEDED, 1, unsent=True, published=1)),
+        After(published=2),
     ),
     Point(
         "12",
         "marked as sent",
-        killed_before_it_is_sent("relay.marked", Found(SUCCEEDED, 1, unsent=False, told=1)),
+        killed_before_it_is_sent("relay.marked", Found(SUCCEEDED, 1, unsent=False, published=1)),
     ),
     Point("13", "paused past its lease, then wakes", frozen_in_mid_submit(), another=False),
     Point(

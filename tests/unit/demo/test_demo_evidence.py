@@ -26,7 +26,7 @@ def test_what_held_has_no_faults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "finding"),
     [
         ({"begun": [*GOOD["begun"], Start("b-1", "processing", 9, 30.0)]}, "run key b-1 was started 2 times"),
         ({"begun": GOOD["begun"][:2]}, "the tasks are"),
@@ -36,8 +36,8 @@ def test_what_held_has_no_faults() -> None:
         ({"answer": {"checksum": "y"}}, "computed independently"),
     ],
 )
-def test_each_broken_promise_is_named(broken: dict[str, Any], said: str) -> None:
-    assert any(said in fault for fault in faults(**{**GOOD, **broken}))
+def test_each_broken_promise_is_named(broken: dict[str, Any], finding: str) -> None:
+    assert any(finding in fault for fault in faults(**{**GOOD, **broken}))
 
 
 def test_the_programs_of_files_find_what_is_computed_independently(tmp_path: Path) -> None:

@@ -76,9 +76,9 @@ def test_the_cause_says_who_pays_for_another_try(
 def test_a_delay_is_full_jitter_between_nothing_and_the_doubled_delay(
     tries: int, delay: float, more: float, chance: float
 ) -> None:
-    most = min(delay + more, 86_400.0)
-    retries = Retries(delay_seconds=delay, max_delay_seconds=most)
-    bound = min(most, delay * 2 ** (tries - 1))
+    ceiling = min(delay + more, 86_400.0)
+    retries = Retries(delay_seconds=delay, max_delay_seconds=ceiling)
+    bound = min(ceiling, delay * 2 ** (tries - 1))
     assert 0 <= retry_delay(tries, retries, chance=chance) <= bound
     assert retry_delay(tries, retries, chance=0) == 0
 

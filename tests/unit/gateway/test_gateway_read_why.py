@@ -13,14 +13,14 @@ PLAN, TASK = "0195-plan", "0195-task"
 SINCE = "2026-03-29T01:30:00Z"
 
 
-def said(reason: str, holder: str = "", detail: str = "", until: str | None = None) -> str:
+def describe(reason: str, holder: str = "", detail: str = "", until: str | None = None) -> str:
     waiting: dict[str, Any] = {"why": reason, "holder": holder, "since_at": SINCE, "until_at": until, "detail": detail}
-    return wait_reasons.said(waiting, plan=PLAN, engine="local", task=TASK)["sentence"]
+    return wait_reasons.describe(waiting, plan=PLAN, engine="local", task=TASK)["sentence"]
 
 
 @pytest.mark.parametrize("reason", list(WaitReason))
 def test_every_reason_has_a_sentence_with_since_and_detail(reason: WaitReason) -> None:
-    sentence = said(reason.value, "engine:local", "8 of 8 slots are taken")
+    sentence = describe(reason.value, "engine:local", "8 of 8 slots are taken")
     assert "8 of 8 slots are taken" in sentence
     assert "since 2026-03-29T01:30:00Z; " in sentence
     assert reason in wait_reasons.WORDS
@@ -53,21 +53,21 @@ def test_every_reason_has_a_sentence_with_since_and_detail(reason: WaitReason) -
     ],
 )
 def test_the_sentence_names_the_holder_and_the_remedy(reason: str, holder: str, words: str) -> None:
-    assert words in said(reason, holder)
+    assert words in describe(reason, holder)
 
 
 @pytest.mark.parametrize(
     ("holder", "detail"), [("user:ann", "a look first"), (f"plan:{PLAN}", "paused by user:ann: a look first")]
 )
 def test_who_paused_a_plan_is_said_alike_by_the_planner_and_the_executor(holder: str, detail: str) -> None:
-    assert f"plan {PLAN} is paused by user:ann: a look first, since" in said("plan_paused", holder, detail)
+    assert f"plan {PLAN} is paused by user:ann: a look first, since" in describe("plan_paused", holder, detail)
 
 
 @pytest.mark.parametrize("reason", list(WaitReason))
 @pytest.mark.parametrize("holder", ["engine:local", "plan:0195-other", ""])
 def test_every_command_in_a_sentence_is_one_the_command_line_understands(reason: WaitReason, holder: str) -> None:
     commands = dict(reference.commands())
-    for words in re.findall("`signalbox ([^`]*)`", said(reason.value, holder, "some detail")):
+    for words in re.findall("`signalbox ([^`]*)`", describe(reason.value, holder, "some detail")):
         given = words.replace(" N", " 7").split()
         name = " ".join(given[:2]) if " ".join(given[:2]) in commands else given[0]
         commands[name].make_context(name, given[len(name.split()) :])  # raises for an option that is not there
@@ -75,13 +75,13 @@ def test_every_command_in_a_sentence_is_one_the_command_line_understands(reason:
 
 def test_a_time_is_said_where_there_is_one() -> None:
     until = "2026-03-29T02:00:00Z"
-    assert f"does not start before at {until}" not in said("retry_delay", until=until)
+    assert f"does not start before at {until}" not in describe("retry_delay", until=until)
     for reason in ("retry_delay", "start_rate", "breaker_open"):
-        assert until in said(reason, "engine:local", until=until)
+        assert until in describe(reason, "engine:local", until=until)
 
 
 def test_a_reason_of_a_newer_executor_gets_a_sentence_with_its_own_words() -> None:
-    answer = wait_reasons.said(
+    answer = wait_reasons.describe(
         {"why": "moon_phase", "holder": "engine:moon", "since_at": SINCE, "detail": "not full"}, plan=PLAN, engine="x"
     )
     assert answer["why"] == "moon_phase"
@@ -90,11 +90,11 @@ def test_a_reason_of_a_newer_executor_gets_a_sentence_with_its_own_words() -> No
 
 def test_many_tasks_with_one_reason_are_counted() -> None:
     waiting = {"why": "plan_limit", "holder": "plan", "since_at": SINCE}
-    answer = wait_reasons.said(waiting, plan=PLAN, engine="local", tasks=200)
+    answer = wait_reasons.describe(waiting, plan=PLAN, engine="local", tasks=200)
     assert answer["tasks"] == 200
     assert answer["sentence"].startswith("200 tasks: ")
 
 
 def test_a_plan_nobody_planned_says_that_the_planner_is_silent() -> None:
-    answer = wait_reasons.not_heard(PLAN, SINCE, ": it has no member in its consumer group")
+    answer = wait_reasons.planner_silent(PLAN, SINCE, ": it has no member in its consumer group")
     assert "the planner has not answered since 2026-03-29T01:30:00Z: it has no member" in answer["sentence"]

@@ -5,19 +5,19 @@ import sys
 import time
 
 from .search import Verdict, check
-from .trace import told
+from .trace import narrate
 from .variants import VARIANTS, Variant, named
 
 
 def table_row(variant: Variant, verdict: Verdict) -> str:
-    said = f"**{verdict.breach}**" if verdict.breach else "safe and live"
-    return f"| {variant.name} | {verdict.states:,} | {said} |"
+    text = f"**{verdict.breach}**" if verdict.breach else "safe and live"
+    return f"| {variant.name} | {verdict.states:,} | {text} |"
 
 
 def line(variant: Variant, verdict: Verdict, took: float) -> str:
     mark = " " if verdict.breach == variant.expected else "✗"
-    said = verdict.breach or "safe and live"
-    return f"{mark} {named(variant)} | {verdict.states:,} states, {took:.1f} s | {said}"
+    text = verdict.breach or "safe and live"
+    return f"{mark} {named(variant)} | {verdict.states:,} states, {took:.1f} s | {text}"
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def main() -> int:
             continue
         print(line(variant, verdict, time.perf_counter() - began), flush=True)
         if wanted:
-            print(*told(variant.model, verdict), sep="\n")
+            print(*narrate(variant.model, verdict), sep="\n")
     print(f"{unexpected} not as expected" if unexpected else "all as expected", file=sys.stderr)
     return unexpected > 0
 

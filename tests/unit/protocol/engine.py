@@ -91,7 +91,7 @@ def _rejections(s: State, t: int) -> Iterator[Step]:
         key, sender = copy
         if phase_of(site, key) in {LIVE, DONE, BROKEN, KILLED, SEALED, LOSER}:
             continue
-        told = tuple(
+        narrate = tuple(
             sorted(
                 c._replace(at=AT_REJECTION) if (c.task, c.fence, c.at) == (t, sender, AT_ANSWER) else c
                 for c in s.coroutines
@@ -99,4 +99,4 @@ def _rejections(s: State, t: int) -> Iterator[Step]:
         )
         after = site._replace(flying=tuple(c for c in site.flying if c != copy))
         label = f"t{t}: submit of key {key} (sent with fence {sender}) is rejected"
-        yield True, label, s._replace(sites=put(s.sites, t, after), coroutines=told)
+        yield True, label, s._replace(sites=put(s.sites, t, after), coroutines=narrate)

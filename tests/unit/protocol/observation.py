@@ -65,11 +65,11 @@ def look(m: Model, s: State) -> Iterator[Step]:
             for combination in product(*answers):
                 seen = tuple((t, one) for t, one in combination if one is not None)
                 if seen:
-                    what = ", ".join(f"t{t} {_said(one)}" for t, one in seen)
+                    what = ", ".join(f"t{t} {_describe(one)}" for t, one in seen)
                     yield False, f"w{w} reads the engine: {what}", with_watch(s, w, e, Watch(watch.fence, seen))
 
 
-def _said(seen: Seen) -> str:
+def _describe(seen: Seen) -> str:
     if seen.handle:
         return f"attempt {seen.attempt} key {seen.handle} {seen.phase}"
     return "has " + (", ".join(f"{key} {phase}" for key, phase in seen.runs) or "nothing")
@@ -107,7 +107,7 @@ def ask_later(m: Model, s: State) -> Iterator[Step]:
                 [(t, seen._replace(phase=phase)) for phase in _phases(m, s, t, seen.handle)] for t, seen in watch.seen
             ]
             for seen in product(*answers):
-                what = ", ".join(f"t{t} {_said(one)}" for t, one in seen)
+                what = ", ".join(f"t{t} {_describe(one)}" for t, one in seen)
                 yield False, f"w{w} asks the engine: {what}", with_watch(s, w, e, Watch(watch.fence, seen))
 
 

@@ -91,7 +91,7 @@ def _fits(name: Statement, before: Audited, after: Audited) -> bool:
     if not changed - {"version"} <= MAY_CHANGE[name] or not _fits_by_name(name, before, after):
         return False
     raised = after.version - before.version
-    if raised != (name not in UNTOLD) and not (name is Statement.SAY and raised == 0):
+    if raised != (name not in UNTOLD) and not (name is Statement.PUBLISH and raised == 0):
         return False
     if after.state in (QUEUED, CLAIMED) and (after.sends, after.handle, after.stopping) != (0, None, False):
         return False

@@ -61,7 +61,7 @@ class Statement(StrEnum):
     REFUSE = "refuse"
     SETTLE = "settle"
     EXPIRE = "expire"
-    SAY = "say"
+    PUBLISH = "say"
     RESTORE = "restore"
     """The database was put back: every row goes on above all that it ever was."""
 
@@ -135,7 +135,7 @@ MAY_CHANGE: dict[Statement, set[str]] = {
     Statement.RETRY: _OVER,
     Statement.OVER: {"state", "handle", "cause", "phase"},
     Statement.STOP_INTENT: {"stopping"},
-    Statement.SAY: set(),
+    Statement.PUBLISH: set(),
 }
 """Beside the version, of which `UNTOLD` say which leave it."""
 UNTOLD = {Statement.RAISE_SENDS, Statement.TAKE_OVER}
@@ -161,7 +161,7 @@ def possible(before: Row, after: Row) -> tuple[Statement, ...]:
         counted = [Statement.RAISE_SENDS] if before.sends == 2 else []
         seen = [Statement.OBSERVE] if before.state == RUNNING else []
         stopped = [Statement.STOP_INTENT] if before.state in OBSERVED else []
-        return (Statement.SAY, *again, *counted, *seen, *stopped)
+        return (Statement.PUBLISH, *again, *counted, *seen, *stopped)
     return tuple(name for name in STEPS if after in _successors(before, name))
 
 

@@ -151,8 +151,8 @@ def give_up_waiting(m: Model, s: State, me: Coroutine) -> Iterator[Step]:
 def hear_rejection(m: Model, s: State, me: Coroutine) -> Iterator[Step]:
     row = s.rows[me.task]
     if row.sends > 1 and "rejected.single" in m.guards:
-        said = f"was rejected, other copies may be under way: t{me.task} UNKNOWN"
-        yield written(m, s, me, said, unknown(row, me))
+        reason = f"was rejected, other copies may be under way: t{me.task} UNKNOWN"
+        yield written(m, s, me, reason, unknown(row, me))
     else:
         over = attempt_over(m, row, cancelled=row.cancel)
         yield written(m, s, me, f"was rejected: t{me.task} attempt over", over)

@@ -9,7 +9,7 @@ from .invariants import Breach
 from .model import RECOMMENDED, Model, model
 from .search import check
 from .state import LIVE, RUNNING, Row, phase_of
-from .trace import breach, replay, told
+from .trace import breach, narrate, replay
 from .variants import VARIANTS, Variant, named
 
 RIGHT = [variant for variant in VARIANTS if variant.expected is None]
@@ -19,14 +19,14 @@ WRONG = [variant for variant in VARIANTS if variant.expected is not None]
 @pytest.mark.parametrize("variant", RIGHT, ids=named)
 def test_a_right_variant_is_safe_and_can_always_end(variant: Variant) -> None:
     verdict = check(variant.model)
-    assert verdict.breach is None, "\n".join(told(variant.model, verdict))
+    assert verdict.breach is None, "\n".join(narrate(variant.model, verdict))
 
 
 @pytest.mark.parametrize("variant", WRONG, ids=named)
 def test_a_wrong_variant_breaks_what_it_must_and_its_trace_replays(variant: Variant) -> None:
     """Without this a model that allows nothing would find everything safe."""
     verdict = check(variant.model)
-    trace = "\n".join(told(variant.model, verdict))
+    trace = "\n".join(narrate(variant.model, verdict))
     print(trace)
     assert verdict.breach == variant.expected, trace
     here = variant.model.start()
@@ -53,10 +53,10 @@ def test_a_wrong_variant_breaks_what_it_must_and_its_trace_replays(variant: Vari
     ids=lambda m: " ".join(sorted(RECOMMENDED - m.guards)) or "all guards",
 )
 def test_the_reduction_changes_no_verdict(m: Model) -> None:
-    small, whole = check(m), check(replace(m, reduce=False))
-    assert small.breach == whole.breach
-    assert len(small.path) == len(whole.path), "the reduced search has lost the shortest trace"
-    assert small.states < whole.states
+    small, full = check(m), check(replace(m, reduce=False))
+    assert small.breach == full.breach
+    assert len(small.path) == len(full.path), "the reduced search has lost the shortest trace"
+    assert small.states < full.states
 
 
 @pytest.mark.parametrize("guard", sorted(RECOMMENDED))
@@ -79,7 +79,7 @@ def test_a_guard_with_a_wrong_name_is_refused() -> None:
 def test_a_trace_has_one_line_a_step_and_ends_with_what_broke() -> None:
     m = model(workers=2, cancel_submitting="at once")
     verdict = check(m)
-    lines = told(m, verdict)
+    lines = narrate(m, verdict)
     assert len(lines) == len(replay(m, verdict)) + 1
     assert lines[-1].endswith(Breach.ORPHAN)
     assert any("cancel of t0: CANCELLED" in line for line in lines)
@@ -99,7 +99,7 @@ def test_a_running_row_may_outlive_its_run_but_never_the_other_way_round() -> No
 
 def test_the_page_lists_every_variant_with_its_verdict() -> None:
     page = (Path(__file__).parents[3] / "docs/architecture/protocol-model.md").read_text()
-    said = [line.split(" | ") for line in page.splitlines() if line.startswith("| ") and line.count(" | ") == 2]
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ") and line.count(" | ") == 2]
     for variant in VARIANTS:
         verdict = f"**{variant.expected}** |" if variant.expected else "safe and live |"
-        assert any(name == f"| {variant.name}" and end == verdict for name, _, end in said), named(variant)
+        assert any(name == f"| {variant.name}" and end == verdict for name, _, end in rows), named(variant)

@@ -45,11 +45,11 @@ LEGAL: dict[str, tuple[list[Did], list[Statement]]] = {
     "to its end": (TO_END, [Statement.CLAIM, Statement.INTENT, Statement.RECORD, Statement.SUCCEED]),
     "a phase, and why it waits": (
         [*TO_RUNNING, ("bob", {"version": 5, "phase": "running"}), ("any", {})],
-        [Statement.OBSERVE, Statement.SAY],
+        [Statement.OBSERVE, Statement.PUBLISH],
     ),
     "sent again": (
         [*TO_SUBMITTING, ("ann", {"sends": 2}), ("ann", {"sends": 5}), ("ann", {}), (RUNNING)],
-        [Statement.RAISE_SENDS, Statement.RAISE_SENDS, Statement.SAY, Statement.RECORD],
+        [Statement.RAISE_SENDS, Statement.RAISE_SENDS, Statement.PUBLISH, Statement.RECORD],
     ),
     "taken over": (
         [*TO_SUBMITTING, ("bob", {"owner": BOB, "fence": 2}), ("bob", {"sends": 2}), ("bob", RUNNING[1])],
@@ -225,8 +225,8 @@ def test_a_task_that_begins_in_the_middle_is_deleted_or_jumps_is_found() -> None
     middle = path([], first=replace(NEW, state="RUNNING", version=4))
     deleted = [*begun, Change(2, TASK, 2, NOW, "any", NEW, None)]
     jumped = [*begun, Change(2, TASK, 2, NOW, "any", replace(NEW, fence=4), replace(NEW, fence=4))]
-    said = [judge(changes).findings[0].why for changes in (middle, deleted, jumped)]
-    assert said == [
+    findings = [judge(changes).findings[0].why for changes in (middle, deleted, jumped)]
+    assert findings == [
         "a task began in the middle", "a task was deleted", "it does not begin where the change before it ended",
     ]  # fmt: skip
 

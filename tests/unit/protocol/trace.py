@@ -34,7 +34,7 @@ def breach(m: Model, before: State, after: State) -> Breach | None:
     return breach_of_step(m, before, after) or breach_of_state(m, after)
 
 
-def told(m: Model, verdict: Verdict) -> list[str]:
+def narrate(m: Model, verdict: Verdict) -> list[str]:
     """The trace as lines; a fault is marked with '!'."""
     steps = replay(m, verdict)
     lines = [f"{i:3} {'!' if fault else ' '} {label}" for i, (fault, label, _) in enumerate(steps, 1)]

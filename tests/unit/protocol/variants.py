@@ -55,14 +55,14 @@ FENCES = "intent.fence record.fence"
 OWNERS = "intent.owner record.owner"
 LEASES = "intent.lease record.lease"
 
-WHOLE = "The whole"
-variant(WHOLE, "the protocol as designed", SAFE)
-variant(WHOLE, "as designed, nothing reduced", SAFE, reduce=False, **TWO)
-variant(WHOLE, "as designed, two tasks, limit 1", SAFE, **CROWD)
-variant(WHOLE, "as designed, two tasks, limit 1, three workers", SAFE, **CROWD_OF_THREE)
-variant(WHOLE, "as designed, slow twins, claims given back", SAFE, **HARSH)
-variant(WHOLE, "as designed, copies arrive once or get lost and are re-sent", SAFE, **ONCE)
-variant(WHOLE, "as designed, time passes between rows and engine", SAFE, looks_twice=True)
+COMPLETE = "The whole"
+variant(COMPLETE, "the protocol as designed", SAFE)
+variant(COMPLETE, "as designed, nothing reduced", SAFE, reduce=False, **TWO)
+variant(COMPLETE, "as designed, two tasks, limit 1", SAFE, **CROWD)
+variant(COMPLETE, "as designed, two tasks, limit 1, three workers", SAFE, **CROWD_OF_THREE)
+variant(COMPLETE, "as designed, slow twins, claims given back", SAFE, **HARSH)
+variant(COMPLETE, "as designed, copies arrive once or get lost and are re-sent", SAFE, **ONCE)
+variant(COMPLETE, "as designed, time passes between rows and engine", SAFE, looks_twice=True)
 
 CLAIM = "Claim and leases"
 variant(CLAIM, "the claim does not look at its own worker row", Breach.STUCK, without="claim.own_row", **TWO)

@@ -101,7 +101,7 @@ PLAN: tuple[Column, ...] = (
     ("pending", "pending_operation.operation"), ("trace", "trace_id"),
 )  # fmt: skip
 OPERATION: tuple[Column, ...] = (
-    ("operation", lambda found: found.get("operation_id") or found.get("id")), ("asked", "operation"),
+    ("operation", lambda found: found.get("operation_id") or found.get("id")), ("requested", "operation"),
     ("about", "target"), ("state", "state"), ("answer", "answer"), ("details", "details"), ("asked by", "actor"),
-    ("at", "asked_at"), ("answered", "answered_at"), ("plan", "plan_id"), ("service", "service"),
+    ("at", "requested_at"), ("answered", "answered_at"), ("plan", "plan_id"), ("service", "service"),
 )  # fmt: skip

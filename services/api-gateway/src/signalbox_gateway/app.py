@@ -22,7 +22,7 @@ from signalbox_gateway.live.forwarding import Notifiers
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.read_model import prune
 from signalbox_gateway.recovery.rebuild import Rebuild
-from signalbox_gateway.recovery.resend import Unheard
+from signalbox_gateway.recovery.resend import Resender
 from signalbox_gateway.routes import (
     audit,
     auth,
@@ -116,7 +116,7 @@ def gateway(settings: GatewaySettings) -> Service:
         service.clock,
         vault,
         Blobs(settings.blob_url) if settings.blob_url else None,
-        groups.said,
+        groups.snapshot,
         settings.guard(),
         identity,
         notifiers,
@@ -143,9 +143,9 @@ def gateway(settings: GatewaySettings) -> Service:
         *([("vault", vault)] if vault else []),
         ("api", server),
     ]
-    hear = settings.hear_seconds
-    rebuild = Rebuild(service.database, service.clock, hear)
-    unheard = Unheard(service.database, service.clock, settings.kafka_bootstrap, settings.topic_prefix, hear)
+    seconds = settings.answer_seconds
+    rebuild = Rebuild(service.database, service.clock, seconds)
+    resender = Resender(service.database, service.clock, settings.kafka_bootstrap, settings.topic_prefix, seconds)
     default_engines = DefaultEngines(service.database, service.clock, settings)
     service.loops = [
         Loop("default engines", default_engines.one_pass, 60.0),
@@ -154,8 +154,8 @@ def gateway(settings: GatewaySettings) -> Service:
         Loop("audit chain", chain_audit, 1.0),
         Loop("audit retention", prune_audit_once, 3600.0),
         Loop("identity", identity.maintain, 600.0),
-        Loop("rebuild", rebuild.one_pass, hear / 12),
-        Loop("requests again", unheard.requests, hear / 12),
-        Loop("definitions again", unheard.definitions, hear),
+        Loop("rebuild", rebuild.one_pass, seconds / 12),
+        Loop("requests again", resender.requests, seconds / 12),
+        Loop("definitions again", resender.definitions, seconds),
     ]
     return service

@@ -72,8 +72,8 @@ async def tail(blobs: Blobs, pieces: list[Chunk], lines: int) -> tuple[bytes, in
         seen += text.count(b"\n")
         if seen > lines:
             break
-    whole = b"".join(reversed(kept))
-    parts = whole.splitlines(keepends=True)
+    content = b"".join(reversed(kept))
+    parts = content.splitlines(keepends=True)
     return b"".join(parts[-lines:]) if lines else b"", end
 
 

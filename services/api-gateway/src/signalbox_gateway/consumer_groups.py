@@ -46,7 +46,7 @@ class Groups:
                 self._seen_at = time.monotonic()
             return self._seen
 
-    async def said(self) -> dict[str, Any]:
+    async def snapshot(self) -> dict[str, Any]:
         """The same, as the status shows it."""
         return {"groups": await self.look()}
 
@@ -65,12 +65,12 @@ class Groups:
         members = await _members(admin, list(names))
         offsets = await asyncio.gather(*(admin.list_consumer_group_offsets(name) for name in names))
         committed = dict(zip(names, offsets, strict=True))
-        ends = await self._ends({partition for said in committed.values() for partition in said})
+        ends = await self._ends({partition for offsets in committed.values() for partition in offsets})
         return [
             {
                 "group": name,
                 "members": members.get(name, 0),
-                "lag": sum(max(0, ends[at] - said.offset) for at, said in committed[name].items() if at in ends),
+                "lag": sum(max(0, ends[at] - saved.offset) for at, saved in committed[name].items() if at in ends),
             }
             for name in names
         ]
@@ -115,5 +115,5 @@ class _Describe(Request[DescribeGroupsRequest_v2]):
 async def _members(admin: Any, names: list[str]) -> dict[str, int]:
     nodes = await asyncio.gather(*(admin.find_coordinator(name) for name in names))
     mine = {node: [name for name, of in zip(names, nodes, strict=True) if of == node] for node in set(nodes)}
-    said = await asyncio.gather(*(admin._send_request(_Describe(groups), node) for node, groups in mine.items()))
-    return {group[1]: len(group[5]) for response in said for group in response.groups}
+    responses = await asyncio.gather(*(admin._send_request(_Describe(groups), node) for node, groups in mine.items()))
+    return {group[1]: len(group[5]) for response in responses for group in response.groups}

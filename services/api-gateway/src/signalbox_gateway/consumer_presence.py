@@ -23,7 +23,7 @@ async def planner(deps: Dependencies, plan: str, since: str) -> dict[str, Any]:
     words = problem
     if group is not None:
         words = f": it is {group['lag']} messages behind" if group["members"] else ": no planner runs"
-    return wait_reasons.not_heard(plan, since, words)
+    return wait_reasons.planner_silent(plan, since, words)
 
 
 async def executor(deps: Dependencies) -> dict[str, Any] | None:

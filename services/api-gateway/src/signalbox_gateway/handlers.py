@@ -79,7 +79,7 @@ def facts(waits: Waits, restated: Restated = _unnoted) -> Router:
         ended = [row.id for row in rows.values() if row.expected]
         if ended:
             await writes.complete_plans(work.connection, ended)
-        work.on_commit(lambda: waits.woken([*rows, *(answer.operation_id for answer in answers)]))
+        work.on_commit(lambda: waits.notify([*rows, *(answer.operation_id for answer in answers)]))
 
     @router.on(PlanItems)
     async def items(work: UnitOfWork, events: Sequence[Received[PlanItems]]) -> None:
@@ -96,16 +96,16 @@ def facts(waits: Waits, restated: Restated = _unnoted) -> Router:
 
     @router.on(TasksStated)
     async def tasks(work: UnitOfWork, events: Sequence[Received[TasksStated]]) -> None:
-        said = TaskFacts()
+        stated = TaskFacts()
         for received in events:
-            said.add(received.event.data)
+            stated.add(received.event.data)
             if len(received.event.data.tasks) > _MANY:
                 await asyncio.sleep(0)  # requests get their turn between large pages
-        if not said.tasks:
+        if not stated.tasks:
             return
-        await writes.write_tasks(work.connection, said)
-        await _complete(work, waits, {row.plan_id for row in said.tasks.values()})
-        work.on_commit(lambda: waits.woken(said.tasks))
+        await writes.write_tasks(work.connection, stated)
+        await _complete(work, waits, {row.plan_id for row in stated.tasks.values()})
+        work.on_commit(lambda: waits.notify(stated.tasks))
 
     @router.on(TaskProgress)
     async def progress(work: UnitOfWork, events: Sequence[Received[TaskProgress]]) -> None:
@@ -136,11 +136,11 @@ def facts(waits: Waits, restated: Restated = _unnoted) -> Router:
     async def reprocessing_jobs(work: UnitOfWork, events: Sequence[Received[ReprocessingStated]]) -> None:
         records = [received.event.data for received in events]
         await reprocessing.write_states(work.connection, records)
-        work.on_commit(lambda: waits.woken([record.job_id for record in records]))
+        work.on_commit(lambda: waits.notify([record.job_id for record in records]))
 
     @router.on(OperationResult)
     async def results(work: UnitOfWork, events: Sequence[Received[OperationResult]]) -> None:
-        said = [received.event.data for received in events]
+        answered = [received.event.data for received in events]
         kept = [
             answer_row(received.event.data, received.event.time)
             for received in events
@@ -149,14 +149,14 @@ def facts(waits: Waits, restated: Restated = _unnoted) -> Router:
         await writes.write_answers(work.connection, kept)
         letters = [
             (data.operation_id, data.operation, data.outcome.value)
-            for data in said
+            for data in answered
             if data.operation.startswith("dead_letter.")
         ]
         await writes.settle_letters(work.connection, letters)
         plans = _uuids(
-            data.target.partition(":")[2] for data in said if data.target.startswith(("plan:", "reprocessing:"))
+            data.target.partition(":")[2] for data in answered if data.target.startswith(("plan:", "reprocessing:"))
         )
-        work.on_commit(lambda: waits.woken([*plans, *(data.operation_id for data in said)]))
+        work.on_commit(lambda: waits.notify([*plans, *(data.operation_id for data in answered)]))
 
     @router.on(DeadLetterParked)
     async def letters(work: UnitOfWork, events: Sequence[Received[DeadLetterParked]]) -> None:
@@ -169,7 +169,7 @@ async def _complete(work: UnitOfWork, waits: Waits, plans: set[UUID]) -> None:
     """The last fact of an ended plan may come after its end: then whoever waits for the end has it now."""
     complete = await writes.complete_plans(work.connection, plans)
     if complete:
-        work.on_commit(lambda: waits.woken(complete))
+        work.on_commit(lambda: waits.notify(complete))
 
 
 def _traceparent(received: Received[Any]) -> str | None:

@@ -17,7 +17,7 @@ class Waits:
         self.look_again_seconds = look_again_seconds
         self._waiting: dict[UUID, set[asyncio.Event]] = {}
 
-    def woken(self, ids: Iterable[UUID]) -> None:
+    def notify(self, ids: Iterable[UUID]) -> None:
         """What is known of these has just changed."""
         for id in ids:
             for event in self._waiting.get(id, ()):

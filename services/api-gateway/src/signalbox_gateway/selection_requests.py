@@ -25,15 +25,15 @@ async def start_selections(
     deps: Dependencies,
     principal: Principal,
     id: UUID,
-    said: PlanFields,
+    fields: PlanFields,
     selections: Sequence[EngineSelection],
 ) -> dict[str, Any]:
     """Start a plan of what selections find, or its preview; the plan as the API shows it."""
     revision = await _check(work.connection, selections)
-    what = RunSelection(selections=tuple(selections), retries=said.retries, time_limits=said.time_limits)
-    name = said.name or f"Rerun on {', '.join(sorted({selection.engine for selection in selections}))}"
-    data = plan_requests.plan_request(id, principal, said, name=name[:200], what=what, revision=revision)
-    data = data.model_copy(update={"preview": said.preview})
+    what = RunSelection(selections=tuple(selections), retries=fields.retries, time_limits=fields.time_limits)
+    name = fields.name or f"Rerun on {', '.join(sorted({selection.engine for selection in selections}))}"
+    data = plan_requests.plan_request(id, principal, fields, name=name[:200], what=what, revision=revision)
+    data = data.model_copy(update={"preview": fields.preview})
     record = plan_requests.first_record(data, deps.clock.now(), total=0)
     return await plan_requests.send(work, deps, record, [data])
 

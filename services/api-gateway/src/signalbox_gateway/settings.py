@@ -64,9 +64,9 @@ class GatewaySettings(VaultSettings, EgressSettings):
     """Addresses and networks of proxies whose `X-Forwarded-For` is believed, separated by commas."""
     secure_cookies: bool = False
     """Whether browsers send session cookies over TLS only: for a proxy in front that ends TLS."""
-    hear_seconds: float = Field(default=60.0, ge=0.1, le=3600)
-    """How long a plan's owners may be silent before they are asked; a request or a command that nobody answers is said
-    again after a sixth or a third of it. Doubled each time."""
+    answer_seconds: float = Field(default=60.0, ge=0.1, le=3600)
+    """How long a plan's owners may be silent before the gateway queries them. A request or a command without an answer
+    is sent again after a sixth or a third of it. Doubled each time."""
     audit_days: int = Field(default=400, ge=1, le=36_500)
     """How long entries of the audit trail stay."""
     trace_store_url: str = Field(
@@ -116,7 +116,7 @@ class GatewaySettings(VaultSettings, EgressSettings):
         return value
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
+    def _tls_is_complete(self) -> Self:
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError("tls_certificate and tls_key come together: give both or neither")
         for name in ("tls_certificate", "tls_key"):

@@ -70,7 +70,7 @@ function PlanBody({ plan }: { plan: Schemas['Plan'] }) {
       {plan.pending_operation && (
         <div className="banner" role="status">
           {plan.pending_operation.operation} was requested by {plan.pending_operation.actor}{' '}
-          <Time at={plan.pending_operation.asked_at} /> and is not answered yet
+          <Time at={plan.pending_operation.requested_at} /> and is not answered yet
         </div>
       )}
       <Part

@@ -109,7 +109,7 @@ export const TOKENS = {
   },
   DeadLetterState: {
     PARKED: t('parked', 'bad', 'alert'),
-    ASKED: t('asked', 'wait', 'clock'),
+    REQUESTED: t('requested', 'wait', 'clock'),
     REDRIVING: t('redriving', 'active', 'redo'),
     DROPPED: t('dropped', 'off', 'ban', true),
   },

@@ -165,8 +165,8 @@ def _pages(tasks: Sequence[Task]) -> Iterator[tuple[TaskRecord, ...]]:
     for at in range(0, len(tasks), _PAGE):
         some = tasks[at : at + _PAGE]
         records = [record(task) for task in some]
-        most = len(some) * _PLAIN_BYTES + sum(map(_text_bytes, some))
-        if most <= MAX_MESSAGE_BYTES - ENVELOPE_BYTES:
+        max_bytes = len(some) * _PLAIN_BYTES + sum(map(_text_bytes, some))
+        if max_bytes <= MAX_MESSAGE_BYTES - ENVELOPE_BYTES:
             yield tuple(records)
         else:
             yield from packed(records)

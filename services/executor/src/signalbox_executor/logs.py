@@ -56,7 +56,7 @@ class LogKeeper:
             taken = await logs.take(
                 connection,
                 engines,
-                most=MAX_A_PASS,
+                limit=MAX_A_PASS,
                 every_seconds=self.settings.log_seconds,
                 follow_seconds=self.settings.log_follow_seconds,
                 lease_seconds=2 * self.settings.worker_lease_seconds,

@@ -56,7 +56,7 @@ class Worker:
         """Hand what is half done to the other executors at once."""
         await self.submitter.drop()
         async with self.database.unit_of_work() as work:
-            rows = await workers.own_rows(work.connection, self.member.id, submitting=[], most=MAX_GIVEN_BACK)
+            rows = await workers.own_rows(work.connection, self.member.id, submitting=[], limit=MAX_GIVEN_BACK)
             claims = [claim.claim_of(row) for row in rows]
             facts.publish_changes(
                 work, await claim.give_back(work.connection, self.member.id, claims, "its executor stopped")
@@ -87,16 +87,16 @@ class Worker:
         return more
 
     async def _claim_group(self, group: str) -> bool:
-        most = min(self.settings.claim_batch, self.submitter.free)
+        limit = min(self.settings.claim_batch, self.submitter.free)
         reachable = self.reachable()
-        if most < 1 or not reachable:
+        if limit < 1 or not reachable:
             return False
         async with self.database.unit_of_work(begin=claim.BEGIN) as work:
-            claims = await claim.claim(work.connection, self.member.id, group=group, reachable=reachable, most=most)
+            claims = await claim.claim(work.connection, self.member.id, group=group, reachable=reachable, limit=limit)
             intended = await self.submitter.intend(work.connection, claims)
         self.submitter.submit_all(intended)
         self._wake_for_tokens(claims)
-        return len(claims) == most
+        return len(claims) == limit
 
     def _wake_for_tokens(self, claims: Sequence[Claim]) -> None:
         """Come back when an engine has its start tokens again: it saves no more than `starts_at_once`."""
@@ -133,7 +133,7 @@ class Worker:
                     connection,
                     self.member.id,
                     submitting=list(self.submitter.in_progress),
-                    most=max(self.submitter.free, 0),
+                    limit=max(self.submitter.free, 0),
                 )
             if rows:
                 async with self.database.unit_of_work() as work:
@@ -157,7 +157,7 @@ class Worker:
     async def tidy(self) -> bool:
         """End what waited too long; forget old workers."""
         async with self.database.unit_of_work() as work:
-            late = await stop.expire(work.connection, most=MAX_EXPIRED)
+            late = await stop.expire(work.connection, limit=MAX_EXPIRED)
             facts.publish_changes(work, late)
         async with self.database.connection() as connection:
             await workers.prune(connection)
@@ -172,13 +172,13 @@ class Worker:
     async def publish_pending(self) -> bool:
         """Publish the transitions that no later fact carried."""
         async with self.database.connection() as connection:
-            unpublished = await accept.count_unpublished(connection, most=CROWD)
+            unpublished = await accept.count_unpublished(connection, limit=CROWD)
         if not unpublished:
             return False
         # in a crowd most ends come soon and carry the transitions: publishing them twice would slow the crowd
         seconds = self.settings.publish_delay_seconds * (4 if unpublished == CROWD else 1)
         async with self.database.unit_of_work() as work:
-            left = await accept.take_unpublished(work.connection, seconds=seconds, most=MAX_PUBLISHED)
+            left = await accept.take_unpublished(work.connection, seconds=seconds, limit=MAX_PUBLISHED)
             facts.publish_changes(work, left)
         return len(left) == MAX_PUBLISHED
 

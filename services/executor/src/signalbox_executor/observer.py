@@ -307,7 +307,7 @@ class Observer:
                 connection,
                 engine_id,
                 after=after,
-                most=self.settings.observe_batch,
+                limit=self.settings.observe_batch,
                 unknown_seconds=self.settings.unknown_seconds,
             )
 
@@ -363,12 +363,12 @@ class Observer:
     async def stop_runs(self, engine_id: str, adapter: Engine) -> None:
         """Record which runs are to stop, then ask the engine; again every `stop_seconds` until they are seen ended."""
         async with self.database.unit_of_work() as work:
-            intended = await stop.intend_stops(work.connection, engine_id, most=MAX_STOPS)
+            intended = await stop.intend_stops(work.connection, engine_id, limit=MAX_STOPS)
             stubborn = await stop.give_up_stopping(work.connection, engine_id)
             facts.publish_changes(work, [*intended, *stubborn])
         crash_points.point("executor.stop_intended")
         async with self.database.connection() as connection:
-            stops = await stop.stopping(connection, engine_id, most=MAX_STOPS)
+            stops = await stop.stopping(connection, engine_id, limit=MAX_STOPS)
         now = time.monotonic()
         self._stops_sent = {key: at for key, at in self._stops_sent.items() if at > now - self.settings.stop_seconds}
         due = [one for one in stops if (one.task_id, one.watched.attempt) not in self._stops_sent]

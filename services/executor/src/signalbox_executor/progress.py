@@ -38,7 +38,7 @@ class ProgressReporter:
     _published: dict[tuple[UUID, int], tuple[Progress, str]] = field(
         default_factory=dict[tuple[UUID, int], tuple[Progress, str]]
     )
-    _asked_at: dict[UUID, float] = field(default_factory=dict[UUID, float])
+    _queried_at: dict[UUID, float] = field(default_factory=dict[UUID, float])
     _due_at: dict[str, float] = field(default_factory=dict[str, float])
 
     async def report(
@@ -75,11 +75,11 @@ class ProgressReporter:
             return ended[:MAX_RUNS]
         self._due_at[engine_id] = now + EVERY_SECONDS
         running = [watch for watch in watches if _phase(watch, seen) in (Phase.SUBMITTED, Phase.RUNNING)]
-        running.sort(key=lambda watch: self._asked_at.get(watch.task_id, 0.0))
+        running.sort(key=lambda watch: self._queried_at.get(watch.task_id, 0.0))
         chosen = [*ended, *running][:MAX_RUNS]
-        if len(self._asked_at) > MAX_REMEMBERED:
-            self._asked_at.clear()
-        self._asked_at.update((watch.task_id, now) for watch in chosen)
+        if len(self._queried_at) > MAX_REMEMBERED:
+            self._queried_at.clear()
+        self._queried_at.update((watch.task_id, now) for watch in chosen)
         return chosen
 
     async def _publish(self, news: Sequence[tuple[Watch, tuple[Progress, str]]]) -> None:

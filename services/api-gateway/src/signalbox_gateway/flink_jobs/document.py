@@ -31,22 +31,22 @@ _DEFAULTS: Final = FlinkWork().model_dump(mode="json")
 def from_document(written: Mapping[str, JsonValue]) -> dict[str, Any]:
     """The definition of a job that may be written in the document's fields. Raises `InvalidDefinition`."""
     definition = {name: value for name, value in written.items() if name not in FIELDS and name not in READ_ONLY}
-    said = {name: written[name] for name in FIELDS if name in written}
-    if not said:
+    fields = {name: written[name] for name in FIELDS if name in written}
+    if not fields:
         return dict(written) if "work" not in written else definition
     work = written.get("work")
     if work is None:
-        definition["work"] = {"kind": "flink", **{FIELDS[name]: _plain(name, said[name]) for name in said}}
+        definition["work"] = {"kind": "flink", **{FIELDS[name]: _plain(name, fields[name]) for name in fields}}
         return definition
     if not isinstance(work, Mapping) or work.get("kind") != "flink":
-        names = [name for name, value in said.items() if value is not None]
+        names = [name for name, value in fields.items() if value is not None]
         if names:
             allowed = "is a field of Flink jobs: this one has other work"
             raise InvalidDefinition(tuple(Problem(name, None, allowed) for name in names))
         return definition
     problems = tuple(
         Problem(name, repr(value)[:100], f"differs from work.{FIELDS[name]}: write one of them")
-        for name, value in said.items()
+        for name, value in fields.items()
         if _plain(name, value) != work.get(FIELDS[name], _DEFAULTS[FIELDS[name]])
     )
     if problems:

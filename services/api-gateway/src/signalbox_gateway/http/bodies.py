@@ -39,8 +39,8 @@ class BodyLimit:
         plans = scope["method"] == "POST" and scope["path"].rstrip("/") == "/api/v1/plans"
         max_bytes = self.plan_body_bytes if plans else MAX_BYTES
         headers = dict(scope["headers"])
-        said = headers.get(b"content-length", b"")
-        if said.isdigit() and int(said) > max_bytes:
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > max_bytes:
             await _too_large(max_bytes)(scope, receive, _waiting_to_end(receive, send))
             return
         seen, complete = 0, False

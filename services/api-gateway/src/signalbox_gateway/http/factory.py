@@ -126,11 +126,11 @@ class _Unexpected:
 
 
 def _unexpected(scope: Any, error: Exception) -> Problem:
-    said = f"{scope['method']} {scope['path']}"
+    operation = f"{scope['method']} {scope['path']}"
     if classify(error) in (Failure.PASSING, Failure.SLOW, Failure.REFUSED):
-        log.warning("%s: %r", said, error)
+        log.warning("%s: %r", operation, error)
         return Problem("unavailable", "the database does not answer", headers={"Retry-After": "1"})
-    log.error("%s failed", said, exc_info=error)
+    log.error("%s failed", operation, exc_info=error)
     return Problem("internal")
 
 

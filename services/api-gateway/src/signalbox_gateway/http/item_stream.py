@@ -119,7 +119,7 @@ class ItemStream:
             piece = self.raw[self._at : self._at + window]
             all_of_it = self._at + window >= len(self.raw)
             try:
-                text = _decoded(piece, whole=all_of_it)
+                text = _decoded(piece, final=all_of_it)
                 value, end = parse(text)
                 if end < len(text) or all_of_it:  # a number may go on behind the window
                     self._at += end if text.isascii() else len(text[:end].encode())
@@ -151,11 +151,11 @@ class ItemStream:
             raise InvalidJson("", otherwise)
 
 
-def _decoded(piece: bytes, *, whole: bool) -> str:
+def _decoded(piece: bytes, *, final: bool) -> str:
     """The text of a window, which may end inside of a character."""
     try:
         return piece.decode()
     except UnicodeDecodeError as error:
-        if whole or error.start < len(piece) - 3:
+        if final or error.start < len(piece) - 3:
             raise InvalidJson("", "is not JSON: it is not UTF-8") from None
         return piece[: error.start].decode()

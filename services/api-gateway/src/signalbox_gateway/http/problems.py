@@ -92,8 +92,8 @@ class Problem(Exception):
 
 def invalid(field: str, value: object, allowed: str) -> Problem:
     """One field is wrong."""
-    said = None if value is None else repr(value)[:100]
-    return Problem("invalid", f"{field}: {allowed}", errors=[Field(field, said, allowed)])
+    shown = None if value is None else repr(value)[:100]
+    return Problem("invalid", f"{field}: {allowed}", errors=[Field(field, shown, allowed)])
 
 
 def invalid_all(errors: Sequence[Field]) -> Problem:

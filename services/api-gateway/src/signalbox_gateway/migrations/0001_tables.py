@@ -74,49 +74,49 @@ CREATE TABLE idempotency (
 CREATE INDEX idempotency_oldest ON idempotency (created_at);
 
 CREATE TABLE operation (
-    id        uuid PRIMARY KEY,
-    operation text NOT NULL,
-    target    text NOT NULL,
-    actor     text NOT NULL,
-    reason    text NOT NULL DEFAULT '',
-    trace_id  text,
-    asked_at  timestamptz NOT NULL DEFAULT now()
+    id           uuid PRIMARY KEY,
+    operation    text NOT NULL,
+    target       text NOT NULL,
+    actor        text NOT NULL,
+    reason       text NOT NULL DEFAULT '',
+    trace_id     text,
+    requested_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX operation_by_target ON operation (target, asked_at DESC);
-CREATE INDEX operation_asked ON operation (asked_at);
+CREATE INDEX operation_by_target ON operation (target, requested_at DESC);
+CREATE INDEX operation_requested ON operation (requested_at);
 """
 
 # `record` and `item` hold a fact's JSON as text: they are read as one value and never searched.
 # A task and its item share one row, because the task id is derived from plan and item: either may come first.
 # `position` is past every other until the item's page comes. `seq` is the order of arrival.
 # `version` of a task is -1 until its first fact; a skipped item never gets another.
-# `asks` counts the queries about a plan since its owners last published it. `rebuild` is the last query for all plans.
+# `queries` counts the queries about a plan since its owners last published it. `rebuild` is the last query for all.
 READ_MODEL = """
 CREATE TABLE plan (
-    id         uuid PRIMARY KEY,
-    version    bigint NOT NULL,
-    state      text NOT NULL,
-    name       text NOT NULL,
-    project    text NOT NULL,
-    target     text,
-    actor      text NOT NULL,
-    parent     uuid,
-    labels     jsonb NOT NULL,
-    created_at timestamptz NOT NULL,
-    ended_at   timestamptz,
-    trace_id   text,
-    record     text NOT NULL,
-    expected   jsonb,
-    complete   boolean NOT NULL DEFAULT false,
-    heard_at   timestamptz NOT NULL DEFAULT now(),
-    asked_at   timestamptz,
-    asks       integer NOT NULL DEFAULT 0
+    id          uuid PRIMARY KEY,
+    version     bigint NOT NULL,
+    state       text NOT NULL,
+    name        text NOT NULL,
+    project     text NOT NULL,
+    target      text,
+    actor       text NOT NULL,
+    parent      uuid,
+    labels      jsonb NOT NULL,
+    created_at  timestamptz NOT NULL,
+    ended_at    timestamptz,
+    trace_id    text,
+    record      text NOT NULL,
+    expected    jsonb,
+    complete    boolean NOT NULL DEFAULT false,
+    reported_at timestamptz NOT NULL DEFAULT now(),
+    queried_at  timestamptz,
+    queries     integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 CREATE INDEX plan_newest ON plan (created_at DESC, id DESC);
 CREATE INDEX plan_by_state ON plan (state, created_at DESC, id DESC);
 CREATE INDEX plan_by_target ON plan (target, created_at DESC, id DESC) WHERE target IS NOT NULL;
 CREATE INDEX plan_by_parent ON plan (parent) WHERE parent IS NOT NULL;
-CREATE INDEX plan_unfinished ON plan (heard_at) WHERE NOT complete;
+CREATE INDEX plan_unfinished ON plan (reported_at) WHERE NOT complete;
 CREATE INDEX plan_by_label ON plan USING gin (labels jsonb_path_ops);
 
 CREATE TABLE plan_event (
@@ -202,7 +202,7 @@ CREATE TABLE parked (
     record       text NOT NULL
 );
 CREATE INDEX parked_newest ON parked (parked_at DESC, id DESC);
-CREATE INDEX parked_asked ON parked (operation_id) WHERE operation_id IS NOT NULL;
+CREATE INDEX parked_requested ON parked (operation_id) WHERE operation_id IS NOT NULL;
 
 
 CREATE TABLE tick (
@@ -247,8 +247,8 @@ CREATE INDEX event_match_by_hour ON event_match (at);
 CREATE TABLE rebuild (
     single       boolean PRIMARY KEY DEFAULT true CHECK (single),
     operation_id uuid NOT NULL,
-    asked_at     timestamptz NOT NULL DEFAULT now(),
-    asks         integer NOT NULL DEFAULT 1,
+    queried_at   timestamptz NOT NULL DEFAULT now(),
+    queries      integer NOT NULL DEFAULT 1,
     done_at      timestamptz
 );
 """

@@ -45,8 +45,8 @@ def decode(kind: str, cursor: str | None) -> list[Any] | None:
     if cursor is None:
         return None
     try:
-        said, *after = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        if said != kind or len(after) != len(_SHAPES[kind]):
+        origin, *after = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+        if origin != kind or len(after) != len(_SHAPES[kind]):
             raise BadCursor(cursor[:100])
         for value, shape in zip(after, _SHAPES[kind], strict=True):
             _check(value, shape)

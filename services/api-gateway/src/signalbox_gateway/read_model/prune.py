@@ -16,7 +16,7 @@ _OLD_PLANS: Final = f"""
 FROM plan WHERE state IN ({_ENDED}) AND ended_at < now() - make_interval(days => $1)
 """
 _OLD_OPERATIONS: Final = """
-FROM operation o WHERE asked_at < now() - make_interval(days => $1)
+FROM operation o WHERE requested_at < now() - make_interval(days => $1)
   AND EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
 """
 _OLD_LETTERS: Final = "FROM parked WHERE state = 'DROPPED' AND parked_at < now() - make_interval(days => $1)"

@@ -86,12 +86,12 @@ class Where:
 
 
 _PLAN: Final = """
-SELECT p.id, p.record, p.trace_id, p.complete, p.heard_at, p.created_at, pending.* FROM plan p
+SELECT p.id, p.record, p.trace_id, p.complete, p.reported_at, p.created_at, pending.* FROM plan p
 LEFT JOIN LATERAL (
-    SELECT o.id AS operation_id, o.operation, o.actor AS asked_by, o.asked_at FROM operation o
+    SELECT o.id AS operation_id, o.operation, o.actor AS requested_by, o.requested_at FROM operation o
     WHERE o.target = 'plan:' || p.id
       AND NOT EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
-    ORDER BY o.asked_at DESC LIMIT 1) pending ON true
+    ORDER BY o.requested_at DESC LIMIT 1) pending ON true
 WHERE {where}
 """
 
@@ -179,18 +179,18 @@ async def _plans(connection: Connection, rows: Sequence[Row]) -> list[Answer]:
 
 
 def _plan(row: Row, waiting: Sequence[Row]) -> Answer:
-    said: Answer = from_json(row["record"])
-    id = said.pop("plan_id")
-    said["created_at"] = row["created_at"].isoformat().replace("+00:00", "Z")
-    own = [wait_reasons.said(one, plan=id) for one in said.pop("waiting")]
+    answer: Answer = from_json(row["record"])
+    id = answer.pop("plan_id")
+    answer["created_at"] = row["created_at"].isoformat().replace("+00:00", "Z")
+    own = [wait_reasons.describe(one, plan=id) for one in answer.pop("waiting")]
     tasks = [
-        wait_reasons.said(_task_waiting(one), plan=id, engine=one["engine"], tasks=one["tasks"])
+        wait_reasons.describe(_task_waiting(one), plan=id, engine=one["engine"], tasks=one["tasks"])
         for one in waiting
         if not any(mine["why"] == one["why"] for mine in own)
     ]
     return {
         "id": id,
-        **said,
+        **answer,
         "waiting": [*own, *tasks],
         "trace_id": row["trace_id"],
         "pending_operation": _pending(row),
@@ -202,13 +202,13 @@ def _pending(row: Row) -> Answer | None:
     """What was asked of it and is not answered yet."""
     if row["operation_id"] is None:
         return None
-    asked = {"operation_id": row["operation_id"], "operation": row["operation"]}
-    return {**asked, "actor": row["asked_by"], "asked_at": row["asked_at"]}
+    pending = {"operation_id": row["operation_id"], "operation": row["operation"]}
+    return {**pending, "actor": row["requested_by"], "requested_at": row["requested_at"]}
 
 
 def _task_waiting(row: Row) -> Mapping[str, Any]:
-    said: Mapping[str, Any] = from_json(row["record"])["waiting"]
-    return {**said, "since_at": row["since"]}
+    answer: Mapping[str, Any] = from_json(row["record"])["waiting"]
+    return {**answer, "since_at": row["since"]}
 
 
 async def plan_events(connection: Connection, id: UUID, *, limit: int, after: After | None = None) -> Page:
@@ -256,10 +256,10 @@ _TASKS: Final = """
 SELECT t.id, t.plan_id, t.seq, t.position, t.record, p.trace_id, pending.*
 FROM task t LEFT JOIN plan p ON p.id = t.plan_id
 LEFT JOIN LATERAL (
-    SELECT o.id AS operation_id, o.operation, o.actor AS asked_by, o.asked_at FROM operation o
+    SELECT o.id AS operation_id, o.operation, o.actor AS requested_by, o.requested_at FROM operation o
     WHERE t.state = 'UNKNOWN' AND o.target = 'task:' || t.id
       AND NOT EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
-    ORDER BY o.asked_at DESC LIMIT 1) pending ON true
+    ORDER BY o.requested_at DESC LIMIT 1) pending ON true
 WHERE t.version >= 0 AND {where}
 """
 
@@ -316,11 +316,11 @@ async def tasks(connection: Connection, wanted: TaskFilter, *, limit: int, after
 
 
 def _task(row: Row) -> Answer:
-    said = {**TASK_DEFAULTS, **from_json(row["record"])}
-    id, plan = said.pop("task_id"), str(row["plan_id"])
-    waiting = said["waiting"]
-    said["waiting"] = wait_reasons.said(waiting, plan=plan, engine=said["engine"], task=id) if waiting else None
-    return {"id": id, "plan_id": plan, **said, "trace_id": row["trace_id"], "pending_operation": _pending(row)}
+    answer = {**TASK_DEFAULTS, **from_json(row["record"])}
+    id, plan = answer.pop("task_id"), str(row["plan_id"])
+    waiting = answer["waiting"]
+    answer["waiting"] = wait_reasons.describe(waiting, plan=plan, engine=answer["engine"], task=id) if waiting else None
+    return {"id": id, "plan_id": plan, **answer, "trace_id": row["trace_id"], "pending_operation": _pending(row)}
 
 
 async def task_events(connection: Connection, id: UUID, *, limit: int, after: After | None = None) -> Page:
@@ -396,13 +396,13 @@ async def dead_letter(connection: Connection, id: UUID) -> Answer | None:
 
 
 def _letter(row: Row) -> Answer:
-    said: Answer = from_json(row["record"])
-    return {"id": said.pop("dead_letter_id"), "state": row["state"], "operation_id": row["operation_id"], **said}
+    answer: Answer = from_json(row["record"])
+    return {"id": answer.pop("dead_letter_id"), "state": row["state"], "operation_id": row["operation_id"], **answer}
 
 
 _OPERATION: Final = """
 SELECT o.id, o.operation, o.target, o.actor, o.reason, COALESCE(a.state, 'pending') AS state,
-    COALESCE(a.answer, '') AS answer, a.details, o.trace_id, o.asked_at, a.answered_at
+    COALESCE(a.answer, '') AS answer, a.details, o.trace_id, o.requested_at, a.answered_at
 FROM operation o LEFT JOIN operation_answer a ON a.operation_id = o.id WHERE o.id = $1
 """
 

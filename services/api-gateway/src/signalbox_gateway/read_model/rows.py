@@ -159,9 +159,9 @@ def attempt_rows(record: TaskRecord) -> Iterable[AttemptRow]:
     all before when it is told again. Of these, what was said while they ran is newer.
     """
     for past in record.attempts:
-        said = past.model_dump(mode="python", exclude_none=True)
-        said["run_key"] = run_key(record.task_id, past.attempt)
-        yield AttemptRow(record.task_id, past.attempt, 0, True, said)
+        values = past.model_dump(mode="python", exclude_none=True)
+        values["run_key"] = run_key(record.task_id, past.attempt)
+        yield AttemptRow(record.task_id, past.attempt, 0, True, values)
     if record.state not in _NOT_SENT and record.run_key:
         yield _attempt(record, record.attempt, record.version, record.state in TASK_ENDS, record.ended_at)
     elif record.attempt > 1 and record.state is TaskState.QUEUED and record.cause is not None:
@@ -170,19 +170,19 @@ def attempt_rows(record: TaskRecord) -> Iterable[AttemptRow]:
         yield _attempt(record, record.attempt - 1, record.version, True, at)
 
 
-def merged(had: AttemptRow | None, said: AttemptRow) -> AttemptRow:
+def merged(had: AttemptRow | None, update: AttemptRow) -> AttemptRow:
     """What two facts say of one try: all of both, and the newer's where they differ."""
     if had is None:
-        return said
-    old, new = (had, said) if had.version < said.version else (said, had)
+        return update
+    old, new = (had, update) if had.version < update.version else (update, had)
     return new._replace(ended=old.ended or new.ended, record=old.record | new.record)
 
 
 def _attempt(record: TaskRecord, number: int, version: int, ended: bool, ended_at: datetime | None) -> AttemptRow:
-    said: dict[str, Any] = {"attempt": number, "ended_at": ended_at, "cause": record.cause, "error": record.error}
-    said["exit_code"] = record.exit_code
+    values: dict[str, Any] = {"attempt": number, "ended_at": ended_at, "cause": record.cause, "error": record.error}
+    values["exit_code"] = record.exit_code
     if number == record.attempt:
-        said |= {
+        values |= {
             "state": record.state,
             "run_key": record.run_key,
             "handle": record.handle,
@@ -191,7 +191,7 @@ def _attempt(record: TaskRecord, number: int, version: int, ended: bool, ended_a
             "submitted_at": record.submitted_at,
             "started_at": record.started_at,
         }
-    kept = {name: value for name, value in said.items() if value is not None}
+    kept = {name: value for name, value in values.items() if value is not None}
     return AttemptRow(record.task_id, number, version, ended, kept)
 
 
@@ -231,8 +231,8 @@ def item_rows(data: PlanItemsData) -> list[ItemRow]:
 
 def _item(data: PlanItemsData, item: ItemRecord) -> ItemRow:
     id = item.task_id or task_id(data.plan_id, item.key)
-    said = item.model_dump_json(exclude_none=True)
-    return ItemRow(id, data.plan_id, item.key, item.position, item.decision.value, data.round, said)
+    record = item.model_dump_json(exclude_none=True)
+    return ItemRow(id, data.plan_id, item.key, item.position, item.decision.value, data.round, record)
 
 
 def answer_row(data: OperationResultData, at: datetime) -> AnswerRow:

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_gateway.read_model import queries, wait_reasons
 
-Said = Mapping[str, Any]
+Waiting = Mapping[str, Any]
 _ENGINE: Final = "engine:"
 # The first of the versions that closed it, each in a row: a change of its limits meanwhile closed nothing.
 _CLOSED: Final = """
@@ -27,8 +27,8 @@ WHERE kind = 'engine' AND id = ANY ($1) AND NOT deleted
 
 async def of_plan(connection: Connection, seen: dict[str, Any]) -> dict[str, Any]:
     """A plan as shown, its reasons to wait with what is known here."""
-    said = _together(await _more(connection, seen["waiting"]))
-    return {**seen, "waiting": [wait_reasons.said(one, plan=seen["id"], tasks=one.get("tasks")) for one in said]}
+    waiting = _together(await _more(connection, seen["waiting"]))
+    return {**seen, "waiting": [wait_reasons.describe(one, plan=seen["id"], tasks=one.get("tasks")) for one in waiting]}
 
 
 async def of_task(connection: Connection, seen: dict[str, Any]) -> dict[str, Any]:
@@ -36,12 +36,12 @@ async def of_task(connection: Connection, seen: dict[str, Any]) -> dict[str, Any
     if not seen["waiting"]:
         return seen
     [one] = await _more(connection, [seen["waiting"]])
-    return {**seen, "waiting": wait_reasons.said(one, plan=seen["plan_id"], engine=seen["engine"], task=seen["id"])}
+    return {**seen, "waiting": wait_reasons.describe(one, plan=seen["plan_id"], engine=seen["engine"], task=seen["id"])}
 
 
-def _together(waiting: Sequence[Said]) -> list[Said]:
+def _together(waiting: Sequence[Waiting]) -> list[Waiting]:
     """One reason a holder: the tasks of two engines that wait for one limit say so once."""
-    found: dict[tuple[str, str], Said] = {}
+    found: dict[tuple[str, str], Waiting] = {}
     for one in waiting:
         same = found.get((one["why"], one["holder"]))
         if same is None or "tasks" not in one or "tasks" not in same:
@@ -52,7 +52,7 @@ def _together(waiting: Sequence[Said]) -> list[Said]:
     return list(found.values())
 
 
-async def _more(connection: Connection, waiting: Sequence[Said]) -> list[Said]:
+async def _more(connection: Connection, waiting: Sequence[Waiting]) -> list[Waiting]:
     engines: dict[str, set[str]] = {}
     for one in waiting:
         if one["holder"].startswith(_ENGINE):
@@ -67,7 +67,7 @@ async def _more(connection: Connection, waiting: Sequence[Said]) -> list[Said]:
     return [_joined(one, known.get((one["why"], one["holder"].removeprefix(_ENGINE)), {})) for one in waiting]
 
 
-def _joined(one: Said, known: Said) -> Said:
+def _joined(one: Waiting, known: Waiting) -> Waiting:
     detail, more = one["detail"], known.get("detail", "")
     if not more.startswith(detail):  # an adapter's error may begin with the same words
         more = f"{detail}: {more}" if more else detail

@@ -25,7 +25,7 @@ Words = Callable[[Case], tuple[str, str]]
 """What it waits for, and what would free it."""
 
 
-def said(
+def describe(
     waiting: Mapping[str, Any], *, plan: str, engine: str | None = None, task: str = "", tasks: int | None = None
 ) -> dict[str, Any]:
     """A `waiting` of a fact with its sentence. `tasks` is how many say the same."""
@@ -48,7 +48,7 @@ def said(
     return {**answer, "detail": detail, **({} if tasks is None else {"tasks": tasks})}
 
 
-def not_heard(plan: str, since: str, planner: str) -> dict[str, Any]:
+def planner_silent(plan: str, since: str, planner: str) -> dict[str, Any]:
     """A plan that was accepted and of which the planner has said nothing. `planner` says how that one is."""
     sentence = f"the planner has not answered since {_moment(since)}{planner}; look at `signalbox status`"
     return {"why": "planner", "sentence": sentence, "holder": "service:planner", "since_at": since, "until_at": None,
@@ -166,8 +166,8 @@ def _plan_paused(case: Case) -> tuple[str, str]:
     detail = case.detail
     if case.kind not in ("", "plan"):
         detail = f"paused by {case.kind}:{case.holder}" + (f": {detail}" if detail else "")
-    said = f"is {detail}" if detail.startswith("paused by ") else _with("is paused", detail)
-    return f"plan {case.plan} {said}", f"let it go on with `signalbox plan resume {case.plan}`"
+    cause = f"is {detail}" if detail.startswith("paused by ") else _with("is paused", detail)
+    return f"plan {case.plan} {cause}", f"let it go on with `signalbox plan resume {case.plan}`"
 
 
 def _canary(case: Case) -> tuple[str, str]:

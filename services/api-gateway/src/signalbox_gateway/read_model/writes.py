@@ -42,10 +42,10 @@ ON CONFLICT (id) DO UPDATE SET version = checked_version(p.version, excluded.ver
     project = excluded.project, target = excluded.target, actor = excluded.actor, parent = excluded.parent,
     labels = excluded.labels, ended_at = excluded.ended_at,
     trace_id = COALESCE(p.trace_id, excluded.trace_id), record = excluded.record, expected = excluded.expected,
-    heard_at = now(), asks = 0, complete = false
+    reported_at = now(), queries = 0, complete = false
 WHERE p.version < excluded.version
 """
-_HEARD: Final = "UPDATE plan SET heard_at = now(), asks = 0 WHERE id = ANY($1) AND asks > 0"
+_REPORTED: Final = "UPDATE plan SET reported_at = now(), queries = 0 WHERE id = ANY($1) AND queries > 0"
 
 # The request comes again with its idempotency key: the first row stays, and a fact that came meanwhile too.
 _ACCEPT: Final = f"""
@@ -147,11 +147,11 @@ _SETTLE_LETTERS: Final = """
 UPDATE parked SET state = CASE
     WHEN n.outcome <> 'done' THEN 'PARKED' WHEN n.operation = 'dead_letter.drop' THEN 'DROPPED' ELSE 'REDRIVING' END
 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (id, operation, outcome)
-WHERE parked.operation_id = n.id AND parked.state = 'ASKED'
+WHERE parked.operation_id = n.id AND parked.state = 'REQUESTED'
 """
 
 _ASK_LETTERS: Final = """
-UPDATE parked SET operation_id = $1, state = 'ASKED' WHERE id = ANY($2) AND state IN ('PARKED', 'REDRIVING')
+UPDATE parked SET operation_id = $1, state = 'REQUESTED' WHERE id = ANY($2) AND state IN ('PARKED', 'REDRIVING')
 RETURNING id
 """
 
@@ -179,7 +179,7 @@ async def write_plans(connection: Connection, rows: Sequence[PlanRow], events: S
         written = await connection.fetch(f"{_PLANS} RETURNING id", *columns(rows[at : at + _MAX_ROWS]))
         news |= {row["id"] for row in written}
     if len(news) < len(rows):
-        await connection.execute(_HEARD, [row.id for row in rows if row.id not in news])
+        await connection.execute(_REPORTED, [row.id for row in rows if row.id not in news])
     await _write(connection, _PLAN_EVENTS, events)
 
 

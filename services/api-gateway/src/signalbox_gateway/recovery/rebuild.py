@@ -17,38 +17,38 @@ from signalbox_contracts.messages.operations import PlanRepublish, PlanRepublish
 from signalbox_contracts.messages.states import OperationResultData
 from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_gateway.definitions.publish import SOURCE
-from signalbox_gateway.recovery.resend import say_again
+from signalbox_gateway.recovery.resend import resend_plans
 
 ACTOR: Final = "service:api-gateway"
 _ENDS: Final = "('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED')"
 ALL_PLANS: Final = "plans:all"
 LIVE_SECONDS: Final = 600.0
 """A plan that goes on is asked after this seldom at most; one that has ended and has gaps, once a day at most."""
-UNKNOWN_ASKS: Final = (2, 5, 8)
+UNKNOWN_QUERIES: Final = (2, 5, 8)
 """At these questions in vain the planner may not know the plan at all: then its requests are said again as well."""
 
 # One gateway at a time is enough; nobody waits for the lock.
 _ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/rebuild', 0))"
 _LATEST: Final = """
-SELECT r.operation_id, r.asks, r.done_at, a.details::jsonb ->> 'plans' AS plans,
-    r.asked_at + $1 * interval '1 second' * least(2 ^ r.asks, 1440) < now() AS due,
-    r.asked_at + $1 * 10 * interval '1 second' < now() AS old
+SELECT r.operation_id, r.queries, r.done_at, a.details::jsonb ->> 'plans' AS plans,
+    r.queried_at + $1 * interval '1 second' * least(2 ^ r.queries, 1440) < now() AS due,
+    r.queried_at + $1 * 10 * interval '1 second' < now() AS old
 FROM rebuild r LEFT JOIN operation_answer a USING (operation_id)
 """
-_ASKED: Final = """
+_SAVE_REBUILD: Final = """
 INSERT INTO rebuild AS r (operation_id) VALUES ($1)
-ON CONFLICT (single) DO UPDATE SET operation_id = $1, asked_at = now(), done_at = NULL,
-    asks = CASE WHEN r.done_at IS NULL THEN r.asks + 1 ELSE 1 END
+ON CONFLICT (single) DO UPDATE SET operation_id = $1, queried_at = now(), done_at = NULL,
+    queries = CASE WHEN r.done_at IS NULL THEN r.queries + 1 ELSE 1 END
 """
 # Both are looked at by the index of plans that are not complete. A live plan is silent when neither news nor an answer
 # came; of one that has ended something is missing.
 _ASK_AFTER: Final = """
-UPDATE plan SET asked_at = now(), asks = asks + 1
+UPDATE plan SET queried_at = now(), queries = queries + 1
 WHERE id IN (
     SELECT id FROM plan WHERE NOT complete AND version > 0 AND state {which} {ends}
-      AND greatest(heard_at, asked_at) + least($1 * 2 ^ asks, $2) * interval '1 second' < now()
-    ORDER BY heard_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-RETURNING id, created_at, asks, version
+      AND greatest(reported_at, queried_at) + least($1 * 2 ^ queries, $2) * interval '1 second' < now()
+    ORDER BY reported_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+RETURNING id, created_at, queries, version
 """
 _SILENT: Final = _ASK_AFTER.replace("{which}", "NOT IN").replace("{ends}", _ENDS)
 _INCOMPLETE: Final = _ASK_AFTER.replace("{which}", "IN").replace("{ends}", _ENDS)
@@ -82,11 +82,11 @@ async def empty(connection: Connection) -> int:
 
 @dataclass
 class Rebuild:
-    """One pass looks at everything. `hear_seconds` is how long an owner may be silent."""
+    """One pass looks at everything. `answer_seconds` is how long an owner may be silent."""
 
     database: Database
     clock: Clock
-    hear_seconds: float
+    answer_seconds: float
     _began: bool = False
     _seen: int = 0
     """Tasks that came up to here have had time to be followed by their plan."""
@@ -98,11 +98,11 @@ class Rebuild:
             if not await work.connection.fetchval(_ALONE):
                 return False
             await self._all(work)
-            seconds, connection = self.hear_seconds, work.connection
+            seconds, connection = self.answer_seconds, work.connection
             silent = await connection.fetch(_SILENT, seconds, LIVE_SECONDS, MAX_ITEMS)
             self._ask(work, [(row["id"], row["version"]) for row in silent], items=False, tasks=False)
-            ignored = {row["id"]: row["created_at"] for row in silent if row["asks"] in UNKNOWN_ASKS}
-            await say_again(connection, ignored)
+            ignored = {row["id"]: row["created_at"] for row in silent if row["queries"] in UNKNOWN_QUERIES}
+            await resend_plans(connection, ignored)
             gaps = await connection.fetch(_INCOMPLETE, seconds, 86_400.0, MAX_ITEMS)
             strangers = await self._strangers(connection)
             self._ask(work, [(row["id"], row["version"]) for row in gaps], items=True, tasks=True)
@@ -112,7 +112,7 @@ class Rebuild:
     async def _all(self, work: UnitOfWork) -> None:
         """Ask for every plan there is when there is none here, until all of them are."""
         connection = work.connection
-        latest = await connection.fetchrow(_LATEST, self.hear_seconds)
+        latest = await connection.fetchrow(_LATEST, self.answer_seconds)
         here: int = await connection.fetchval("SELECT count(*) FROM (SELECT FROM plan WHERE version > 0 LIMIT 1) p")
         first, self._began = not self._began, True
         if latest is None or (not here and (latest["old"] or (first and latest["done_at"] is not None))):
@@ -129,9 +129,9 @@ class Rebuild:
     async def _ask_all(self, work: UnitOfWork) -> None:
         """The planner answers with how many plans there are, so the tasks are asked for apart."""
         operation = uuid4()
-        await work.connection.execute(_ASKED, operation)
-        self._tell(work, operation, (), items=True, tasks=False)
-        self._tell(work, uuid4(), (), items=False, tasks=True)
+        await work.connection.execute(_SAVE_REBUILD, operation)
+        self._publish(work, operation, (), items=True, tasks=False)
+        self._publish(work, uuid4(), (), items=False, tasks=True)
 
     async def _strangers(self, connection: Connection) -> list[UUID]:
         """Plans of which tasks or items came a pass ago, and nothing else since."""
@@ -145,9 +145,9 @@ class Rebuild:
         """Ask for plans, each with the version that is here."""
         if plans:
             versions = tuple(version for _, version in plans)
-            self._tell(work, uuid4(), [plan for plan, _ in plans], items=items, tasks=tasks, versions=versions)
+            self._publish(work, uuid4(), [plan for plan, _ in plans], items=items, tasks=tasks, versions=versions)
 
-    def _tell(self, work: UnitOfWork, operation: UUID, plans: Sequence[UUID], **which: Any) -> None:
+    def _publish(self, work: UnitOfWork, operation: UUID, plans: Sequence[UUID], **which: Any) -> None:
         data = PlanRepublishData(operation_id=operation, actor=ACTOR, plan_ids=tuple(plans), **which)
         target = f"plan:{plans[0]}" if plans else ALL_PLANS
         work.publish(

@@ -26,11 +26,11 @@ _DEFINITIONS: Final = topic("definitions.v1")
 ALL_AGAIN_SECONDS: Final = 600.0
 
 # A plan the planner has not answered for.
-_UNHEARD: Final = """
-UPDATE plan SET asked_at = now(), asks = asks + 1
+_UNANSWERED_PLANS: Final = """
+UPDATE plan SET queried_at = now(), queries = queries + 1
 WHERE id IN (
     SELECT id FROM plan WHERE version = 0
-      AND coalesce(asked_at, created_at) + least($1 * 2 ^ asks, 600) * interval '1 second' < now()
+      AND coalesce(queried_at, created_at) + least($1 * 2 ^ queries, 600) * interval '1 second' < now()
     ORDER BY created_at LIMIT 200 FOR UPDATE SKIP LOCKED)
 RETURNING id, created_at
 """
@@ -40,10 +40,10 @@ WHERE day = ANY($1::date[]) AND topic = 'requests.v1' AND key = ANY($2::bytea[])
 """
 # A log is followed for a minute; to ask again later would follow what nobody watches.
 _UNANSWERED: Final = """
-SELECT o.id, o.target, o.asked_at FROM operation o
-WHERE o.asked_at > now() - interval '1 hour' AND o.asked_at < now() - $1 * interval '1 second'
+SELECT o.id, o.target, o.requested_at FROM operation o
+WHERE o.requested_at > now() - interval '1 hour' AND o.requested_at < now() - $1 * interval '1 second'
   AND o.operation <> 'logs.follow' AND NOT EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
-ORDER BY o.asked_at LIMIT 200
+ORDER BY o.requested_at LIMIT 200
 """
 _COMMAND_AGAIN: Final = """
 UPDATE outbox SET sent_at = NULL
@@ -61,14 +61,14 @@ SELECT (SELECT count(*) FROM definition WHERE NOT deleted) AS known,
 
 
 @dataclass
-class Unheard:
-    """The loops. `hear_seconds` is how long an owner may be silent."""
+class Resender:
+    """The loops. `answer_seconds` is how long an owner may be silent."""
 
     database: Database
     clock: Clock
     bootstrap: str
     topic_prefix: str
-    hear_seconds: float
+    answer_seconds: float
     _tries: dict[UUID, int] = field(default_factory=dict[UUID, int])
     _end: int | None = None
     _read_at: float = 0.0
@@ -76,22 +76,22 @@ class Unheard:
     async def requests(self) -> bool:
         """Say requests and commands again that nobody answered."""
         async with self.database.unit_of_work() as work:
-            plans = await work.connection.fetch(_UNHEARD, self.hear_seconds / 6)
-            await say_again(work.connection, {row["id"]: row["created_at"] for row in plans})
+            plans = await work.connection.fetch(_UNANSWERED_PLANS, self.answer_seconds / 6)
+            await resend_plans(work.connection, {row["id"]: row["created_at"] for row in plans})
             await self._commands(work.connection)
         self.database.on_publish(["requests.v1"])
         return len(plans) == 200
 
     async def _commands(self, connection: Connection) -> None:
-        seconds = self.hear_seconds / 3
+        seconds = self.answer_seconds / 3
         rows = await connection.fetch(_UNANSWERED, seconds)
         self._tries = {row["id"]: self._tries.get(row["id"], 0) for row in rows}
         for row in rows:
-            waited = (self.clock.now() - row["asked_at"]).total_seconds()
+            waited = (self.clock.now() - row["requested_at"]).total_seconds()
             if waited >= seconds * 2 ** self._tries[row["id"]]:
                 self._tries[row["id"]] += 1
                 key = row["target"].removeprefix("plan:").encode()
-                await connection.execute(_COMMAND_AGAIN, row["asked_at"].date(), key, row["asked_at"])
+                await connection.execute(_COMMAND_AGAIN, row["requested_at"].date(), key, row["requested_at"])
 
     async def definitions(self) -> None:
         """Say definitions again that are not on their topic, or not in their newest form."""
@@ -105,8 +105,8 @@ class Unheard:
             known, before = await self._known()
             (end,) = (await consumer.end_offsets(partitions)).values()
             fewer = self._end is None or end < self._end or end < known
-            whole = fewer or time.monotonic() - self._read_at > ALL_AGAIN_SECONDS
-            if whole:
+            read_all = fewer or time.monotonic() - self._read_at > ALL_AGAIN_SECONDS
+            if read_all:
                 there = await _revisions(consumer, partitions[0], end)
                 async with self.database.unit_of_work() as work:
                     await publish.lock(work.connection)
@@ -125,7 +125,7 @@ class Unheard:
         return row["known"], row["before"]
 
 
-async def say_again(connection: Connection, plans: Mapping[UUID, datetime]) -> None:
+async def resend_plans(connection: Connection, plans: Mapping[UUID, datetime]) -> None:
     """Send everything that was asked about these plans once more; by when they were made."""
     if not plans:
         return

@@ -84,7 +84,7 @@ class PendingOperation(AnswerModel):
     operation_id: UUID
     operation: str
     actor: str
-    asked_at: datetime
+    requested_at: datetime
 
 
 _TRACE: Final = (str | None, Field(description="The trace of the request."))
@@ -193,7 +193,7 @@ class DeadLetterState(OpenEnum):
     """Where a parked message is."""
 
     PARKED = "PARKED"
-    ASKED = "ASKED"
+    REQUESTED = "REQUESTED"
     REDRIVING = "REDRIVING"
     DROPPED = "DROPPED"
     OTHER = "OTHER"
@@ -259,7 +259,7 @@ class Operation(AnswerModel):
     answer: str
     details: JsonValue
     trace_id: str | None
-    asked_at: datetime
+    requested_at: datetime
     answered_at: datetime | None
 
 

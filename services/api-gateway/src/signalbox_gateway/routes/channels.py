@@ -16,7 +16,7 @@ from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load
-from signalbox_gateway.routes.engines import Why, asked
+from signalbox_gateway.routes.engines import Why, operation_answer
 
 router = APIRouter(prefix="/channels", tags=["channels"])
 Operator = Annotated[Principal, Depends(permission("channel.operate"))]
@@ -38,6 +38,6 @@ async def channel_test(request: Request, deps: Deps, principal: Operator, id: st
             work, deps, principal, ChannelTest, target=f"channel:{id}", reason=given.reason, channel_id=id,
             definitions_revision=saved.revision,
         )  # fmt: skip
-        return await asked(work, operation)
+        return await operation_answer(work, operation)
 
     return await write(request, deps, principal, act)

@@ -50,29 +50,29 @@ async def dead_letter_redrive(request: Request, deps: Deps, principal: Operator)
 )
 async def dead_letter_drop(request: Request, deps: Deps, principal: Operator) -> Response:
     """Give parked messages up, for a reason."""
-    said = await body_of(request, Letters)
-    if not said.reason.strip():
-        raise invalid("reason", said.reason, "a reason is needed to give a message up")
-    return await _ask(request, deps, principal, DeadLetterDrop, said)
+    letters = await body_of(request, Letters)
+    if not letters.reason.strip():
+        raise invalid("reason", letters.reason, "a reason is needed to give a message up")
+    return await _ask(request, deps, principal, DeadLetterDrop, letters)
 
 
-async def _ask(request: Request, deps: Dependencies, principal: Principal, message: Any, said: Letters) -> Response:
+async def _ask(request: Request, deps: Dependencies, principal: Principal, message: Any, letters: Letters) -> Response:
     async def act(work: UnitOfWork) -> Answer:
-        services = await usage.services_of_letters(work.connection, said.ids)
-        unknown = set(said.ids) - services.keys()
+        services = await usage.services_of_letters(work.connection, letters.ids)
+        unknown = set(letters.ids) - services.keys()
         if unknown:
             raise invalid("ids", str(min(unknown)), "is not a parked message")
-        asked: list[dict[str, Any]] = []
+        requested: list[dict[str, Any]] = []
         for service in sorted(set(services.values())):
             ids = [id for id, of in services.items() if of == service]
             operation = uuid4()
             ids = await writes.ask_letters(work.connection, operation, ids)
             if ids:
                 await operations.ask(
-                    work, deps, principal, message, target=f"dead_letters:{service}", reason=said.reason,
+                    work, deps, principal, message, target=f"dead_letters:{service}", reason=letters.reason,
                     id=operation, service=service, dead_letter_ids=tuple(ids),
                 )  # fmt: skip
-                asked.append({"operation_id": operation, "service": service, "ids": ids})
-        return Answer({"operations": asked}, 202)
+                requested.append({"operation_id": operation, "service": service, "ids": ids})
+        return Answer({"operations": requested}, 202)
 
     return await write(request, deps, principal, act)

@@ -66,20 +66,20 @@ async def engine_resume(request: Request, deps: Deps, principal: Operator, id: s
 )
 async def engine_test(request: Request, deps: Deps, principal: Operator, id: str) -> Response:
     """Let an executor try the connection; the operation is answered with what it found."""
-    said = await body_of(request, Why)
+    payload = await body_of(request, Why)
 
     async def act(work: UnitOfWork) -> Answer:
         saved = await load(work.connection, KINDS["engine"], id)
         operation = await operations.ask(
-            work, deps, principal, EngineTest, target=f"engine:{id}", reason=said.reason, engine_id=id,
+            work, deps, principal, EngineTest, target=f"engine:{id}", reason=payload.reason, engine_id=id,
             definitions_revision=saved.revision,
         )  # fmt: skip
-        return await asked(work, operation)
+        return await operation_answer(work, operation)
 
     return await write(request, deps, principal, act)
 
 
-async def asked(work: UnitOfWork, operation: UUID) -> Answer:
+async def operation_answer(work: UnitOfWork, operation: UUID) -> Answer:
     """The answer of a route that only asks: the operation, to be looked at until it is answered."""
     shown = await queries.operation(work.connection, operation)
     return Answer(shown, 202, {"Location": f"/api/v1/operations/{operation}"})
@@ -88,13 +88,13 @@ async def asked(work: UnitOfWork, operation: UUID) -> Answer:
 async def _intake(
     request: Request, deps: Dependencies, principal: Principal, id: str, intake: Literal["open", "paused", "draining"]
 ) -> Response:
-    said = await body_of(request, Why)
+    payload = await body_of(request, Why)
 
     async def act(work: UnitOfWork) -> Answer:
         saved = await load_for_change(request, work, KINDS["engine"], id)
         if isinstance(saved.definition, Engine) and saved.definition.intake != intake:
             changed = saved.definition.model_copy(update={"intake": intake})
-            saved = await store.save(work, changed, actor=principal.actor, at=deps.clock.now(), reason=said.reason)
+            saved = await store.save(work, changed, actor=principal.actor, at=deps.clock.now(), reason=payload.reason)
         return Answer(await show(work.connection, KINDS["engine"], saved), 200, etag(saved.revision))
 
     return await write(request, deps, principal, act)

@@ -165,7 +165,7 @@ def _page(item: Any) -> Example:
 def _plan() -> Example:
     record = _sample(PlanStated)
     shown = record.model_dump(mode="json", exclude={"plan_id", "answered", "transitions", "waiting"})
-    waiting = [wait_reasons.said(one.model_dump(mode="json"), plan=str(PLAN)) for one in record.waiting]
+    waiting = [wait_reasons.describe(one.model_dump(mode="json"), plan=str(PLAN)) for one in record.waiting]
     return {
         "id": PLAN, **shown, "waiting": waiting, "trace_id": _TRACE_ID, "pending_operation": None, "complete": False,
     }  # fmt: skip
@@ -186,7 +186,7 @@ def _letter() -> Example:
 def _operation(operation: str, target: str) -> Example:
     return {
         "id": OPERATION, "operation": operation, "target": target, "actor": _ACTOR, "reason": "", "state": "pending",
-        "answer": "", "details": None, "trace_id": _TRACE_ID, "asked_at": NOW, "answered_at": None,
+        "answer": "", "details": None, "trace_id": _TRACE_ID, "requested_at": NOW, "answered_at": None,
     }  # fmt: skip
 
 
@@ -301,7 +301,7 @@ def _others() -> dict[str, Example]:
         "name": "slack-token", "version": 1, "uses": ["channel"], "description": "", "created_at": NOW,
         "updated_at": NOW, "updated_by": _ACTOR,
     }  # fmt: skip
-    asked = {"ids": [letter["id"]], "reason": "fixed in 1.2"}
+    selection = {"ids": [letter["id"]], "reason": "fixed in 1.2"}
     letters = {"operations": [{"operation_id": OPERATION, "service": "planner", "ids": [letter["id"]]}]}
     operation = _operation("engine.test", "engine:oozie-prod")
     span: Example = {
@@ -323,8 +323,8 @@ def _others() -> dict[str, Example]:
         "engine_test": {"request": _REASON, "response": operation},
         "dead_letter_list": {"response": _page(entry)},
         "dead_letter_show": {"response": letter},
-        "dead_letter_redrive": {"request": asked, "response": letters},
-        "dead_letter_drop": {"request": asked, "response": letters},
+        "dead_letter_redrive": {"request": selection, "response": letters},
+        "dead_letter_drop": {"request": selection, "response": letters},
         "operation_show": {"response": operation},
         "secret_list": {"response": _page(secret)},
         "secret_show": {"response": secret},

@@ -19,7 +19,7 @@ from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.read_model import notifications
 from signalbox_gateway.routes import answers
-from signalbox_gateway.routes.engines import Why, asked
+from signalbox_gateway.routes.engines import Why, operation_answer
 from signalbox_gateway.routes.params import Cursor, Ids, Limit, Words, after, answer, missing, page
 
 router = APIRouter(prefix="/incidents", tags=["incidents"])
@@ -118,6 +118,6 @@ async def _ask(
         operation = await operations.ask(
             work, deps, principal, message, target=f"incident:{id}", reason=reason, incident_id=id, **more
         )
-        return await asked(work, operation)
+        return await operation_answer(work, operation)
 
     return await write(request, deps, principal, act)

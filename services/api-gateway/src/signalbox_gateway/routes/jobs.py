@@ -42,16 +42,16 @@ class Stop(BaseModel):
 )
 async def job_start(id: str, request: Request, deps: Deps, principal: Starter) -> Response:
     """Start a job. The plan is readable at once."""
-    said = await body_of(request, plan_requests.JobStart)
+    start = await body_of(request, plan_requests.JobStart)
     plan_id = plan_requests.plan_id(principal, idempotency_key(request))
 
-    latest = await latest_savepoint(deps.blobs, id) if said.from_savepoint == LATEST else said.from_savepoint
+    latest = await latest_savepoint(deps.blobs, id) if start.from_savepoint == LATEST else start.from_savepoint
 
     async def act(work: UnitOfWork) -> Answer:
-        job = await load_version(work.connection, KINDS["job"], id, said.version)
+        job = await load_version(work.connection, KINDS["job"], id, start.version)
         if latest is not None:
             job = from_savepoint(job, latest)
-        shown = await plan_requests.start_job(work, deps, principal, plan_id, job, said)
+        shown = await plan_requests.start_job(work, deps, principal, plan_id, job, start)
         return Answer(shown, 202, {"Location": f"/api/v1/plans/{plan_id}"})
 
     return await write(request, deps, principal, act)
@@ -66,20 +66,20 @@ async def job_start(id: str, request: Request, deps: Deps, principal: Starter) -
 )
 async def job_stop(id: str, request: Request, deps: Deps, principal: Stopper) -> Response:
     """Cancel every live plan of a job."""
-    said = await body_of(request, Stop)
+    stop = await body_of(request, Stop)
 
     async def act(work: UnitOfWork) -> Answer:
         saved = await load(work.connection, KINDS["job"], id)
         job = saved.definition
         flink = isinstance(job, Job) and isinstance(job.work, FlinkWork)
-        kill = flink if said.kill is None else said.kill
-        asked: list[dict[str, Any]] = []
+        kill = flink if stop.kill is None else stop.kill
+        requested: list[dict[str, Any]] = []
         for plan in await usage.live_plans_of(work.connection, f"job:{id}", limit=200):
             operation = await operations.ask(
-                work, deps, principal, PlanCancel, target=f"plan:{plan}", subject=plan, reason=said.reason,
+                work, deps, principal, PlanCancel, target=f"plan:{plan}", subject=plan, reason=stop.reason,
                 plan_id=plan, kill=kill,
             )  # fmt: skip
-            asked.append({"operation_id": operation, "plan_id": plan})
-        return Answer({"operations": asked}, 202)
+            requested.append({"operation_id": operation, "plan_id": plan})
+        return Answer({"operations": requested}, 202)
 
     return await write(request, deps, principal, act)

@@ -131,10 +131,10 @@ async def plan_create(request: Request, deps: Deps, principal: Starter) -> Respo
 )
 async def plan_apply(id: UUID, request: Request, deps: Deps, principal: Applier) -> Response:
     """Start exactly what the preview shows. It is REFUSED with the difference if the world has moved."""
-    said = await body_of(request, Apply)
+    apply = await body_of(request, Apply)
     return await _command(
-        request, deps, principal, id, PlanApply, said.reason, check=lambda plan: check_apply(plan, said),
-        preview_hash=said.preview_hash, confirm_deletions=said.confirm_deletions,
+        request, deps, principal, id, PlanApply, apply.reason, check=lambda plan: check_apply(plan, apply),
+        preview_hash=apply.preview_hash, confirm_deletions=apply.confirm_deletions,
     )  # fmt: skip
 
 
@@ -147,8 +147,8 @@ async def plan_apply(id: UUID, request: Request, deps: Deps, principal: Applier)
 )
 async def plan_reject(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Do not want what the preview shows: the plan is REFUSED."""
-    said = await body_of(request, Why)
-    return await _command(request, deps, principal, id, PlanReject, said.reason)
+    payload = await body_of(request, Why)
+    return await _command(request, deps, principal, id, PlanReject, payload.reason)
 
 
 @router.post(
@@ -160,8 +160,8 @@ async def plan_reject(id: UUID, request: Request, deps: Deps, principal: Control
 )
 async def plan_pause(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Start nothing new of this plan. It is PAUSED once the executors have confirmed it."""
-    said = await body_of(request, Why)
-    return await _command(request, deps, principal, id, PlanPause, said.reason)
+    payload = await body_of(request, Why)
+    return await _command(request, deps, principal, id, PlanPause, payload.reason)
 
 
 @router.post(
@@ -173,8 +173,8 @@ async def plan_pause(id: UUID, request: Request, deps: Deps, principal: Controll
 )
 async def plan_resume(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Go on with a paused plan."""
-    said = await body_of(request, Why)
-    return await _command(request, deps, principal, id, PlanResume, said.reason)
+    payload = await body_of(request, Why)
+    return await _command(request, deps, principal, id, PlanResume, payload.reason)
 
 
 @router.post(
@@ -186,8 +186,8 @@ async def plan_resume(id: UUID, request: Request, deps: Deps, principal: Control
 )
 async def plan_cancel(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """End a plan."""
-    said = await body_of(request, Cancel)
-    return await _command(request, deps, principal, id, PlanCancel, said.reason, kill=said.kill)
+    cancel = await body_of(request, Cancel)
+    return await _command(request, deps, principal, id, PlanCancel, cancel.reason, kill=cancel.kill)
 
 
 @router.put(
@@ -199,8 +199,8 @@ async def plan_cancel(id: UUID, request: Request, deps: Deps, principal: Control
 )
 async def plan_rules(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Run by other rules from now on: the whole of them."""
-    said = await body_of(request, NewRules)
-    return await _command(request, deps, principal, id, PlanRulesRequest, said.reason, rules=said.rules)
+    change = await body_of(request, NewRules)
+    return await _command(request, deps, principal, id, PlanRulesRequest, change.reason, rules=change.rules)
 
 
 @router.post(
@@ -212,25 +212,25 @@ async def plan_rules(id: UUID, request: Request, deps: Deps, principal: Controll
 )
 async def plan_retry(id: UUID, request: Request, deps: Deps, principal: Starter) -> Response:
     """Run what failed once more, as a linked plan."""
-    said = await body_of(request, Retry)
+    retry = await body_of(request, Retry)
     key = idempotency_key(request)
     child = child_plan_id(id, f"{principal.name}:{key}" if key else str(uuid4()))
 
     async def act(work: UnitOfWork) -> Answer:
         parent = await live_plan(work, id, ended=True)
-        if not said.item_keys and not parent.counts.failed + parent.counts.cancelled:
+        if not retry.item_keys and not parent.counts.failed + parent.counts.cancelled:
             raise Problem("conflict", f"nothing failed in plan {id}: there is nothing to retry")
         record = PlanRecord(
             plan_id=child, version=0, state=PlanState.ACCEPTED, name=f"Retry of {parent.name}"[:200],
             actor=principal.actor, target=parent.target, target_version=parent.target_version, parent=id,
             project=parent.project, labels=parent.labels, event_date=parent.event_date, rules=parent.rules,
-            reason=said.reason, created_at=deps.clock.now(),
+            reason=retry.reason, created_at=deps.clock.now(),
         )  # fmt: skip
         await sending.accept(work, record)
         revision = await store.engines_revision(work.connection)
         await operations.ask(
-            work, deps, principal, PlanRetry, target=f"plan:{id}", subject=str(id), reason=said.reason,
-            at=record.created_at, plan_id=id, child_plan_id=child, item_keys=tuple(said.item_keys),
+            work, deps, principal, PlanRetry, target=f"plan:{id}", subject=str(id), reason=retry.reason,
+            at=record.created_at, plan_id=id, child_plan_id=child, item_keys=tuple(retry.item_keys),
             definitions_revision=revision,
         )  # fmt: skip
         shown = await queries.plan(work.connection, child)
@@ -287,12 +287,12 @@ def _check_choice(options: PlanFields, texts: list[bytes] | None) -> None:
         raise invalid("preview", True, words)
 
 
-def check_apply(plan: PlanRecord, said: Apply) -> None:
+def check_apply(plan: PlanRecord, apply: Apply) -> None:
     """Refuse at once what the planner would refuse; it checks again."""
     if plan.state is not PlanState.PREVIEWED:
         raise Problem("conflict", f"plan {plan.plan_id} is {plan.state}: only a PREVIEWED plan can be applied")
-    if plan.preview_hash != said.preview_hash:
-        raise invalid("preview_hash", said.preview_hash, f"is not that of this plan's preview, {plan.preview_hash}")
+    if plan.preview_hash != apply.preview_hash:
+        raise invalid("preview_hash", apply.preview_hash, f"is not that of this plan's preview, {plan.preview_hash}")
 
 
 async def live_plan(work: UnitOfWork, id: UUID, *, ended: bool = False) -> PlanRecord:

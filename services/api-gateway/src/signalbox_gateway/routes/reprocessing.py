@@ -59,9 +59,9 @@ _ENDED: Final = frozenset(status.value for status in REPROCESSING_ENDS)
 )
 async def reprocess_start(request: Request, deps: Deps, principal: Starter) -> Response:
     """Send files of events again. 200 once the files are listed; 202 when that takes longer than ten seconds."""
-    asked = await body_of(request, ReprocessingStartBody)
-    config = ReprocessingConfig.model_validate(asked.model_dump(exclude={"engine", "reason"}))
-    return await _start(request, deps, principal, config, engine=asked.engine, reason=asked.reason)
+    payload = await body_of(request, ReprocessingStartBody)
+    config = ReprocessingConfig.model_validate(payload.model_dump(exclude={"engine", "reason"}))
+    return await _start(request, deps, principal, config, engine=payload.engine, reason=payload.reason)
 
 
 @router.get("/jobs", operation_id="reprocess_list", response_model=ReprocessingJobPage, dependencies=[Reader])
@@ -102,7 +102,7 @@ async def reprocess_workers(id: UUID, deps: Deps) -> Response:
 )
 async def reprocess_cancel(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """Stop the workers of a job. What they sent stays sent, and the ledger says how much that is."""
-    asked = await body_of(request, ReprocessingWhy)
+    payload = await body_of(request, ReprocessingWhy)
 
     async def act(work: UnitOfWork) -> Answer:
         row = await rows.load(work.connection, id)
@@ -111,7 +111,13 @@ async def reprocess_cancel(id: UUID, request: Request, deps: Deps, principal: Co
         if row["status"] in _ENDED:
             raise Problem("conflict", f"job {id} is {row['status']}: it never moves again")
         operation = await operations.ask(
-            work, deps, principal, ReprocessingCancel, target=f"reprocessing:{id}", reason=asked.reason, job_id=id
+            work,
+            deps,
+            principal,
+            ReprocessingCancel,
+            target=f"reprocessing:{id}",
+            reason=payload.reason,
+            job_id=id,
         )
         return Answer({"operation_id": operation, "job": rows.shown(row)}, 202)
 
@@ -126,14 +132,14 @@ async def reprocess_cancel(id: UUID, request: Request, deps: Deps, principal: Co
 )
 async def reprocess_retry(id: UUID, request: Request, deps: Deps, principal: Starter) -> Response:
     """Read the files of an ended job that failed once more, from where each broke, as a job of its own."""
-    asked = await body_of(request, ReprocessingWhy)
+    payload = await body_of(request, ReprocessingWhy)
     row = await _load(deps, id)
     if row["status"] not in _ENDED:
         raise Problem("conflict", f"job {id} is {row['status']}: only an ended job can be retried")
     if row["config"] is None or rows.shown(row)["total_files"] == 0:
         raise Problem("conflict", f"job {id} has no files: start a new one")
     config = ReprocessingConfig.model_validate(from_json(row["config"]))
-    return await _start(request, deps, principal, config, engine=row["engine"], reason=asked.reason, retry_of=id)
+    return await _start(request, deps, principal, config, engine=row["engine"], reason=payload.reason, retry_of=id)
 
 
 async def _start(

@@ -82,13 +82,13 @@ def examples() -> dict[str, Any]:
         "current_file": "s3://bucket/failover/file_10.ndjson.gz", "current_line": 5000,
         "current_timestamp": "2024-01-15T10:30:45Z",
     }  # fmt: skip
-    asked = {
+    start = {
         "s3_path": "s3://bucket/failover/", "stream_ids": ["stream1", "stream2"],
         "date_from": "2024-01-01T00:00:00Z", "date_to": "2024-01-31T23:59:59Z",
     }  # fmt: skip
     place = {"path": "s3://bucket/failover/file_7.ndjson.gz", "line": 7, "byte": 4096}
     job: dict[str, Any] = {
-        **counts, "id": PLAN, "status": "running", "config": asked, "created_at": NOW, "started_at": NOW,
+        **counts, "id": PLAN, "status": "running", "config": start, "created_at": NOW, "started_at": NOW,
         "completed_at": None, "total_files": 15, "failed_files": 1, "progress": 0.6667, "total_workers": 2,
         "k8s_job_name": f"reprocess-{PLAN}", "error": None, "balanced": True,
         "failures": [{**place, "error": "the gzip data breaks off: the file is truncated"}],
@@ -101,7 +101,7 @@ def examples() -> dict[str, Any]:
     }  # fmt: skip
     why = {"reason": "the wrong bucket"}
     return {
-        "reprocess_start": {"request": asked, "response": job},
+        "reprocess_start": {"request": start, "response": job},
         "reprocess_list": {"response": {"items": [job], "next_cursor": None}},
         "reprocess_show": {"response": job},
         "reprocess_workers": {"response": {"workers": [worker]}},

@@ -61,14 +61,18 @@ async def secret_show(name: SecretName, deps: Deps, _: Reader) -> Response:
 async def secret_set(name: SecretName, request: Request, deps: Deps, principal: Editor) -> Response:
     """Keep a value, over an older one if there is one."""
     try:
-        said = await body_of(request, SecretSet)
+        secret = await body_of(request, SecretSet)
     except Problem as problem:  # the value is in no answer, also when it is of the wrong kind
         problem.errors = tuple(replace(one, value=None) for one in problem.errors)
         raise
     await _must_match(request, deps, name)
     try:
         info = await _vault(deps).set(
-            name, said.value.get_secret_value(), uses=said.uses, description=said.description, actor=principal.actor
+            name,
+            secret.value.get_secret_value(),
+            uses=secret.uses,
+            description=secret.description,
+            actor=principal.actor,
         )
     except InvalidSecret as error:
         raise invalid(error.field, None, str(error).removeprefix(f"{error.field}: ")) from None

@@ -26,7 +26,7 @@ router = APIRouter(tags=["status"], dependencies=[Depends(permission("status.rea
 async def status_show(deps: Deps) -> Response:
     """The gateway's database and outbox, Kafka and its groups, engines, plans, tasks, parked messages, freezes, what
     keeps failing in any process."""
-    asked: list[Part] = [
+    parts: list[Part] = [
         lambda: _database(deps.database),
         lambda: _kafka(deps),
         lambda: _outbox(deps.database),
@@ -34,12 +34,12 @@ async def status_show(deps: Deps) -> Response:
     ]
     model = ("engines", "plans", "tasks", "parked", "freezes", "troubles", "restated")
     names = (("database",), ("kafka", "groups"), ("outbox",), model)
-    said: dict[str, Any] = {}
-    for keys, found in zip(names, await asyncio.gather(*map(_bounded, asked)), strict=True):
-        said |= {key: found.get(key) for key in keys}
+    shown: dict[str, Any] = {}
+    for keys, found in zip(names, await asyncio.gather(*map(_bounded, parts)), strict=True):
+        shown |= {key: found.get(key) for key in keys}
         if "problem" in found:
-            said[keys[0]] = {"ok": False, "problem": found["problem"]}
-    return answer(said)
+            shown[keys[0]] = {"ok": False, "problem": found["problem"]}
+    return answer(shown)
 
 
 async def _bounded(part: Part) -> dict[str, Any]:

@@ -190,16 +190,21 @@ class _Log:
         It ends as well when the caller's token does.
         """
         yield text, at, False
-        give_up_at, asked_at, looked_at, checked_at = time.monotonic() + MAX_FOLLOW_SECONDS, 0.0, 0.0, time.monotonic()
+        give_up_at, sent_at, looked_at, checked_at = (
+            time.monotonic() + MAX_FOLLOW_SECONDS,
+            0.0,
+            0.0,
+            time.monotonic(),
+        )
         while time.monotonic() < give_up_at:
             now = time.monotonic()
             if now - checked_at > TOKEN_SECONDS:
                 if not await may():
                     return
                 checked_at = now
-            if now - asked_at > FOLLOW_SECONDS * 0.8 and not self._is_past(task):
+            if now - sent_at > FOLLOW_SECONDS * 0.8 and not self._is_past(task):
                 await self._ask(task)
-                asked_at = now
+                sent_at = now
             if now - looked_at > _ASK_SECONDS:
                 task = await _task(self._deps, self._task) or task
                 looked_at = now

@@ -49,7 +49,7 @@ class Resolve(BaseModel):
 )
 async def task_cancel(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
     """End one task; its plan goes on."""
-    said = await body_of(request, Cancel)
+    cancel = await body_of(request, Cancel)
 
     async def act(work: UnitOfWork) -> Answer:
         task = await queries.task(work.connection, id)
@@ -60,8 +60,8 @@ async def task_cancel(id: UUID, request: Request, deps: Deps, principal: Control
         plan_id = UUID(str(task["plan_id"]))
         await live_plan(work, plan_id)
         operation = await operations.ask(
-            work, deps, principal, PlanCancel, target=f"plan:{plan_id}", subject=str(plan_id), reason=said.reason,
-            plan_id=plan_id, kill=said.kill, item_keys=(task["item_key"],),
+            work, deps, principal, PlanCancel, target=f"plan:{plan_id}", subject=str(plan_id), reason=cancel.reason,
+            plan_id=plan_id, kill=cancel.kill, item_keys=(task["item_key"],),
         )  # fmt: skip
         return Answer({"operation_id": operation, "task": task}, 202)
 
@@ -77,11 +77,11 @@ async def task_cancel(id: UUID, request: Request, deps: Deps, principal: Control
 )
 async def task_resolve(id: UUID, request: Request, deps: Deps, principal: Operator) -> Response:
     """Decide about a task in UNKNOWN. The executor has the last word: see what the operation answers."""
-    said = await body_of(request, Resolve)
-    if not said.reason.strip():
-        raise invalid("reason", said.reason, "a reason is needed: it is kept with the decision")
-    if said.handle is not None and said.action != "adopt":
-        raise invalid("handle", said.handle, "is allowed with action 'adopt' only")
+    resolve = await body_of(request, Resolve)
+    if not resolve.reason.strip():
+        raise invalid("reason", resolve.reason, "a reason is needed: it is kept with the decision")
+    if resolve.handle is not None and resolve.action != "adopt":
+        raise invalid("handle", resolve.handle, "is allowed with action 'adopt' only")
 
     async def act(work: UnitOfWork) -> Answer:
         task = await queries.task(work.connection, id)
@@ -89,11 +89,11 @@ async def task_resolve(id: UUID, request: Request, deps: Deps, principal: Operat
             raise missing("task", id)
         if task["state"] != TaskState.UNKNOWN:
             raise Problem("conflict", f"task {id} is {task['state']}: only one in UNKNOWN can be resolved")
-        if task["attempt"] != said.attempt:
-            raise Problem("conflict", f"task {id} is in attempt {task['attempt']}, not {said.attempt}: look again")
+        if task["attempt"] != resolve.attempt:
+            raise Problem("conflict", f"task {id} is in attempt {task['attempt']}, not {resolve.attempt}: look again")
         operation = await operations.ask(
-            work, deps, principal, TaskResolve, target=f"task:{id}", reason=said.reason, plan_id=task["plan_id"],
-            task_id=id, attempt=said.attempt, decision=said.action, handle=said.handle,
+            work, deps, principal, TaskResolve, target=f"task:{id}", reason=resolve.reason, plan_id=task["plan_id"],
+            task_id=id, attempt=resolve.attempt, decision=resolve.action, handle=resolve.handle,
         )  # fmt: skip
         shown = await queries.task(work.connection, id)
         where = {"Location": f"/api/v1/operations/{operation}"}

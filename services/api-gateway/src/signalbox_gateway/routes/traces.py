@@ -57,16 +57,16 @@ async def _fetch(url: str) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", found) if isinstance(found, list) else []
 
 
-def span(said: Mapping[str, Any]) -> dict[str, Any]:
+def span(entry: Mapping[str, Any]) -> dict[str, Any]:
     """A span of the store as the API shows it."""
-    status: Mapping[str, Any] = said.get("status") or {}
+    status: Mapping[str, Any] = entry.get("status") or {}
     return {
-        "span_id": said.get("span_id"),
-        "parent_id": said.get("parent_span_id") or None,
-        "service": said.get("service", ""),
-        "name": said.get("name", ""),
-        "start_ns": said.get("start_ns"),
-        "end_ns": said.get("end_ns"),
+        "span_id": entry.get("span_id"),
+        "parent_id": entry.get("parent_span_id") or None,
+        "service": entry.get("service", ""),
+        "name": entry.get("name", ""),
+        "start_ns": entry.get("start_ns"),
+        "end_ns": entry.get("end_ns"),
         "status": str(status.get("code", "unset")).lower(),
-        "attributes": said.get("attributes") or {},
+        "attributes": entry.get("attributes") or {},
     }

@@ -161,8 +161,8 @@ async def _retry(
     if run.dag_run_id is not None:
         changes |= {"mode": "clear", "dag_id": run.dag_id, "dag_run_id": run.dag_run_id, "conf": {}}
     else:
-        asked = RunCreate(task_id=run.task_id, dataset_id=run.dataset_id, parameters=run.parameters or {})
-        changes |= {"conf": {**job.work.conf, **values.literal(asked.conf())}}
+        create = RunCreate(task_id=run.task_id, dataset_id=run.dataset_id, parameters=run.parameters or {})
+        changes |= {"conf": {**job.work.conf, **values.literal(create.conf())}}
     again = job.model_copy(update={"work": job.work.model_copy(update=changes)})
     start = plan_requests.JobStart(reason=control.note)
     await plan_requests.start_job(work, deps, principal, child, again, start, parent=run.id)
@@ -196,7 +196,7 @@ async def _views(connection: Connection, id: str, plans: Sequence[dict[str, Any]
         raise missing("workflow", id)
     ids = [UUID(str(plan["id"])) for plan in plans]
     tasks = {task["plan_id"]: task for task in (await queries.tasks(connection, TaskFilter(plan=ids), limit=200)).items}
-    asked = await rows.load_runs(connection, ids)
+    requests = await rows.load_runs(connection, ids)
     found = await progress.load_progress(connection, [UUID(str(task["id"])) for task in tasks.values()])
     notes = await rows.load_notes(connection, [UUID(str(task["id"])) for task in tasks.values()])
     views: list[RunView] = []
@@ -206,7 +206,7 @@ async def _views(connection: Connection, id: str, plans: Sequence[dict[str, Any]
         if task is not None:
             task_id = UUID(str(task["id"]))
             steps, note = found.get(task_id, {}), notes.get(task_id, "")
-        views.append(run_of(id, dag_id, plan, task, asked=asked.get(plan_id, {}), progress=steps, note=note))
+        views.append(run_of(id, dag_id, plan, task, request=requests.get(plan_id, {}), progress=steps, note=note))
     return views
 
 

@@ -13,11 +13,11 @@ _WORKFLOW: Final[Example] = {
     "id": "my-workflow", **_WRITE, "engine": None, "parameters": {}, "project": "default", "labels": {}, "version": 1,
     "revision": 42, "created_at": NOW, "updated_at": LATER, "updated_by": "user:ann",
 }  # fmt: skip
-_ASKED: Final[Example] = {"task_id": 123, "dataset_id": 456, "parameters": {"processing_time": 30}}
+_REQUEST: Final[Example] = {"task_id": 123, "dataset_id": 456, "parameters": {"processing_time": 30}}
 _DAG_RUN: Final = f"sb-{TASK}-1"
 _RUN: Final[Example] = {
     "id": PLAN, "workflow_id": "my-workflow", "dag_id": "simple_workflow_example", "dag_run_id": _DAG_RUN,
-    "url": f"http://airflow.internal:8080/dags/simple_workflow_example/runs/{_DAG_RUN}", "state": "running", **_ASKED,
+    "url": f"http://airflow.internal:8080/dags/simple_workflow_example/runs/{_DAG_RUN}", "state": "running", **_REQUEST,
     "retry_of": None, "note": "", "triggered_by": "user:ann", "waiting": [], "error": None, "result": None,
     "tasks": [
         {"task_id": "start", "state": "success", "try_number": 1, "started_at": NOW, "ended_at": LATER},
@@ -39,7 +39,7 @@ def examples() -> dict[str, Example]:
         "workflow_update": {"request": _WRITE, "response": _WORKFLOW},
         "workflow_pause": {"request": {"reason": "the source is away"}, "response": _DAG},
         "workflow_resume": {"request": {"reason": "the source is back"}, "response": {**_DAG, "is_paused": False}},
-        "workflow_run": {"request": _ASKED, "response": {**_RUN, "state": "triggered", "tasks": []}},
+        "workflow_run": {"request": _REQUEST, "response": {**_RUN, "state": "triggered", "tasks": []}},
         "workflow_runs": {"response": {"items": [_RUN], "next_cursor": None}},
         "workflow_status": {"response": _RUN},
         "workflow_control": {

@@ -74,7 +74,7 @@ class RunCreate(BaseModel):
     note: Annotated[str, Field(max_length=900)] = ""
 
     @model_validator(mode="after")
-    def _says_each_thing_once(self) -> "RunCreate":
+    def _check_fields_agree(self) -> "RunCreate":
         for field in ("task_id", "dataset_id"):
             given = getattr(self, field)
             if given is not None and self.parameters.get(field, given) != given:

@@ -44,7 +44,7 @@ class Capability(Enum):
     """An ended run has the exit code of its program."""
     RESULTS = "results"
     """A run can leave JSON as its result."""
-    TELLS_KILLED = "tells killed"
+    REPORTS_KILLED = "reports killed"
     """A run that was cancelled is seen as `Phase.KILLED`; elsewhere it looks failed."""
     LINKS = "links"
     """Every observation of a known run has `handle_url`, the engine's own page of it."""

@@ -31,9 +31,9 @@ class Republisher:
             if request is None:
                 return False
             if request.plan_ids:
-                tasks = await accept.of_plan(work.connection, request.plan_ids[0], after=request.after, most=PAGE)
+                tasks = await accept.of_plan(work.connection, request.plan_ids[0], after=request.after, limit=PAGE)
             else:
-                tasks = await accept.of_all(work.connection, plan=request.after_plan, after=request.after, most=PAGE)
+                tasks = await accept.of_all(work.connection, plan=request.after_plan, after=request.after, limit=PAGE)
                 if not request.republished:
                     await _republish_engines(work, request.operation.at)
             ids = [task.id for task in tasks]

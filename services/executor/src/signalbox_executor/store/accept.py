@@ -86,26 +86,26 @@ async def present(connection: Connection, ids: Sequence[UUID]) -> list[Task]:
     return tasks_of(await connection.fetch(_PRESENT, list(ids)))
 
 
-async def count_unpublished(connection: Connection, *, most: int) -> int:
+async def count_unpublished(connection: Connection, *, limit: int) -> int:
     """How many tasks have a transition to publish; counted up to `most`."""
     return await connection.fetchval(
-        "SELECT count(*)::int FROM (SELECT FROM task WHERE NOT published LIMIT $1) AS found", most
+        "SELECT count(*)::int FROM (SELECT FROM task WHERE NOT published LIMIT $1) AS found", limit
     )  # fmt: skip
 
 
-async def take_unpublished(connection: Connection, *, seconds: float, most: int) -> list[Task]:
+async def take_unpublished(connection: Connection, *, seconds: float, limit: int) -> list[Task]:
     """Tasks whose last transition waits for a fact for so long; they count as published from here on."""
-    return tasks_of(await connection.fetch(_LEFT, seconds, most))
+    return tasks_of(await connection.fetch(_LEFT, seconds, limit))
 
 
-async def of_plan(connection: Connection, plan_id: UUID, *, after: UUID, most: int) -> list[Task]:
+async def of_plan(connection: Connection, plan_id: UUID, *, after: UUID, limit: int) -> list[Task]:
     """The next tasks of a plan by id, as they are now."""
-    return tasks_of(await connection.fetch(_OF_PLANS, plan_id, after, most))
+    return tasks_of(await connection.fetch(_OF_PLANS, plan_id, after, limit))
 
 
-async def of_all(connection: Connection, *, plan: UUID, after: UUID, most: int) -> list[Task]:
+async def of_all(connection: Connection, *, plan: UUID, after: UUID, limit: int) -> list[Task]:
     """The next tasks of all plans, by plan and id, as they are now."""
-    return tasks_of(await connection.fetch(_OF_ALL, plan, after, most))
+    return tasks_of(await connection.fetch(_OF_ALL, plan, after, limit))
 
 
 async def histories(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:

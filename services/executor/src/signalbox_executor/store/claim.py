@@ -221,7 +221,7 @@ RETURNING {columns}
 
 
 async def claim(
-    connection: Connection, worker: UUID, *, group: str, reachable: Sequence[str], most: int
+    connection: Connection, worker: UUID, *, group: str, reachable: Sequence[str], limit: int
 ) -> list[Claim]:
     """Claim up to `most` tasks for the engines this process can reach; nothing if this worker is not live.
 
@@ -231,7 +231,7 @@ async def claim(
     if locked is None or not locked["plans"]:
         return []
     engines, plans = locked["engines"], locked["plans"]
-    rows = await connection.fetch(_CLAIM, worker, most, engines, plans, STARVED_SECONDS, STARTS_BETWEEN_BOOSTS)
+    rows = await connection.fetch(_CLAIM, worker, limit, engines, plans, STARVED_SECONDS, STARTS_BETWEEN_BOOSTS)
     crash_points.point("executor.claiming")
     return [claim_of(row) for row in rows]
 

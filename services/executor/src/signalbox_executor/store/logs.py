@@ -81,13 +81,13 @@ async def take(
     connection: Connection,
     engines: Sequence[str],
     *,
-    most: int,
+    limit: int,
     every_seconds: float,
     follow_seconds: float,
     lease_seconds: float,
 ) -> list[Copy]:
     """Logs whose turn it is, of these engines, for `lease_seconds` ours: of attempts that ended first."""
-    rows = await connection.fetch(_TAKE, list(engines), most, every_seconds, follow_seconds, lease_seconds)
+    rows = await connection.fetch(_TAKE, list(engines), limit, every_seconds, follow_seconds, lease_seconds)
     # a log whose work cannot be read is not stored: nobody knows which secrets are in it
     return readable(rows, _copy, part="logs")
 

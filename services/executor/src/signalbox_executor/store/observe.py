@@ -78,10 +78,10 @@ async def holds(connection: Connection, engine_id: str, worker: UUID, fence: int
 
 
 async def watched(
-    connection: Connection, engine_id: str, *, after: UUID, most: int, unknown_seconds: float
+    connection: Connection, engine_id: str, *, after: UUID, limit: int, unknown_seconds: float
 ) -> list[Watch]:
     """The next runs of an engine by task id."""
-    return [_watch(row) for row in await connection.fetch(_WATCHED, engine_id, unknown_seconds, after, most)]
+    return [_watch(row) for row in await connection.fetch(_WATCHED, engine_id, unknown_seconds, after, limit)]
 
 
 async def watched_of(

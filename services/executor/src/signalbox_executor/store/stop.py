@@ -119,19 +119,19 @@ async def cancel(
     return tasks_of(await connection.fetch(_CANCEL, plan_id, list(task_ids), kill, reason))
 
 
-async def expire(connection: Connection, *, most: int) -> list[Task]:
+async def expire(connection: Connection, *, limit: int) -> list[Task]:
     """Fail tasks that waited longer than they may."""
-    return tasks_of(await connection.fetch(_EXPIRE, most))
+    return tasks_of(await connection.fetch(_EXPIRE, limit))
 
 
-async def intend_stops(connection: Connection, engine_id: str, *, most: int) -> list[Task]:
+async def intend_stops(connection: Connection, engine_id: str, *, limit: int) -> list[Task]:
     """Record which runs of an engine are to stop: cancelled, or past a time limit."""
-    return tasks_of(await connection.fetch(_OVERDUE, engine_id, most))
+    return tasks_of(await connection.fetch(_OVERDUE, engine_id, limit))
 
 
-async def stopping(connection: Connection, engine_id: str, *, most: int) -> list[Stop]:
+async def stopping(connection: Connection, engine_id: str, *, limit: int) -> list[Stop]:
     """The runs of an engine that are to stop and were not seen ended."""
-    rows = await connection.fetch(_STOPPING, engine_id, most)
+    rows = await connection.fetch(_STOPPING, engine_id, limit)
     return [Stop(row["id"], Watched(run_key(row["id"], row["attempt"]), row["attempt"], row["handle"])) for row in rows]
 
 

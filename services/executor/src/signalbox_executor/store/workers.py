@@ -119,9 +119,9 @@ async def _lock_victim(connection: Connection, victim: UUID) -> bool:
     return await connection.fetchval(_LOCK_VICTIM, victim) is not None
 
 
-async def own_rows(connection: Connection, me: UUID, *, submitting: Sequence[UUID], most: int) -> list[Row]:
+async def own_rows(connection: Connection, me: UUID, *, submitting: Sequence[UUID], limit: int) -> list[Row]:
     """Rows of this worker that no coroutine submits, as `claim.claim_of` reads them."""
-    return await connection.fetch(_OWN, me, list(submitting), most)
+    return await connection.fetch(_OWN, me, list(submitting), limit)
 
 
 async def prune(connection: Connection) -> None:

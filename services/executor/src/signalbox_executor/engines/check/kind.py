@@ -52,7 +52,7 @@ KIND = EngineKind(
     open=open_engine,
     capabilities=frozenset(
         {
-            Capability.TELLS_KILLED,
+            Capability.REPORTS_KILLED,
             Capability.REFUSES_WORK,
             Capability.LOGS,
             Capability.SEALS,

@@ -84,7 +84,7 @@ class Runs:
             if not ending.by_itself:
                 phase, cause = Phase.KILLED, EndCause.CANCELLED
                 message = f"stopped with savepoint {ending.path or '(Flink no longer names it)'}"
-        elif phase is Phase.KILLED and await self._savepoints.asked_to_stop(run.run_key):
+        elif phase is Phase.KILLED and await self._savepoints.stop_requested(run.run_key):
             cause = EndCause.CANCELLED
         elif phase is Phase.KILLED:
             message = "cancelled by somebody on the cluster"

@@ -107,19 +107,19 @@ class ProcessLogs:
 
     async def _sort(self, name: str, content: AsyncIterable[bytes]) -> None:
         """Give each line of a file to the jobs it belongs to."""
-        asked = {job_id.encode(): files[name] for job_id, files in self._jobs.items() if name in files}
+        wanted = {job_id.encode(): files[name] for job_id, files in self._jobs.items() if name in files}
         position, owners, rest = 0, frozenset[bytes](), b""
         async for chunk in content:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 position += len(line) + 1
                 if _BEGINNING.match(line):
-                    owners = frozenset(_ID.findall(line)) & asked.keys()
+                    owners = frozenset(_ID.findall(line)) & wanted.keys()
                 for owner in owners:
-                    if position > asked[owner].read_to:
-                        asked[owner].lines.append((position, line[:MAX_LINE_BYTES]))
+                    if position > wanted[owner].read_to:
+                        wanted[owner].lines.append((position, line[:MAX_LINE_BYTES]))
             if position + len(rest) > MAX_FILE_BYTES:
                 break
-        for lines in asked.values():
+        for lines in wanted.values():
             lines.read_to = max(lines.read_to, position)
         self._sizes[name] = max(self._sizes[name], position)

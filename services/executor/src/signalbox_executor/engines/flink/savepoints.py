@@ -80,7 +80,7 @@ class Savepoints:
             await self._records.save_stop(run_key, StopRecord(requested_at=self._clock.now()))
         await self._job_manager.cancel(job_id)
 
-    async def asked_to_stop(self, run_key: str) -> bool:
+    async def stop_requested(self, run_key: str) -> bool:
         """Whether we asked this run to end."""
         return await self._records.load_stop(run_key) is not None
 

@@ -131,8 +131,8 @@ class KubernetesApi:
         """The pages of a list. Raises `ApiRefusal` 410 when the list must be begun again."""
         following = ""
         while True:
-            asked = {**query, "limit": PAGE_OBJECTS, **({"continue": following} if following else {})}
-            page = await self._json("GET", path, asked)
+            parameters = {**query, "limit": PAGE_OBJECTS, **({"continue": following} if following else {})}
+            page = await self._json("GET", path, parameters)
             yield page
             following = str(page.get("metadata", {}).get("continue") or "")
             if not following:

@@ -48,11 +48,11 @@ class JobsWatch:
     _current: asyncio.Event = field(default_factory=asyncio.Event)
     _failed: asyncio.Event = field(default_factory=asyncio.Event)
     _failure: Exception | None = None
-    _asked_at: float = 0.0
+    _used_at: float = 0.0
 
     async def current(self) -> dict[str, Job]:
         """The picture, once it is current. Raises `EngineUnavailable` or `EngineThrottled` if it cannot become so."""
-        self._asked_at = time.monotonic()
+        self._used_at = time.monotonic()
         if self._task is None or self._task.done():
             self._current.clear()
             self._failed.clear()
@@ -76,7 +76,7 @@ class JobsWatch:
 
     async def _run(self) -> None:
         failures = 0
-        while time.monotonic() - self._asked_at < UNUSED_SECONDS:
+        while time.monotonic() - self._used_at < UNUSED_SECONDS:
             try:
                 version = await self._list()
                 failures = 0
@@ -107,7 +107,7 @@ class JobsWatch:
 
     async def _follow(self, version: str) -> None:
         """Apply what changes until the stream breaks (`EngineUnavailable`) or nobody asks any more."""
-        while time.monotonic() - self._asked_at < UNUSED_SECONDS:
+        while time.monotonic() - self._used_at < UNUSED_SECONDS:
             query = {
                 "labelSelector": SELECTOR, "watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version,
                 "timeoutSeconds": int(STREAM_SECONDS * random.uniform(0.8, 1.2)),

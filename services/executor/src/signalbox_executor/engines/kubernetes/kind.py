@@ -69,7 +69,7 @@ KIND = EngineKind(
         {
             Capability.EXIT_CODES,
             Capability.RESULTS,
-            Capability.TELLS_KILLED,
+            Capability.REPORTS_KILLED,
             Capability.REFUSES_WORK,
             Capability.LOGS,
             Capability.SEALS,

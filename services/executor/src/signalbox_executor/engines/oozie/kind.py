@@ -64,7 +64,7 @@ KIND = EngineKind(
     open=open_engine,
     capabilities=frozenset(
         {
-            Capability.TELLS_KILLED,
+            Capability.REPORTS_KILLED,
             Capability.LINKS,
             Capability.REFUSES_WORK,
             Capability.LOGS,

@@ -93,8 +93,8 @@ class Observer:
     ) -> None:
         """KILLED is also how a workflow fails, so each is read whole, once: it is not watched any more then."""
         now = ended[:DETAILS_PER_PASS]
-        whole = await asyncio.gather(*(self._server.workflow(str(run.id)) for _, run in now))
-        for (key, run), job in zip(now, whole, strict=True):
+        workflows = await asyncio.gather(*(self._server.workflow(str(run.id)) for _, run in now))
+        for (key, run), job in zip(now, workflows, strict=True):
             if job is None or job.run != run.number:
                 seen[key] = _lost(key, run.handle, _other_run(run, job.run if job else run.number))
             else:
@@ -114,15 +114,15 @@ class Observer:
     async def _reason(self, job: WorkflowAnswer, depth: int = 0) -> str:
         """Why a run ended without success: its kill node's message, then each failed action, children included."""
         end = kill_node(job)
-        said = [f"{end.name}: {end.error_message}"] if end is not None else []
+        reasons = [f"{end.name}: {end.error_message}"] if end is not None else []
         for node in failed_nodes(job)[:5]:
-            said.append(_words(node))
+            reasons.append(_words(node))
             if node.type == "sub-workflow" and node.external_id and depth < CHILDREN:
                 child = await self._server.workflow(node.external_id)
-                said.append(f"child {node.external_id}: {await self._reason(child, depth + 1)}" if child else "")
-        if not said:
+                reasons.append(f"child {node.external_id}: {await self._reason(child, depth + 1)}" if child else "")
+        if not reasons:
             return "killed" if job.status == "KILLED" else f"Oozie says {job.status}"
-        return "; ".join(part[:700] for part in said if part)
+        return "; ".join(part[:700] for part in reasons if part)
 
     async def _actions(
         self, runs: Sequence[tuple[str, Run]], workflows: dict[str, Run], seen: dict[str, Observation]

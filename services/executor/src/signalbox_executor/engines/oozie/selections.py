@@ -367,5 +367,5 @@ def _next_minute(instant: datetime) -> str:
 
 
 def _ceil_minute(instant: datetime) -> str:
-    whole = instant.replace(second=0, microsecond=0)
-    return (whole if whole == instant else whole + timedelta(minutes=1)).strftime(MINUTE)
+    minute = instant.replace(second=0, microsecond=0)
+    return (minute if minute == instant else minute + timedelta(minutes=1)).strftime(MINUTE)

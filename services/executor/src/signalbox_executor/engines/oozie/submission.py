@@ -213,8 +213,8 @@ class Submitter:
         """Lists carry no configuration, so each candidate is read: newest first, at most as many as are looked at."""
         async for page in self._server.list_pages("coordinator", {"user": self._rest.user}, page=CANDIDATES):
             candidates = entries(CoordinatorAnswer, page.coordinators)
-            whole = await asyncio.gather(*(self._server.coordinator(job.id) for job in candidates))
-            mine = sorted(job.id for job in whole if job is not None and run_key_of(job.conf) == key)
+            coordinators = await asyncio.gather(*(self._server.coordinator(job.id) for job in candidates))
+            mine = sorted(job.id for job in coordinators if job is not None and run_key_of(job.conf) == key)
             return mine[0] if mine else None
         return None
 

@@ -23,7 +23,7 @@ KIND = EngineKind(
         {
             Capability.EXIT_CODES,
             Capability.RESULTS,
-            Capability.TELLS_KILLED,
+            Capability.REPORTS_KILLED,
             Capability.LINKS,
             Capability.REFUSES_WORK,
             Capability.LOGS,
