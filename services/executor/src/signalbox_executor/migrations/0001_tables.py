@@ -1,7 +1,7 @@
 """The chassis tables and the executor's own."""
 
 from signalbox_chassis.persistence.sql_script import run_script
-from signalbox_chassis.persistence.tables import RESTORE_MARK_V1, TABLES_V1
+from signalbox_chassis.persistence.tables import CHECKED_VERSION_V1, RESTORE_MARK_V1, TABLES_V1
 
 revision = "0001"
 down_revision = None
@@ -133,6 +133,7 @@ CREATE TABLE engine_lease (
 
 CREATE TABLE plan_rules (
     plan_id           uuid PRIMARY KEY,
+    project           text NOT NULL DEFAULT 'default',
     version           bigint NOT NULL,
     held              boolean NOT NULL,
     held_reason       text NOT NULL DEFAULT '',
@@ -147,9 +148,29 @@ CREATE TABLE plan_rules (
     canary_failures   integer,
     brake_ratio       double precision,
     brake_after       integer,
-    starved_since     timestamptz
+    starved_since     timestamptz,
+    changed_at        timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
+CREATE INDEX plan_rules_closed ON plan_rules (changed_at) WHERE closed;
 CREATE INDEX plan_rules_open ON plan_rules (plan_id) WHERE NOT closed AND NOT held;
+
+-- past windows stay: a time limit of a queued task does not count the time it was frozen
+CREATE TABLE freeze_definition (
+    id         text PRIMARY KEY,
+    revision   bigint NOT NULL,
+    definition text NOT NULL,
+    lifted_at  timestamptz
+);
+
+CREATE TABLE freeze_window (
+    freeze_id text NOT NULL,
+    from_at   timestamptz NOT NULL,
+    until_at  timestamptz NOT NULL DEFAULT 'infinity',
+    engines   text[] NOT NULL,
+    projects  text[] NOT NULL,
+    reason    text NOT NULL,
+    PRIMARY KEY (freeze_id, from_at)
+);
 
 CREATE TABLE seen (
     single   boolean PRIMARY KEY DEFAULT true CHECK (single),
@@ -164,20 +185,21 @@ CREATE TABLE engine_state (
 ) WITH (fillfactor = 50);
 
 CREATE TABLE operation (
-    id          uuid PRIMARY KEY,
-    kind        text NOT NULL
-        CHECK (kind IN ('engine.test', 'plan.republish', 'artifact.check', 'task.savepoint')),
-    event_id    text NOT NULL,
-    target      text NOT NULL,
-    traceparent text,
-    requested_at    timestamptz NOT NULL DEFAULT now(),
-    engine_id   text,
-    revision    bigint,
-    plan_ids    uuid[],
-    after       uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    after_plan  uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    republished bigint NOT NULL DEFAULT 0,
-    data        jsonb
+    id           uuid PRIMARY KEY,
+    kind         text NOT NULL
+        CHECK (kind IN ('engine.test', 'plan.republish', 'artifact.check', 'task.savepoint', 'task.annotate',
+               'dag.pause')),
+    event_id     text NOT NULL,
+    target       text NOT NULL,
+    traceparent  text,
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    engine_id    text,
+    revision     bigint,
+    plan_ids     uuid[],
+    after        uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    after_plan   uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
+    republished  bigint NOT NULL DEFAULT 0,
+    data         jsonb
 );
 
 CREATE TABLE log_follow (
@@ -193,7 +215,7 @@ CREATE TABLE log_copy (
     bytes       bigint NOT NULL DEFAULT 0,
     truncated   boolean NOT NULL DEFAULT false,
     idle        integer NOT NULL DEFAULT 0,
-    checked_at   timestamptz,
+    checked_at  timestamptz,
     lease_until timestamptz NOT NULL,
     PRIMARY KEY (task_id, attempt)
 ) WITH (fillfactor = 50);
@@ -249,5 +271,5 @@ EXECUTE FUNCTION keep_history()
 
 
 def upgrade() -> None:
-    run_script(TABLES_V1 + RESTORE_MARK_V1 + TABLES)
+    run_script(TABLES_V1 + RESTORE_MARK_V1 + CHECKED_VERSION_V1 + TABLES)
     run_script(KEEP_HISTORY + TRIGGER)

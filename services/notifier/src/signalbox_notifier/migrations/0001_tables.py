@@ -25,12 +25,16 @@ CREATE TABLE channel_state (
 );
 
 CREATE TABLE plan (
-    id         uuid PRIMARY KEY,
-    version    bigint NOT NULL,
-    summary    text NOT NULL,
-    ended      boolean NOT NULL DEFAULT false,
-    seen_at    timestamptz NOT NULL DEFAULT now()
+    id            uuid PRIMARY KEY,
+    version       bigint NOT NULL,
+    summary       text NOT NULL,
+    ended         boolean NOT NULL DEFAULT false,
+    error         text NOT NULL DEFAULT '',
+    feed_sequence bigint NOT NULL DEFAULT 0,
+    fed_at        timestamptz,
+    seen_at       timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
+CREATE INDEX plan_fed ON plan (fed_at) WHERE fed_at IS NOT NULL;
 CREATE INDEX plan_by_age ON plan (seen_at);
 
 CREATE TABLE task_version (
@@ -121,6 +125,26 @@ CREATE TABLE deadline (
     PRIMARY KEY (plan_id, subscription_id, rule)
 );
 CREATE INDEX deadline_due ON deadline (due_at);
+
+-- the live feed: what happened to each plan, in its order, for a while
+CREATE TABLE live_event (
+    plan_id  uuid NOT NULL,
+    sequence bigint NOT NULL,
+    body     text NOT NULL,
+    fed_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (plan_id, sequence)
+);
+CREATE INDEX live_event_by_age ON live_event (fed_at);
+
+-- which parts of a task's run were published: the tasks of an Airflow DAG
+CREATE TABLE task_step (
+    task_id  uuid PRIMARY KEY,
+    plan_id  uuid NOT NULL,
+    attempt  integer NOT NULL,
+    sequence bigint NOT NULL,
+    steps    text NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX task_step_by_plan ON task_step (plan_id);
 """
 
 

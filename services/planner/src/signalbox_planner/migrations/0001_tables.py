@@ -1,7 +1,7 @@
 """The chassis tables and the planner's own: plans, the pages of their requests, their items."""
 
 from signalbox_chassis.persistence.sql_script import run_script
-from signalbox_chassis.persistence.tables import RESTORE_MARK_V1, TABLES_V1
+from signalbox_chassis.persistence.tables import CHECKED_VERSION_V1, RESTORE_MARK_V1, TABLES_V1
 
 revision = "0001"
 down_revision = None
@@ -59,6 +59,11 @@ CREATE INDEX plan_live ON plan (query_at)
 CREATE INDEX plan_deadline ON plan (deadline_at) WHERE deadline_at IS NOT NULL AND ended_at IS NULL;
 
 CREATE INDEX plan_rules_unconfirmed ON plan (rules_published_at) WHERE rules_published_at IS NOT NULL;
+
+CREATE INDEX plan_ended ON plan (ended_at) WHERE ended_at IS NOT NULL;
+
+-- plans past retention whose other rows are still to be deleted
+CREATE TABLE pruned_plan (plan_id uuid PRIMARY KEY);
 
 CREATE TABLE request_page (
     plan_id uuid NOT NULL,
@@ -176,8 +181,95 @@ CREATE TABLE debounced_event (
     due_at     timestamptz NOT NULL,
     PRIMARY KEY (trigger_id, key)
 );
+
+-- a held or batched event was taken by its trigger already: (source, id) is in `trigger_event`
+CREATE TABLE batched_event (
+    trigger_id  text NOT NULL,
+    key         text NOT NULL,
+    seq         bigint GENERATED ALWAYS AS IDENTITY,
+    event       text NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (trigger_id, key, seq)
+);
+
+CREATE TABLE held_event (
+    trigger_id  text NOT NULL,
+    seq         bigint GENERATED ALWAYS AS IDENTITY,
+    event       text NOT NULL,
+    freeze_id   text NOT NULL,
+    starts      boolean,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (trigger_id, seq)
+);
+
+CREATE TABLE delayed_start (
+    plan_id    uuid PRIMARY KEY,
+    trigger_id text NOT NULL,
+    due_at     timestamptz NOT NULL,
+    request    text NOT NULL
+);
+CREATE INDEX delayed_start_due ON delayed_start (due_at);
+CREATE INDEX delayed_start_of ON delayed_start (trigger_id);
+
+CREATE TABLE trigger_pace (
+    trigger_id text PRIMARY KEY,
+    next_at    timestamptz NOT NULL
+);
+
+CREATE TABLE source_count (
+    source        text NOT NULL,
+    hour_at       timestamptz NOT NULL,
+    received      bigint NOT NULL,
+    unclaimed     bigint NOT NULL,
+    repeated      bigint NOT NULL DEFAULT 0,
+    last_event_at timestamptz NOT NULL,
+    version       bigint NOT NULL,
+    PRIMARY KEY (source, hour_at)
+);
+CREATE INDEX source_count_by_hour ON source_count (hour_at);
+"""
+
+# What plans ask to be looked up, what was found and decided, and which objects live plans occupy.
+PREVIEWS = """
+CREATE TABLE plan_selection (
+    plan_id      uuid NOT NULL,
+    part         smallint NOT NULL,
+    engine       text NOT NULL,
+    selection    text NOT NULL,
+    selection_id uuid NOT NULL,
+    round        integer NOT NULL,
+    pages        integer,
+    error        text,
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (plan_id, part)
+);
+CREATE UNIQUE INDEX plan_selection_id ON plan_selection (selection_id);
+
+CREATE TABLE resolved_page (
+    plan_id      uuid NOT NULL,
+    selection_id uuid NOT NULL,
+    page         integer NOT NULL,
+    items        text NOT NULL,
+    PRIMARY KEY (selection_id, page)
+);
+CREATE INDEX resolved_page_plan ON resolved_page (plan_id);
+
+CREATE TABLE decided_item (
+    plan_id  uuid NOT NULL,
+    position integer NOT NULL,
+    body     text NOT NULL,
+    PRIMARY KEY (plan_id, position)
+);
+
+CREATE TABLE occupied_object (
+    engine  text NOT NULL,
+    object  text NOT NULL,
+    plan_id uuid NOT NULL,
+    PRIMARY KEY (engine, object)
+);
+CREATE INDEX occupied_object_plan ON occupied_object (plan_id);
 """
 
 
 def upgrade() -> None:
-    run_script(TABLES_V1 + RESTORE_MARK_V1 + TABLES)
+    run_script(TABLES_V1 + RESTORE_MARK_V1 + CHECKED_VERSION_V1 + TABLES + PREVIEWS)

@@ -34,6 +34,7 @@ CREATE TABLE freeze_window (
     id         text PRIMARY KEY,
     revision   bigint NOT NULL,
     definition text NOT NULL,
+    began_at   timestamptz NOT NULL DEFAULT now(),
     lifted_at  timestamptz
 );
 

@@ -1,12 +1,6 @@
-"""The audit trail: what waits to be chained, the chain, and where it was cut when old entries were deleted."""
+-- The audit trail: what waits to be chained, the chain, and where it was cut when old entries were deleted.
+-- A call writes `audit_pending` in its own transaction; one gateway at a time moves rows from there into the chain.
 
-from alembic import op
-
-revision = "0007"
-down_revision = "0006"
-
-# A call writes `audit_pending` in its own transaction; one gateway at a time moves rows from there into the chain.
-TABLES = """
 CREATE TABLE audit_pending (
     seq    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at     timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -28,15 +22,14 @@ CREATE INDEX audit_by_target ON audit (target, seq);
 CREATE INDEX audit_by_time ON audit (at);
 
 CREATE TABLE audit_head (
-    single  boolean PRIMARY KEY DEFAULT true CHECK (single),
-    seq     bigint NOT NULL,
-    hash    bytea NOT NULL,
+    single   boolean PRIMARY KEY DEFAULT true CHECK (single),
+    seq      bigint NOT NULL,
+    hash     bytea NOT NULL,
     cut_seq  bigint NOT NULL DEFAULT 0,
     cut_hash bytea NOT NULL
 );
-INSERT INTO audit_head (seq, hash, cut_hash) VALUES (0, '\\x', '\\x')
-"""
-APPEND_ONLY = """
+INSERT INTO audit_head (seq, hash, cut_hash) VALUES (0, '\x', '\x');
+
 CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' AND current_setting('signalbox.audit_prune', true) = 'on' THEN
@@ -44,19 +37,9 @@ BEGIN
     END IF;
     RAISE EXCEPTION 'audit entries are never changed' USING ERRCODE = 'insufficient_privilege';
 END
-$$
-"""
-TRIGGERS = """
+$$;
+
 CREATE TRIGGER audit_rows_stay BEFORE UPDATE OR DELETE ON audit
     FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
 CREATE TRIGGER audit_table_stays BEFORE TRUNCATE ON audit
-    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only()
-"""
-
-
-def upgrade() -> None:
-    for statement in TABLES.split(";\n"):
-        op.execute(statement)
-    op.execute(APPEND_ONLY)
-    for statement in TRIGGERS.split(";\n"):
-        op.execute(statement)
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();

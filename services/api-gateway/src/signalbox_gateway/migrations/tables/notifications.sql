@@ -1,11 +1,5 @@
-"""Incidents and deliveries, as the notifier published them last."""
+-- Incidents and deliveries, as the notifier published them last.
 
-from signalbox_chassis.persistence.sql_script import run_script
-
-revision = "0003"
-down_revision = "0002"
-
-TABLES = """
 CREATE TABLE incident (
     id        uuid PRIMARY KEY,
     version   bigint NOT NULL,
@@ -32,9 +26,4 @@ CREATE TABLE delivery (
 ) WITH (fillfactor = 70);
 CREATE INDEX delivery_newest ON delivery (created_at DESC, id DESC);
 CREATE INDEX delivery_by_channel ON delivery (channel_id, created_at DESC, id DESC);
-CREATE INDEX delivery_unsent ON delivery (created_at DESC, id DESC) WHERE state <> 'sent'
-"""
-
-
-def upgrade() -> None:
-    run_script(TABLES)
+CREATE INDEX delivery_unsent ON delivery (created_at DESC, id DESC) WHERE state <> 'sent';
