@@ -1,4 +1,4 @@
-"""`python locked.py LOCK NAMES`: print the entries of LOCK for the packages named in the file NAMES, with their hashes."""
+"""`python locked.py LOCK NAMES`: print the entries of LOCK, with hashes, for the packages named in NAMES."""
 
 import re
 import sys

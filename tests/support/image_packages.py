@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 HOME: Final = Path(__file__).parents[2]
 FOLDER: Final = HOME / "compose/images/packages"
@@ -53,7 +53,7 @@ def _locked(lock: Path) -> set[str]:
 
 def _needed(members: tuple[str, ...]) -> set[str]:
     """The names of all packages below the members, members included."""
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[NormalizedName, str]] = set()
     waiting = [(canonicalize_name(member), "") for member in members]
     while waiting:
         one = waiting.pop()
@@ -63,7 +63,7 @@ def _needed(members: tuple[str, ...]) -> set[str]:
     return {name for name, _ in seen}
 
 
-def _below(name: str, extra: str) -> Iterator[tuple[str, str]]:
+def _below(name: str, extra: str) -> Iterator[tuple[NormalizedName, str]]:
     for text in distribution(name).requires or ():
         needed = Requirement(text)
         if needed.marker is None or needed.marker.evaluate({**_ENVIRONMENT, "extra": extra}):
