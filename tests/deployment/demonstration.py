@@ -1,4 +1,4 @@
-"""The demonstration pipeline on a stack that was shipped: through its public API alone, with the answer computed again."""
+"""The demonstration pipeline on a stack that was shipped: through its API alone, with the answer computed again."""
 
 import asyncio
 import random
@@ -107,7 +107,8 @@ class Demonstration:
         give_up_at = time.monotonic() + RUN_SECONDS
         while time.monotonic() < give_up_at:
             shown = await self.api.ask("GET", f"/plans/{plan}?wait=1s&min_version=1")
-            states = {one["id"]: one["state"] for one in shown["steps"] or []}
+            steps: list[dict[str, Any]] = shown["steps"] or []
+            states = {one["id"]: one["state"] for one in steps}
             if states.get(step) == "RUNNING":
                 return
             assert shown["ended_at"] is None, shown

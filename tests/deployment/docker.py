@@ -82,9 +82,7 @@ def _start() -> Docker:
     if named:
         return Docker(named, plugins)
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
-        raise RuntimeError(
-            "no Docker engine: install docker.io and run as root, or set SIGNALBOX_TEST_DOCKER_HOST to an engine's socket"
-        )
+        raise RuntimeError("no Docker engine: install docker.io and run as root, or set SIGNALBOX_TEST_DOCKER_HOST")
     folder = cache_folder() / "docker"
     folder.mkdir(parents=True, exist_ok=True)
     socket = f"unix://{folder}/docker.sock"
@@ -92,7 +90,10 @@ def _start() -> Docker:
     docker = Docker(socket, plugins)
     (folder / "dockerd.pid").unlink(missing_ok=True)
     process.start(
-        ["dockerd", "-H", socket, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-p", f"{folder}/dockerd.pid"],
+        [
+            "dockerd", "-H", socket, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec",
+            "-p", f"{folder}/dockerd.pid",
+        ],
         life=OWNED,
     )  # fmt: skip
     process.wait_ready(lambda: docker.process("version").returncode == 0, seconds=READY_SECONDS)
