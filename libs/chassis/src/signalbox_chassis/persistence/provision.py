@@ -30,6 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signalbox_chassis.messaging.topics import TopicMissing, TopicRefused, create_topics
 from signalbox_chassis.persistence.migrations import migrate, provision, provision_worker
+from signalbox_chassis.persistence.schema_version import SchemaState, judge, newer, revision_of
 from signalbox_chassis.security.vault import provision_vault
 from signalbox_chassis.settings import ServiceSettings
 from signalbox_contracts.services import ServiceSpec, ServiceUnusable, installed_services
@@ -80,6 +81,7 @@ async def provision_services(
     role_prefix: str = ROLE_PREFIX,
 ) -> list[ProvisionedService]:
     """Make what is missing. `known` holds the addresses of an earlier run. Raises ProvisionFailed."""
+    await _refuse_newer(settings, specs)
     topics = asyncio.create_task(
         _create_topics(settings, [*topics_of(specs), *map(source_topic, settings.sources)], replication)
     )
@@ -105,6 +107,21 @@ async def _create_topics(settings: ServiceSettings, topics: Sequence[Topic], rep
         await create_topics(settings.kafka_bootstrap, topics, prefix=settings.topic_prefix, replication=replication)
     except (KafkaError, TopicRefused, TopicMissing, OSError) as error:
         raise ProvisionFailed(f"topics on {settings.kafka_bootstrap}: {type(error).__name__}: {error}") from error
+
+
+async def _refuse_newer(settings: ServiceSettings, specs: Sequence[ServiceSpec]) -> None:
+    """Look before anything is changed. Raises ProvisionFailed for every schema that this version does not know."""
+    url = settings.database_url.get_secret_value()
+    problems: list[str] = []
+    for spec in specs:
+        try:
+            found = await revision_of(url, spec.schema)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise ProvisionFailed(f"schema {spec.schema}: {type(error).__name__}: {error}") from error
+        if judge(found, spec.migrations) is SchemaState.NEWER:
+            problems.append(newer(spec, found or ""))
+    if problems:
+        raise ProvisionFailed("; ".join(problems))
 
 
 async def _provision_service(
