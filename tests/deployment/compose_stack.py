@@ -15,7 +15,13 @@ FILE: Final = HOME / "compose/compose.yaml"
 TOKEN: Final = re.compile(r"\bsbt_\w+_[\w-]+")
 BUILD_SECONDS: Final = 2400
 UP_SECONDS: Final = 600
-VERSION: Final = re.search(r'^version = "(.+)"', (HOME / "pyproject.toml").read_text(), re.MULTILINE)
+
+
+def version() -> str:
+    """The version of this checkout, which is the tag of its images."""
+    found = re.search(r'^version = "(.+)"', (HOME / "pyproject.toml").read_text(), re.MULTILINE)
+    assert found
+    return found[1]
 
 
 def build(docker: Docker, *images: str) -> str:

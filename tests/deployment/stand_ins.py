@@ -91,7 +91,8 @@ def _stand_in(docker: Docker, name: str, tag: str) -> None:
     programs = Programs()
     with _context(name) as context:
         if name == "postgres":
-            shutil.copytree(programs.postgres().parent, context / "programs", symlinks=True)
+            # the libraries of the wheel lie beside its package
+            shutil.copytree(programs.postgres().parents[2], context / "programs", symlinks=True)
         elif name == "redis":
             server = programs.redis()
             if server is None:
