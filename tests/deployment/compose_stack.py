@@ -55,6 +55,16 @@ class ComposeStack:
     def secrets(self) -> Path:
         return self.folder / "secrets"
 
+    def script(self, name: str, *arguments: str, check: bool = True) -> str:
+        """Run a script of `compose/` on this project; its output and errors."""
+        environment = self.docker.variables({**self.variables, "COMPOSE_PROJECT_NAME": self.project})
+        done = subprocess.run(
+            [HOME / "compose" / name, *arguments], env=environment, capture_output=True, text=True,
+            timeout=UP_SECONDS, check=False,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, f"{name}: {done.stderr[-3000:]}"
+        return done.stdout + done.stderr
+
     def make_secrets(self) -> None:
         subprocess.run([HOME / "compose/make-secrets.sh", self.secrets], check=True, capture_output=True, timeout=30)
 

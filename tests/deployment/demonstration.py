@@ -51,8 +51,8 @@ class Demonstration:
                 "kind": "process", "argv": [f"{PROGRAMS}/{id}", *words], "working_directory": WORK,
                 "environment": environment,
             }  # fmt: skip
-            retry = {"max_attempts": 3, "backoff_seconds": 1}
-            return {"id": id, "engine": "local", "depends_on": [before], "work": work, "retry": retry}
+            retries = {"max_attempts": 3}
+            return {"id": id, "engine": "local", "depends_on": [before], "work": work, "retries": retries}
 
         host, port = self.postgres
         ready = {"kind": "check", "check": {"type": "postgres", "host": host, "port": port}, "wait_seconds": 30}

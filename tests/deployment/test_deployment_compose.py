@@ -50,6 +50,25 @@ async def test_work_survives_a_killed_service_and_a_stack_that_goes_down_and_up(
         assert listed == {first["id"], second["id"]}
 
 
+async def test_a_backup_is_restored_on_an_empty_machine(stack: ComposeStack) -> None:
+    folder = stack.folder / "backup"
+    token = stack.admin_token("second")
+    async with session(token) as opened:
+        api = Api(stack.url, opened)
+        before = await api.every("/plans")
+        stack.script("backup.sh", str(folder))
+        refused = stack.script("restore.sh", str(folder), check=False)
+        assert "say --yes" in refused
+        stack.down(volumes=True)
+        assert "does not run: start the stack" in stack.script("backup.sh", str(folder), check=False)
+        stack.script("restore.sh", str(folder), "--yes")
+        assert await api.every("/plans") == before
+        assert before
+        demonstration = Demonstration(api)
+        await demonstration.define(stack.demo_database())
+        await demonstration.initial_load()
+
+
 async def test_containers_run_as_nobody_special_on_a_root_that_cannot_be_written(stack: ComposeStack) -> None:
     for service in ("planner", "executor", "scheduler", "notifier", "reprocessor", "api-gateway"):
         shown = stack.compose(
