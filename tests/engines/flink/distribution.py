@@ -136,8 +136,8 @@ def _entries(archive: Path) -> Generator[tuple[str, IO[bytes]]]:
 def _compile(version: str, sources: Iterable[Path], folder: Path) -> None:
     classes = folder / "classes"
     command = [
-        Programs().java().path, "-jar", str(eclipse_compiler()), "-source", "17", "-target", "17", "-nowarn", "-proc:none",
-        "-cp", class_path(version), "-d", str(classes), *(str(source) for source in sources),
+        Programs().java().path, "-jar", str(eclipse_compiler()), "-source", "17", "-target", "17", "-nowarn",
+        "-proc:none", "-cp", class_path(version), "-d", str(classes), *(str(source) for source in sources),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False)
     if done.returncode:

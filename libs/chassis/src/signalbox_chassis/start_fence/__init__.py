@@ -34,7 +34,7 @@ __all__ = [
 LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 """Runs Python applications behind the fence."""
 JAR: Final = Path(__file__).with_name("signalbox-launcher.jar")
-"""The same for the JVM, and the listener that reports stages; made from `java/` by `tests/engines/spark/launcher.py`."""
+"""The same for the JVM, and the listener that reports stages. `tests/engines/spark/launcher.py` makes it of `java/`."""
 MAX_RESULT_TEXT: Final = 40_000
 """Longest result a launcher sends, in base64 characters; a longer one is cut, and its size says so."""
 _Name = Annotated[str, Field(max_length=255)]

@@ -5,6 +5,8 @@ application it claims the run key; a copy that may not start ends with 0 and doe
 75. The names of its variables are those of the JVM's launcher.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import os
@@ -16,6 +18,9 @@ import traceback
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 CANNOT_ASK = 75
 CANNOT_REPORT = 74
@@ -26,13 +31,13 @@ MAX_RESULT_BYTES = 16384
 class Fence:
     """The claims of one run, at Signalbox's API."""
 
-    def __init__(self, environment):
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self.url = environment["SIGNALBOX_START_URL"]
         self.secret = environment["SIGNALBOX_START_SECRET"]
-        self.run = environment.get("SIGNALBOX_START_RUN") or os.path.basename(os.getcwd())
+        self.run = environment.get("SIGNALBOX_START_RUN") or Path.cwd().name
         self.seconds = float(environment.get("SIGNALBOX_CLAIM_SECONDS", "120"))
 
-    def post(self, name, body, seconds):
+    def post(self, name: str, body: Mapping[str, Any], seconds: float) -> tuple[int, str]:
         """Status and reason of an answer that settles it; status 0 when there was none in time."""
         deadline, wait, reason = time.monotonic() + seconds, 0.25, ""
         while True:
@@ -44,7 +49,7 @@ class Fence:
             time.sleep(wait)
             wait = min(wait * 2, 5.0)
 
-    def _post_once(self, name, body):
+    def _post_once(self, name: str, body: Mapping[str, Any]) -> tuple[int, str]:
         request = urllib.request.Request(
             self.url + "/" + name,
             data=json.dumps(dict(body, run=self.run)).encode(),
@@ -57,71 +62,69 @@ class Fence:
             try:
                 return error.code, json.load(error).get("detail", "")
             except ValueError:
-                return error.code, "status %d" % error.code
+                return error.code, f"status {error.code}"
         except (OSError, ValueError) as error:
             return 0, str(error)
 
 
-def claim(fence):
+def claim(fence: Fence) -> None:
     """Return when the application may start; end the process otherwise."""
     status, reason = fence.post("claim", {"nonce": uuid.uuid4().hex}, fence.seconds)
     if status == 200:
         return
     if status == 409:
-        say("the application is not started: " + reason)
+        note("the application is not started: " + reason)
         leave(0)
-    say("the application is not started, for its start could not be claimed at %s: %s" % (fence.url, reason))
+    note(f"the application is not started, for its start could not be claimed at {fence.url}: {reason}")
     leave(CANNOT_ASK)
 
 
-def find(application):
+def find(application: str) -> Path:
     """The application's file: a path, or what Spark fetched for `--py-files`."""
-    if os.path.exists(application):
-        return application
-    name = os.path.basename(application)
-    for folder in sys.path:
-        if os.path.isfile(os.path.join(folder, name)):
-            return os.path.join(folder, name)
-    return application
+    path = Path(application)
+    if path.is_file():
+        return path
+    fetched = [Path(folder) / path.name for folder in sys.path]
+    return next((file for file in fetched if file.is_file()), path)
 
 
-def run(application, arguments):
+def run(application: str, arguments: Sequence[str]) -> tuple[int, str]:
     """Exit code and error of the application."""
     path = find(application)
-    if not os.path.isfile(path):
-        return 2, "the application %s does not exist on this worker" % application
-    sys.argv = [path, *arguments]
-    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    if not path.is_file():
+        return 2, f"the application {application} does not exist on this worker"
+    sys.argv = [str(path), *arguments]
+    sys.path.insert(0, str(path.resolve().parent))
     try:
-        runpy.run_path(path, run_name="__main__")
+        runpy.run_path(str(path), run_name="__main__")
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
-            return end.code or 0, "" if not end.code else "exit code %d" % end.code
-        say(str(end.code))
+            return end.code or 0, "" if not end.code else f"exit code {end.code}"
+        note(str(end.code))
         return 1, str(end.code)
     except BaseException as error:  # also what is no Exception ends an application
         traceback.print_exc()
-        return 1, "%s: %s" % (type(error).__name__, error)
+        return 1, f"{type(error).__name__}: {error}"
     return 0, ""
 
 
-def result():
+def result() -> dict[str, Any]:
     """The result the application left, as fields of the report."""
-    path = os.environ.get("SIGNALBOX_RESULT", RESULT)
+    path = Path(os.environ.get("SIGNALBOX_RESULT", RESULT))
     try:
-        size = os.path.getsize(path)
-        with open(path, "rb") as file:
+        size = path.stat().st_size
+        with path.open("rb") as file:
             data = file.read(MAX_RESULT_BYTES + 1)
     except OSError:
         return {}
     return {"result": base64.b64encode(data).decode(), "result_bytes": size}
 
 
-def follow_parent():
+def follow_parent() -> None:
     """End with the JVM that started us: a driver that is killed must not run on as an orphan."""
     parent = os.getppid()
 
-    def watch():
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(143)
@@ -129,33 +132,33 @@ def follow_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def say(text):
-    sys.stderr.write("signalbox: %s\n" % text)
+def note(text: str) -> None:
+    sys.stderr.write(f"signalbox: {text}\n")
     sys.stderr.flush()
 
 
-def leave(code):
+def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(code)
 
 
-def main():
+def main() -> None:
     fence = Fence(os.environ)
     for name in ("SIGNALBOX_START_URL", "SIGNALBOX_START_SECRET"):
         del os.environ[name]
     claim(fence)
     follow_parent()
-    os.environ["SIGNALBOX_RESULT"] = os.path.abspath(RESULT)
+    os.environ["SIGNALBOX_RESULT"] = str(Path(RESULT).resolve())
     application, arguments = sys.argv[1], sys.argv[2:]
     code, error = run(application, arguments)
     left = result()
-    end = dict({"exit_code": code, "error": error[:4000]}, **left)
+    end: dict[str, Any] = {"exit_code": code, "error": error[:4000], **left}
     status, reason = fence.post("end", end, 600 if left else 20)
     if error:
-        say("the application failed: " + error)
+        note("the application failed: " + error)
     if status != 200 and left and not code:
-        say("the result could not be reported: " + reason)
+        note("the result could not be reported: " + reason)
         code = CANNOT_REPORT
     leave(code)
 

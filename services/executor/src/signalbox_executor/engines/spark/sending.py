@@ -4,6 +4,7 @@ Crash points: `spark.recorded` before the call, `spark.answered` after the maste
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -125,10 +126,8 @@ class Sender:
         crash_points.point("spark.answered")
         owner = await parts.fence.take(key, driver, parts.clock.now())
         if owner.run != driver:  # the fence keeps it from its work: this only spares the cluster its start
-            try:
+            with suppress(EngineUnavailable, EngineThrottled):
                 await parts.master.kill(driver)
-            except (EngineUnavailable, EngineThrottled):
-                pass
         return self._driver(owner)
 
     async def _found(self, run_key: str) -> Owner | None:
