@@ -33,7 +33,7 @@ def spark_home() -> Path:
     return kept_once(f"spark-{VERSION}", _fetch)
 
 
-def test_jar() -> Path:
+def compiled_jobs() -> Path:
     """The JAR with the tests' Spark applications, compiled unless it is in the cache."""
     sources = sorted(TEST_SOURCES.rglob("*.java"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]

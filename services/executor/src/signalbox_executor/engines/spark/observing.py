@@ -21,7 +21,7 @@ from signalbox_executor.engines.port import (
 from signalbox_executor.engines.spark.answers import Cluster, Driver, WorkerEntry
 from signalbox_executor.engines.spark.lookup import DriverLookup
 from signalbox_executor.engines.spark.master import Master
-from signalbox_executor.engines.spark.outcomes import ENDED, LIVE, Facts, Outcome, judge
+from signalbox_executor.engines.spark.outcomes import ENDED, LIVE, Facts, Outcome, judge, without_command
 from signalbox_executor.engines.spark.records import RunRecord, RunRecords
 
 log = logging.getLogger(__name__)
@@ -166,17 +166,20 @@ class Runs:
         )  # fmt: skip
 
     async def _tail(self, worker_url: str, driver: str) -> str:
-        """The end of what a driver wrote to `stderr`; empty where its worker does not show it."""
+        """The end of what a driver wrote, to `stderr` or else to `stdout`; empty where its worker does not show it."""
         if not worker_url:
             return ""
         try:
-            head = await self._master.log(worker_url, driver, "stderr", 0, 1)
-            if head is None:
-                return ""
-            part = await self._master.log(worker_url, driver, "stderr", max(0, head.size - TAIL_BYTES), TAIL_BYTES)
+            for name in ("stderr", "stdout"):
+                head = await self._master.log(worker_url, driver, name, 0, 1)
+                start = max(0, (head.size if head else 0) - TAIL_BYTES)
+                part = await self._master.log(worker_url, driver, name, start, TAIL_BYTES) if head else None
+                text = without_command(part.data.decode(errors="replace")) if part else ""
+                if text.strip():
+                    return text
         except (EngineUnavailable, EngineThrottled):
-            return ""
-        return part.data.decode(errors="replace") if part else ""
+            pass
+        return ""
 
     async def _without_driver(self, run: Watched, record: RunRecord | None) -> Observation:
         now = self._clock.now()

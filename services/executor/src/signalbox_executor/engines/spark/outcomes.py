@@ -28,6 +28,7 @@ _CAUSE: Final = re.compile(
     re.MULTILINE,
 )
 MAX_REASON: Final = 800
+_RULE: Final = "\n========================================\n"
 
 
 class Outcome(Value):
@@ -141,6 +142,12 @@ def _reason(facts: Facts) -> str:
     if facts.error_output.strip():
         return root_cause(facts.error_output)
     return "the driver failed; its worker shows no output of it" if facts.state else "its worker was lost"
+
+
+def without_command(text: str) -> str:
+    """What a driver wrote, without the command that its worker put in front."""
+    _, rule, rest = text.partition(_RULE) if text.startswith("Launch Command:") else ("", "", text)
+    return rest if rule or not text.startswith("Launch Command:") else ""
 
 
 def root_cause(text: str) -> str:
