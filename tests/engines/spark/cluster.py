@@ -173,7 +173,8 @@ class SparkCluster:
         )
         environment = {
             "PATH": os.environ["PATH"], "HOME": str(self.folder), "SPARK_HOME": str(home),
-            "JAVA_HOME": str(Path(java).parents[1]), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SCALA_VERSION": "2.13", "SPARK_CONF_DIR": str(conf),
+            "JAVA_HOME": str(Path(java).parents[1]), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SCALA_VERSION": "2.13",
+            "SPARK_CONF_DIR": str(conf),
             "PYSPARK_PYTHON": shutil.which("python3") or "python3",
         }  # fmt: skip
         class_path = f"{conf}:{home}/jars/*"

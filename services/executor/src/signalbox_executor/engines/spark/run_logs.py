@@ -1,4 +1,4 @@
-"""The log of a driver: what it wrote to `stdout` and `stderr`, as one stream that grows.
+"""The log of a driver: what it wrote to `stdout` and `stderr`, as one stream that grows. A line names each piece's file.
 
 How far both files were read at an offset is kept in the blob store, so that another executor goes on where this one
 was. The files are its worker's: a worker that is gone shows nothing more.
@@ -80,7 +80,7 @@ class RunLogs:
             data = part.data if part is not None and part.size > cursor else b""
             if not ended and len(data) < PART_BYTES:
                 data = data[: data.rfind(b"\n") + 1]
-            text += data
+            text += b"==> %s <==\n%s" % (name.encode(), data) if data else b""
             read[name] = cursor + len(data)
         stream.read = LogState(offset=stream.state.offset, **read)
         stream.pending = text
