@@ -61,7 +61,7 @@ class SparkCluster:
     def connection(self, **changes: Any) -> dict[str, Any]:
         """The connection of an engine on this cluster, with applications that start as fast as they can."""
         conf = {
-            "spark.driver.memory": "256m", "spark.executor.memory": "512m", "spark.cores.max": "1",
+            "spark.driver.memory": "512m", "spark.executor.memory": "512m", "spark.cores.max": "1",
             "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.ui.enabled": "false",
             "spark.driver.extraJavaOptions": FAST, "spark.executor.extraJavaOptions": FAST,
             "spark.sql.shuffle.partitions": "2",

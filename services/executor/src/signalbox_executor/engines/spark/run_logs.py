@@ -1,4 +1,4 @@
-"""The log of a driver: what it wrote to `stdout` and `stderr`, as one stream that grows. A line names each piece's file.
+"""The log of a driver: what it wrote to `stdout` and `stderr`, as one stream. A line names the file of each piece.
 
 How far both files were read at an offset is kept in the blob store, so that another executor goes on where this one
 was. The files are its worker's: a worker that is gone shows nothing more.
