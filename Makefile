@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-flink test-kubernetes test-oozie e2e engines chaos bench check lint types imports generated generate api check-console test-console fuzz lock sizes clean
+.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-compose test-flink test-k8s test-kubernetes test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console fuzz lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,18 @@ test-kubernetes: setup ## the Kubernetes engine on a real cluster (root; compile
 test-flink: setup ## the Flink engine on a real session cluster (under 4 minutes; LONG=1: all; FLINK=1.20.3: that version)
 	@$(BIN)/signalbox-local fetch
 	@FLINK=$(FLINK) $(PYTEST) -m $(REAL) tests/engines/flink tests/engines/test_engines_conformance.py -k flink
+
+test-spark: setup ## the Spark engine on a real master and worker (needs a Java 17 or newer; under 6 minutes; LONG=1: all)
+	@$(BIN)/signalbox-local fetch
+	@$(PYTEST) -m $(REAL) tests/engines/spark tests/engines/test_engines_conformance.py -k spark
+
+test-compose: setup ## the stack of compose/ on a real Docker engine (root and docker.io, or SIGNALBOX_TEST_DOCKER_HOST; 10 to 25 minutes)
+	@$(BIN)/signalbox-local fetch
+	@$(PYTEST) -s -m deployment tests/deployment -k compose
+
+test-k8s: setup ## k8s/overlays/dev on a real cluster (root; needs docker.io and what `make test-kubernetes` compiles)
+	@$(BIN)/signalbox-local fetch
+	@$(PYTEST) -s -m deployment tests/deployment -k k8s
 
 engines: setup ## the engines that need servers of their own, each in turn (KIND=flink for one)
 	@$(BIN)/signalbox-local fetch

@@ -1,8 +1,8 @@
 """`python tests/support/generate.py [--check]`: every generated file of the repository, written or checked at once.
 
 JSON Schemas, golden samples and `asyncapi.json` come from the contracts, `openapi.json` from the routes, `settings.md`
-from the settings classes, `cli.md` from the commands, and the table of `faults.md` from the tests. `--check` names each
-stale file, writes nothing and exits with 1.
+from the settings classes, `cli.md` from the commands, the table of `faults.md` from the tests, and the package names of
+each image from the lock. `--check` names each stale file, writes nothing and exits with 1.
 """
 
 import sys
@@ -22,13 +22,14 @@ sys.path.insert(0, str(HOME / "tests"))
 
 def documents() -> dict[Path, str]:
     """Each generated document that is one file, with its text of now."""
-    from support import proofs
+    from support import image_packages, proofs
 
     return {
         openapi.FILE: openapi.text(),
         HOME / "docs/settings.md": settings_table.document(settings_table.settings_classes(installed_services())),
         reference.FILE: reference.text(),
         proofs.PAGE: proofs.page(proofs.PAGE.read_text(encoding="utf-8")),
+        **image_packages.documents(),
     }
 
 

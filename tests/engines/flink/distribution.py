@@ -61,7 +61,7 @@ def cache() -> Path:
 
 def class_path(version: str) -> str:
     """The JARs of this version, fetched unless they are in the cache."""
-    folder = _made(f"flink-{version}", lambda draft: _fetch(RELEASES[version], draft))
+    folder = kept_once(f"flink-{version}", lambda draft: _fetch(RELEASES[version], draft))
     return os.pathsep.join(str(jar) for jar in sorted(folder.glob("*.jar")))
 
 
@@ -69,11 +69,11 @@ def compiled_jobs(version: str) -> Path:
     """The JAR with the tests' Flink jobs, compiled for this version unless it is in the cache."""
     sources = sorted(SOURCES.rglob("*.java"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
-    folder = _made(f"flink-test-jobs-{version}-{digest}", lambda draft: _compile(version, sources, draft))
+    folder = kept_once(f"flink-test-jobs-{version}-{digest}", lambda draft: _compile(version, sources, draft))
     return folder / "jobs.jar"
 
 
-def _made(name: str, make: Callable[[Path], None]) -> Path:
+def kept_once(name: str, make: Callable[[Path], None]) -> Path:
     """A folder of the cache, made whole or not at all; two test runs at once make it once."""
     target = cache() / name
     with _locked(cache() / f"{name}.lock"):
@@ -136,8 +136,8 @@ def _entries(archive: Path) -> Generator[tuple[str, IO[bytes]]]:
 def _compile(version: str, sources: Iterable[Path], folder: Path) -> None:
     classes = folder / "classes"
     command = [
-        Programs().java().path, "-jar", str(_compiler()), "-source", "17", "-target", "17", "-nowarn", "-proc:none",
-        "-cp", class_path(version), "-d", str(classes), *(str(source) for source in sources),
+        Programs().java().path, "-jar", str(eclipse_compiler()), "-source", "17", "-target", "17", "-nowarn",
+        "-proc:none", "-cp", class_path(version), "-d", str(classes), *(str(source) for source in sources),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False)
     if done.returncode:
@@ -149,7 +149,7 @@ def _compile(version: str, sources: Iterable[Path], folder: Path) -> None:
     shutil.rmtree(classes)
 
 
-def _compiler() -> Path:
+def eclipse_compiler() -> Path:
     """Eclipse's compiler, by the Maven resolver that fetches Kafka."""
     from jgo.maven import MavenContext, PythonResolver
 
@@ -163,7 +163,7 @@ def _compiler() -> Path:
         found.rename(folder / "ecj.jar")
         shutil.rmtree(folder / "m2")
 
-    return _made(f"ecj-{version}", fetch) / "ecj.jar"
+    return kept_once(f"ecj-{version}", fetch) / "ecj.jar"
 
 
 _COMPILER_SHA256: Final = "97c566b120009c203a2fc8b291f4a9adbc171cf1ccb70f06f6b4e1828c00ce8e"

@@ -20,10 +20,12 @@ from signalbox_chassis.persistence.provision import (
     ProvisionFailed,
     ProvisionSettings,
     provision_services,
+    read_addresses,
     read_roles,
     services_to_provision,
     write_roles,
 )
+from signalbox_chassis.persistence.schema_version import wait
 from signalbox_chassis.security.vault import Vault
 from signalbox_contracts.topics import TOPICS
 from signalbox_executor import SERVICE as EXECUTOR
@@ -126,3 +128,36 @@ def test_a_file_that_holds_something_else_is_not_overwritten(tmp_path: Path) -> 
     file.write_text(json.dumps(["not", "addresses"]))
     with pytest.raises(ProvisionFailed, match=r"roles\.json cannot be read"):
         read_roles(file)
+
+
+async def test_a_database_of_a_newer_version_is_left_as_it_is_and_named(place: Place) -> None:
+    """Without this an old version would work on tables that it does not know."""
+    known = {one.service: one.url for one in await place.provision({})}
+    of = {"executor": known["executor"]}
+    assert await wait(of["executor"], EXECUTOR, 10) == ""
+    connection = await connect(of["executor"], server_settings={"search_path": "executor"})
+    try:
+        await connection.execute("UPDATE schema_version SET version_num = '9999_from_the_future'")
+        with pytest.raises(ProvisionFailed, match="9999_from_the_future, which this version of executor does not know"):
+            await place.provision(known)
+        assert "install the newer version again" in await wait(of["executor"], EXECUTOR, 10)
+        assert await connection.fetchval("SELECT version_num FROM schema_version") == "9999_from_the_future"
+    finally:
+        await connection.close()
+
+
+async def test_a_schema_that_nobody_migrated_is_waited_for_and_named(place: Place) -> None:
+    url = place.settings.database_url.get_secret_value()
+    assert "the schema executor is at revision none: run the job `provision`" in await wait(url, EXECUTOR, 0.5)
+
+
+def test_addresses_that_were_chosen_are_read_and_every_wrong_file_is_named(tmp_path: Path) -> None:
+    good = "postgresql://signalbox_executor:chosen@db:5432/x"
+    (tmp_path / "executor_database_url").write_text(f"{good}\n")
+    assert read_addresses(tmp_path, [EXECUTOR], "signalbox_") == {"executor": good}
+    (tmp_path / "executor_database_url").write_text("postgresql://somebody:chosen@db:5432/x")
+    with pytest.raises(ProvisionFailed) as caught:
+        read_addresses(tmp_path, SPECS, "signalbox_")
+    assert f"{tmp_path}/api_gateway_database_url cannot be read: No such file or directory" in str(caught.value)
+    assert "executor_database_url must hold postgresql://signalbox_executor:PASSWORD@" in str(caught.value)
+    assert "chosen" not in str(caught.value)

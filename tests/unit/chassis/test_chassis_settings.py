@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import Field, SecretStr, ValidationError
@@ -145,3 +146,30 @@ def test_a_process_with_wrong_settings_ends_with_2_and_a_line_for_each_and_no_tr
         "SIGNALBOX_KAFKA_BOOTSTRAP", "SIGNALBOX_DATABASE_URL", "SIGNALBOX_HTTP_PORT",
     ]  # fmt: skip
     assert "hunter2" not in ended.stderr
+
+
+def test_a_file_holds_a_setting_instead_of_its_variable(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://role:from-a-file@host:5432/db\n")
+    environment.delenv("SIGNALBOX_DATABASE_URL")
+    environment.setenv("SIGNALBOX_DATABASE_URL_FILE", str(tmp_path / "url"))
+    assert ServiceSettings.load().database_url.get_secret_value() == "postgresql://role:from-a-file@host:5432/db"
+
+
+def test_a_file_that_cannot_be_used_is_one_line_that_names_it_and_no_value(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "big").write_text("x" * 70_000)
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    environment.setenv("SIGNALBOX_DATABASE_URL_FILE", str(tmp_path / "empty"))
+    environment.setenv("SIGNALBOX_DATABASE_SCHEMA_FILE", str(tmp_path / "none"))
+    environment.setenv("SIGNALBOX_TOPIC_PREFIX_FILE", str(tmp_path / "empty"))
+    environment.setenv("SIGNALBOX_GROUP_PREFIX_FILE", str(tmp_path / "big"))
+    environment.setenv("SIGNALBOX_OTLP_ENDPOINT_FILE", str(tmp_path / "bytes"))
+    assert refused(capsys) == [
+        "SIGNALBOX_DATABASE_URL_FILE: SIGNALBOX_DATABASE_URL is set too; unset one of them",
+        f"SIGNALBOX_DATABASE_SCHEMA_FILE: {tmp_path}/none cannot be read: No such file or directory",
+        f"SIGNALBOX_TOPIC_PREFIX_FILE: {tmp_path}/empty is empty",
+        f"SIGNALBOX_GROUP_PREFIX_FILE: {tmp_path}/big holds more than 65536 bytes",
+        f"SIGNALBOX_OTLP_ENDPOINT_FILE: {tmp_path}/bytes is no text in UTF-8",
+    ]

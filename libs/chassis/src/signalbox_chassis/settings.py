@@ -2,25 +2,90 @@
 
 A service subclasses `ServiceSettings` and adds its own fields; the docstring below a field is its line in
 `docs/settings.md`, and a field with a pattern says in `allowed` what that means. `load` prints one line per problem and
-exits with 2 before anything is started.
+exits with 2 before anything is started. `SIGNALBOX_<FIELD>_FILE` names a file that holds the value instead: that is how
+containers and systemd hand over secrets.
 """
 
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "SIGNALBOX_"
+FILE_SUFFIX = "_FILE"
+MAX_FILE_BYTES = 65_536
 USAGE = 2
 
 
 def allowed(words: str) -> dict[str, Any]:
     """For `json_schema_extra`: what a field takes, for people. `problems` and the settings table say it."""
     return {"allowed": words}
+
+
+class SettingFileUnusable(Exception):
+    """A file that should hold a setting cannot be used. `lines` has a line for each, without any value."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = tuple(lines)
+
+
+def read_files(fields: Mapping[str, FieldInfo], environment: Mapping[str, str]) -> dict[str, str]:
+    """Field → content of the file that `SIGNALBOX_<FIELD>_FILE` names, without the line end.
+
+    Raises SettingFileUnusable.
+    """
+    values: dict[str, str] = {}
+    lines: list[str] = []
+    for name in fields:
+        variable = f"{PREFIX}{name.upper()}"
+        path = environment.get(variable + FILE_SUFFIX, "")
+        if not path:
+            continue
+        if variable in environment:
+            lines.append(f"{variable}{FILE_SUFFIX}: {variable} is set too; unset one of them")
+            continue
+        try:
+            with Path(path).open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+            values[name] = content.decode().rstrip("\r\n")
+        except OSError as error:
+            lines.append(f"{variable}{FILE_SUFFIX}: {path} cannot be read: {error.strerror}")
+        except UnicodeDecodeError:
+            lines.append(f"{variable}{FILE_SUFFIX}: {path} is no text in UTF-8")
+        else:
+            if len(content) > MAX_FILE_BYTES:
+                lines.append(f"{variable}{FILE_SUFFIX}: {path} holds more than {MAX_FILE_BYTES} bytes")
+            elif not values[name]:
+                lines.append(f"{variable}{FILE_SUFFIX}: {path} is empty")
+    if lines:
+        raise SettingFileUnusable(lines)
+    return values
+
+
+class _Files(PydanticBaseSettingsSource):
+    """The settings that files hold."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False  # `__call__` reads all of them at once
+
+    def __call__(self) -> dict[str, Any]:
+        fields = self.settings_cls.model_fields
+        found = read_files(fields, os.environ)
+        # a field with aliases takes its value under the first of them only
+        return {_key(name, fields[name]): value for name, value in found.items()}
+
+
+def _key(name: str, field: FieldInfo) -> str:
+    alias = field.validation_alias
+    first = alias.choices[0] if isinstance(alias, AliasChoices) else alias
+    return first if isinstance(first, str) else name
 
 
 _PREFIX_WORDS = allowed("up to 100 letters, digits, `.`, `_` and `-`")
@@ -32,6 +97,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _Files(settings_cls)
 
     def secrets(self) -> Iterator[str]:
         """Every secret value, and the passwords inside of addresses, for `logs.hide`."""
@@ -47,10 +123,13 @@ class Settings(BaseSettings):
         """Read the environment, or print every problem on its own line and exit with 2."""
         try:
             return cls()
+        except SettingFileUnusable as unusable:
+            lines: Sequence[str] = unusable.lines
         except ValidationError as invalid:
-            for line in problems(invalid, cls):
-                print(line, file=sys.stderr)
-            sys.exit(USAGE)
+            lines = problems(invalid, cls)
+        for line in lines:
+            print(line, file=sys.stderr)
+        sys.exit(USAGE)
 
 
 class ServiceSettings(Settings):

@@ -5,6 +5,7 @@ pins one value of each.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
@@ -14,6 +15,7 @@ NAMESPACE: Final = UUID("6f1b0a52-5d0a-5c0e-9c55-7c1e7a5b0e01")
 """The root of every derived id of Signalbox. Never to change."""
 _NAMESPACE_BYTES: Final = NAMESPACE.bytes
 _VARIANT: Final = "89ab" * 4
+_RUN_KEY: Final = re.compile(r"sb-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[1-9][0-9]{0,6}")
 
 
 def fact_id(type: str, subject: str, version: int) -> str:
@@ -51,6 +53,11 @@ def run_key(task_id: UUID, attempt: int) -> str:
     if not 1 <= attempt <= 9_999_999:
         raise ValueError(f"attempt {attempt} is not allowed: 1 to 9999999")
     return f"sb-{task_id}-{attempt}"
+
+
+def is_run_key(text: str) -> bool:
+    """Whether a text has the form of a run key."""
+    return _RUN_KEY.fullmatch(text) is not None
 
 
 def run_key_hash128(run_key: str) -> str:

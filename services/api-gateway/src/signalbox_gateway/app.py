@@ -50,6 +50,7 @@ from signalbox_gateway.routes import (
     reprocessing,
     schedules,
     secrets,
+    starts,
     status,
     tasks,
     tasks_write,
@@ -73,6 +74,7 @@ ROUTERS = [
             plans_write, tasks, tasks_write, secrets, audit, auth, users, keys, bindings, dead_letters,
             dead_letters_write, operations, status, traces, me, workflows, workflow_runs, channels, incidents,
             deliveries, notification_configs, reprocessing, live, trigger_dry_run,
+            starts,
         )
     ),
     *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took

@@ -1,5 +1,8 @@
 """`python -m signalbox_chassis.persistence.provision --roles FILE`: makes topics, roles and schemas for the services.
 
+`--addresses FOLDER` instead of `--roles FILE`: each service's database address was chosen before and lies in a file of
+its own, `<schema>_database_url` and `<schema>_worker_database_url`, as containers and clusters keep secrets.
+
 It makes every topic of the contracts. Each installed service gets a role that owns the service's schema and reaches no
 other, and its migrations run. The schema of secrets is made for the service that writes them and those that read them.
 It may run again at any time: what exists stays, what is missing is made. FILE (0600) keeps the services' database
@@ -27,6 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from signalbox_chassis.messaging.topics import TopicMissing, TopicRefused, create_topics
 from signalbox_chassis.persistence.migrations import migrate, provision, provision_worker
+from signalbox_chassis.persistence.schema_version import SchemaState, judge, newer, revision_of
 from signalbox_chassis.security.vault import provision_vault
 from signalbox_chassis.settings import ServiceSettings
 from signalbox_contracts.services import ServiceSpec, ServiceUnusable, installed_services
@@ -77,6 +81,7 @@ async def provision_services(
     role_prefix: str = ROLE_PREFIX,
 ) -> list[ProvisionedService]:
     """Make what is missing. `known` holds the addresses of an earlier run. Raises ProvisionFailed."""
+    await _refuse_newer(settings, specs)
     topics = asyncio.create_task(
         _create_topics(settings, [*topics_of(specs), *map(source_topic, settings.sources)], replication)
     )
@@ -102,6 +107,21 @@ async def _create_topics(settings: ServiceSettings, topics: Sequence[Topic], rep
         await create_topics(settings.kafka_bootstrap, topics, prefix=settings.topic_prefix, replication=replication)
     except (KafkaError, TopicRefused, TopicMissing, OSError) as error:
         raise ProvisionFailed(f"topics on {settings.kafka_bootstrap}: {type(error).__name__}: {error}") from error
+
+
+async def _refuse_newer(settings: ServiceSettings, specs: Sequence[ServiceSpec]) -> None:
+    """Look before anything is changed. Raises ProvisionFailed for every schema that this version does not know."""
+    url = settings.database_url.get_secret_value()
+    problems: list[str] = []
+    for spec in specs:
+        try:
+            found = await revision_of(url, spec.schema)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise ProvisionFailed(f"schema {spec.schema}: {type(error).__name__}: {error}") from error
+        if judge(found, spec.migrations) is SchemaState.NEWER:
+            problems.append(newer(spec, found or ""))
+    if problems:
+        raise ProvisionFailed("; ".join(problems))
 
 
 async def _provision_service(
@@ -160,6 +180,29 @@ def read_roles(file: Path) -> dict[str, str]:
         raise ProvisionFailed(f"{file} cannot be read as the addresses of services: {error}") from error
 
 
+def read_addresses(folder: Path, specs: Sequence[ServiceSpec], role_prefix: str) -> dict[str, str]:
+    """Service → address that was chosen for it. Raises ProvisionFailed naming every file that is missing or wrong."""
+    addresses: dict[str, str] = {}
+    problems: list[str] = []
+    for spec in specs:
+        wanted = {
+            spec.name: spec.schema,
+            **({worker_name(spec.name): f"{spec.schema}_worker"} if spec.worker_role else {}),
+        }
+        for name, role in wanted.items():
+            file = folder / f"{role}_database_url"
+            try:
+                addresses[name] = file.read_text().strip()
+            except OSError as error:
+                problems.append(f"{file} cannot be read: {error.strerror}")
+                continue
+            if urlsplit(addresses[name]).username != f"{role_prefix}{role}" or not password_of(addresses[name]):
+                problems.append(f"{file} must hold postgresql://{role_prefix}{role}:PASSWORD@host:port/database")
+    if problems:
+        raise ProvisionFailed("; ".join(problems))
+    return addresses
+
+
 def write_roles(file: Path, prepared: list[ProvisionedService]) -> None:
     """Write the addresses in one step, readable by the owner only. Raises ProvisionFailed."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
@@ -178,17 +221,23 @@ def main() -> int:
     settings = ProvisionSettings.load()
     began = time.monotonic()
     try:
-        known = read_roles(arguments.roles)
+        specs = services_to_provision()
+        known = (
+            read_addresses(arguments.addresses, specs, arguments.role_prefix)
+            if arguments.addresses
+            else read_roles(arguments.roles)
+        )
         prepared = asyncio.run(
             provision_services(
                 settings,
-                services_to_provision(),
+                specs,
                 known=known,
                 replication=arguments.replication,
                 role_prefix=arguments.role_prefix,
             )
         )
-        write_roles(arguments.roles, prepared)
+        if arguments.roles:
+            write_roles(arguments.roles, prepared)
     except ProvisionFailed as error:
         print(f"provision: {error}", file=sys.stderr)
         return 1
@@ -201,7 +250,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m signalbox_chassis.persistence.provision", description="topics, roles, schemas"
     )
-    parser.add_argument("--roles", type=Path, required=True, help="file of the services' addresses, kept private")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--roles", type=Path, help="file of the services' addresses, kept private")
+    where.add_argument("--addresses", type=Path, help="folder with a file for the address of each service, as chosen")
     parser.add_argument("--replication", type=int, default=1, choices=(1, 2, 3), help="copies Kafka keeps (1)")
     parser.add_argument("--role-prefix", default=ROLE_PREFIX, help="what the names of the roles begin with")
     return parser.parse_args()

@@ -56,11 +56,15 @@ def match(revision: int | None) -> dict[str, str]:
     return {} if revision is None else {"If-Match": f'"{revision}"'}
 
 
-def add_definition_commands(app: typer.Typer, kind: DefinitionCommands, *, update: bool = True) -> None:
-    """Register the commands of one kind. Without `update` the kind has an update command of its own."""
+def add_definition_commands(
+    app: typer.Typer, kind: DefinitionCommands, *, create: bool = True, update: bool = True
+) -> None:
+    """Register the commands of one kind. Without `create` or `update` the kind has such a command of its own."""
     _add_reads(app, kind)
     _add_history(app, kind)
-    _add_writes(app, kind)
+    if create:
+        _add_create(app, kind)
+    _add_delete(app, kind)
     if update:
         _add_update(app, kind)
 
@@ -133,11 +137,13 @@ def _add_history(app: typer.Typer, kind: DefinitionCommands) -> None:
         rows([{"id": user} for user in users], output, (("used by", "id"),), empty="nothing uses it")
 
 
-def _add_writes(app: typer.Typer, kind: DefinitionCommands) -> None:
+def _add_create(app: typer.Typer, kind: DefinitionCommands) -> None:
     @command(app, "create", help=f"Save a new {kind.kind} from a file.")
     def create(file: File, output: Form = "table") -> None:
         one(api().post(f"/{kind.path}", inputs.document(file)), output, kind.lines)
 
+
+def _add_delete(app: typer.Typer, kind: DefinitionCommands) -> None:
     @command(app, "delete", help=f"Delete {kind.a_kind} that nothing uses. Its versions and plans stay readable.")
     def delete(id: str, if_revision: IfRevision = None, yes: Yes = False) -> None:
         inputs.sure(f"Delete {kind.kind} {id}?", yes)
@@ -293,7 +299,7 @@ KINDS_ABOUT: Final[tuple[tuple[DefinitionCommands, str], ...]] = (
 def _groups() -> Iterator[tuple[str, typer.Typer]]:
     for kind, about in KINDS_ABOUT:
         app = group(about)
-        add_definition_commands(app, kind, update=kind is not ENGINE)
+        add_definition_commands(app, kind, create=kind is not JOB, update=kind is not ENGINE)
         yield kind.kind, app
 
 

@@ -51,7 +51,15 @@ class SparkConnection(Value):
     kind: Literal["spark"] = "spark"
     api: Literal["standalone", "livy"] = "standalone"
     url: HttpUrl
+    """The master's REST server (port 6066), or Livy."""
+    web_url: HttpUrl | None = None
+    """The master's web pages; None: port 8080 of the host of `url`."""
     master_url: Url | None = None
+    start_url: HttpUrl | None = None
+    """Where drivers reach the API of Signalbox, to claim their start. None: no start fence, and what may have been
+    started twice waits in UNKNOWN."""
+    conf: Texts = Field(default_factory=dict)
+    """Spark settings of each application here; those of its own win."""
     spark_version: ShortText | None = None
     access: HttpAccess = HttpAccess()
 

@@ -39,7 +39,10 @@ class FlinkWork(Value):
 
 
 class SparkWork(Value):
-    """A Spark application."""
+    """A Spark application: a JAR with its `main_class`, or a Python file.
+
+    `application` is a path that the workers have, or a URL that they can read.
+    """
 
     kind: Literal["spark"] = "spark"
     application: Annotated[str, Field(min_length=1, max_length=2048)]
@@ -50,6 +53,8 @@ class SparkWork(Value):
     jars: Arguments = ()
     py_files: Arguments = ()
     files: Arguments = ()
+    allow_failed_jobs: bool = False
+    """Whether a driver that ends with 0 has succeeded although the last job of its application failed."""
 
 
 class Toleration(Value):

@@ -46,7 +46,7 @@ async def check_url(url: str, guard: EgressGuard) -> None:
 def _addresses(definition: Any) -> Iterator[tuple[str, str]]:
     match definition:
         case Engine():
-            for field in ("url", "master_url", "webhdfs_url"):
+            for field in ("url", "master_url", "web_url", "webhdfs_url"):
                 if isinstance(url := getattr(definition.connection, field, None), str):
                     yield f"connection.{field}", url.replace("spark://", "http://", 1)
         case Channel(destination=WebhookDestination() as destination):

@@ -30,10 +30,11 @@ __all__ = [
 PUBLIC: Final = frozenset(
     {
         "/openapi.json", "/docs", "/health", "/healthz", "/problems", "/problems/{slug}", "/.well-known/jwks.json",
-        "/", "/console", "/console/{path:path}",
+        "/", "/console", "/console/{path:path}", "/api/v1/starts/{run_key}/claim", "/api/v1/starts/{run_key}/end",
+        "/api/v1/starts/{run_key}/progress", "/api/v1/starts/launchers/{name}",
     }
 )  # fmt: skip
-"""Paths that need no token: nothing there is about anybody's work."""
+"""Paths that need no token: nothing there is about anybody's work, or a secret of its own is asked for."""
 COOKIE: Final = "signalbox_session"
 CSRF_HEADER: Final = "x-csrf-token"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -26,6 +26,7 @@ _FOLDERS: Final = (
     "oozie",
     "process",
     "scripted",
+    "spark",
 )
 """An engine is one folder beside this file; its line here makes it known."""
 

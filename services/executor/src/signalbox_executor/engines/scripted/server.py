@@ -209,17 +209,17 @@ def lost(request: web.Request) -> web.Response:
     return web.Response(status=500)
 
 
-async def serve(folder: Path, port: int) -> None:
-    """Serve on the loopback address until SIGTERM or SIGINT."""
+async def serve(folder: Path, port: int, host: str = "127.0.0.1") -> None:
+    """Serve until SIGTERM or SIGINT."""
     runner = web.AppRunner(Server(folder).application(), access_log=None, handler_cancellation=False)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)
+    site = web.TCPSite(runner, host, port, backlog=1024)
     await site.start()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    host, bound = runner.addresses[0][:2]
-    print(f"http://{host}:{bound}", flush=True)
+    address, bound = runner.addresses[0][:2]
+    print(f"http://{address}:{bound}", flush=True)
     await stop.wait()
     await runner.cleanup()
 
@@ -228,8 +228,9 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="the scripted engine")
     arguments.add_argument("--folder", type=Path, required=True, help="where its journal is kept")
     arguments.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    arguments.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     arguments = arguments.parse_args()
     try:
-        asyncio.run(serve(arguments.folder, arguments.port))
+        asyncio.run(serve(arguments.folder, arguments.port, arguments.host))
     except FolderInUse as error:
         sys.exit(str(error))

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# build.sh [IMAGE...]: build the images of Signalbox; all of them without a name.
+#
+#   SIGNALBOX_REGISTRY  what image names begin with (signalbox)
+#   SIGNALBOX_VERSION   their tag (the version in pyproject.toml)
+#   BASE                the image they stand on (python:3.11-slim)
+#   BUILD_OPTIONS       more options of `docker build`, such as `--network host`
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+registry=${SIGNALBOX_REGISTRY:-signalbox}
+version=${SIGNALBOX_VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml | head -1)}
+revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+all=(planner executor scheduler notifier reprocessor api-gateway reprocessing-worker tools)
+base_members="libs/contracts libs/chassis"
+
+refuse() { echo "build.sh: $*" >&2; exit 1; }
+command -v docker >/dev/null || refuse "there is no docker: install Docker 20.10 or newer"
+engine=$(docker version --format '{{.Server.Version}}' 2>/dev/null) || refuse "no Docker engine answers: start it, or set DOCKER_HOST"
+[ "$(printf '%s\n' 20.10 "$engine" | sort -V | head -1)" = 20.10 ] || refuse "Docker $engine is too old: 20.10 or newer is needed"
+
+buildkit=0
+! docker buildx version >/dev/null 2>&1 || buildkit=1 # the classic builder does as well
+
+members_of() {
+  case $1 in
+    planner | scheduler | notifier | reprocessor | api-gateway) echo "$base_members services/$1" ;;
+    executor) echo "$base_members services/executor services/reprocessor" ;;
+    reprocessing-worker) echo "$base_members services/reprocessor" ;;
+    tools) echo "$base_members libs/client services/planner services/executor services/scheduler services/notifier services/reprocessor services/api-gateway" ;;
+    *) refuse "there is no image $1; there are: ${all[*]}" ;;
+  esac
+}
+
+module_of() {
+  case $1 in
+    api-gateway) echo signalbox_gateway ;;
+    reprocessing-worker) echo signalbox_reprocessor.worker.main ;;
+    tools) echo signalbox_chassis.persistence.provision ;;
+    *) echo "signalbox_$1" ;;
+  esac
+}
+
+# The web console is built with the host's Node, or in a container of it. Without either the gateway serves the API alone.
+console() {
+  local target=build/console
+  mkdir -p build
+  [ -f "$target/index.html" ] && [ -z "$(find services/console/src services/console/package-lock.json -newer "$target/index.html" -print -quit)" ] && return
+  if command -v npm >/dev/null; then
+    (cd services/console && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --silent && npx vite build --logLevel warn --outDir "../../$target" --emptyOutDir)
+  elif docker image inspect node:22-slim >/dev/null 2>&1 || docker pull -q node:22-slim >/dev/null 2>&1; then
+    docker run --rm -v "$PWD:/work" -w /work/services/console node:22-slim \
+      sh -c "npm ci --omit=dev --ignore-scripts --silent && npx vite build --logLevel warn --outDir ../../$target --emptyOutDir"
+  else
+    echo "build.sh: no Node and no image node:22-slim: the api-gateway is built without the web console" >&2
+  fi
+}
+
+[ "$#" -gt 0 ] || set -- "${all[@]}"
+for image in "$@"; do members_of "$image" >/dev/null; done
+mkdir -p build
+touch build/.keep
+for image in "$@"; do
+  [ "$image" != api-gateway ] || console
+  began=$SECONDS
+  # shellcheck disable=SC2086
+  DOCKER_BUILDKIT=$buildkit docker build -q ${BUILD_OPTIONS:-} -f compose/images/service.Dockerfile -t "$registry/$image:$version" \
+    --build-arg "BASE=${BASE:-python:3.11-slim}" --build-arg "IMAGE=$image" --build-arg "MODULE=$(module_of "$image")" \
+    --build-arg "MEMBERS=$(members_of "$image")" --build-arg "VERSION=$version" --build-arg "REVISION=$revision" . >/dev/null
+  size=$(docker image inspect --format '{{.Size}}' "$registry/$image:$version")
+  echo "$registry/$image:$version  $((size / 1000000)) MB  $((SECONDS - began)) s"
+done

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# make-secrets.sh [FOLDER]: make the secrets of an installation, one file each; what exists stays as it is.
+#
+#   FOLDER         where they go (compose/secrets)
+#   DATABASE_HOST  host:port/database of PostgreSQL (postgres:5432/signalbox)
+#   REDIS_HOST     host:port of Redis (redis:6379)
+#   FILE_MODE      of each file (0444: a container's user must read it; the folder is closed to others)
+set -euo pipefail
+folder=${1:-$(dirname "$0")/secrets}
+database=${DATABASE_HOST:-postgres:5432/signalbox}
+redis=${REDIS_HOST:-redis:6379}
+mode=${FILE_MODE:-0444}
+umask 077
+
+random() { head -c "$1" /dev/urandom | base64 | tr -d '\n'; }
+password() { random 24 | tr '+/' '-_'; }
+made=0
+keep() { # NAME VALUE
+  [ ! -s "$folder/$1" ] || return 0
+  printf '%s' "$2" > "$folder/.$1.new"
+  chmod "$mode" "$folder/.$1.new"
+  mv "$folder/.$1.new" "$folder/$1"
+  made=$((made + 1))
+}
+
+mkdir -p "$folder" || { echo "make-secrets.sh: $folder cannot be made" >&2; exit 1; }
+chmod 0700 "$folder"
+keep postgres_password "$(password)"
+keep admin_database_url "postgresql://signalbox:$(cat "$folder/postgres_password")@$database"
+for role in api_gateway executor planner scheduler notifier reprocessor reprocessor_worker; do
+  keep "${role}_database_url" "postgresql://signalbox_$role:$(password)@$database"
+done
+keep redis_password "$(password)"
+keep redis_url "redis://:$(cat "$folder/redis_password")@$redis/0"
+keep secret_key "$(random 32)"
+keep grafana_password "$(password)"
+echo "$folder: $made secrets made, the others were there"

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# restore.sh FOLDER --yes: put the backup in FOLDER in the place of the database and the files of this stack.
+#
+# Also on an empty machine, with the same compose/secrets. Kafka keeps what it has; the services find out that their
+# database was restored and heal (docs/runbooks/restored-database.md).
+#   COMPOSE_PROJECT_NAME  the project, when it is not `signalbox`
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+project=${COMPOSE_PROJECT_NAME:-signalbox}
+[ "$#" -ge 1 ] || { echo "usage: restore.sh FOLDER --yes" >&2; exit 2; }
+folder=$1
+for file in database.dump files.tar.gz; do
+  [ -s "$folder/$file" ] || { echo "restore.sh: $folder/$file is missing or empty: name a folder that backup.sh wrote" >&2; exit 1; }
+done
+[ "${2:-}" = --yes ] || { echo "restore.sh: this replaces the database and the files of project $project; say --yes" >&2; exit 2; }
+compose() { docker compose -p "$project" -f "$here/compose.yaml" "$@"; }
+services="planner executor scheduler notifier reprocessor api-gateway"
+sql() { compose exec -T postgres sh -c 'PGPASSWORD="$(cat $POSTGRES_PASSWORD_FILE)" exec '"$1" sh "${@:2}"; }
+
+# shellcheck disable=SC2086
+compose stop $services
+compose up -d --wait postgres kafka redis
+compose run --rm -T provision # the roles, which a dump does not hold
+sql 'pg_restore --list' < "$folder/database.dump" > /dev/null || { echo "restore.sh: $folder/database.dump is no dump of PostgreSQL: nothing was changed" >&2; exit 1; }
+sql 'psql -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -U signalbox -d postgres -c "DROP DATABASE IF EXISTS signalbox WITH (FORCE)" -c "CREATE DATABASE signalbox"'
+sql 'pg_restore -h 127.0.0.1 -U signalbox -d signalbox --exit-on-error' < "$folder/database.dump"
+image=$(compose config --format json | sed -n 's/^ *"image": "\(.*\/executor:.*\)",*$/\1/p' | head -1)
+docker run --rm -i --user 0 --network none --entrypoint tar \
+  -v "${project}_blobs:/data/blobs" -v "${project}_process:/data/process" -v "${project}_work:/data/work" \
+  "$image" -C /data -xzf - < "$folder/files.tar.gz"
+compose up -d --wait

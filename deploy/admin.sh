@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# admin.sh WORDS: `python -m signalbox_gateway admin WORDS` with the settings of this host, such as `admin.sh create ann`.
+set -euo pipefail
+[ "$(id -u)" = 0 ] || { echo "admin.sh: run it as root" >&2; exit 1; }
+set -a
+# shellcheck disable=SC1091
+. /etc/signalbox/signalbox.env
+# shellcheck disable=SC1091
+. /etc/signalbox/api-gateway.env
+set +a
+export SIGNALBOX_DATABASE_URL_FILE=/etc/signalbox/secrets/api_gateway_database_url
+export SIGNALBOX_SECRETS_URL_FILE=$SIGNALBOX_DATABASE_URL_FILE SIGNALBOX_SECRET_KEY_FILE=/etc/signalbox/secrets/secret_key
+exec /opt/signalbox/current/bin/python -m signalbox_gateway admin "$@"

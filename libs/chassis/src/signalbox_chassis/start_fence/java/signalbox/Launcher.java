@@ -1,0 +1,84 @@
+package signalbox;
+
+import java.io.File;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.UUID;
+
+/** Runs the main class named by its first argument behind Signalbox's start fence. */
+public final class Launcher {
+  private static final int CANNOT_ASK = 75;
+  private static final int MAX_RESULT_BYTES = 16384;
+  private static volatile String error = "";
+  private static volatile boolean returned;
+
+  private Launcher() {
+  }
+
+  public static void main(String[] words) throws Throwable {
+    Fence fence = new Fence();
+    claim(fence);
+    Runtime.getRuntime().addShutdownHook(new Thread(() -> report(fence), "signalbox end"));
+    Method main;
+    try {
+      Class<?> entry = Class.forName(words[0], true, Thread.currentThread().getContextClassLoader());
+      main = entry.getMethod("main", String[].class);
+    } catch (ClassNotFoundException missing) {
+      error = "the main class " + words[0] + " is in none of the JARs";
+      throw missing;
+    } catch (NoSuchMethodException missing) {
+      error = words[0] + " has no method main(String[])";
+      throw missing;
+    }
+    try {
+      main.invoke(null, (Object) Arrays.copyOfRange(words, 1, words.length));
+      returned = true;
+    } catch (InvocationTargetException failed) {
+      error = failed.getCause().toString();
+      throw failed.getCause();
+    }
+  }
+
+  private static void claim(Fence fence) {
+    String seconds = System.getenv("SIGNALBOX_CLAIM_SECONDS");
+    String nonce = "\"nonce\":" + Fence.quoted(UUID.randomUUID().toString().replace("-", ""));
+    Fence.Answer answer = fence.post("claim", nonce, seconds == null ? 120 : Double.parseDouble(seconds));
+    if (answer.status == 200) {
+      return;
+    }
+    if (answer.status == 409) {
+      System.err.println("signalbox: the application is not started: " + answer.detail());
+      System.exit(0);
+    }
+    System.err.println("signalbox: the application is not started, for its start could not be claimed at "
+        + fence.url() + ": " + answer.detail());
+    System.exit(CANNOT_ASK);
+  }
+
+  private static void report(Fence fence) {
+    String result = result();
+    if (!error.isEmpty()) {
+      System.err.println("signalbox: the application failed: " + error);
+    }
+    String code = !error.isEmpty() ? "\"exit_code\":1," : returned ? "\"exit_code\":0," : "";
+    fence.post("end", code + "\"error\":" + Fence.quoted(Fence.cut(error, 4000)) + result, result.isEmpty() ? 5 : 60);
+  }
+
+  private static String result() {
+    File file = new File("signalbox-result.json").getAbsoluteFile();
+    if (!file.isFile()) {
+      return "";
+    }
+    try (RandomAccessFile open = new RandomAccessFile(file, "r")) {
+      byte[] data = new byte[(int) Math.min(open.length(), MAX_RESULT_BYTES + 1)];
+      open.readFully(data);
+      return ",\"result\":\"" + Base64.getEncoder().encodeToString(data) + "\",\"result_bytes\":" + open.length();
+    } catch (IOException failed) {
+      return "";
+    }
+  }
+}

@@ -1,0 +1,1 @@
+"""Spark: a standalone master's REST server, and Livy."""

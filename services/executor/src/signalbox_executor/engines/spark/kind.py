@@ -1,0 +1,104 @@
+"""Spark, as the registry knows it: a standalone master's REST server, or Livy."""
+
+import base64
+import ssl
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import aiohttp
+
+from signalbox_chassis.blobs import Blobs
+from signalbox_contracts.definitions.engine import Engine as EngineDefinition
+from signalbox_contracts.definitions.engine import HttpAccess, SparkConnection
+from signalbox_executor.engines.capabilities import Capability
+from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened
+from signalbox_executor.engines.port import Engine
+from signalbox_executor.engines.spark.adapter import StandaloneEngine, StandaloneParts
+from signalbox_executor.engines.spark.http import SparkHttp
+from signalbox_executor.engines.spark.master import Master, default_master_url
+from signalbox_executor.engines.spark.records import FOLDER
+from signalbox_executor.engines.spark.requests import Target
+from signalbox_executor.engines.spark.settings import SparkEngineSettings
+
+
+async def open_engine(definition: EngineDefinition, context: EngineContext) -> Engine:
+    """The adapter. Raises `EngineNotOpened` where runs could not be recorded."""
+    if context.blobs is None:
+        raise EngineNotOpened("Spark engines keep their runs in the blob store: SIGNALBOX_BLOB_URL is empty")
+    connection, settings = definition.connection, context.settings_of(SparkEngineSettings)
+    assert isinstance(connection, SparkConnection)
+    headers, certificates = await _credentials(connection.access, context)
+
+    def open_session() -> aiohttp.ClientSession:
+        return context.http_session(headers=headers)
+
+    http = SparkHttp(
+        definition.id, open_session, timeout_seconds=connection.access.timeout_seconds, certificates=certificates
+    )
+    target = Target(
+        name=definition.id, master_url=connection.master_url or default_master_url(connection.url),
+        version=connection.spark_version or "4.0.0", conf=connection.conf,
+    )  # fmt: skip
+    return StandaloneEngine(
+        StandaloneParts(
+            target=target, master=Master(http, definition.id, connection.url, connection.web_url),
+            blobs=context.blobs, clock=context.clock, start_url=connection.start_url,
+            claim_seconds=settings.spark_claim_seconds,
+        )
+    )  # fmt: skip
+
+
+async def remove_old(context: EngineContext) -> None:
+    """Remove records and claims of runs that ended long ago."""
+    if context.blobs is None:
+        return
+    days = context.settings_of(SparkEngineSettings).spark_keep_days
+    before = context.clock.now() - timedelta(days=days)
+    for folder in (FOLDER, "starts"):
+        await _remove(context.blobs, folder, before)
+
+
+async def _remove(blobs: Blobs, folder: str, before: datetime) -> None:
+    for blob in await blobs.list(folder):
+        if blob.modified_at < before:
+            await blobs.delete(blob.key)
+
+
+async def _credentials(access: HttpAccess, context: EngineContext) -> tuple[dict[str, str], ssl.SSLContext | None]:
+    """The headers that prove who we are, and the certificates to trust."""
+    if access.method == "kerberos":
+        raise EngineNotOpened("Spark engines are reached with none, basic or bearer, not with Kerberos")
+    fields = {"password": access.password, "token": access.token, "ca_certificate": access.ca_certificate}
+    wanted = {name: reference for name, reference in fields.items() if reference}
+    values: Mapping[str, str] = await context.secrets.resolve(*wanted.values()) if wanted else {}
+    found = {name: values[reference] for name, reference in wanted.items()}
+    headers: dict[str, str] = {"X-Requested-By": "signalbox"}
+    if access.method == "basic":
+        pair = f"{access.username or ''}:{found.get('password', '')}"
+        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    elif access.method == "bearer":
+        headers["Authorization"] = f"Bearer {found.get('token', '')}"
+    certificate = found.get("ca_certificate")
+    return headers, ssl.create_default_context(cadata=certificate) if certificate else None
+
+
+KIND = EngineKind(
+    kind="spark",
+    open=open_engine,
+    capabilities=frozenset(
+        {
+            Capability.RESULTS,
+            Capability.TELLS_KILLED,
+            Capability.LINKS,
+            Capability.REFUSES_WORK,
+            Capability.LOGS,
+            Capability.SEALS,
+            Capability.PROGRESS,
+            Capability.CONNECTION_TEST,
+            Capability.WAITING,
+        }
+    ),
+    secret_places=("environment.*",),
+    settings=SparkEngineSettings,
+    upkeep=remove_old,
+)

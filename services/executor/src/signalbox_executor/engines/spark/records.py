@@ -1,0 +1,76 @@
+"""What the executor keeps of Spark runs in the blob store, beside the claims of the start fence.
+
+INVARIANT without the fence a driver is sent at most once for a key: only who wrote the record sends.
+"""
+
+from datetime import datetime
+from typing import Annotated, Final, TypeVar
+
+from pydantic import Field
+
+from signalbox_chassis.blobs import BlobExists, BlobMissing, Blobs
+from signalbox_contracts.vocabulary import Instant, Value
+
+_V = TypeVar("_V", bound=Value)
+FOLDER: Final = "spark"
+
+
+class RunRecord(Value):
+    """A run that is about to be sent for the first time."""
+
+    run_key: Annotated[str, Field(max_length=63)]
+    sent_at: Instant
+    fenced: bool
+    allow_failed_jobs: bool = False
+
+
+class StopRecord(Value):
+    """That the end of a run was asked for."""
+
+    requested_at: Instant
+
+
+class RunRecords:
+    """The records of one engine's runs."""
+
+    def __init__(self, blobs: Blobs, engine_id: str) -> None:
+        self._blobs = blobs
+        self._folder = f"{FOLDER}/{engine_id}"
+
+    async def create(self, record: RunRecord) -> bool:
+        """Write the record of a run; False if there is one."""
+        try:
+            await self._blobs.write(self._key("runs", record.run_key), record.model_dump_json().encode())
+        except BlobExists:
+            return False
+        return True
+
+    async def load(self, run_key: str) -> RunRecord | None:
+        return await self._read(self._key("runs", run_key), RunRecord)
+
+    async def forget(self, run_key: str) -> None:
+        """Remove the record of a run that surely was not sent."""
+        await self._blobs.delete(self._key("runs", run_key))
+
+    async def note_stop(self, run_key: str, at: datetime) -> None:
+        """Keep that a stop is asked for, before it is."""
+        record = StopRecord(requested_at=at)
+        await self._blobs.write(self._key("stops", run_key), record.model_dump_json().encode(), replace=True)
+
+    async def stop(self, run_key: str) -> StopRecord | None:
+        return await self._read(self._key("stops", run_key), StopRecord)
+
+    def outcome_key(self, run_key: str) -> str:
+        return self._key("ends", run_key)
+
+    def log_key(self, run_key: str) -> str:
+        return self._key("logs", run_key)
+
+    async def _read(self, key: str, kind: type[_V]) -> _V | None:
+        try:
+            return kind.model_validate_json(await self._blobs.read(key))
+        except BlobMissing:
+            return None
+
+    def _key(self, folder: str, run_key: str) -> str:
+        return f"{self._folder}/{folder}/{run_key}.json"

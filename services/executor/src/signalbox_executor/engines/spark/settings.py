@@ -1,0 +1,13 @@
+"""Settings of Spark engines."""
+
+from pydantic import Field
+
+from signalbox_executor.engines.kind import EngineSettings
+
+
+class SparkEngineSettings(EngineSettings):
+    spark_claim_seconds: float = Field(default=120.0, ge=1, le=3600)
+    """How long a driver tries to claim its start with the API before it gives up and ends without running its
+    application."""
+    spark_keep_days: float = Field(default=30.0, ge=1, le=3650)
+    """How long the records of Spark runs and their claims stay in the blob store."""

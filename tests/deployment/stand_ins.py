@@ -1,0 +1,113 @@
+"""Images that stand in for those of a registry, made of what the local stack fetches: PostgreSQL, Kafka, Redis.
+
+`python:3.11-slim` is unpacked from Debian's packages. Where a registry answers, none of this is needed.
+"""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from deployment.docker import Docker
+from signalbox_local.programs import Programs
+from signalbox_local.settings import cache_folder
+
+BASE: Final = "python:3.11-slim"
+SOURCES: Final = Path(__file__).with_name("stand_ins")
+PACKAGES: Final = "python3,python3-pip,python3-venv,ca-certificates"
+NAMES: Final = {
+    "postgres": "signalbox-test/postgres:18",
+    "kafka": "signalbox-test/kafka:4",
+    "redis": "signalbox-test/redis:6",
+}
+
+
+def prepare(docker: Docker) -> None:
+    """Make the images that this engine lacks."""
+    if not docker.has(BASE):
+        _base(docker)
+    for name, tag in NAMES.items():
+        if not docker.has(tag):
+            _stand_in(docker, name, tag)
+
+
+def prometheus(docker: Docker) -> str | None:
+    """The image of Debian's Prometheus; None where its program is not installed."""
+    program = shutil.which("prometheus")
+    if program is None:
+        return None
+    tag = "signalbox-test/prometheus:2"
+    if not docker.has(tag):
+        with _context("prometheus") as context:
+            (context / "programs").mkdir()
+            shutil.copy2(program, context / "programs" / "prometheus")
+            docker.run("build", "-q", "-f", str(context / "prometheus.Dockerfile"), "-t", tag, str(context))
+    return tag
+
+
+def _base(docker: Docker) -> None:
+    """Debian's Python 3.11 as `python:3.11-slim`; kept as an archive in the cache."""
+    archive = cache_folder() / "images" / "python-3.11-slim.tar"
+    if archive.exists():
+        docker.run("load", "-q", "-i", str(archive))
+        return
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        root = Path(place) / "root"
+        subprocess.run(
+            ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root), _mirror()],
+            check=True, capture_output=True, timeout=900,
+        )  # fmt: skip
+        for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
+            marker.unlink()
+        (root / "usr/bin/python").symlink_to("python3")
+        certificates = Path("/etc/ssl/certs/ca-certificates.crt")
+        shutil.copy2(certificates, root / "etc/ssl/certs/ca-certificates.crt")
+        tar = Path(place) / "root.tar"
+        left_out = ["--exclude=./dev", "--exclude=./proc", "--exclude=./sys", "--exclude=./var/cache/apt/archives"]
+        subprocess.run(["tar", "-C", str(root), *left_out, "-cf", str(tar), "."], check=True, timeout=300)
+        settings = [
+            "CMD [\"python3\"]", f"ENV PIP_CERT={certificates}", f"ENV SSL_CERT_FILE={certificates}",
+        ]  # fmt: skip
+        docker.run("import", *(word for line in settings for word in ("-c", line)), str(tar), BASE)
+        draft = archive.with_suffix(".new")
+        docker.run("save", "-o", str(draft), BASE)
+        draft.replace(archive)
+
+
+def _mirror() -> str:
+    """The mirror in the system's package sources."""
+    for file in sorted(Path("/etc/apt/sources.list.d").glob("*.sources")):
+        for line in file.read_text().splitlines():
+            if line.startswith("URIs:"):
+                return line.split()[1]
+    raise RuntimeError("no package source with a line `URIs:` in /etc/apt/sources.list.d")
+
+
+def _stand_in(docker: Docker, name: str, tag: str) -> None:
+    programs = Programs()
+    with _context(name) as context:
+        if name == "postgres":
+            # the libraries of the wheel lie beside its package
+            shutil.copytree(programs.postgres().parents[2], context / "programs", symlinks=True)
+        elif name == "redis":
+            server = programs.redis()
+            if server is None:
+                raise RuntimeError("there is no Redis for this machine")
+            shutil.copytree(Path(server).parent, context / "programs")
+        else:
+            shutil.copytree(Path(programs.java().path).parent.parent, context / "java", symlinks=True)
+            shutil.copytree(programs.kafka_libs(), context / "libs")
+        docker.run("build", "-q", "-f", str(context / f"{name}.Dockerfile"), "-t", tag, str(context))
+
+
+@contextmanager
+def _context(name: str) -> Generator[Path]:
+    """A build context with the Dockerfile and scripts of one stand-in."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        for source in SOURCES.glob(f"{name}*"):
+            shutil.copy2(source, place)
+        yield Path(place)

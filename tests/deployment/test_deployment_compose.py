@@ -1,0 +1,99 @@
+"""`docker compose up` on a real engine: work through the API, a service killed, the stack down and up, nothing lost."""
+
+import os
+import subprocess
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from demo.api import Api
+from deployment.compose_stack import HOME, ComposeStack
+from deployment.demonstration import PIPELINE, Demonstration, session
+from deployment.docker import Docker, DockerFailed
+
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(3600)]
+
+
+@pytest.fixture(scope="module")
+def stack(images: Docker, tmp_path_factory: pytest.TempPathFactory) -> Generator[ComposeStack]:
+    folder = tmp_path_factory.mktemp("compose")
+    made = ComposeStack(images, f"signalbox-test-{os.getpid()}", folder)
+    made.make_secrets()
+    began = time.monotonic()
+    try:
+        made.up()
+        print(f"\nup and healthy after {time.monotonic() - began:.1f} s; memory {made.memory()}")
+        yield made
+    except BaseException:
+        print(made.compose("ps", "-a", check=False), made.compose("logs", "--tail", "40", check=False)[-20_000:])
+        raise
+    finally:
+        made.down(volumes=True)
+
+
+async def test_work_survives_a_killed_service_and_a_stack_that_goes_down_and_up(stack: ComposeStack) -> None:
+    token = stack.admin_token()
+    async with session(token) as opened:
+        demonstration = Demonstration(Api(stack.url, opened))
+        await demonstration.define(stack.demo_database())
+        first = await demonstration.initial_load(interrupt=lambda: stack.kill("executor"))
+        assert stack.restarts("executor") == 1
+        stack.down()
+        stack.up()
+        api = demonstration.api
+        assert await api.ask("GET", f"/plans/{first['id']}") == first
+        assert (await api.ask("GET", f"/pipelines/{PIPELINE}"))["id"] == PIPELINE
+        second = await demonstration.next_day()
+        listed = {plan["id"] for plan in await api.every("/plans")}
+        assert listed == {first["id"], second["id"]}
+
+
+async def test_a_backup_is_restored_on_an_empty_machine(stack: ComposeStack) -> None:
+    folder = stack.folder / "backup"
+    token = stack.admin_token("second")
+    async with session(token) as opened:
+        api = Api(stack.url, opened)
+        before = await api.every("/plans")
+        stack.script("backup.sh", str(folder))
+        refused = stack.script("restore.sh", str(folder), check=False)
+        assert "say --yes" in refused
+        stack.down(volumes=True)
+        assert "does not run: start the stack" in stack.script("backup.sh", str(folder), check=False)
+        stack.script("restore.sh", str(folder), "--yes")
+        assert await api.every("/plans") == before
+        assert before
+        demonstration = Demonstration(api)
+        await demonstration.define(stack.demo_database())
+        await demonstration.initial_load()
+
+
+async def test_containers_run_as_nobody_special_on_a_root_that_cannot_be_written(stack: ComposeStack) -> None:
+    for service in ("planner", "executor", "scheduler", "notifier", "reprocessor", "api-gateway"):
+        shown = stack.compose(
+            "exec", "-T", service, "sh", "-c", "id -u; touch /opt/signalbox/x 2>&1; cat /proc/1/environ"
+        )
+        assert shown.startswith("10001\n"), service
+        assert "Read-only file system" in shown or "Permission denied" in shown
+        assert "postgresql://" not in shown, "an address with its password is in the environment"
+
+
+def test_a_missing_secret_is_named_before_anything_starts(images: Docker, tmp_path: Path) -> None:
+    stack = ComposeStack(images, f"signalbox-bare-{os.getpid()}", tmp_path)
+    try:
+        with pytest.raises(DockerFailed, match="secrets/"):
+            stack.compose("up", "-d")
+    finally:
+        stack.down(volumes=True)
+
+
+def test_secrets_are_made_once(tmp_path: Path) -> None:
+    script = HOME / "compose/make-secrets.sh"
+    subprocess.run([script, tmp_path / "s"], check=True, capture_output=True, timeout=30)
+    before = {file.name: file.read_text() for file in (tmp_path / "s").iterdir()}
+    (tmp_path / "s" / "redis_url").unlink()
+    done = subprocess.run([script, tmp_path / "s"], check=True, capture_output=True, text=True, timeout=30)
+    assert "1 secrets made" in done.stdout
+    assert {file.name: file.read_text() for file in (tmp_path / "s").iterdir()} == before
+    assert len(set(before.values())) == len(before)

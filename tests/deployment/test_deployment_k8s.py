@@ -1,0 +1,86 @@
+"""`kubectl apply -k k8s/overlays/dev` on a real cluster: work through the API, a pod killed, all down and up again."""
+
+import tempfile
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from demo.api import Api
+from deployment.cluster import NAMESPACE, OVERLAY, ManifestCluster
+from deployment.compose_stack import TOKEN
+from deployment.demonstration import Demonstration, session
+from deployment.docker import Docker
+
+pytestmark = [pytest.mark.deployment, pytest.mark.timeout(3600)]
+URL = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(scope="module")
+def cluster(images: Docker) -> Generator[ManifestCluster]:
+    with ManifestCluster.started() as started, tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        # pods of another user than root enter these folders
+        Path(place).chmod(0o755)
+        started.prepare(images, Path(place))
+        began = time.monotonic()
+        started.kubectl("apply", "-k", str(OVERLAY))
+        started.ready()
+        print(f"\nrolled out after {time.monotonic() - began:.1f} s")
+        yield started
+
+
+async def test_work_survives_a_killed_pod_and_everything_down_and_up(cluster: ManifestCluster) -> None:
+    admin = ("python", "-m", "signalbox_gateway", "admin", "create", "admin")
+    shown = cluster.ours("exec", "deployment/api-gateway", "-c", "service", "--", *admin)
+    token = TOKEN.search(shown)
+    assert token
+    async with session(token.group()) as opened:
+        demonstration = Demonstration(Api(URL, opened))
+        await demonstration.define(database(cluster))
+        first = await demonstration.initial_load(interrupt=lambda: kill_executor(cluster))
+        for replicas in ("0", "1"):
+            cluster.ours("scale", "deployment,statefulset", "--all", f"--replicas={replicas}")
+            if replicas == "0":
+                cluster.until(lambda: "NAME" not in pods(cluster), "every pod is gone")
+        cluster.ready()
+        assert await demonstration.api.ask("GET", f"/plans/{first['id']}") == first
+        second = await demonstration.next_day()
+        assert {plan["id"] for plan in await demonstration.api.every("/plans")} == {first["id"], second["id"]}
+
+
+def test_the_manifests_can_be_applied_again_and_change_nothing(cluster: ManifestCluster) -> None:
+    shown = cluster.kubectl("apply", "-k", str(OVERLAY))
+    assert "created" not in shown
+    assert [line for line in shown.splitlines() if "configured" in line and not line.startswith("deployment")] == []
+
+
+def test_a_service_account_may_do_nothing_but_what_its_service_needs(cluster: ManifestCluster) -> None:
+    def may(account: str, verb: str, resource: str) -> bool:
+        user = f"system:serviceaccount:{NAMESPACE}:signalbox-{account}"
+        return cluster.answers("-n", NAMESPACE, "auth", "can-i", verb, resource, "--as", user, "-q")
+
+    assert may("executor", "create", "jobs.batch")
+    assert not may("executor", "list", "secrets")
+    assert not may("executor", "delete", "pods")
+    for account in ("planner", "scheduler", "notifier", "reprocessor", "api-gateway", "provision"):
+        assert not may(account, "create", "jobs.batch")
+        assert not may(account, "get", "secrets")
+
+
+def pods(cluster: ManifestCluster) -> str:
+    """The pods of the services that are still there, with a head line; empty without any."""
+    return cluster.ours("get", "pods", "-l", "app.kubernetes.io/name!=provision")
+
+
+def kill_executor(cluster: ManifestCluster) -> None:
+    """Without a moment to drain."""
+    cluster.ours("delete", "pod", "-l", "app.kubernetes.io/name=executor", "--grace-period=0", "--force")
+
+
+def database(cluster: ManifestCluster) -> str:
+    """A database and role for the pipeline's loader, and its address."""
+    login = 'PGPASSWORD="$(cat $POSTGRES_PASSWORD_FILE)" psql -q -h 127.0.0.1 -U signalbox -d signalbox -c "$0"'
+    for statement in ("CREATE ROLE demo LOGIN PASSWORD 'demo-password'", "CREATE DATABASE demo OWNER demo"):
+        cluster.ours("exec", "postgres-0", "--", "sh", "-c", login, statement)
+    return "postgresql://demo:demo-password@postgres:5432/demo"

@@ -1,0 +1,90 @@
+"""Spark: a real standalone master and worker with the start fence; the tests' application stamps a file."""
+
+import asyncio
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from engines.harness import EngineHarness, WorkRequest, until
+from engines.spark.claims import ClaimServer
+from engines.spark.cluster import SparkCluster
+from engines.spark.distribution import compiled_jobs
+from signalbox_contracts.definitions.work import SparkWork, Work
+from signalbox_executor.engines.port import Engine, Submission
+
+ENDLESS_SECONDS = 600
+
+
+class Harness(EngineHarness):
+    kind = "spark"
+    plain_logs = False
+    lost_answer_point = "spark.answered"
+
+    def __init__(self, folder: Path, cluster: SparkCluster, claims: ClaimServer | None) -> None:
+        self.folder = folder
+        self.cluster = cluster
+        self.stamps = folder / "stamps"
+        self.connection = cluster.connection(start_url=claims.url if claims else None)
+        self.settings = {"SIGNALBOX_BLOB_URL": (folder / "blobs").as_uri()}
+
+    @classmethod
+    @contextmanager
+    def started(cls, folder: Path) -> Generator[Self]:
+        with (
+            ClaimServer((folder / "blobs").as_uri()) as claims,
+            SparkCluster(folder / "cluster") as cluster,
+        ):
+            yield cls(folder, cluster, claims)
+        shutil.rmtree(folder / "cluster", ignore_errors=True)
+
+    def work(self, key: str, request: WorkRequest) -> Work:
+        seconds = ENDLESS_SECONDS if request.endless else 0
+        arguments = [str(self.stamps / key), str(request.exit_code), str(seconds), key, request.log]
+        if request.result is not None:
+            results = self.folder / "results"
+            results.mkdir(exist_ok=True)
+            (results / key).write_text(request.result)
+            arguments.append(str(results / key))
+        main_class = "" if request.refused else "probe.App"
+        return SparkWork(application=str(compiled_jobs()), main_class=main_class, arguments=tuple(arguments))
+
+    def wrong_work(self) -> tuple[Work, str]:
+        return SparkWork(application="/nowhere/a.jar"), "work.main_class"
+
+    async def submit_without_answer(self, submission: Submission) -> None:
+        """Another executor sends it and dies: its adapter is closed as soon as the master has a driver more."""
+        before = set(await asyncio.to_thread(self.cluster.drivers))
+        other = await self.open()
+        submitting = asyncio.create_task(other.submit(submission))
+
+        async def accepted() -> bool:
+            return set(await asyncio.to_thread(self.cluster.drivers)) > before
+
+        await until(accepted, "the master has the driver")
+        submitting.cancel()
+        await asyncio.gather(submitting, return_exceptions=True)
+        await other.close()
+
+    async def starts(self, key: str) -> int:
+        stamps = self.stamps / key
+        return len(stamps.read_text().splitlines()) if stamps.exists() else 0
+
+    async def out_of_reach(self) -> Engine:
+        return await self.open(url="http://127.0.0.1:1", web_url="http://127.0.0.1:1")
+
+    async def end_all(self) -> None:
+        await asyncio.to_thread(self.cluster.kill_all)
+
+    # ------------------------------------------------------------------ crash points
+
+    def forget(self, key: str) -> None:
+        """Without recovery a master that restarts knows no driver of before."""
+        self.cluster.master.kill()
+        self.cluster.start_master()
+        self.cluster.wait_for_worker()
+
+    def clean(self, key: str) -> None:
+        with suppress(AssertionError):
+            self.cluster.kill_all()
