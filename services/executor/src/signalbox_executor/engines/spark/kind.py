@@ -88,7 +88,7 @@ KIND = EngineKind(
     capabilities=frozenset(
         {
             Capability.RESULTS,
-            Capability.TELLS_KILLED,
+            Capability.REPORTS_KILLED,
             Capability.LINKS,
             Capability.REFUSES_WORK,
             Capability.LOGS,

@@ -26,7 +26,7 @@ from signalbox_executor.engines.spark.master import Master
 from signalbox_executor.engines.spark.records import RunRecord, RunRecords
 from signalbox_executor.engines.spark.requests import Fenced, Target, check, create_request
 
-CANNOT_TELL: Final = "it may have been sent, and no driver of the master shows its run key"
+NOT_SHOWN: Final = "it may have been sent, and no driver of the master shows its run key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Sender:
             if not fenced and not await parts.records.create(RunRecord(run_key=run_key, sent_at=now, fenced=False)):
                 owner = await parts.fence.owner(run_key) or await self._found(run_key)
                 if owner is None:
-                    raise EngineUnavailable(self._name, CANNOT_TELL)
+                    raise EngineUnavailable(self._name, NOT_SHOWN)
                 return owner.run
             return (await parts.fence.seal(run_key, "it was given up before it began", now)).run
         except (BlobStoreFailed, BlobMissing) as error:
@@ -106,7 +106,7 @@ class Sender:
             if owner is not None:
                 return self._driver(owner)
             if not fenced:
-                raise EngineUnavailable(self._name, CANNOT_TELL)
+                raise EngineUnavailable(self._name, NOT_SHOWN)
         crash_points.point("spark.recorded")
         try:
             return await self._create(submission, work)
