@@ -39,11 +39,11 @@ POLICY: Final = {
         },
         "mutations": [
             {
-                "patchType": "ApplyConfiguration",
-                "applyConfiguration": {
-                    "expression": "Object{spec: Object.spec{hostNetwork: true, hostAliases: "
-                    '[Object.spec.hostAliases{ip: "127.0.0.1", '
-                    'hostnames: ["kafka", "postgres", "redis", "notifier", "api-gateway"]}]}}'
+                "patchType": "JSONPatch",
+                "jsonPatch": {
+                    "expression": '[JSONPatch{op: "add", path: "/spec/hostNetwork", value: true}, '
+                    'JSONPatch{op: "add", path: "/spec/hostAliases", value: [Object.spec.hostAliases{ip: "127.0.0.1", '
+                    'hostnames: ["kafka", "postgres", "redis", "notifier", "api-gateway"]}]}]'
                 },
             }
         ],

@@ -103,6 +103,7 @@ import socket, ssl
 context = ssl.create_default_context(cafile="/etc/signalbox/tls/server.crt")
 plain = socket.create_connection(("127.0.0.1", 443), 10)
 with context.wrap_socket(plain, server_hostname="{NAME}") as one:
-    one.sendall(b"{method} {path} HTTP/1.1\\r\\nHost: {NAME}\\r\\nContent-Length: 0\\r\\n{authorization}{headers}\\r\\n")
+    head = b"{method} {path} HTTP/1.1\\r\\nHost: {NAME}\\r\\nContent-Length: 0\\r\\n"
+    one.sendall(head + b"{authorization}{headers}\\r\\n")
     print(one.makefile("rb").readline().split()[1].decode())
 """))  # fmt: skip
