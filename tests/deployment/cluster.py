@@ -42,8 +42,8 @@ POLICY: Final = {
                 "patchType": "JSONPatch",
                 "jsonPatch": {
                     "expression": '[JSONPatch{op: "add", path: "/spec/hostNetwork", value: true}, '
-                    'JSONPatch{op: "add", path: "/spec/hostAliases", value: [Object.spec.hostAliases{ip: "127.0.0.1", '
-                    'hostnames: ["kafka", "postgres", "redis", "notifier", "api-gateway"]}]}]'
+                    'JSONPatch{op: "add", path: "/spec/hostAliases", value: [{"ip": dyn("127.0.0.1"), '
+                    '"hostnames": dyn(["kafka", "postgres", "redis", "notifier", "api-gateway"])}]}]'
                 },
             }
         ],

@@ -14,8 +14,6 @@ def main() -> None:
     spark = SparkSession.builder.appName(f"processing {last}").config("spark.sql.shuffle.partitions", "4").getOrCreate()
     paths = [f"{lake()}/events/day={day}" for day in wanted]
     events = spark.read.option("basePath", f"{lake()}/events").parquet(*paths)
-        *[f"{lake()}/events/day={day}" for day in wanted]
-    )
     had = events.select("user", "item").distinct().cache()
     other = had.select(col("user").alias("other"), col("item").alias("shared"))
     alike = (
