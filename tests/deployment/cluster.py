@@ -67,6 +67,11 @@ class ManifestCluster(KubernetesCluster):
             "runtime-config": "admissionregistration.k8s.io/v1beta1=true",
         }
 
+    @property
+    def program(self) -> str:
+        """The binary that is kubectl when it is called with that word."""
+        return self._binary
+
     def prepare(self, docker: Docker, folder: Path) -> None:
         """Images, volumes and the policy: what an administrator of a cluster does before."""
         taken = [port for port in PORTS if _taken(port)]
