@@ -186,7 +186,7 @@ async def test_initial_load_and_three_days_one_of_them_late_and_tried_again(
     (data.folder / "recommendations.yaml").write_text(with_defaults(definition, data.pipeline(database)))
     async with connected(stack.signalbox.api_url, stack.signalbox.token_file) as api:
         await api.ask("PUT", "/secrets/recommendations-database", {"value": database, "uses": ["work"]})
-        applied = stack.command("pipeline", "apply", str(data.folder / "recommendations.yaml"), "--yes")
+        applied = stack.command("pipeline", "apply", str(data.folder / "recommendations.yaml"))
         assert applied.returncode == 0, applied.stderr
         for number in (-2, -1, 0):
             data.deliver(data.day(number))
