@@ -90,7 +90,7 @@ def test_prometheus_scrapes_every_service(stack: ComposeStack) -> None:
         pytest.skip("prometheus is not installed: apt-get install prometheus")
     port = free_ports(1)[0]
     named = {"PROMETHEUS_IMAGE": image, "PROMETHEUS_PORT": str(port)}
-    stack.compose("--profile", "observe", "up", "-d", "prometheus", **named)
+    stack.compose("--profile", "observe", "up", "-d", "prometheus", check=True, seconds=600, **named)
     services = {"planner", "executor", "scheduler", "notifier", "reprocessor", "api-gateway"}
     give_up_at = time.monotonic() + 120
     while answering(port, 'up{job="signalbox"} == 1') != services:
