@@ -60,7 +60,7 @@ class DataPlatform:
             place.mkdir(parents=True)
         submit = self.programs / "spark-submit"
         home, java = spark_home(), full_java()
-        words = " ".join(f"'{word}'" for word in JVM)
+        words = " ".join(f"'{word}'" for word in (*JVM, "-Xmx700m"))
         submit.write_text(
             f"#!/bin/bash\nexport SPARK_HOME='{home}' JAVA_HOME='{Path(java).parents[1]}' SPARK_LOCAL_IP=127.0.0.1 "
             f"SPARK_SCALA_VERSION=2.13 PYSPARK_PYTHON='{sys.executable}' PYSPARK_DRIVER_PYTHON='{sys.executable}'\n"
