@@ -54,5 +54,5 @@ fi
 printf '%s' "$before" > "$opt/previous"
 # the release in use, the one before and the newest other one are kept
 find "$opt/releases" -mindepth 1 -maxdepth 1 -printf '%T@ %f\n' | sort -rn | awk '{print $2}' \
-  | grep -vxF -e "$release" -e "$before" | tail -n +2 | while read -r old; do rm -rf "${opt:?}/releases/$old"; done
+  | awk -v keep="$release" -v before="$before" '$1 != keep && $1 != before' | tail -n +2 | while read -r old; do rm -rf "${opt:?}/releases/$old"; done
 echo "release $release is in use; $before was before (upgrade.sh --back)"

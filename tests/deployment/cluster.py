@@ -39,11 +39,11 @@ POLICY: Final = {
         },
         "mutations": [
             {
-                "patchType": "ApplyConfiguration",
-                "applyConfiguration": {
-                    "expression": "Object{spec: Object.spec{hostNetwork: true, hostAliases: "
-                    '[Object.spec.hostAliases{ip: "127.0.0.1", '
-                    'hostnames: ["kafka", "postgres", "redis", "notifier", "api-gateway"]}]}}'
+                "patchType": "JSONPatch",
+                "jsonPatch": {
+                    "expression": '[JSONPatch{op: "add", path: "/spec/hostNetwork", value: true}, '
+                    'JSONPatch{op: "add", path: "/spec/hostAliases", value: [{"ip": dyn("127.0.0.1"), '
+                    '"hostnames": dyn(["kafka", "postgres", "redis", "notifier", "api-gateway"])}]}]'
                 },
             }
         ],
@@ -66,6 +66,11 @@ class ManifestCluster(KubernetesCluster):
             "feature-gates": "MutatingAdmissionPolicy=true",
             "runtime-config": "admissionregistration.k8s.io/v1beta1=true",
         }
+
+    @property
+    def program(self) -> str:
+        """The binary that is kubectl when it is called with that word."""
+        return self._binary
 
     def prepare(self, docker: Docker, folder: Path) -> None:
         """Images, volumes and the policy: what an administrator of a cluster does before."""

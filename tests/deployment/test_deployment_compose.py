@@ -1,17 +1,22 @@
 """`docker compose up` on a real engine: work through the API, a service killed, the stack down and up, nothing lost."""
 
+import json
 import os
 import subprocess
 import time
+import urllib.request
 from collections.abc import Generator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from demo.api import Api
+from deployment import stand_ins
 from deployment.compose_stack import HOME, ComposeStack
 from deployment.demonstration import PIPELINE, Demonstration, session
 from deployment.docker import Docker, DockerFailed
+from signalbox_local.ports import free_ports
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(3600)]
 
@@ -77,6 +82,36 @@ async def test_containers_run_as_nobody_special_on_a_root_that_cannot_be_written
         assert shown.startswith("10001\n"), service
         assert "Read-only file system" in shown or "Permission denied" in shown
         assert "postgresql://" not in shown, "an address with its password is in the environment"
+
+
+def test_prometheus_scrapes_every_service(stack: ComposeStack) -> None:
+    image = stand_ins.prometheus(stack.docker)
+    if image is None:
+        pytest.skip("prometheus is not installed: apt-get install prometheus")
+    port = free_ports(1)[0]
+    named = {"PROMETHEUS_IMAGE": image, "PROMETHEUS_PORT": str(port)}
+    stack.compose("--profile", "observe", "up", "-d", "prometheus", check=True, seconds=600, **named)
+    services = {"planner", "executor", "scheduler", "notifier", "reprocessor", "api-gateway"}
+    give_up_at = time.monotonic() + 120
+    while answering(port, 'up{job="signalbox"} == 1') != services:
+        assert time.monotonic() < give_up_at, answering(port, "up")
+        time.sleep(1)
+    for metric in ("signalbox_consumer_lag_messages", "signalbox_outbox_oldest_seconds", "signalbox_loop_passes_total"):
+        assert answering(port, metric) >= {"planner", "executor"}, metric
+    assert answering(port, "signalbox_plans") == {"api-gateway"}
+    assert answering(port, "signalbox_engine_up") == {"api-gateway"}
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/rules", timeout=10) as answer:
+        assert len(json.load(answer)["data"]["groups"][0]["rules"]) == 7
+
+
+def answering(port: int, query: str) -> set[str]:
+    """The services in Prometheus' answer; none while it does not answer."""
+    address = f"http://127.0.0.1:{port}/api/v1/query?query={quote(query)}"
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return {one["metric"].get("service", "") for one in json.load(answer)["data"]["result"]}
+    except OSError:
+        return set()
 
 
 def test_a_missing_secret_is_named_before_anything_starts(images: Docker, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """`kubectl apply -k k8s/overlays/dev` on a real cluster: work through the API, a pod killed, all down and up again."""
 
+import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Generator
@@ -9,7 +11,7 @@ import pytest
 
 from demo.api import Api
 from deployment.cluster import NAMESPACE, OVERLAY, ManifestCluster
-from deployment.compose_stack import TOKEN
+from deployment.compose_stack import HOME, TOKEN
 from deployment.demonstration import Demonstration, session
 from deployment.docker import Docker
 
@@ -50,9 +52,32 @@ async def test_work_survives_a_killed_pod_and_everything_down_and_up(cluster: Ma
 
 
 def test_the_manifests_can_be_applied_again_and_change_nothing(cluster: ManifestCluster) -> None:
-    shown = cluster.kubectl("apply", "-k", str(OVERLAY))
-    assert "created" not in shown
-    assert [line for line in shown.splitlines() if "configured" in line and not line.startswith("deployment")] == []
+    assert "created" not in cluster.kubectl("apply", "-k", str(OVERLAY))
+    assert cluster.kubectl("diff", "-k", str(OVERLAY)) == ""
+
+
+def test_the_cluster_takes_every_manifest_of_production(cluster: ManifestCluster, tmp_path: Path) -> None:
+    """Strictly: a field that the API does not know is an error."""
+    secrets = tmp_path / "secrets"
+    subprocess.run([HOME / "compose/make-secrets.sh", secrets], check=True, capture_output=True, timeout=30)
+    cluster.answers("create", "namespace", "signalbox")
+    shown = cluster.kubectl("apply", "--dry-run=server", "-k", str(HOME / "k8s/overlays/prod"))
+    for kind in ("networkpolicy", "poddisruptionbudget", "horizontalpodautoscaler", "ingress", "deployment", "job"):
+        assert f"{kind}." in shown
+    command = [cluster.program, "kubectl", "--kubeconfig", str(cluster.kubeconfig)]
+    script = [HOME / "k8s/make-secrets.sh", "signalbox", secrets]
+    environment = {**os.environ, "KUBECTL": " ".join(command)}
+    done = subprocess.run(script, env=environment, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("created") == 7
+    (secrets / "redis_url").unlink()
+    done = subprocess.run(script, env=environment, check=False, capture_output=True, text=True, timeout=30)
+    assert done.stderr.strip().endswith(f"is missing: run compose/make-secrets.sh {secrets}")
+
+
+def test_a_cluster_without_the_needed_api_says_which(cluster: ManifestCluster) -> None:
+    with pytest.raises(AssertionError, match='no matches for kind "PodMonitor"'):
+        cluster.kubectl("apply", "--dry-run=server", "-f", str(HOME / "k8s/components/monitoring/podmonitor.yaml"))
 
 
 def test_a_service_account_may_do_nothing_but_what_its_service_needs(cluster: ManifestCluster) -> None:

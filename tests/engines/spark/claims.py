@@ -9,6 +9,7 @@ import uvicorn
 
 from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.runtime.clock import SystemClock
+from signalbox_chassis.start_fence import JAR
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
 from signalbox_gateway.routes import starts
@@ -27,6 +28,8 @@ class ClaimServer:
         self.url = f"http://127.0.0.1:{self._port}"
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
+
+    jar_name = JAR.name
 
     def __enter__(self) -> Self:
         self.start()

@@ -45,11 +45,19 @@ class SparkCluster:
     """A master without recovery unless `recovers`, and a worker with this many cores and MiB. Ports stay the same."""
 
     def __init__(
-        self, folder: Path, *, cores: int = 64, memory_mib: int = 65_536, recovers: bool = False, retained: int = 1000
+        self,
+        folder: Path,
+        *,
+        cores: int = 64,
+        memory_mib: int = 65_536,
+        recovers: bool = False,
+        retained: int = 1000,
+        worker_timeout_seconds: int = 60,
     ) -> None:
         self.folder = folder
         self.cores, self.memory_mib = cores, memory_mib
         self._recovers, self._retained = recovers, retained
+        self._worker_timeout_seconds = worker_timeout_seconds
         self._port, self._web, self._rest, self._worker_port, self._worker_web = free_ports(5)
         self.url = f"http://127.0.0.1:{self._rest}"
         self.web_url = f"http://127.0.0.1:{self._web}"
@@ -88,6 +96,7 @@ class SparkCluster:
         options = {
             "spark.master.rest.enabled": "true", "spark.master.rest.host": "127.0.0.1",
             "spark.master.rest.port": self._rest, "spark.deploy.retainedDrivers": self._retained,
+            "spark.worker.timeout": self._worker_timeout_seconds,
         }  # fmt: skip
         if self._recovers:
             options |= {
@@ -102,7 +111,8 @@ class SparkCluster:
         """Start it and return when the master has it."""
         ports = ("--host", "127.0.0.1", "--port", str(self._worker_port), "--webui-port", str(self._worker_web))
         sizes = ("--cores", str(self.cores), "--memory", f"{self.memory_mib}m", "--work-dir", str(self.work))
-        self._run(self.worker, "org.apache.spark.deploy.worker.Worker", {}, *ports, *sizes, self.master_url)
+        options = {"spark.worker.timeout": self._worker_timeout_seconds}  # heartbeats come four times as often
+        self._run(self.worker, "org.apache.spark.deploy.worker.Worker", options, *ports, *sizes, self.master_url)
         self.wait_for_worker()
 
     def wait_for_worker(self) -> None:
@@ -134,6 +144,33 @@ class SparkCluster:
         """The state of every driver that the master remembers, by id."""
         page = self.page() or {"activedrivers": [], "completeddrivers": []}
         return {driver["id"]: driver["state"] for driver in (*page["completeddrivers"], *page["activedrivers"])}
+
+    def create(self, request: dict[str, Any]) -> str:
+        """Submit a driver as it is; its id."""
+        call = urllib.request.Request(
+            f"{self.url}/v1/submissions/create", json.dumps(request).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(call, timeout=10) as response:
+            return json.load(response)["submissionId"]
+
+    def push_out(self, count: int) -> None:
+        """Let so many drivers end: none of them has an application, so their worker starts no process."""
+        request = {
+            "action": "CreateSubmissionRequest", "clientSparkVersion": "4.3.0", "mainClass": "none.None",
+            "appResource": "file:///nowhere/none.jar", "appArgs": [], "environmentVariables": {},
+            "sparkProperties": {
+                "spark.app.name": "none", "spark.master": self.master_url, "spark.driver.memory": "64m",
+                "spark.submit.deployMode": "cluster",
+            },
+        }  # fmt: skip
+        for _ in range(count):
+            self.create(request)
+        self.until(lambda: not {"SUBMITTED", "RUNNING"} & set(self.drivers().values()), "they ended")
+
+    def is_of(self, driver: str, run_key: str) -> bool:
+        """Whether a driver was started for this key, by what its worker wrote down."""
+        path = self.work / driver / "stderr"
+        return path.exists() and run_key in path.read_text()
 
     def kill(self, driver: str) -> None:
         """Ask the master for the end of a driver, whatever becomes of it."""

@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator, Generator
 import pytest
 import pytest_asyncio
 
+from engines.spark.claims import ClaimServer
 from engines.spark.cluster import SparkCluster
+from engines.spark.harness import Harness
 from engines.spark.product import SparkProduct, running_product
 
 
@@ -15,6 +17,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[SparkCluster]
     """The cluster that tests share."""
     with SparkCluster(tmp_path_factory.mktemp("spark")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def started(cluster: SparkCluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Harness]:
+    """An engine on the shared cluster, with claims of its own."""
+    folder = tmp_path_factory.mktemp("harness")
+    with ClaimServer((folder / "blobs").as_uri()) as claims:
+        yield Harness(folder, cluster, claims)
+
+
+@pytest.fixture
+async def harness(started: Harness) -> AsyncGenerator[Harness]:
+    async with started.opened():
+        yield started
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -25,6 +25,7 @@ class Harness(EngineHarness):
     def __init__(self, folder: Path, cluster: SparkCluster, claims: ClaimServer | None) -> None:
         self.folder = folder
         self.cluster = cluster
+        self.claims = claims
         self.stamps = folder / "stamps"
         self.connection = cluster.connection(start_url=claims.url if claims else None)
         self.settings = {"SIGNALBOX_BLOB_URL": (folder / "blobs").as_uri()}
@@ -39,8 +40,8 @@ class Harness(EngineHarness):
             yield cls(folder, cluster, claims)
         shutil.rmtree(folder / "cluster", ignore_errors=True)
 
-    def work(self, key: str, request: WorkRequest) -> Work:
-        seconds = ENDLESS_SECONDS if request.endless else 0
+    def work(self, key: str, request: WorkRequest, *, seconds: int = 0) -> Work:
+        seconds = ENDLESS_SECONDS if request.endless else seconds
         arguments = [str(self.stamps / key), str(request.exit_code), str(seconds), key, request.log]
         if request.result is not None:
             results = self.folder / "results"

@@ -20,7 +20,7 @@ from signalbox_gateway.identity.audit import prune as prune_audit
 from signalbox_gateway.identity.service import Identity
 from signalbox_gateway.live.forwarding import Notifiers
 from signalbox_gateway.long_poll import Waits
-from signalbox_gateway.read_model import prune
+from signalbox_gateway.read_model import gauges, prune
 from signalbox_gateway.recovery.rebuild import Rebuild
 from signalbox_gateway.recovery.resend import Resender
 from signalbox_gateway.routes import (
@@ -151,6 +151,7 @@ def gateway(settings: GatewaySettings) -> Service:
     default_engines = DefaultEngines(service.database, service.clock, settings)
     service.loops = [
         Loop("default engines", default_engines.one_pass, 60.0),
+        Loop("gauges", partial(gauges.one_pass, service.database), 15.0),
         Loop("forget answers", forget, 600.0),
         Loop("retention", partial(prune.RETENTION.one_pass, service.database, settings), 600.0),
         Loop("audit chain", chain_audit, 1.0),

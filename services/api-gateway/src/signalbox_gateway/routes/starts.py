@@ -54,7 +54,7 @@ async def start_claim(run_key: str, request: Request, deps: Deps) -> Response:
 async def start_end(run_key: str, request: Request, deps: Deps) -> Response:
     """Keep how an application ended."""
     written = await body_of(request, End)
-    end = RunEnd(**written.model_dump(exclude={"run"}))
+    end = RunEnd(**{**written.model_dump(exclude={"run"}), "at": deps.clock.now()})
     return await _answer(_fence(deps, run_key).save_end(run_key, _secret(request), written.run, end))
 
 

@@ -163,6 +163,7 @@ class Runs:
             started=await self._fence.started(run_key) if fenced else None,
             progress=await self._fence.progress(run_key) if fenced else None,
             stopped=await self._records.stop(run_key) is not None, allow_failed_jobs=record.allow_failed_jobs,
+            now=self._clock.now(),
         )  # fmt: skip
 
     async def _tail(self, worker_url: str, driver: str) -> str:

@@ -5,6 +5,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 from pydantic import Field, JsonValue
@@ -28,6 +29,8 @@ _CAUSE: Final = re.compile(
     re.MULTILINE,
 )
 MAX_REASON: Final = 800
+EXIT_GRACE: Final = timedelta(seconds=60)
+"""How long a JVM that was told to end may take: its hooks have 30 s (Hadoop's `ShutdownHookManager`)."""
 _RULE: Final = "\n========================================\n"
 
 
@@ -59,6 +62,7 @@ class Facts:
     progress: RunProgress | None = None
     stopped: bool = False
     allow_failed_jobs: bool = False
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,9 @@ def _unseen(facts: Facts) -> Verdict:
         return _finished(facts)
     if facts.end is not None and (facts.end.exit_code is not None or facts.end.error):
         return Verdict(Phase.FAILED, EndCause.FAILED, bounded(facts.end.error or f"exit code {facts.end.exit_code}"))
+    if facts.end is not None and facts.end.at is not None and facts.now - facts.end.at >= EXIT_GRACE:
+        reason = "the driver was told to end before its application returned: its worker was lost, or it was killed"
+        return Verdict(Phase.FAILED, EndCause.INFRASTRUCTURE, reason)
     if facts.state == "ERROR":
         reason = "its worker was lost; a worker that was killed leaves its driver running"
     else:

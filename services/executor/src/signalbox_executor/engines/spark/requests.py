@@ -56,6 +56,11 @@ def check(work: SparkWork, engine: str, *, fixed: Mapping[str, str] = _OURS) -> 
             raise EngineRefused(engine, reason, field=f"work.{field}", value=text[:200])
         if "\0" in text:
             raise EngineRefused(engine, "a zero character is not allowed", field=f"work.{field}")
+    for field in ("jars", "py_files", "files"):
+        for index, text in enumerate(getattr(work, field)):
+            if "," in text:
+                reason = "a comma is not allowed: Spark separates files by it"
+                raise EngineRefused(engine, reason, field=f"work.{field}[{index}]", value=text[:200])
     if not is_python(work) and not work.main_class:
         reason = f"{work.application} is no Python file, and a JAR needs its main class"
         raise EngineRefused(engine, reason, field="work.main_class")

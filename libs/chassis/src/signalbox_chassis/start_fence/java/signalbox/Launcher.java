@@ -28,7 +28,10 @@ public final class Launcher {
       Class<?> entry = Class.forName(words[0], true, Thread.currentThread().getContextClassLoader());
       main = entry.getMethod("main", String[].class);
     } catch (ClassNotFoundException missing) {
-      error = "the main class " + words[0] + " is in none of the JARs";
+      error = missingFile();
+      if (error.isEmpty()) {
+        error = "the main class " + words[0] + " is in none of the JARs";
+      }
       throw missing;
     } catch (NoSuchMethodException missing) {
       error = words[0] + " has no method main(String[])";
@@ -41,6 +44,18 @@ public final class Launcher {
       error = failed.getCause().toString();
       throw failed.getCause();
     }
+  }
+
+  /** Which of the JARs the worker does not have: Spark leaves it out with a warning. */
+  private static String missingFile() {
+    String jars = System.getProperty("spark.jars", "");
+    for (String jar : jars.split(",")) {
+      String path = jar.startsWith("local:") || jar.startsWith("file:") ? jar.substring(jar.indexOf(':') + 1) : jar;
+      if (!path.isEmpty() && !path.contains("://") && !new File(path).exists()) {
+        return "the application " + jar + " does not exist on this worker";
+      }
+    }
+    return "";
   }
 
   private static void claim(Fence fence) {

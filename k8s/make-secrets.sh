@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# make-secrets.sh NAMESPACE FOLDER: put the secrets that compose/make-secrets.sh made in FOLDER into the cluster.
+#
+# DATABASE_HOST=db.example:5432/signalbox REDIS_HOST=redis.example:6379 compose/make-secrets.sh FOLDER comes first; then
+# put the administrator's address of your PostgreSQL into FOLDER/admin_database_url.
+set -euo pipefail
+[ "$#" -eq 2 ] || { echo "usage: make-secrets.sh NAMESPACE FOLDER" >&2; exit 2; }
+namespace=$1 folder=$2
+kubectl=${KUBECTL:-kubectl}
+for file in admin_database_url secret_key redis_url {api_gateway,executor,planner,scheduler,notifier,reprocessor,reprocessor_worker}_database_url; do
+  [ -s "$folder/$file" ] || { echo "make-secrets.sh: $folder/$file is missing: run compose/make-secrets.sh $folder" >&2; exit 1; }
+done
+apply() { # NAME KEY=FILE...
+  local name=$1 words=()
+  shift
+  for pair in "$@"; do words+=("--from-file=${pair%%=*}=$folder/${pair#*=}"); done
+  $kubectl -n "$namespace" create secret generic "$name" "${words[@]}" --dry-run=client -o yaml | $kubectl apply -f -
+}
+key=secret_key=secret_key redis=redis_url=redis_url
+apply planner-secrets database_url=planner_database_url
+apply scheduler-secrets database_url=scheduler_database_url
+apply executor-secrets database_url=executor_database_url $key
+apply notifier-secrets database_url=notifier_database_url $key $redis
+apply reprocessor-secrets database_url=reprocessor_database_url worker_database_url=reprocessor_worker_database_url
+apply api-gateway-secrets database_url=api_gateway_database_url $key $redis
+apply provision-secrets admin_database_url=admin_database_url \
+  $(for role in api_gateway executor planner scheduler notifier reprocessor reprocessor_worker; do echo "${role}_database_url=${role}_database_url"; done)

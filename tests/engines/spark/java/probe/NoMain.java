@@ -1,0 +1,7 @@
+package probe;
+
+/** A class that cannot be started. */
+public final class NoMain {
+  private NoMain() {
+  }
+}

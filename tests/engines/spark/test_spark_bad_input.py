@@ -1,0 +1,85 @@
+"""Work that cannot run, on a real master and worker: a readable reason, and nothing half done."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from engines.conformance import see
+from engines.harness import submission, until, watched
+from engines.spark.distribution import compiled_jobs
+from engines.spark.harness import Harness
+from signalbox_contracts.definitions.work import SparkWork
+from signalbox_contracts.messages.tasks import Phase
+from signalbox_executor.engines.port import EngineRefused, Submission
+
+pytestmark = pytest.mark.engine
+
+
+def asking(harness: Harness, **work: Any) -> Submission:
+    return replace(submission(harness), work=SparkWork(**work))
+
+
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [
+        ({"application": "/nowhere/app.py"}, "the application /nowhere/app.py does not exist on this worker"),
+        (
+            {"application": "/nowhere/app.jar", "main_class": "probe.App"},
+            "the application /nowhere/app.jar does not exist on this worker",
+        ),
+        ({"main_class": "probe.Nobody"}, "the main class probe.Nobody is in none of the JARs"),
+        ({"main_class": "probe.NoMain"}, "probe.NoMain has no method main(String[])"),
+    ],
+)
+async def test_what_the_workers_do_not_have_is_named(harness: Harness, work: dict[str, Any], reason: str) -> None:
+    asked = asking(harness, **{"application": str(compiled_jobs()), **work})
+    await harness.engine.submit(asked)
+    seen = await see(harness, asked)
+    assert seen.phase is Phase.FAILED
+    assert reason in seen.message
+
+
+async def test_memory_that_no_worker_has_is_why_a_driver_waits(harness: Harness) -> None:
+    asked = asking(
+        harness, application=str(compiled_jobs()), main_class="probe.App", conf={"spark.driver.memory": "100g"}
+    )
+    await harness.engine.submit(asked)
+    seen = await see(harness, asked, {Phase.SUBMITTED})
+    assert seen.handle
+    engine: Any = harness.engine
+    reasons: dict[str, str] = {}
+
+    async def explained() -> bool:
+        reasons.update(await engine.explain_waiting([watched(asked)]))
+        return bool(reasons)
+
+    await until(explained, "the wait has a reason")
+    assert reasons[asked.run_key] == (
+        "no worker can ever run it: the driver wants 1 cores and 102400 MiB, and the largest of 1 workers has "
+        "64 cores and 65536 MiB"
+    )
+    await engine.cancel(watched(asked))
+    assert (await see(harness, asked)).phase is Phase.KILLED
+
+
+@pytest.mark.parametrize(
+    ("work", "field"),
+    [
+        ({"application": "a.jar"}, "work.main_class"),
+        ({"application": "a.py", "main_class": "a.B"}, "work.main_class"),
+        ({"application": "a.py", "conf": {"spark.driver.supervise": "true"}}, "work.conf.spark.driver.supervise"),
+        ({"application": "a.py", "conf": {"driver.memory": "1g"}}, "work.conf.driver.memory"),
+        ({"application": "a.py", "arguments": ("{{HOME}}",)}, "work.arguments[0]"),
+        ({"application": "a.py", "environment": {"A": "{{SECRET}}"}}, "work.environment.A"),
+        ({"application": "a.py", "files": ("/a,b",)}, "work.files[0]"),
+    ],
+)
+async def test_work_that_would_run_otherwise_than_asked_is_refused(
+    harness: Harness, work: dict[str, Any], field: str
+) -> None:
+    before = harness.cluster.drivers().keys()
+    with pytest.raises(EngineRefused) as refused:
+        await harness.engine.submit(asking(harness, **work))
+    assert refused.value.field == field
+    assert harness.cluster.drivers().keys() == before
