@@ -33,34 +33,34 @@ def asking(harness: Harness, **work: Any) -> Submission:
     ],
 )
 async def test_what_the_workers_do_not_have_is_named(harness: Harness, work: dict[str, Any], reason: str) -> None:
-    asked = asking(harness, **{"application": str(compiled_jobs()), **work})
-    await harness.engine.submit(asked)
-    seen = await see(harness, asked)
+    sent = asking(harness, **{"application": str(compiled_jobs()), **work})
+    await harness.engine.submit(sent)
+    seen = await see(harness, sent)
     assert seen.phase is Phase.FAILED
     assert reason in seen.message
 
 
 async def test_memory_that_no_worker_has_is_why_a_driver_waits(harness: Harness) -> None:
-    asked = asking(
+    sent = asking(
         harness, application=str(compiled_jobs()), main_class="probe.App", conf={"spark.driver.memory": "100g"}
     )
-    await harness.engine.submit(asked)
-    seen = await see(harness, asked, {Phase.SUBMITTED})
+    await harness.engine.submit(sent)
+    seen = await see(harness, sent, {Phase.SUBMITTED})
     assert seen.handle
     engine: Any = harness.engine
     reasons: dict[str, str] = {}
 
     async def explained() -> bool:
-        reasons.update(await engine.explain_waiting([watched(asked)]))
+        reasons.update(await engine.explain_waiting([watched(sent)]))
         return bool(reasons)
 
     await until(explained, "the wait has a reason")
-    assert reasons[asked.run_key] == (
+    assert reasons[sent.run_key] == (
         "no worker can ever run it: the driver wants 1 cores and 102400 MiB, and the largest of 1 workers has "
         "64 cores and 65536 MiB"
     )
-    await engine.cancel(watched(asked))
-    assert (await see(harness, asked)).phase is Phase.KILLED
+    await engine.cancel(watched(sent))
+    assert (await see(harness, sent)).phase is Phase.KILLED
 
 
 @pytest.mark.parametrize(

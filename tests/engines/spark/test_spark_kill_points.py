@@ -12,6 +12,7 @@ from signalbox_contracts.states import TaskState
 from support.crash_points.kill_methods import killed
 from support.crash_points.scene import After, CrashStand, Found
 from support.crash_points.stands import scene_of, stand_on
+from support.proofs import proves
 
 pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -48,6 +49,7 @@ async def test_with_the_fence_an_executor_killed_while_it_submits_leaves_one_sta
 
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("point", KILL_POINTS)
+@proves("executor.engines.spark.records: without the fence a driver is")
 async def test_without_the_fence_what_may_have_been_sent_is_unknown_and_never_sent_again(
     stand: CrashStand, unfenced: Harness, point: str, number: int
 ) -> None:
