@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engines.conformance import see
-from engines.harness import submission, until, watched
+from engines.harness import new_submission, until, watched
 from engines.spark.distribution import compiled_jobs
 from engines.spark.harness import Harness
 from signalbox_contracts.definitions.work import SparkWork
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.engine
 
 
 def asking(harness: Harness, **work: Any) -> Submission:
-    return replace(submission(harness), work=SparkWork(**work))
+    return replace(new_submission(harness), work=SparkWork(**work))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engines.conformance import see, see_running
-from engines.harness import WorkRequest, submission, until, watched
+from engines.harness import WorkRequest, new_submission, until, watched
 from engines.spark.claims import ClaimServer
 from engines.spark.cluster import SparkCluster
 from engines.spark.harness import Harness
@@ -38,7 +38,7 @@ async def own_cluster(folder: Path, *, fenced: bool = True, **options: Any) -> A
 
 def lasting(harness: Harness, seconds: int) -> Submission:
     """A new task whose application lasts so long."""
-    sent = submission(harness)
+    sent = new_submission(harness)
     return replace(sent, work=harness.work(sent.run_key, WorkRequest(), seconds=seconds))
 
 
@@ -63,7 +63,7 @@ async def test_a_master_that_restarts_with_recovery_goes_on_with_its_drivers(tmp
 @pytest.mark.parametrize("fenced", [True, False])
 async def test_a_master_that_restarts_without_recovery_has_lost_its_drivers(tmp_path: Path, fenced: bool) -> None:
     async with own_cluster(tmp_path, fenced=fenced) as harness:
-        sent = submission(harness, WorkRequest(endless=True))
+        sent = new_submission(harness, WorkRequest(endless=True))
         handle = await harness.engine.submit(sent)
         await see_running(harness, sent)
         await asyncio.to_thread(harness.forget, sent.run_key)
@@ -93,7 +93,7 @@ async def test_the_driver_of_a_killed_worker_ends_with_it(tmp_path: Path, monkey
     """Spark 4.3: a driver exits when the connection to its worker breaks. Its launcher reports that."""
     monkeypatch.setattr(outcomes, "EXIT_GRACE", timedelta(seconds=3))
     async with own_cluster(tmp_path, worker_timeout_seconds=3) as harness:
-        sent = submission(harness, WorkRequest(endless=True))
+        sent = new_submission(harness, WorkRequest(endless=True))
         await harness.engine.submit(sent)
         await see_running(harness, sent)
         await asyncio.to_thread(harness.cluster.worker.kill)
@@ -116,7 +116,7 @@ async def test_without_the_fence_the_driver_of_a_killed_worker_is_lost(tmp_path:
 async def test_a_driver_that_200_others_pushed_out_is_known(tmp_path: Path) -> None:
     """`spark.deploy.retainedDrivers` is 200 by default: thousands of tasks push one another out in minutes."""
     async with own_cluster(tmp_path, retained=200) as harness:
-        seen_before, never_seen = submission(harness), submission(harness)
+        seen_before, never_seen = new_submission(harness), new_submission(harness)
         await harness.engine.submit(seen_before)
         handle = await harness.engine.submit(never_seen)
         await see(harness, seen_before)
@@ -137,7 +137,7 @@ async def test_a_driver_that_200_others_pushed_out_is_known(tmp_path: Path) -> N
 @proves("chassis.start_fence.__init__: of all copies of a start one")
 async def test_of_two_drivers_of_one_key_one_runs_its_application(harness: Harness) -> None:
     """The fence alone, without anything that keeps the second driver from being sent."""
-    sent = submission(harness)
+    sent = new_submission(harness)
     fence = StartFence(Blobs((harness.folder / "blobs").as_uri()))
     target = Target(
         name="spark", master_url=harness.cluster.master_url, version="4.3.0", conf=harness.connection["conf"]
@@ -182,7 +182,7 @@ async def fetched(harness: Harness, of: Submission) -> None:
 
 async def test_a_driver_waits_for_a_claim_server_that_is_away(harness: Harness) -> None:
     assert harness.claims is not None
-    sent = submission(harness)
+    sent = new_submission(harness)
     await harness.engine.submit(sent)
     await fetched(harness, sent)
     harness.claims.stop()
@@ -203,7 +203,7 @@ async def test_a_driver_waits_for_a_claim_server_that_is_away(harness: Harness) 
 
 @proves("executor.engines.spark.observing: only a run that cannot begin")
 async def test_a_driver_that_cannot_claim_its_start_runs_nothing(harness: Harness) -> None:
-    sent = submission(harness)
+    sent = new_submission(harness)
     harness_settings = {**harness.settings, "SIGNALBOX_SPARK_CLAIM_SECONDS": "2"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(harness, "settings", harness_settings)
