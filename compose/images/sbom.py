@@ -17,15 +17,15 @@ DENIED = re.compile(r"(?<!L)\bA?GPL|\bGNU (Affero )?General Public", re.IGNORECA
 
 
 def licence(package: Distribution) -> str:
-    """What its metadata says, in the order of how exact that is."""
-    expression = package.metadata.get("License-Expression")
-    classifiers = [
-        line.rpartition(" :: ")[2]
-        for line in package.metadata.get_all("Classifier") or []
-        if line.startswith("License")
-    ]
-    text = (package.metadata.get("License") or "").strip().splitlines()
-    return expression or ", ".join(one for one in classifiers if one != "OSI Approved") or (text[0] if text else "")
+    """What its metadata has, in the order of how exact that is."""
+    classifiers = [line.rpartition(" :: ")[2] for line in _all(package, "Classifier") if line.startswith("License")]
+    named = ", ".join(one for one in classifiers if one != "OSI Approved")
+    text = "\n".join(_all(package, "License")).strip().splitlines()
+    return "".join(_all(package, "License-Expression")) or named or (text[0] if text else "")
+
+
+def _all(package: Distribution, name: str) -> list[str]:
+    return [str(value) for value in package.metadata.get_all(name) or []]
 
 
 def document(packages: dict[str, Distribution]) -> dict[str, object]:
