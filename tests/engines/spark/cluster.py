@@ -155,7 +155,7 @@ class SparkCluster:
 
     def push_out(self, count: int) -> None:
         """Let so many drivers end: none of them has an application, so their worker starts no process."""
-        request = {
+        request: dict[str, Any] = {
             "action": "CreateSubmissionRequest", "clientSparkVersion": "4.3.0", "mainClass": "none.None",
             "appResource": "file:///nowhere/none.jar", "appArgs": [], "environmentVariables": {},
             "sparkProperties": {
