@@ -24,7 +24,8 @@ KEY = "sb-00000000-0000-0000-0000-000000000001-1"
 
 
 def facts(state: str, **known: Any) -> Facts:
-    return Facts(**{"state": state, "fenced": True, "started": BEGAN, "now": NOW, **known})
+    values: dict[str, Any] = {"state": state, "fenced": True, "started": BEGAN, "now": NOW, **known}
+    return Facts(**values)
 
 
 def result(text: bytes) -> RunEnd:
