@@ -56,16 +56,19 @@ for file in "$source"/deploy/env/*.env; do
   target=$etc/$(basename "$file")
   [ -f "$target" ] || sed "s|@KAFKA@|$kafka|; s|@NAME@|$name|" "$file" > "$target"
 done
-install -d -m 0700 "$etc/secrets"
-[ -s "$etc/secrets/admin_database_url" ] || install -m 0400 "$admin_file" "$etc/secrets/admin_database_url"
-[ -s "$etc/secrets/redis_url" ] || install -m 0400 "$redis_file" "$etc/secrets/redis_url"
-DATABASE_HOST=${database:-unused:0/unused} FILE_MODE=0400 "$source/compose/make-secrets.sh" "$etc/secrets"
+install -d -o root -g signalbox -m 0750 "$etc/secrets"
+[ -s "$etc/secrets/admin_database_url" ] || install -m 0440 "$admin_file" "$etc/secrets/admin_database_url"
+[ -s "$etc/secrets/redis_url" ] || install -m 0440 "$redis_file" "$etc/secrets/redis_url"
+DATABASE_HOST=${database:-unused:0/unused} FILE_MODE=0440 "$source/compose/make-secrets.sh" "$etc/secrets"
+chown -R root:signalbox "$etc/secrets"
+chmod 0750 "$etc/secrets"
 install_units
 install_site "$name"
 [ -n "$(current_release)" ] || switch_to "$release"
 [ "$(current_release)" = "$release" ] || echo "release $(current_release) stays in use: deploy/upgrade.sh changes it to $release"
 systemctl enable -q signalbox.target
 if [ "$start" = yes ]; then
+  systemctl start signalbox-provision.service || refuse "topics and schemas could not be made: $(journalctl -u signalbox-provision -o cat -n 20 --no-pager | grep -E '^(provision|SIGNALBOX_)' | tail -1)"
   systemctl start signalbox.target
   wait_ready 180
   echo "Signalbox is ready. An administrator: deploy/admin.sh create NAME"

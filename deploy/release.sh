@@ -102,6 +102,7 @@ wait_ready() { # SECONDS
     port=$(sed -n 's/^SIGNALBOX_HTTP_PORT=//p' "$etc/$service.env")
     until "$opt/current/bin/python" -IS -c "import socket,sys
 s=socket.create_connection(('127.0.0.1',$port),4); s.settimeout(4); s.sendall(b'GET /readyz HTTP/1.0\r\n\r\n'); sys.exit(b' 200' not in s.makefile('rb').readline())" 2>/dev/null; do
+      ! systemctl is-failed -q "signalbox-$service" || { echo "$service failed: journalctl -u signalbox-$service" >&2; return 1; }
       [ $SECONDS -lt $deadline ] || { echo "$service is not ready: journalctl -u signalbox-$service" >&2; return 1; }
       sleep 1
     done

@@ -48,6 +48,7 @@ change() { # NAME
 if ! change "$release"; then
   echo "upgrade.sh: $release did not become ready; $before is put back" >&2
   switch_to "$before"
+  systemctl reset-failed 'signalbox-*' || true
   for service in $services; do systemctl restart "signalbox-$service.service"; done
   exit 1
 fi

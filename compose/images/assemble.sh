@@ -10,7 +10,7 @@ for member in "$@"; do
 done
 tools/bin/uv pip install -q --no-cache --compile-bytecode --python /opt/signalbox/bin/python --no-deps wheels/*.whl
 install -m 0755 entrypoint.sh /opt/signalbox/entrypoint.sh
-install -m 0644 healthcheck.py LICENSE /opt/signalbox/
+install -m 0644 healthcheck.py sbom.py LICENSE /opt/signalbox/
 if [ "$image" = executor ]; then
   # the example programs that the demonstration pipeline runs
   mkdir -p /opt/signalbox/programs

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build.sh [IMAGE...]: build the images of Signalbox; all of them without a name.
+# build.sh [IMAGE...]: build the images of Signalbox; all of them without a name. What each holds is in build/sbom/.
 #
 #   SIGNALBOX_REGISTRY  what image names begin with (signalbox)
 #   SIGNALBOX_VERSION   their tag (the version in pyproject.toml)
@@ -66,6 +66,8 @@ for image in "$@"; do
   DOCKER_BUILDKIT=$buildkit docker build -q ${BUILD_OPTIONS:-} -f compose/images/service.Dockerfile -t "$registry/$image:$version" \
     --build-arg "BASE=${BASE:-python:3.11-slim}" --build-arg "IMAGE=$image" --build-arg "MODULE=$(module_of "$image")" \
     --build-arg "MEMBERS=$(members_of "$image")" --build-arg "VERSION=$version" --build-arg "REVISION=$revision" . >/dev/null
+  mkdir -p build/sbom
+  docker run --rm --network none "$registry/$image:$version" python /opt/signalbox/sbom.py > "build/sbom/$image.json"
   size=$(docker image inspect --format '{{.Size}}' "$registry/$image:$version")
   echo "$registry/$image:$version  $((size / 1000000)) MB  $((SECONDS - began)) s"
 done

@@ -99,7 +99,7 @@ def test_an_upgrade_changes_the_release_and_a_broken_one_is_put_back(host: Host)
     after = host.release()
     assert after != before
     assert host.active() == dict.fromkeys(SERVICES, "active")
-    host.shell("echo 'raise SystemExit(\"broken\")' >> /src/services/planner/src/signalbox_planner/__main__.py")
+    host.shell("sed -i '1i raise SystemExit(1)' /src/services/planner/src/signalbox_planner/__main__.py")
     broken = host.process("/src/deploy/upgrade.sh")
     assert broken.returncode == 1
     assert f"did not become ready; {after} is put back" in broken.stderr

@@ -62,7 +62,7 @@ class StandaloneEngine:
         self._records = RunRecords(parts.blobs, self._name)
         lookup = DriverLookup(parts.master)
         self._runs = Runs(
-            self._name, parts.master, lookup, self._fence, self._records, parts.blobs, parts.clock
+            self._name, parts.master, lookup, self._fence, self._records, parts.clock
         )  # fmt: skip
         self._logs = RunLogs(parts.master, self._records, parts.blobs)
         self._sender = Sender(

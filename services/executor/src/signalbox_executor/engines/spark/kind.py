@@ -15,6 +15,8 @@ from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNot
 from signalbox_executor.engines.port import Engine
 from signalbox_executor.engines.spark.adapter import StandaloneEngine, StandaloneParts
 from signalbox_executor.engines.spark.http import SparkHttp
+from signalbox_executor.engines.spark.livy import Livy
+from signalbox_executor.engines.spark.livy_adapter import LivyEngine, LivyParts
 from signalbox_executor.engines.spark.master import Master, default_master_url
 from signalbox_executor.engines.spark.records import FOLDER
 from signalbox_executor.engines.spark.requests import Target
@@ -35,6 +37,11 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
     http = SparkHttp(
         definition.id, open_session, timeout_seconds=connection.access.timeout_seconds, certificates=certificates
     )
+    if connection.api == "livy":
+        livy = Livy(http, definition.id, connection.url)
+        return LivyEngine(
+            LivyParts(name=definition.id, livy=livy, blobs=context.blobs, clock=context.clock, conf=connection.conf)
+        )
     target = Target(
         name=definition.id, master_url=connection.master_url or default_master_url(connection.url),
         version=connection.spark_version or "4.0.0", conf=connection.conf,

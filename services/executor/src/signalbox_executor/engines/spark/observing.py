@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from signalbox_chassis.blobs import BlobExists, BlobMissing, Blobs, BlobStoreFailed
+from signalbox_chassis.blobs import BlobStoreFailed
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.start_fence import StartFence
 from signalbox_executor.engines.port import (
@@ -48,7 +48,7 @@ class Runs:
     """The runs of one master."""
 
     def __init__(
-        self, name: str, master: Master, lookup: DriverLookup, fence: StartFence, records: RunRecords, blobs: Blobs,
+        self, name: str, master: Master, lookup: DriverLookup, fence: StartFence, records: RunRecords,
         clock: Clock,
     ) -> None:  # fmt: skip
         self._name = name
@@ -56,10 +56,8 @@ class Runs:
         self._lookup = lookup
         self._fence = fence
         self._records = records
-        self._blobs = blobs
         self._clock = clock
         self._owners: dict[str, str] = {}
-        self._outcomes: dict[str, Outcome] = {}
 
     async def snapshot(self) -> Snapshot:
         """The master's list now."""
@@ -103,7 +101,7 @@ class Runs:
         return owner.run
 
     async def _observe_one(self, run: Watched, snapshot: Snapshot) -> Observation | None:
-        outcome = await self._outcome(run.run_key)
+        outcome = await self._records.outcome(run.run_key)
         if outcome is not None:
             return self._ended(run, outcome)
         driver = await self.driver_of(run, snapshot)
@@ -146,7 +144,7 @@ class Runs:
             started_at=started_at, ended_at=max(now, started_at or now),
             handle_url=self._link(driver, entry, snapshot),
         )  # fmt: skip
-        return self._ended(run, await self._settle(run.run_key, outcome))
+        return self._ended(run, await self._records.settle(run.run_key, outcome))
 
     async def _facts(
         self, run_key: str, record: RunRecord, driver: str, entry: Driver | None, state: str, snapshot: Snapshot
@@ -201,30 +199,6 @@ class Runs:
             result=outcome.result, handle=outcome.handle, at=self._clock.now(), started_at=outcome.started_at,
             ended_at=outcome.ended_at, handle_url=outcome.handle_url,
         )  # fmt: skip
-
-    async def _outcome(self, run_key: str) -> Outcome | None:
-        known = self._outcomes.get(run_key)
-        if known is None:
-            try:
-                known = Outcome.model_validate_json(await self._blobs.read(self._records.outcome_key(run_key)))
-            except BlobMissing:
-                return None
-            self._remember(run_key, known)
-        return known
-
-    async def _settle(self, run_key: str, outcome: Outcome) -> Outcome:
-        """Keep the end of a run; the one that was kept first counts."""
-        try:
-            await self._blobs.write(self._records.outcome_key(run_key), outcome.model_dump_json().encode())
-        except BlobExists:
-            return await self._outcome(run_key) or outcome
-        self._remember(run_key, outcome)
-        return outcome
-
-    def _remember(self, run_key: str, outcome: Outcome) -> None:
-        if len(self._outcomes) >= MAX_CACHED:
-            self._outcomes.clear()
-        self._outcomes[run_key] = outcome
 
     def _link(self, driver: str, entry: Driver | None, snapshot: Snapshot) -> str | None:
         worker = snapshot.worker_url(entry)

@@ -148,7 +148,9 @@ def _reason(facts: Facts) -> str:
         return found[-1][:MAX_REASON]
     if facts.error_output.strip():
         return root_cause(facts.error_output)
-    return "the driver failed; its worker shows no output of it" if facts.state else "its worker was lost"
+    if facts.state in ("", "ERROR"):
+        return "its worker was lost" if facts.state else "the master does not know the driver"
+    return "the driver failed; its worker shows no output of it"
 
 
 def without_command(text: str) -> str:

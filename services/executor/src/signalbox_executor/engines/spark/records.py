@@ -10,9 +10,18 @@ from pydantic import Field
 
 from signalbox_chassis.blobs import BlobExists, BlobMissing, Blobs
 from signalbox_contracts.vocabulary import Instant, Value
+from signalbox_executor.engines.spark.outcomes import Outcome
 
 _V = TypeVar("_V", bound=Value)
 FOLDER: Final = "spark"
+MAX_CACHED: Final = 20_000
+
+
+class Witness(Value):
+    """A batch that Livy held before a run was sent: while it still does, it did not restart."""
+
+    id: int
+    name: Annotated[str, Field(max_length=4096)]
 
 
 class RunRecord(Value):
@@ -22,6 +31,9 @@ class RunRecord(Value):
     sent_at: Instant
     fenced: bool
     allow_failed_jobs: bool = False
+    sealed: bool = False
+    """Nothing was sent under this key, and nothing ever will be (Livy)."""
+    witness: Witness | None = None
 
 
 class StopRecord(Value):
@@ -36,6 +48,7 @@ class RunRecords:
     def __init__(self, blobs: Blobs, engine_id: str) -> None:
         self._blobs = blobs
         self._folder = f"{FOLDER}/{engine_id}"
+        self._outcomes: dict[str, Outcome] = {}
 
     async def create(self, record: RunRecord) -> bool:
         """Write the record of a run; False if there is one."""
@@ -60,8 +73,28 @@ class RunRecords:
     async def stop(self, run_key: str) -> StopRecord | None:
         return await self._read(self._key("stops", run_key), StopRecord)
 
-    def outcome_key(self, run_key: str) -> str:
-        return self._key("ends", run_key)
+    async def outcome(self, run_key: str) -> Outcome | None:
+        """The end of a run, as it was first seen."""
+        known = self._outcomes.get(run_key)
+        if known is None:
+            known = await self._read(self._key("ends", run_key), Outcome)
+            if known is not None:
+                self._remember(run_key, known)
+        return known
+
+    async def settle(self, run_key: str, outcome: Outcome) -> Outcome:
+        """Keep the end of a run; the one that was kept first counts."""
+        try:
+            await self._blobs.write(self._key("ends", run_key), outcome.model_dump_json().encode())
+        except BlobExists:
+            return await self.outcome(run_key) or outcome
+        self._remember(run_key, outcome)
+        return outcome
+
+    def _remember(self, run_key: str, outcome: Outcome) -> None:
+        if len(self._outcomes) >= MAX_CACHED:
+            self._outcomes.clear()
+        self._outcomes[run_key] = outcome
 
     def log_key(self, run_key: str) -> str:
         return self._key("logs", run_key)

@@ -1,0 +1,130 @@
+"""What Spark engines make of answers, without a server: ends of drivers, requests, refusals, waits."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from signalbox_chassis.start_fence import RunEnd, RunProgress, Started
+from signalbox_contracts.definitions.work import SparkWork
+from signalbox_contracts.messages.tasks import EndCause, Phase
+from signalbox_executor.engines.port import EngineRefused, EngineThrottled
+from signalbox_executor.engines.spark.answers import Cluster, Driver, WorkerEntry
+from signalbox_executor.engines.spark.livy import NameTaken, batch_request, judge_refusal
+from signalbox_executor.engines.spark.outcomes import EXIT_GRACE, Facts, judge, root_cause, without_command
+from signalbox_executor.engines.spark.requests import Fenced, Target, create_request
+from signalbox_executor.engines.spark.waiting import explain
+
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+BEGAN = Started(nonce="a" * 32, at=NOW)
+SEALED = Started(nonce="", at=NOW)
+TARGET = Target(name="spark", master_url="spark://m:7077", version="4.3.0", conf={"spark.driver.memory": "1g"})
+KEY = "sb-00000000-0000-0000-0000-000000000001-1"
+
+
+def facts(state: str, **known: Any) -> Facts:
+    values: dict[str, Any] = {"state": state, "fenced": True, "started": BEGAN, "now": NOW, **known}
+    return Facts(**values)
+
+
+def result(text: bytes) -> RunEnd:
+    return RunEnd(exit_code=0, result=base64.b64encode(text).decode(), result_bytes=len(text))
+
+
+@pytest.mark.parametrize(
+    ("known", "phase", "cause", "reason"),
+    [
+        (facts("FINISHED"), Phase.SUCCEEDED, EndCause.COMPLETED, ""),
+        (facts("FINISHED", fenced=False, started=None), Phase.SUCCEEDED, EndCause.COMPLETED, ""),
+        (facts("FINISHED", started=SEALED), Phase.FAILED, EndCause.INFRASTRUCTURE, "nothing of it ran"),
+        (
+            facts("FINISHED", progress=RunProgress(last_job_failed=True, last_error="no disk")),
+            Phase.FAILED, EndCause.FAILED, "although the last job of its application failed: no disk",
+        ),
+        (
+            facts("FINISHED", progress=RunProgress(last_job_failed=True), allow_failed_jobs=True),
+            Phase.SUCCEEDED, EndCause.COMPLETED, "",
+        ),
+        (facts("FINISHED", end=result(b"{rows: 1}")), Phase.FAILED, EndCause.FAILED, "the result is no JSON"),
+        (facts("FAILED", end=RunEnd(exit_code=3, error="exit code 3")), Phase.FAILED, EndCause.FAILED, "exit code 3"),
+        (facts("KILLED", stopped=True), Phase.KILLED, EndCause.CANCELLED, ""),
+        (facts("KILLED"), Phase.KILLED, EndCause.KILLED, "killed by somebody on the cluster"),
+        (facts("ERROR", message="java.io.IOException: no such file"), Phase.FAILED, EndCause.FAILED, "no such file"),
+        (facts("ERROR"), Phase.LOST, None, "its worker was lost"),
+        (facts("ERROR", started=SEALED), Phase.FAILED, EndCause.INFRASTRUCTURE, "nothing of it ran: its worker"),
+        (facts("ERROR", end=RunEnd(exit_code=0)), Phase.SUCCEEDED, EndCause.COMPLETED, ""),
+        (facts("ERROR", end=RunEnd(at=NOW)), Phase.LOST, None, "its worker was lost"),
+        (facts("ERROR", end=RunEnd(at=NOW - EXIT_GRACE)), Phase.FAILED, EndCause.INFRASTRUCTURE, "told to end"),
+        (facts(""), Phase.LOST, None, "the master does not know the driver"),
+        (facts("", end=RunEnd(exit_code=1, error="ValueError: x")), Phase.FAILED, EndCause.FAILED, "ValueError: x"),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_driver(known: Facts, phase: Phase, cause: EndCause | None, reason: str) -> None:
+    """A driver that may run on unseen is lost, never ended: a second attempt beside it would be two runs."""
+    verdict = judge(known)
+    assert (verdict.phase, verdict.cause) == (phase, cause)
+    assert reason in verdict.message
+
+
+def test_a_result_is_read() -> None:
+    assert judge(facts("FINISHED", end=result(b'{"rows": 12}'))).result == {"rows": 12}
+
+
+def test_a_fenced_jar_starts_the_launcher_and_hides_the_secret_from_the_command() -> None:
+    work = SparkWork(application="/a.jar", main_class="a.B", arguments=("x",), conf={"spark.cores.max": "2"})
+    request = create_request(work, KEY, TARGET, Fenced("http://api/", "top secret", 60))
+    assert request["mainClass"] == "signalbox.Launcher"
+    assert request["appArgs"] == ["a.B", "x"]
+    assert request["appResource"] == "http://api/api/v1/starts/launchers/signalbox-launcher.jar"
+    assert request["environmentVariables"]["SIGNALBOX_START_URL"] == f"http://api/api/v1/starts/{KEY}"
+    assert request["environmentVariables"].pop("SIGNALBOX_START_SECRET") == "top secret"
+    assert "top secret" not in str(request)
+    assert request["sparkProperties"]["spark.driver.supervise"] == "false"
+
+
+def test_a_python_file_at_a_url_is_fetched_for_the_launcher() -> None:
+    work = SparkWork(application="s3a://apps/rank.py", arguments=("x",))
+    words = create_request(work, KEY, TARGET, Fenced("http://api", "s", 60))["appArgs"]
+    assert words[words.index("--py-files") + 1] == "s3a://apps/rank.py"
+    assert words[-3:] == ["http://api/api/v1/starts/launchers/launcher.py", "s3a://apps/rank.py", "x"]
+    assert create_request(work, KEY, TARGET, None)["appArgs"][-2:] == ["s3a://apps/rank.py", "x"]
+
+
+def test_livys_texts_are_told_apart() -> None:
+    """Recorded from Livy 0.7.1, but for the second, which is in its source."""
+    assert judge_refusal("livy", "Duplicate session name: Some(sb-a-1) for session 1") == NameTaken()
+    with pytest.raises(EngineThrottled):
+        judge_refusal("livy", "Rejected, Reason: too many sessions are being created!")
+    with pytest.raises(EngineRefused) as refused:
+        judge_refusal("livy", "requirement failed: Local path /x.py cannot be added to user sessions.")
+    assert refused.value.field == "work.application"
+
+
+def test_a_batch_has_the_run_key_as_its_name() -> None:
+    work = SparkWork(application="/a.jar", main_class="a.B", jars=("/b.jar",))
+    request = batch_request(work, KEY, {"spark.x": "1"})
+    assert (request["name"], request["className"], request["jars"]) == (KEY, "a.B", ["/b.jar"])
+    assert "pyFiles" not in request
+
+
+def test_a_wait_names_what_no_worker_has() -> None:
+    driver = Driver(id="driver-1", state="SUBMITTED", cores=1, memory=4096)
+    small = WorkerEntry(id="w", state="ALIVE", cores=4, coresfree=0, memory=2048, memoryfree=100)
+    large = WorkerEntry(id="v", state="ALIVE", cores=4, coresfree=2, memory=8192, memoryfree=1000)
+    assert "no worker is alive" in explain(driver, [])
+    assert "no worker can ever run it" in explain(driver, [small])
+    assert "no worker is free" in explain(driver, [small, large])
+
+
+def test_a_driver_that_cannot_be_read_hides_no_other() -> None:
+    cluster = Cluster(activedrivers=({"id": "driver-1", "state": "RUNNING"}, {"id": 7}, "x"), workers=({"id": "w"}, 3))
+    assert list(cluster.drivers()) == ["driver-1"]
+    assert list(cluster.worker_entries()) == ["w"]
+
+
+def test_the_reason_of_a_failure_is_its_last_cause() -> None:
+    text = 'Launch Command: "java" "x"\n========================================\n\nwarn\njava.io.IOException: a\n'
+    assert root_cause(without_command(text) + "Caused by: a.B$CError: b\n\tat x") == "a.B$CError: b"
+    assert without_command('Launch Command: "java"') == ""
+    assert timedelta(seconds=30) <= EXIT_GRACE
