@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import AsyncGenerator, Generator
@@ -99,6 +100,7 @@ def test_the_crontab_runs_the_daily_pipeline_at_two() -> None:
     assert [str(next(ticks)) for _ in range(2)] == ["2026-01-01 02:00:00+00:00", "2026-01-02 02:00:00+00:00"]
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the checks of the document use curl, which is not installed")
 def test_storage_checks_ask_the_namenode(tmp_path: Path) -> None:
     platform = DataPlatform(tmp_path)
     live = {"n": 3}

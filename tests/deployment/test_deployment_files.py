@@ -1,0 +1,77 @@
+"""What is shipped fits together: scripts parse, copies are equal, bad input is one line."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deployment.compose_stack import HOME, version
+
+SCRIPTS = sorted(
+    file
+    for folder in ("compose", "deploy", "k8s")
+    for file in (HOME / folder).rglob("*.sh")
+    if ".venv" not in file.parts
+)
+SERVICES = {"planner", "executor", "scheduler", "notifier", "reprocessor", "api-gateway"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda file: file.name)
+def test_every_script_is_bash_that_parses(script: Path) -> None:
+    subprocess.run(["bash", "-n", script], check=True, timeout=10)
+
+
+def test_the_broker_of_the_cluster_is_set_up_like_that_of_compose() -> None:
+    for name in ("server.properties", "start.sh"):
+        assert (HOME / "k8s/components/servers" / name).read_text() == (HOME / "compose/kafka" / name).read_text()
+
+
+def test_every_way_runs_every_service() -> None:
+    composed = yaml.safe_load((HOME / "compose/compose.yaml").read_text())["services"]
+    assert set(composed) >= {*SERVICES, "provision"}
+    for name in SERVICES:
+        assert composed[name]["read_only"] is True
+        assert composed[name]["depends_on"]["provision"] == {"condition": "service_completed_successfully"}
+        assert (HOME / "k8s/base" / f"{name}.yaml").is_file()
+        unit = (HOME / "deploy/systemd" / f"signalbox-{name}.service").read_text()
+        assert "NoNewPrivileges=yes" in unit
+        assert "ProtectSystem=strict" in unit
+        assert (HOME / "deploy/env" / f"{name}.env").is_file()
+
+
+def test_every_way_names_the_version_of_this_checkout() -> None:
+    assert set(re.findall(r"SIGNALBOX_VERSION:-([\d.]+)", (HOME / "compose/compose.yaml").read_text())) == {version()}
+    for overlay in ("dev", "prod"):
+        images = yaml.safe_load((HOME / "k8s/overlays" / overlay / "kustomization.yaml").read_text())["images"]
+        assert {image["newTag"] for image in images} == {version()}
+
+
+@pytest.mark.parametrize(
+    ("engine", "line"),
+    [
+        ("19.03.15", "build.sh: Docker 19.03.15 is too old: 20.10 or newer is needed"),
+        ("", "build.sh: no Docker engine answers: start it, or set DOCKER_HOST"),
+    ],
+)
+def test_a_docker_that_will_not_do_is_one_line(engine: str, line: str, tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\n[ -n '{engine}' ] && echo '{engine}' || exit 1\n")
+    docker.chmod(0o755)
+    done = subprocess.run(
+        [HOME / "compose/images/build.sh"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True,
+        timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [line]
+
+
+def test_a_backup_that_is_none_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [HOME / "compose/restore.sh", tmp_path, "--yes"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"restore.sh: {tmp_path}/database.dump is missing or empty: name a folder that backup.sh wrote"
+    ]
