@@ -11,7 +11,7 @@ from typing import Any, Self
 import pytest
 
 from engines.conformance import EngineConformance, see, see_running
-from engines.harness import EngineHarness, WorkRequest, submission, watched
+from engines.harness import EngineHarness, WorkRequest, new_submission, watched
 from engines.spark.distribution import compiled_jobs
 from engines.spark.harness import ENDLESS_SECONDS
 from engines.spark.livy import LivyServer

@@ -5,7 +5,7 @@ neither the database nor Kafka nor an executor.
 """
 
 from collections.abc import Awaitable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -54,8 +54,8 @@ async def start_claim(run_key: str, request: Request, deps: Deps) -> Response:
 async def start_end(run_key: str, request: Request, deps: Deps) -> Response:
     """Keep how an application ended."""
     written = await body_of(request, End)
-    end = RunEnd(**{**written.model_dump(exclude={"run"}), "at": deps.clock.now()})
-    return await _answer(_fence(deps, run_key).save_end(run_key, _secret(request), written.run, end))
+    fields: dict[str, Any] = {**written.model_dump(exclude={"run"}), "at": deps.clock.now()}
+    return await _answer(_fence(deps, run_key).save_end(run_key, _secret(request), written.run, RunEnd(**fields)))
 
 
 @router.post("/{run_key}/progress")
