@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from signalbox_chassis.blobs import Blobs, BlobStoreFailed
+from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.start_fence import StartFence
 from signalbox_contracts.definitions.work import SparkWork
@@ -18,20 +18,18 @@ from signalbox_executor.engines.capabilities import Progress
 from signalbox_executor.engines.port import (
     ENDS,
     EngineRefused,
-    EngineUnavailable,
     Handle,
     Identity,
     LogPage,
     Observation,
     Submission,
     Watched,
-    bounded,
 )
 from signalbox_executor.engines.spark.lookup import DriverLookup
 from signalbox_executor.engines.spark.master import Master
 from signalbox_executor.engines.spark.observing import Runs
 from signalbox_executor.engines.spark.progress import summarize
-from signalbox_executor.engines.spark.records import RunRecords
+from signalbox_executor.engines.spark.records import RunRecords, blob_errors
 from signalbox_executor.engines.spark.requests import Target
 from signalbox_executor.engines.spark.run_logs import RunLogs
 from signalbox_executor.engines.spark.sending import Sender, SendParts
@@ -99,31 +97,31 @@ class StandaloneEngine:
     async def cancel(self, watched: Watched) -> None:
         """Kill the driver that has the key; one that ended stays as it ended."""
         snapshot = await self._runs.snapshot()
-        try:
+        with blob_errors(self._name):
             driver = await self._runs.driver_of(watched, snapshot)
             if driver is None:
                 return
             await self._records.note_stop(watched.run_key, self._clock.now())
-        except BlobStoreFailed as error:
-            raise EngineUnavailable(self._name, bounded(f"the blob store fails: {error}")) from error
         await self._master.kill(driver)
 
     async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
         """What the driver wrote, as its worker shows it."""
-        snapshot = await self._runs.snapshot()
-        driver = await self._runs.driver_of(watched, snapshot)
-        worker_url = snapshot.worker_url(snapshot.drivers.get(driver or ""))
-        if driver is None or not worker_url:
-            return LogPage(offset, b"")
-        seen = (await self._runs.observe([watched])).get(watched.run_key)
-        ended = seen is not None and seen.phase in ENDS
-        return await self._logs.page(watched.run_key, driver, worker_url, ended=ended, offset=offset, limit=limit)
+        with blob_errors(self._name):
+            snapshot = await self._runs.snapshot()
+            driver = await self._runs.driver_of(watched, snapshot)
+            worker_url = snapshot.worker_url(snapshot.drivers.get(driver or ""))
+            if driver is None or not worker_url:
+                return LogPage(offset, b"")
+            seen = (await self._runs.observe([watched])).get(watched.run_key)
+            ended = seen is not None and seen.phase in ENDS
+            return await self._logs.page(watched.run_key, driver, worker_url, ended=ended, offset=offset, limit=limit)
 
     async def progress(self, watched: Sequence[Watched]) -> Mapping[str, Progress]:
         """Jobs, stages and tasks, as the listener in each driver reports them."""
         found: dict[str, Progress] = {}
         for run in watched:
-            report = await self._fence.progress(run.run_key)
+            with blob_errors(self._name):
+                report = await self._fence.progress(run.run_key)
             if report is not None:
                 found[run.run_key] = summarize(report)
         return found
@@ -133,7 +131,8 @@ class StandaloneEngine:
         snapshot = await self._runs.snapshot()
         found: dict[str, str] = {}
         for run in watched:
-            driver = snapshot.drivers.get(await self._runs.driver_of(run, snapshot) or "")
+            with blob_errors(self._name):
+                driver = snapshot.drivers.get(await self._runs.driver_of(run, snapshot) or "")
             if driver is not None and driver.state == "SUBMITTED":
                 found[run.run_key] = explain(driver, snapshot.workers.values())
         return found

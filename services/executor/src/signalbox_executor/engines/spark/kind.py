@@ -1,13 +1,14 @@
 """Spark, as the registry knows it: a standalone master's REST server, or Livy."""
 
 import base64
+import logging
 import ssl
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import aiohttp
 
-from signalbox_chassis.blobs import Blobs
+from signalbox_chassis.blobs import Blobs, BlobStoreFailed
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.engine import HttpAccess, SparkConnection
 from signalbox_executor.engines.capabilities import Capability
@@ -21,6 +22,8 @@ from signalbox_executor.engines.spark.master import Master, default_master_url
 from signalbox_executor.engines.spark.records import FOLDER
 from signalbox_executor.engines.spark.requests import Target
 from signalbox_executor.engines.spark.settings import SparkEngineSettings
+
+log = logging.getLogger(__name__)
 
 
 async def open_engine(definition: EngineDefinition, context: EngineContext) -> Engine:
@@ -66,9 +69,12 @@ async def remove_old(context: EngineContext) -> None:
 
 
 async def _remove(blobs: Blobs, folder: str, before: datetime) -> None:
-    for blob in await blobs.list(folder):
-        if blob.modified_at < before:
-            await blobs.delete(blob.key)
+    try:
+        for blob in await blobs.list(folder):
+            if blob.modified_at < before:
+                await blobs.delete(blob.key)
+    except BlobStoreFailed as error:
+        log.warning("old records of Spark runs are not removed now: %s", error)
 
 
 async def _credentials(access: HttpAccess, context: EngineContext) -> tuple[dict[str, str], ssl.SSLContext | None]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from signalbox_chassis.blobs import BlobMissing, Blobs, BlobStoreFailed
+from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.definitions.work import SparkWork
@@ -34,7 +34,7 @@ from signalbox_executor.engines.port import (
 )
 from signalbox_executor.engines.spark.livy import CAUSES, PHASES, Batch, Livy, batch_request, check_batch
 from signalbox_executor.engines.spark.outcomes import Outcome, root_cause
-from signalbox_executor.engines.spark.records import RunRecord, RunRecords, Witness
+from signalbox_executor.engines.spark.records import RunRecord, RunRecords, Witness, blob_errors
 
 log = logging.getLogger(__name__)
 NAMES_HELD: Final = timedelta(seconds=300)
@@ -78,10 +78,8 @@ class LivyEngine:
                 self._name, f"{work.kind!r} is not allowed: only 'spark' runs here", field="work.kind", value=work.kind
             )
         check_batch(work, self._name)
-        try:
+        with blob_errors(self._name):
             return await self._submit(submission.run_key, work)
-        except (BlobStoreFailed, BlobMissing) as error:
-            raise EngineUnavailable(self._name, bounded(f"the blob store fails: {error}")) from error
 
     async def _submit(self, key: str, work: SparkWork) -> Handle:
         batches = await self._livy.batches()
@@ -114,12 +112,10 @@ class LivyEngine:
     async def seal(self, watched: Watched) -> Handle | None:
         """None: nothing was sent under this key, and nothing will be."""
         record = RunRecord(run_key=watched.run_key, sent_at=self._clock.now(), fenced=False, sealed=True)
-        try:
+        with blob_errors(self._name):
             if await self._records.create(record):
                 return None
             known = await self._records.load(watched.run_key)
-        except BlobStoreFailed as error:
-            raise EngineUnavailable(self._name, bounded(f"the blob store fails: {error}")) from error
         return None if known is not None and known.sealed else watched.run_key
 
     async def observe(self, watched: Sequence[Watched]) -> Mapping[str, Observation]:
@@ -130,9 +126,8 @@ class LivyEngine:
         seen: dict[str, Observation] = {}
         for run in watched:
             try:
-                found = await self._observe_one(run, batches.get(run.run_key))
-            except BlobStoreFailed as error:
-                raise EngineUnavailable(self._name, bounded(f"the blob store fails: {error}")) from error
+                with blob_errors(self._name):
+                    found = await self._observe_one(run, batches.get(run.run_key))
             except (EngineUnavailable, EngineThrottled) as error:
                 log.warning("what became of %s cannot be read now: %s", run.run_key, error)
                 continue
@@ -193,16 +188,15 @@ class LivyEngine:
         batch = await self._livy.batch(watched.run_key)
         if batch is None:
             return
-        try:
-            if (phase := PHASES.get(batch.state)) in CAUSES and phase is not None:
+        with blob_errors(self._name):
+            phase = PHASES.get(batch.state)
+            if phase is not None and phase in CAUSES:
                 await self._settle(watched, batch, phase, await self._records.load(watched.run_key))
                 return
             await self._records.note_stop(watched.run_key, self._clock.now())
             if await self._livy.delete(watched.run_key):
                 record = await self._records.load(watched.run_key)
                 await self._settle(watched, batch, Phase.KILLED, record)
-        except BlobStoreFailed as error:
-            raise EngineUnavailable(self._name, bounded(f"the blob store fails: {error}")) from error
 
     async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
         """What Livy keeps of a batch that ended: its last lines. Before that they move."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from signalbox_chassis.blobs import BlobStoreFailed
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.start_fence import StartFence
 from signalbox_executor.engines.port import (
@@ -22,7 +21,7 @@ from signalbox_executor.engines.spark.answers import Cluster, Driver, WorkerEntr
 from signalbox_executor.engines.spark.lookup import DriverLookup
 from signalbox_executor.engines.spark.master import Master
 from signalbox_executor.engines.spark.outcomes import ENDED, LIVE, Facts, Outcome, judge, without_command
-from signalbox_executor.engines.spark.records import RunRecord, RunRecords
+from signalbox_executor.engines.spark.records import RunRecord, RunRecords, blob_errors
 
 log = logging.getLogger(__name__)
 YOUNG: Final = timedelta(seconds=20)
@@ -70,9 +69,8 @@ class Runs:
         seen: dict[str, Observation] = {}
         for run in watched:
             try:
-                found = await self._observe_one(run, snapshot)
-            except BlobStoreFailed as error:
-                raise EngineUnavailable(self._name, bounded(f"the blob store fails: {error}")) from error
+                with blob_errors(self._name):
+                    found = await self._observe_one(run, snapshot)
             except (EngineUnavailable, EngineThrottled) as error:
                 log.warning("what became of %s cannot be read now: %s", run.run_key, error)
                 continue

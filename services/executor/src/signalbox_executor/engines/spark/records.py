@@ -3,18 +3,33 @@
 INVARIANT without the fence a driver is sent at most once for a key: only who wrote the record sends.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Final, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from signalbox_chassis.blobs import BlobExists, BlobMissing, Blobs
+from signalbox_chassis.blobs import BlobExists, BlobMissing, Blobs, BlobStoreFailed
 from signalbox_contracts.vocabulary import Instant, Value
+from signalbox_executor.engines.port import EngineUnavailable, bounded
 from signalbox_executor.engines.spark.outcomes import Outcome
 
 _V = TypeVar("_V", bound=Value)
 FOLDER: Final = "spark"
 MAX_CACHED: Final = 20_000
+
+
+@contextmanager
+def blob_errors(engine: str) -> Generator[None]:
+    """Raise `EngineUnavailable` where the blob store fails, or holds what cannot be read."""
+    try:
+        yield
+    except (BlobStoreFailed, BlobMissing) as error:
+        raise EngineUnavailable(engine, bounded(f"the blob store fails: {error}")) from error
+    except ValidationError as error:
+        reason = f"a record in the blob store cannot be read: {error.errors()[:1]}"
+        raise EngineUnavailable(engine, bounded(reason)) from error
 
 
 class Witness(Value):

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from signalbox_chassis.blobs import BlobMissing, BlobStoreFailed
 from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.start_fence import Owner, StartFence
@@ -19,11 +18,10 @@ from signalbox_executor.engines.port import (
     EngineUnavailable,
     Handle,
     Submission,
-    bounded,
 )
 from signalbox_executor.engines.spark.lookup import DriverLookup
 from signalbox_executor.engines.spark.master import Master
-from signalbox_executor.engines.spark.records import RunRecord, RunRecords
+from signalbox_executor.engines.spark.records import RunRecord, RunRecords, blob_errors
 from signalbox_executor.engines.spark.requests import Fenced, Target, check, create_request
 
 NOT_SHOWN: Final = "it may have been sent, and no driver of the master shows its run key"
@@ -69,7 +67,7 @@ class Sender:
     async def seal(self, run_key: str) -> Handle | None:
         """None: no driver has the key, and none ever will. Otherwise the driver that has it."""
         parts, now = self._parts, self._parts.clock.now()
-        try:
+        with blob_errors(self._name):
             fenced = parts.start_url is not None
             if not fenced and not await parts.records.create(RunRecord(run_key=run_key, sent_at=now, fenced=False)):
                 owner = await parts.fence.owner(run_key) or await self._found(run_key)
@@ -77,8 +75,6 @@ class Sender:
                     raise EngineUnavailable(self._name, NOT_SHOWN)
                 return owner.run
             return (await parts.fence.seal(run_key, "it was given up before it began", now)).run
-        except (BlobStoreFailed, BlobMissing) as error:
-            raise EngineUnavailable(self._name, bounded(f"the blob store fails: {error}")) from error
 
     def _sent(self, key: str, ended: asyncio.Task[Handle]) -> None:
         self._sending.pop(key, None)
@@ -86,10 +82,8 @@ class Sender:
             ended.exception()  # whoever still waits gets it; nobody may
 
     async def _send(self, submission: Submission, work: SparkWork) -> Handle:
-        try:
+        with blob_errors(self._name):
             return await self._send_once(submission, work)
-        except (BlobStoreFailed, BlobMissing) as error:
-            raise EngineUnavailable(self._name, bounded(f"the blob store fails: {error}")) from error
 
     async def _send_once(self, submission: Submission, work: SparkWork) -> Handle:
         parts, key = self._parts, submission.run_key
