@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.persistence.state_list import state_list
 from signalbox_contracts.definitions.freeze import Freeze, freeze_windows, window_at
+from signalbox_contracts.states import TASKS_HOLDING_A_SLOT, TaskState
 
 SETTLED: Final = timedelta(seconds=5)
 """What was claimed a moment before a freeze is seen here a moment later: *drained* is not said before that."""
@@ -14,12 +16,12 @@ _FREEZES: Final = """
 SELECT id, body::text AS body, created_at FROM definition
 WHERE kind = 'freeze' AND NOT deleted AND ($1::text[] IS NULL OR id = ANY ($1)) ORDER BY id LIMIT 1000
 """
-_TASKS: Final = """
+_TASKS: Final = f"""
 SELECT t.engine, p.project, count(*) FILTER (WHERE t.state <> 'QUEUED')::int AS running,
        count(*) FILTER (WHERE t.state = 'QUEUED')::int AS waiting
 FROM task t JOIN plan p ON p.id = t.plan_id
-WHERE t.state IN ('QUEUED', 'CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY 1, 2
-"""
+WHERE t.state IN {state_list({TaskState.QUEUED, *TASKS_HOLDING_A_SLOT})} GROUP BY 1, 2
+"""  # noqa: S608
 
 
 async def freeze_states(connection: Connection, ids: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:

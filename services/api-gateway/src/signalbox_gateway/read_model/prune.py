@@ -7,13 +7,14 @@ from typing import Final
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.retention import Retention
+from signalbox_chassis.persistence.state_list import state_list
 from signalbox_contracts.states import PLAN_ENDS
 
 BATCH_PLANS: Final = 200
 BATCH_ROWS: Final = 5000
-_ENDED: Final = ", ".join(f"'{state.value}'" for state in sorted(PLAN_ENDS))
+_ENDED: Final = state_list(PLAN_ENDS)
 _OLD_PLANS: Final = f"""
-FROM plan WHERE state IN ({_ENDED}) AND ended_at < now() - make_interval(days => $1)
+FROM plan WHERE state IN {_ENDED} AND ended_at < now() - make_interval(days => $1)
 """
 _OLD_OPERATIONS: Final = """
 FROM operation o WHERE requested_at < now() - make_interval(days => $1)

@@ -5,18 +5,19 @@ from typing import Final
 from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.state_list import state_list
 from signalbox_contracts.messages.plans import PlanRecord
 from signalbox_contracts.states import PLAN_ENDS
 
 MAX_PLANS: Final = 20
-_ENDED: Final = ", ".join(f"'{state.value}'" for state in sorted(PLAN_ENDS))
+_ENDED: Final = state_list(PLAN_ENDS)
 _ON_ENGINE: Final = f"""
 SELECT 'plan:' || p.id AS name FROM plan p
-WHERE p.state NOT IN ({_ENDED}) AND EXISTS (SELECT FROM task t WHERE t.plan_id = p.id AND t.engine = $1)
+WHERE p.state NOT IN {_ENDED} AND EXISTS (SELECT FROM task t WHERE t.plan_id = p.id AND t.engine = $1)
 ORDER BY p.created_at LIMIT {MAX_PLANS}
 """  # noqa: S608
 _OF_TARGET: Final = f"""
-SELECT id FROM plan WHERE target = $1 AND state NOT IN ({_ENDED}) ORDER BY created_at LIMIT $2
+SELECT id FROM plan WHERE target = $1 AND state NOT IN {_ENDED} ORDER BY created_at LIMIT $2
 """  # noqa: S608
 
 

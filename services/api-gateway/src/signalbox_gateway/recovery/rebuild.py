@@ -12,15 +12,17 @@ from uuid import UUID, uuid4
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database, UnitOfWork
+from signalbox_chassis.persistence.state_list import state_list
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.messages.operations import PlanRepublish, PlanRepublishData
 from signalbox_contracts.messages.states import OperationResultData
+from signalbox_contracts.states import PLAN_ENDS
 from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_gateway.definitions.publish import SOURCE
 from signalbox_gateway.recovery.resend import resend_plans
 
 ACTOR: Final = "service:api-gateway"
-_ENDS: Final = "('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED')"
+_ENDS: Final = state_list(PLAN_ENDS)
 ALL_PLANS: Final = "plans:all"
 LIVE_SECONDS: Final = 600.0
 """A plan that goes on is asked after this seldom at most; one that has ended and has gaps, once a day at most."""

@@ -6,25 +6,20 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Row
+from signalbox_chassis.persistence.state_list import state_list
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT, TaskState
 
-
-def _state_list(states: Iterable[TaskState]) -> str:
-    """As SQL, in the order of a task's life."""
-    chosen = set(states)
-    return f"({', '.join(repr(state.value) for state in TaskState if state in chosen)})"
-
-
-ENDED: Final = _state_list(TASK_ENDS)
-TRIED: Final = _state_list(TASK_ENDS - {TaskState.CANCELLED})
-ACTIVE: Final = _state_list(TASKS_HOLDING_A_SLOT)
-OWNED: Final = _state_list({TaskState.CLAIMED, TaskState.SUBMITTING})
-OBSERVED: Final = _state_list({TaskState.RUNNING, TaskState.UNKNOWN})
-SENT: Final = _state_list({TaskState.SUBMITTING, TaskState.RUNNING})
-UNSENT: Final = _state_list({TaskState.QUEUED, TaskState.CLAIMED})
+ENDED: Final = state_list(TASK_ENDS)
+TRIED: Final = state_list(TASK_ENDS - {TaskState.CANCELLED})
+ACTIVE: Final = state_list(TASKS_HOLDING_A_SLOT)
+OWNED: Final = state_list({TaskState.CLAIMED, TaskState.SUBMITTING})
+OBSERVED: Final = state_list({TaskState.RUNNING, TaskState.UNKNOWN})
+SENT: Final = state_list({TaskState.SUBMITTING, TaskState.RUNNING})
+UNSENT: Final = state_list({TaskState.QUEUED, TaskState.CLAIMED})
+LIVE: Final = state_list({TaskState.QUEUED, *TASKS_HOLDING_A_SLOT})
 _LISTS: Final = {"ended": ENDED, "tried": TRIED, "active": ACTIVE, "owned": OWNED, "observed": OBSERVED, "sent": SENT,
-                 "unsent": UNSENT}  # fmt: skip
+                 "unsent": UNSENT, "live": LIVE}  # fmt: skip
 
 
 def with_states(statement: str) -> str:

@@ -7,16 +7,17 @@ from typing import Final
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.messages.states import EngineRecord
+from signalbox_executor.store.rows import with_states
 
 # One replica at a time is enough; nobody waits for the lock.
 _ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/engine-state', 0))"
 
-_NOW: Final = """
+_NOW: Final = with_states("""
 WITH counts AS MATERIALIZED (
   SELECT engine_id, count(*) FILTER (WHERE state = 'UNKNOWN')::int AS unknown,
          count(*) FILTER (WHERE state <> 'QUEUED')::int AS active,
          count(*) FILTER (WHERE state = 'QUEUED')::int AS queued
-  FROM task WHERE state IN ('QUEUED', 'CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN') GROUP BY 1
+  FROM task WHERE state IN {live} GROUP BY 1
 )
 SELECT e.id, e.revision, e.failures, e.breaker_since, e.concurrency, e.last_answer_at, e.last_error,
   CASE WHEN e.breaker = 'closed' THEN 'closed' WHEN e.probe_at <= now() THEN 'half_open' ELSE 'open' END AS breaker,
@@ -29,7 +30,7 @@ SELECT e.id, e.revision, e.failures, e.breaker_since, e.concurrency, e.last_answ
   COALESCE(s.version, 0) AS version, s.published::text AS published
 FROM engine e LEFT JOIN counts c ON c.engine_id = e.id LEFT JOIN engine_state s ON s.engine_id = e.id
 WHERE NOT e.deleted ORDER BY e.id
-"""
+""")
 
 _SAVE_PUBLISHED: Final = """
 INSERT INTO engine_state (engine_id, version, published)

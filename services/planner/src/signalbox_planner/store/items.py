@@ -8,7 +8,8 @@ from uuid import UUID
 import asyncpg
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_contracts.states import TaskState
+from signalbox_chassis.persistence.state_list import state_list
+from signalbox_contracts.states import STEP_ENDS, TaskState
 from signalbox_planner.plan import Item, StateChange, Stop
 
 
@@ -65,13 +66,13 @@ WHERE plan_id = $1 AND position >= $2 AND position < $3 ORDER BY position {{dire
 """  # noqa: S608
 _OLDEST: Final = _UNSENT.replace("{direction}", "ASC")
 _NEWEST: Final = _UNSENT.replace("{direction}", "DESC")
-_LIVE: Final = """
+_LIVE: Final = f"""
 SELECT plan_id, position, key, engine, work, state, step, combination, stopping, task_version FROM item
 WHERE plan_id = $1 AND NOT EXISTS (
     SELECT FROM unnest($2::int[], $3::int[]) AS u (first, past) WHERE position >= u.first AND position < u.past)
-  AND (state IS NULL OR state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED', 'REUSED'))
+  AND (state IS NULL OR state NOT IN {state_list(STEP_ENDS)})
 ORDER BY position
-"""
+"""  # noqa: S608
 _CANCEL_UNSENT: Final = """
 WITH cancelled AS (
     UPDATE item SET state = 'CANCELLED' WHERE plan_id = $1 AND position >= $2 AND position < $3 AND state IS NULL

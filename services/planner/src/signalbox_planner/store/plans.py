@@ -10,9 +10,10 @@ from uuid import UUID
 import asyncpg
 
 from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.persistence.state_list import state_list
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.messages.plans import Counts, PlanTransition
-from signalbox_contracts.states import PlanState
+from signalbox_contracts.states import PLAN_ENDS, PlanState
 from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_planner.graph import Progress
 from signalbox_planner.plan import Dispatch, Hold, Intake, PendingOperation, Plan, PlanSpec, RulesSync, Stop
@@ -83,12 +84,12 @@ UPDATE plan SET queries = 0,
                 query_at = least(now() + make_interval(secs => $2), queried_at + make_interval(secs => $3))
 WHERE id = ANY($1)
 """
-_DUE: Final = """
+_DUE: Final = f"""
 SELECT id FROM plan
-WHERE state NOT IN ('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED') AND started_at IS NOT NULL
+WHERE state NOT IN {state_list(PLAN_ENDS)} AND started_at IS NOT NULL
   AND query_at <= now()
 ORDER BY query_at LIMIT $1
-"""
+"""  # noqa: S608
 _QUERY_SOON: Final = "UPDATE plan SET query_at = least(query_at, now() + make_interval(secs => $2)) WHERE id = $1"
 _MARK_QUERIED: Final = """
 UPDATE plan

@@ -7,14 +7,16 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.state_list import state_list
 from signalbox_contracts.messages.requests import EngineSelection
 from signalbox_contracts.messages.tasks import ResolvedItem, SelectionResolvedData
+from signalbox_contracts.states import PLAN_ENDS
 from signalbox_planner.rerun_decisions import DecidedItem
 
 _ITEMS: Final[TypeAdapter[tuple[ResolvedItem, ...]]] = TypeAdapter(tuple[ResolvedItem, ...])
 _DECIDED: Final[TypeAdapter[DecidedItem]] = TypeAdapter(DecidedItem)
 _SELECTION: Final[TypeAdapter[EngineSelection]] = TypeAdapter(EngineSelection)
-_ENDS: Final = "('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED')"
+_ENDS: Final = state_list(PLAN_ENDS)
 
 _ASK: Final = """
 INSERT INTO plan_selection AS s (plan_id, part, engine, selection, selection_id, round) VALUES ($1, $2, $3, $4, $5, $6)

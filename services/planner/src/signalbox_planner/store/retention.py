@@ -9,17 +9,18 @@ from typing import Final
 from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection
-from signalbox_contracts.states import PLAN_ENDS, PlanState
+from signalbox_chassis.persistence.state_list import state_list
+from signalbox_contracts.states import PLAN_ENDS
 
 MAX_PLANS: Final = 200
-_ENDS: Final = ", ".join(f"'{state.value}'" for state in PlanState if state in PLAN_ENDS)
+_ENDS: Final = state_list(PLAN_ENDS)
 
 # INVARIANT retention never deletes a plan that may still change, that is to be republished, or whose failures a retry
 # is copying.
 _OLD: Final = f"""
-FROM plan p WHERE p.ended_at < now() - make_interval(days => $1) AND p.state IN ({_ENDS})
+FROM plan p WHERE p.ended_at < now() - make_interval(days => $1) AND p.state IN {_ENDS}
   AND NOT EXISTS (SELECT FROM republish_request r WHERE r.plan_id = p.id)
-  AND NOT EXISTS (SELECT FROM plan c WHERE c.copy_position IS NOT NULL AND c.state NOT IN ({_ENDS}))
+  AND NOT EXISTS (SELECT FROM plan c WHERE c.copy_position IS NOT NULL AND c.state NOT IN {_ENDS})
 """  # noqa: S608
 _TAKE: Final = f"""
 WITH old AS (SELECT p.id {_OLD} ORDER BY p.ended_at LIMIT {MAX_PLANS} FOR UPDATE SKIP LOCKED),

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.state_list import state_list
+from signalbox_contracts.states import PLAN_ENDS
 
-_ENDS = "('SUCCEEDED', 'COMPLETED_WITH_ERRORS', 'FAILED', 'CANCELLED', 'REFUSED')"
+_ENDS: Final = state_list(PLAN_ENDS)
 # INVARIANT overlap.serial: decisions about one source are made one after the other.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('start:' || $1, 0))"
 _ACTIVE = f"""
