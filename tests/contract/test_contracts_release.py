@@ -150,7 +150,7 @@ def test_released_samples_are_never_written_again_or_deleted(tmp_path: Path) -> 
         keep_for_good(tmp_path, "0.1.0", {path: '{"changed": 2}\n'})
 
 
-def test_a_released_sample_is_told_by_the_topic_in_its_name() -> None:
+def test_a_released_sample_is_found_by_the_topic_in_its_name() -> None:
     assert all(
         sum(f".{place.name}." in Path(path).name for place in TOPICS) == 1 for path in WANTED if "samples" in path
     )

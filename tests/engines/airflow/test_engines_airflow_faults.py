@@ -79,7 +79,7 @@ async def test_a_token_that_is_not_taken_any_more_is_renewed_once_for_all(harnes
     await engine.close()
 
 
-async def test_a_wrong_password_is_said_and_starts_nothing(harness: Harness) -> None:
+async def test_a_wrong_password_is_reported_and_starts_nothing(harness: Harness) -> None:
     client = harness.client_as(Credentials(username="admin", password="guess"))
     engine, submission = AirflowEngine(client), new_submission(pipeline())
     with pytest.raises(EngineUnavailable, match="username 'admin' and its password are not accepted") as unavailable:

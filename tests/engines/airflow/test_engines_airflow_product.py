@@ -43,7 +43,7 @@ async def test_a_workflow_runs_fails_is_retried_and_shows_its_tasks_and_log(prod
     assert [one["id"] for one in runs] == [retried["run_id"], run["id"]]
 
 
-async def test_a_run_is_stopped_and_what_cannot_be_controlled_is_said(product: AirflowProduct) -> None:
+async def test_a_run_is_stopped_and_what_cannot_be_controlled_is_reported(product: AirflowProduct) -> None:
     await product.ask("POST", "/workflows", {"name": "Endless", "dag_id": "conformance"})
     run = await product.ask("POST", "/workflows/endless/runs", {"parameters": {"endless": True}})
     await product.run_until("endless", run["id"], "running")

@@ -155,7 +155,7 @@ async def test_running_and_unknown_workflows_are_refused_by_name(world: World, e
     await world.hands.call("PUT", f"/v2/job/{running}", action="kill")
 
 
-async def test_a_kill_is_told_apart_from_a_failure(world: World, engine: OozieEngine) -> None:
+async def test_a_kill_is_distinguished_from_a_failure(world: World, engine: OozieEngine) -> None:
     """Oozie says KILLED for both."""
     failing, killed = world.submit("wf-gate", "f"), world.submit("wf-hold", "k")
     first, second = await engine.submit(failing), await engine.submit(killed)

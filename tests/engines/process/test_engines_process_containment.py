@@ -141,7 +141,7 @@ async def test_the_operator_may_list_the_variables_that_work_can_set(stand: Proc
     ],
 )
 @pytest.mark.parametrize("ends", ["by itself", "cancelled", "supervisor killed"])
-async def test_nothing_of_a_run_lives_when_its_end_is_told(stand: ProcessStand, leaves: str, ends: str) -> None:
+async def test_nothing_of_a_run_lives_when_its_end_is_reported(stand: ProcessStand, leaves: str, ends: str) -> None:
     """Without it attempt 2 begins while work of attempt 1 runs on, in another session or without its environment."""
     marker = f"{os.getpid() % 1000 + 1000}.{abs(hash((leaves, ends))) % 10**8:08}"
     then = "exit 0" if ends == "by itself" else "wait; sleep 600"

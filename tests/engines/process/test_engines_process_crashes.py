@@ -87,7 +87,7 @@ async def test_a_supervisor_killed_after_the_start_record_ends_the_attempt_for_g
     assert await stand.starts(submission.run_key) == starts
 
 
-async def test_when_its_supervisor_is_killed_a_run_is_killed_before_its_end_is_told(stand: ProcessStand) -> None:
+async def test_when_its_supervisor_is_killed_a_run_is_killed_before_its_end_is_reported(stand: ProcessStand) -> None:
     """Else the next attempt would start beside a program that has no time limit any more and cannot be stopped."""
     submission = stand.shell("setsid sleep 601 & echo up; exec sleep 600")
     await stand.engine.submit(submission)

@@ -105,7 +105,7 @@ async def dies_and_goes_on(scene: Scene, point: Point) -> None:
 
 @on_every_engine(own_postgres=False)
 @proves("F1", "F13", "F15", "F16", "F17", "F34")
-async def test_whoever_dies_where_it_may_nothing_is_started_twice_lost_or_told_wrongly(
+async def test_whoever_dies_where_it_may_nothing_is_started_twice_lost_or_reported_wrongly(
     scene: Scene, point: Point
 ) -> None:
     """Without the guard of this point a death here loses the task, runs it twice, or tells of it wrongly."""

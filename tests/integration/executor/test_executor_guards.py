@@ -338,7 +338,7 @@ async def test_time_limits_end_what_waits_and_stop_what_runs(store: Store, me: U
 
 
 @proves("executor.store.accept: the id is derived")
-async def test_a_task_is_accepted_once_and_keeps_what_was_said_first(store: Store, me: UUID) -> None:
+async def test_a_task_is_accepted_once_and_keeps_what_was_requested_first(store: Store, me: UUID) -> None:
     plan = await store.plan(2)
     await store.tasks(plan, [spec(plan, 0, priority=99), spec(plan, 5)])
     found = await store.rows("SELECT position, priority, version FROM task ORDER BY position")

@@ -77,7 +77,7 @@ async def test_a_connection_is_tested_as_it_is_registered_and_the_answer_says_wh
         assert (await answer_to(executors, requests[3])).data.outcome is Outcome.DONE
 
 
-async def test_plans_are_told_again_whole_with_every_move_that_was_not_said_before(executors: Stand) -> None:
+async def test_plans_are_republished_complete_with_every_transition_not_published_before(executors: Stand) -> None:
     plans = [uuid4(), uuid4()]
     await executors.register()
     async with executors.running():

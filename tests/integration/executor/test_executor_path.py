@@ -46,7 +46,7 @@ async def in_state(stand: Stand, state: str, count: int = 1) -> None:
     await until(there, why=f"{count} tasks {state}")
 
 
-async def test_two_hundred_tasks_each_run_once_and_say_so_once(executors: Stand) -> None:
+async def test_two_hundred_tasks_each_run_once_and_report_it_once(executors: Stand) -> None:
     plan = uuid4()
     tasks = [spec(plan, number, work=scripted(run_seconds=0.05, result={"n": number})) for number in range(200)]
     await executors.register(concurrency=60)
@@ -172,7 +172,7 @@ async def test_retries_refusals_and_what_the_engine_forgot(executors: Stand) -> 
     assert {fact.data.rules_version for fact in published} == {0, 1}, "rules are confirmed"
 
 
-async def test_a_cancel_ends_what_waits_stops_what_runs_and_is_told(executors: Stand) -> None:
+async def test_a_cancel_ends_what_waits_stops_what_runs_and_is_reported(executors: Stand) -> None:
     plan = uuid4()
     await executors.register()
     async with executors.running():

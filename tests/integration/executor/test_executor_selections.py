@@ -80,7 +80,9 @@ async def answers(store: Store) -> list[dict[str, Any]]:
     return sorted(found, key=lambda data: (data["selection_id"], data["page"]))
 
 
-async def test_pages_are_found_and_answered_whole_and_again_when_asked_again(store: Store, database: Database) -> None:
+async def test_pages_are_found_and_answered_completely_and_again_when_requested_again(
+    store: Store, database: Database
+) -> None:
     await store.engine()
     id, engine = await ask(database), Pages()
     await resolver(database, engine).one_pass()

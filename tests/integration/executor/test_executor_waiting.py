@@ -232,7 +232,7 @@ async def test_what_waits_says_why_and_is_freed_by_the_remedy(executors: Stand, 
         await freed(executors, plan)
 
 
-async def test_words_that_are_no_longer_true_are_said_anew_and_since_when_stays(executors: Stand) -> None:
+async def test_words_that_are_no_longer_true_are_published_anew_and_since_when_stays(executors: Stand) -> None:
     plan = uuid4()
     await executors.register()
     async with executors.running():

@@ -71,7 +71,7 @@ async def test_a_token_is_printed_once_listed_without_its_secret_and_revoked(adm
     assert "revoked" in (await admin.run("list")).out
 
 
-async def test_what_cannot_be_done_is_said_and_changes_nothing(admin: Admin) -> None:
+async def test_what_cannot_be_done_is_reported_and_changes_nothing(admin: Admin) -> None:
     assert (await admin.run("create", "ann")).code == 0
     for words, answer in ((("create", "ann"), "is there already"), (("token", "bob"), "there is no bob"),
                         (("revoke", "nothing"), "there is no token")):  # fmt: skip

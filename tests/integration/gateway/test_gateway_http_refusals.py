@@ -189,7 +189,7 @@ async def test_what_was_to_be_a_secret_is_in_no_problem(api: Gateway, value: Any
     assert (await api.request("GET", "/secrets/pass")).problem == (404, "not-found")
 
 
-async def test_without_a_token_nothing_is_said_about_a_route(api: Gateway) -> None:
+async def test_without_a_token_nothing_is_revealed_about_a_route(api: Gateway) -> None:
     for path in ("/jobs?colour=red", "/jobs?limit=201", "/plans/x", "/jobs/%00"):
         answer = await api.request("GET", path, token="")
         assert answer.problem == (401, "unauthenticated")

@@ -49,7 +49,7 @@ async def sent(api: Gateway, name: str, want: int, kind: type[Any], about: str) 
     return found
 
 
-async def test_a_start_is_readable_at_once_and_asks_the_planner_with_the_whole_job(api: Gateway) -> None:
+async def test_a_start_is_readable_at_once_and_asks_the_planner_with_the_complete_job(api: Gateway) -> None:
     answer = await api.request("POST", "/jobs/nightly/start", {"reason": "why not", "labels": {"team": "a"}})
     assert answer.status == 202
     id = answer.body["id"]

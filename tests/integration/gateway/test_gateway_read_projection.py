@@ -104,7 +104,7 @@ async def rows(model: ReadModel) -> list[Any]:
     "gateway.read_model.writes: a page of an older round",
     "F31",
 )
-async def test_facts_repeated_and_in_any_order_leave_what_was_said_last(model: ReadModel) -> None:
+async def test_facts_repeated_and_in_any_order_leave_what_was_published_last(model: ReadModel) -> None:
     """Without the versions in the statements a late fact would bring a task back to life."""
     plan = uuid.uuid4()
     facts: list[Any] = [
@@ -300,7 +300,7 @@ async def test_a_control_call_is_pending_until_a_fact_or_a_result_answers_it(mod
     assert done["state"] == "done"
 
 
-async def test_who_waits_is_told_within_a_tenth_of_a_second_of_the_fact(model: ReadModel) -> None:
+async def test_who_waits_is_reported_within_a_tenth_of_a_second_of_the_fact(model: ReadModel) -> None:
     """Nothing looks again here: only the commit can wake. The quickest of ten counts, for others use the machine."""
     model.waits.look_again_seconds = 60
     took: list[float] = []
@@ -354,7 +354,7 @@ async def test_a_malformed_message_on_each_topic_it_reads_is_parked_and_visible(
     await until(settled)
 
 
-async def test_an_engine_shows_the_newest_state_said_of_it(model: ReadModel) -> None:
+async def test_an_engine_shows_the_newest_state_published_of_it(model: ReadModel) -> None:
     for version in (2, 1, 3):
         record = EngineRecord(engine_id="local", version=version, definitions_revision=1, slots_used=version)
         await model.send(

@@ -295,7 +295,7 @@ async def log_of(api: Api, plan: uuid.UUID, *texts: bytes, attempt: int = 1, fir
     return f"/tasks/{task}/logs"
 
 
-async def test_logs_are_read_whole_from_a_byte_and_from_the_end(api: Api) -> None:
+async def test_logs_are_read_completely_from_a_byte_and_from_the_end(api: Api) -> None:
     plan = uuid.uuid4()
     await api.model.send(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))
     await until_there(api, f"/tasks/{task_id(plan, 'item/0')}")

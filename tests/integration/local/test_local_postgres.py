@@ -152,7 +152,7 @@ def test_a_half_made_cluster_is_made_anew(place: Path, programs: Programs) -> No
     server.kill()
 
 
-def test_a_setting_it_refuses_is_told_with_its_words(place: Path, programs: Programs) -> None:
+def test_a_setting_it_refuses_is_reported_with_its_words(place: Path, programs: Programs) -> None:
     with pytest.raises(ServerNotReady, match="max_connections"):
         PostgresServer(place, settings={"max_connections": "many"}, programs=programs).start()
 

@@ -32,7 +32,7 @@ async def states_of(notifiers: Notifiers, state: str) -> int:
 
 
 @proves("notifier.store.deliveries: delivery.one_sender")
-async def test_a_plan_is_told_once_a_subscription_however_often_its_facts_come(notifiers: Notifiers) -> None:
+async def test_a_plan_is_reported_once_a_subscription_however_often_its_facts_come(notifiers: Notifiers) -> None:
     started = plan_state("ACCEPTED", "RUNNING")
     ended = plan_state("ACCEPTED", "RUNNING", "SUCCEEDED", plan=started.data.plan_id)
     async with receiver() as hook:
@@ -303,7 +303,7 @@ async def test_mail_goes_through_a_real_server_and_markup_in_it_is_text(notifier
     assert "@signalbox>" in text
 
 
-async def test_a_deadline_that_passes_is_told_once_and_none_of_a_plan_that_ended(notifiers: Notifiers) -> None:
+async def test_a_deadline_that_passes_is_reported_once_and_none_of_a_plan_that_ended(notifiers: Notifiers) -> None:
     late, done = plan_state("ACCEPTED", "RUNNING"), plan_state("ACCEPTED", "RUNNING")
     ended = plan_state("ACCEPTED", "RUNNING", "SUCCEEDED", plan=done.data.plan_id)
     async with receiver() as hook:

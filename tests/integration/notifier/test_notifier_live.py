@@ -181,7 +181,7 @@ async def test_bad_requests_are_refused_and_an_old_place_needs_a_snapshot(notifi
 
 
 @proves("notifier.store.steps: a report that came before changes nothing")
-async def test_the_parts_of_a_run_are_told_once_however_often_and_late_their_reports_come(
+async def test_the_parts_of_a_run_are_reported_once_however_often_and_late_their_reports_come(
     notifiers: Notifiers,
 ) -> None:
     """A DAG's tasks become task events of the plan, by feed and by webhook."""

@@ -70,7 +70,7 @@ async def until_known(planners: Planners, kind: str, id: str) -> None:
     await until(known, why=f"{kind} {id} is known")
 
 
-async def test_a_tick_told_three_times_is_one_plan_with_the_intended_date(planners: Planners) -> None:
+async def test_a_tick_published_three_times_is_one_plan_with_the_intended_date(planners: Planners) -> None:
     target = job()
     nightly = schedule(target, params={}, labels={"team": "data"})
     await define(planners, target)

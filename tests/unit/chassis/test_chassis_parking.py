@@ -79,7 +79,7 @@ def test_small_headers_are_all_kept_up_to_fifty_as_text_where_they_are_text() ->
     assert len(notice.data.headers) == HEADERS
 
 
-def test_a_notice_tells_the_place_the_error_and_the_event_and_has_the_same_id_when_said_twice() -> None:
+def test_a_notice_tells_the_place_the_error_and_the_event_and_has_the_same_id_when_repeated() -> None:
     event = next(sample.event for sample in samples() if topic_of(type(sample.event)).name == "requests.v1")
     encoded = encode(event)
     of = record(b"\xff\0", value=encoded.value)

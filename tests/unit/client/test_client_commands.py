@@ -194,7 +194,7 @@ def run(server: str, *words: str, token: str = "sbt_x") -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 3), (409, 2), (412, 2), (422, 2), (500, 5)])
-def test_a_problem_is_told_with_its_fields_and_has_its_exit_code(server: str, status: int, code: int) -> None:
+def test_a_problem_is_reported_with_its_fields_and_has_its_exit_code(server: str, status: int, code: int) -> None:
     problem = {
         "type": "/problems/some", "title": "t", "status": status, "detail": "no such \x1b[2Jthing", "trace_id": "abc",
         "errors": [{"field": "rules.limit", "value": "-1", "allowed": "at least 0"}],
@@ -325,7 +325,7 @@ def test_a_token_does_not_travel_in_clear_unless_asked_to() -> None:
     assert not contexts.is_plain_and_remote("http://127.0.0.1:8080")
 
 
-def test_a_marked_log_is_read_whole_wherever_its_pieces_end_and_goes_on_from_its_last_mark() -> None:
+def test_a_marked_log_is_read_completely_wherever_its_pieces_end_and_goes_on_from_its_last_mark() -> None:
     stream = "é one\n\x007\n\x007\ntwo\n\x0011\n\x00end\n".encode()
     for size in range(1, len(stream) + 1):
         reader = tasks.MarkedLog()

@@ -23,7 +23,7 @@ def pause(**more: Any) -> PlanPause:
     return PlanPause.of(DATA, **given)
 
 
-def test_a_fact_said_twice_has_one_id_and_a_newer_one_another() -> None:
+def test_a_fact_published_twice_has_one_id_and_a_newer_one_another() -> None:
     ids = [pause(id=None, aggregateversion=version).id for version in (1, 1, 2)]
     assert ids[0] == ids[1] != ids[2]
 
@@ -51,7 +51,7 @@ def test_a_broken_trace_is_dropped_and_never_stops_work() -> None:
     assert pause(traceparent="nonsense").traceparent is None
 
 
-def test_times_are_said_in_utc_and_must_be_aware() -> None:
+def test_times_are_written_in_utc_and_must_be_aware() -> None:
     assert pause(time=NOW.astimezone(timezone(timedelta(hours=2)))).time.tzinfo is UTC
     with pytest.raises(ValidationError, match="timezone"):
         pause(time=NOW.replace(tzinfo=None))

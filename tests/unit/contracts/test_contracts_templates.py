@@ -102,7 +102,7 @@ def test_a_filter_that_multiplies_text_is_stopped_before_it_fills_the_memory(tex
         render(text, {"params": {"many": list(range(10_000))}})
 
 
-def test_json_is_said_as_it_is() -> None:
+def test_json_is_written_as_it_is() -> None:
     assert render("{{ params.parts | tojson }}", VALUES) == '["a", "b"]'
 
 

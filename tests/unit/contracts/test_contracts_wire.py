@@ -114,7 +114,7 @@ def test_a_refusal_is_short_and_never_repeats_the_body() -> None:
 
 
 @pytest.mark.parametrize("place", [place for place in TOPICS if place.kind != "external"], ids=lambda place: place.name)
-def test_an_unknown_type_is_told_apart_from_poison_on_every_topic(place: Any) -> None:
+def test_an_unknown_type_is_distinguished_from_poison_on_every_topic(place: Any) -> None:
     with pytest.raises(UnknownType) as unknown:
         decode(place, as_bytes(type="signalbox.from.the_future.v1"))
     assert unknown.value.type == "signalbox.from.the_future.v1"

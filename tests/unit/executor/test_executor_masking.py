@@ -153,7 +153,7 @@ async def test_a_log_whose_cut_falls_on_the_beginning_of_a_secret_keeps_its_end(
 
 
 @pytest.mark.parametrize("segment", [4093, 4096, 40_000])
-async def test_a_log_under_its_limit_is_kept_whole_wherever_its_segments_end(tmp_path: Path, segment: int) -> None:
+async def test_a_log_under_its_limit_is_kept_complete_wherever_its_segments_end(tmp_path: Path, segment: int) -> None:
     data = b"".join(b"line %d secret-value\n" % n for n in range(2000))
     pieces, end = await keep(tmp_path, data, segment=segment)
     stored = b"".join(pieces[at] for at in sorted(pieces))

@@ -91,7 +91,7 @@ def test_a_python_file_at_a_url_is_fetched_for_the_launcher() -> None:
     assert create_request(work, KEY, TARGET, None)["appArgs"][-2:] == ["s3a://apps/rank.py", "x"]
 
 
-def test_livys_texts_are_told_apart() -> None:
+def test_livys_texts_are_distinguished() -> None:
     """Recorded from Livy 0.7.1, but for the second, which is in its source."""
     assert judge_refusal("livy", "Duplicate session name: Some(sb-a-1) for session 1") == NameTaken()
     with pytest.raises(EngineThrottled):

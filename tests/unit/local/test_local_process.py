@@ -95,7 +95,7 @@ def test_a_frozen_process_can_be_stopped(sleeper: ServerProcess) -> None:
     assert time.monotonic() - started < sleeper.stop_seconds
 
 
-def test_a_process_that_ends_while_starting_is_told_with_its_log(sleeper: ServerProcess) -> None:
+def test_a_process_that_ends_while_starting_is_reported_with_its_log(sleeper: ServerProcess) -> None:
     sleeper.start(["/bin/sh", "-c", "echo no such luck; exit 3"], life=OWNED)
     with pytest.raises(ServerNotReady) as failed:
         sleeper.wait_ready(lambda: False, seconds=DEADLINE_SECONDS)
@@ -104,7 +104,7 @@ def test_a_process_that_ends_while_starting_is_told_with_its_log(sleeper: Server
     assert str(sleeper.log) in failed.value.what
 
 
-def test_a_process_that_never_answers_is_told_with_its_pid(sleeper: ServerProcess) -> None:
+def test_a_process_that_never_answers_is_reported_with_its_pid(sleeper: ServerProcess) -> None:
     sleeper.start(SLEEP, life=OWNED)
     with pytest.raises(ServerNotReady, match=rf"pid {sleeper.pid}\) did not answer within 0 s"):
         sleeper.wait_ready(lambda: False, seconds=0.1)
@@ -117,7 +117,7 @@ def test_a_full_disk_in_the_log_becomes_the_advice(sleeper: ServerProcess) -> No
     assert "free at least 1 GiB" in failed.value.advice
 
 
-def test_a_program_that_cannot_be_run_is_told_at_once(sleeper: ServerProcess) -> None:
+def test_a_program_that_cannot_be_run_is_reported_at_once(sleeper: ServerProcess) -> None:
     with pytest.raises(ServerNotReady, match="/no/such/program cannot be run"):
         sleeper.start(["/no/such/program"], life=OWNED)
     assert sleeper.running() is None

@@ -71,7 +71,7 @@ _PHASES = st.sampled_from([None, Phase.RUNNING, Phase.SUCCEEDED, Phase.FAILED])
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), _PHASES, st.integers(1, 3)), max_size=12))
-def test_no_order_of_reports_tells_a_thing_twice_or_ends_what_did_not_begin(
+def test_no_order_of_reports_reports_a_thing_twice_or_ends_what_did_not_begin(
     reports: list[tuple[str, Phase | None, int]],
 ) -> None:
     events = seen(*(report(step(name, phase, attempt)) for name, phase, attempt in reports))

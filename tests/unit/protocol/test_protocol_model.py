@@ -65,7 +65,7 @@ def test_every_guard_is_left_out_by_some_variant(guard: str) -> None:
     assert any(guard not in variant.model.guards for variant in VARIANTS)
 
 
-def test_names_are_told_apart() -> None:
+def test_names_are_distinguished() -> None:
     assert len({named(variant) for variant in VARIANTS}) == len(VARIANTS)
 
 
