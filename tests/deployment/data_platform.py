@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from deployment.compose_stack import HOME
-from engines.spark.cluster import _JVM as JVM  # pyright: ignore[reportPrivateUsage]
-from engines.spark.cluster import full_java
+from engines.spark.cluster import JVM_OPTIONS, full_java
 from engines.spark.distribution import spark_home
 from signalbox_local.ports import free_ports
 from signalbox_local.programs import Programs
@@ -60,7 +59,7 @@ class DataPlatform:
             place.mkdir(parents=True)
         submit = self.programs / "spark-submit"
         home, java = spark_home(), full_java()
-        words = " ".join(f"'{word}'" for word in (*JVM, "-Xmx700m"))
+        words = " ".join(f"'{word}'" for word in (*JVM_OPTIONS, "-Xmx700m"))
         submit.write_text(
             f"#!/bin/bash\nexport SPARK_HOME='{home}' JAVA_HOME='{Path(java).parents[1]}' SPARK_LOCAL_IP=127.0.0.1 "
             f"SPARK_SCALA_VERSION=2.13 PYSPARK_PYTHON='{sys.executable}' PYSPARK_DRIVER_PYTHON='{sys.executable}'\n"

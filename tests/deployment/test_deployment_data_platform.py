@@ -30,9 +30,7 @@ from signalbox_local.process import Lifetime
 from signalbox_local.progress import Reporter
 from signalbox_local.settings import cache_folder, load
 from signalbox_local.signalbox import Signalbox
-from support.e2e import BIN, RunningStack
-from support.e2e import _local as local  # pyright: ignore[reportPrivateUsage]
-from support.e2e import _new_place as new_place  # pyright: ignore[reportPrivateUsage]
+from support.e2e import BIN, RunningStack, new_place, run_local
 
 COMPOSE_FILES = (
     "docker-compose.yml",
@@ -160,12 +158,12 @@ def platform() -> Generator[tuple[DataPlatform, RunningStack]]:
         # Spark, Java and the packages are in the home of whoever runs the tests
         "SIGNALBOX_PROCESS_USER": str(os.geteuid()) if os.geteuid() == 0 else "",
     }
-    local(environment, "up", "--services")
+    run_local(environment, "up", "--services")
     try:
         settings = load(environment)
         yield platform, RunningStack(settings, Signalbox(settings, Reporter(), Lifetime(owned=False)), environment)
     finally:
-        local(environment, "down")
+        run_local(environment, "down")
 
 
 @pytest_asyncio.fixture

@@ -141,20 +141,20 @@ def scripted(count: int, **script: Any) -> list[dict[str, Any]]:
 def stack(request: pytest.FixtureRequest) -> Iterator[RunningStack]:
     """The stack, with the programs of these tests on the process engine's list."""
     given = os.environ.get("SIGNALBOX_E2E_STACK")
-    place = Path(given) if given else _new_place()
+    place = Path(given) if given else new_place()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
     environment |= {
         "SIGNALBOX_LOCAL_STACK": str(place),
         "SIGNALBOX_CACHE": str(cache_folder()),
         "SIGNALBOX_PROCESS_PROGRAMS": str(_stamping_program(place)),
     }
-    _local(environment, "up", "--services", "--scripted")
+    run_local(environment, "up", "--services", "--scripted")
     try:
         settings = load(environment)
         yield RunningStack(settings, Signalbox(settings, Reporter(), Lifetime(owned=False)), environment)
     finally:
         if not given:
-            _local(environment, "down")
+            run_local(environment, "down")
             if request.session.testsfailed:
                 print(f"a test failed: the logs are kept in {place}")
             else:
@@ -169,7 +169,7 @@ async def api(stack: RunningStack) -> AsyncGenerator[Api]:
         yield api
 
 
-def _new_place() -> Path:
+def new_place() -> Path:
     runs = Path(__file__).parents[2] / ".local" / "test-runs"
     runs.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="e2e-", dir=runs))
@@ -186,7 +186,7 @@ def _stamping_program(place: Path) -> Path:
     return program
 
 
-def _local(environment: Mapping[str, str], *words: str) -> None:
+def run_local(environment: Mapping[str, str], *words: str) -> None:
     done = subprocess.run(
         [str(BIN / "signalbox-local"), *words], env=dict(environment), capture_output=True, text=True, check=False,
         timeout=UP_SECONDS,

@@ -27,7 +27,7 @@ _OPENS: Final = (
     "java.util.concurrent", "java.util.concurrent.atomic", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs",
     "sun.security.action", "sun.util.calendar",
 )  # fmt: skip
-_JVM: Final = (
+JVM_OPTIONS: Final = (
     *FAST.split(), "-XX:+IgnoreUnrecognizedVMOptions", "-Xmx320m", "--sun-misc-unsafe-memory-access=allow",
     "-Dio.netty.tryReflectionSetAccessible=true", *(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in _OPENS),
 )  # fmt: skip
@@ -216,4 +216,6 @@ class SparkCluster:
         }  # fmt: skip
         class_path = f"{conf}:{home}/jars/*"
         properties = [f"-D{name}={value}" for name, value in options.items()]
-        process.start([java, *_JVM, *properties, "-cp", class_path, entry, *arguments], life=OWNED, env=environment)
+        process.start(
+            [java, *JVM_OPTIONS, *properties, "-cp", class_path, entry, *arguments], life=OWNED, env=environment
+        )

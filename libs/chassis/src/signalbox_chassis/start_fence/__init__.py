@@ -76,7 +76,7 @@ class RunEnd(Value):
     """How the work ended, by the launcher's word."""
 
     exit_code: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
-    """None: its process was told to end before the work returned."""
+    """None: its process got SIGTERM before the work returned."""
     error: _Text = ""
     result: Annotated[str, Field(max_length=MAX_RESULT_TEXT)] | None = None
     """What the work left as its result, in base64, as far as it fits."""

@@ -1,21 +1,19 @@
 """Flink clusters, as the registry knows them."""
 
-import base64
-import ssl
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
 import aiohttp
 
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
-from signalbox_contracts.definitions.engine import FlinkConnection, HttpAccess
+from signalbox_contracts.definitions.engine import FlinkConnection
 from signalbox_executor.engines.capabilities import Capability
 from signalbox_executor.engines.flink.adapter import FlinkEngine, FlinkParts
 from signalbox_executor.engines.flink.artifacts import Artifacts, FetchLimits
 from signalbox_executor.engines.flink.rest import JobManager
 from signalbox_executor.engines.flink.sending import SEND_SECONDS
 from signalbox_executor.engines.flink.settings import FlinkEngineSettings
+from signalbox_executor.engines.http_access import headers_of
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened
 from signalbox_executor.engines.port import Engine
 
@@ -28,7 +26,7 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
         raise EngineNotOpened("Flink engines keep JARs in the blob store: SIGNALBOX_BLOB_URL is empty")
     connection, settings = definition.connection, context.settings_of(FlinkEngineSettings)
     assert isinstance(connection, FlinkConnection)
-    headers, certificates = await _credentials(connection.access, context)
+    headers, certificates = await headers_of(connection.access, context, engines="Flink engines")
 
     def open_session() -> aiohttp.ClientSession:
         return context.http_session(headers=headers)
@@ -58,24 +56,6 @@ def default_jar_url(data_processor_url: str) -> str:
     """The JAR of a job that names none."""
     url = data_processor_url.rstrip("/")
     return url if url.endswith(".jar") else f"{url}/{JAR_NAME}"
-
-
-async def _credentials(access: HttpAccess, context: EngineContext) -> tuple[dict[str, str], ssl.SSLContext | None]:
-    """The headers that prove who we are, and the certificates to trust. Flink itself asks for none: a proxy may."""
-    if access.method == "kerberos":
-        raise EngineNotOpened("Flink's REST API has no Kerberos: use none, basic or bearer")
-    fields = {"password": access.password, "token": access.token, "ca_certificate": access.ca_certificate}
-    wanted = {name: reference for name, reference in fields.items() if reference}
-    values: Mapping[str, str] = await context.secrets.resolve(*wanted.values()) if wanted else {}
-    found = {name: values[reference] for name, reference in wanted.items()}
-    headers: dict[str, str] = {}
-    if access.method == "basic":
-        pair = f"{access.username or ''}:{found.get('password', '')}"
-        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    elif access.method == "bearer":
-        headers["Authorization"] = f"Bearer {found.get('token', '')}"
-    certificate = found.get("ca_certificate")
-    return headers, ssl.create_default_context(cadata=certificate) if certificate else None
 
 
 KIND = EngineKind(

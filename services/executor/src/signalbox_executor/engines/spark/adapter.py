@@ -138,7 +138,7 @@ class StandaloneEngine:
         return found
 
     async def test_connection(self) -> Mapping[str, JsonValue]:
-        """Version, workers, and whether copies of a start are told apart."""
+        """Version, workers, and whether copies of a start are distinguished."""
         version, snapshot = await self._master.version(), await self._runs.snapshot()
         alive = [worker for worker in snapshot.workers.values() if worker.state == "ALIVE"]
         return {

@@ -1,17 +1,15 @@
 """Spark, as the registry knows it: a standalone master's REST server, or Livy."""
 
-import base64
 import logging
-import ssl
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import aiohttp
 
 from signalbox_chassis.blobs import Blobs, BlobStoreFailed
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
-from signalbox_contracts.definitions.engine import HttpAccess, SparkConnection
+from signalbox_contracts.definitions.engine import SparkConnection
 from signalbox_executor.engines.capabilities import Capability
+from signalbox_executor.engines.http_access import headers_of
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened
 from signalbox_executor.engines.port import Engine
 from signalbox_executor.engines.spark.adapter import StandaloneEngine, StandaloneParts
@@ -32,10 +30,10 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
         raise EngineNotOpened("Spark engines keep their runs in the blob store: SIGNALBOX_BLOB_URL is empty")
     connection, settings = definition.connection, context.settings_of(SparkEngineSettings)
     assert isinstance(connection, SparkConnection)
-    headers, certificates = await _credentials(connection.access, context)
+    headers, certificates = await headers_of(connection.access, context, engines="Spark engines")
 
     def open_session() -> aiohttp.ClientSession:
-        return context.http_session(headers=headers)
+        return context.http_session(headers={**headers, "X-Requested-By": "signalbox"})
 
     http = SparkHttp(
         definition.id, open_session, timeout_seconds=connection.access.timeout_seconds, certificates=certificates
@@ -75,24 +73,6 @@ async def _remove(blobs: Blobs, folder: str, before: datetime) -> None:
                 await blobs.delete(blob.key)
     except BlobStoreFailed as error:
         log.warning("old records of Spark runs are not removed now: %s", error)
-
-
-async def _credentials(access: HttpAccess, context: EngineContext) -> tuple[dict[str, str], ssl.SSLContext | None]:
-    """The headers that prove who we are, and the certificates to trust."""
-    if access.method == "kerberos":
-        raise EngineNotOpened("Spark engines are reached with none, basic or bearer, not with Kerberos")
-    fields = {"password": access.password, "token": access.token, "ca_certificate": access.ca_certificate}
-    wanted = {name: reference for name, reference in fields.items() if reference}
-    values: Mapping[str, str] = await context.secrets.resolve(*wanted.values()) if wanted else {}
-    found = {name: values[reference] for name, reference in wanted.items()}
-    headers: dict[str, str] = {"X-Requested-By": "signalbox"}
-    if access.method == "basic":
-        pair = f"{access.username or ''}:{found.get('password', '')}"
-        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    elif access.method == "bearer":
-        headers["Authorization"] = f"Bearer {found.get('token', '')}"
-    certificate = found.get("ca_certificate")
-    return headers, ssl.create_default_context(cadata=certificate) if certificate else None
 
 
 KIND = EngineKind(

@@ -172,7 +172,7 @@ class Livy:
         return True
 
     async def log(self, name: str) -> str:
-        """The lines of a batch's `spark-submit` that Livy keeps, the last 200 unless it is told otherwise."""
+        """The lines of a batch's `spark-submit` that Livy keeps, the last 200 unless a size is given."""
         status, body = await self._http.call(
             "GET", f"{self.url}/batches/{quote(name, safe='')}/log?from=0&size={LOG_LINES}"
         )

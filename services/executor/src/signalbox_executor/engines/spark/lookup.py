@@ -1,7 +1,7 @@
 """Finds the driver of a run key at the master: by the command that started it, which its worker shows.
 
 The master's list says nothing of an application's name or properties; the first line of a driver's `stderr` holds them
-all. A driver that no worker has yet cannot be told from others.
+all. A driver that no worker has yet cannot be distinguished from others.
 """
 
 import re
@@ -23,7 +23,7 @@ _KEY: Final = re.compile(f'"-D{re.escape(RUN_KEY)}=([^"]{{1,100}})"')
 
 
 class DriverLookup:
-    """Drivers of one master by run key. What a command said once is remembered: it never changes."""
+    """Drivers of one master by run key. A command that was read once is remembered: it never changes."""
 
     def __init__(self, master: Master) -> None:
         self._master = master

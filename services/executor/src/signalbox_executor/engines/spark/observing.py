@@ -126,7 +126,7 @@ class Runs:
     ) -> Observation:
         facts = await self._facts(run.run_key, record, driver, entry, state, snapshot)
         if facts.fenced and facts.started is None and state != "KILLED":
-            # INVARIANT only a run that cannot begin any more is said to have run nothing
+            # INVARIANT only a run that cannot begin any more is reported as one that ran nothing
             await self._fence.never_start(run.run_key, self._clock.now())
             facts = await self._facts(run.run_key, record, driver, entry, state, snapshot)
         verdict = judge(facts)

@@ -30,7 +30,7 @@ _CAUSE: Final = re.compile(
 )
 MAX_REASON: Final = 800
 EXIT_GRACE: Final = timedelta(seconds=60)
-"""How long a JVM that was told to end may take: its hooks have 30 s (Hadoop's `ShutdownHookManager`)."""
+"""How long a JVM that got SIGTERM may take: its hooks have 30 s (Hadoop's `ShutdownHookManager`)."""
 _RULE: Final = "\n========================================\n"
 
 

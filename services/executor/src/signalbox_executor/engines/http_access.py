@@ -1,0 +1,28 @@
+"""How an engine's REST API is reached: the headers that prove who we are, and the certificates to trust."""
+
+import base64
+import ssl
+from collections.abc import Mapping
+
+from signalbox_contracts.definitions.engine import HttpAccess
+from signalbox_executor.engines.kind import EngineContext, EngineNotOpened
+
+
+async def headers_of(
+    access: HttpAccess, context: EngineContext, *, engines: str
+) -> tuple[dict[str, str], ssl.SSLContext | None]:
+    """For `none`, `basic` and `bearer`. Raises `EngineNotOpened` for Kerberos, which `engines` have not."""
+    if access.method == "kerberos":
+        raise EngineNotOpened(f"{engines} are reached with none, basic or bearer, not with Kerberos")
+    fields = {"password": access.password, "token": access.token, "ca_certificate": access.ca_certificate}
+    wanted = {name: reference for name, reference in fields.items() if reference}
+    values: Mapping[str, str] = await context.secrets.resolve(*wanted.values()) if wanted else {}
+    found = {name: values[reference] for name, reference in wanted.items()}
+    headers: dict[str, str] = {}
+    if access.method == "basic":
+        pair = f"{access.username or ''}:{found.get('password', '')}"
+        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    elif access.method == "bearer":
+        headers["Authorization"] = f"Bearer {found.get('token', '')}"
+    certificate = found.get("ca_certificate")
+    return headers, ssl.create_default_context(cadata=certificate) if certificate else None
