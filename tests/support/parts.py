@@ -1,7 +1,7 @@
 """The suite in parts side by side, each with servers of its own: on two cores most tests wait for something.
 
-`python tests/support/parts.py [pytest options]`. The minute of chaos comes after the rest, alone: it uses all there is.
-The output of a part is printed when it is over. Exits with 1 if a part failed.
+`python tests/support/parts.py [pytest options]`. The minute of chaos uses all there is: it begins when one part is left
+to run. The output of a part is printed when it is over. Exits with 1 if a part failed.
 
 A test that ended with DeadlineExceeded (`support/deadlines.py`) is repeated once, alone, after all parts. If it passes
 then, it is printed as flaky. A part with any other failure fails, and nothing of it is repeated.
@@ -19,6 +19,7 @@ from typing import Final
 
 HOME: Final = Path(__file__).parents[2]
 DEATHS: Final = ["tests/integration/executor/test_executor_crash_points.py"]
+OUTAGES: Final = ["tests/integration/chassis/test_outages.py"]
 EXECUTOR: Final = ["tests/integration/executor", f"--ignore={DEATHS[0]}"]
 _APART: Final = {"chassis", "executor", "local"}
 SERVICES: Final = [
@@ -40,18 +41,15 @@ class Part:
 
 
 def main(options: list[str]) -> int:
-    elsewhere = [f"--ignore={folder}" for folder in (EXECUTOR[0], *SERVICES, *CHAOS)]
+    elsewhere = [f"--ignore={folder}" for folder in (EXECUTOR[0], *OUTAGES, *SERVICES, *CHAOS)]
     began = time.monotonic()
     side_by_side = {
-        "the executor": EXECUTOR,
+        "the executor, and outages of minutes": [*EXECUTOR, *OUTAGES],
         "the executor's deaths and the other services": [*DEATHS, *SERVICES],
         "the rest": ["tests", *elsewhere],
     }
     with tempfile.TemporaryDirectory() as folder:
-        late = [
-            *_run(side_by_side, options, Path(folder), began),
-            *_run({"a minute of chaos": CHAOS}, options, Path(folder), began),
-        ]
+        late = _run(side_by_side, {"a minute of chaos": CHAOS}, options, Path(folder), began)
         if None in late:
             return 1
         tests = [test for tests in late if tests for test in tests]
@@ -59,11 +57,20 @@ def main(options: list[str]) -> int:
 
 
 def _run(
-    parts: Mapping[str, Sequence[str]], options: Sequence[str], folder: Path, began: float
+    parts: Mapping[str, Sequence[str]],
+    after: Mapping[str, Sequence[str]],
+    options: Sequence[str],
+    folder: Path,
+    began: float,
 ) -> list[Sequence[str] | None]:
-    """Run these at once. Each part's tests to repeat, or None when it failed. A missing folder is left out."""
-    running = [_start(name, [*(word for word in words if _is_there(word)), *options], folder)
-               for name, words in parts.items()]  # fmt: skip
+    """Run `parts` at once, and `after` when one of them is left. A missing folder is left out.
+
+    Returns each part's tests to repeat, or None when it failed.
+    """
+    running = [_start(name, [*filter(_is_there, words), *options], folder) for name, words in parts.items()]
+    while sum(part.process.poll() is None for part in running) > 1:
+        time.sleep(0.5)
+    running += [_start(name, [*filter(_is_there, words), *options], folder) for name, words in after.items()]
     return [_finish(part, began) for part in running]
 
 

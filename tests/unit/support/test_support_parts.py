@@ -25,7 +25,7 @@ def late_tests(tmp_path: Path, text: str) -> list[str] | None:
     (tmp_path / "test_it.py").write_text(text)
     folder = tmp_path / "parts"
     folder.mkdir()
-    (late,) = parts._run({"a part": [str(tmp_path / "test_it.py")]}, [], folder, 0.0)  # pyright: ignore[reportPrivateUsage]
+    (late,) = parts._run({"a part": [str(tmp_path / "test_it.py")]}, {}, [], folder, 0.0)  # pyright: ignore[reportPrivateUsage]
     return None if late is None else list(late)
 
 
