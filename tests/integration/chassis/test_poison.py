@@ -104,6 +104,12 @@ async def test_poison_of_every_kind_is_parked_and_two_hundred_messages_around_it
     assert len(base64.b64decode(largest["value_start"])) == 65_536
 
 
+async def published_states(stand: Stand) -> list[dict[str, Any]]:
+    """The data of every `dead_letter.state` on the notices' topic, in its order."""
+    events = [json.loads(record.value or b"") for record in await stand.read_all(NOTICES)]
+    return [event["data"] for event in events if event["type"] == "signalbox.dead_letter.state.v1"]
+
+
 @proves("F33")
 async def test_a_handler_bug_parks_only_its_counter_and_a_redrive_after_the_fix_applies_it_once(stand: Stand) -> None:
     bug = Bug({"counter-003"})
@@ -135,6 +141,12 @@ async def test_a_handler_bug_parks_only_its_counter_and_a_redrive_after_the_fix_
     assert {letter["state"] for letter in await parked(stand)} == {"REDRIVEN"}
     results = [json.loads(record.value or b"")["data"] for record in await stand.read_all(topic("states.v1"))]
     assert [result["outcome"] for result in results] == ["done", "done"], "the repeated operation is answered once"
+    stated = [
+        (record["dead_letter_id"], record["state"], record["attempts"]) for record in await published_states(stand)
+    ]
+    assert sorted(stated) == sorted(
+        [(str(id), "PARKED", 2) for id in ids] + [(str(id), "REDRIVEN", 2) for id in ids]
+    ), "what became of each attempt is published once"
     assert len(await stand.read_all(COUNTERS)) == 200
 
 
@@ -177,6 +189,7 @@ async def test_a_settled_letter_stays_settled_when_its_topic_is_replayed(stand: 
 
         await until(all_dropped)
         await stand.until_sent()
+    assert [state["state"] for state in await published_states(stand)] == ["DROPPED", "DROPPED"]
     bug.counters.clear()
     await forget_offsets(stand, f"{stand.prefix}example.control", COMMANDS)
     async with stand.running(bug):

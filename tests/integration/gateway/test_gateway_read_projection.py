@@ -11,6 +11,7 @@ from typing import Any
 import pytest_asyncio
 
 from signalbox_contracts.ids import task_id
+from signalbox_contracts.messages.dead_letters import DeadLetterOutcome, DeadLetterState, DeadLetterStateData
 from signalbox_contracts.messages.plans import Expected, Waiting, WaitReason
 from signalbox_contracts.messages.states import (
     EngineRecord,
@@ -22,7 +23,7 @@ from signalbox_contracts.messages.states import (
 from signalbox_contracts.messages.tasks import EndCause, TaskProgressData, TasksStated
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
-from signalbox_gateway.read_model import queries, writes
+from signalbox_gateway.read_model import queries, status, writes
 from signalbox_gateway.read_model.progress import load_progress, write_progress
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
 from signalbox_gateway.read_model.rows import plan_row
@@ -352,6 +353,33 @@ async def test_a_malformed_message_on_each_topic_it_reads_is_parked_and_visible(
             return len((await queries.dead_letters(connection, state=["DROPPED"], limit=10)).items) == 1
 
     await until(settled)
+    redriven, again = (
+        DeadLetterStateData(
+            dead_letter_id=uuid.UUID(other["id"]), service="api-gateway", state=outcome, attempts=2, error=error
+        )
+        for other, outcome, error in (
+            (page.items[1], DeadLetterOutcome.REDRIVEN, None),
+            (page.items[2], DeadLetterOutcome.PARKED, "still no JSON"),
+        )
+    )
+    for state in (redriven, again):
+        await model.send(
+            DeadLetterState.of(
+                state, subject=state.dead_letter_id, source="signalbox/api-gateway", time=NOW, id=uuid.uuid4()
+            )
+        )
+
+    async def stated() -> bool:
+        async with model.connection() as connection:
+            shown = await queries.dead_letter(connection, again.dead_letter_id)
+            assert shown is not None
+            return (shown["state"], shown["attempts"], shown["error"]) == ("PARKED", 2, "still no JSON")
+
+    await until(stated)
+    async with model.connection() as connection:
+        handled = (await queries.dead_letters(connection, state=["REDRIVEN"], limit=10)).items
+        assert [letter["id"] for letter in handled] == [str(redriven.dead_letter_id)]
+        assert (await status.counts(connection))["parked"] == len(names) - 2, "what is settled is no longer counted"
 
 
 async def test_an_engine_shows_the_newest_state_published_of_it(model: ReadModel) -> None:

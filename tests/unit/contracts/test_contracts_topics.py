@@ -34,7 +34,7 @@ DESIGNED = {
     "reprocessing.state",
     "definitions.v1": "definition.snapshot",
     "deliveries.v1": "delivery.state",
-    "dead-letters.v1": "dead_letter.parked",
+    "dead-letters.v1": "dead_letter.parked dead_letter.state",
 }
 
 

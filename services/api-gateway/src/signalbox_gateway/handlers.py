@@ -1,7 +1,7 @@
 """In: plan.state, plan.items, tasks.state, task.progress, engine.state, operation.result, dead_letter.parked,
-service.state, incident.state, delivery.state, reprocessing.state. Changes: the read model (plan, task, task_progress,
-engine_state, service_state, operation_answer, parked, incident, delivery, reprocessing_job). Out: definitions whose
-revision an executor never had from here; waiting requests wake.
+dead_letter.state, service.state, incident.state, delivery.state, reprocessing.state. Changes: the read model (plan,
+task, task_progress, engine_state, service_state, operation_answer, parked, incident, delivery, reprocessing_job). Out:
+definitions whose revision an executor never had from here; waiting requests wake.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_chassis.runtime.health import Restated
-from signalbox_contracts.messages.dead_letters import DeadLetterParked
+from signalbox_contracts.messages.dead_letters import DeadLetterParked, DeadLetterState
 from signalbox_contracts.messages.deliveries import DeliveryStated
 from signalbox_contracts.messages.plans import PlanItems, PlanItemsData, PlanStated
 from signalbox_contracts.messages.reprocessing import ReprocessingStated
@@ -161,6 +161,12 @@ def facts(waits: Waits, restated: Restated = _unnoted) -> Router:
     @router.on(DeadLetterParked)
     async def letters(work: UnitOfWork, events: Sequence[Received[DeadLetterParked]]) -> None:
         await writes.write_parked(work.connection, [parked_row(received.event.data) for received in events])
+
+    @router.on(DeadLetterState)
+    async def letter_states(work: UnitOfWork, events: Sequence[Received[DeadLetterState]]) -> None:
+        states = [received.event.data for received in events]
+        rows = [(data.dead_letter_id, data.state.value, data.attempts, data.error) for data in states]
+        await writes.write_letter_states(work.connection, rows)
 
     return router
 

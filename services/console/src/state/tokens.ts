@@ -111,6 +111,7 @@ export const TOKENS = {
     PARKED: t('parked', 'bad', 'alert'),
     REQUESTED: t('requested', 'wait', 'clock'),
     REDRIVING: t('redriving', 'active', 'redo'),
+    REDRIVEN: t('redriven', 'good', 'check', true),
     DROPPED: t('dropped', 'off', 'ban', true),
   },
 } as const satisfies Record<string, Record<string, Token>>;

@@ -1,7 +1,7 @@
 """The messages of the planner: plans and items on plans.v1, commands on task-commands.v1, answers on states.v1."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -10,11 +10,14 @@ from uuid import UUID, uuid4
 from opentelemetry import context as otel_context
 from pydantic import JsonValue, TypeAdapter
 
+from signalbox_chassis.messaging import notices
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.observability import telemetry
+from signalbox_chassis.persistence.connection import Row
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.ids import task_id
+from signalbox_contracts.messages.dead_letters import DeadLetterOutcome
 from signalbox_contracts.messages.plans import (
     Counts,
     Decision,
@@ -93,6 +96,12 @@ def publish_unread(work: UnitOfWork, cancel: PlanCancelData, error: str, at: dat
         expected=Expected(items=0, tasks=0, item_pages=0, task_versions=0), transitions=(moved,),
     )  # fmt: skip
     work.publish(PlanStated.of(record, subject=cancel.plan_id, source=SOURCE, time=at, aggregateversion=1))
+
+
+def publish_dropped(work: UnitOfWork, dropped: Sequence[Row], at: datetime) -> None:
+    """`dead_letter.state` of parked messages that the planner settled with a cancel: rows of id and attempts."""
+    for row in dropped:
+        work.publish(notices.parked_state("planner", row["id"], DeadLetterOutcome.DROPPED, row["attempts"], at))
 
 
 def publish_items(work: UnitOfWork, plan: Plan, effect: PublishItems, at: datetime) -> None:

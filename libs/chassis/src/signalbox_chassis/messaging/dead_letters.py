@@ -23,6 +23,7 @@ from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.ids import dead_letter_id
+from signalbox_contracts.messages.dead_letters import DeadLetterOutcome
 from signalbox_contracts.messages.operations import DeadLetterDrop, DeadLetterRedrive
 from signalbox_contracts.topics import Topic
 from signalbox_contracts.wire import Undecodable, UnknownType
@@ -53,6 +54,10 @@ SELECT error FROM dead_letter WHERE state = 'PARKED' AND topic = $1 AND key = $2
 _NEXT = """
 SELECT * FROM dead_letter WHERE state = 'REDRIVING' AND NOT id = ANY($1)
 ORDER BY parked_at LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+_FAILED_AGAIN = """
+UPDATE dead_letter SET state = 'PARKED', attempts = attempts + 1, error = $2 WHERE id = $1 AND state = 'REDRIVING'
+RETURNING attempts
 """
 
 
@@ -119,6 +124,8 @@ class DeadLetters:
             found = await work.connection.fetch(_ASK, ids, state, data.operation_id, data.actor, data.reason)
             if state == "DROPPED":
                 await self._never_handle(work, found)
+                for row in found:
+                    self._publish_state(work, row["id"], DeadLetterOutcome.DROPPED, row["attempts"])
             # what this service settled itself, for example with the cancel of its plan, is settled for the asker too
             settled = await work.connection.fetch(_SETTLED, ids) if state == "DROPPED" else []
             missing = set(ids) - {row["id"] for row in (*found, *settled)}
@@ -156,6 +163,7 @@ class DeadLetters:
                 await work.connection.execute(
                     "UPDATE dead_letter SET state = 'REDRIVEN', settled_at = now() WHERE id = $1", letter_id
                 )
+                self._publish_state(work, row["id"], DeadLetterOutcome.REDRIVEN, row["attempts"])
         except Exception as error:
             if letter_id is None or classify(error) in (Failure.PASSING, Failure.REFUSED):
                 raise  # the loop tries again; the letter is still asked for
@@ -183,13 +191,16 @@ class DeadLetters:
 
     async def _failed_again(self, letter_id: UUID, error: BaseException) -> None:
         log.error("redrive of %s failed: %s", letter_id, describe(error), exc_info=error)
-        async with self._database.connection() as connection:
-            await connection.execute(
-                "UPDATE dead_letter SET state = 'PARKED', attempts = attempts + 1, error = $2"
-                " WHERE id = $1 AND state = 'REDRIVING'",
-                letter_id,
-                describe(error),
-            )
+        reason = describe(error)
+        async with self._database.unit_of_work() as work:
+            attempts = await work.connection.fetchval(_FAILED_AGAIN, letter_id, reason)
+            if attempts is not None:
+                self._publish_state(work, letter_id, DeadLetterOutcome.PARKED, attempts, reason)
+
+    def _publish_state(
+        self, work: UnitOfWork, letter_id: UUID, state: DeadLetterOutcome, attempts: int, error: str | None = None
+    ) -> None:
+        work.publish(notices.parked_state(self._service, letter_id, state, attempts, self._clock.now(), error))
 
     async def count(self) -> int:
         """Messages parked and not settled."""

@@ -1,4 +1,4 @@
-"""The messages the chassis itself sends: that something was parked, and what became of an operation."""
+"""The messages the chassis itself sends: that something was parked, what became of it, and of an operation."""
 
 import base64
 from datetime import datetime
@@ -6,7 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from signalbox_chassis.messaging.received import Received, Record
-from signalbox_contracts.messages.dead_letters import PARKED_BYTES, DeadLetterParked, DeadLetterParkedData, ParkedHeader
+from signalbox_contracts.messages.dead_letters import (
+    PARKED_BYTES,
+    DeadLetterOutcome,
+    DeadLetterParked,
+    DeadLetterParkedData,
+    DeadLetterState,
+    DeadLetterStateData,
+    ParkedHeader,
+)
 from signalbox_contracts.messages.operations import DeadLetterDrop, DeadLetterRedrive
 from signalbox_contracts.messages.states import OperationResult, OperationResultData, Outcome
 
@@ -38,6 +46,16 @@ def parked(
     )
     return DeadLetterParked.of(
         data, subject=letter_id, source=f"signalbox/{service}", time=now, id=f"{letter_id}:parked"
+    )
+
+
+def parked_state(
+    service: str, letter_id: UUID, state: DeadLetterOutcome, attempts: int, now: datetime, error: str | None = None
+) -> DeadLetterState:
+    """What became of a parked message after `attempts` attempts to handle it."""
+    data = DeadLetterStateData(dead_letter_id=letter_id, service=service, state=state, attempts=attempts, error=error)
+    return DeadLetterState.of(
+        data, subject=letter_id, source=f"signalbox/{service}", time=now, id=f"{letter_id}:{state}:{attempts}"
     )
 
 

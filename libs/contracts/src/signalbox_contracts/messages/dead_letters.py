@@ -1,5 +1,6 @@
-"""`dead-letters.v1`: notices that a service put a message aside. The message itself stays in that service's table."""
+"""`dead-letters.v1`: messages a service put aside, and what became of them. They stay in its own table."""
 
+from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -53,4 +54,33 @@ class DeadLetterParked(Event[DeadLetterParkedData], frozen=True):
         return self.data.service
 
 
-MESSAGES = (DeadLetterParked,)
+class DeadLetterOutcome(StrEnum):
+    """What became of a parked message: handled, given up, or failed again and parked as before."""
+
+    REDRIVEN = "REDRIVEN"
+    DROPPED = "DROPPED"
+    PARKED = "PARKED"
+
+
+class DeadLetterStateData(Value):
+    """Where a parked message is now. `error` says why it failed again."""
+
+    dead_letter_id: UUID
+    service: Name
+    state: DeadLetterOutcome
+    attempts: Count
+    error: Text | None = None
+
+
+class DeadLetterState(Event[DeadLetterStateData], frozen=True):
+    """A parked message was handled, given up, or failed again."""
+
+    type: Literal["signalbox.dead_letter.state.v1"] = "signalbox.dead_letter.state.v1"
+
+    @property
+    def key(self) -> str:
+        """Notices of one service are read in order."""
+        return self.data.service
+
+
+MESSAGES = (DeadLetterParked, DeadLetterState)

@@ -329,3 +329,13 @@ def _notices() -> Cases:
         "",
         dead_letters.DeadLetterParked.of(parked, subject=definitions.PARKED, source="signalbox/planner", **about),
     )
+    settled = dead_letters.DeadLetterStateData(
+        dead_letter_id=definitions.PARKED,
+        service="planner",
+        state=dead_letters.DeadLetterOutcome.REDRIVEN,
+        attempts=1,
+    )
+    yield (
+        "",
+        dead_letters.DeadLetterState.of(settled, subject=definitions.PARKED, source="signalbox/planner", **about),
+    )

@@ -20,7 +20,9 @@ _OLD_OPERATIONS: Final = """
 FROM operation o WHERE requested_at < now() - make_interval(days => $1)
   AND EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
 """
-_OLD_LETTERS: Final = "FROM parked WHERE state = 'DROPPED' AND parked_at < now() - make_interval(days => $1)"
+_OLD_LETTERS: Final = (
+    "FROM parked WHERE state IN ('REDRIVEN', 'DROPPED') AND parked_at < now() - make_interval(days => $1)"
+)
 _OLD_INCIDENTS: Final = "FROM incident WHERE state = 'recovered' AND last_at < now() - make_interval(days => $1)"
 _OLD_DELIVERIES: Final = """
 FROM delivery WHERE state IN ('sent', 'dead', 'dropped') AND created_at < now() - make_interval(days => $1)

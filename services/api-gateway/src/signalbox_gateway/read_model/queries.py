@@ -419,7 +419,7 @@ async def parked_of(connection: Connection, plan_id: str) -> Answer | None:
     """The oldest message of a plan that a service could not take, if any."""
     row = await connection.fetchrow(
         "SELECT id, service, parked_at, record::jsonb ->> 'error' AS error FROM parked"
-        " WHERE record::jsonb ->> 'key' = $1 AND state <> 'DROPPED' ORDER BY parked_at LIMIT 1",
+        " WHERE record::jsonb ->> 'key' = $1 AND state NOT IN ('REDRIVEN', 'DROPPED') ORDER BY parked_at LIMIT 1",
         plan_id,
     )
     return dict(row) if row else None

@@ -10,7 +10,7 @@ _OUTBOX: Final = (
 )
 _PLANS: Final = "SELECT state, count(*)::int AS n FROM plan GROUP BY 1 ORDER BY 1"
 _TASKS: Final = "SELECT state, count(*)::int AS n FROM task WHERE state IS NOT NULL GROUP BY 1 ORDER BY 1"
-_PARKED: Final = "SELECT count(*)::int FROM parked WHERE state <> 'DROPPED'"
+_PARKED: Final = "SELECT count(*)::int FROM parked WHERE state NOT IN ('REDRIVEN', 'DROPPED')"
 
 
 async def oldest_unsent_seconds(connection: Connection) -> float:

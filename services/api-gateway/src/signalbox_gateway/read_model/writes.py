@@ -150,6 +150,16 @@ FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (id, operation, outcome)
 WHERE parked.operation_id = n.id AND parked.state = 'REQUESTED'
 """
 
+# The owner's own fact: handled, given up, or failed again. It may come before its answer to the operation.
+_LETTER_STATES: Final = """
+UPDATE parked SET state = n.state,
+    record = (parked.record::jsonb || jsonb_build_object('attempts', n.attempts, 'error', coalesce(n.error,
+        parked.record::jsonb ->> 'error')))::text
+FROM (SELECT DISTINCT ON (id) * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[])
+      WITH ORDINALITY AS u (id, state, attempts, error, position) ORDER BY id, position DESC) AS n
+WHERE parked.id = n.id
+"""
+
 _ASK_LETTERS: Final = """
 UPDATE parked SET operation_id = $1, state = 'REQUESTED' WHERE id = ANY($2) AND state IN ('PARKED', 'REDRIVING')
 RETURNING id
@@ -223,6 +233,11 @@ async def write_answers(connection: Connection, rows: Iterable[AnswerRow]) -> No
 async def settle_letters(connection: Connection, answers: Sequence[tuple[UUID, str, str]]) -> None:
     """`answers` are operation id, operation and outcome, of operations about parked messages."""
     await _write(connection, _SETTLE_LETTERS, answers)
+
+
+async def write_letter_states(connection: Connection, states: Sequence[tuple[UUID, str, int, str | None]]) -> None:
+    """`states` are message id, state, attempts and error, in the order of their facts."""
+    await _write(connection, _LETTER_STATES, states)
 
 
 async def ask_letters(connection: Connection, operation_id: UUID, ids: Sequence[UUID]) -> list[UUID]:

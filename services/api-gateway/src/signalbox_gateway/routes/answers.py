@@ -195,6 +195,7 @@ class DeadLetterState(OpenEnum):
     PARKED = "PARKED"
     REQUESTED = "REQUESTED"
     REDRIVING = "REDRIVING"
+    REDRIVEN = "REDRIVEN"
     DROPPED = "DROPPED"
     OTHER = "OTHER"
 

@@ -13,7 +13,7 @@ from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import Cursor, Limit, Words, after, answer, missing, page
 
 States = Annotated[
-    list[Annotated[str, Field(pattern="^(PARKED|REQUESTED|REDRIVING|DROPPED)$")]],
+    list[Annotated[str, Field(pattern="^(PARKED|REQUESTED|REDRIVING|REDRIVEN|DROPPED)$")]],
     Query(max_length=10, description="Only these; repeat it for any of several."),
 ]
 

@@ -130,9 +130,10 @@ async def take_parked_states(work: UnitOfWork, plan: Plan, now: datetime) -> Pla
     if not read or plan.ended:
         return plan
     changes = await items.apply_facts(work.connection, [fact for id in read for fact in found[id]])
-    await plans.drop_parked_facts(
+    dropped = await plans.drop_parked_facts(
         work.connection, read, "the plan was cancelled: the states of its tasks were taken, without results"
     )
+    facts.publish_dropped(work, dropped, now)
     return lifecycle.count(plan, changes.get(plan.id, ()), now)
 
 
@@ -141,10 +142,11 @@ async def _cancel_unread(work: UnitOfWork, received: Received[PlanCancel], now: 
     data = received.event.data
     if await plans.locked(work.connection, [data.plan_id]):
         return False
-    error = await plans.drop_unread_request(work.connection, data.plan_id, data.actor, data.reason)
-    if error is None:
+    dropped = await plans.drop_unread_request(work.connection, data.plan_id, data.actor, data.reason)
+    if not dropped:
         return False
-    facts.publish_unread(work, data, error, now)
+    facts.publish_dropped(work, dropped, now)
+    facts.publish_unread(work, data, dropped[0]["error"], now)
     facts.answer(work, received, data.plan_id, Outcome.DONE, "its request could not be read: it never started", now)
     return True
 

@@ -123,7 +123,7 @@ ORDER BY created_at LIMIT 20
 # INVARIANT dropped with the cancel that ends its plan: fed again afterwards it would start what was cancelled.
 _DROP_UNREAD: Final = """
 UPDATE dead_letter SET state = 'DROPPED', settled_at = now(), actor = $2, reason = $3
-WHERE topic = 'requests.v1' AND key = $1 AND state = 'PARKED' RETURNING error
+WHERE topic = 'requests.v1' AND key = $1 AND state = 'PARKED' RETURNING id, attempts, error
 """
 
 
@@ -133,14 +133,13 @@ ORDER BY parked_at LIMIT 20
 """
 _DROP_PARKED_FACTS: Final = """
 UPDATE dead_letter SET state = 'DROPPED', settled_at = now(), actor = 'service:planner', reason = $2
-WHERE id = ANY($1) AND state = 'PARKED'
+WHERE id = ANY($1) AND state = 'PARKED' RETURNING id, attempts, error
 """
 
 
-async def drop_unread_request(connection: Connection, plan_id: UUID, actor: str, reason: str) -> str | None:
-    """Settle what was parked of the request of a plan that is not known; why it was parked, None if nothing was."""
-    rows = await connection.fetch(_DROP_UNREAD, str(plan_id).encode(), actor, f"the plan was cancelled: {reason}")
-    return rows[0]["error"] if rows else None
+async def drop_unread_request(connection: Connection, plan_id: UUID, actor: str, reason: str) -> list[Row]:
+    """Settle what was parked of the request of a plan that is not known; returns id, attempts and error of each."""
+    return await connection.fetch(_DROP_UNREAD, str(plan_id).encode(), actor, f"the plan was cancelled: {reason}")
 
 
 async def parked_facts(connection: Connection, plan_id: UUID) -> dict[UUID, bytes | None]:
@@ -148,9 +147,9 @@ async def parked_facts(connection: Connection, plan_id: UUID) -> dict[UUID, byte
     return {row["id"]: row["value"] for row in await connection.fetch(_PARKED_FACTS, str(plan_id).encode())}
 
 
-async def drop_parked_facts(connection: Connection, ids: Sequence[UUID], reason: str) -> None:
-    """Settle parked facts whose states were applied."""
-    await connection.execute(_DROP_PARKED_FACTS, list(ids), reason)
+async def drop_parked_facts(connection: Connection, ids: Sequence[UUID], reason: str) -> list[Row]:
+    """Settle parked facts whose states were applied; returns id, attempts and error of each."""
+    return await connection.fetch(_DROP_PARKED_FACTS, list(ids), reason)
 
 
 async def locked(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Plan]:

@@ -115,7 +115,7 @@ CREATE TABLE parked (
     record       text NOT NULL
 );
 CREATE INDEX parked_newest ON parked (parked_at DESC, id DESC);
-CREATE INDEX parked_key ON parked ((record::jsonb ->> 'key')) WHERE state <> 'DROPPED';
+CREATE INDEX parked_key ON parked ((record::jsonb ->> 'key')) WHERE state NOT IN ('REDRIVEN', 'DROPPED');
 CREATE INDEX parked_requested ON parked (operation_id) WHERE operation_id IS NOT NULL;
 
 CREATE TABLE rebuild (
