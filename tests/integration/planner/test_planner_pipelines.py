@@ -5,8 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.requests import PlanCancel
 from signalbox_contracts.messages.task_commands import TasksEnsure
+from signalbox_contracts.vocabulary import RESULT_BYTES
+from signalbox_planner.store import progress
 from support.planner import Planners, command, request_pipeline
 
 
@@ -119,6 +122,43 @@ async def test_a_cancelled_pipeline_starts_nothing_more_and_compensates(planners
     assert {one.id: str(one.state) for one in last.steps} == {
         "load": "SUCCEEDED", "slow": "CANCELLED", "after": "CANCELLED", "undo": "SUCCEEDED"
     }  # fmt: skip
+
+
+async def test_another_planner_process_goes_on_with_a_pipeline_that_one_began(planners: Planners) -> None:
+    """What a plan runs is read back from its row: a process that died took what it remembered along."""
+    request = request_pipeline(pipeline(step("a", script={"held": True}), step("b", "a", retries={"max_attempts": 2})))
+    plan = request.data.plan_id
+    async with planners.executors.running():
+        async with planners.running():
+            await planners.executors.send(request)
+            await planners.until_running(plan, task_id(plan, "a"))
+        progress.cached.clear()
+        async with planners.running():
+            await planners.executors.release(task_id(plan, "a"))
+            await planners.until_state(plan, "SUCCEEDED")
+    last = (await sent(planners, plan))[-1]
+    assert (last.item_key, last.retries.max_attempts) == ("b", 2)
+
+
+async def test_a_result_of_16_kib_is_read_by_the_next_step_and_one_byte_more_fails_the_attempt(
+    planners: Planners,
+) -> None:
+    def of(size: int) -> Pipeline:
+        text = '"' + "x" * (size - 2) + '"'
+        return pipeline(
+            step("a", script={"result_text": text}),
+            step("b", "a", script={"result": "{{ steps.a.result | length }}"}),
+        )  # fmt: skip
+
+    full, over = request_pipeline(of(RESULT_BYTES)), request_pipeline(of(RESULT_BYTES + 1))
+    async with planners.running(), planners.executors.running():
+        await planners.executors.send(full, over)
+        await planners.until_state(full.data.plan_id, "SUCCEEDED")
+        await planners.until_state(over.data.plan_id, "FAILED")
+    assert (await sent(planners, full.data.plan_id))[-1].work.script["result"] == str(RESULT_BYTES - 2)
+    assert [task.item_key for task in await sent(planners, over.data.plan_id)] == ["a"]
+    last = (await planners.plan_states(over.data.plan_id))[-1].data
+    assert f"the result has {RESULT_BYTES + 1} bytes: at most {RESULT_BYTES} are allowed" in last.reason
 
 
 async def test_the_failed_part_runs_again_with_reused_results(planners: Planners) -> None:

@@ -20,18 +20,18 @@ INSERT INTO step (plan_id, index, {", ".join(_RUN)}) VALUES ({", ".join(f"${n}" 
 ON CONFLICT (plan_id, index) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _RUN)}
 """  # noqa: S608
 MAX_CACHED: Final = 256
-_graphs: OrderedDict[UUID, Graph] = OrderedDict()
+cached: OrderedDict[UUID, Graph] = OrderedDict()
 """Graphs of the plans this process used last. The graph of a plan never changes."""
 
 
 async def load(connection: Connection, plan_ids: Sequence[UUID]) -> dict[UUID, Progress]:
     """The steps of these plans."""
-    missing = [id for id in plan_ids if id not in _graphs]
+    missing = [id for id in plan_ids if id not in cached]
     if missing:
         rows = await connection.fetch("SELECT plan_id, pipeline FROM plan_pipeline WHERE plan_id = ANY($1)", missing)
         for row in rows:
             _remember(row["plan_id"], graph_of(Pipeline.model_validate_json(row["pipeline"])))
-    graphs = {id: _graphs[id] for id in plan_ids}
+    graphs = {id: cached[id] for id in plan_ids}
     runs: dict[UUID, list[StepRun]] = {}
     for row in await connection.fetch(_LOAD, list(plan_ids)):
         runs.setdefault(row["plan_id"], []).append(_run(row))
@@ -41,7 +41,7 @@ async def load(connection: Connection, plan_ids: Sequence[UUID]) -> dict[UUID, P
 async def save(connection: Connection, plan_id: UUID, progress: Progress) -> None:
     """Save the steps that changed; of a new plan every step, and its pipeline."""
     if not progress.saved:
-        text = progress.graph.pipeline.model_dump_json(exclude_defaults=True)
+        text = progress.graph.pipeline.model_dump_json()  # work is told apart by `kind`, which is a default
         await connection.execute("INSERT INTO plan_pipeline VALUES ($1, $2) ON CONFLICT DO NOTHING", plan_id, text)
         _remember(plan_id, progress.graph)
     rows = [(plan_id, index, *_values(run)) for index, run in changed_runs(progress)]
@@ -50,9 +50,9 @@ async def save(connection: Connection, plan_id: UUID, progress: Progress) -> Non
 
 
 def _remember(plan_id: UUID, graph: Graph) -> None:
-    _graphs[plan_id] = graph
-    while len(_graphs) > MAX_CACHED:
-        _graphs.popitem(last=False)
+    cached[plan_id] = graph
+    while len(cached) > MAX_CACHED:
+        cached.popitem(last=False)
 
 
 def _values(run: StepRun) -> tuple[Any, ...]:
