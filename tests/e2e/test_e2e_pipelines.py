@@ -1,4 +1,4 @@
-"""Pipelines on the whole stack: a failing diamond under kills, the order of compensations, one trace over every step."""
+"""Pipelines on the whole stack: a failing diamond under kills, order of compensations, one trace over every step."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
