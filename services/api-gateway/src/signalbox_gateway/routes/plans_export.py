@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.engine import Engine
@@ -35,6 +35,7 @@ COLUMNS: Final = (
 )  # fmt: skip
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _ENDS: Final = frozenset(state.value for state in PLAN_ENDS)
+_TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
 Form = Annotated[Literal["csv", "jsonl"], Query(description="Comma-separated values, or a JSON object a line.")]
 
 
@@ -72,7 +73,10 @@ async def _engine_limit(connection: Connection, plan: UUID) -> int | None:
     return sum(limits) if limits else None
 
 
-@router.get("/{id}/export", operation_id="plan_export", response_class=PlainTextResponse)
+@router.get(
+    "/{id}/export", operation_id="plan_export", response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": _TEXT, "text/csv": _TEXT}}},
+)  # fmt: skip
 async def plan_export(deps: Deps, id: UUID, form: Form = "jsonl") -> Response:
     """The whole plan as one file: a line for each item, with its task."""
     async with deps.database.connection() as connection:
