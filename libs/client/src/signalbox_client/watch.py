@@ -12,7 +12,6 @@ from signalbox_client.output import cut, echo, plain, state, took
 
 GOOD: Final = frozenset({"SUCCEEDED"})
 _LOOK_SECONDS: Final = 10
-_REST_SECONDS: Final = 0.2
 _BAR: Final = 24
 
 

@@ -28,11 +28,6 @@ class TraceParent:
         _refuse_unless(re.fullmatch(r"[0-9a-f]{16}", self.span_id) and self.span_id != "0" * 16, "span_id")
         _refuse_unless(0 <= self.flags <= 255, "flags")
 
-    @property
-    def sampled(self) -> bool:
-        """Whether the caller recorded this trace."""
-        return bool(self.flags & 1)
-
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a `traceparent`; raises `InvalidTraceParent`.

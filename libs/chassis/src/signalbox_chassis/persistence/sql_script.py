@@ -5,7 +5,6 @@ from typing import Final
 
 from alembic import op
 
-_NOTHING: Final = re.compile(r"--[^\n]*|/\*.*?\*/|\s", re.DOTALL)
 # quoted texts, $$ bodies $$ and comments are passed over as one piece
 _PIECE: Final = re.compile(
     r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|(?P<body>\$\w*\$).*?(?P=body)|(?P<end>;)", re.DOTALL

@@ -5,7 +5,7 @@ from itertools import chain, product
 from math import prod
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from signalbox_contracts.definitions import graph
 from signalbox_contracts.definitions.definition import Definition, ParamName, ShortText, Texts
@@ -109,11 +109,6 @@ class Pipeline(Definition):
             if found := list(problems):  # each part is only looked at when those before it are right
                 raise InvalidFields(found)
         return self
-
-
-def values_for(step: Step, params: dict[str, JsonValue], combination: dict[str, Scalar]) -> dict[str, JsonValue]:
-    """The `params` one task of a step sees: the run's, with its own combination over them."""
-    return {**params, **combination}
 
 
 def _step_problems(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:

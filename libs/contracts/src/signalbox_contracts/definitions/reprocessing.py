@@ -11,7 +11,6 @@ MAX_WORKERS: Final = 50
 MAX_FILES: Final = 100_000
 """Files of one job."""
 DEFAULT_BATCH_SIZE: Final = 1000
-DEFAULT_RETRY_ATTEMPTS: Final = 3
 
 
 class ReprocessingConfig(EventFiles):

@@ -18,7 +18,6 @@ _MAKE: Final = """
 INSERT INTO token (id, principal, secret_hash, permissions, expires_at)
 VALUES ($1, $2, $3, $4, now() + make_interval(days => $5)) RETURNING expires_at
 """
-_BIND: Final = "INSERT INTO binding (principal, role, created_by) VALUES ($1, 'admin', 'admin')"
 _LIST: Final = """
 SELECT p.name, t.id, t.permissions, t.created_at, t.expires_at, t.revoked_at
 FROM principal p LEFT JOIN token t ON t.principal = p.name ORDER BY p.name, t.created_at

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import OKPKey
 from sqlalchemy import func
-from sqlmodel import col, insert, select, update
+from sqlmodel import col, insert, update
 
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.database import Database
@@ -147,12 +147,6 @@ class SigningKeys:
         return Keys(self.secret_key).unwrap(
             f"signing key {row['kid']}", row["wrapped_by"], row["secret"], _about(row["kid"])
         )
-
-
-async def kids(connection: Connection) -> list[str]:
-    """The ids of all access keys, the newest last."""
-    statement = select(SigningKey.kid).where(SigningKey.purpose == "access").order_by(col(SigningKey.created_at))
-    return [row["kid"] for row in await fetch(connection, statement)]
 
 
 def _about(kid: str) -> bytes:

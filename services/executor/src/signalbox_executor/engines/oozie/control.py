@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
 from signalbox_executor.engines.oozie.handles import OozieId, Run, parse_handle
 from signalbox_executor.engines.oozie.rest import OozieRefused
@@ -17,7 +17,6 @@ SUSPENDED: Final = frozenset(
     {"SUSPENDED", "SUSPENDEDWITHERROR", "PREPSUSPENDED", "PAUSED", "PAUSEDWITHERROR", "PREPPAUSED"}
 )
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "KILLED", "DONEWITHERROR", "IGNORED"})
-Verb = Literal["suspend", "resume", "ignore"]
 
 
 class Controller:

@@ -10,7 +10,6 @@ WORKFLOW_ENDS: Final = frozenset({"SUCCEEDED", "FAILED", "KILLED"})
 ACTION_ENDS: Final = frozenset({"SUCCEEDED", "FAILED", "KILLED", "TIMEDOUT", "SKIPPED", "IGNORED"})
 """Only a coordinator action in one of these can be rerun."""
 ACTION_FAILURES: Final = frozenset({"FAILED", "KILLED", "TIMEDOUT"})
-COORDINATOR_ENDS: Final = frozenset({"SUCCEEDED", "FAILED", "KILLED", "DONEWITHERROR", "IGNORED"})
 CLOSED_TO_RERUN: Final = frozenset({"PREP", "PREMATER", "IGNORED"})
 """A coordinator in one of these refuses reruns of its actions (E1018)."""
 

@@ -159,13 +159,6 @@ def carriers(run_key: str) -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _carries(path, wanted)]
 
 
-def group_lives(group: int) -> bool:
-    """Whether a process of this group can still do anything. Dead ones that nobody collects do not count: where the
-    host's first process collects none, they stay for ever."""
-    stats = (_stat(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdigit())
-    return any(int(fields[2]) == group and fields[0] not in "ZX" for fields in stats if fields)
-
-
 def is_decided(folder: Path) -> bool:
     """Whether this key has run or runs, or ended without."""
     return any((folder / name).exists() for name in (STARTED, END))
