@@ -1,0 +1,46 @@
+"""The pages lead somewhere: their links and files are there, and a reader finds every page from the README."""
+
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+import pytest
+
+HOME: Final = Path(__file__).parents[2]
+PAGES: Final = [HOME / "README.md", HOME / "CONTRIBUTING.md", *sorted((HOME / "docs").rglob("*.md"))]
+SOURCES: Final = [
+    path for place in ("libs", "services", "tests", "compose", "deploy") for path in (HOME / place).rglob("*.py")
+]
+SERVICES: Final = ("gateway", "planner", "executor", "scheduler", "notifier", "chassis")
+
+
+def links(page: Path) -> set[Path]:
+    """What the page links to on disk."""
+    found = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    return {(page.parent / unquote(name)).resolve() for name in found if "://" not in name}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HOME)))
+def test_a_page_links_to_and_names_only_what_is_there(page: Path) -> None:
+    assert [str(target) for target in links(page) if not target.exists()] == []
+    named = set(re.findall(r"`([a-z][\w/.-]*\.py)`", page.read_text()))
+    lost = [name for name in named if not any(source.as_posix().endswith(f"/{_path(name)}") for source in SOURCES)]
+    assert lost == []
+
+
+def test_every_page_is_found_from_the_readme() -> None:
+    seen: set[Path] = set()
+    ahead = [HOME / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        seen.add(page)
+        for target in links(page) - seen:
+            ahead += [target] if target.suffix == ".md" else target.glob("*.md") if target.is_dir() else ()
+    assert [str(page.relative_to(HOME)) for page in PAGES if page not in seen] == []
+
+
+def _path(name: str) -> str:
+    """The end of a path as pages write it: `planner/lifecycle.py`, `libs/.../cron.py`, `engines/KIND/harness.py`."""
+    first, _, rest = name.replace("/KIND/", "/process/").rpartition("/.../")[2].partition("/")
+    return f"signalbox_{first}/{rest}" if first in SERVICES and rest else f"{first}/{rest}" if rest else first
