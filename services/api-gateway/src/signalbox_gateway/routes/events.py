@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from signalbox_chassis.persistence.connection import Connection
@@ -37,6 +37,8 @@ Attribute = Annotated[str, Field(min_length=1, max_length=255)]
 Outcome = Literal[
     "matched", "not_matched", "repeated", "debounced", "overlapped", "refused", "batched", "held", "skipped"
 ]  # fmt: skip
+# One path of the document may have one name for a place: GET /events/{id} is an event, POST /events/{id} its source.
+SourceInPath = Annotated[str, Path(alias="id", description="The source: whose events these are.")]
 SourceFilter = Annotated[str | None, Query(max_length=255, description="Only events of this source.")]
 TriggerFilter = Annotated[str | None, Query(max_length=128, description="Only what this trigger made of them.")]
 OutcomeFilter = Annotated[Outcome | None, Query(description="Only events with this outcome.")]
@@ -126,7 +128,7 @@ class HourCounts(AnswerModel):
     sources: list[SourceHour]
 
 
-async def _event_sender(request: Request, deps: Deps, source: str) -> Principal:
+async def _event_sender(request: Request, deps: Deps, source: SourceInPath) -> Principal:
     """Who sends an event: a token with the permission, or a signature that fits the source."""
     if "webhook-signature" not in request.headers or "authorization" in request.headers:
         return await _by_token(request, deps)
@@ -152,10 +154,10 @@ Sender = Annotated[Principal, Depends(_event_sender)]
 
 
 @router.post(
-    "/{source}", operation_id="event_send", response_model=EventAccepted, status_code=202,
+    "/{id}", operation_id="event_send", response_model=EventAccepted, status_code=202,
     openapi_extra=body(SentEvent),
 )  # fmt: skip
-async def event_send(source: str, request: Request, deps: Deps, principal: Sender) -> Response:
+async def event_send(source: SourceInPath, request: Request, deps: Deps, principal: Sender) -> Response:
     """Send a CloudEvent, structured or binary, with a token or a Standard Webhooks signature.
 
     The same (source, id) again starts nothing more.
