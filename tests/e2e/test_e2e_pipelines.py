@@ -1,10 +1,15 @@
 """Pipelines on the whole stack: a failing diamond under kills, order of compensations, one trace over every step."""
 
 import asyncio
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
+from demo.__main__ import PIPELINE, ROWS, WINDOW_DAYS, Demo, database_url
 from demo.api import Api
+from demo.evidence import expected_answer, starts
 from e2e.test_e2e_trace import connected_to
 from support.e2e import EXECUTOR, PLANNER, RunningStack, started_once, unique, until_async
 
@@ -60,13 +65,7 @@ async def test_a_failing_diamond_started_twice_at_once_compensates_once_whatever
         shown = [await api.ask("GET", f"/plans/{plan}") for plan in plans]
         return any(state_of(one["steps"], "undo_left") in ("RUNNING", "SUCCEEDED") for one in shown)
 
-    try:
-        await until_async(undoing, seconds=90, why="nothing is undone")
-    except BaseException:
-        for plan in plans:
-            print(await api.ask("GET", f"/plans/{plan}"))
-            print(await api.ask("GET", f"/plans/{plan}/tasks"))
-        raise
+    await until_async(undoing, seconds=90, why="nothing is undone")
     await asyncio.gather(stack.kill(EXECUTOR), stack.kill(PLANNER))
     for plan in plans:
         ended = await api.ended(plan, seconds=120)
@@ -118,3 +117,42 @@ async def test_one_trace_leads_from_the_request_over_every_step_of_a_pipeline(st
     roots, loose = connected_to(spans)
     assert (len(roots), loose) == (1, []), [(span["service"], span["name"]) for span in spans]
     assert {span["service"] for span in spans} >= {"api-gateway", "planner", "executor"}
+
+
+async def test_initial_load_and_days_of_plain_programs_over_files_load_the_intended_dates(
+    stack: RunningStack, api: Api
+) -> None:
+    """A day whose step fails loads nothing; run again it loads the date of its first try, not that of the clock."""
+    folder = stack.signalbox.work / unique("days")
+    folder.mkdir(parents=True)
+    owner = stack.signalbox.work.stat()
+    if owner.st_uid:  # programs run as that user
+        os.chown(folder, owner.st_uid, owner.st_gid)
+    demo = Demo(stack.signalbox, api, folder, database_url(stack.settings))
+    await demo.prepare()
+    first = date(2026, 3, 27)
+    week = [first - timedelta(n) for n in range(WINDOW_DAYS)]
+
+    async def answer(path: str, body: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+        """The ended plan, and what its loader says is in the table."""
+        plan = await api.ask("POST", path, body)
+        ended = await api.ended(plan["id"], seconds=120)
+        tasks = await api.every(f"/plans/{plan['id']}/tasks")
+        results = [(await api.ask("GET", f"/tasks/{one['id']}"))["result"] for one in tasks if one["step"] == "loader"]
+        return ended, results[0] if results else None
+
+    run = f"/pipelines/{PIPELINE}/run"
+    ended, loaded = await answer(run, {"params": {"mode": "initial_load"}, "event_date": f"{first}"})
+    assert (ended["state"], loaded) == ("SUCCEEDED", expected_answer(ROWS, demo.seed, week, week))
+    (folder / "raw" / f"{first}.csv").rename(folder / "late.csv")
+    second = first + timedelta(1)
+    ended, nothing = await answer(run, {"event_date": f"{second}"})
+    assert (ended["state"], nothing) == ("FAILED", None)
+    assert [one["state"] for one in ended["steps"]] == ["SUCCEEDED", "SUCCEEDED", "FAILED", "SKIPPED"]
+    (folder / "late.csv").rename(folder / "raw" / f"{first}.csv")
+    ended, loaded = await answer(f"/plans/{ended['id']}/rerun", {"scope": "failed"})
+    assert (ended["state"], ended["event_date"]) == ("SUCCEEDED", f"{second}")
+    assert [one["state"] for one in ended["steps"]] == ["REUSED", "REUSED", "SUCCEEDED", "SUCCEEDED"]
+    assert loaded == expected_answer(ROWS, demo.seed, [second, *week], [second, *week[:-1]])
+    begun = Counter(start.run_key for start in starts(folder))
+    assert set(begun.values()) == {1}

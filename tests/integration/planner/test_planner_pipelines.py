@@ -6,11 +6,13 @@ from typing import Any
 
 from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.ids import task_id
-from signalbox_contracts.messages.requests import PlanCancel
+from signalbox_contracts.messages.requests import PlanCancel, PlanPause
+from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.task_commands import TasksEnsure
 from signalbox_contracts.vocabulary import RESULT_BYTES
 from signalbox_planner.store import progress
 from support.planner import Planners, command, request_pipeline
+from support.service_fixture import until
 
 
 def step(id: str, *depends_on: Any, script: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -122,6 +124,70 @@ async def test_a_cancelled_pipeline_starts_nothing_more_and_compensates(planners
     assert {one.id: str(one.state) for one in last.steps} == {
         "load": "SUCCEEDED", "slow": "CANCELLED", "after": "CANCELLED", "undo": "SUCCEEDED"
     }  # fmt: skip
+
+
+async def step_states(planners: Planners, plan: uuid.UUID) -> dict[str, str]:
+    return {one.id: str(one.state) for one in (await planners.plan_states(plan))[-1].data.steps}
+
+
+async def test_a_cancel_at_each_state_of_a_pipeline_stops_and_undoes_what_that_state_says(planners: Planners) -> None:
+    """While it runs, while it is paused, while a failure is undone, while a cancel is undone, and after its end."""
+    held = {"held": True}
+
+    def of(work: dict[str, Any], undo: dict[str, Any] | None = None) -> Any:
+        undoing = [{**step(f"undo_{name}", script=undo), "compensates": name} for name in ("load", "work")]
+        return request_pipeline(
+            pipeline(step("load"), step("work", "load", script=work), step("after", "work"), *undoing)
+        )  # fmt: skip
+
+    requests = {
+        "runs": of(held), "paused": of(held), "undoes a failure": of({"exit_code": 1}, held),
+        "undoes a cancel": of(held, held), "ended": of({}),
+    }  # fmt: skip
+    plans = {name: request.data.plan_id for name, request in requests.items()}
+
+    async def cancel(name: str, *, kill: bool) -> Any:
+        sent = command(PlanCancel, plans[name], kill=kill)
+        await planners.executors.send(sent)
+        return sent
+
+    async with planners.running(), planners.executors.running():
+        await planners.executors.send(*requests.values())
+        for name in ("runs", "paused", "undoes a cancel"):
+            await planners.until_running(plans[name], task_id(plans[name], "work"))
+        await planners.executors.send(command(PlanPause, plans["paused"]))
+        undo = task_id(plans["undoes a failure"], "undo_load")
+        await planners.until_running(plans["undoes a failure"], undo)
+        await planners.until_state(plans["paused"], "PAUSED")
+        await planners.until_state(plans["ended"], "SUCCEEDED")
+        await cancel("runs", kill=False)
+        for name in ("paused", "undoes a cancel"):
+            await cancel(name, kill=True)
+        await cancel("undoes a failure", kill=False)
+        await planners.until_state(plans["undoes a failure"], "CANCELLING")
+        await planners.executors.release(undo, task_id(plans["runs"], "work"))
+        await planners.until_running(plans["undoes a cancel"], task_id(plans["undoes a cancel"], "undo_load"))
+        await cancel("undoes a cancel", kill=True)
+        late = (await cancel("ended", kill=True)).data.operation_id
+        for name, state in (("runs", "CANCELLED"), ("paused", "CANCELLED"), ("undoes a cancel", "CANCELLED")):
+            await planners.until_state(plans[name], state)
+        await planners.until_state(plans["undoes a failure"], "FAILED", "CANCELLED")
+
+        async def answered() -> bool:
+            return late in await planners.answers(late)
+
+        await until(answered, why="the late cancel is answered")
+    found = {name: list((await step_states(planners, plan)).values()) for name, plan in plans.items()}
+    assert found == {  # load, work, after, undo_load, undo_work
+        "runs": ["SUCCEEDED", "SUCCEEDED", "CANCELLED", "SUCCEEDED", "SUCCEEDED"],
+        "paused": ["SUCCEEDED", "CANCELLED", "CANCELLED", "SUCCEEDED", "SKIPPED"],
+        "undoes a failure": ["SUCCEEDED", "FAILED", "SKIPPED", "SUCCEEDED", "SKIPPED"],
+        "undoes a cancel": ["SUCCEEDED", "CANCELLED", "CANCELLED", "CANCELLED", "SKIPPED"],
+        "ended": ["SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "SKIPPED", "SKIPPED"],
+    }
+    assert [task.item_key for task in await sent(planners, plans["runs"])] == ["load", "work", "undo_work", "undo_load"]
+    answer = (await planners.answers(late))[late]
+    assert (answer.outcome, answer.reason) == (Outcome.REFUSED, "plan has ended: it is SUCCEEDED")
 
 
 async def test_another_planner_process_goes_on_with_a_pipeline_that_one_began(planners: Planners) -> None:

@@ -104,6 +104,63 @@ class World:
         return self.plan.state, self.plan.counts, runs
 
 
+class LossyWorld(World):
+    """The same, where commands and facts get lost, come twice and overtake one another, and the planner restarts.
+
+    What heals it is what heals it in production: the planner repeats a command for what it has no end of, and the
+    executor answers with the present state and its version.
+    """
+
+    def run(self, random: Random) -> "World":
+        self.truth: dict[int, tuple[int, TaskState]] = {}
+        self.known: dict[int, int] = {}
+        self.flying: list[tuple[int, int, TaskState]] = []
+        for _ in range(20_000):
+            before = set(self.states)
+            self.send()
+            for position in set(self.states) - before:
+                if random.random() > 0.3:
+                    self.truth[position] = (1, TaskState.QUEUED)
+            if self.plan.ended:
+                return self
+            random.choice((self._execute, self._execute, self._deliver, self._deliver, self._repeat))(random)
+            if random.random() < 0.02:
+                self._restart()
+        raise AssertionError(f"it does not end: {self.result}")
+
+    def _execute(self, random: Random) -> None:
+        live = [n for n, (_, state) in self.truth.items() if state in (TaskState.QUEUED, TaskState.RUNNING)]
+        if live:
+            position = random.choice(live)
+            state = TaskState.RUNNING if random.random() < 0.4 else self.ends[position]
+            self.truth[position] = (self.truth[position][0] + 1, state)
+            self._publish(position, random)
+
+    def _publish(self, position: int, random: Random) -> None:
+        self.flying += [(position, *self.truth[position])] * random.choice((0, 1, 1, 2))
+
+    def _deliver(self, random: Random) -> None:
+        if self.flying:
+            position, version, state = self.flying.pop(random.randrange(len(self.flying)))
+            if version > self.known.get(position, 0):
+                self.known[position] = version
+                self.fact(position, state)
+
+    def _repeat(self, random: Random) -> None:
+        """The planner's repeated command reaches the executor, or not."""
+        for position, state in self.states.items():
+            if state in (TaskState.QUEUED, TaskState.RUNNING) and random.random() < 0.5:
+                self.truth.setdefault(position, (1, TaskState.QUEUED))
+                self._publish(position, random)
+
+    def _restart(self) -> None:
+        """Another process reads the pipeline from its row."""
+        progress = self.plan.progress
+        assert progress is not None
+        self.graph = graph_of(Pipeline.model_validate_json(progress.graph.pipeline.model_dump_json()))
+        self.plan = replace(self.plan, progress=replace(progress, graph=self.graph))
+
+
 @st.composite
 def pipelines(draw: st.DrawFn) -> Pipeline:
     count = draw(st.integers(1, 7))
@@ -144,6 +201,18 @@ def test_whatever_the_order_of_facts_a_pipeline_has_the_same_end(
             assert run.reason, "a skipped step says why"
     if first.plan.state is PlanState.SUCCEEDED:
         assert not counts.failed
+
+
+@settings(deadline=None, max_examples=100)
+@given(pipelines(), st.integers(0, 10_000), st.data())
+def test_whatever_is_lost_comes_twice_or_too_late_a_pipeline_has_the_same_end(
+    pipeline: Pipeline, seed: int, data: st.DataObject
+) -> None:
+    size = graph_of(pipeline).end_position
+    ends = data.draw(st.lists(st.sampled_from((TaskState.SUCCEEDED, TaskState.FAILED)), min_size=size, max_size=size))
+    first, lossy = World(pipeline, ends).run(Random(seed)), LossyWorld(pipeline, ends).run(Random(seed))
+    assert lossy.result == first.result
+    assert lossy.states == first.states, "the same tasks ran, to the same ends"
 
 
 @settings(deadline=None, max_examples=100)
