@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -13,8 +13,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic_core import from_json, to_json
 
 from chaos.engine_runs import Journal
-from chaos.judge import Evidence, Limit, Plan, PublishedState, Task
+from chaos.judge import Evidence, Limit, Plan, PublishedState, Step, Task
 from chaos.load import Load
+from chaos.plan import ChaosPipeline
 from chaos.sampler import Looks
 from chaos.world import ENGINES, SERVICES, World
 from signalbox_chassis.messaging.consumer import Consumer
@@ -52,7 +53,8 @@ CREATE TRIGGER chaos_limit AFTER INSERT OR UPDATE OF concurrency ON executor.eng
 """
 _TASKS: Final = """
 SELECT id, plan_id, item_key, engine_id, state, version, attempt, max_attempts, infrastructure_faults,
-       cancel_requested_at IS NOT NULL OR cause = 'cancelled' AS cancelled, spec #> '{work,script}' AS script
+       cancel_requested_at IS NOT NULL OR cause = 'cancelled' AS cancelled, spec #> '{work,script}' AS script,
+       coalesce(spec ->> 'step', '') AS step
 FROM executor.task
 """
 _SHOWN_PLANS: Final = "SELECT id, state, version FROM api_gateway.plan"
@@ -93,11 +95,12 @@ async def open_work(world: World, left: Collection[UUID]) -> dict[str, int]:
     }
 
 
-async def gather(world: World, load: Load, looks: Looks) -> Evidence:
+async def gather(world: World, load: Load, looks: Looks, pipelines: Mapping[str, ChaosPipeline]) -> Evidence:
     """All of it. Nothing is under way any more."""
     evidence = Evidence(twice_seen=looks.twice, unanswered=load.unanswered, at=time.time())
     for plan_id, story in load.accepted.items():
-        evidence.requested[UUID(plan_id)] = len(story.items) or 1
+        items = pipelines[story.pipeline].items if story.pipeline else len(story.items) or 1
+        evidence.requested[UUID(plan_id)] = items
         if story.left:
             evidence.left.add(UUID(plan_id))
     evidence.requested |= dict.fromkeys(map(UUID, load.children))
@@ -105,6 +108,7 @@ async def gather(world: World, load: Load, looks: Looks) -> Evidence:
         evidence.tasks = await _tasks(connection)
         evidence.plans = await _plans(connection)
         evidence.items = await _items(connection)
+        evidence.steps = await _steps(connection)
         evidence.shown_tasks = await _states(connection, _SHOWN_TASKS)
         evidence.shown_plans = await _states(connection, _SHOWN_PLANS)
         rows = await connection.fetch("SELECT extract(epoch FROM at)::float8 AS at, of, most FROM chaos.limits")
@@ -141,7 +145,7 @@ async def _tasks(connection: Connection) -> list[Task]:
     return [
         Task(
             row["id"], row["plan_id"], row["item_key"], row["engine_id"], row["state"], row["version"], row["attempt"],
-            row["max_attempts"], row["infrastructure_faults"], row["cancelled"], _json(row["script"]),
+            row["max_attempts"], row["infrastructure_faults"], row["cancelled"], _json(row["script"]), row["step"],
         )
         for row in await connection.fetch(_TASKS)
     ]  # fmt: skip
@@ -153,6 +157,23 @@ async def _plans(connection: Connection) -> list[Plan]:
         states[row["plan_id"]][row["state"] or ""] = row["n"]
     rows = await connection.fetch("SELECT id, state, version, held FROM planner.plan")
     return [Plan(row["id"], row["state"], row["version"], row["held"], states[row["id"]]) for row in rows]
+
+
+async def _steps(connection: Connection) -> dict[UUID, list[Step]]:
+    states: defaultdict[UUID, list[str]] = defaultdict(list)
+    for row in await connection.fetch("SELECT plan_id, state FROM planner.step ORDER BY plan_id, index"):
+        states[row["plan_id"]].append(row["state"])
+    found: dict[UUID, list[Step]] = {}
+    for row in await connection.fetch("SELECT plan_id, pipeline FROM planner.plan_pipeline"):
+        steps = _json(row["pipeline"])["steps"]
+        found[row["plan_id"]] = [
+            Step(
+                step["id"], state, tuple((one["step"], one["when"]) for one in step["depends_on"]),
+                step["compensates"],
+            )
+            for step, state in zip(steps, states[row["plan_id"]], strict=True)
+        ]  # fmt: skip
+    return found
 
 
 async def _items(connection: Connection) -> dict[UUID, tuple[str, int]]:

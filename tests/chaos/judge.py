@@ -12,7 +12,7 @@ from uuid import UUID
 
 from chaos.engine_runs import Run
 from signalbox_contracts.ids import run_key
-from signalbox_contracts.states import PLAN_ENDS, TASK_ENDS
+from signalbox_contracts.states import PLAN_ENDS, STEP_ENDS, TASK_ENDS
 from support.audit import Change
 from unit.protocol import replay
 
@@ -36,6 +36,8 @@ class Task:
     faults: int
     cancelled: bool
     script: Mapping[str, Any]
+    step: str = ""
+    """Of a pipeline's task: its step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,17 @@ class Plan:
     held: bool
     items: Mapping[str, int] = field(default_factory=dict[str, int])
     """Item's state → how many; `None` is ''."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a plan's pipeline as the planner has it."""
+
+    id: str
+    state: str
+    depends_on: tuple[tuple[str, str], ...] = ()
+    """The steps it waits for, each with `on_success`, `on_failure` or `always`."""
+    compensates: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,8 @@ class Evidence:
     """Plans that were not to end."""
     tasks: list[Task] = field(default_factory=list[Task])
     plans: list[Plan] = field(default_factory=list[Plan])
+    steps: dict[UUID, list[Step]] = field(default_factory=dict[UUID, "list[Step]"])
+    """Plan of a pipeline → its steps."""
     items: dict[UUID, tuple[str, int]] = field(default_factory=dict[UUID, "tuple[str, int]"])
     """Task → state and version as the planner has them."""
     shown_tasks: dict[UUID, tuple[str, int]] = field(default_factory=dict[UUID, "tuple[str, int]"])
@@ -233,6 +248,68 @@ def _claims(changes: Iterable[Change]) -> dict[str, float]:
     return found
 
 
+# ---------------------------------------------------------------------- the steps of pipelines
+
+
+def steps_ran_after_what_they_wait_for(evidence: Evidence) -> Findings:
+    """A step begins at an engine when the runs of all it waits for have ended there, and only if they ended as awaited.
+
+    A compensation waits for every other step, and for the success of the one it undoes.
+    """
+    spans = _spans(evidence)
+    found: Findings = []
+    for plan, steps in evidence.steps.items():
+        states = {step.id: step.state for step in steps}
+        for step in steps:
+            if (plan, step.id) not in spans:
+                continue
+            began = spans[plan, step.id][0]
+            for other, when in _awaited(step, steps):
+                ended = spans.get((plan, other), (0.0, 0.0))[1]
+                if ended > began:
+                    found.append(f"plan {plan}: {step.id} began {ended - began:.3f} s before {other} had ended")
+                if not _came(states[other], when):
+                    found.append(f"plan {plan}: {step.id} ran; it waits for {other} {when}, which is {states[other]}")
+    return found
+
+
+def no_step_was_lost(evidence: Evidence) -> Findings:
+    """Every step of an ended plan has ended, and one was skipped only where an awaited outcome did not come."""
+    ends = {plan.id: plan.state for plan in evidence.plans if plan.state in PLAN_ENDS}
+    found: Findings = []
+    for plan, steps in evidence.steps.items():
+        states = {step.id: step.state for step in steps}
+        for step in steps if plan in ends else ():
+            came = all(_came(states[other], when) for other, when in _awaited(step, steps))
+            due = came and (step.compensates is None or ends[plan] in ("FAILED", "CANCELLED"))
+            if step.state not in STEP_ENDS or (step.state == "SKIPPED" and due):
+                found.append(f"plan {plan} is {ends[plan]}: its step {step.id} is {step.state}")
+    return found
+
+
+def _spans(evidence: Evidence) -> dict[tuple[UUID, str], tuple[float, float]]:
+    """Plan and step → when the first run of the step began and the last one ended, by the engines' journals."""
+    steps = {task.id: (task.plan_id, task.step) for task in evidence.tasks if task.step}
+    found: dict[tuple[UUID, str], tuple[float, float]] = {}
+    for run in evidence.runs:
+        if (step := steps.get(run.task_id)) is not None:
+            began, ended = found.get(step, (run.began, run.ends))
+            found[step] = min(began, run.began), max(ended, run.ends)
+    return found
+
+
+def _awaited(step: Step, steps: Sequence[Step]) -> list[tuple[str, str]]:
+    if step.compensates is None:
+        return list(step.depends_on)
+    others = [(other.id, "always") for other in steps if other.compensates is None]
+    return [*others, (step.compensates, "on_success")]
+
+
+def _came(state: str, when: str) -> bool:
+    wanted = {"on_success": ("SUCCEEDED", "REUSED"), "on_failure": ("FAILED",)}.get(when, STEP_ENDS)
+    return state in wanted
+
+
 # ---------------------------------------------------------------------- what was recorded and said
 
 
@@ -298,6 +375,8 @@ RULES: Final[Mapping[str, Callable[[Evidence], Findings]]] = {
     "every start is one attempt": starts_are_attempts,
     "live runs per task <= 1": one_live_run_per_task,
     "engine and plan limits never exceeded": limits_were_kept,
+    "steps run after what they wait for": steps_ran_after_what_they_wait_for,
+    "no step is lost": no_step_was_lost,
     "terminal rows unchanged": terminal_rows_never_change,
     "every change a step of the model": the_audit_is_a_path_of_the_model,
     "one terminal fact per task": one_terminal_fact_per_task,

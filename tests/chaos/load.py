@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import aiohttp
 
-from chaos.plan import JOBS, Deed, Story, Widening
+from chaos.plan import JOBS, ChaosPipeline, Deed, Story, Widening
 from chaos.world import ENGINES, World
 
 log = logging.getLogger(__name__)
@@ -45,13 +45,15 @@ class Load:
         self._turn = itertools.count()
         self._urls: dict[str, str] = {}
 
-    async def define(self) -> None:
-        """Engines and jobs."""
+    async def define(self, pipelines: Mapping[str, ChaosPipeline]) -> None:
+        """Engines, jobs and pipelines."""
         for name in ENGINES:
             await self.ask("POST", "/engines", self._engine(name, FIRST_CONCURRENCY))
         for (name, script), engine in zip(JOBS.items(), itertools.cycle(ENGINES), strict=False):
             work = {"kind": "scripted", "script": script}
             await self.ask("POST", "/jobs", {"id": name, "name": name, "engine": engine, "work": work})
+        for pipeline in pipelines.values():
+            await self.ask("POST", "/pipelines", pipeline.definition)
 
     async def perform(self, stories: Sequence[Story], widenings: Sequence[Widening]) -> None:
         """All of them, each at its time."""
@@ -75,6 +77,8 @@ class Load:
         await self._until(story.at)
         if story.job:
             path, body = f"/jobs/{story.job}/start", {"reason": f"story {story.number}"}
+        elif story.pipeline:
+            path, body = f"/pipelines/{story.pipeline}/run", {"reason": f"story {story.number}"}
         else:
             path, body = "/plans", {"name": f"story {story.number}", "items": story.items, "rules": story.rules,
                                     "retries": story.retries}  # fmt: skip
@@ -93,7 +97,9 @@ class Load:
             case "cancel one":
                 done = await self._cancel_one(plan, deed, key=key)
             case "retry":
-                done = await self._retry(plan, key=key)
+                done = await self._after_its_end(plan, "retry", {}, key=key)
+            case "rerun":
+                done = await self._after_its_end(plan, "rerun", {"scope": "failed"}, key=key, only="FAILED")
             case verb:
                 done = await self._may(f"/plans/{plan}/{verb}", deed.body, key=key)
         if done is not None:
@@ -104,12 +110,17 @@ class Load:
         live = [task for task in found["items"] if task["state"] not in ("SUCCEEDED", "FAILED", "CANCELLED")]
         return await self._may(f"/tasks/{live[0]['id']}/cancel", deed.body, key=key) if live else None
 
-    async def _retry(self, plan: str, *, key: str) -> dict[str, Any] | None:
+    async def _after_its_end(
+        self, plan: str, verb: str, body: Mapping[str, Any], *, key: str, only: str = ""
+    ) -> dict[str, Any] | None:
+        """Run something of an ended plan again; with `only` not unless it ended so."""
         give_up_at = time.monotonic() + END_SECONDS
-        while (await self.ask("GET", f"/plans/{plan}?wait=2s&until=end"))["ended_at"] is None:
+        while (shown := await self.ask("GET", f"/plans/{plan}?wait=2s&until=end"))["ended_at"] is None:
             if time.monotonic() > give_up_at:
                 return None
-        child = await self._may(f"/plans/{plan}/retry", {}, key=key)
+        if only and shown["state"] != only:
+            return None
+        child = await self._may(f"/plans/{plan}/{verb}", body, key=key)
         if child is not None:
             self.children[child["id"]] = plan
         return child

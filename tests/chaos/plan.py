@@ -8,6 +8,9 @@ from typing import Any, Final
 Script = dict[str, Any]
 STORY_ITEMS: Final = (4, 60)
 NARROW_ITEMS: Final = 12
+PIPELINES: Final = 8
+TASKS_A_PIPELINE: Final = 40
+"""One plan of a pipeline for so many tasks of a run."""
 JOBS: Final = {"chaos-short": {"run_seconds": 0.2}, "chaos-lost": {"run_seconds": 0.3, "lose_answers": 1}}
 
 
@@ -29,6 +32,8 @@ class Story:
     items: Sequence[Mapping[str, Any]] = ()
     job: str = ""
     """Instead of items: a job that is started."""
+    pipeline: str = ""
+    """Instead of items: a pipeline that is run."""
     rules: Mapping[str, Any] = field(default_factory=dict[str, Any])
     retries: Mapping[str, Any] = field(default_factory=dict[str, Any])
     deeds: Sequence[Deed] = ()
@@ -45,13 +50,57 @@ class Widening:
     concurrency: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChaosPipeline:
+    """A pipeline that stories run."""
+
+    definition: Mapping[str, Any]
+    items: int
+    """How many items a plan of it has."""
+
+
+def pipelines(seed: int, *, engines: Sequence[str]) -> dict[str, ChaosPipeline]:
+    """Graphs of steps that succeed, fail, handle the failure of others, and are undone."""
+    source = random.Random(f"{seed}/pipelines")
+    return {id: _pipeline(source, id, engines) for id in (f"chaos-graph-{n}" for n in range(PIPELINES))}
+
+
+def _pipeline(source: random.Random, id: str, engines: Sequence[str]) -> ChaosPipeline:
+    steps: list[dict[str, Any]] = []
+    items = 0
+    for n in range(source.randint(3, 6)):
+        waits = source.sample(range(n), min(n, source.choice([1, 1, 2])))
+        whens = source.choices(["on_success", "on_failure", "always"], [8, 1, 1], k=len(waits))
+        step = _step(source, f"s{n}", engines, required=source.random() < 0.8)
+        step["depends_on"] = [{"step": f"s{m}", "when": when} for m, when in zip(waits, whens, strict=True)]
+        if source.random() < 0.25:
+            step["matrix"] = {"part": list(range(source.randint(2, 4)))}
+        items += len(step.get("matrix", {}).get("part", [0]))
+        steps.append(step)
+    for undone in source.sample([step["id"] for step in steps], 2):
+        steps.append({**_step(source, f"undo_{undone}", engines), "compensates": undone})
+        items += 1
+    return ChaosPipeline({"id": id, "name": id, "steps": steps}, items)
+
+
+def _step(source: random.Random, id: str, engines: Sequence[str], **more: Any) -> dict[str, Any]:
+    work = {"kind": "scripted", "script": _script(source, may_run_on=False)}
+    retries = {"max_attempts": source.choice([1, 2]), "delay_seconds": 0.2, "max_delay_seconds": 1}
+    return {"id": id, "engine": source.choice(engines), "work": work, "retries": retries, **more}
+
+
 def stories(
     seed: int, *, tasks: int, seconds: float, engines: Sequence[str], script: Script | None = None
 ) -> list[Story]:
     """Stories with so many tasks in all, most of them in plans, within so many seconds; all by one script if given."""
     source = random.Random(f"{seed}/stories")
+    graphs = {} if script else pipelines(seed, engines=engines)
     stories_of_run: list[Story] = [_held(0, engines), _endless(1, engines)]
     left = tasks - sum(len(story.items) for story in stories_of_run)
+    for _ in range(tasks // TASKS_A_PIPELINE if graphs else 0):
+        id, at = source.choice(list(graphs)), round(source.uniform(0, seconds), 2)
+        stories_of_run.append(Story(len(stories_of_run), at, pipeline=id, deeds=_deeds_of_pipeline(source)))
+        left -= graphs[id].items
     while left > 0:
         at = round(source.uniform(0, seconds), 2)
         if source.random() < 0.25:
@@ -106,6 +155,20 @@ def _deeds(source: random.Random) -> tuple[str, tuple[Deed, ...]]:
         "retry": (Deed(0, "retry"),),
     }
     return name, stories_of_run[name]
+
+
+def _deeds_of_pipeline(source: random.Random) -> tuple[Deed, ...]:
+    soon, later = round(source.uniform(0.2, 3), 2), round(source.uniform(1, 5), 2)
+    return source.choices(
+        [
+            (),
+            (Deed(soon, "pause"), Deed(later, "resume")),
+            (Deed(later, "cancel", {"kill": True}),),
+            (Deed(later, "cancel", {"kill": False}),),
+            (Deed(0, "rerun"),),
+        ],
+        [50, 15, 8, 7, 20],
+    )[0]
 
 
 def _script(source: random.Random, *, may_run_on: bool) -> Script:

@@ -113,8 +113,9 @@ async def _hurt_and_judge(
     journals = {name: world.journal(name) for name in ENGINES}
     async with aiohttp.ClientSession() as session:
         load = Load(world, seed, session)
-        await load.define()
         names = list(ENGINES)
+        graphs = plan.pipelines(seed, engines=names)
+        await load.define(graphs)
         stories_of_run = plan.stories(
             seed, tasks=profile.tasks, seconds=profile.seconds * 0.9, engines=names, script=profile.script
         )
@@ -128,7 +129,7 @@ async def _hurt_and_judge(
             still = await _quiet(world, load, profile.patience_seconds)
     # what is read in several places must not move between them
     await asyncio.to_thread(world.stop_services)
-    found = await evidence.gather(world, load, looks)
+    found = await evidence.gather(world, load, looks, graphs)
     report = Report(seed, profile.name, findings=judge(found), open_work=still, not_run=dict(hurt.not_run))
     if not report.held:
         evidence.keep(found, world.folder / "evidence.json")
@@ -156,6 +157,7 @@ async def _counts(world: World, load: Load, hurt: Hurt, looks: Looks, found: Evi
         "items": len(found.items),
         "tasks": len(found.tasks),
         "plans": len(found.plans),
+        "plans of pipelines": len(found.steps),
         **{f"fault: {kind}": count for kind, count in sorted(hurt.done.items())},
         **{f"asked: {name}": count for name, count in sorted(load.counts.items())},
         "engine starts": len(found.runs),

@@ -9,12 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from chaos.engine_runs import Run, task_of
-from chaos.judge import RULES, Evidence, Limit, Plan, PublishedState, Task, judge
+from chaos.judge import RULES, Evidence, Limit, Plan, PublishedState, Step, Task, judge
 from signalbox_contracts.ids import run_key
 from support.audit import Audited, Change
 
 PLAN, FIRST, SECOND = uuid4(), uuid4(), uuid4()
 OWNER = uuid4()
+UNDO = Step("undo", "SKIPPED", compensates="a")
 
 
 def at(seconds: float) -> datetime:
@@ -46,7 +47,8 @@ def life(task: UUID, *, began: float) -> list[Change]:
 
 
 def task(id: UUID) -> Task:
-    return Task(id, PLAN, str(id), "north", "SUCCEEDED", 5, 1, 1, 0, False, {})
+    step = "a" if id == FIRST else "b"
+    return Task(id, PLAN, str(id), "north", "SUCCEEDED", 5, 1, 1, 0, False, {}, step)
 
 
 def sound() -> Evidence:
@@ -57,6 +59,7 @@ def sound() -> Evidence:
         requested={PLAN: 2},
         tasks=[task(id) for id in both],
         plans=[Plan(PLAN, "SUCCEEDED", 9, False, {"SUCCEEDED": 2})],
+        steps={PLAN: [Step("a", "SUCCEEDED"), Step("b", "SUCCEEDED", (("a", "on_success"),)), UNDO]},
         items=dict.fromkeys(both, ("SUCCEEDED", 5)),
         shown_tasks=dict.fromkeys(both, ("SUCCEEDED", 5)),
         shown_plans={PLAN: ("SUCCEEDED", 9)},
@@ -82,6 +85,11 @@ def first_task(evidence: Evidence, **changes: Any) -> None:
 
 def first_run(evidence: Evidence, **changes: Any) -> None:
     evidence.runs[0] = replace(evidence.runs[0], **changes)
+
+
+def step(evidence: Evidence, number: int, **changes: Any) -> None:
+    steps = evidence.steps[PLAN]
+    steps[number] = replace(steps[number], **changes)
 
 
 def test_sound_evidence_breaks_nothing() -> None:
@@ -120,6 +128,17 @@ HARM: dict[str, list[Callable[[Evidence], Any]]] = {
         lambda e: e.limits.append(Limit(5, "engine north", 0)),
         lambda e: e.limits.clear(),
     ],
+    "steps run after what they wait for": [
+        lambda e: first_run(e, ends=20.26),
+        lambda e: step(e, 0, state="FAILED"),
+        lambda e: step(e, 1, depends_on=(("a", "on_failure"),)),
+        lambda e: step(e, 1, compensates="a", depends_on=(), state="SUCCEEDED") or step(e, 0, state="SKIPPED"),
+    ],
+    "no step is lost": [
+        lambda e: step(e, 1, state="WAITING"),
+        lambda e: step(e, 1, state="SKIPPED"),
+        lambda e: e.plans.__setitem__(0, replace(e.plans[0], state="FAILED")),
+    ],
     "terminal rows unchanged": [
         lambda e: e.changes.append(
             Change(99, FIRST, 99, at(99), "one", row("SUCCEEDED", 5, fence=1), row("QUEUED", 6, fence=1))
@@ -156,6 +175,7 @@ def test_every_rule_has_harm_that_it_must_see() -> None:
 def test_a_lowered_limit_counts_for_what_is_claimed_after_it_and_not_for_what_runs() -> None:
     """A limit that is lowered ends nothing: what was claimed under the old one may even start after the change."""
     evidence = sound()
+    evidence.steps = {}
     evidence.limits = [Limit(1, f"plan {PLAN}", 2), Limit(1, "engine north", 5), Limit(20.2, f"plan {PLAN}", 1)]
     first_run(evidence, ends=30)
     assert broken_by(evidence) == set(), "the second was claimed at 20.1, under a limit of 2, and began at 20.25"

@@ -3,6 +3,8 @@
 from chaos import plan
 from chaos.faults import Kind, only, service_of
 from chaos.run import FULL, SHORT, faults_of
+from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_planner.graph import graph_of
 
 ENGINES = ["north", "south"]
 
@@ -46,10 +48,20 @@ def test_a_freeze_outlasts_the_leases_and_a_crash_names_a_point_of_its_own_servi
 
 def test_the_stories_have_at_least_the_tasks_and_leave_two_plans_active() -> None:
     stories_of_run = plan.stories(7, tasks=300, seconds=30, engines=ENGINES)
-    assert sum(len(story.items) or 1 for story in stories_of_run) == 300
+    graphs = plan.pipelines(7, engines=ENGINES)
+    sizes = [graphs[story.pipeline].items if story.pipeline else len(story.items) or 1 for story in stories_of_run]
+    assert sum(sizes) == 300
+    assert sum(bool(story.pipeline) for story in stories_of_run) == 7
     assert [story.number for story in stories_of_run if story.left] == [1, 0]
     keys = [item["key"] for story in stories_of_run for item in story.items]
     assert len(set(keys)) == len(keys)
+
+
+def test_the_pipelines_of_a_run_are_right_and_have_the_items_they_say() -> None:
+    for seed in range(20):
+        for one in plan.pipelines(seed, engines=ENGINES).values():
+            graph = graph_of(Pipeline.model_validate(one.definition))
+            assert graph.end_position == one.items
 
 
 def test_only_what_is_killed_may_run_for_ever() -> None:
