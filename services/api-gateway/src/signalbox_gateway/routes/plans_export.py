@@ -36,6 +36,10 @@ COLUMNS: Final = (
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _ENDS: Final = frozenset(state.value for state in PLAN_ENDS)
 _TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
+_FORMS: Final[dict[str, Any]] = {
+    "application/x-ndjson": {**_TEXT, "example": '{"position": 0, "key": "load", "state": "SUCCEEDED"}\n'},
+    "text/csv": {**_TEXT, "example": "position,key,decision,reason\n0,load,run,\n"},
+}
 Form = Annotated[Literal["csv", "jsonl"], Query(description="Comma-separated values, or a JSON object a line.")]
 
 
@@ -75,7 +79,7 @@ async def _engine_limit(connection: Connection, plan: UUID) -> int | None:
 
 @router.get(
     "/{id}/export", operation_id="plan_export", response_class=StreamingResponse,
-    responses={200: {"content": {"application/x-ndjson": _TEXT, "text/csv": _TEXT}}},
+    responses={200: {"content": _FORMS}},
 )  # fmt: skip
 async def plan_export(deps: Deps, id: UUID, form: Form = "jsonl") -> Response:
     """The whole plan as one file: a line for each item, with its task."""
