@@ -278,7 +278,7 @@ class FullStack:
         async with self._kafka() as client:
             for group in self.groups:
                 node = await client.find_coordinator(group)
-                response = await client._send_request(_DeleteGroups([group]), node)
+                response = await client._send_request(DeleteGroups([group]), node)
                 assert [error for _, error in response.results] == [0], response
 
     async def wiped(self) -> None:
@@ -292,7 +292,7 @@ class FullStack:
         return backup
 
 
-class _DeleteGroups(Request[DeleteGroupsRequest_v1]):
+class DeleteGroups(Request[DeleteGroupsRequest_v1]):
     API_KEY = 42
 
     def __init__(self, groups: list[str]) -> None:

@@ -4,13 +4,15 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import pytest
 from pydantic import SecretStr
 
 from signalbox_chassis.persistence.migrations import migrate, provision
@@ -23,10 +25,17 @@ from signalbox_contracts.topics import topic
 from signalbox_scheduler import MIGRATIONS
 from signalbox_scheduler.app import scheduler
 from signalbox_scheduler.settings import SchedulerSettings
+from signalbox_scheduler.store import schedules as store
 from support.executor import Stand
 
 TOPICS = tuple(topic(name) for name in ("definitions.v1", "operations.v1", "ticks.v1", "states.v1", "dead-letters.v1"))
 GATEWAY = "signalbox/api-gateway"
+_SIMULATED = """
+CREATE TABLE {schema}.simulated_clock AS SELECT interval '0' AS ahead;
+CREATE FUNCTION {schema}.simulated_now() RETURNS timestamptz STABLE LANGUAGE sql
+    AS 'SELECT now() + ahead FROM {schema}.simulated_clock';
+GRANT SELECT, UPDATE ON {schema}.simulated_clock TO {schema}
+"""
 
 
 @dataclass
@@ -52,13 +61,13 @@ class Schedulers(Stand):
         finally:
             await service.stop()
 
-    def spawn_scheduler(self) -> subprocess.Popen[bytes]:
+    def spawn_scheduler(self, more: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """A scheduler as a process, to be killed."""
         mine = {f"SIGNALBOX_{name.upper()}": str(value) for name, value in self.values().items()}
         others = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
         process = subprocess.Popen(
             [sys.executable, "-m", "signalbox_scheduler"],
-            env={**others, **mine, "SIGNALBOX_DATABASE_URL": self.url},
+            env={**others, **mine, "SIGNALBOX_DATABASE_URL": self.url, **(more or {})},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.processes.append(process)
@@ -93,6 +102,36 @@ class Schedulers(Stand):
     async def skipped(self) -> Sequence[ScheduleTickSkipped]:
         """Every tick that did not, from the topic."""
         return [event for event in await self.published(topic("ticks.v1")) if isinstance(event, ScheduleTickSkipped)]
+
+
+@dataclass(frozen=True)
+class SimulatedClock:
+    """The database's clock as schedulers of this process read it: real time passes from wherever a test sets it."""
+
+    of: Schedulers
+
+    async def set(self, instant: datetime) -> None:
+        await self.of.rows("UPDATE simulated_clock SET ahead = $1::timestamptz - now()", instant)
+
+    async def now(self) -> datetime:
+        return await self.of.value("SELECT simulated_now()")
+
+
+async def simulate_clock(of: Schedulers, admin_url: str, patch: pytest.MonkeyPatch) -> SimulatedClock:
+    """Have the schedulers of this process compare with a clock that the test sets."""
+    admin: Any = await asyncpg.connect(admin_url)  # pyright: ignore[reportUnknownVariableType]
+    try:
+        await admin.execute(_SIMULATED.replace("{schema}", of.schema))
+    finally:
+        await admin.close()
+
+    async def simulated(connection: Any) -> datetime:
+        return await connection.fetchval("SELECT simulated_now()")
+
+    for name in ("_DEFINE", "_DUE"):
+        patch.setattr(store, name, getattr(store, name).replace("now()", "simulated_now()"))
+    patch.setattr(store, "now", simulated)
+    return SimulatedClock(of)
 
 
 async def make_schedulers(admin_url: str, bootstrap: str, folder: Path) -> Schedulers:
