@@ -9,6 +9,7 @@ import pytest
 
 from signalbox_contracts.messages.ticks import TickCause
 from signalbox_gateway.routes.schedules import _within  # pyright: ignore[reportPrivateUsage]
+from signalbox_scheduler.loops import TRANSACTION_TICKS
 from support.scheduler import Schedulers, schedule, simulate_clock
 from support.service_fixture import until
 
@@ -70,3 +71,20 @@ async def test_26_hours_of_outage_over_a_clock_change_give_each_policy_its_docum
         reason = "missed" if one.missed.policy == "none" else "too_many"
         skipped = Counter(row["cause"] for row in mine if row["outcome"] == "SKIPPED")
         assert set(skipped) <= {reason}
+
+
+async def test_a_backlog_of_many_schedules_is_worked_off_in_transactions_of_bounded_size(
+    schedulers: Schedulers,
+) -> None:
+    """Without the bound one transaction takes all that is due of 500 schedules, outgrows its time and never ends."""
+    count, seconds = 12, 300
+    rules = [schedule(f"s{n}", "* * * * * *", missed={"policy": "all", "max": 1000}) for n in range(count)]
+    await schedulers.define(*rules, at=datetime.now(UTC) - timedelta(seconds=seconds))
+    async with schedulers.scheduling():
+
+        async def caught_up() -> bool:
+            return await schedulers.value("SELECT count(*) FROM tick") >= count * seconds
+
+        await until(caught_up, seconds=60, why="five minutes of seconds")
+    sizes = await schedulers.rows("SELECT count(*) AS n FROM tick GROUP BY noticed_at")  # the transaction's beginning
+    assert max(row["n"] for row in sizes) <= TRANSACTION_TICKS + seconds + 60

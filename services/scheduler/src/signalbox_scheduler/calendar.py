@@ -73,7 +73,14 @@ def decide(schedule: Schedule, cursor_at: datetime, now: datetime, frozen: Seque
     """Decide every tick after `cursor_at` whose time to fire has come, at most `MAX_TICKS_PER_PASS` of them."""
     grace = timedelta(seconds=schedule.missed.grace_seconds)
     lookahead = MAX_TICKS_PER_PASS + schedule.missed.max
-    ripe = list(islice(_ripe(schedule, cursor_at, now), lookahead))
+    ripe: list[datetime] = []
+    unripe: datetime | None = None
+    for unripe in islice(_ticks(schedule, cursor_at), lookahead + 1):
+        if len(ripe) == lookahead or fire_at(schedule, unripe) > now:
+            break
+        ripe.append(unripe)
+    else:
+        unripe = None
     full = len(ripe) == lookahead
     chosen = ripe[:MAX_TICKS_PER_PASS] if full else ripe
     missed = [due for due in ripe if now - fire_at(schedule, due) > grace]
@@ -81,7 +88,7 @@ def decide(schedule: Schedule, cursor_at: datetime, now: datetime, frozen: Seque
     late = set(missed)
     decisions = tuple(_decision(schedule, due, now, due in late, due in kept, frozen) for due in chosen)
     cursor = max([cursor_at, *chosen])
-    next_due = next(_ticks(schedule, cursor), None)
+    next_due = ripe[len(chosen)] if len(chosen) < len(ripe) else unripe
     return Due(decisions, cursor, next_due, None if next_due is None else fire_at(schedule, next_due))
 
 
@@ -143,14 +150,6 @@ def _decision(
         return Skip(due, SkipReason.MISSED, f"older than {schedule.missed.grace_seconds:g} s when noticed")
     fires = 1 if schedule.missed.policy == "latest" else schedule.missed.max
     return Skip(due, SkipReason.TOO_MANY, f"policy {schedule.missed.policy} fires the newest {fires} missed ticks")
-
-
-def _ripe(schedule: Schedule, cursor_at: datetime, now: datetime) -> Iterator[datetime]:
-    """Due instants in order, up to the first whose time to fire has not come."""
-    for due in _ticks(schedule, cursor_at):
-        if fire_at(schedule, due) > now:
-            return
-        yield due
 
 
 def _ticks(schedule: Schedule, after: datetime) -> Iterator[datetime]:

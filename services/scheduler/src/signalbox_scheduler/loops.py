@@ -24,6 +24,8 @@ from signalbox_scheduler.store.ticks import Tick
 
 log = logging.getLogger(__name__)
 BACKFILL_TICKS = 200
+TRANSACTION_TICKS = 1000
+"""After so many ticks a transaction takes no further schedule: a backlog of many must not outgrow its time limit."""
 STATES = 200
 _LATENESS = Histogram(
     "signalbox_schedule_lateness_seconds",
@@ -53,7 +55,12 @@ class Scheduling:
             due = await schedules.take_due(work.connection, self.settings.tick_batch, frozen=projects)
             if not due:
                 return False
-            decided = [(one, *result) for one in due if (result := await self._decide(work, one, now, frozen))]
+            decided: list[tuple[DueSchedule, Schedule, Due]] = []
+            left = TRANSACTION_TICKS
+            for one in due:
+                if left > 0 and (result := await self._decide(work, one, now, frozen)):
+                    decided.append((one, *result))
+                    left -= len(result[1].decisions)
             await self._record(work, decided, now)
         return len(due) == self.settings.tick_batch or any(len(result.decisions) > 1 for _, _, result in decided)
 

@@ -45,6 +45,7 @@ _VERBOSE: Final = Options()
 _VERBOSE.use_24hour_time_format = True
 _VERBOSE.verbose = True
 _LONGEST_GAP: Final = timedelta(hours=26)  # Samoa skipped a whole day in 2011
+_REMEMBERED_STEPS: Final = 2
 _ANY_MOMENT: Final = datetime(2024, 1, 1)  # noqa: DTZ001 - cronsim walks naive wall time here
 
 
@@ -119,13 +120,29 @@ def is_fixed(expression: str) -> bool:
 
 def ticks(expression: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
     """The instants, in UTC, strictly after `after` at which the rule is due; endless for practical purposes."""
-    six = " ".join(fields(expression))
-    walk = _fixed(six, after, zone) if is_fixed(expression) else _interval(six, after, zone)
     last = after
-    for instant in walk:
+    for _ in range(_REMEMBERED_STEPS):  # most walks end here, and schedules that share a rule share the answer
+        found = _next(expression, last, zone)
+        if found is None:
+            return
+        last = found
+        yield last
+    for instant in _walk(expression, last, zone):
         if instant > last:
             last = instant
             yield instant
+
+
+@lru_cache(maxsize=20_000)
+def _next(expression: str, after: datetime, zone: ZoneInfo) -> datetime | None:
+    """The first instant strictly after `after`."""
+    return next((instant for instant in _walk(expression, after, zone) if instant > after), None)
+
+
+def _walk(expression: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """Instants in order from about `after` on; some may be before it, or come twice."""
+    six = " ".join(fields(expression))
+    return _fixed(six, after, zone) if is_fixed(expression) else _interval(six, after, zone)
 
 
 def ticks_between(
@@ -147,8 +164,9 @@ def _interval(six: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
 
 
 def _fixed(six: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    # start early enough that a wall time moved out of a gap is met again
-    start = after.astimezone(zone).replace(tzinfo=None, microsecond=0) - _LONGEST_GAP
+    start = after.astimezone(zone).replace(tzinfo=None, microsecond=0)
+    if after.astimezone(zone).utcoffset() != (after - _LONGEST_GAP).astimezone(zone).utcoffset():
+        start -= _LONGEST_GAP  # early enough that a wall time moved out of a gap is met again
     for wall in CronSim(six, start):
         yield _first_real(wall, zone)
 
