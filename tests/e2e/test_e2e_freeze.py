@@ -41,10 +41,10 @@ async def test_a_freeze_of_everything_lets_200_end_and_1000_wait_over_a_restart_
     async def why() -> str:
         return str((await api.ask("GET", path))["waiting"])
 
-    async def says_so() -> bool:
+    async def names_the_freeze() -> bool:
         return f"freeze:{freeze}" in await why()
 
-    await until_async(says_so, seconds=60, why="the plan does not say that it waits for the freeze")
+    await until_async(names_the_freeze, seconds=60, why="the plan does not say that it waits for the freeze")
     assert [one["id"] for one in (await api.ask("GET", "/status"))["freezes"]] == [freeze]
     frozen = await stack.starts()
     await asyncio.to_thread(run_local, stack.environment, "down")
@@ -59,7 +59,7 @@ async def test_a_freeze_of_everything_lets_200_end_and_1000_wait_over_a_restart_
     await until_async(drained, seconds=240, why="what ran has not ended, or what waited has moved")
     shown = (await api.ask("GET", f"/freezes/{freeze}"))["state"]["phase"]
     assert shown == {"hold": "holding", "drain": "drained"}[mode]
-    assert await says_so()
+    assert await names_the_freeze()
     assert set(await stack.starts()) == set(frozen), "nothing starts during a freeze"
     await api.ask("DELETE", f"/freezes/{freeze}")
     ended = await api.ended(plan["id"], seconds=240)
