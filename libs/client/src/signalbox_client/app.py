@@ -12,7 +12,7 @@ from signalbox_client.command import command
 from signalbox_client.commands import engines, freezes, job_runs, jobs, pipelines, reruns, schedules, triggers
 from signalbox_client.commands.accounts import binding, key, user
 from signalbox_client.commands.audit import audit
-from signalbox_client.commands.auth import auth, with_password
+from signalbox_client.commands.auth import auth, with_browser, with_password
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
@@ -31,6 +31,7 @@ from signalbox_client.output import echo
 
 ALONE: Final = {
     "status_show": "status", "trace_show": "trace", "me_show": "whoami", "auth_login": "login",
+    "auth_oidc_login": "login", "auth_oidc_callback": "login", "auth_oidc_tokens": "login",
     "trigger_dry_run": "trigger dry-run",
 }  # fmt: skip
 """Operations of the API whose command is not `noun verb`."""
@@ -93,11 +94,20 @@ def login(
     name: Annotated[str, typer.Option("--name", help="what to call this context")] = "",
     token_file: Annotated[str, typer.Option("--token-file", help="file that holds the token")] = "",
     insecure: Annotated[bool, typer.Option("--insecure", help="send the token over plain http")] = False,
+    oidc: Annotated[bool, typer.Option("--oidc", help="sign in at the OpenID provider, in a browser")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="with --oidc: print the address only")] = False,
 ) -> None:
-    """Sign in with a password, or keep a key that works. Either is read from a prompt or the standard input."""
+    """Sign in with a password or in a browser, or keep a key that works.
+
+    A password or a key is read from a prompt or the standard input.
+    """
     where = contexts.checked_url(url)
     if not insecure and contexts.is_plain_and_remote(where):
         raise typer.BadParameter(f"{where} would get the token in clear: use https, or --insecure to go on")
+    if oidc:
+        context = with_browser(where, name, open_browser=not no_browser)
+        echo(f"logged in to {where} as {context.username}; context {name or context.username}")
+        return
     if username:
         context = with_password(where, username, inputs.secret_value("password"), name or username)
         echo(f"logged in to {where} as {context.username}; context {name or username}")

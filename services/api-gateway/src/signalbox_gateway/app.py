@@ -42,6 +42,7 @@ from signalbox_gateway.routes import (
     live,
     me,
     notification_configs,
+    oidc,
     operations,
     pipelines,
     plans_export,
@@ -71,7 +72,7 @@ ROUTERS = [
         module.router
         for module in (
             engines, event_sources, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read,
-            plans_write, tasks, tasks_write, secrets, audit, auth, users, keys, bindings, dead_letters,
+            plans_write, tasks, tasks_write, secrets, audit, auth, oidc, users, keys, bindings, dead_letters,
             dead_letters_write, operations, status, traces, me, workflows, workflow_runs, channels, incidents,
             deliveries, notification_configs, reprocessing, live, trigger_dry_run,
             starts,

@@ -2,6 +2,7 @@
 
 import os
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
@@ -38,6 +39,28 @@ class GatewaySettings(VaultSettings, EgressSettings):
     """Whether anybody may register. Empty: only where `api_host` is a loopback address."""
     registration_role: Literal["", "viewer", "user", "operator"] = "user"
     """The role of who registers. Empty: none, until an administrator binds one."""
+    oidc_issuer: str = Field(
+        default="", pattern=r"^(https?://[^\s?#@]+)?$", json_schema_extra=allowed("`https://id.example`")
+    )
+    """The OpenID provider that people sign in at, as its metadata names itself. Empty: there is none."""
+    oidc_client_id: str = Field(default="", max_length=500)
+    """Which client of the provider this is."""
+    oidc_client_secret: SecretStr = SecretStr("")
+    """The client's secret. Empty: a public client, with PKCE alone."""
+    oidc_redirect_url: str = Field(
+        default="", pattern=r"^(https?://[^\s?#@]+/api/v1/auth/oidc/callback)?$",
+        json_schema_extra=allowed("`https://signalbox.example/api/v1/auth/oidc/callback`"),
+    )  # fmt: skip
+    """Where the provider sends browsers back to, exactly as it has it registered."""
+    oidc_scopes: str = Field(
+        default="openid profile email", pattern=r"^openid( [!-~]+)*$", max_length=500,
+        json_schema_extra=allowed("`openid`, and more words after it"),
+    )  # fmt: skip
+    """What the provider is asked for."""
+    oidc_name: str = Field(default="OpenID", min_length=1, max_length=100)
+    """What the console calls the provider."""
+    oidc_role: Literal["", "viewer", "user", "operator"] = ""
+    """The role of who signs in at the provider for the first time. Empty: none, until an administrator binds one."""
     redis_url: SecretStr = Field(
         default=SecretStr(""), validation_alias=AliasChoices("SIGNALBOX_REDIS_URL", "redis_url", "REDIS_URL"),
         json_schema_extra=allowed("`redis://…` or `rediss://…`"),
@@ -123,6 +146,17 @@ class GatewaySettings(VaultSettings, EgressSettings):
             path = getattr(self, name)
             if path and not os.access(path, os.R_OK):
                 raise ValueError(f"{name} {path!r} is not a file that can be read")
+        return self
+
+    @model_validator(mode="after")
+    def _oidc_is_complete(self) -> Self:
+        if self.oidc_issuer and not (self.oidc_client_id and self.oidc_redirect_url):
+            raise ValueError("oidc_issuer needs oidc_client_id and oidc_redirect_url")
+        for name in ("oidc_issuer", "oidc_redirect_url"):
+            url: str = getattr(self, name)
+            parts = urlsplit(url)
+            if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+                raise ValueError(f"{name} {url!r} must be https: only a loopback address may go without")
         return self
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ const middleware: Middleware = {
   onResponse({ response, schemaPath }) {
     serverAnswered();
     if (response.status === 401 && !schemaPath.startsWith('/api/v1/auth/')) sessionEnded();
-    else if (response.ok) sessionWorks();
+    else if (response.ok && !schemaPath.startsWith('/api/v1/auth/')) sessionWorks();
   },
   onError() {
     serverAway();

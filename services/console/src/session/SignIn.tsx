@@ -1,8 +1,21 @@
 import { Alert, Button, Modal, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { http, wordsOf } from '../api/client';
+import { $api, http, wordsOf } from '../api/client';
 import { signedIn, useSession } from './session';
+
+/** A link to the OpenID provider, where there is one. The browser leaves this page and comes back to it. */
+function OtherWays() {
+  const methods = $api.useQuery('get', '/api/v1/auth/methods', {}, { staleTime: 60_000, retry: false });
+  const oidc = methods.data?.oidc;
+  if (!oidc) return null;
+  const back = encodeURIComponent(location.pathname + location.search);
+  return (
+    <Button component="a" href={`${oidc.url}?return_to=${back}`} variant="default" fullWidth mt="sm">
+      Sign in with {oidc.name}
+    </Button>
+  );
+}
 
 /** The form; `name` is given when a session ended in the middle of something. */
 function SignInForm() {
@@ -77,6 +90,7 @@ export function SignIn() {
           </Text>
         </Stack>
         <SignInForm />
+        <OtherWays />
       </Paper>
     </main>
   );
@@ -99,6 +113,7 @@ export function SignInAgain() {
         Sign in and go on: the page below stays as it is.
       </Text>
       <SignInForm />
+      <OtherWays />
     </Modal>
   );
 }

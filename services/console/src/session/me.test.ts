@@ -9,6 +9,7 @@ const me = (role: string, permissions: string[]): Me => ({
   expires_at: null,
   id: null,
   bindings: [{ role, project: '*', engine: '*' }],
+  csrf_token: null,
 });
 
 test('a viewer is offered nothing that changes', () => {

@@ -1,4 +1,6 @@
+import { useEffect } from 'react';
 import { $api, type Schemas } from '../api/client';
+import { signedIn } from './session';
 
 export type Me = Schemas['Me'];
 
@@ -15,7 +17,12 @@ export function allowed(me: Me | undefined, permission: string, actor?: string, 
 }
 
 export function useMe() {
-  return $api.useQuery('get', '/api/v1/me', {}, { staleTime: 30_000, retry: false });
+  const me = $api.useQuery('get', '/api/v1/me', {}, { staleTime: 30_000, retry: false });
+  const csrf = me.data?.csrf_token;
+  useEffect(() => {
+    if (csrf) signedIn(csrf); // after a login elsewhere this page has none yet
+  }, [csrf]);
+  return me;
 }
 
 /** `may('plan.control', plan.actor, plan.project)`: what one may not do is not offered. */

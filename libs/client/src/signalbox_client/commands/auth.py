@@ -1,29 +1,65 @@
 """`signalbox auth`: sessions of people. Passwords are read from a prompt or the standard input, and never shown."""
 
+import secrets
+import webbrowser
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
-from signalbox_client import contexts, inputs
+from signalbox_client import browser_login, contexts, inputs
 from signalbox_client.api import Api
 from signalbox_client.command import command, group
 from signalbox_client.commands.accounts import USERS
 from signalbox_client.inputs import Form, api
-from signalbox_client.output import echo, one
+from signalbox_client.output import Column, echo, one
 
 auth = group("Signing in and out.")
+METHODS: tuple[Column, ...] = (
+    ("password", "password"), ("registration", "registration"),
+    ("openid", lambda found: (found["oidc"] or {}).get("name", "")),
+)  # fmt: skip
 Url = Annotated[str, typer.Option("--url", envvar=contexts.URL, help="where the API is")]
 
 
 def with_password(url: str, username: str, password: str, name: str) -> contexts.Context:
     """Sign in, and keep the session as the context `name`."""
-    tokens = Api(url, "").post("/auth/login", {"username": username, "password": password})
+    return _keep(url, Api(url, "").post("/auth/login", {"username": username, "password": password}), name)
+
+
+def with_browser(url: str, name: str, *, open_browser: bool) -> contexts.Context:
+    """Sign in at the OpenID provider in a browser, and keep the session. Raises `NotLoggedIn` when nobody does."""
+    methods: Any = Api(url, "").get("/auth/methods")
+    if not methods["oidc"]:
+        raise contexts.NotLoggedIn(f"{url} has no OpenID provider: use --username NAME")
+    verifier = secrets.token_urlsafe(48)
+    with browser_login.Listener() as listener:
+        query = urlencode({"port": listener.port, "challenge": browser_login.challenge_of(verifier)})
+        where = f"{url}{methods['oidc']['url']}?{query}"
+        echo(f"sign in with your browser at {where}")
+        if open_browser:
+            webbrowser.open(where)
+        code = listener.code(browser_login.SECONDS)
+    if code is None:
+        raise contexts.NotLoggedIn(f"nobody signed in within {browser_login.SECONDS} s")
+    tokens: Any = Api(url, "").post("/auth/oidc/tokens", {"code": code, "verifier": verifier})
+    return _keep(url, tokens, name)
+
+
+def _keep(url: str, tokens: Any, name: str) -> contexts.Context:
     context = contexts.with_tokens(url, tokens)
+    name = name or context.username
     kept = contexts.load()
     kept.known[name] = context
     kept.current = name
     contexts.save(kept)
     return context
+
+
+@command(auth, "methods")
+def auth_methods(url: Url = contexts.DEFAULT_URL, output: Form = "table") -> None:
+    """How people can sign in there."""
+    one(Api(contexts.checked_url(url), "").get("/auth/methods"), output, METHODS, name="password")
 
 
 @command(auth, "register")

@@ -76,12 +76,16 @@ async def still_may(request: Request, name: str) -> bool:
     return principal is not None and principal.may(name)
 
 
-def public(name: str) -> Checker:
-    """The dependency of a route that callers need no credentials for."""
+def public(name: str, *, any_query: bool = False) -> Checker:
+    """The dependency of a route that callers need no credentials for.
+
+    `any_query` is for a route whose query another server writes: it may add parameters.
+    """
 
     async def anybody(request: Request, deps: Deps) -> None:
         await _count(request, deps, None)
-        only_known_parameters(request)
+        if not any_query:
+            only_known_parameters(request)
 
     anybody.permission = name  # type: ignore[attr-defined]
     return anybody

@@ -140,6 +140,8 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> Response:
         await refusals.add(request, app.state.dependencies, error)
+        if getattr(request.state, "as_page", False) and request.headers.get("accept", "").startswith("text/html"):
+            return _problem_page(error)
         return error.response(current_trace_id())
 
     @app.exception_handler(InvalidDefinition)
@@ -208,6 +210,13 @@ def _describe(app: FastAPI) -> None:
         async with asyncio.timeout(5):
             await deps.database.ping()
         return {"status": "healthy"}
+
+
+def _problem_page(error: Problem) -> Response:
+    """The problem for a person whom another site sent here: there is no script that could show it."""
+    words = f"<p>{html.escape(error.detail or PAGES[error.slug])}</p><p>Trace {html.escape(current_trace_id())}</p>"
+    page = _page(TITLES[error.slug][1], f'{words}<p><a href="/console/">Back to the console</a></p>')
+    return HTMLResponse(page, error.status, headers=error.headers)
 
 
 def _page(title: str, body: str) -> str:

@@ -144,6 +144,7 @@ def _singular(operation: Mapping[str, Any]) -> str:
 def _statuses(path: str, method: str, operation: Mapping[str, Any]) -> Iterator[int]:
     """Every status with a problem that the operation can give."""
     yield from _ALWAYS
+    yield from (int(status) for status in operation["responses"] if status.isdigit() and int(status) >= 400)
     if "{" in path:
         yield 404
     if method != "get":

@@ -46,6 +46,19 @@ async def load(connection: Connection, name: str) -> Row | None:
     return await fetchrow(connection, columns(*_SHOWN).where(Account.name == name))
 
 
+async def load_by_name(connection: Connection, name: str) -> Row | None:
+    """What a session of an account is made of."""
+    return await fetchrow(
+        connection, select(Account.name, Account.credentials_version, Account.disabled_at).where(Account.name == name)
+    )
+
+
+async def has_email(connection: Connection, email: str) -> bool:
+    """Whether an account has this address."""
+    statement = select(Account.name).where(func.lower(col(Account.email)) == email.lower())
+    return await fetchrow(connection, statement) is not None
+
+
 async def load_credentials(connection: Connection, name: str) -> Row | None:
     """What a login needs: the hash and the state of an account, by its name or its address."""
     statement = select(Account.name, Account.password_hash, Account.credentials_version, Account.disabled_at).where(

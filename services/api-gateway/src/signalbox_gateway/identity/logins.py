@@ -119,6 +119,10 @@ class Logins:
         following = current if again else current + 1
         return await self._login(row["principal"], session, row["credentials_version"], following)
 
+    async def first_refresh(self, session: UUID) -> Login:
+        """The first tokens of a session whose holder has none yet. Raises as `refresh`."""
+        return await self.refresh(await self._refresh_token(session, 0))
+
     async def end(self, work: UnitOfWork, session: UUID) -> bool:
         """End one session; whether it was live."""
         work.on_commit(self.authentication.forget)

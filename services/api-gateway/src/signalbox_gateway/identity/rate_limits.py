@@ -117,6 +117,14 @@ class RateLimits:
             return 60.0 * LOGIN_MINUTES
         return None
 
+    async def login_from(self, address: str) -> float | None:
+        """Count an attempt to log in whose account is not known yet."""
+        return (
+            None
+            if await self.counter.hit(RateLimitItemPerMinute(self.logins_a_minute), "login address", address)
+            else 60.0
+        )
+
     async def logged_in(self, name: str, address: str) -> None:
         """Forget the attempts of who has shown the password."""
         account = hashlib.sha256(name.lower().encode()).hexdigest()[:32]

@@ -10,6 +10,9 @@ from signalbox_gateway.identity import sessions
 from signalbox_gateway.identity.access_tokens import AccessTokens
 from signalbox_gateway.identity.authentication import Authentication
 from signalbox_gateway.identity.logins import Logins
+from signalbox_gateway.identity.oidc import pending
+from signalbox_gateway.identity.oidc.pending import PendingLogins
+from signalbox_gateway.identity.oidc.provider import OidcProvider
 from signalbox_gateway.identity.passwords import Hasher
 from signalbox_gateway.identity.rate_limits import Counter, RateLimits
 from signalbox_gateway.identity.signing import SigningKeys
@@ -27,6 +30,9 @@ class Identity:
     logins: Logins
     signing_key_days: int
     limits: RateLimits
+    pending: PendingLogins
+    provider: OidcProvider | None = None
+    """Where people sign in beside here, if anywhere."""
     trusted_proxies: Sequence[Network] = ()
 
     @classmethod
@@ -50,6 +56,8 @@ class Identity:
                 settings.address_calls_per_minute,
                 settings.logins_per_minute,
             ),
+            PendingLogins(keys),
+            OidcProvider.of(settings),
             networks(settings.trusted_proxies),
         )
 
@@ -59,9 +67,12 @@ class Identity:
     async def stop(self) -> None:
         await self.hasher.stop()
         await self.limits.counter.close()
+        if self.provider is not None:
+            await self.provider.close()
 
     async def maintain(self) -> None:
         """One pass: rotate the signing key when it is due, forget sessions that are over."""
         await self.keys.rotate_when_due(self.signing_key_days)
         async with self.database.connection() as connection:
             await sessions.forget(connection)
+            await pending.forget(connection)

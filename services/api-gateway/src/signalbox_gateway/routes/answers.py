@@ -296,6 +296,8 @@ class Me(AnswerModel):
     id: UUID | None
     """The account; null for callers without a token."""
     bindings: list[MyBinding]
+    csrf_token: str | None
+    """With a cookie: for the header `X-CSRF-Token` of every call that changes something."""
 
 
 class Span(AnswerModel):

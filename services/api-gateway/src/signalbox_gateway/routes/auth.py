@@ -1,6 +1,6 @@
 """In: auth_register … auth_password. Changes: accounts, sessions. Out: nothing."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from email_validator import EmailNotValidError, validate_email
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,13 +12,12 @@ from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.identity import accounts, logins, sessions
 from signalbox_gateway.identity.logins import Caller, Login, LoginRefused, RefreshReused
+from signalbox_gateway.identity.names import RESERVED
 from signalbox_gateway.identity.passwords import Busy, wrong_with
 from signalbox_gateway.routes import identity_answers as models
 from signalbox_gateway.routes.params import answer
 
 router = APIRouter(prefix="/auth", tags=["auth"])
-RESERVED: Final = frozenset({"anonymous", "registration", "signalbox", "system", "environment"})
-"""Names that stand for something else where an actor is shown."""
 SignedIn = Annotated[Principal, Depends(permission("session.end"))]
 
 
@@ -59,7 +58,7 @@ async def auth_login(request: Request, deps: Deps) -> Response:
             written.username, written.password.get_secret_value(), caller, cookie=written.cookie
         )
     except LoginRefused as why:
-        raise _refused("the username or the password is wrong", why) from None
+        raise refused("the username or the password is wrong", why) from None
     except Busy:
         raise busy() from None
     await deps.identity.limits.logged_in(written.username, limit_key(caller.address))
@@ -77,9 +76,9 @@ async def auth_refresh(request: Request, deps: Deps) -> Response:
         login = await deps.identity.logins.refresh(written.refresh_token.get_secret_value())
     except RefreshReused as why:
         request.state.actor = f"user:{why.name}"
-        raise _refused("the refresh token was used before: its session is ended, log in again", why) from None
+        raise refused("the refresh token was used before: its session is ended, log in again", why) from None
     except LoginRefused as why:
-        raise _refused("the refresh token is not good: log in again", why) from None
+        raise refused("the refresh token is not good: log in again", why) from None
     request.state.actor = f"user:{login.name}"
     return logged_in(login, deps)
 
@@ -151,11 +150,16 @@ def logged_in(login: Login, deps: Dependencies) -> Response:
         }
     )  # fmt: skip
     if login.cookie is not None:
-        response.set_cookie(
-            COOKIE, login.cookie, max_age=deps.settings.session_days * 86_400, path="/api", httponly=True,
-            samesite="strict", secure=deps.settings.secure_cookies,
-        )  # fmt: skip
+        set_session_cookie(response, login.cookie, deps, secure=deps.settings.secure_cookies)
     return response
+
+
+def set_session_cookie(response: Response, cookie: str, deps: Dependencies, *, secure: bool) -> None:
+    """Keep a session in the browser: out of reach of scripts, and of pages of other sites."""
+    response.set_cookie(
+        COOKIE, cookie, max_age=deps.settings.session_days * 86_400, path="/api", httponly=True, samesite="strict",
+        secure=secure,
+    )  # fmt: skip
 
 
 def check_name(name: str) -> None:
@@ -210,8 +214,8 @@ def busy() -> Problem:
     return Problem("too-many-requests", "too many logins at once: try again in a moment", headers={"Retry-After": "2"})
 
 
-def _refused(detail: str, why: LoginRefused) -> Problem:
-    """Why a login was refused goes to the audit, and never to the caller."""
+def refused(detail: str, why: LoginRefused) -> Problem:
+    """Why a login was refused goes to the audit; the caller gets `detail`."""
     problem = Problem("unauthenticated", detail, headers={"WWW-Authenticate": 'Bearer realm="signalbox"'})
     problem.audit_detail = str(why)
     return problem

@@ -318,6 +318,7 @@ def _others() -> dict[str, Example]:
     me = {
         "name": "ann", "actor": _ACTOR, "token_id": "abcdefghijkl", "permissions": ["plan.read"], "expires_at": None,
         "id": PLAN, "bindings": [{"role": "viewer", "project": "lake", "engine": "*"}],
+        "csrf_token": None,
     }  # fmt: skip
     return {
         "engine_test": {"request": _REASON, "response": operation},

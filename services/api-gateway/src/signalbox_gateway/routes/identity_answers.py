@@ -41,6 +41,13 @@ class Refresh(BaseModel):
     refresh_token: Annotated[SecretStr, Field(min_length=1, max_length=200)]
 
 
+class Handover(BaseModel):
+    """What a command line got on its port, and what the `challenge` of its login was made of."""
+
+    code: Annotated[SecretStr, Field(min_length=1, max_length=200)]
+    verifier: Annotated[SecretStr, Field(min_length=43, max_length=128)]
+
+
 class Logout(BaseModel):
     """Which sessions end: this one, or every one of the account."""
 
@@ -67,6 +74,23 @@ class Tokens(AnswerModel):
     csrf_token: str | None
     """With a cookie: for the header `X-CSRF-Token` of every call that changes something."""
     username: str
+
+
+class OidcMethod(AnswerModel):
+    """The OpenID provider people can sign in at."""
+
+    name: str
+    url: str
+    """Where a browser goes to begin."""
+
+
+class Methods(AnswerModel):
+    """How people can sign in."""
+
+    password: bool
+    registration: bool
+    """Whether anybody may make an account."""
+    oidc: OidcMethod | None
 
 
 class Ended(AnswerModel):
@@ -201,6 +225,15 @@ def examples() -> dict[str, dict[str, Any]]:
     return {
         "auth_register": {"request": _REGISTER, "response": _USER},
         "auth_login": {"request": login, "response": _TOKENS},
+        "auth_methods": {
+            "response": {
+                "password": True, "registration": False,
+                "oidc": {"name": "Example SSO", "url": "/api/v1/auth/oidc/login"},
+            },
+        },
+        "auth_oidc_tokens": {
+            "request": {"code": f"{'0' * 32}.1764403200.{'A' * 43}", "verifier": "v" * 43}, "response": _TOKENS,
+        },
         "auth_refresh": {"request": {"refresh_token": _TOKENS["refresh_token"]}, "response": _TOKENS},
         "auth_logout": {"request": {"everywhere": True}, "response": {"sessions": 3}},
         "auth_password": {

@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer
 
@@ -13,12 +14,16 @@ router = APIRouter(tags=["me"])
 
 
 @router.get("/me", operation_id="me_show", response_model=answers.Me)
-async def me_show(principal: Annotated[Principal, Depends(permission("me.read"))]) -> Response:
+async def me_show(
+    request: Request, deps: Deps, principal: Annotated[Principal, Depends(permission("me.read"))]
+) -> Response:
     """Who the token is, what it may, and until when it is good."""
+    by_cookie = principal.session is not None and "authorization" not in request.headers
+    csrf_token = await deps.identity.authentication.csrf_token(principal.session) if by_cookie else None
     return answer(
         {
             "name": principal.name, "actor": principal.actor, "token_id": principal.token_id,
             "permissions": sorted(principal.granted()), "expires_at": principal.expires_at, "id": principal.id,
-            "bindings": [asdict(one) for one in principal.bindings],
+            "bindings": [asdict(one) for one in principal.bindings], "csrf_token": csrf_token,
         }
     )  # fmt: skip

@@ -41,6 +41,12 @@ CREATE TABLE external_identity (
     PRIMARY KEY (issuer, subject)
 );
 
+-- Logins at the OpenID provider that came back: none does so twice. A row is forgotten when its login has expired.
+CREATE TABLE oidc_login_used (
+    id         uuid PRIMARY KEY,
+    expires_at timestamptz NOT NULL
+);
+
 CREATE TABLE session (
     id             uuid PRIMARY KEY,
     principal      text NOT NULL REFERENCES principal (name) ON DELETE CASCADE,
