@@ -77,7 +77,8 @@ def test_keys_that_cannot_be_read_spoil_no_other_key() -> None:
     good = RSAKey.generate_key(2048, {"kid": "rsa"}).as_dict(private=False)
     odd: list[Any] = [{"kty": "AKP"}, {"kty": "RSA"}, 7, None, {"kty": "oct", "k": "AAAA"}, {**good, "use": "enc"}]
     assert [key.kid for key in id_tokens.public_keys({"keys": [*odd, good]})] == ["rsa"]
-    for broken in (None, [], {"keys": "x"}, {}):
+    shapes: list[Any] = [None, [], {"keys": "x"}, {}]
+    for broken in shapes:
         assert id_tokens.public_keys(broken) == []
 
 

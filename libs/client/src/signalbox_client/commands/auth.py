@@ -17,7 +17,7 @@ from signalbox_client.output import Column, echo, one
 auth = group("Signing in and out.")
 METHODS: tuple[Column, ...] = (
     ("password", "password"), ("registration", "registration"),
-    ("openid", lambda found: (found["oidc"] or {}).get("name", "")),
+    ("openid", lambda found: found["oidc"]["name"] if found["oidc"] else ""),
 )  # fmt: skip
 Url = Annotated[str, typer.Option("--url", envvar=contexts.URL, help="where the API is")]
 
