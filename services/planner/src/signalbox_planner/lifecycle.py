@@ -195,7 +195,9 @@ def final_state(plan: Plan) -> PlanState:
         return PlanState.FAILED
     if not counts.failed and not counts.cancelled:
         return PlanState.SUCCEEDED
-    return PlanState.FAILED if plan.spec.fails_with_item else PlanState.COMPLETED_WITH_ERRORS
+    if not plan.spec.fails_with_item:
+        return PlanState.COMPLETED_WITH_ERRORS
+    return PlanState.FAILED if counts.failed else PlanState.CANCELLED
 
 
 def confirm(plan: Plan, version: int, at: datetime) -> Plan:
