@@ -263,6 +263,7 @@ class Service:
             self.relay,
             self.settings.kafka_bootstrap,
             stuck_seconds=self.settings.stuck_seconds,
+            end=end_process,
         )
         heartbeat = (
             []

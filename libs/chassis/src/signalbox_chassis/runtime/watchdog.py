@@ -37,7 +37,7 @@ class Watchdog:
         bootstrap: str,
         *,
         stuck_seconds: float,
-        end: Callable[[], None] = end_process,
+        end: Callable[[], None],
     ) -> None:
         self._consumers = consumers
         self._settlers = settlers
