@@ -10,7 +10,7 @@ pytest_plugins = ["support.servers", "support.service_fixture", "support.ceph", 
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_service_ends_the_tests() -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
-    """A service in the tests' own process would end them all, for example after the machine stood still for a minute."""
+    """A service in the tests' own process would end them all, for example when the machine stood still for a minute."""
     with pytest.MonkeyPatch.context() as patch:
         critical = logging.getLogger("tests").critical
         patch.setattr(
