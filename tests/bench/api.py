@@ -20,6 +20,13 @@ from signalbox_local.signalbox import SCRIPTED
 
 HOME = Path(__file__).parents[2]
 STACK = HOME / ".local" / "bench" / "stack"
+LIGHT_PROGRAM = HOME / ".local" / "bench" / "programs" / "light"
+"""The light task of Windmill's benchmark, which the engine `local` may run."""
+LIGHT_TEXT = """#!{python} -IS
+def fibonacci(n):
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+print(fibonacci(10))
+"""
 LOCAL = Path(sys.executable).with_name("signalbox-local")
 SERVICES = (*(spec.name for spec in installed_services()), SCRIPTED)
 ENGINE = "bench"
@@ -72,9 +79,13 @@ async def running() -> AsyncGenerator[Bench]:
     outside = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
     mine = {
         "SIGNALBOX_CACHE": str(cache_folder()), "SIGNALBOX_LOCAL_STACK": str(STACK), "SIGNALBOX_PORT": "18099",
+        "SIGNALBOX_PROCESS_PROGRAMS": str(LIGHT_PROGRAM),
         "SIGNALBOX_TRACE_RATIO": os.environ.get("BENCH_TRACE_RATIO", "1.0"),
     }  # fmt: skip
     environment = {**outside, **mine}
+    LIGHT_PROGRAM.parent.mkdir(parents=True, exist_ok=True)
+    LIGHT_PROGRAM.write_text(LIGHT_TEXT.replace("{python}", sys.executable))
+    LIGHT_PROGRAM.chmod(0o755)
     await _local(environment, "up", "--services", "--scripted")
     try:
         output = await _local(environment, "env")
