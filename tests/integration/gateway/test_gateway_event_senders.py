@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from base64 import b64encode
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ async def test_an_example_sends_an_event_that_is_read_as_it_was_meant(api: Gatew
             event = None
             while event is None or event.id != tool:
                 record = await consumer.getone()
-                event = read_outside(record.value, record.headers, None)
+                event = read_outside(record.value, record.headers, datetime.fromtimestamp(record.timestamp / 1000, UTC))
     finally:
         await consumer.stop()
     assert (event.source, event.type, event.data) == ("lake", "file.created", json.loads(data))
