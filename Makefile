@@ -135,9 +135,9 @@ test-console: setup ## the console in a real Chromium (SIGNALBOX_CHROMIUM, else 
 	@$(BIN)/signalbox-local fetch
 	@$(BIN)/python tests/support/console.py e2e
 
-fuzz: setup ## generated requests against a real gateway for ten minutes (SECONDS=120: two; SEED=1: always the same)
+fuzz: setup ## generated requests against a real gateway for ten minutes (SECONDS=120: two; SEED=1: always the same; ROLE=viewer)
 	@$(BIN)/signalbox-local fetch
-	@SIGNALBOX_FUZZ_SECONDS=$(or $(SECONDS),600) SIGNALBOX_FUZZ_SEED=$(SEED) $(PYTEST) -s -m fuzz tests/fuzz
+	@SIGNALBOX_FUZZ_SECONDS=$(or $(SECONDS),600) SIGNALBOX_FUZZ_SEED=$(SEED) SIGNALBOX_FUZZ_ROLE=$(ROLE) $(PYTEST) -s -m fuzz tests/fuzz
 
 lock: setup ## resolve the workspace into requirements.lock (UPGRADE=1: newest versions)
 	@$(BIN)/uv lock -q $(if $(UPGRADE),--upgrade)

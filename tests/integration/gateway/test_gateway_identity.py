@@ -4,8 +4,11 @@ import asyncio
 import base64
 import io
 import json
+import os
+import sys
 import time
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from support.gateway import JOB, SCRIPTED, Answer, Gateway, running_gateway, sec
 
 GOOD = "four unrelated words here"
 OTHER = "quite another sentence"
+COMMAND = Path(sys.executable).with_name("signalbox")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -329,3 +333,80 @@ async def test_the_last_administrator_cannot_remove_itself(api: Gateway) -> None
         assert answer.problem == (409, "conflict")
         assert answer.fields
     assert (await api.request("GET", "/users/ann")).body["disabled"] is False
+
+
+async def refusals(api: Gateway) -> list[dict[str, Any]]:
+    """Every entry of a refusal, the oldest first."""
+    query = "SELECT at, record FROM audit_pending UNION ALL SELECT at, record FROM audit ORDER BY at"
+    async with api.connection() as connection:
+        entries = [json.loads(row["record"]) for row in await connection.fetch(query)]
+    return [one for one in entries if one["outcome"] != "done"]
+
+
+async def test_each_attack_on_a_credential_is_in_the_audit_trail(api: Gateway) -> None:
+    """A forged token, a replayed refresh token, a revoked key, an old password, a cookie without its token."""
+    tokens = await person(api, "attacked", "operator")
+    cookie = await api.request(
+        "POST", "/auth/login", {"username": "attacked", "password": GOOD, "cookie": True}, token=""
+    )
+    sent = {"Cookie": cookie.headers["Set-Cookie"].partition(";")[0]}
+    key = await api.ask("POST", "/keys", {"username": "attacked"})
+    await api.request("DELETE", f"/keys/{key['id']}")
+    for _ in range(2):
+        await api.ask("POST", "/auth/refresh", {"refresh_token": tokens["refresh_token"]}, token="")
+    async with api.connection() as connection:
+        await connection.execute(
+            "UPDATE session SET rotated_at = now() - interval '1 minute' WHERE principal = 'attacked'"
+        )
+    calls: dict[str, Any] = {
+        "me_show": api.request("GET", "/me", token=f"{tokens['access_token'][:-4]}AAAA"),
+        "plan_list": api.request("GET", "/plans", token=key["key"]),
+        "auth_refresh": api.request("POST", "/auth/refresh", {"refresh_token": tokens["refresh_token"]}, token=""),
+        "auth_login": api.request("POST", "/auth/login", {"username": "attacked", "password": OTHER}, token=""),
+        "job_create": api.request("POST", "/jobs", {**JOB, "id": "forged"}, token="", headers=sent),
+    }
+    for operation, call in calls.items():
+        before = len(await refusals(api))
+        answer: Answer = await call
+        assert answer.status in (401, 403), operation
+        (entry,) = (await refusals(api))[before:]
+        assert (entry["action"], entry["status"]) == (operation, answer.status)
+        assert entry["address"] == "127.0.0.1"
+        assert tokens["refresh_token"] not in json.dumps(entry)
+    details = [one["detail"] for one in await refusals(api)][-3:]
+    assert details[:2] == ["refresh token used twice", "wrong password"]
+    assert "X-CSRF-Token" in details[2]
+
+
+async def test_the_command_line_lets_people_in_and_out(api: Gateway, tmp_path: Path) -> None:
+    """Accounts, roles and keys made by an administrator; a person logs in, is somebody, and logs out."""
+    environment = {"PATH": os.environ["PATH"], "XDG_CONFIG_HOME": str(tmp_path), "SIGNALBOX_API_URL": api.url}
+
+    async def run(*words: str, typed: str = "", token: str = "", code: int = 0) -> str:
+        more = {"SIGNALBOX_TOKEN": token} if token else {}
+        process = await asyncio.create_subprocess_exec(
+            str(COMMAND), *words, env=environment | more, stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate(typed.encode())
+        assert process.returncode == code, err.decode()
+        return (out or err).decode().strip()
+
+    made = await run("user", "create", "typist", "--email", "typist@example.com", typed=GOOD, token=api.token)
+    assert "typist@example.com" in made
+    bound = await run("binding", "create", "typist", "viewer", "-o", "name", token=api.token)
+    missing = await run("binding", "create", "typist", "viewer", "--project", "atlantis", token=api.token, code=2)
+    assert "project" in missing
+    await run("login", "--username", "typist", typed=OTHER, code=4)
+    await run("login", "--username", "typist", typed=GOOD)
+    assert await run("whoami", "-o", "name") == "typist"
+    key = json.loads(await run("key", "create", "--scope", "me.read", "--days", "1", "-o", "json"))
+    assert json.loads(await run("key", "list", "-o", "json"))[0]["id"] == key["id"]
+    assert await run("whoami", "-o", "name", token=key["key"]) == "typist"
+    await run("key", "delete", key["id"], "--yes")
+    assert "user.read" in await run("user", "list", code=4)
+    await run("binding", "delete", bound, "--yes", token=api.token)
+    assert "sessions ended: 1" in await run("auth", "logout")
+    await run("whoami", code=4)
+    await run("user", "delete", "typist", "--yes", token=api.token)
+    assert (await api.request("GET", "/users/typist")).status == 404

@@ -139,6 +139,39 @@ async def test_paths_tickets_origins_and_revocation(
             assert one.close_code == 4401
             with pytest.raises(TimeoutError):
                 await other.receive(timeout=0.2)
+        await follow_by_cookie(gateway)
+
+
+async def follow_by_cookie(gateway: Gateway) -> None:
+    """A page of ours follows with its session's cookie, until the role or the session is gone."""
+    password = "four unrelated words here"
+    await gateway.ask("POST", "/users", {"username": "page", "email": "page@example.com", "password": password})
+    bound = await gateway.ask("POST", "/bindings", {"username": "page", "role": "viewer"})
+    body = {"username": "page", "password": password, "cookie": True}
+    login = await gateway.request("POST", "/auth/login", body, token="")
+    cookie = login.headers["Set-Cookie"].partition(";")[0]
+
+    def page(origin: str | None) -> Any:
+        return socket(gateway, token="", headers={"Cookie": cookie} | ({"Origin": origin} if origin else {}))
+
+    async def closed(one: Any) -> int | None:
+        message = await one.receive(timeout=5)
+        assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED), message
+        return one.close_code
+
+    for origin, code in (("https://evil.example", 4403), (None, 4401)):
+        async with page(origin) as one:
+            assert await closed(one) == code, origin
+    async with page(gateway.url) as one:
+        assert (await gateway.request("DELETE", f"/bindings/{bound['id']}")).status == 204
+        assert await closed(one) == 4403, "the role is gone within 5 s"
+    await gateway.ask("POST", "/bindings", {"username": "page", "role": "viewer"})
+    async with page(gateway.url) as one:
+        out = {"Cookie": cookie, "X-CSRF-Token": login.body["csrf_token"]}
+        assert (await gateway.request("POST", "/auth/logout", {}, token="", headers=out)).status == 200
+        assert await closed(one) == 4401, "the session is over"
+    async with page(gateway.url) as one:
+        assert await closed(one) == 4401
 
 
 async def test_bad_requests_are_refused_and_an_old_place_needs_a_snapshot(notifiers: Notifiers) -> None:
