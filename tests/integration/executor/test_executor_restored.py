@@ -28,7 +28,7 @@ async def raise_nothing(_: UnitOfWork, floor: int) -> None:
 async def detector_on(store: Store) -> AsyncGenerator[RestoreDetector]:
     """A replica of a service that reads nothing."""
     database = Database(store.url, schema=store.schema, pool_size=2, application="test")
-    detector = RestoreDetector(database, raise_nothing, bootstrap="", groups={}, end=end)
+    detector = RestoreDetector(database, raise_nothing, kafka="", groups={}, end=end)
     try:
         await detector.start()
         yield detector

@@ -7,15 +7,18 @@ containers and systemd hand over secrets.
 """
 
 import os
+import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from signalbox_chassis.messaging.connection import KafkaConnection, Mechanism, Protocol
 
 PREFIX = "SIGNALBOX_"
 FILE_SUFFIX = "_FILE"
@@ -140,8 +143,24 @@ class ServiceSettings(Settings):
         json_schema_extra=allowed("`host:port`, several separated by commas"),
     )
     """Kafka brokers as `host:port`, separated by commas."""
+    kafka_security_protocol: Protocol = "PLAINTEXT"
+    """How to talk to the brokers; with `SASL_` as a user, with `SSL` encrypted and their certificates verified."""
+    kafka_sasl_mechanism: Mechanism = "SCRAM-SHA-512"
+    """How the user is shown to the brokers. `PLAIN` needs `SASL_SSL`."""
+    kafka_user: str = Field(
+        default="",
+        pattern=r"^[a-zA-Z0-9._-]{0,100}$",
+        json_schema_extra=allowed("up to 100 letters, digits, `.`, `_` and `-`"),
+    )
+    """This service's own user, which the brokers' access list knows."""
+    kafka_password: SecretStr = SecretStr("")
+    """Its password."""
+    kafka_ca: str = ""
+    """Certificates of the authorities that the brokers' certificates must come from, as PEM; `SIGNALBOX_KAFKA_CA_FILE`
+    names their file. Empty: those of the system."""
     database_url: SecretStr = Field(json_schema_extra=allowed("`postgresql://…`"))
-    """PostgreSQL (15 or newer) as `postgresql://role:password@host:port/database`, with this service's own role."""
+    """PostgreSQL (15 or newer) as `postgresql://role:password@host:port/database`, with this service's own role. With
+    `?sslmode=verify-full&sslrootcert=FILE` behind it: over TLS, the certificate and the host name verified."""
     database_schema: str = Field(
         default="",
         pattern=r"^([a-z][a-z0-9_]{0,62})?$",
@@ -215,6 +234,37 @@ class ServiceSettings(Settings):
             raise ValueError("a port must be between 1 and 65535")
         return value
 
+    @property
+    def kafka(self) -> KafkaConnection:
+        """How every Kafka client of this process reaches the brokers."""
+        return KafkaConnection(
+            self.kafka_bootstrap, self.kafka_security_protocol, self.kafka_user,
+            self.kafka_password.get_secret_value(), self.kafka_sasl_mechanism, self.kafka_ca,
+        )  # fmt: skip
+
+    @field_validator("kafka_ca")
+    @classmethod
+    def _certificates(cls, value: str) -> str:
+        if value:
+            try:
+                ssl.create_default_context(cadata=value)
+            except (ssl.SSLError, ValueError):
+                raise ValueError(
+                    "is no certificate in PEM, such as a file beginning -----BEGIN CERTIFICATE-----"
+                ) from None
+        return value
+
+    @model_validator(mode="after")
+    def _complete_kafka(self) -> Self:
+        if self.kafka.authenticated:
+            missing = [name for name in ("kafka_user", "kafka_password") if not _text_of(getattr(self, name))]
+            if missing:
+                names = " and ".join(f"{PREFIX}{name.upper()}" for name in missing)
+                raise ValueError(f"{PREFIX}KAFKA_SECURITY_PROTOCOL: {self.kafka_security_protocol} needs {names}")
+            if self.kafka_sasl_mechanism == "PLAIN" and not self.kafka.encrypted:
+                raise ValueError(f"{PREFIX}KAFKA_SASL_MECHANISM: PLAIN shows the password; it needs SASL_SSL")
+        return self
+
     @field_validator("retention_days")
     @classmethod
     def _longer_than_the_inbox(cls, value: int, info: ValidationInfo) -> int:
@@ -255,6 +305,10 @@ class ServiceSettings(Settings):
     def parts(cls) -> Sequence[type[Settings]]:
         """The settings of its parts that a service reads beside its own, for the settings table."""
         return ()
+
+
+def _text_of(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def problems(invalid: ValidationError, settings: type[BaseSettings] = ServiceSettings) -> list[str]:

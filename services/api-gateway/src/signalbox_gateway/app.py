@@ -105,7 +105,7 @@ def gateway(settings: GatewaySettings) -> Service:
         ],
     )
     service.dead_letters.answer_operations(control)
-    groups = Groups(settings.kafka_bootstrap, group_prefix=settings.group_prefix, topic_prefix=settings.topic_prefix)
+    groups = Groups(settings.kafka, group_prefix=settings.group_prefix, topic_prefix=settings.topic_prefix)
     vault = settings.vault()
     identity = Identity.of(service.database, settings)
     notifiers = Notifiers(
@@ -148,7 +148,7 @@ def gateway(settings: GatewaySettings) -> Service:
     ]
     seconds = settings.answer_seconds
     rebuild = Rebuild(service.database, service.clock, seconds)
-    resender = Resender(service.database, service.clock, settings.kafka_bootstrap, settings.topic_prefix, seconds)
+    resender = Resender(service.database, service.clock, settings.kafka, settings.topic_prefix, seconds)
     default_engines = DefaultEngines(service.database, service.clock, settings)
     service.loops = [
         Loop("default engines", default_engines.one_pass, 60.0),

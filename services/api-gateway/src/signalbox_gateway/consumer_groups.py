@@ -5,11 +5,11 @@ import time
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 from aiokafka.protocol.admin import DescribeGroupsRequest_v2
 from aiokafka.protocol.api import Request
 
+from signalbox_chassis.messaging.connection import Kafka, admin_client, consumer
 from signalbox_chassis.messaging.consumer import Consumer
 from signalbox_contracts.services import installed_services
 
@@ -24,8 +24,8 @@ def expected_groups() -> dict[str, tuple[str, ...]]:
 class Groups:
     """One connection to Kafka, made when first asked and made anew after a failure."""
 
-    def __init__(self, bootstrap: str, *, group_prefix: str, topic_prefix: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: Kafka, *, group_prefix: str, topic_prefix: str) -> None:
+        self._kafka = kafka
         self._topic_prefix = topic_prefix
         self._admin: Any = None
         self._consumer: Consumer | None = None
@@ -58,7 +58,7 @@ class Groups:
 
     async def _ask(self) -> list[dict[str, Any]]:
         if self._admin is None:
-            self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=3_000)
+            self._admin = admin_client(self._kafka, request_timeout_ms=3_000)
             await self._admin.start()
         admin = self._admin
         names = self._names
@@ -79,7 +79,7 @@ class Groups:
         if not partitions:
             return {}
         if self._consumer is None:
-            made: Any = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
+            made: Any = consumer(self._kafka)
             self._consumer = cast("Consumer", made)
             await self._consumer.start()
         wanted = [one for one in partitions if one.topic.startswith(self._topic_prefix)]

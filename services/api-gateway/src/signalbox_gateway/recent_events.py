@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 
+from signalbox_chassis.messaging.connection import Kafka, admin_client, consumer
 from signalbox_chassis.messaging.consumer import Consumer, KafkaRecord
 from signalbox_chassis.messaging.received import Record, read
 from signalbox_contracts.messages.triggers import TriggerEvent
@@ -28,26 +28,26 @@ class RecentEvents:
     """Whether the end of every topic was reached in time."""
 
 
-async def recent_events(bootstrap: str, topic_prefix: str, sources: Collection[str], count: int) -> RecentEvents:
+async def recent_events(kafka: Kafka, topic_prefix: str, sources: Collection[str], count: int) -> RecentEvents:
     """The newest `count` events on the trigger topics. Raises KafkaError or TimeoutError when Kafka does not answer."""
     topics = {one.full_name(topic_prefix): one for one in (topic("triggers.v1"), *map(source_topic, sources))}
     async with asyncio.timeout(READ_SECONDS):
-        partitions = await _partitions(bootstrap, list(topics))
-    made: Any = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, request_timeout_ms=5000)
-    consumer = cast("Consumer", made)
+        partitions = await _partitions(kafka, list(topics))
+    made: Any = consumer(kafka, request_timeout_ms=5000)
+    reader = cast("Consumer", made)
     try:
         async with asyncio.timeout(READ_SECONDS):
-            await consumer.start()
-        raws, complete = await _tail(consumer, partitions, count)
+            await reader.start()
+        raws, complete = await _tail(reader, partitions, count)
     finally:
-        await consumer.stop()
+        await reader.stop()
     raws.sort(key=lambda raw: (raw.timestamp, raw.offset), reverse=True)
     return _events(topics, raws[:count], complete)
 
 
-async def _partitions(bootstrap: str, names: Sequence[str]) -> list[TopicPartition]:
+async def _partitions(kafka: Kafka, names: Sequence[str]) -> list[TopicPartition]:
     """The partitions of these topics as the broker has them; those of a topic that is not there are none."""
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5000)
+    admin: Any = admin_client(kafka, request_timeout_ms=5000)
     try:
         await admin.start()
         described: list[dict[str, Any]] = await admin.describe_topics(list(names))

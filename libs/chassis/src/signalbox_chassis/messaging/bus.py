@@ -16,6 +16,7 @@ from faststream.exceptions import NackMessage
 from faststream.kafka import KafkaBroker
 from prometheus_client import Counter
 
+from signalbox_chassis.messaging.connection import KafkaConnection
 from signalbox_chassis.messaging.consumer import Consumer, KafkaRecord
 from signalbox_chassis.messaging.received import Record
 from signalbox_chassis.messaging.router import Router
@@ -42,7 +43,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class BusSettings:
-    bootstrap: str
+    kafka: KafkaConnection
     topic_prefix: str
     group: str
     """Prefix of the consumer groups; `.control` or `.facts` follows."""
@@ -66,7 +67,8 @@ class Bus:
         if self._broker is not None:
             return
         broker = KafkaBroker(
-            self._settings.bootstrap.split(","),  # FastStream takes a text for one address
+            self._settings.kafka.bootstrap.split(","),  # FastStream takes a text for one address
+            security=self._settings.kafka.broker_security(),
             ack_policy=AckPolicy.NACK_ON_ERROR,  # every other policy commits what was not handled
             allow_auto_create_topics=False,
             consumer_only=True,

@@ -8,8 +8,9 @@ import asyncio
 import logging
 from typing import Any, cast
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from signalbox_chassis.messaging.connection import Kafka, consumer
 from signalbox_chassis.messaging.consumer import Consumer
 from signalbox_chassis.messaging.received import Record, read
 from signalbox_chassis.messaging.settle import Settler
@@ -24,8 +25,8 @@ BATCH = 500
 class DefinitionsFeed:
     """Follows one compacted topic. `revision` is the newest revision whose effect is committed."""
 
-    def __init__(self, bootstrap: str, topic: Topic, settler: Settler, *, topic_prefix: str = "signalbox.") -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, kafka: Kafka, topic: Topic, settler: Settler, *, topic_prefix: str = "signalbox.") -> None:
+        self._kafka = kafka
         self._topic = topic
         self._name = topic.full_name(topic_prefix)
         self._settler = settler
@@ -36,23 +37,16 @@ class DefinitionsFeed:
 
     async def start(self) -> None:
         """Return when everything written before this call has been applied. Raises KafkaError; may be called again."""
-        consumer = cast(
-            "Consumer",
-            AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=200,
-            ),
-        )
+        made: Any = consumer(self._kafka, auto_offset_reset="earliest", fetch_max_wait_ms=200)
+        reader = cast("Consumer", made)
         try:
-            await consumer.start()
-            await self._read_to_end(consumer)
+            await reader.start()
+            await self._read_to_end(reader)
         except BaseException:
-            await consumer.stop()
+            await reader.stop()
             raise
-        self._consumer = consumer
-        self._task = asyncio.create_task(self._follow(consumer), name="definitions")
+        self._consumer = reader
+        self._task = asyncio.create_task(self._follow(reader), name="definitions")
 
     async def stop(self) -> None:
         await cancel(self._task)

@@ -24,6 +24,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from opentelemetry.trace import Span, SpanKind
 from prometheus_client import Gauge, Histogram
 
+from signalbox_chassis.messaging.connection import Kafka, producer
 from signalbox_chassis.messaging.outbox import unpack_headers
 from signalbox_chassis.observability import telemetry
 from signalbox_chassis.observability.telemetry import Telemetry
@@ -75,7 +76,7 @@ _OLDEST = (
 
 @dataclass(frozen=True)
 class RelaySettings:
-    bootstrap: str
+    kafka: Kafka
     topic_prefix: str = "signalbox."
     batch: int = 500
     poll_seconds: float = 0.25
@@ -252,8 +253,8 @@ class Relay:
 
     async def _ready_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._settings.bootstrap,
+            made = producer(
+                self._settings.kafka,
                 enable_idempotence=True,
                 acks="all",
                 linger_ms=1,
@@ -264,11 +265,11 @@ class Relay:
             )
             try:
                 async with asyncio.timeout(10):
-                    await producer.start()
+                    await made.start()
             except BaseException:
-                await _end(producer)
+                await _end(made)
                 raise
-            self._producer = producer
+            self._producer = made
             _RENEWED.inc()
         return self._producer
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from signalbox_chassis.messaging.connection import Kafka, admin_client
 from signalbox_contracts.topics import Topic
 
 _EXISTS = 36
@@ -22,7 +23,7 @@ class TopicMissing(Exception):
 
 
 async def create_topics(
-    bootstrap: str,
+    kafka: Kafka,
     topics: Sequence[Topic],
     *,
     prefix: str = "signalbox.",
@@ -42,7 +43,7 @@ async def create_topics(
         )
         for topic in topics
     ]
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=15_000)
+    admin = admin_client(kafka, request_timeout_ms=15_000)
     await admin.start()
     try:
         answer: Any = await admin.create_topics(new)
@@ -54,16 +55,16 @@ async def create_topics(
         await admin.close()
 
 
-async def require_topics(bootstrap: str, topics: Sequence[Topic], *, prefix: str = "signalbox.") -> None:
+async def require_topics(kafka: Kafka, topics: Sequence[Topic], *, prefix: str = "signalbox.") -> None:
     """Raise `TopicMissing` unless every topic exists."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=15_000)
+    admin = admin_client(kafka, request_timeout_ms=15_000)
     await admin.start()
     try:
         missing = {topic.full_name(prefix) for topic in topics} - set(await admin.list_topics())
     finally:
         await admin.close()
     if missing:
-        raise TopicMissing(f"create these topics first: {', '.join(sorted(missing))}")
+        raise TopicMissing(f"create these topics first, or give this user access to them: {', '.join(sorted(missing))}")
 
 
 async def _visible(admin: AIOKafkaAdminClient, names: set[str]) -> None:

@@ -2,16 +2,19 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Iterator
 from enum import Enum
 
 import asyncpg
 from aiokafka.errors import KafkaError
 
+from signalbox_chassis.messaging.connection import is_refusal
+
 
 class Failure(Enum):
     PASSING = "the database or the network: wait and try the same again"
-    REFUSED = "PostgreSQL does not let us in: wait if it did before, give up at the start"
+    REFUSED = "PostgreSQL or Kafka does not let us in: wait if it did before, give up at the start"
     SLOW = "a time limit: try again for a while, then hold the message itself responsible"
     LASTING = "the message or the code: trying again changes nothing"
 
@@ -36,7 +39,7 @@ def classify(error: BaseException) -> Failure:
         state = str(getattr(cause, "sqlstate", None) or "")
         if state.startswith(_SLOW_STATES) or isinstance(cause, TimeoutError | asyncio.TimeoutError):
             return Failure.SLOW
-        if state.startswith(_REFUSED_STATES):
+        if state.startswith(_REFUSED_STATES) or is_refusal(cause) or isinstance(cause, ssl.SSLCertVerificationError):
             return Failure.REFUSED
         if isinstance(cause, _MISTAKES) or _wrong_arguments(cause):
             return Failure.LASTING

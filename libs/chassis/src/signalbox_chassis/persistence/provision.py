@@ -28,6 +28,7 @@ import asyncpg
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
+from signalbox_chassis.messaging.connection import KafkaRefused
 from signalbox_chassis.messaging.topics import TopicMissing, TopicRefused, create_topics
 from signalbox_chassis.persistence.migrations import migrate, provision, provision_worker
 from signalbox_chassis.persistence.schema_version import SchemaState, judge, newer, revision_of
@@ -104,7 +105,10 @@ def topics_of(specs: Sequence[ServiceSpec]) -> list[Topic]:
 
 async def _create_topics(settings: ServiceSettings, topics: Sequence[Topic], replication: int) -> None:
     try:
-        await create_topics(settings.kafka_bootstrap, topics, prefix=settings.topic_prefix, replication=replication)
+        await settings.kafka.check()
+        await create_topics(settings.kafka, topics, prefix=settings.topic_prefix, replication=replication)
+    except KafkaRefused as error:
+        raise ProvisionFailed(str(error)) from error
     except (KafkaError, TopicRefused, TopicMissing, OSError) as error:
         raise ProvisionFailed(f"topics on {settings.kafka_bootstrap}: {type(error).__name__}: {error}") from error
 

@@ -19,11 +19,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, UnknownMemberIdError
 from aiokafka.structs import OffsetAndMetadata, OffsetAndTimestamp
 
+from signalbox_chassis.messaging.connection import Kafka, admin_client, consumer
 from signalbox_chassis.persistence.database import Database, UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -73,13 +73,13 @@ class RestoreDetector:
         database: Database,
         after_restore: AfterRestore,
         *,
-        bootstrap: str,
+        kafka: Kafka,
         groups: Mapping[str, Sequence[TopicPartition]],
         end: Callable[[], None],
     ) -> None:
         self._database = database
         self._after_restore = after_restore
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._groups = groups
         self._end = end
         self._floor: int | None = None
@@ -139,7 +139,7 @@ class RestoreDetector:
         ends: dict[str, dict[TopicPartition, int]] = {}
         at_ms = int((since - REWIND).timestamp() * 1000)
         for group, partitions in self._groups.items():
-            made: Any = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, group_id=group, enable_auto_commit=False)
+            made: Any = consumer(self._kafka, group_id=group)
             try:
                 await made.start()
                 made.assign(list(partitions))
@@ -154,7 +154,7 @@ class RestoreDetector:
         return True
 
     async def _until_read(self, group: str, ends: Mapping[TopicPartition, int]) -> None:
-        client = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        client = admin_client(self._kafka)
         await client.start()
         log_at = 0.0
         try:

@@ -120,9 +120,7 @@ class Service:
         self.health.troubles = self.troubles
         self.relay = Relay(
             self.database,
-            RelaySettings(
-                settings.kafka_bootstrap, settings.topic_prefix, settings.relay_batch, settings.relay_poll_seconds
-            ),
+            RelaySettings(settings.kafka, settings.topic_prefix, settings.relay_batch, settings.relay_poll_seconds),
             self.telemetry,
         )
         self._settlers: dict[str, Settler] = {s.name: self._settler(s.router) for s in self.subscriptions}
@@ -300,7 +298,8 @@ class Service:
             [self.definitions_topic] if self.definitions else []
         )
         sent = [*self.sends, topic("dead-letters.v1"), topic("states.v1")]
-        await require_topics(self.settings.kafka_bootstrap, [*read, *sent], prefix=self.settings.topic_prefix)
+        await self.settings.kafka.check()
+        await require_topics(self.settings.kafka, [*read, *sent], prefix=self.settings.topic_prefix)
 
     def _settler(self, router: Router, *, use_inbox: bool = True) -> Settler:
         return Settler(
@@ -319,7 +318,7 @@ class Service:
         self.dead_letters.sources[self.definitions_topic.name] = (self.definitions_topic, self.definitions)
         settler = self._settlers["definitions"] = self._settler(self.definitions, use_inbox=False)
         return DefinitionsFeed(
-            self.settings.kafka_bootstrap, self.definitions_topic, settler, topic_prefix=self.settings.topic_prefix
+            self.settings.kafka, self.definitions_topic, settler, topic_prefix=self.settings.topic_prefix
         )
 
     def _restore_detection_part(self) -> RestoreDetector | None:
@@ -333,13 +332,13 @@ class Service:
             for s in self.subscriptions
         }
         return RestoreDetector(
-            self.database, self.after_restore, bootstrap=self.settings.kafka_bootstrap, groups=groups, end=end_process
+            self.database, self.after_restore, kafka=self.settings.kafka, groups=groups, end=end_process
         )
 
     def _bus_settings(self) -> BusSettings:
         settings = self.settings
         return BusSettings(
-            bootstrap=settings.kafka_bootstrap,
+            kafka=settings.kafka,
             topic_prefix=settings.topic_prefix,
             group=f"{settings.group_prefix}{self.name}",
             batch_max_messages=settings.batch_max_messages,

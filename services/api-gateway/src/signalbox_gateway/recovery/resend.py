@@ -11,8 +11,9 @@ from datetime import date, datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
+from signalbox_chassis.messaging.connection import Kafka, consumer
 from signalbox_chassis.messaging.consumer import Consumer
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database
@@ -66,7 +67,7 @@ class Resender:
 
     database: Database
     clock: Clock
-    bootstrap: str
+    kafka: Kafka
     topic_prefix: str
     answer_seconds: float
     _tries: dict[UUID, int] = field(default_factory=dict[UUID, int])
@@ -95,19 +96,19 @@ class Resender:
 
     async def definitions(self) -> None:
         """Say definitions again that are not on their topic, or not in their newest form."""
-        made: Any = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
-        consumer = cast("Consumer", made)
+        made: Any = consumer(self.kafka)
+        reader = cast("Consumer", made)
         try:
-            await consumer.start()
+            await reader.start()
             partitions = [TopicPartition(_DEFINITIONS.full_name(self.topic_prefix), 0)]
-            consumer.assign(partitions)
+            reader.assign(partitions)
             # each was said once at least: fewer records than that were wiped meanwhile
             known, before = await self._known()
-            (end,) = (await consumer.end_offsets(partitions)).values()
+            (end,) = (await reader.end_offsets(partitions)).values()
             fewer = self._end is None or end < self._end or end < known
             read_all = fewer or time.monotonic() - self._read_at > ALL_AGAIN_SECONDS
             if read_all:
-                there = await _revisions(consumer, partitions[0], end)
+                there = await _revisions(reader, partitions[0], end)
                 async with self.database.unit_of_work() as work:
                     await publish.lock(work.connection)
                     later = await publish.republish_newer(work, there, at=self.clock.now(), before=before)
@@ -115,7 +116,7 @@ class Resender:
                 end = None if later else end
             self._end = end
         finally:
-            await consumer.stop()
+            await reader.stop()
 
     async def _known(self) -> tuple[int, datetime]:
         """How many definitions there are, and since when there may be some that the relay has not sent yet."""

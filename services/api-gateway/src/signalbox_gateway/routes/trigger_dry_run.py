@@ -78,7 +78,7 @@ async def trigger_dry_run(request: Request, deps: Deps, _: Reader) -> Response:
     trigger = await _trigger(deps, wanted)
     try:
         found = await recent_events(
-            deps.settings.kafka_bootstrap, deps.settings.topic_prefix, deps.settings.sources, wanted.events
+            deps.settings.kafka, deps.settings.topic_prefix, deps.settings.sources, wanted.events
         )
     except (KafkaError, TimeoutError, OSError) as error:
         raise Problem("unavailable", f"Kafka does not answer: {type(error).__name__}") from None

@@ -1,0 +1,153 @@
+"""How a Kafka client reaches the brokers: addresses, TLS, and who it is. Every client of Signalbox is made here.
+
+A text instead of a `KafkaConnection` is the addresses alone: plain text, without a user.
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal, cast
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import create_conn  # pyright: ignore[reportUnknownVariableType]
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
+CHECK_SECONDS: Final = 5.0
+_REFUSALS: Final = (
+    AuthenticationFailedError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+    IllegalSaslStateError,
+)
+
+
+class KafkaRefused(Exception):
+    """The broker does not let this client in, or is not the broker it should be. Trying again changes nothing."""
+
+
+@dataclass(frozen=True)
+class KafkaConnection:
+    """Where the brokers are and how to talk to them."""
+
+    bootstrap: str
+    """`host:port`, several separated by commas."""
+    protocol: Protocol = "PLAINTEXT"
+    user: str = ""
+    password: str = field(default="", repr=False)
+    mechanism: Mechanism = "SCRAM-SHA-512"
+    ca: str = field(default="", repr=False)
+    """Certificates of the authorities to trust, as PEM. Empty: those of the system."""
+
+    @property
+    def encrypted(self) -> bool:
+        return self.protocol.endswith("SSL")
+
+    @property
+    def authenticated(self) -> bool:
+        return self.protocol.startswith("SASL")
+
+    @cached_property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Verifies the broker's certificate and its host name; None without TLS."""
+        return ssl.create_default_context(cadata=self.ca or None) if self.encrypted else None
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of every aiokafka client, except what it is for."""
+        return {"bootstrap_servers": self.bootstrap, **self._security()}
+
+    def _security(self) -> dict[str, Any]:
+        if self.protocol == "PLAINTEXT":
+            return {}
+        options: dict[str, Any] = {"security_protocol": self.protocol, "ssl_context": self.ssl_context}
+        if self.authenticated:
+            options |= {"sasl_mechanism": self.mechanism, "sasl_plain_username": self.user}
+            options["sasl_plain_password"] = self.password
+        return options
+
+    def broker_security(self) -> Any:
+        """The same for FastStream's broker."""
+        from faststream import security
+
+        if self.protocol == "PLAINTEXT":
+            return None
+        shared: dict[str, Any] = {"ssl_context": self.ssl_context, "use_ssl": self.encrypted}
+        if not self.authenticated:
+            return security.BaseSecurity(**shared)
+        kinds = {"SCRAM-SHA-512": security.SASLScram512, "SCRAM-SHA-256": security.SASLScram256}
+        kind = kinds.get(self.mechanism, security.SASLPlaintext)
+        return kind(username=self.user, password=self.password, **shared)
+
+    async def check(self) -> None:
+        """Connect once. Raises KafkaRefused in words for people, or KafkaConnectionError when nobody answers."""
+        last: Exception | None = None
+        for address in self.bootstrap.split(","):
+            host, _, port = address.rpartition(":")
+            try:
+                connection = await create_conn(
+                    host, int(port), request_timeout_ms=int(CHECK_SECONDS * 1000), **self._security()
+                )
+            except Exception as error:
+                if reason := self._refusal(address, error):
+                    raise KafkaRefused(reason) from None
+                last = error
+                continue
+            await cast("Any", connection.close())
+            return
+        raise KafkaConnectionError(f"{self.bootstrap} does not answer: {last or 'no address'}")
+
+    def _refusal(self, address: str, error: Exception) -> str:
+        """Why this client is not let in; empty when it may be only for now. No setting's value but the user is in it."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"Kafka {address}: its certificate is refused ({error.verify_message}); see SIGNALBOX_KAFKA_CA_FILE"
+        if isinstance(error, ssl.SSLError):
+            return f"Kafka {address}: no TLS there ({error.reason}); see SIGNALBOX_KAFKA_SECURITY_PROTOCOL"
+        if isinstance(error, UnsupportedSaslMechanismError):
+            return f"Kafka {address}: does not offer {self.mechanism}; see SIGNALBOX_KAFKA_SASL_MECHANISM"
+        if isinstance(error, IllegalSaslStateError):
+            return f"Kafka {address}: takes no user on this port; see SIGNALBOX_KAFKA_SECURITY_PROTOCOL"
+        if isinstance(error, _REFUSALS):
+            return f"Kafka {address}: user {self.user} or its password is wrong; see SIGNALBOX_KAFKA_PASSWORD_FILE"
+        return ""
+
+
+Kafka = KafkaConnection | str
+
+
+def connection_of(kafka: Kafka) -> KafkaConnection:
+    return KafkaConnection(kafka) if isinstance(kafka, str) else kafka
+
+
+def consumer(kafka: Kafka, **options: Any) -> AIOKafkaConsumer:
+    """A consumer that commits nothing by itself."""
+    given: Mapping[str, Any] = {"enable_auto_commit": False, **options}
+    return AIOKafkaConsumer(**connection_of(kafka).options(), **given)
+
+
+def producer(kafka: Kafka, **options: Any) -> AIOKafkaProducer:
+    return AIOKafkaProducer(**connection_of(kafka).options(), **options)
+
+
+def admin_client(kafka: Kafka, **options: Any) -> AIOKafkaAdminClient:
+    return AIOKafkaAdminClient(**connection_of(kafka).options(), **options)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the broker refused this client, and not only for now."""
+    return isinstance(error, KafkaRefused | AuthenticationFailedError | SaslAuthenticationFailed)
+
+
+__all__ = [
+    "Kafka", "KafkaConnection", "KafkaError", "KafkaRefused", "Mechanism", "Protocol", "admin_client",
+    "connection_of", "consumer", "is_refusal", "producer",
+]  # fmt: skip
