@@ -150,7 +150,7 @@ class ServiceSettings(Settings):
     kafka_user: str = Field(
         default="",
         pattern=r"^[a-zA-Z0-9._-]{0,100}$",
-        json_schema_extra=allowed("up to 100 letters, digits, `.`, `_` and `-`"),
+        json_schema_extra=_PREFIX_WORDS,
     )
     """This service's own user, which the brokers' access list knows."""
     kafka_password: SecretStr = SecretStr("")

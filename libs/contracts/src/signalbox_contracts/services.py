@@ -54,6 +54,10 @@ class ServiceSpec:
     """Subscription → the topics it reads. The consumer group is `<prefix><service>.<subscription>`."""
     definitions: bool = False
     """Whether it reads `definitions.v1` to its end before anything else."""
+    inspects: tuple[str, ...] = ()
+    """More topics that it reads now and then, without a consumer group."""
+    watches_groups: bool = False
+    """Whether it shows members and lag of every service's consumer groups."""
     writes: tuple[str, ...] = ()
     """The topics it writes, without the two that every service writes."""
     ports: Mapping[str, PortSpec] = field(default_factory=lambda: _HTTP)

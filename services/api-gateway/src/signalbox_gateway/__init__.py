@@ -18,6 +18,8 @@ SERVICE: Final = ServiceSpec(
         # nothing but the operations on messages that this service parked
         "control": ("operations.v1",),
     },
+    inspects=("definitions.v1", "triggers.v1"),
+    watches_groups=True,
     writes=("requests.v1", "operations.v1", "definitions.v1", "triggers.v1"),
     ports={
         "http": PortSpec("SIGNALBOX_HTTP_PORT", "/readyz"),

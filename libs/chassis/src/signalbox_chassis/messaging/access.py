@@ -180,8 +180,8 @@ class _CreateRules(Request[CreateAclsRequest_v1]):
 
 
 class _AlterUsersResponse(Response):
-    API_KEY = 51
-    API_VERSION = 0
+    API_KEY = 51  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+    API_VERSION = 0  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
         (

@@ -107,7 +107,7 @@ class KafkaConnection:
         raise KafkaConnectionError(f"{self.bootstrap} does not answer: {last or 'no address'}")
 
     def _refusal(self, address: str, error: Exception) -> str:
-        """Why this client is not let in; empty when it may be only for now. No setting's value but the user is in it."""
+        """Why this client is not let in; empty when it may be only for now. It names the user, never the password."""
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"Kafka {address}: its certificate is refused ({error.verify_message}); see SIGNALBOX_KAFKA_CA_FILE"
         if isinstance(error, ssl.SSLError):

@@ -1,7 +1,8 @@
 """`python -m signalbox_chassis.persistence.provision --roles FILE`: makes topics, roles and schemas for the services.
 
 `--addresses FOLDER` instead of `--roles FILE`: each service's database address was chosen before and lies in a file of
-its own, `<schema>_database_url` and `<schema>_worker_database_url`, as containers and clusters keep secrets.
+its own, `<schema>_database_url` and `<schema>_worker_database_url`, as containers and clusters keep secrets. Files named
+`<schema>_kafka_password` beside them make the services' Kafka users and their rights.
 
 It makes every topic of the contracts. Each installed service gets a role that owns the service's schema and reaches no
 other, and its migrations run. The schema of secrets is made for the service that writes them and those that read them.
@@ -28,6 +29,7 @@ import asyncpg
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
+from signalbox_chassis.messaging.access import AccessRefused, Prefixes, grant, read_passwords
 from signalbox_chassis.messaging.connection import KafkaRefused
 from signalbox_chassis.messaging.topics import TopicMissing, TopicRefused, create_topics
 from signalbox_chassis.persistence.migrations import migrate, provision, provision_worker
@@ -80,8 +82,12 @@ async def provision_services(
     known: Mapping[str, str],
     replication: int = 1,
     role_prefix: str = ROLE_PREFIX,
+    passwords: Path | None = None,
 ) -> list[ProvisionedService]:
-    """Make what is missing. `known` holds the addresses of an earlier run. Raises ProvisionFailed."""
+    """Make what is missing. `known` holds the addresses of an earlier run. Raises ProvisionFailed.
+
+    `passwords` is a folder that may hold the passwords of the services' Kafka users.
+    """
     await _refuse_newer(settings, specs)
     topics = asyncio.create_task(
         _create_topics(settings, [*topics_of(specs), *map(source_topic, settings.sources)], replication)
@@ -91,6 +97,8 @@ async def provision_services(
         made = [await _provision_service(settings, spec, known, role_prefix) for spec in specs]
         await _provision_secrets(settings, specs, role_prefix)
         await topics
+        if passwords:
+            await _provision_access(settings, specs, role_prefix, passwords)
         return made
     finally:
         await asyncio.wait({topics}, timeout=5)  # aiokafka leaves a connection open when it is cancelled midway
@@ -111,6 +119,18 @@ async def _create_topics(settings: ServiceSettings, topics: Sequence[Topic], rep
         raise ProvisionFailed(str(error)) from error
     except (KafkaError, TopicRefused, TopicMissing, OSError) as error:
         raise ProvisionFailed(f"topics on {settings.kafka_bootstrap}: {type(error).__name__}: {error}") from error
+
+
+async def _provision_access(
+    settings: ServiceSettings, specs: Sequence[ServiceSpec], role_prefix: str, passwords: Path
+) -> None:
+    """Kafka users and their rights, where the folder has passwords for them."""
+    prefixes = Prefixes(settings.topic_prefix, settings.group_prefix, role_prefix)
+    try:
+        if read_passwords(passwords, specs):
+            await grant(settings.kafka, specs, prefixes, passwords)
+    except AccessRefused as error:
+        raise ProvisionFailed(f"users and access on {settings.kafka_bootstrap}: {error}") from error
 
 
 async def _refuse_newer(settings: ServiceSettings, specs: Sequence[ServiceSpec]) -> None:
@@ -238,6 +258,7 @@ def main() -> int:
                 known=known,
                 replication=arguments.replication,
                 role_prefix=arguments.role_prefix,
+                passwords=arguments.addresses,
             )
         )
         if arguments.roles:

@@ -1,7 +1,9 @@
 """Schemas of the services: one role and one alembic history each, applied under an advisory lock."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from alembic import command
@@ -84,11 +86,8 @@ async def migrate(url: str, *, schema: str, versions: Path | Sequence[Path], rev
     """
     folders = [versions] if isinstance(versions, Path) else list(versions)
     engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
-        connect_args={
-            "timeout": 10,
-            "server_settings": {"search_path": schema, "lock_timeout": "10s", "statement_timeout": "0"},
-        },
+        "postgresql+asyncpg://",
+        async_creator=partial(_connect, url, schema),  # asyncpg reads the address itself, `sslmode` included
     )
     try:
         async with engine.connect() as connection:
@@ -96,6 +95,11 @@ async def migrate(url: str, *, schema: str, versions: Path | Sequence[Path], rev
             await connection.commit()
     finally:
         await engine.dispose()
+
+
+async def _connect(url: str, schema: str) -> Any:
+    settings = {"search_path": schema, "lock_timeout": "10s", "statement_timeout": "0"}
+    return await connect(_plain(url), timeout=10, server_settings=settings)
 
 
 def _upgrade(connection: SyncConnection, schema: str, folders: list[Path], revision: str) -> None:
