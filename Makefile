@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-compose test-data-platform test-flink test-hosts test-k8s test-kubernetes test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console fuzz lock sizes clean
+.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-compose test-data-platform test-flink test-hosts test-secure test-k8s test-kubernetes test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console fuzz lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ test-compose: setup ## the stack of compose/ on a real Docker engine (root and d
 test-k8s: setup ## k8s/overlays/dev on a real cluster (root; needs docker.io and what `make test-kubernetes` compiles)
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment -k k8s
+
+test-secure: setup ## Kafka with SASL, TLS and an access list, PostgreSQL and Redis over TLS (needs redis-server, openssl; 2 minutes)
+	@$(BIN)/signalbox-local fetch
+	@$(PYTEST) -s -m deployment tests/deployment -k secure
 
 test-hosts: setup ## deploy/install.sh and upgrade.sh on a real systemd, in a container of a real Docker engine
 	@$(BIN)/signalbox-local fetch

@@ -2,13 +2,15 @@
 # make-secrets.sh [FOLDER]: make the secrets of an installation, one file each; what exists stays as it is.
 #
 #   FOLDER         where they go (compose/secrets)
-#   DATABASE_HOST  host:port/database of PostgreSQL (postgres:5432/signalbox)
-#   REDIS_HOST     host:port of Redis (redis:6379)
+#   DATABASE_HOST  host:port/database of PostgreSQL (postgres:5432/signalbox); ?sslmode=verify-full&sslrootcert=FILE: over TLS
+#   REDIS_HOST     host:port of Redis (redis:6379); REDIS_SCHEME=rediss with ?ssl_ca_certs=FILE behind it: over TLS
+#   KAFKA_USERS    yes: passwords for a Kafka user of each service too
 #   FILE_MODE      of each file (0444: a container's user must read it; the folder is closed to others)
 set -euo pipefail
 folder=${1:-$(dirname "$0")/secrets}
 database=${DATABASE_HOST:-postgres:5432/signalbox}
-redis=${REDIS_HOST:-redis:6379}
+redis=${REDIS_HOST:-redis:6379}/0
+case $redis in *\?*) redis=${redis%/0}; redis=${redis%%\?*}/0?${redis#*\?} ;; esac
 mode=${FILE_MODE:-0444}
 umask 077
 
@@ -30,8 +32,13 @@ keep admin_database_url "postgresql://signalbox:$(cat "$folder/postgres_password
 for role in api_gateway executor planner scheduler notifier reprocessor reprocessor_worker; do
   keep "${role}_database_url" "postgresql://signalbox_$role:$(password)@$database"
 done
+if [ "${KAFKA_USERS:-no}" = yes ]; then
+  for role in kafka_admin api_gateway_kafka executor_kafka planner_kafka scheduler_kafka notifier_kafka reprocessor_kafka; do
+    keep "${role}_password" "$(password)"
+  done
+fi
 keep redis_password "$(password)"
-keep redis_url "redis://:$(cat "$folder/redis_password")@$redis/0"
+keep redis_url "${REDIS_SCHEME:-redis}://:$(cat "$folder/redis_password")@$redis"
 keep secret_key "$(random 32)"
 keep grafana_password "$(password)"
 echo "$folder: $made secrets made, the others were there"

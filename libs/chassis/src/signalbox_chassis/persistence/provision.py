@@ -1,8 +1,8 @@
 """`python -m signalbox_chassis.persistence.provision --roles FILE`: makes topics, roles and schemas for the services.
 
 `--addresses FOLDER` instead of `--roles FILE`: each service's database address was chosen before and lies in a file of
-its own, `<schema>_database_url` and `<schema>_worker_database_url`, as containers and clusters keep secrets. Files named
-`<schema>_kafka_password` beside them make the services' Kafka users and their rights.
+its own, `<schema>_database_url` and `<schema>_worker_database_url`, as containers and clusters keep secrets. Files
+named `<schema>_kafka_password` beside them make the services' Kafka users and their rights.
 
 It makes every topic of the contracts. Each installed service gets a role that owns the service's schema and reaches no
 other, and its migrations run. The schema of secrets is made for the service that writes them and those that read them.

@@ -27,6 +27,12 @@ AWAY_SECONDS: Final = 5.0
 LOGIN_MINUTES: Final = 5
 
 
+def redis_fault(error: BaseException) -> str:
+    """The kind of fault, and what is wrong with the certificate where it is that."""
+    reason = str(error) if "certificate" in str(error) else ""
+    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+
+
 @dataclass(slots=True)
 class _Block:
     """What is left of a block, until when. None left means that the limit is used up."""
@@ -54,7 +60,7 @@ class Counter:
                     return bool(await self._shared().hit(limit, *key, cost=cost))
             except Exception as error:  # its own errors, those of the connection, a timeout: all the same here
                 self._away_until = time.monotonic() + AWAY_SECONDS
-                log.warning("Redis does not answer (%s): each gateway counts rate limits alone", type(error).__name__)
+                log.warning("Redis does not answer (%s): each gateway counts rate limits alone", redis_fault(error))
         return bool(await self._memory.hit(limit, *key, cost=cost))
 
     async def clear(self, limit: RateLimitItem, *key: str) -> None:
