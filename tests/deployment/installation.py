@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from signalbox_contracts.services import ServiceSpec, installed_services
-from signalbox_local import examples
 
 READY_SECONDS: Final = 90.0
 STOP_SECONDS: Final = 30.0
@@ -41,7 +40,7 @@ class Installation:
         for spec in self.specs.values():
             self.ports |= {f"{spec.name}.{port}": unused_port() for port in spec.ports}
         self.ports[SCRIPTED] = unused_port()
-        for name in ("blobs", "process", "work", "programs", "scripted", "logs"):
+        for name in ("blobs", "scripted", "logs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     @property
@@ -79,11 +78,6 @@ class Installation:
         if name == "api-gateway":
             chosen["SIGNALBOX_API_HOST"] = "127.0.0.1"
             chosen["SIGNALBOX_LIVE_URLS"] = f"http://127.0.0.1:{self.ports['notifier.live']}"
-        if name == "executor":
-            programs = examples.install(self.folder / "programs")
-            chosen["SIGNALBOX_PROCESS_FOLDER"] = str(self.folder / "process")
-            chosen["SIGNALBOX_PROCESS_PROGRAMS"] = ",".join(map(str, programs))
-            chosen["SIGNALBOX_PROCESS_WORKING_FOLDERS"] = str(self.folder / "work")
         if spec.worker_role:
             chosen["SIGNALBOX_WORKER_DATABASE_URL_FILE"] = str(self.secrets / f"{spec.schema}_worker_database_url")
         return chosen
@@ -110,7 +104,7 @@ class Installation:
 
     def run(self, name: str, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         """`python WORDS` with the settings of a service, to its end."""
-        return run(words, {**self.environment(name), **more})
+        return run(words, {**self.environment(name), "SIGNALBOX_HTTP_PORT": "0", **more})
 
     def admin_token(self, name: str) -> str:
         done = self.run("api-gateway", "-m", "signalbox_gateway", "admin", "create", name)

@@ -90,6 +90,7 @@ def _kafka_properties(secrets: Path) -> dict[str, str]:
     found = {name: value for name, _, value in lines if not name.startswith("#") and name != "listeners"}
     found["listener.security.protocol.map"] = "CLIENT:SASL_SSL,INTER:SASL_SSL,CONTROLLER:SASL_SSL"
     found["listener.name.inter.plain.sasl.jaas.config"] = found["listener.name.client.plain.sasl.jaas.config"]
+    found["listener.name.inter.sasl.enabled.mechanisms"] = "PLAIN"
     return found
 
 
