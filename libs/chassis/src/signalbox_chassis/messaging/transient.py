@@ -35,11 +35,14 @@ _PASSING_TYPES = (ConnectionError, socket.gaierror, asyncpg.InterfaceError, Kafk
 
 def classify(error: BaseException) -> Failure:
     """What kind of failure this is, looking through what `raise … from` put around it."""
-    for cause in _causes(error):
+    causes = list(_causes(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return Failure.REFUSED
+    for cause in causes:
         state = str(getattr(cause, "sqlstate", None) or "")
         if state.startswith(_SLOW_STATES) or isinstance(cause, TimeoutError | asyncio.TimeoutError):
             return Failure.SLOW
-        if state.startswith(_REFUSED_STATES) or is_refusal(cause) or isinstance(cause, ssl.SSLCertVerificationError):
+        if state.startswith(_REFUSED_STATES) or is_refusal(cause):
             return Failure.REFUSED
         if isinstance(cause, _MISTAKES) or _wrong_arguments(cause):
             return Failure.LASTING
