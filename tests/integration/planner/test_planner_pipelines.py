@@ -206,6 +206,26 @@ async def test_another_planner_process_goes_on_with_a_pipeline_that_one_began(pl
     assert (last.item_key, last.retries.max_attempts) == ("b", 2)
 
 
+async def test_a_pipeline_that_cannot_be_read_back_stops_no_other_plan(planners: Planners) -> None:
+    broken = request_pipeline(pipeline(step("a", script={"held": True}), step("b", "a")))
+    plan = broken.data.plan_id
+    async with planners.executors.running():
+        async with planners.running():
+            await planners.executors.send(broken)
+            await planners.until_running(plan, task_id(plan, "a"))
+        await planners.rows("UPDATE plan_pipeline SET pipeline = '{}' WHERE plan_id = $1", plan)
+        await planners.rows("UPDATE plan SET ready_items = 1, query_at = now() WHERE id = $1", plan)
+        progress.cached.clear()
+        other = request_pipeline(pipeline(step("a"), step("b", "a")))
+        async with planners.running() as service:
+            for loop in service.loops:
+                if loop.name in ("advance", "reconcile"):
+                    await loop.one_pass()
+            await planners.executors.send(other)
+            await planners.until_state(other.data.plan_id, "SUCCEEDED")
+    await planners.rows("DELETE FROM plan WHERE id = $1", plan)
+
+
 async def test_a_result_of_16_kib_is_read_by_the_next_step_and_one_byte_more_fails_the_attempt(
     planners: Planners,
 ) -> None:

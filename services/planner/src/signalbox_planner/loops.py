@@ -1,9 +1,11 @@
 """What the planner does by itself, one pass each: advance plans, query silent tasks, republish unconfirmed rules."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from signalbox_chassis.persistence.database import Database, UnitOfWork
+from signalbox_chassis.runtime.isolation import isolate
 from signalbox_contracts.states import PlanState
 from signalbox_planner import lifecycle, previews
 from signalbox_planner.carrier import save_changes
@@ -31,10 +33,19 @@ class Planning:
         """Send, cancel or copy the next part of every plan that has one; True when there may be more."""
         async with self.database.connection() as connection:
             unfinished = await plans.unfinished(connection, window=self.settings.send_window)
-        progress = False
-        for plan_id in unfinished:
-            progress |= await self._advance_plan(plan_id)
-        return progress
+        return await self._each(unfinished, self._advance_plan, "advance")
+
+    async def _each(self, ids: Sequence[UUID], act: Callable[[UUID], Awaitable[bool]], part: str) -> bool:
+        """Act on each of these plans; one that cannot be read stops no other. True when any moved."""
+        moved = False
+
+        async def one(some: Sequence[UUID]) -> None:
+            nonlocal moved
+            moved |= await act(some[0])
+
+        for plan_id in ids:
+            await isolate([plan_id], one, part=part)
+        return moved
 
     async def _advance_plan(self, plan_id: UUID) -> bool:
         async with self.database.unit_of_work() as work:
@@ -54,16 +65,18 @@ class Planning:
         """Query task state for plans without recent updates."""
         async with self.database.connection() as connection:
             silent = await plans.due_for_query(connection, max_plans=PLANS_A_PASS)
-        for plan_id in silent:
-            async with self.database.unit_of_work() as work:
-                plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
-                if plan is not None and not plan.ended:
-                    await self._query(work, plan)
-                await plans.mark_queried(
-                    work.connection, plan_id, seconds=self.settings.reconcile_seconds,
-                    max_seconds=self.settings.max_reconcile_seconds,
-                )  # fmt: skip
-        return len(silent) == PLANS_A_PASS
+        return await self._each(silent, self._query_plan, "reconcile") and len(silent) == PLANS_A_PASS
+
+    async def _query_plan(self, plan_id: UUID) -> bool:
+        async with self.database.unit_of_work() as work:
+            plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
+            if plan is not None and not plan.ended:
+                await self._query(work, plan)
+            await plans.mark_queried(
+                work.connection, plan_id, seconds=self.settings.reconcile_seconds,
+                max_seconds=self.settings.max_reconcile_seconds,
+            )  # fmt: skip
+        return True
 
     async def _query(self, work: UnitOfWork, plan: Plan) -> None:
         now, before = await plans.transaction_time(work.connection), plan
@@ -79,13 +92,15 @@ class Planning:
         """Stop plans whose time limit has passed."""
         async with self.database.connection() as connection:
             due = await plans.overdue(connection, max_plans=PLANS_A_PASS)
-        for plan_id in due:
-            async with self.database.unit_of_work() as work:
-                now = await plans.transaction_time(work.connection)
-                for plan in (await plans.locked(work.connection, [plan_id])).values():
-                    await save_changes(work, [lifecycle.time_out(plan, now)], now)
-                work.on_commit(self.dispatcher.wake)
-        return len(due) == PLANS_A_PASS
+        return await self._each(due, self._time_out, "time limits") and len(due) == PLANS_A_PASS
+
+    async def _time_out(self, plan_id: UUID) -> bool:
+        async with self.database.unit_of_work() as work:
+            now = await plans.transaction_time(work.connection)
+            for plan in (await plans.locked(work.connection, [plan_id])).values():
+                await save_changes(work, [lifecycle.time_out(plan, now)], now)
+            work.on_commit(self.dispatcher.wake)
+        return True
 
     async def ask_again(self) -> None:
         """Ask again for selections that no executor answered; forget what ended plans occupied."""
@@ -104,12 +119,13 @@ class Planning:
             due = await plans.unconfirmed(
                 connection, seconds=self.settings.reconcile_seconds, max_plans=PLANS_A_PASS
             )  # fmt: skip
-        for plan_id in due:
-            async with self.database.unit_of_work() as work:
-                plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
-                if plan is None or plan.rules.published_at is None:
-                    continue  # confirmed meanwhile
+        return await self._each(due, self._republish_rules, "rules") and len(due) == PLANS_A_PASS
+
+    async def _republish_rules(self, plan_id: UUID) -> bool:
+        async with self.database.unit_of_work() as work:
+            plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
+            if plan is not None and plan.rules.published_at is not None:  # else it was confirmed meanwhile
                 now = await plans.transaction_time(work.connection)
                 repeated = with_effect(plan, PublishRules(repeated=True))
                 await save_changes(work, [replace(repeated, rules=replace(plan.rules, published_at=now))], now)
-        return len(due) == PLANS_A_PASS
+        return True
