@@ -2,6 +2,8 @@
 
 import re
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,11 +14,13 @@ from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_gateway.identity import accounts, bindings, sessions
 from signalbox_gateway.identity.access_tokens import AccessTokens
 from signalbox_gateway.identity.authentication import Authentication
-from signalbox_gateway.identity.passwords import Hasher
+from signalbox_gateway.identity.passwords import MAX_WAITING, Busy, Hasher
 from signalbox_gateway.identity.signing import SigningKeys
 
 GRACE_SECONDS: Final = 10.0
 """How long the refresh token before is good as well: its answer may have been lost."""
+MAX_UNDER_WAY: Final = MAX_WAITING
+"""Logins with a password at once: each takes a connection of the database and a turn of the hasher."""
 _REFRESH: Final = re.compile(r"^sbr_([0-9a-f]{32})_(\d{1,9})_([A-Za-z0-9_-]{43})$")
 
 
@@ -64,6 +68,18 @@ class Logins:
     authentication: Authentication
     hasher: Hasher
     session_days: int
+    _under_way: int = 0
+
+    @contextmanager
+    def slot(self) -> Generator[None]:
+        """A place among the logins under way. Raises `Busy` when all are taken."""
+        if self._under_way >= MAX_UNDER_WAY:
+            raise Busy
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
 
     async def with_password(self, name: str, password: str, caller: Caller, *, cookie: bool = False) -> Login:
         """Raises `LoginRefused`, `Busy`. An unknown name takes as long as a wrong password."""

@@ -52,11 +52,12 @@ async def auth_login(request: Request, deps: Deps) -> Response:
     written = await private_body_of(request, models.LoginBody)
     caller = caller_of(request, deps)
     request.state.actor = f"user:{written.username}"
-    await _count_login(deps, written.username, caller)
     try:
-        login = await deps.identity.logins.with_password(
-            written.username, written.password.get_secret_value(), caller, cookie=written.cookie
-        )
+        with deps.identity.logins.slot():
+            await _count_login(deps, written.username, caller)
+            login = await deps.identity.logins.with_password(
+                written.username, written.password.get_secret_value(), caller, cookie=written.cookie
+            )
     except LoginRefused as why:
         raise refused("the username or the password is wrong", why) from None
     except Busy:
