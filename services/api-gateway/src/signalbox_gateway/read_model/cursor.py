@@ -9,7 +9,7 @@ from uuid import UUID
 
 from signalbox_contracts.vocabulary import in_utc
 
-_SHAPES: Final[dict[str, tuple[type, ...]]] = {
+SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "plans": (datetime, UUID),
     "dead_letters": (datetime, UUID),
     "incidents": (datetime, UUID),
@@ -24,6 +24,8 @@ _SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "bindings": (UUID,),
     "versions": (int,),
     "ticks": (datetime,),
+    "executions": (datetime, UUID),
+    "workflows": (str,),
     "matches": (int,),
     "reprocessing": (datetime, UUID),
 }
@@ -35,6 +37,8 @@ class BadCursor(ValueError):
 
 def encode(kind: str, after: Sequence[Any] | None) -> str | None:
     """The cursor of the next page; None after the last one."""
+    if len(after or SHAPES[kind]) != len(SHAPES[kind]):
+        raise ValueError(f"a cursor of {kind} has {len(SHAPES[kind])} values")
     if after is None:
         return None
     return base64.urlsafe_b64encode(json.dumps([kind, *after]).encode()).decode().rstrip("=")
@@ -46,11 +50,11 @@ def decode(kind: str, cursor: str | None) -> list[Any] | None:
         return None
     try:
         origin, *after = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
-        if origin != kind or len(after) != len(_SHAPES[kind]):
+        if origin != kind or len(after) != len(SHAPES[kind]):
             raise BadCursor(cursor[:100])
-        for value, shape in zip(after, _SHAPES[kind], strict=True):
+        for value, shape in zip(after, SHAPES[kind], strict=True):
             _check(value, shape)
-    except (ValueError, TypeError) as wrong:
+    except (ValueError, TypeError, RecursionError) as wrong:
         raise BadCursor(cursor[:100]) from wrong
     return after
 
@@ -62,9 +66,12 @@ def _check(value: Any, shape: type) -> None:
             raise BadCursor("no zone")
         in_utc(instant)
     elif shape is UUID:
+        if not isinstance(value, str):
+            raise BadCursor("no id")
         UUID(value)
     elif shape is str:
         if not isinstance(value, str) or "\0" in value:
             raise BadCursor("no name")
+        value.encode()  # half a surrogate pair is no text for the database
     elif type(value) is not int or not -(2**31) <= value < 2**63:
         raise BadCursor("no number")
