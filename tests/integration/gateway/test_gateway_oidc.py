@@ -16,6 +16,7 @@ from yarl import URL
 
 from support.gateway import Gateway, running_gateway, second_gateway
 from support.oidc import CALLBACK, CLIENT_ID, CLIENT_SECRET, Browser, Provider, browser, running_provider
+from support.proofs import proves
 
 BEGIN = "/api/v1/auth/oidc/login"
 PEOPLE: dict[str, dict[str, Any]] = {
@@ -124,6 +125,7 @@ async def test_who_does_not_agree_is_not_signed_in(both: tuple[Gateway, Provider
     assert (await audited(api, 401))["detail"] == "provider: access_denied"
 
 
+@proves("gateway.identity.oidc.pending: a login comes back once")
 async def test_a_login_comes_back_once_and_to_its_own_browser(both: tuple[Gateway, Provider]) -> None:
     api, _ = both
     async with browser() as page, browser() as other, browser() as third:
