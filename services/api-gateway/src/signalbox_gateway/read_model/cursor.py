@@ -23,7 +23,7 @@ SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "audit": (int,),
     "bindings": (UUID,),
     "versions": (int,),
-    "ticks": (datetime,),
+    "ticks": (datetime, UUID),
     "executions": (datetime, UUID),
     "workflows": (str,),
     "matches": (int,),

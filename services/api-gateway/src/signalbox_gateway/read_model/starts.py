@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.messages.states import ScheduleRecord, SourceRecord, TriggerRecord
 from signalbox_contracts.messages.ticks import ScheduleTickedData, ScheduleTickSkippedData
-from signalbox_gateway.read_model.queries import Answer, Page
+from signalbox_gateway.read_model.queries import After, Answer, Page
 
 # A backfill may fire a tick that was skipped before, or fire one again: the newest plan is shown.
 # A tick that fired never becomes a skipped one.
@@ -38,11 +38,12 @@ SELECT * FROM unnest($1::text[], $2::bigint[], $3::int[], $4::text[], $5::text[]
                      $9::uuid[], $10::timestamptz[])
 ON CONFLICT DO NOTHING
 """
+# Two ticks may have one instant: the id tells them apart.
 _TICKS: Final = """
 SELECT t.id AS tick_id, t.due_at, t.event_date, t.outcome, t.cause, t.detail, t.plan_id, p.state AS plan_state
 FROM tick t LEFT JOIN plan p ON p.id = t.plan_id
 WHERE t.schedule_id = $1 AND ($2::text IS NULL OR t.outcome = $2)
-  AND ($3::timestamptz IS NULL OR t.due_at < $3) ORDER BY t.due_at DESC LIMIT $4
+  AND ($3::timestamptz IS NULL OR (t.due_at, t.id) < ($3, $4::uuid)) ORDER BY t.due_at DESC, t.id DESC LIMIT $5
 """
 _MATCHES: Final = """
 SELECT m.seq, m.trigger_id, m.source, m.event_id, m.event_type, m.outcome, m.why, m.plan_id, p.state AS plan_state, m.at
@@ -175,12 +176,14 @@ async def _states(connection: Connection, kind: str, ids: Sequence[str]) -> dict
 
 
 async def ticks(
-    connection: Connection, schedule_id: str, *, outcome: str | None, limit: int, before: datetime | None
+    connection: Connection, schedule_id: str, *, outcome: str | None, limit: int, after: After | None
 ) -> Page:
-    """Ticks of a schedule, the newest first, with the state of their plans."""
-    rows = await connection.fetch(_TICKS, schedule_id, outcome, before, limit + 1)
+    """Ticks of a schedule, the newest first, with the state of their plans. `after` is (due_at, id) of the last one."""
+    due, id = (datetime.fromisoformat(after[0]), UUID(after[1])) if after else (None, None)
+    rows = await connection.fetch(_TICKS, schedule_id, outcome, due, id, limit + 1)
     items = [dict(row) for row in rows]
-    return Page(items[:limit], [items[limit - 1]["due_at"].isoformat()] if len(items) > limit else None)
+    last = items[limit - 1] if len(items) > limit else None
+    return Page(items[:limit], [last["due_at"].isoformat(), str(last["tick_id"])] if last else None)
 
 
 async def fired_between(

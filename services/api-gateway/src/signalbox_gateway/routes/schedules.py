@@ -179,8 +179,7 @@ async def schedule_ticks(
     start = after("ticks", cursor)
     async with deps.database.connection() as connection:
         await load(connection, KINDS["schedule"], id)
-        before = datetime.fromisoformat(start[0]) if start else None
-        found = await starts.ticks(connection, id, outcome=outcome, limit=limit, before=before)
+        found = await starts.ticks(connection, id, outcome=outcome, limit=limit, after=start)
     return answer({"items": found.items, "next_cursor": cursors.encode("ticks", found.next_after)})
 
 
