@@ -80,7 +80,7 @@ test-k8s: setup ## k8s/overlays/dev on a real cluster (root; needs docker.io and
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment -k k8s
 
-test-secure: setup ## Kafka with SASL, TLS and an access list, PostgreSQL and Redis over TLS (needs redis-server, openssl; 2 minutes)
+test-secure: setup ## Kafka with SASL, TLS and an access list, PostgreSQL and Redis over TLS (needs redis-server, postgresql, openssl; 4 minutes)
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment -k secure
 

@@ -48,7 +48,7 @@ async def test_a_failing_diamond_started_twice_at_once_compensates_once_whatever
         api.request("POST", path, {}, headers=key), api.request("POST", path, {}, headers=key),
         api.request("POST", path, {}),
     )  # fmt: skip
-    for answer in (first, again):  # one of the two may be refused while the other is under way, and is then asked again
+    for answer in (first, again):  # one of the two may be refused while the other is under way, and is then sent again
         assert answer.status in (202, 409), answer.text
     plans = {(await api.ask("POST", path, {}, headers=key))["id"], second.body["id"]}
     assert len(plans) == 2

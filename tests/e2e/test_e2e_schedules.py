@@ -1,4 +1,4 @@
-"""Schedulers as processes on real Kafka and PostgreSQL, at the size and for the time that was asked for."""
+"""Schedulers as processes on real Kafka and PostgreSQL, in full size and for full minutes."""
 
 import asyncio
 import random
@@ -14,19 +14,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from signalbox_chassis.messaging.topics import create_topics
 from support.deadlines import wait_until
-from support.executor import remove_store
-from support.scheduler import TOPICS, Schedulers, make_schedulers, schedule
+from support.scheduler import Schedulers, schedule, schedulers_on
 
 
 @pytest_asyncio.fixture
 async def schedulers(postgres_url: str, kafka_bootstrap: str, tmp_path: Path) -> AsyncGenerator[Schedulers]:
-    made = await make_schedulers(postgres_url, kafka_bootstrap, tmp_path)
-    await create_topics(kafka_bootstrap, TOPICS, prefix=made.prefix)
-    yield made
-    made.stop_processes()
-    await remove_store(made, postgres_url)
+    async with schedulers_on(postgres_url, kafka_bootstrap, tmp_path) as made:
+        yield made
 
 
 async def known(schedulers: Schedulers, count: int) -> None:
@@ -77,7 +72,7 @@ async def test_a_thousand_schedules_tick_every_second_of_two_minutes_once_whatev
     plans: dict[str, dict[datetime, uuid.UUID]] = defaultdict(dict)
     for event in await schedulers.ticked():
         before = plans[event.data.schedule_id].setdefault(event.data.due_at, event.data.plan_id)
-        assert before == event.data.plan_id, "an instant has one plan, whoever publishes it and how often"
+        assert before == event.data.plan_id, "an instant has one plan, no matter who publishes it and how often"
     for ticks in plans.values():
         assert len(set(ticks.values())) == len(ticks)
         assert {after - before for before, after in pairwise(sorted(ticks))} == {timedelta(seconds=1)}

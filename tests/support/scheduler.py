@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from signalbox_chassis.messaging.topics import create_topics
 from signalbox_chassis.persistence.migrations import migrate, provision
 from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.definitions.freeze import Freeze
@@ -26,7 +27,7 @@ from signalbox_scheduler import MIGRATIONS
 from signalbox_scheduler.app import scheduler
 from signalbox_scheduler.settings import SchedulerSettings
 from signalbox_scheduler.store import schedules as store
-from support.executor import Stand
+from support.executor import Stand, remove_store
 
 TOPICS = tuple(topic(name) for name in ("definitions.v1", "operations.v1", "ticks.v1", "states.v1", "dead-letters.v1"))
 GATEWAY = "signalbox/api-gateway"
@@ -132,6 +133,16 @@ async def simulate_clock(of: Schedulers, admin_url: str, patch: pytest.MonkeyPat
         patch.setattr(store, name, getattr(store, name).replace("now()", "simulated_now()"))
     patch.setattr(store, "now", simulated)
     return SimulatedClock(of)
+
+
+@asynccontextmanager
+async def schedulers_on(admin_url: str, bootstrap: str, folder: Path) -> AsyncGenerator[Schedulers]:
+    """Schedulers on a schema and topics of their own; their processes are stopped afterwards."""
+    made = await make_schedulers(admin_url, bootstrap, folder)
+    await create_topics(bootstrap, TOPICS, prefix=made.prefix)
+    yield made
+    made.stop_processes()
+    await remove_store(made, admin_url)
 
 
 async def make_schedulers(admin_url: str, bootstrap: str, folder: Path) -> Schedulers:

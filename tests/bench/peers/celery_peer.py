@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from celery import Celery
@@ -28,7 +30,9 @@ def trivial(number: int) -> int:
     return number + 1
 
 
-def main(count: int) -> None:
+@contextmanager
+def warm_worker() -> Iterator[None]:
+    """A worker that has run fifty tasks, ended afterwards."""
     command = [sys.executable, "-m", "celery", "-A", "celery_peer", "worker", "-P", "prefork", "-c", "2", "-l", "error"]
     worker = subprocess.Popen(
         [*command, "--without-gossip", "--without-mingle"],
@@ -39,6 +43,14 @@ def main(count: int) -> None:
     try:
         for warm in range(50):
             trivial.delay(warm).get(timeout=60)
+        yield
+    finally:
+        worker.terminate()
+        worker.wait(20)
+
+
+def main(count: int) -> None:
+    with warm_worker():
         began = time.perf_counter()
         requested = [trivial.delay(number) for number in range(count)]
         answers = [result.get(timeout=300) for result in requested]
@@ -46,9 +58,6 @@ def main(count: int) -> None:
         if answers != list(range(1, count + 1)):
             sys.exit("celery lost or mixed up results")
         print(json.dumps({"peer": "celery, redis, prefork 2", "tasks": count, "seconds": round(seconds, 3)}))
-    finally:
-        worker.terminate()
-        worker.wait(20)
 
 
 if __name__ == "__main__":

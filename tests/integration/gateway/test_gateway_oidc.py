@@ -96,7 +96,7 @@ async def test_a_first_login_makes_an_account_and_the_next_one_finds_it(both: tu
 
 
 async def test_an_account_is_never_found_by_its_name_or_address(both: tuple[Gateway, Provider]) -> None:
-    """Without it whoever can choose a name at the provider gets an administrator's account."""
+    """Without it anyone who can choose a name at the provider gets an administrator's account."""
     api, _ = both
     await api.ask("POST", "/users", {"username": "local", "email": "local@example.com", "role": "operator"})
     names: list[str] = []

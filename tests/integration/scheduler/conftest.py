@@ -5,15 +5,10 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from signalbox_chassis.messaging.topics import create_topics
-from support.executor import remove_store
-from support.scheduler import TOPICS, Schedulers, make_schedulers
+from support.scheduler import Schedulers, schedulers_on
 
 
 @pytest_asyncio.fixture
 async def schedulers(postgres_url: str, kafka_bootstrap: str, tmp_path: Path) -> AsyncGenerator[Schedulers]:
-    made = await make_schedulers(postgres_url, kafka_bootstrap, tmp_path)
-    await create_topics(kafka_bootstrap, TOPICS, prefix=made.prefix)
-    yield made
-    made.stop_processes()
-    await remove_store(made, postgres_url)
+    async with schedulers_on(postgres_url, kafka_bootstrap, tmp_path) as made:
+        yield made

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from signalbox_contracts.messages.ticks import TickCause
-from signalbox_gateway.routes.schedules import _within  # pyright: ignore[reportPrivateUsage]
+from signalbox_gateway.routes.schedules import ticks_of
 from signalbox_scheduler.loops import TRANSACTION_TICKS
 from support.scheduler import Schedulers, schedule, simulate_clock
 from support.service_fixture import until
@@ -47,7 +47,7 @@ async def test_26_hours_of_outage_over_a_clock_change_give_each_policy_its_docum
 
         await until(waiting, seconds=60, why="eight schedules wait for their next tick")
     morning = evening + timedelta(hours=26)
-    previews = {one.id: [due for due in islice(_within(one, evening), 30) if due <= morning] for one in rules}
+    previews = {one.id: [due for due in islice(ticks_of(one, evening), 30) if due <= morning] for one in rules}
     await clock.set(morning)
     async with schedulers.scheduling(tick_keep_days=3660):
 

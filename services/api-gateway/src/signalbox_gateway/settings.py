@@ -56,7 +56,7 @@ class GatewaySettings(VaultSettings, EgressSettings):
         default="openid profile email", pattern=r"^openid( [!-~]+)*$", max_length=500,
         json_schema_extra=allowed("`openid`, and more words after it"),
     )  # fmt: skip
-    """What the provider is asked for."""
+    """The scopes requested from the provider."""
     oidc_name: str = Field(default="OpenID", min_length=1, max_length=100)
     """What the console calls the provider."""
     oidc_role: Literal["", "viewer", "user", "operator"] = ""

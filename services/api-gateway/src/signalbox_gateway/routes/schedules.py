@@ -2,6 +2,7 @@
 schedule_backfill. Changes: definition, plan. Out: definition.snapshot, plan.request, schedule.backfill.
 """
 
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -162,7 +163,7 @@ async def schedule_next(
     async with deps.database.connection() as connection:
         schedule = (await load(connection, KINDS["schedule"], id)).definition
     assert isinstance(schedule, Schedule)
-    ticks = islice(_within(schedule, deps.clock.now()), count)
+    ticks = islice(ticks_of(schedule, deps.clock.now()), count)
     items = [{"due_at": due, "event_date": schedule.event_date.of(due)} for due in ticks]
     return answer({"words": cron.describe(schedule.cron, schedule.zone), "ticks": items})
 
@@ -268,7 +269,7 @@ async def _start(
     return await start_pipeline(work, deps, principal, plan_id, target, run)
 
 
-def _within(schedule: Schedule, since: datetime) -> Any:
+def ticks_of(schedule: Schedule, since: datetime) -> Iterator[datetime]:
     """The instants of a schedule after `since`, within its start and end."""
     start = since
     if schedule.starts_at is not None:
@@ -283,7 +284,7 @@ def _range(schedule: Schedule, wanted: BackfillRequest, now: datetime) -> list[d
     """The instants of a backfill. Raises 422 when there are none, or more than `at_most`."""
     until = min(wanted.until_at, now)
     ticks: list[datetime] = []
-    for due in _within(schedule, wanted.from_at - timedelta(microseconds=1)):
+    for due in ticks_of(schedule, wanted.from_at - timedelta(microseconds=1)):
         if due > until:
             break
         if len(ticks) == wanted.at_most:

@@ -41,7 +41,7 @@ async def load(connection: Connection, plan_ids: Sequence[UUID]) -> dict[UUID, P
 async def save(connection: Connection, plan_id: UUID, progress: Progress) -> None:
     """Save the steps that changed; of a new plan every step, and its pipeline."""
     if not progress.saved:
-        text = progress.graph.pipeline.model_dump_json()  # work is told apart by `kind`, which is a default
+        text = progress.graph.pipeline.model_dump_json()  # `kind` says which work it is, and is a default
         await connection.execute("INSERT INTO plan_pipeline VALUES ($1, $2) ON CONFLICT DO NOTHING", plan_id, text)
         _remember(plan_id, progress.graph)
     rows = [(plan_id, index, *_values(run)) for index, run in changed_runs(progress)]

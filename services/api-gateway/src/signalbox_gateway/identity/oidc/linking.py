@@ -1,6 +1,6 @@
 """Whose account a person of a provider has: found by issuer and subject alone, made at the first login.
 
-An account is never found by its address or its name: whoever can choose those at the provider would get it.
+An account is never found by its address or its name: anyone who can choose those at the provider would get it.
 """
 
 import hashlib
