@@ -153,7 +153,8 @@ async def test_a_check_is_asked_again_until_it_is_true_or_its_time_is_over(tmp_p
     )
     asking = asyncio.create_task(ask(work, limits(tmp_path)))
     await asyncio.sleep(0)
-    file.write_text("x")
+    (tmp_path / "written").write_text("x")
+    (tmp_path / "written").rename(file)
     ready, found, _ = await asking
     assert (ready, found) == (True, f"{file} is there, 1 bytes")
     file.unlink()
