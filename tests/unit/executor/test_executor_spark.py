@@ -1,16 +1,20 @@
 """What Spark engines make of answers, without a server: ends of drivers, requests, refusals, waits."""
 
 import base64
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.start_fence import RunEnd, RunProgress, Started
 from signalbox_contracts.definitions.work import SparkWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_executor.engines.port import EngineRefused, EngineThrottled
 from signalbox_executor.engines.spark.answers import Cluster, Driver, WorkerEntry
+from signalbox_executor.engines.spark.kind import remove_older
 from signalbox_executor.engines.spark.livy import NameTaken, batch_request, judge_refusal
 from signalbox_executor.engines.spark.outcomes import EXIT_GRACE, Facts, judge, root_cause, without_command
 from signalbox_executor.engines.spark.requests import Fenced, Target, create_request
@@ -128,3 +132,19 @@ def test_the_reason_of_a_failure_is_its_last_cause() -> None:
     assert root_cause(without_command(text) + "Caused by: a.B$CError: b\n\tat x") == "a.B$CError: b"
     assert without_command('Launch Command: "java"') == ""
     assert timedelta(seconds=30) <= EXIT_GRACE
+
+
+async def test_old_records_are_removed_page_by_page_and_new_ones_stay(tmp_path: Path) -> None:
+    """A folder of a million claims must not be held in memory at once."""
+    blobs = Blobs(tmp_path.as_uri())
+    for number in range(25):
+        await blobs.write(f"starts/{number}/sent.json", b"{}")
+    for number in range(20):
+        os.utime(tmp_path / f"starts/{number}/sent.json", (0, 0))
+    pages = [page async for page in blobs.pages("starts", size=10)]
+    assert max(map(len, pages)) <= 10
+    assert sum(map(len, pages)) == 25
+    await remove_older(blobs, "starts", NOW - timedelta(days=365), page_size=10)
+    assert {blob.key for blob in await blobs.list("starts")} == {
+        f"starts/{number}/sent.json" for number in range(20, 25)
+    }

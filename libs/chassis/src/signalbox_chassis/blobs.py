@@ -7,7 +7,7 @@ numbered chunks. A key that is a blob cannot be the folder of others: S3 would a
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -113,13 +113,21 @@ class Blobs:
 
     async def list(self, prefix: str) -> list[Blob]:
         """Blobs below a folder, by key."""
-        found: list[Blob] = []
+        return sorted([blob async for page in self.pages(prefix) for blob in page], key=lambda blob: blob.key)
+
+    async def pages(self, prefix: str, *, size: int = 1000) -> AsyncIterator[Sequence[Blob]]:
+        """Blobs below a folder in pages of at most this size, in no order. The caller may delete those of a page."""
         with _translated():
-            async for page in obstore.list(self._store, prefix=_checked(prefix)):
-                entries = cast("list[dict[str, Any]]", page)
-                found += [Blob(entry["path"], entry["size"], entry["last_modified"]) for entry in entries]
-        # a folder store answers with the blob itself when its key is the prefix, S3 does not
-        return sorted((blob for blob in found if blob.key != prefix), key=lambda blob: blob.key)
+            pages = aiter(obstore.list(self._store, prefix=_checked(prefix), chunk_size=size))
+        while True:
+            with _translated():
+                page = await anext(pages, None)
+            if page is None:
+                return
+            entries = cast("Sequence[dict[str, Any]]", page)
+            blobs = [Blob(entry["path"], entry["size"], entry["last_modified"]) for entry in entries]
+            # a folder store answers with the blob itself when its key is the prefix, S3 does not
+            yield [blob for blob in blobs if blob.key != prefix]
 
     async def delete(self, key: str) -> None:
         """Remove a blob; removing what is not there is done already."""

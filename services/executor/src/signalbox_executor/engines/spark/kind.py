@@ -63,14 +63,16 @@ async def remove_old(context: EngineContext) -> None:
     days = context.settings_of(SparkEngineSettings).spark_keep_days
     before = context.clock.now() - timedelta(days=days)
     for folder in (FOLDER, "starts"):
-        await _remove(context.blobs, folder, before)
+        await remove_older(context.blobs, folder, before)
 
 
-async def _remove(blobs: Blobs, folder: str, before: datetime) -> None:
+async def remove_older(blobs: Blobs, folder: str, before: datetime, *, page_size: int = 1000) -> None:
+    """Remove what is older, page by page: a folder may hold a million claims."""
     try:
-        for blob in await blobs.list(folder):
-            if blob.modified_at < before:
-                await blobs.delete(blob.key)
+        async for page in blobs.pages(folder, size=page_size):
+            for blob in page:
+                if blob.modified_at < before:
+                    await blobs.delete(blob.key)
     except BlobStoreFailed as error:
         log.warning("old records of Spark runs are not removed now: %s", error)
 
