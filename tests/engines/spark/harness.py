@@ -1,7 +1,9 @@
 """Spark: a real standalone master and worker with the start fence; the tests' application stamps a file."""
 
 import asyncio
+import os
 import shutil
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,6 +81,17 @@ class Harness(EngineHarness):
         await asyncio.to_thread(self.cluster.kill_all)
 
     # ------------------------------------------------------------------ crash points
+
+    @contextmanager
+    def late(self, key: str) -> Generator[None]:
+        """A frozen master accepts connections and reads nothing: a request arrives when it wakes."""
+        pid = self.cluster.master.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def forget(self, key: str) -> None:
         """Without recovery a master that restarts knows no driver of before."""
