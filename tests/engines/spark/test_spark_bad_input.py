@@ -70,9 +70,9 @@ async def test_memory_that_no_worker_has_is_why_a_driver_waits(harness: Harness)
         ({"application": "a.py", "main_class": "a.B"}, "work.main_class"),
         ({"application": "a.py", "conf": {"spark.driver.supervise": "true"}}, "work.conf.spark.driver.supervise"),
         ({"application": "a.py", "conf": {"driver.memory": "1g"}}, "work.conf.driver.memory"),
-        ({"application": "a.py", "arguments": ("{{HOME}}",)}, "work.arguments[0]"),
+        ({"application": "a.py", "arguments": ("{{HOME}}",)}, "work.arguments.0"),
         ({"application": "a.py", "environment": {"A": "{{SECRET}}"}}, "work.environment.A"),
-        ({"application": "a.py", "files": ("/a,b",)}, "work.files[0]"),
+        ({"application": "a.py", "files": ("/a,b",)}, "work.files.0"),
     ],
 )
 async def test_work_that_would_run_otherwise_than_asked_is_refused(

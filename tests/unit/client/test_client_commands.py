@@ -377,3 +377,39 @@ def test_a_followed_log_goes_on_where_it_was_after_a_restart_of_the_api() -> Non
         second.server_close()
     assert (following.returncode, rest) == (0, b"\xa9 au lait\n"), errors
     assert ["since=4" in path for path in requests] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("words", "definition"),
+    [
+        (
+            ["--image", "registry.example/load:7", "--env", "DAY=1", "--", "load", "--day", "1"],
+            {"id": "load", "name": "load", "work": {"kind": "kubernetes", "image": "registry.example/load:7",
+             "command": ["load", "--day", "1"], "environment": {"DAY": "1"}}},
+        ),
+        (
+            ["hello", "--image", "busybox", "--completions", "3", "--limit", "memory=1Gi", "--engine", "k"],
+            {"id": "hello", "name": "hello", "engine": "k", "work": {"kind": "kubernetes", "image": "busybox",
+             "completions": 3, "limits": {"memory": "1Gi"}}},
+        ),
+        (
+            ["--spark", "/apps/rank.py", "--arg", "x", "--max-attempts", "2"],
+            {"id": "rank", "name": "rank", "retries": {"max_attempts": 2},
+             "work": {"kind": "spark", "application": "/apps/rank.py", "arguments": ["x"]}},
+        ),
+    ],
+)  # fmt: skip
+def test_a_job_is_made_of_an_image_or_an_application(server: str, words: list[str], definition: dict[str, Any]) -> None:
+    Server.answers[:] = [(201, {"id": "x", "name": "x", "version": 1, "revision": 1})]
+    done = run(server, "job", "create", "-o", "json", *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(Server.bodies[-1]) == definition
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--image", "a", "--conf", "spark.a=1"), ("--image", "a", "--spark", "b.py"), ("--spark", "b.py", "--", "x")],
+)
+def test_a_job_of_an_image_takes_no_options_of_spark(server: str, words: tuple[str, ...]) -> None:
+    done = run(server, "job", "create", *words)
+    assert (done.returncode, Server.requests) == (2, [])

@@ -9,7 +9,17 @@ import typer
 from signalbox_client import contexts, exit_codes, inputs
 from signalbox_client.api import Api
 from signalbox_client.command import command
-from signalbox_client.commands import engines, freezes, job_runs, jobs, pipelines, reruns, schedules, triggers
+from signalbox_client.commands import (
+    engines,
+    freezes,
+    job_create,
+    job_runs,
+    jobs,
+    pipelines,
+    reruns,
+    schedules,
+    triggers,
+)
 from signalbox_client.commands.accounts import binding, key, user
 from signalbox_client.commands.audit import audit
 from signalbox_client.commands.auth import auth, with_browser, with_password
@@ -49,6 +59,7 @@ app = typer.Typer(
 _ = (
     engines,
     freezes,
+    job_create,
     jobs,
     job_runs,
     pipelines,

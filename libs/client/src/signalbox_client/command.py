@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final, ParamSpec, cast
 
 import typer
+from typer.core import TyperCommand
 
 from signalbox_client import inputs, watch
 from signalbox_client.exit_codes import handle_errors
@@ -20,8 +21,25 @@ def group(about: str) -> typer.Typer:
     return typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None)
 
 
+class EndsWithCommand(TyperCommand):
+    """A command whose words after `--` are a program to run: `words_after(context)` has them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[_AFTER] = args[at + 1 :]
+        return super().parse_args(ctx, args[:at])
+
+
+_AFTER: Final = "signalbox.words_after"
+
+
+def words_after(context: typer.Context) -> list[str]:
+    """What stands after `--`."""
+    return context.meta[_AFTER]
+
+
 def command(
-    app: typer.Typer, name: str, *, help: str | None = None
+    app: typer.Typer, name: str, *, help: str | None = None, cls: type[TyperCommand] | None = None
 ) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Register a command under its name. Without `help` the function's docstring is shown."""
 
@@ -31,7 +49,7 @@ def command(
             with handle_errors():
                 function(*args, **kwargs)
 
-        app.command(name, help=help)(run)
+        app.command(name, help=help, cls=cls)(run)
         return run
 
     return register

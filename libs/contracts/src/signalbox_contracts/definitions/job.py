@@ -10,8 +10,9 @@ from signalbox_contracts.definitions.params import Param
 from signalbox_contracts.definitions.problems import InvalidFields
 from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, TimeLimits
 from signalbox_contracts.definitions.secrets import is_secret_place, secret_refs, why_misplaced
+from signalbox_contracts.definitions.spark_work import spark_problems
 from signalbox_contracts.definitions.template import check_template, is_template, texts
-from signalbox_contracts.definitions.work import Work
+from signalbox_contracts.definitions.work import SparkWork, Work
 from signalbox_contracts.vocabulary import Name, Ordinal
 
 
@@ -30,19 +31,21 @@ class Job(Definition):
     """None follows the engine's own policy."""
 
     @model_validator(mode="after")
-    def _templates_can_be_rendered(self) -> Self:
-        check_templates(self.work, frozenset(self.params), frozenset())
+    def _work_can_run(self) -> Self:
+        check_work(self.work, frozenset(self.params), frozenset())
         return self
 
 
-def check_templates(work: Work, params: frozenset[str], steps: frozenset[str]) -> None:
-    """Refuse (`InvalidFields`) templates and secrets in the work that are not allowed there, each with its place."""
-    if problems := list(template_problems(work, params, steps)):
+def check_work(work: Work, params: frozenset[str], steps: frozenset[str]) -> None:
+    """Refuse (`InvalidFields`) what is not allowed in the work: templates, secrets, settings; each with its place."""
+    if problems := list(work_problems(work, params, steps)):
         raise InvalidFields(problems)
 
 
-def template_problems(work: Work, params: frozenset[str], steps: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Each text of the work that is not allowed, as its field (`work.argv.1`) and what is wrong."""
+def work_problems(work: Work, params: frozenset[str], steps: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Each field of the work that is not allowed (`work.argv.1`), and what is wrong."""
+    if isinstance(work, SparkWork):
+        yield from ((f"work.{field}", allowed) for field, allowed in spark_problems(work))
     for place, text in texts(work.model_dump(mode="json"), "work"):
         if secret_refs(text) and not is_secret_place(work.kind, place.removeprefix("work.")):
             yield place, why_misplaced(work.kind)

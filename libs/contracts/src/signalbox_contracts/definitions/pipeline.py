@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from signalbox_contracts.definitions import graph
 from signalbox_contracts.definitions.definition import Definition, ParamName, ShortText, Texts
-from signalbox_contracts.definitions.job import template_problems
+from signalbox_contracts.definitions.job import work_problems
 from signalbox_contracts.definitions.params import Param
 from signalbox_contracts.definitions.problems import InvalidFields
 from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, Rules, TimeLimits
@@ -105,7 +105,7 @@ class Pipeline(Definition):
 
     @model_validator(mode="after")
     def _steps_fit_together(self) -> Self:
-        for problems in (_step_problems(self.steps), _graph_problems(self), _template_problems(self)):
+        for problems in (_step_problems(self.steps), _graph_problems(self), _work_problems(self)):
             if found := list(problems):  # each part is only looked at when those before it are right
                 raise InvalidFields(found)
         return self
@@ -164,14 +164,14 @@ def _compensation_problems(step: Step, edges: Mapping[str, tuple[str, ...]]) -> 
         yield "depends_on", f"step {step.id!r} compensates another, so it cannot depend on steps"
 
 
-def _template_problems(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+def _work_problems(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     """Templates that are not allowed, or that name a parameter or step whose value is not known there."""
     before = graph.upstream(pipeline.edges())
     params = frozenset(pipeline.params)
     for number, step in enumerate(pipeline.steps):
         undone = step.compensates
         known = before[step.id] if undone is None else before[undone] | {undone}
-        problems = template_problems(step.work, params | frozenset(step.matrix), known)
+        problems = work_problems(step.work, params | frozenset(step.matrix), known)
         problems = chain(problems, _condition_problems(step.condition, params, known))
         yield from ((f"steps.{number}.{field}", f"step {step.id!r}: {allowed}") for field, allowed in problems)
     for name, text in pipeline.environment.items():

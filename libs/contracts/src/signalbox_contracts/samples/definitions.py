@@ -60,7 +60,12 @@ def works() -> tuple[dict[str, Any], ...]:
     return (
         {"kind": "process", "argv": ["python", "load.py", "--day", "{{ event_date }}"], "environment": {"MODE": "x"}},
         {"kind": "flink", "jar_url": "http://data-processor:8080/data-processor.jar", "config": {"source": "socket"}},
-        {"kind": "spark", "application": "hdfs:///jobs/rank.py", "arguments": ["{{ params.day }}"], "conf": {"a": "b"}},
+        {
+            "kind": "spark",
+            "application": "hdfs:///jobs/rank.py",
+            "arguments": ["{{ params.day }}"],
+            "conf": {"spark.cores.max": "4"},
+        },
         {
             "kind": "kubernetes",
             "image": "worker:1",

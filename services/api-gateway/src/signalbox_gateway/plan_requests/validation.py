@@ -8,7 +8,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.engine import Engine
-from signalbox_contracts.definitions.job import Job, template_problems
+from signalbox_contracts.definitions.job import Job, work_problems
 from signalbox_contracts.definitions.params import InvalidParams, bind
 from signalbox_contracts.definitions.problems import Problem as FieldProblem
 from signalbox_contracts.definitions.problems import problems_in
@@ -75,7 +75,7 @@ def _misfits(items: Sequence[RequestedItem], texts: Sequence[bytes]) -> Iterator
         if item.engine is None:
             yield FieldProblem(f"items.{number}.engine", None, "an engine is needed")
         if b"{{" in texts[number] or b"secret:" in texts[number]:
-            for field, allowed in template_problems(item.work, frozenset(), frozenset()):
+            for field, allowed in work_problems(item.work, frozenset(), frozenset()):
                 yield FieldProblem(f"items.{number}.{field}", None, allowed)
 
 

@@ -10,12 +10,13 @@ from urllib.parse import quote
 
 from pydantic import Field, JsonValue, ValidationError
 
+from signalbox_contracts.definitions.spark_work import RUN_KEY
 from signalbox_contracts.definitions.work import SparkWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.vocabulary import Count, Value
 from signalbox_executor.engines.port import EngineRefused, EngineThrottled, EngineUnavailable, bounded
 from signalbox_executor.engines.spark.http import SparkHttp
-from signalbox_executor.engines.spark.requests import RUN_KEY, check
+from signalbox_executor.engines.spark.requests import check
 
 PAGE: Final = 100
 MAX_PAGES: Final = 1000

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from signalbox_contracts.definitions.spark_work import RUN_KEY
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable
 from signalbox_executor.engines.spark.answers import Cluster, Driver, WorkerEntry
 from signalbox_executor.engines.spark.master import Master
-from signalbox_executor.engines.spark.requests import RUN_KEY
 
 MAX_READ: Final = 100
 """Commands that one search reads, the newest drivers first."""

@@ -8,23 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from signalbox_contracts.definitions.spark_work import RUN_KEY, is_python, spark_problems
 from signalbox_contracts.definitions.work import SparkWork
 from signalbox_executor.engines.port import EngineRefused
 
-RUN_KEY: Final = "spark.signalbox.runKey"
-"""A property of ours that stands in the command of every driver: by it a driver is found again."""
 PYTHON_CLASS: Final = "org.apache.spark.deploy.SparkSubmit"
 JVM_CLASS: Final = "signalbox.Launcher"
 LISTENER: Final = "signalbox.StageListener"
 LISTENERS: Final = "spark.extraListeners"
 JAR_NAME: Final = "signalbox-launcher.jar"
-_OURS: Final = {
-    "spark.master": "the engine says it",
-    "spark.submit.deployMode": "drivers run on the cluster",
-    "spark.driver.supervise": "a second driver would run beside the first: give the job retries instead",
-    "spark.app.name": "the run key is the name, so that a run is found again",
-    RUN_KEY: "it is ours",
-}
 _SCHEMES: Final = ("local", "file")
 
 
@@ -48,7 +40,7 @@ class Target:
     conf: Mapping[str, str]
 
 
-def check(work: SparkWork, engine: str, *, fixed: Mapping[str, str] = _OURS) -> None:
+def check(work: SparkWork, engine: str) -> None:
     """Raise `EngineRefused` with the field for work that Spark cannot run, or would run otherwise than asked."""
     for field, text in _texts(work):
         if "{{" in text or "}}" in text:
@@ -56,28 +48,8 @@ def check(work: SparkWork, engine: str, *, fixed: Mapping[str, str] = _OURS) -> 
             raise EngineRefused(engine, reason, field=f"work.{field}", value=text[:200])
         if "\0" in text:
             raise EngineRefused(engine, "a zero character is not allowed", field=f"work.{field}")
-    for field in ("jars", "py_files", "files"):
-        for index, text in enumerate(getattr(work, field)):
-            if "," in text:
-                reason = "a comma is not allowed: Spark separates files by it"
-                raise EngineRefused(engine, reason, field=f"work.{field}[{index}]", value=text[:200])
-    if not is_python(work) and not work.main_class:
-        reason = f"{work.application} is no Python file, and a JAR needs its main class"
-        raise EngineRefused(engine, reason, field="work.main_class")
-    if is_python(work) and work.main_class:
-        reason = "a Python application has no main class"
-        raise EngineRefused(engine, reason, field="work.main_class", value=work.main_class)
-    for key in work.conf:
-        if key in fixed:
-            raise EngineRefused(engine, f"it cannot be set: {fixed[key]}", field=f"work.conf.{key}", value=key)
-        if not key.startswith("spark."):
-            reason = "Spark takes settings that begin with spark. only"
-            raise EngineRefused(engine, reason, field=f"work.conf.{key}", value=key)
-
-
-def is_python(work: SparkWork) -> bool:
-    """Whether the application is a Python file."""
-    return work.application.partition("?")[0].lower().endswith(".py")
+    for field, allowed in spark_problems(work):
+        raise EngineRefused(engine, allowed, field=f"work.{field}")
 
 
 def create_request(work: SparkWork, run_key: str, target: Target, fenced: Fenced | None) -> dict[str, Any]:
@@ -165,7 +137,7 @@ def path_of(application: str) -> str:
 def _texts(work: SparkWork) -> list[tuple[str, str]]:
     lists = {name: getattr(work, name) for name in ("arguments", "jars", "py_files", "files")}
     found = [("application", work.application), ("main_class", work.main_class or "")]
-    found += [(f"{name}[{index}]", text) for name, texts in lists.items() for index, text in enumerate(texts)]
+    found += [(f"{name}.{index}", text) for name, texts in lists.items() for index, text in enumerate(texts)]
     for name, pairs in (("conf", work.conf), ("environment", work.environment)):
         found += [(f"{name}.{key}", text) for key, value in pairs.items() for text in (key, value)]
     return found
