@@ -25,6 +25,7 @@ from signalbox_chassis.runtime.clock import SystemClock
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.operations import LogsFollow
 from signalbox_contracts.messages.plans import Counts, Waiting, WaitReason
+from signalbox_contracts.messages.tasks import TaskProgress, TaskProgressData
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import decode
@@ -236,6 +237,24 @@ async def test_a_task_says_why_it_waits_in_a_sentence(api: Api) -> None:
     )
     listed = await api.read("/tasks", why="engine_paused", engine="local")
     assert [one["id"] for one in listed["items"]] == [task["id"]]
+
+
+async def test_a_task_says_how_far_it_is(api: Api) -> None:
+    plan = uuid.uuid4()
+    await api.model.send(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 1)))
+    id = task_id(plan, "item/0")
+    assert (await until_there(api, f"/tasks/{id}"))["progress"] is None
+    data = TaskProgressData(
+        plan_id=plan, task_id=id, attempt=1, sequence=1, at=NOW, fraction=0.5, message="2 stages done"
+    )  # fmt: skip
+    await api.model.send(TaskProgress.of(data, subject=plan, source="signalbox/executor", time=NOW, aggregateversion=1))
+
+    async def shown() -> bool:
+        return (await api.read(f"/tasks/{id}"))["progress"] is not None
+
+    await until(shown, seconds=10, why="the progress is read")
+    seen = (await api.read(f"/tasks/{id}"))["progress"]
+    assert (seen["fraction"], seen["message"], seen["steps"]) == (0.5, "2 stages done", [])
 
 
 async def test_who_closed_an_engine_is_the_one_who_did_not_the_one_who_changed_it_later(api: Api) -> None:

@@ -45,7 +45,7 @@ def test_columns_name_fields_that_the_api_answers() -> None:
     schemas = json.loads(OPENAPI.read_text())["components"]["schemas"]
     columns = {
         "Plan": (*command.PLAN, *plans.COLUMNS), "PlanEvent": plans.EVENTS, "Item": plans.ITEMS,
-        "Task": (*plans.TASKS, *tasks.FIELDS), "Attempt": tasks.ATTEMPTS, "TaskEvent": tasks.EVENTS,
+        "Task": plans.TASKS, "TaskShown": tasks.FIELDS, "Attempt": tasks.ATTEMPTS, "TaskEvent": tasks.EVENTS,
         "Secret": secrets.COLUMNS, "DeadLetter": dead_letters.FIELDS, "Me": status.ME, "ConsumerGroup": status.GROUPS,
         **{KINDS[kind.kind].__name__: kind.lines for kind, _ in definitions.KINDS_ABOUT},
     }  # fmt: skip

@@ -23,7 +23,8 @@ FIELDS: tuple[Column, ...] = (
     ("task", "id"), ("item", "item_key"), ("state", "state"), ("waits", waits), ("plan", "plan_id"),
     ("engine", "engine"), ("attempt", lambda found: f"{found['attempt']}/{found['max_attempts']}"),
     ("run key", "run_key"), ("handle", "handle"), ("phase", "phase"), ("exit code", "exit_code"), ("cause", "cause"),
-    ("error", "error"), ("result", "result"), ("pending", "pending_operation.operation"), ("queued", "queued_at"),
+    ("error", "error"), ("progress", "progress.message"), ("result", "result"),
+    ("pending", "pending_operation.operation"), ("queued", "queued_at"),
     ("submitted", "submitted_at"), ("started", "started_at"), ("ended", "ended_at"), ("not before", "not_before_at"),
     ("trace", "trace_id"),
 )  # fmt: skip

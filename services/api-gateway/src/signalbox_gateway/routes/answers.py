@@ -16,7 +16,7 @@ from signalbox_contracts.messages.dead_letters import DeadLetterParkedData
 from signalbox_contracts.messages.deliveries import DeliveryRecord
 from signalbox_contracts.messages.plans import ItemRecord, PlanRecord
 from signalbox_contracts.messages.states import EngineRecord, IncidentRecord, ScheduleRecord, TriggerRecord
-from signalbox_contracts.messages.tasks import EndCause, Phase, TaskRecord
+from signalbox_contracts.messages.tasks import EndCause, Phase, StepProgress, TaskRecord
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.vocabulary import OpenEnum
 
@@ -98,6 +98,23 @@ Plan: Final = from_record(
 Task: Final = from_record(
     "Task", TaskRecord, without={"task_id", "transitions", "attempts"}, id=(UUID, ...), plan_id=(UUID, ...),
     waiting=(Waiting | None, Field(description="Why it does not start.")), trace_id=_TRACE, pending_operation=_PENDING,
+)  # fmt: skip
+
+
+class TaskSteps(AnswerModel):
+    """How far a running attempt is, as its engine reported last."""
+
+    at: datetime
+    attempt: int
+    fraction: float | None
+    """Between 0 and 1; null where the engine does not know."""
+    message: str
+    steps: list[StepProgress]
+    """The parts that the engine names, such as the tasks of an Airflow DAG."""
+
+
+TaskShown: Final = from_record(
+    "TaskShown", Task, progress=(TaskSteps | None, Field(description="How far it is; null where nothing is known.")),
 )  # fmt: skip
 Item: Final = from_record("Item", ItemRecord)
 

@@ -16,7 +16,7 @@ from signalbox_gateway import attempt_logs, consumer_presence
 from signalbox_gateway.http.access import permission, still_may, visible
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.problems import Problem
-from signalbox_gateway.read_model import queries, services, wait_details, wait_reasons
+from signalbox_gateway.read_model import progress, queries, services, wait_details, wait_reasons
 from signalbox_gateway.read_model.queries import TaskFilter
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import (
@@ -78,7 +78,7 @@ async def task_list(
         return page(kind, await queries.tasks(connection, wanted, limit=limit, after=begin))
 
 
-@router.get("/{id}", operation_id="task_show", response_model=answers.Task)
+@router.get("/{id}", operation_id="task_show", response_model=answers.TaskShown)
 async def task_show(
     deps: Deps, id: UUID, wait: Wait = None, min_version: MinVersion = None, until: Until = None
 ) -> Response:
@@ -94,6 +94,7 @@ async def task_show(
         raise missing("task", id)
     async with deps.database.connection() as connection:
         seen = await wait_details.of_task(connection, seen)
+        seen["progress"] = (await progress.load_progress(connection, [id])).get(id)
         waits = seen["state"] not in _ENDS and seen["waiting"] is None and consumer_presence.late(seen["queued_at"])
         letter = await queries.parked_of(connection, seen["plan_id"]) if waits else None
         found = (await services.health(connection))["troubles"] if waits else []
