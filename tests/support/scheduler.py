@@ -129,7 +129,7 @@ async def simulate_clock(of: Schedulers, admin_url: str, patch: pytest.MonkeyPat
     async def simulated(connection: Any) -> datetime:
         return await connection.fetchval("SELECT simulated_now()")
 
-    for name in ("_DEFINE", "_DUE"):
+    for name in ("_DEFINE", "_DUE", "_STORE_ON_TIME", "_SECONDS_TO_NEXT"):
         patch.setattr(store, name, getattr(store, name).replace("now()", "simulated_now()"))
     patch.setattr(store, "now", simulated)
     return SimulatedClock(of)

@@ -11,6 +11,7 @@ from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.messages.operations import ScheduleBackfill
 from signalbox_contracts.messages.states import OperationResult, Outcome, ScheduleStated
 from signalbox_contracts.messages.ticks import SkipReason, TickCause
+from signalbox_scheduler.store import schedules
 from support.executor import operation
 from support.proofs import proves
 from support.scheduler import Schedulers, schedule
@@ -186,6 +187,52 @@ async def test_a_definition_that_changes_its_rule_never_fires_an_instant_of_the_
 
         await until(stated, why="the new state is published")
         assert await schedulers.value("SELECT count(*) FROM tick WHERE due_at <= $1", now) == 0
+
+
+async def test_a_stored_tick_is_published_also_when_its_schedule_changes_or_goes_before_that(
+    schedulers: Schedulers,
+) -> None:
+    """The store pass counts a tick as fired. If an edit dropped it before it is published, nothing would ever start."""
+    names = ("kept", "changed", "deleted", "paused", "fired before")
+    await schedulers.define(*(schedule(name.replace(" ", "_"), "0 0 1 1 *") for name in names))
+    async with schedulers.scheduling() as service:
+
+        async def planned() -> bool:
+            return await schedulers.value("SELECT count(*) FROM schedule WHERE next_tick_id IS NOT NULL") == len(names)
+
+        await until(planned, why="each has its next tick")
+    fire, store = (next(loop for loop in service.loops if loop.name == name) for name in ("fire", "store ticks"))
+    await service.database.start()
+    try:
+        await schedulers.rows(
+            "UPDATE schedule SET next_fire_at = now(), on_time_until = now() + interval '1 minute',"
+            " cursor_at = next_due_at - interval '1 second'"
+        )
+        await schedulers.rows(
+            "INSERT INTO tick (id, schedule_id, due_at, event_date, outcome, cause) SELECT next_tick_id, id,"
+            " next_due_at, next_event_date, 'FIRED', 'backfill' FROM schedule WHERE id = 'fired_before'"
+        )
+        assert await store.one_pass() is False
+        assert await schedulers.value("SELECT count(*) FROM schedule WHERE stored_due_at = next_due_at") == 4
+        async with service.database.unit_of_work() as work:
+            new, at = {"changed": schedule("changed", "0 0 2 2 *")}, datetime.now(UTC)
+            new["paused"] = schedule("paused", "0 0 1 1 *", paused=True)
+            await schedules.define(
+                work.connection,
+                [schedules.Defined(id, 2, new.get(id), id not in new, at) for id in ("changed", "deleted", "paused")],
+            )
+        await fire.one_pass()
+        assert await schedulers.value("SELECT count(*) FROM schedule WHERE stored_due_at IS NOT NULL") == 0
+    finally:
+        await service.database.stop()
+    async with schedulers.scheduling():
+
+        async def published() -> bool:
+            return {event.data.schedule_id for event in await schedulers.ticked()} == {
+                "kept", "changed", "deleted", "paused",
+            }  # fmt: skip
+
+        await until(published, why="the four stored ticks are published")
 
 
 async def test_a_backfill_of_failed_or_all_ticks_starts_other_plans_and_the_same_operation_twice_starts_them_once(

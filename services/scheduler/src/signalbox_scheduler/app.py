@@ -22,10 +22,18 @@ def scheduler(settings: SchedulerSettings) -> Service:
         definitions=handlers.definitions(lambda: firing.wake()),
     )
     service.dead_letters.answer_operations(control)
-    scheduling = Scheduling(service.database, settings, service.telemetry.tracer)
+    scheduling = Scheduling(
+        service.database,
+        settings,
+        service.telemetry.tracer,
+        wake_store=lambda: storing.wake(),
+        wake_fire=lambda: firing.wake(),
+    )
     firing = Loop("fire", scheduling.fire, settings.tick_poll_seconds, max_backoff_seconds=5.0)
+    storing = Loop("store ticks", scheduling.store, settings.tick_poll_seconds, max_backoff_seconds=5.0)
     backfilling = Loop("backfill", scheduling.backfill, 2.0)
     service.loops = [
+        storing,
         firing,
         backfilling,
         Loop("publish states", scheduling.publish_states, 1.0),

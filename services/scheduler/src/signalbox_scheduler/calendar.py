@@ -101,6 +101,11 @@ def fire_at(schedule: Schedule, due_at: datetime) -> datetime:
     return due_at + timedelta(milliseconds=int(share * schedule.jitter_seconds * 1000))
 
 
+def on_time(schedule: Schedule) -> timedelta:
+    """How long after its time to fire a tick of this schedule, if it is not paused, is `due` in any case."""
+    return min(ON_TIME, timedelta(seconds=schedule.missed.grace_seconds))
+
+
 def next_ticks(schedule: Schedule, after: datetime, count: int) -> tuple[datetime, ...]:
     """The next `count` due instants after `after`, within the schedule's start and end."""
     return tuple(islice(_ticks(schedule, after), count))

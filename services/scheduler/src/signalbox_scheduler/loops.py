@@ -1,9 +1,10 @@
 """The passes of the scheduler: fire what is due, run backfills, publish states, prune old ticks."""
 
+import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from opentelemetry.trace import Tracer
@@ -24,6 +25,7 @@ from signalbox_scheduler.store.ticks import Tick
 
 log = logging.getLogger(__name__)
 BACKFILL_TICKS = 200
+STORED_TICKS = 10_000
 TRANSACTION_TICKS = 1000
 """After so many ticks a transaction takes no further schedule: a backlog of many must not outgrow its time limit."""
 STATES = 200
@@ -42,10 +44,37 @@ class Scheduling:
     database: Database
     settings: SchedulerSettings
     tracer: Tracer
+    wake_store: Callable[[], None]
+    """Runs the next pass of `store` now."""
+    wake_fire: Callable[[], None]
+    _timer: asyncio.TimerHandle | None = None
     _parsed: dict[str, tuple[int, Schedule]] = field(default_factory=dict[str, tuple[int, Schedule]])
 
+    async def store(self) -> bool:
+        """Store the ticks that are due and on time, with one statement; True when there may be more.
+
+        Nothing is computed here, so that however many are due at one instant are stored at it. `fire` publishes them.
+        """
+        async with self.database.unit_of_work() as work:
+            now = await schedules.now(work.connection)
+            projects = calendar.frozen_projects(await self._frozen(work, now), now)
+            if projects is None:
+                return False
+            cause = TickCause.DUE.value
+            late = await schedules.store_on_time(work.connection, STORED_TICKS, cause=cause, frozen=projects)
+            seconds_to_next = await schedules.seconds_to_next(work.connection)
+            if late:
+                work.on_commit(self.wake_fire)
+        for seconds in late:
+            _LATENESS.observe(max(0.0, seconds))
+        if self._timer:
+            self._timer.cancel()
+        if seconds_to_next is not None and seconds_to_next < self.settings.tick_poll_seconds:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, seconds_to_next), self.wake_store)
+        return len(late) == STORED_TICKS
+
     async def fire(self) -> bool:
-        """Decide every schedule whose time has come; True when there may be more."""
+        """Publish stored ticks and decide every schedule that is late or new; True when there may be more."""
         async with self.database.unit_of_work() as work:
             now = await schedules.now(work.connection)
             frozen = await self._frozen(work, now)
@@ -58,7 +87,10 @@ class Scheduling:
             decided: list[tuple[DueSchedule, Schedule, Due]] = []
             left = TRANSACTION_TICKS
             for one in due:
-                if left > 0 and (result := await self._decide(work, one, now, frozen)):
+                if left <= 0:
+                    break
+                left -= self._publish_stored(work, one, now)
+                if result := await self._decide(work, one, now, frozen):
                     decided.append((one, *result))
                     left -= len(result[1].decisions)
             await self._record(work, decided, now)
@@ -148,11 +180,22 @@ class Scheduling:
         """The decisions about one schedule. One that cannot be computed is stopped with the reason, alone."""
         try:
             schedule = self._schedule(due)
+            if due.deleted:
+                return schedule, Due((), due.cursor_at, None, None)
             return schedule, calendar.decide(schedule, due.cursor_at, now, frozen)
         except (ValueError, OverflowError, ArithmeticError) as error:
             log.warning("schedule %s is stopped: its ticks cannot be computed: %s", due.id, error)
             await schedules.fail(work.connection, due.id, f"its ticks cannot be computed: {error}")
             return None
+
+    def _publish_stored(self, work: UnitOfWork, due: DueSchedule, now: datetime) -> int:
+        """Publish the tick that `store` left, if any; how many those are."""
+        if due.stored_due_at is None:
+            return 0
+        schedule = self._schedule(due)
+        tick = _tick(schedule, Fire(due.stored_due_at, TickCause.DUE))
+        self._publish_one(work, tick, {schedule.id: (schedule, due.revision)}, now)
+        return 1
 
     def _schedule(self, due: DueSchedule) -> Schedule:
         known = self._parsed.get(due.id)
@@ -167,7 +210,8 @@ class Scheduling:
         known = {schedule.id: (schedule, due.revision) for due, schedule, _ in decided}
         new = await ticks.insert(work.connection, made)
         self._publish_new(work, made, new, known, now)
-        await schedules.advance(work.connection, [_advance(due, result) for due, _, result in decided])
+        moved = [_advance(due, schedule, result) for due, schedule, result in decided]
+        await schedules.advance(work.connection, moved)
 
     def _publish_new(
         self,
@@ -181,6 +225,9 @@ class Scheduling:
         for tick in made:
             if tick.id in new:
                 self._publish_one(work, tick, known, now)
+                if tick.cause in (TickCause.DUE.value, TickCause.LATE.value):
+                    due = calendar.fire_at(known[tick.schedule_id][0], tick.due_at)
+                    _LATENESS.observe(max(0.0, (now - due).total_seconds()))
         return len(new)
 
     def _publish_one(
@@ -198,9 +245,6 @@ class Scheduling:
         ):
             facts.publish_tick(work, tick, schedule, revision, now, again=again)
         _TICKS.labels(tick.outcome, tick.cause).inc()
-        if tick.cause in (TickCause.DUE.value, TickCause.LATE.value):
-            due = calendar.fire_at(schedule, tick.due_at)
-            _LATENESS.observe(max(0.0, (now - due).total_seconds()))
 
 
 def _tick(schedule: Schedule, decision: calendar.Decision) -> Tick:
@@ -211,10 +255,18 @@ def _tick(schedule: Schedule, decision: calendar.Decision) -> Tick:
     return Tick(*common, "SKIPPED", decision.reason.value, decision.detail)
 
 
-def _advance(due: DueSchedule, result: Due) -> Advance:
+def _advance(due: DueSchedule, schedule: Schedule, result: Due) -> Advance:
     fired = [decision.due_at for decision in result.decisions if isinstance(decision, Fire)]
     last = result.decisions[-1].due_at if result.decisions else None
     return Advance(
         due.id, result.cursor_at, result.next_due_at, result.next_fire_at, last, fired[-1] if fired else None,
-        len(fired), len(result.decisions) - len(fired),
+        len(fired), len(result.decisions) - len(fired), *_next_tick(schedule, result),
     )  # fmt: skip
+
+
+def _next_tick(schedule: Schedule, result: Due) -> tuple[UUID, date, datetime | None] | tuple[()]:
+    """Id and event date of the next tick, and until when it fires without being decided again; none for no next."""
+    if result.next_due_at is None or result.next_fire_at is None:
+        return ()
+    on_time = None if schedule.paused else result.next_fire_at + calendar.on_time(schedule)
+    return tick_id(schedule.id, result.next_due_at), schedule.event_date.of(result.next_due_at), on_time

@@ -9,6 +9,8 @@ down_revision = None
 # `definition` is text: nothing looks inside it here.
 # `cursor_at`: every tick due at or before it is decided. It only grows while the rule stays the same.
 # `next_fire_at` is NULL for what never fires again: deleted, or beyond its end.
+# `next_tick_id`, `next_event_date`: of the tick due at `next_due_at`. One statement stores it while on time: until
+# `on_time_until` (NULL: never, each of its ticks is decided alone). `stored_due_at`: stored, and not published yet.
 TABLES = """
 CREATE TABLE schedule (
     id            text PRIMARY KEY,
@@ -19,6 +21,10 @@ CREATE TABLE schedule (
     cursor_at     timestamptz NOT NULL,
     next_due_at   timestamptz,
     next_fire_at  timestamptz,
+    next_tick_id  uuid,
+    next_event_date date,
+    on_time_until timestamptz,
+    stored_due_at timestamptz,
     last_due_at   timestamptz,
     last_fired_at timestamptz,
     fired         bigint NOT NULL DEFAULT 0,
@@ -48,7 +54,6 @@ CREATE TABLE tick (
     detail      text NOT NULL DEFAULT '',
     noticed_at  timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX tick_by_schedule ON tick (schedule_id, due_at);
 CREATE INDEX tick_by_age ON tick (noticed_at);
 
 CREATE TABLE backfill (

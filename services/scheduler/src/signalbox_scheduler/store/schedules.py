@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.freeze import Freeze
@@ -16,8 +17,9 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6:
   AS d (id, revision, definition, project, deleted, defined_at, same_rule)
 ON CONFLICT (id) DO UPDATE SET
     revision = excluded.revision, definition = excluded.definition, project = excluded.project,
-    deleted = excluded.deleted, problem = '', version = s.version + 1, next_fire_at = excluded.next_fire_at,
-    next_due_at = NULL,
+    deleted = excluded.deleted, problem = '', version = s.version + 1,
+    next_fire_at = CASE WHEN NOT excluded.deleted OR s.stored_due_at IS NOT NULL THEN now() END,
+    next_due_at = NULL, on_time_until = NULL,
     cursor_at = CASE WHEN (SELECT d.same_rule FROM unnest($1::text[], $7::boolean[]) AS d (id, same_rule)
                            WHERE d.id = excluded.id)
                 THEN s.cursor_at ELSE greatest(s.cursor_at, now()) END
@@ -25,22 +27,48 @@ WHERE s.revision < excluded.revision
 """
 _KNOWN = "SELECT id, definition, deleted FROM schedule WHERE id = ANY($1)"
 # SKIP LOCKED: any number of schedulers share the due schedules, none waits for another.
+# A tick that a backfill fired already is not published again. `IN`, not a join: PostgreSQL would join the two CTEs, of
+# whose sizes it knows nothing, by comparing each row with each.
+_STORE_ON_TIME = """
+WITH due AS (
+    SELECT id, next_tick_id, next_due_at, next_event_date FROM schedule
+    WHERE next_fire_at <= now() AND now() <= on_time_until AND cursor_at < next_due_at AND NOT project = ANY ($2)
+    ORDER BY next_fire_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), stored AS (
+    INSERT INTO tick (id, schedule_id, due_at, event_date, outcome, cause)
+    SELECT next_tick_id, id, next_due_at, next_event_date, 'FIRED', $3 FROM due
+    ON CONFLICT (id) DO NOTHING RETURNING schedule_id
+)
+UPDATE schedule s SET
+    cursor_at = s.next_due_at, last_due_at = s.next_due_at, last_fired_at = s.next_due_at, fired = s.fired + 1,
+    stored_due_at = CASE WHEN s.id IN (SELECT schedule_id FROM stored) THEN s.next_due_at END, version = s.version + 1
+FROM due WHERE s.id = due.id
+RETURNING extract(epoch FROM now() - s.next_fire_at)::float8 AS late_seconds
+"""
 _DUE = """
-SELECT id, revision, definition, cursor_at FROM schedule
-WHERE next_fire_at <= now() AND NOT project = ANY ($2) ORDER BY next_fire_at LIMIT $1 FOR UPDATE SKIP LOCKED
+SELECT id, revision, definition, deleted, cursor_at, stored_due_at FROM schedule
+WHERE next_fire_at <= now() AND (on_time_until IS NULL OR on_time_until < now() OR next_due_at <= cursor_at)
+  AND NOT project = ANY ($2)
+ORDER BY next_fire_at LIMIT $1 FOR UPDATE SKIP LOCKED
+"""
+_SECONDS_TO_NEXT = """
+SELECT extract(epoch FROM min(next_fire_at) - clock_timestamp())::float8 FROM schedule WHERE next_fire_at > now()
 """
 _ADVANCE = """
 UPDATE schedule s SET
-    cursor_at = a.cursor_at, next_due_at = a.next_due_at, next_fire_at = a.next_fire_at,
+    cursor_at = a.cursor_at, next_due_at = a.next_due_at, next_fire_at = a.next_fire_at, next_tick_id = a.next_tick_id,
+    next_event_date = a.next_event_date, on_time_until = a.on_time_until, stored_due_at = NULL,
     last_due_at = coalesce(a.last_due_at, s.last_due_at), last_fired_at = coalesce(a.last_fired_at, s.last_fired_at),
     fired = s.fired + a.fired, skipped = s.skipped + a.skipped, version = s.version + 1
 FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[],
-            $6::timestamptz[], $7::bigint[], $8::bigint[])
-  AS a (id, cursor_at, next_due_at, next_fire_at, last_due_at, last_fired_at, fired, skipped)
+            $6::timestamptz[], $7::bigint[], $8::bigint[], $9::uuid[], $10::date[], $11::timestamptz[])
+  AS a (id, cursor_at, next_due_at, next_fire_at, last_due_at, last_fired_at, fired, skipped, next_tick_id,
+        next_event_date, on_time_until)
 WHERE s.id = a.id
 """
 _FAIL = """
-UPDATE schedule SET problem = left($2, 2000), next_fire_at = NULL, next_due_at = NULL, version = version + 1
+UPDATE schedule SET problem = left($2, 2000), next_fire_at = NULL, next_due_at = NULL, stored_due_at = NULL,
+    version = version + 1
 WHERE id = $1
 """
 _UNPUBLISHED = """
@@ -73,12 +101,14 @@ class Defined:
 
 @dataclass(frozen=True, slots=True)
 class DueSchedule:
-    """A locked schedule whose next tick has come."""
+    """A locked schedule whose next tick has come, or whose stored tick is not published yet."""
 
     id: str
     revision: int
     definition: str
+    deleted: bool
     cursor_at: datetime
+    stored_due_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +123,9 @@ class Advance:
     last_fired_at: datetime | None
     fired: int
     skipped: int
+    next_tick_id: UUID | None = None
+    next_event_date: date | None = None
+    on_time_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +176,30 @@ async def define(connection: Connection, snapshots: Sequence[Defined]) -> None:
     )
 
 
+async def store_on_time(
+    connection: Connection, limit: int, *, cause: str, frozen: Sequence[str] = ()
+) -> Sequence[float]:
+    """Store the next tick of up to `limit` schedules that are due and on time; how late each is, in seconds."""
+    rows = await connection.fetch(_STORE_ON_TIME, limit, list(frozen), cause)
+    return [row["late_seconds"] for row in rows]
+
+
 async def take_due(connection: Connection, limit: int, *, frozen: Sequence[str] = ()) -> list[DueSchedule]:
-    """Lock up to `limit` schedules whose time has come, of projects that are not frozen."""
-    rows = await connection.fetch(_DUE, limit, list(frozen))
-    return [DueSchedule(row["id"], row["revision"], row["definition"], row["cursor_at"]) for row in rows]
+    """Lock up to `limit` schedules of projects that are not frozen, whose tick is stored, late or to be decided."""
+    return [DueSchedule(**row) for row in await connection.fetch(_DUE, limit, list(frozen))]
+
+
+async def seconds_to_next(connection: Connection) -> float | None:
+    """Seconds until the next schedule is due; None when none will be."""
+    return await connection.fetchval(_SECONDS_TO_NEXT)
 
 
 async def advance(connection: Connection, moved: Sequence[Advance]) -> None:
     """Record what a pass decided."""
-    columns = ("id", "cursor_at", "next_due_at", "next_fire_at", "last_due_at", "last_fired_at", "fired", "skipped")
+    columns = (
+        "id", "cursor_at", "next_due_at", "next_fire_at", "last_due_at", "last_fired_at", "fired", "skipped",
+        "next_tick_id", "next_event_date", "on_time_until",
+    )  # fmt: skip
     await connection.execute(_ADVANCE, *([getattr(one, column) for one in moved] for column in columns))
 
 
