@@ -264,9 +264,9 @@ def _advance(due: DueSchedule, schedule: Schedule, result: Due) -> Advance:
     )  # fmt: skip
 
 
-def _next_tick(schedule: Schedule, result: Due) -> tuple[UUID, date, datetime | None] | tuple[()]:
+def _next_tick(schedule: Schedule, result: Due) -> tuple[UUID | None, date | None, datetime | None]:
     """Id and event date of the next tick, and until when it fires without being decided again; none for no next."""
     if result.next_due_at is None or result.next_fire_at is None:
-        return ()
+        return None, None, None
     on_time = None if schedule.paused else result.next_fire_at + calendar.on_time(schedule)
     return tick_id(schedule.id, result.next_due_at), schedule.event_date.of(result.next_due_at), on_time
