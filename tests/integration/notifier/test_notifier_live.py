@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import uuid
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -121,6 +122,21 @@ async def test_paths_tickets_origins_and_revocation(
         assert await code(token="") == 4401
         assert await code(headers={"Origin": "https://evil.example"}) == 4403
         assert await code(token=await gateway.another_token("job.read")) == 4403
+        login = {"username": "looker", "password": "four unrelated words here"}
+        await gateway.ask("POST", "/users", {**login, "role": "viewer"})
+        session = (await gateway.ask("POST", "/auth/login", login, token=""))["access_token"]
+        orphan = (await gateway.ask("POST", "/ws/tickets", token=session))["ticket"]
+        await gateway.ask("POST", "/auth/logout", {}, token=session)
+        assert await code(token="", protocols=("signalbox.v1", f"ticket.{orphan}")) == 4401, "its session was ended"
+        refused = (await gateway.ask("GET", "/audit?action=live_all"))["items"]
+        assert Counter((one["outcome"], one["detail"]) for one in refused) == {
+            (
+                "unauthenticated",
+                "no credential that is good",
+            ): 3,  # used, forged, of an ended session
+            ("unauthenticated", "a page of another origin"): 1,
+            ("refused", "this needs the permission plan.read"): 1,
+        }
 
         reader = await gateway.another_token("plan.read")
         async with (

@@ -4,16 +4,20 @@ Routes that write through `idempotency.write` add theirs in the same transaction
 its answer is sent, and refusals where they become answers.
 """
 
+import asyncio
 import logging
 import time
 from collections import Counter
 from collections.abc import MutableMapping
 from typing import Any, Final
 
-from fastapi import Request
+from fastapi import Request, WebSocket
 from pydantic_core import from_json
+from starlette.requests import HTTPConnection
+from starlette.routing import WebSocketRoute
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.http.addresses import client_address
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.problems import Problem
@@ -42,11 +46,17 @@ async def add_done(
 
 
 class RefusalAudit:
-    """Adds entries for refused calls; bounded for callers whom nobody knows."""
+    """Adds entries for refused calls; bounded for callers whom nobody knows.
+
+    Those of calls that are refused at the same time are written together: an attack takes one connection of the
+    database from the others, no more. An answer is sent when its entry is stored.
+    """
 
     def __init__(self) -> None:
         self._minute = 0
         self._seen: Counter[str] = Counter()
+        self._waiting: list[tuple[AuditEntry, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
 
     async def add(self, request: Request, deps: Dependencies, problem: Problem) -> None:
         """Add an entry if this problem refuses permission. An audit that cannot be written never hides the answer."""
@@ -57,22 +67,43 @@ class RefusalAudit:
         if not known and (not _presents_something(request) or not self._room(request, deps)):
             return
         outcome = "refused" if known or problem.slug == "forbidden" else "unauthenticated"
-        try:
-            entry = await _entry(
-                request, deps, outcome=outcome, status=problem.status, detail=problem.audit_detail or problem.detail
-            )
-            async with deps.database.connection() as connection:
-                await audit.add(connection, entry)
-        except Exception:
-            log.exception("a refusal was not audited")
+        detail = problem.audit_detail or problem.detail
+        await self._add(deps, await _entry(request, deps, outcome=outcome, status=problem.status, detail=detail))
 
-    def _room(self, request: Request, deps: Dependencies) -> bool:
+    async def add_handshake(self, websocket: WebSocket, deps: Dependencies, *, known: bool, detail: str) -> None:
+        """Add an entry for a WebSocket that was not let in though it showed a credential."""
+        if deps.identity is None or not _presents_something(websocket) or not (known or self._room(websocket, deps)):
+            return
+        outcome, status = ("refused", 403) if known else ("unauthenticated", 401)
+        await self._add(deps, await _entry(websocket, deps, outcome=outcome, status=status, detail=detail))
+
+    async def _add(self, deps: Dependencies, entry: AuditEntry) -> None:
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, stored))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write(deps.database), name="audit of refusals")
+        await stored
+
+    async def _write(self, database: Database) -> None:
+        """Store what waits, again and again until nothing does. A failure is logged and holds no answer back."""
+        while self._waiting:
+            batch, self._waiting = self._waiting[: audit.BATCH], self._waiting[audit.BATCH :]
+            try:
+                async with database.connection() as connection:
+                    await audit.add(connection, *(entry for entry, _ in batch))
+            except Exception:
+                log.exception("%d refusals were not audited", len(batch))
+            for _, stored in batch:
+                if not stored.done():  # its caller may be gone
+                    stored.set_result(None)
+
+    def _room(self, request: HTTPConnection, deps: Dependencies) -> bool:
         minute = int(time.monotonic() // 60)
         if minute != self._minute:
             if dropped := sum(max(0, count - MAX_ANONYMOUS_REFUSALS) for count in self._seen.values()):
                 log.warning("%d refusals of unknown callers were not audited", dropped)
             self._minute, self._seen = minute, Counter()
-        address = client_address(request.scope, deps.identity.trusted_proxies)
+        address = client_address(request.scope, deps.identity.trusted_proxies if deps.identity else ())
         self._seen[address if len(self._seen) < 1000 else "others"] += 1
         return self._seen[address] <= MAX_ANONYMOUS_REFUSALS
 
@@ -109,13 +140,13 @@ class Audited:
 
 
 async def _entry(
-    request: Request, deps: Dependencies, *, outcome: str, status: int, target: str | None = None, detail: str = "",
-    after: Any = None,
+    request: HTTPConnection, deps: Dependencies, *, outcome: str, status: int, target: str | None = None,
+    detail: str = "", after: Any = None,
 ) -> AuditEntry:  # fmt: skip
     principal = getattr(request.state, "principal", None)
     return AuditEntry(
         actor=principal.actor if principal else getattr(request.state, "actor", "anybody"),
-        action=_action(request) or f"{request.method} unknown",
+        action=_action(request) or f"{request.scope.get('method', 'WebSocket')} unknown",
         target=(target or request.url.path).removeprefix(BASE)[:500], outcome=outcome, status=status,
         reason=await _reason(request), detail=detail[:1000],
         address=client_address(request.scope, deps.identity.trusted_proxies if deps.identity else ()),
@@ -125,16 +156,18 @@ async def _entry(
     )  # fmt: skip
 
 
-def _action(request: Request) -> str:
-    return getattr(request.scope.get("route"), "operation_id", "") or ""
+def _action(request: HTTPConnection) -> str:
+    route = request.scope.get("route")
+    return getattr(route, "operation_id", "") or (route.name if isinstance(route, WebSocketRoute) else "")
 
 
-def _presents_something(request: Request) -> bool:
+def _presents_something(request: HTTPConnection) -> bool:
     """Whether the caller showed a credential; a call without one is only a mistake."""
-    return "authorization" in request.headers or "cookie" in request.headers or "/auth/" in request.url.path
+    shown = {"authorization", "cookie", "sec-websocket-protocol"} & set(request.headers.keys())
+    return bool(shown) or "/auth/" in request.url.path
 
 
-async def _reason(request: Request) -> str:
+async def _reason(request: HTTPConnection) -> str:
     """Why, as the body says, if it was read."""
     raw: bytes = getattr(request, "_body", b"")
     if not raw or len(raw) > MAX_REASON_BYTES:

@@ -135,7 +135,7 @@ def _unexpected(scope: Any, error: Exception) -> Problem:
 
 
 def _answer_errors(app: FastAPI) -> None:
-    refusals = RefusalAudit()
+    refusals = app.state.refusals = RefusalAudit()
 
     @app.exception_handler(Problem)
     async def problem(request: Request, error: Problem) -> Response:

@@ -12,7 +12,7 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.identity.audit_entry import AuditEntry, chained
 
 BATCH: Final = 500
-_ADD: Final = "INSERT INTO audit_pending (record) VALUES ($1)"
+_ADD: Final = "INSERT INTO audit_pending (record) SELECT unnest($1::text[])"
 # INVARIANT the head's row is locked: two gateways never give two entries the same place.
 _HEAD: Final = "SELECT seq, hash, cut_seq, cut_hash FROM audit_head FOR UPDATE"
 _TAKE: Final = "SELECT seq, at, record FROM audit_pending ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED"
@@ -58,9 +58,9 @@ class Verified:
     detail: str
 
 
-async def add(connection: Connection, entry: AuditEntry) -> None:
-    """Add an entry, in the caller's transaction if there is one."""
-    await connection.execute(_ADD, entry.record())
+async def add(connection: Connection, *entries: AuditEntry) -> None:
+    """Add entries, in the caller's transaction if there is one."""
+    await connection.execute(_ADD, [entry.record() for entry in entries])
 
 
 async def chain(database: Database) -> bool:

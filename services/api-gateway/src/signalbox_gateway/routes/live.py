@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from pydantic import BaseModel
 
 from signalbox_gateway.http.access import COOKIE, Principal, permission
-from signalbox_gateway.http.dependencies import Deps
+from signalbox_gateway.http.auditing import RefusalAudit
+from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.identity.authentication import Authentication
 from signalbox_gateway.identity.roles import ANY, Reach
 from signalbox_gateway.live import tickets
@@ -84,12 +85,17 @@ async def _serve(websocket: WebSocket, follow: dict[str, str]) -> None:
     """Check who it is, forward it to a notifier, and go on checking."""
     offered = [one.strip() for one in websocket.headers.get("sec-websocket-protocol", "").split(",") if one.strip()]
     explicit = PROTOCOL in offered
+    refusals: RefusalAudit = websocket.app.state.refusals
+    deps: Dependencies = websocket.app.state.dependencies
     if not _same_origin(websocket):
+        await refusals.add_handshake(websocket, deps, known=False, detail="a page of another origin")
         await _refuse(websocket, FORBIDDEN)
         return
     credential = await _credential(websocket, offered)
-    principal = await _principal(websocket, credential)
+    principal = websocket.state.principal = await _principal(websocket, credential)
     if principal is None or not principal.may(PERMISSION):
+        detail = f"this needs the permission {PERMISSION}" if principal else "no credential that is good"
+        await refusals.add_handshake(websocket, deps, known=principal is not None, detail=detail)
         await _refuse(websocket, FORBIDDEN if principal else UNAUTHENTICATED)
         return
     reach = principal.reach(PERMISSION)
