@@ -11,7 +11,7 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from signalbox_chassis.messaging.connection import KafkaConnection, Mechanism, Protocol
+from signalbox_chassis.setting_aliases import SECRET_VARIABLES, Alias
 
 PREFIX = "SIGNALBOX_"
 FILE_SUFFIX = "_FILE"
@@ -31,8 +32,8 @@ def allowed(words: str) -> dict[str, Any]:
     return {"allowed": words}
 
 
-class SettingFileUnusable(Exception):
-    """A file that should hold a setting cannot be used. `lines` has a line for each, without any value."""
+class SettingUnusable(Exception):
+    """A file or variable that should hold a setting cannot be used. `lines` has one for each, without any value."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("; ".join(lines))
@@ -42,7 +43,7 @@ class SettingFileUnusable(Exception):
 def read_files(fields: Mapping[str, FieldInfo], environment: Mapping[str, str]) -> dict[str, str]:
     """Field → content of the file that `SIGNALBOX_<FIELD>_FILE` names, without the line end.
 
-    Raises SettingFileUnusable.
+    Raises SettingUnusable.
     """
     values: dict[str, str] = {}
     lines: list[str] = []
@@ -68,7 +69,7 @@ def read_files(fields: Mapping[str, FieldInfo], environment: Mapping[str, str]) 
             elif not values[name]:
                 lines.append(f"{variable}{FILE_SUFFIX}: {path} is empty")
     if lines:
-        raise SettingFileUnusable(lines)
+        raise SettingUnusable(lines)
     return values
 
 
@@ -83,6 +84,28 @@ class _Files(PydanticBaseSettingsSource):
         found = read_files(fields, os.environ)
         # a field with aliases takes its value under the first of them only
         return {_key(name, fields[name]): value for name, value in found.items()}
+
+
+class _Aliases(PydanticBaseSettingsSource):
+    """The settings that stand in the environment under names of other systems."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False  # `__call__` reads all of them at once
+
+    def __call__(self) -> dict[str, Any]:
+        fields, found = self.settings_cls.model_fields, dict[str, Any]()
+        aliases: Mapping[str, Alias] = getattr(self.settings_cls, "aliases", {})
+        for name, alias in aliases.items():
+            variable = f"{PREFIX}{name.upper()}"
+            if os.environ.get(variable) or os.environ.get(variable + FILE_SUFFIX):
+                continue
+            try:
+                value = alias(os.environ)
+            except ValueError as wrong:
+                raise SettingUnusable([str(wrong)]) from None
+            if value:
+                found[_key(name, fields[name])] = value
+        return found
 
 
 def _key(name: str, field: FieldInfo) -> str:
@@ -101,6 +124,9 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
     )
 
+    aliases: ClassVar[Mapping[str, Alias]] = {}
+    """By field: what reads it from variables of other systems."""
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -110,7 +136,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _Files(settings_cls)
+        return init_settings, env_settings, _Files(settings_cls), _Aliases(settings_cls)
 
     def secrets(self) -> Iterator[str]:
         """Every secret value, and the passwords inside of addresses, for `logs.hide`."""
@@ -120,13 +146,14 @@ class Settings(BaseSettings):
                 secret = value.get_secret_value()
                 password = urlsplit(secret).password if "://" in secret else None
                 yield from {secret, password or secret, unquote(password or secret)}
+        yield from filter(None, map(os.environ.get, SECRET_VARIABLES))
 
     @classmethod
     def load(cls) -> Self:
         """Read the environment, or print every problem on its own line and exit with 2."""
         try:
             return cls()
-        except SettingFileUnusable as unusable:
+        except SettingUnusable as unusable:
             lines: Sequence[str] = unusable.lines
         except ValidationError as invalid:
             lines = problems(invalid, cls)

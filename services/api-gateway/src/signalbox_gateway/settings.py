@@ -1,11 +1,12 @@
 """Settings of the gateway."""
 
 import os
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
+from signalbox_chassis import setting_aliases
 from signalbox_chassis.security.egress import EgressSettings
 from signalbox_chassis.security.vault import VaultSettings
 from signalbox_chassis.settings import allowed
@@ -14,6 +15,7 @@ from signalbox_gateway.http.anonymous import is_loopback
 
 
 class GatewaySettings(VaultSettings, EgressSettings):
+    aliases: ClassVar = {**VaultSettings.aliases, "redis_url": setting_aliases.redis_url}
     api_host: str = "127.0.0.1"
     """Address the API listens on."""
     api_port: int = Field(
@@ -65,7 +67,8 @@ class GatewaySettings(VaultSettings, EgressSettings):
         default=SecretStr(""), validation_alias=AliasChoices("SIGNALBOX_REDIS_URL", "redis_url", "REDIS_URL"),
         json_schema_extra=allowed("`redis://…` or `rediss://…`"),
     )  # fmt: skip
-    """Redis that counts rate limits for all gateways. Empty, or while it is away: each gateway counts alone."""
+    """Redis that counts rate limits for all gateways. Empty, or while it is away: each gateway counts alone.
+    `REDIS_URL`, or `REDIS_HOST` with `REDIS_PORT`, is read as well."""
     calls_per_minute: int = Field(default=60_000, ge=10, le=10_000_000)
     """How many calls an account may make."""
     address_calls_per_minute: int = Field(default=120_000, ge=10, le=10_000_000)

@@ -1,13 +1,17 @@
 """Settings of the notifier."""
 
+from typing import ClassVar
+
 from pydantic import Field, SecretStr
 
+from signalbox_chassis import setting_aliases
 from signalbox_chassis.security.egress import EgressSettings
 from signalbox_chassis.security.vault import VaultSettings
 from signalbox_chassis.settings import allowed
 
 
 class NotifierSettings(EgressSettings, VaultSettings):
+    aliases: ClassVar = {**VaultSettings.aliases, "redis_url": setting_aliases.redis_url}
     send_timeout_seconds: float = Field(default=15.0, ge=1, le=60)
     """How long one try to send may take, reading the answer included."""
     incident_update_seconds: float = Field(default=300.0, ge=1, le=86_400)
@@ -46,4 +50,5 @@ class NotifierSettings(EgressSettings, VaultSettings):
     live_keep_seconds: float = Field(default=3600.0, ge=60, le=604_800)
     """How long events of the live feed are kept: a client that was away for longer needs a snapshot."""
     redis_url: SecretStr = Field(default=SecretStr(""), json_schema_extra=allowed("`redis://…`"))
-    """Redis that wakes the live feeds of several notifiers. Empty: each looks by itself, every half second."""
+    """Redis that wakes the live feeds of several notifiers. Empty: each looks by itself, every half second.
+    `REDIS_HOST` with `REDIS_PORT` is read as well."""

@@ -22,13 +22,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
+from signalbox_chassis import setting_aliases
 from signalbox_chassis.messaging.access import AccessRefused, Prefixes, grant, read_passwords
 from signalbox_chassis.messaging.connection import KafkaRefused
 from signalbox_chassis.messaging.topics import TopicMissing, TopicRefused, create_topics
@@ -58,7 +59,12 @@ class ProvisionedService:
 
 
 class ProvisionSettings(ServiceSettings):
-    """The settings of any service, with the administrator's database address."""
+    """The settings of any service, with the administrator's database address.
+
+    That is `DATABASE_URL`, or `POSTGRES_SERVER|USER|PASSWORD|DB`, where `SIGNALBOX_DATABASE_URL` is not set.
+    """
+
+    aliases: ClassVar = {"database_url": setting_aliases.administrator_url}
 
 
 def services_to_provision(specs: Sequence[ServiceSpec] | None = None) -> Sequence[ServiceSpec]:

@@ -15,13 +15,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, Literal, get_args
+from typing import ClassVar, Final, Literal, get_args
 from zlib import crc32
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import Field, SecretStr, field_validator
 
+from signalbox_chassis import setting_aliases
 from signalbox_chassis.observability import logs
 from signalbox_chassis.persistence.connection import Connection, Row, connect
 from signalbox_chassis.persistence.database import Database
@@ -117,10 +118,12 @@ class Keys:
 class VaultSettings(ServiceSettings):
     """For services that write or read secrets. Without the two, every reference to a secret is refused."""
 
+    aliases: ClassVar = {"secret_key": setting_aliases.secret_key}
     secret_key: SecretStr = Field(
         default=SecretStr(""), json_schema_extra=allowed("32 bytes as base64, several separated by commas")
     )
-    """Key-encryption keys of the secrets, the newest first: 32 bytes as base64 each, separated by commas."""
+    """Key-encryption keys of the secrets, the newest first: 32 bytes as base64 each, separated by commas.
+    Where it is not set, `SECRET_KEY` is read: a text of 16 characters or more, from which the key is derived."""
     secrets_url: SecretStr = Field(default=SecretStr(""), json_schema_extra=allowed("`postgresql://…`"))
     """PostgreSQL that holds the secrets, as `postgresql://role:password@host:port/database`, with this service's own
     role there."""
