@@ -74,6 +74,8 @@ class EngineHarness(ABC):
     """Whether the engine tells an empty result from none."""
     logs_hold_output: ClassVar[bool] = True
     """False: its log is the engine's own words about the run, and has nothing the work wrote."""
+    begins_late: ClassVar[bool] = False
+    """Whether its work begins seconds after the engine says it runs: a cancel may be faster."""
     connection: Mapping[str, Any]
     """The connection of its definition."""
     settings: Mapping[str, str] = {}

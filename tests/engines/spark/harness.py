@@ -23,6 +23,7 @@ class Harness(EngineHarness):
     kind = "spark"
     plain_logs = False
     lost_answer_point = "spark.answered"
+    begins_late = True
 
     def __init__(self, folder: Path, cluster: SparkCluster, claims: ClaimServer | None) -> None:
         self.folder = folder
@@ -50,8 +51,10 @@ class Harness(EngineHarness):
             results.mkdir(exist_ok=True)
             (results / key).write_text(request.result)
             arguments.append(str(results / key))
-        main_class = "" if request.refused else "probe.App"
-        return SparkWork(application=str(compiled_jobs()), main_class=main_class, arguments=tuple(arguments))
+        conf = {"spark.driver.memory": "much"} if request.refused else {}
+        return SparkWork(
+            application=str(compiled_jobs()), main_class="probe.App", arguments=tuple(arguments), conf=conf
+        )  # fmt: skip
 
     def wrong_work(self) -> tuple[Work, str]:
         return SparkWork(application="/nowhere/a.jar"), "work.main_class"

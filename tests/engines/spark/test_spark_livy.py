@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import pytest_asyncio
 
 from engines.conformance import EngineConformance, see, see_running
 from engines.harness import EngineHarness, WorkRequest, new_submission, watched
+from engines.kill_points import KILL_POINTS, ROUNDS, dies_and_another_goes_on
 from engines.spark.distribution import compiled_jobs
 from engines.spark.harness import ENDLESS_SECONDS
 from engines.spark.livy import LivyServer
 from signalbox_contracts.definitions.work import SparkWork
 from signalbox_executor.engines.capabilities import PROTOCOLS, Capability
 from signalbox_executor.engines.port import ENDS, Engine, EngineRefused, Phase, Submission
+from support.crash_points.scene import CrashStand
+from support.crash_points.stands import scene_of, stand_on
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -26,6 +30,8 @@ FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 class LivyHarness(EngineHarness):
     kind = "spark"
     plain_logs = False
+    lost_answer_point = "spark.answered"
+    begins_late = True
 
     def __init__(self, folder: Path, livy: LivyServer) -> None:
         self.folder = folder
@@ -33,6 +39,7 @@ class LivyHarness(EngineHarness):
         self.stamps = folder / "stamps"
         conf = {"spark.driver.memory": "512m", "spark.ui.enabled": "false", "spark.driver.extraJavaOptions": FAST}
         self.connection = {"kind": "spark", "api": "livy", "url": livy.url, "conf": conf}
+        self.settings = {"SIGNALBOX_BLOB_URL": (folder / "blobs").as_uri()}
 
     @classmethod
     @contextmanager
@@ -150,3 +157,26 @@ async def test_the_connection_test_names_the_version(harness: LivyHarness) -> No
     engine: Any = harness.engine
     details = await engine.test_connection()
     assert details["version"].startswith("0.7.1")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stand(
+    kafka_bootstrap: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[CrashStand]:
+    async with stand_on(postgres_url, kafka_bootstrap, tmp_path_factory.mktemp("stand")) as stand:
+        yield stand
+
+
+@pytest.mark.long
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("number", range(ROUNDS))
+@pytest.mark.parametrize("point", KILL_POINTS)
+async def test_an_executor_killed_while_it_submits_leaves_one_batch(
+    stand: CrashStand, running: LivyHarness, point: str, number: int
+) -> None:
+    """A batch that is there before tells that Livy did not restart: what may have been sent may be sent again."""
+    async with running.opened() as harness:
+        await harness.engine.submit(new_submission(harness))
+        async with scene_of(stand, "livy", harness) as scene:
+            await dies_and_another_goes_on(scene, point)
+            assert await harness.starts(scene.key) == 1

@@ -25,7 +25,7 @@ from signalbox_chassis.runtime.clock import SystemClock
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.operations import LogsFollow
 from signalbox_contracts.messages.plans import Counts, Waiting, WaitReason
-from signalbox_contracts.messages.tasks import TaskProgress, TaskProgressData
+from signalbox_contracts.messages.tasks import Phase, TaskProgress, TaskProgressData, WorkerProgress
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import decode
@@ -245,7 +245,8 @@ async def test_a_task_says_how_far_it_is(api: Api) -> None:
     id = task_id(plan, "item/0")
     assert (await until_there(api, f"/tasks/{id}"))["progress"] is None
     data = TaskProgressData(
-        plan_id=plan, task_id=id, attempt=1, sequence=1, at=NOW, fraction=0.5, message="2 stages done"
+        plan_id=plan, task_id=id, attempt=1, sequence=1, at=NOW, fraction=0.5, message="2 stages done",
+        workers=(WorkerProgress(worker=3, phase=Phase.FAILED),),
     )  # fmt: skip
     await api.model.send(TaskProgress.of(data, subject=plan, source="signalbox/executor", time=NOW, aggregateversion=1))
 
@@ -255,6 +256,7 @@ async def test_a_task_says_how_far_it_is(api: Api) -> None:
     await until(shown, seconds=10, why="the progress is read")
     seen = (await api.read(f"/tasks/{id}"))["progress"]
     assert (seen["fraction"], seen["message"], seen["steps"]) == (0.5, "2 stages done", [])
+    assert seen["workers"] == [{"worker": 3, "phase": "FAILED", "error": None}]
 
 
 async def test_who_closed_an_engine_is_the_one_who_did_not_the_one_who_changed_it_later(api: Api) -> None:

@@ -128,6 +128,7 @@ async def observer_frozen(scene: Scene) -> None:
     await scene.put()
     sleeper = scene.executor()
     await scene.in_state(RUNNING)
+    await scene.started()
     first = await holder(scene, other_than=None)
     await scene.freeze(sleeper)
     await scene.time_passes()
@@ -163,7 +164,8 @@ async def cancelled_in_mid_submit(scene: Scene) -> None:
         scene.executor()
         await scene.in_state(SUBMITTING)
         await scene.cancel()
-    await scene.started()
+    if not scene.engine.begins_late:
+        await scene.started()
 
 
 async def forgotten(scene: Scene) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.start_fence import RunEnd, RunProgress, Started
@@ -14,6 +15,7 @@ from signalbox_contracts.definitions.work import SparkWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_executor.engines.port import EngineRefused, EngineThrottled
 from signalbox_executor.engines.spark.answers import Cluster, Driver, WorkerEntry
+from signalbox_executor.engines.spark.event_log import EventLogs, summarize_log
 from signalbox_executor.engines.spark.kind import remove_older
 from signalbox_executor.engines.spark.livy import NameTaken, batch_request, judge_refusal
 from signalbox_executor.engines.spark.outcomes import EXIT_GRACE, Facts, judge, root_cause, without_command
@@ -148,3 +150,44 @@ async def test_old_records_are_removed_page_by_page_and_new_ones_stay(tmp_path: 
     assert {blob.key for blob in await blobs.list("starts")} == {
         f"starts/{number}/sent.json" for number in range(20, 25)
     }
+
+
+def test_an_event_log_adds_up_to_jobs_stages_and_tasks() -> None:
+    """As Spark 4.3 writes them, less what is not read; the last frame of a log that is written is cut."""
+    lines = [
+        '{"Event":"SparkListenerStageSubmitted","Stage Info":{"Stage ID":0,"Stage Attempt ID":0,"Number of Tasks":2}}',
+        '{"Event":"SparkListenerTaskEnd","Stage ID":0,"Task End Reason":{"Reason":"Success"},"Task Info":{}}',
+        '{"Event":"SparkListenerTaskEnd","Stage ID":0,"Task End Reason":{"Reason":"ExceptionFailure"}}',
+        '{"Event":"SparkListenerStageCompleted","Stage Info":{"Stage ID":0,"Stage Attempt ID":0}}',
+        '{"Event":"SparkListenerStageSubmitted","Stage Info":"unreadable"}',
+        '{"Event":"SparkListenerJobEnd","Job Result":{"Result":"JobFailed","Exception":{"Message":"no disk"}}}',
+    ]
+    text = "\n".join(lines).encode()
+    expected = RunProgress(
+        application="app-1", jobs_failed=1, last_job_failed=True, last_error="no disk", stages_done=1, tasks_done=1,
+        tasks_total=2,
+    )  # fmt: skip
+    assert summarize_log("app-1", [("events_1_app-1", text)]) == expected
+    packed = zstandard.compress(text)
+    assert summarize_log("app-1", [("events_1_app-1.zstd.inprogress", packed)]) == expected
+    assert summarize_log("app-1", [("a.zstd", packed[:-9])]) is not None
+    assert summarize_log("app-1", [("a.lz4", b"")]) is None
+
+
+async def test_the_files_of_a_rolling_event_log_are_read_in_order(tmp_path: Path) -> None:
+    logs = EventLogs(Blobs(tmp_path.as_uri()))
+    folder = tmp_path / "eventlog_v2_app-1"
+    folder.mkdir()
+    end = '{"Event":"SparkListenerJobEnd","Job Result":{"Result":"%s"}}'
+    (folder / "events_2_app-1").write_text(end % "JobFailed")
+    (folder / "events_10_app-1").write_text(end % "JobSucceeded")
+    (folder / "appstatus_app-1").write_text("")
+    found = await logs.progress("app-1", ended=True)
+    assert found is not None
+    assert (found.jobs_done, found.jobs_failed, found.last_job_failed) == (1, 1, False)
+    (tmp_path / "app-2.inprogress").write_text(end % "JobSucceeded")
+    alone = await logs.progress("app-2", ended=False)
+    assert alone is not None
+    assert alone.jobs_done == 1
+    assert await logs.progress("app-3", ended=True) is None
+    assert await logs.progress("../app-1", ended=True) is None

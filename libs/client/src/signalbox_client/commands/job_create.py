@@ -32,6 +32,9 @@ def job_create(
     completions: Annotated[
         int | None, typer.Option("--completions", min=1, help="more than 1: an Indexed Job of so many")
     ] = None,
+    index: Annotated[
+        list[int] | None, typer.Option("--index", min=0, help="run only this index of them; repeatable")
+    ] = None,
     parallelism: Annotated[int | None, typer.Option("--parallelism", min=1, help="pods at a time")] = None,
     request: Annotated[list[str] | None, typer.Option("--request", help="such as cpu=500m; repeatable")] = None,
     limit: Annotated[list[str] | None, typer.Option("--limit", help="such as memory=1Gi; repeatable")] = None,
@@ -47,7 +50,8 @@ def job_create(
         "conf": inputs.pairs(conf, "--conf"),
     }  # fmt: skip
     of_image = {
-        "command": words, "completions": completions, "parallelism": parallelism, "service_account": service_account,
+        "command": words, "completions": completions, "indexes": index, "parallelism": parallelism,
+        "service_account": service_account,
         "requests": inputs.pairs(request, "--request"), "limits": inputs.pairs(limit, "--limit"),
     }  # fmt: skip
     environment = {"environment": inputs.pairs(env, "--env")}
@@ -56,7 +60,7 @@ def job_create(
             raise typer.BadParameter("a file has all of the job: nothing can be given beside it")
         definition = inputs.document(file)
     elif spark:
-        _refuse(of_image, "--spark", "a command after --, --completions, --parallelism, --request, --limit")
+        _refuse(of_image, "--spark", "a command after --, --completions, --index, --parallelism, --request, --limit")
         work = {"kind": "spark", "application": spark, **of_spark, **environment}
         definition = _job(id or PurePosixPath(spark).stem, work, engine, max_attempts)
     else:

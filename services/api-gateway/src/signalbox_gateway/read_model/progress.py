@@ -17,6 +17,10 @@ ON CONFLICT (task_id) DO UPDATE SET attempt = excluded.attempt, sequence = exclu
 WHERE (p.attempt, p.sequence) < (excluded.attempt, excluded.sequence)
 """
 _LOAD: Final = "SELECT task_id, record FROM task_progress WHERE task_id = ANY($1)"
+_KEPT: Final[Any] = {
+    "at": True, "attempt": True, "fraction": True, "message": True, "steps": True, "waiting": True,
+    "workers": {"__all__": {"worker", "phase", "error"}},
+}  # fmt: skip
 
 
 async def write_progress(connection: Connection, progress: Sequence[TaskProgressData]) -> None:
@@ -29,7 +33,7 @@ async def write_progress(connection: Connection, progress: Sequence[TaskProgress
     rows = list(newest.values())
     await connection.execute(
         _WRITE, [one.task_id for one in rows], [one.attempt for one in rows], [one.sequence for one in rows],
-        [one.model_dump_json(include={"at", "attempt", "fraction", "message", "steps", "waiting"}) for one in rows],
+        [one.model_dump_json(include=_KEPT) for one in rows],
     )  # fmt: skip
 
 

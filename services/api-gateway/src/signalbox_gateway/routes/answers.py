@@ -101,8 +101,16 @@ Task: Final = from_record(
 )  # fmt: skip
 
 
-class TaskSteps(AnswerModel):
-    """How far a running attempt is, as its engine reported last."""
+class WorkerPhase(AnswerModel):
+    """Where one part of many is, such as an index of an Indexed Job."""
+
+    worker: int
+    phase: Phase
+    error: str | None
+
+
+class ReportedProgress(AnswerModel):
+    """How far an attempt is, as its engine reported last."""
 
     at: datetime
     attempt: int
@@ -111,10 +119,13 @@ class TaskSteps(AnswerModel):
     message: str
     steps: list[StepProgress]
     """The parts that the engine names, such as the tasks of an Airflow DAG."""
+    workers: list[WorkerPhase]
+    """The parts that have a number, such as the indexes of an Indexed Job; failed ones first."""
 
 
 TaskShown: Final = from_record(
-    "TaskShown", Task, progress=(TaskSteps | None, Field(description="How far it is; null where nothing is known.")),
+    "TaskShown", Task,
+    progress=(ReportedProgress | None, Field(description="How far it is; null where nothing is known.")),
 )  # fmt: skip
 Item: Final = from_record("Item", ItemRecord)
 

@@ -13,6 +13,10 @@ public final class App {
 
   public static void main(String[] words) throws Exception {
     Path stamps = Paths.get(words[0]);
+    String key = System.getenv("SIGNALBOX_RUN_KEY");
+    if (key != null && words[3].startsWith("sb-")) { // each attempt stamps a file of its own
+      stamps = stamps.resolveSibling(key);
+    }
     int code = Integer.parseInt(words[1]);
     long seconds = Long.parseLong(words[2]);
     Files.createDirectories(stamps.getParent());

@@ -25,6 +25,7 @@ from signalbox_executor.engines.port import (
     Submission,
     Watched,
 )
+from signalbox_executor.engines.spark.event_log import EventLogs
 from signalbox_executor.engines.spark.lookup import DriverLookup
 from signalbox_executor.engines.spark.master import Master
 from signalbox_executor.engines.spark.observing import Runs
@@ -46,6 +47,7 @@ class StandaloneParts:
     clock: Clock
     start_url: str | None
     claim_seconds: float = 120.0
+    event_logs: EventLogs | None = None
 
 
 class StandaloneEngine:
@@ -60,7 +62,7 @@ class StandaloneEngine:
         self._records = RunRecords(parts.blobs, self._name)
         lookup = DriverLookup(parts.master)
         self._runs = Runs(
-            self._name, parts.master, lookup, self._fence, self._records, parts.clock
+            self._name, parts.master, lookup, self._fence, self._records, parts.clock, parts.event_logs
         )  # fmt: skip
         self._logs = RunLogs(parts.master, self._records, parts.blobs)
         self._sender = Sender(
@@ -117,11 +119,12 @@ class StandaloneEngine:
             return await self._logs.page(watched.run_key, driver, worker_url, ended=ended, offset=offset, limit=limit)
 
     async def progress(self, watched: Sequence[Watched]) -> Mapping[str, Progress]:
-        """Jobs, stages and tasks, as the listener in each driver reports them."""
+        """Jobs, stages and tasks, as the listener in each driver reports them, or else as its event log has them."""
         found: dict[str, Progress] = {}
         for run in watched:
             with blob_errors(self._name):
-                report = await self._fence.progress(run.run_key)
+                ended = await self._records.outcome(run.run_key) is not None
+                report = await self._runs.progress(run.run_key, ended=ended)
             if report is not None:
                 found[run.run_key] = summarize(report)
         return found

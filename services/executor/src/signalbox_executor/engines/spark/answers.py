@@ -54,6 +54,13 @@ class WorkerEntry(Value):
     state: _Word = ""
 
 
+class Application(Value):
+    """One application of the master's list: `name` is the run key unless the application set another."""
+
+    id: Annotated[str, Field(max_length=255)]
+    name: Annotated[str, Field(max_length=4096)] = ""
+
+
 class Cluster(Value):
     """The master's own page, with every driver it remembers."""
 
@@ -61,6 +68,8 @@ class Cluster(Value):
     workers: tuple[JsonValue, ...] = ()
     activedrivers: tuple[JsonValue, ...] = ()
     completeddrivers: tuple[JsonValue, ...] = ()
+    activeapps: tuple[JsonValue, ...] = ()
+    completedapps: tuple[JsonValue, ...] = ()
 
     def drivers(self) -> dict[str, Driver]:
         """Drivers by id. One that cannot be read does not hide the others."""
@@ -84,4 +93,15 @@ class Cluster(Value):
                 log.warning("a worker of the master's list cannot be read: %s", error.errors()[:1])
                 continue
             found[worker.id] = worker
+        return found
+
+    def applications(self) -> dict[str, str]:
+        """Ids of applications by name; one that cannot be read does not hide the others."""
+        found: dict[str, str] = {}
+        for entry in (*self.completedapps, *self.activeapps):
+            try:
+                application = Application.model_validate(entry)
+            except ValidationError:
+                continue
+            found[application.name] = application.id
         return found

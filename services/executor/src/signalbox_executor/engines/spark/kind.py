@@ -13,6 +13,7 @@ from signalbox_executor.engines.http_access import headers_of
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened
 from signalbox_executor.engines.port import Engine
 from signalbox_executor.engines.spark.adapter import StandaloneEngine, StandaloneParts
+from signalbox_executor.engines.spark.event_log import EventLogs
 from signalbox_executor.engines.spark.http import SparkHttp
 from signalbox_executor.engines.spark.livy import Livy
 from signalbox_executor.engines.spark.livy_adapter import LivyEngine, LivyParts
@@ -52,6 +53,7 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
             target=target, master=Master(http, definition.id, connection.url, connection.web_url),
             blobs=context.blobs, clock=context.clock, start_url=connection.start_url,
             claim_seconds=settings.spark_claim_seconds,
+            event_logs=EventLogs(Blobs(settings.spark_event_log_url)) if settings.spark_event_log_url else None,
         )
     )  # fmt: skip
 

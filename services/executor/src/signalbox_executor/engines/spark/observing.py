@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from signalbox_chassis.blobs import BlobMissing, BlobStoreFailed
 from signalbox_chassis.runtime.clock import Clock
-from signalbox_chassis.start_fence import StartFence
+from signalbox_chassis.start_fence import RunProgress, StartFence
 from signalbox_executor.engines.port import (
     EngineThrottled,
     EngineUnavailable,
@@ -18,6 +19,7 @@ from signalbox_executor.engines.port import (
     is_link,
 )
 from signalbox_executor.engines.spark.answers import Cluster, Driver, WorkerEntry
+from signalbox_executor.engines.spark.event_log import EventLogs
 from signalbox_executor.engines.spark.lookup import DriverLookup
 from signalbox_executor.engines.spark.master import Master
 from signalbox_executor.engines.spark.outcomes import ENDED, LIVE, Facts, Outcome, judge, without_command
@@ -37,6 +39,8 @@ class Snapshot:
     cluster: Cluster
     drivers: Mapping[str, Driver]
     workers: Mapping[str, WorkerEntry]
+    applications: Mapping[str, str]
+    """Ids by name."""
 
     def worker_url(self, driver: Driver | None) -> str:
         worker = self.workers.get((driver.worker if driver else None) or "")
@@ -48,7 +52,7 @@ class Runs:
 
     def __init__(
         self, name: str, master: Master, lookup: DriverLookup, fence: StartFence, records: RunRecords,
-        clock: Clock,
+        clock: Clock, event_logs: EventLogs | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._master = master
@@ -56,12 +60,13 @@ class Runs:
         self._fence = fence
         self._records = records
         self._clock = clock
+        self._event_logs = event_logs
         self._owners: dict[str, str] = {}
 
     async def snapshot(self) -> Snapshot:
         """The master's list now."""
         cluster = await self._master.cluster()
-        return Snapshot(cluster, cluster.drivers(), cluster.worker_entries())
+        return Snapshot(cluster, cluster.drivers(), cluster.worker_entries(), cluster.applications())
 
     async def observe(self, watched: Sequence[Watched]) -> dict[str, Observation]:
         """By run key. A run is left out where nothing is known of it just now."""
@@ -97,6 +102,19 @@ class Runs:
                 self._owners.clear()
             self._owners[run.run_key] = owner.run
         return owner.run
+
+    async def progress(self, run_key: str, *, ended: bool, snapshot: Snapshot | None = None) -> RunProgress | None:
+        """How far an application is: by the listener in its driver, or else by its event log."""
+        report = await self._fence.progress(run_key)
+        if self._event_logs is None or (report is not None and (report.ended or not ended)):
+            return report
+        try:
+            applications = (snapshot or await self.snapshot()).applications
+            application = (report.application if report else "") or applications.get(run_key, "")
+            return await self._event_logs.progress(application, ended=ended) or report
+        except (BlobStoreFailed, BlobMissing) as error:  # it is for people: nothing waits for it
+            log.warning("the event log of %s cannot be read: %s", run_key, error)
+            return report
 
     async def _observe_one(self, run: Watched, snapshot: Snapshot) -> Observation | None:
         outcome = await self._records.outcome(run.run_key)
@@ -147,17 +165,19 @@ class Runs:
     async def _facts(
         self, run_key: str, record: RunRecord, driver: str, entry: Driver | None, state: str, snapshot: Snapshot
     ) -> Facts:
-        fenced, message, output = record.fenced, "", ""
+        fenced, message, output, progress = record.fenced, "", "", None
         if state == "ERROR":
             status = await self._master.status(driver)
             message = status.message if status is not None else ""
         end = await self._fence.end(run_key) if fenced else None
         if state == "FAILED" and not (end and end.error):
             output = await self._tail(snapshot.worker_url(entry), driver)
+        if state == "FINISHED":
+            progress = await self.progress(run_key, ended=True, snapshot=snapshot)
         return Facts(
             state=state, fenced=fenced, message=message, error_output=output, end=end,
             started=await self._fence.started(run_key) if fenced else None,
-            progress=await self._fence.progress(run_key) if fenced else None,
+            progress=progress,
             stopped=await self._records.stop(run_key) is not None, allow_failed_jobs=record.allow_failed_jobs,
             now=self._clock.now(),
         )  # fmt: skip
