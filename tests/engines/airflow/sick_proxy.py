@@ -1,16 +1,27 @@
-"""A proxy before the real Airflow that is away, slow, or answers 500 to half of the calls."""
+"""A proxy before the real Airflow that is away, slow, answers 500 to half of the calls, or whose clock is wrong."""
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final, Literal
+from urllib.parse import quote, unquote
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 Mode = Literal["well", "away", "slow", "half"]
 HOP_BY_HOP: Final = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+
+
+def moved(text: str, by: timedelta) -> str:
+    """The text with every instant in it this much later."""
+    return _INSTANT.sub(lambda found: (datetime.fromisoformat(found[0]) + by).isoformat(), text)
 
 
 class SickProxy:
@@ -20,6 +31,8 @@ class SickProxy:
         self.mode: Mode = "well"
         self.url = ""
         self.calls = 0
+        self.clock_off = timedelta()
+        """How far the clock of this Airflow is before that of the machine."""
         self._upstream = upstream
         self._recovered = asyncio.Event()
         self._failed = 0
@@ -65,9 +78,22 @@ class SickProxy:
 
     async def _pass_on(self, request: web.Request) -> web.Response:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
-        body = await request.read()
+        path, body = request.raw_path, await request.read()
+        if self.clock_off:
+            headers.pop("Accept-Encoding", None)
+            place, mark, query = path.partition("?")
+            parts = [name + "=" + quote(moved(unquote(value), -self.clock_off)) for name, value in _pairs(query)]
+            path, body = place + mark + "&".join(parts), moved(body.decode(), -self.clock_off).encode()
         async with self._session.request(
-            request.method, self._upstream + request.raw_path, data=body, headers=headers
+            request.method, URL(self._upstream + path, encoded=True), data=body, headers=headers
         ) as answer:
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
-            return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+            content = await answer.read()
+            if self.clock_off:
+                content = moved(content.decode(), self.clock_off).encode()
+                kept["Date"] = format_datetime(parsedate_to_datetime(kept["Date"]) + self.clock_off, usegmt=True)
+            return web.Response(status=answer.status, body=content, headers=kept)
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    return [(name, value) for part in query.split("&") if part for name, _, value in [part.partition("=")]]

@@ -1,6 +1,7 @@
 """An Airflow that is away, slow or failing: its breaker opens, its runs wait and say so, others are not late."""
 
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
@@ -107,3 +108,24 @@ async def test_a_changed_password_is_a_readable_reason_and_a_right_one_goes_on(
     await product.ask("PUT", "/engines/sick", {**again, "name": "With the right password"})
     await finished(product, "of-sick", run)
     assert proxy.mode == "well"
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_an_airflow_whose_clock_is_an_hour_off_is_followed_all_the_same(
+    product: AirflowProduct, proxy: SickProxy, hours: int
+) -> None:
+    """More runs than are asked for one by one: what changed is read by Airflow's clock, never by ours."""
+    proxy.clock_off = timedelta(hours=hours)
+    try:
+        runs = [(await product.ask("POST", "/workflows/of-sick/runs", {}))["id"] for _ in range(6)]
+        for run in runs:
+            await finished(product, "of-sick", run)
+        wrong = (await product.ask("POST", "/workflows/of-sick/runs", {"parameters": {"fail": 1}}))["id"]
+        failed = await product.run_until("of-sick", wrong)
+        assert failed["state"] == "failed"
+        retried = (await product.control("of-sick", wrong, "retry", "once more")).body
+        again = await product.run_until("of-sick", retried["run_id"])
+        assert (again["state"], again["dag_run_id"]) == ("failed", failed["dag_run_id"])
+        assert product.airflow.server.starts(failed["dag_run_id"]) == 2, "the clear was done, and done once"
+    finally:
+        proxy.clock_off = timedelta()

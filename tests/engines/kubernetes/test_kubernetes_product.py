@@ -70,7 +70,8 @@ async def test_two_of_ten_indexes_fail_and_exactly_these_run_again(product: Kube
 async def phases(product: KubernetesProduct, task: str) -> dict[int, str]:
     """The phase of each index, as a task shows it."""
     progress: Any = (await product.json("task", "show", task))["progress"]
-    return {worker["worker"]: worker["phase"] for worker in (progress or {"workers": []})["workers"]}
+    workers: list[dict[str, Any]] = progress["workers"] if progress else []
+    return {worker["worker"]: worker["phase"] for worker in workers}
 
 
 async def test_a_job_that_is_stopped_ends_its_pods(product: KubernetesProduct) -> None:

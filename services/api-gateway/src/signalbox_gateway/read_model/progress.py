@@ -39,4 +39,5 @@ async def write_progress(connection: Connection, progress: Sequence[TaskProgress
 
 async def load_progress(connection: Connection, task_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
     """How far these tasks are, those of which anything was published."""
-    return {row["task_id"]: from_json(row["record"]) for row in await connection.fetch(_LOAD, list(task_ids))}
+    rows = await connection.fetch(_LOAD, list(task_ids))
+    return {row["task_id"]: {"workers": [], **from_json(row["record"])} for row in rows}
