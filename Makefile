@@ -61,8 +61,8 @@ test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once in
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m $(REAL) tests/engines/airflow tests/engines/test_engines_conformance.py -k airflow
 
-test-kubernetes: setup ## the Kubernetes engine on a real cluster (root; compiled once into the user's cache in 16 CPU minutes)
-	@$(PYTEST) -m engine tests/engines/kubernetes tests/engines/test_engines_conformance.py -k kubernetes
+test-kubernetes: setup ## the Kubernetes engine on a real cluster (root; compiled once into the user's cache in 16 CPU minutes; LONG=1: all)
+	@$(PYTEST) -m $(REAL) tests/engines/kubernetes tests/engines/test_engines_conformance.py -k kubernetes
 
 test-flink: setup ## the Flink engine on a real session cluster (under 4 minutes; LONG=1: all; FLINK=1.20.3: that version)
 	@$(BIN)/signalbox-local fetch

@@ -1,6 +1,9 @@
 """What dies under the engine: parts of the cluster, its memory of versions, the Job, the namespace."""
 
 import asyncio
+import gc
+import os
+from pathlib import Path
 
 import pytest
 
@@ -91,10 +94,21 @@ async def test_five_hundred_jobs_are_followed_by_one_stream(harness: Harness) ->
             await harness.engine.submit(submissions[one])
 
     await asyncio.gather(*(submit(one) for one in range(len(submissions))))
-    for _ in range(20):
+    before = 0.0
+    for passes in range(120):
         seen = await harness.engine.observe([watched(one) for one in submissions])
         assert {one.phase for one in seen.values()} == {Phase.SUBMITTED}
+        if passes == 20:
+            before = resident_mib()
     assert harness.adapter.jobs_watch.relists == 1
+    assert resident_mib() - before < 8
+
+
+def resident_mib() -> float:
+    """The memory of this process."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 async def both_began(harness: Harness, key: str) -> bool:

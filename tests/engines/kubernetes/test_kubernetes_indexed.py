@@ -105,9 +105,15 @@ async def test_a_suspended_job_keeps_its_finished_indexes_and_goes_on(harness: H
     assert end.phase is Phase.SUCCEEDED
 
 
-async def test_logs_of_many_pods_are_read_live_without_a_line_lost_or_doubled(harness: Harness) -> None:
-    pods, lines = 12, 400
-    script = f"i=0; while [ $i -lt {lines} ]; do echo $i; i=$((i+1)); [ $((i % 20)) = 0 ] && sleep 0.1; done"
+@pytest.mark.parametrize(
+    ("pods", "lines"),
+    [(12, 400), pytest.param(50, 4000, marks=[pytest.mark.long, pytest.mark.timeout(600)])],
+)
+async def test_logs_of_many_pods_are_read_live_without_a_line_lost_or_doubled(
+    harness: Harness, pods: int, lines: int
+) -> None:
+    """Each pod writes 200 lines a second."""
+    script = f"i=0; while [ $i -lt {lines} ]; do echo $i; i=$((i+1)); [ $((i % 100)) = 0 ] && sleep 0.5; done; true"
     submission = new_submission(shell_work(script, completions=pods))
     await harness.engine.submit(submission)
     text, ends = b"", False
