@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from engines.harness import until
+from engines.kubernetes.cluster import KubernetesCluster
 from engines.kubernetes.harness import ENDLESS, Harness, shell_work
 from engines.kubernetes.scenarios import ended, new_submission, seen_in, watched
 from signalbox_contracts.messages.tasks import Phase
-from signalbox_executor.engines.port import EngineUnavailable, Watched
+from signalbox_executor.engines.port import Engine, EngineUnavailable, Submission, Watched
 
 pytestmark = pytest.mark.engine
 
@@ -121,3 +122,29 @@ async def out_of_reach(harness: Harness, key: str) -> bool:
     except EngineUnavailable:
         return True
     return False
+
+
+async def test_a_name_that_two_clusters_share_is_two_jobs(harness: Harness) -> None:
+    """The same namespace and run key in a second cluster: each engine sees and ends its own."""
+    submission = new_submission(shell_work(ENDLESS, node_selector={"none": "such"}))
+    with KubernetesCluster.started(node=False) as cluster:
+        cluster.kubectl("create", "namespace", harness.namespace)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(harness, "settings", {"SIGNALBOX_KUBERNETES_CONFIG_FILES": str(cluster.kubeconfig)})
+            other = await harness.open(config=str(cluster.kubeconfig))
+        try:
+            handles = {await harness.engine.submit(submission), await other.submit(submission)}
+            assert len(handles) == 2
+            await other.cancel(watched(submission))
+            await until(
+                lambda: in_phase(other, submission, Phase.KILLED), "the run of the second cluster is killed", 30
+            )
+            assert await in_phase(harness.engine, submission, Phase.SUBMITTED)
+            seen = await other.observe([Watched(submission.run_key, 1, await harness.engine.submit(submission))])
+            assert seen[submission.run_key].phase is Phase.LOST, "the handle of one cluster is no handle of the other"
+        finally:
+            await other.close()
+
+
+async def in_phase(engine: Engine, of: Submission, phase: Phase) -> bool:
+    return (await engine.observe([watched(of)]))[of.run_key].phase is phase
