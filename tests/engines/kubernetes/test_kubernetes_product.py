@@ -50,10 +50,10 @@ async def test_two_of_ten_indexes_fail_and_exactly_these_run_again(product: Kube
     assert "2 of 10 indexes failed: 3 (exit code 9), 7 (exit code 9)" in ended["error"]
 
     async def each_index_is_known() -> bool:
-        return await phases(product, task) == {n: "FAILED" if n in (3, 7) else "SUCCEEDED" for n in range(10)}
+        return await phases(product, task) == {n: "failed" if n in (3, 7) else "succeeded" for n in range(10)}
 
     await until(each_index_is_known, "the state of each index is shown", timeout_seconds=20)
-    failed = [index for index, phase in (await phases(product, task)).items() if phase == "FAILED"]
+    failed = [index for index, phase in (await phases(product, task)).items() if phase == "failed"]
     await create(
         product, "again", 'printf %s "$SIGNALBOX_INDEXES" > "$SIGNALBOX_RESULT"; echo again', "--completions", "10",
         *(word for index in failed for word in ("--index", str(index))),

@@ -256,7 +256,7 @@ async def test_a_task_says_how_far_it_is(api: Api) -> None:
     await until(shown, seconds=10, why="the progress is read")
     seen = (await api.read(f"/tasks/{id}"))["progress"]
     assert (seen["fraction"], seen["message"], seen["steps"]) == (0.5, "2 stages done", [])
-    assert seen["workers"] == [{"worker": 3, "phase": "FAILED", "error": None}]
+    assert seen["workers"] == [{"worker": 3, "phase": "failed", "error": None}]
 
 
 async def test_who_closed_an_engine_is_the_one_who_did_not_the_one_who_changed_it_later(api: Api) -> None:
