@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.definitions.work import ScriptedWork
@@ -46,15 +47,28 @@ async def in_state(stand: Stand, state: str, count: int = 1) -> None:
     await until(there, why=f"{count} tasks {state}")
 
 
+def measured(engine: str) -> list[float]:
+    """How often this process has measured a wait, a submit, a run and an answered submit on the engine."""
+    samples = (
+        ("signalbox_run_wait_seconds_count", {}),
+        ("signalbox_attempt_seconds_count", {"phase": "submit"}),
+        ("signalbox_attempt_seconds_count", {"phase": "run"}),
+        ("signalbox_engine_requests_total", {"operation": "submit", "outcome": "ok"}),
+    )
+    return [REGISTRY.get_sample_value(name, {"engine": engine, **labels}) or 0.0 for name, labels in samples]
+
+
 async def test_two_hundred_tasks_each_run_once_and_report_it_once(executors: Stand) -> None:
     plan = uuid4()
     tasks = [spec(plan, number, work=scripted(run_seconds=0.05, result={"n": number})) for number in range(200)]
     await executors.register(concurrency=60)
+    before = measured(tasks[0].engine)
     async with executors.running():
         await executors.send(rules_of(plan, Rules(limit=40)), ensure(plan, tasks), ensure(plan, tasks))
         await ended(executors, 200)
         await sent(executors)
     await each_ran_once(executors, tasks)
+    assert [after - count for after, count in zip(measured(tasks[0].engine), before, strict=True)] == [200] * 4
     history_of = histories(await executors.facts())
     for task in tasks:
         last = history_of[task.task_id][-1]

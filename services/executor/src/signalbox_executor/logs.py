@@ -18,6 +18,7 @@ from signalbox_chassis.blobs import BlobExists, Blobs
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.isolation import note_fault
+from signalbox_executor import measurements
 from signalbox_executor.engines.capabilities import FetchesLogs, RemembersSecrets
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, LogPage
 from signalbox_executor.engines.registry import EngineRegistry
@@ -166,8 +167,9 @@ class LogKeeper:
         return begin, b"", True
 
     async def _read(self, copy: Copy, engine: FetchesLogs, offset: int, limit: int) -> LogPage:
-        async with asyncio.timeout(self.settings.engine_timeout_seconds):
-            return await engine.logs(copy.watched, offset=offset, limit=limit)
+        with measurements.engine_request(copy.engine_id, "logs"):
+            async with asyncio.timeout(self.settings.engine_timeout_seconds):
+                return await engine.logs(copy.watched, offset=offset, limit=limit)
 
     async def _store(self, copy: Copy, offset: int, data: bytes, *, suffix: str = "") -> int:
         """How many bytes are stored from this offset on."""

@@ -14,7 +14,7 @@ from signalbox_chassis.runtime.isolation import isolate, readable
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.messages.plans import Waiting
-from signalbox_executor import facts
+from signalbox_executor import facts, measurements
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import Queue, who_is_ahead, why_waiting
 from signalbox_executor.membership import Membership
@@ -94,6 +94,7 @@ class Worker:
         async with self.database.unit_of_work(begin=claim.BEGIN) as work:
             claims = await claim.claim(work.connection, self.member.id, group=group, reachable=reachable, limit=limit)
             intended = await self.submitter.intend(work.connection, claims)
+        measurements.claimed(one.task for one in claims)
         self.submitter.submit_all(intended)
         self._wake_for_tokens(claims)
         return len(claims) == limit
@@ -117,6 +118,7 @@ class Worker:
         async with self.database.connection() as connection:
             renewed = await workers.renew(connection, self.member.id, lease_seconds=self.settings.worker_lease_seconds)
         if not renewed:
+            measurements.LEASES_LOST.inc()
             log.warning("worker %s lost its lease: dropping %d tasks", self.member.id, len(self.submitter.in_progress))
             async with self._hands:
                 await self.submitter.drop()

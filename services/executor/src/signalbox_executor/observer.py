@@ -25,7 +25,7 @@ from signalbox_chassis.runtime.test_signals import signals
 from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.messages.tasks import Phase
 from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT
-from signalbox_executor import facts
+from signalbox_executor import facts, measurements
 from signalbox_executor.engines.capabilities import ExplainsWaiting
 from signalbox_executor.engines.port import (
     ENDS,
@@ -211,7 +211,7 @@ class Observer:
             )
         if not watches:
             return
-        seen = await self._ask(adapter, watches)
+        seen = await self._ask(engine.id, adapter, watches)
         if not await self._write(engine.id, fence, watches, seen):
             return
         now = time.monotonic()
@@ -237,14 +237,17 @@ class Observer:
             self._fences[engine_id] = (fence, until)
         return fence
 
-    async def _ask(self, adapter: Engine, watches: Sequence[observe.Watch]) -> Mapping[str, Observation]:
+    async def _ask(
+        self, engine_id: str, adapter: Engine, watches: Sequence[observe.Watch]
+    ) -> Mapping[str, Observation]:
         """What the engine reports. A run whose report cannot be understood is LOST, and the others are as reported."""
         crash_points.point("executor.watching")
         seen: dict[str, Observation] = {}
 
         async def observe_some(some: Sequence[observe.Watch]) -> None:
-            async with asyncio.timeout(self.settings.engine_timeout_seconds):
-                seen.update(await adapter.observe([watch.watched for watch in some]))
+            with measurements.engine_request(engine_id, "observe"):
+                async with asyncio.timeout(self.settings.engine_timeout_seconds):
+                    seen.update(await adapter.observe([watch.watched for watch in some]))
 
         for faulty in await isolate(watches, observe_some, part="observe", raised=ENGINE_ERRORS):
             seen[faulty.item.watched.run_key] = not_understood(faulty.item.watched, faulty.reason)
@@ -255,7 +258,7 @@ class Observer:
         """Poll everything that runs on the engine: read the rows, then ask the engine, then write."""
         after, polled = _FIRST, False
         while watches := await self._rows(engine_id, after):
-            seen = await self._ask(adapter, watches)
+            seen = await self._ask(engine_id, adapter, watches)
             polled = True
             if not await self._write(engine_id, fence, watches, seen):
                 return
@@ -336,7 +339,9 @@ class Observer:
                 return False
             changed = await finish.write_observed(work.connection, results)
             facts.publish_changes(work, changed)
-            if any(task.state not in TASKS_HOLDING_A_SLOT for task in changed):
+            over = [task for task in changed if task.state not in TASKS_HOLDING_A_SLOT]
+            if over:
+                work.on_commit(lambda: measurements.ended(over))
                 crash_points.point("executor.ending")
                 work.on_commit(lambda: crash_points.point("executor.finished"))
                 work.on_commit(self.wakes.of("claim"))
@@ -375,8 +380,10 @@ class Observer:
         at_once = asyncio.Semaphore(STOPS_AT_ONCE)
 
         async def ask(one: stop.Stop) -> None:
-            async with at_once, asyncio.timeout(self.settings.engine_timeout_seconds):
-                await adapter.cancel(one.watched)
+            async with at_once:
+                with measurements.engine_request(engine_id, "cancel"):
+                    async with asyncio.timeout(self.settings.engine_timeout_seconds):
+                        await adapter.cancel(one.watched)
             crash_points.point("executor.stop_sent")
             self._stops_sent[one.task_id, one.watched.attempt] = time.monotonic()
 

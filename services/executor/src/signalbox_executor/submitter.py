@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
 from signalbox_chassis.observability import telemetry
 from signalbox_chassis.observability.telemetry import Telemetry
@@ -27,7 +27,7 @@ from signalbox_chassis.runtime.test_signals import signals
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TaskState
-from signalbox_executor import facts
+from signalbox_executor import facts, measurements
 from signalbox_executor.engines.capabilities import Seals
 from signalbox_executor.engines.port import (
     Engine,
@@ -51,7 +51,6 @@ from signalbox_executor.store.claim import Claim
 
 log = logging.getLogger(__name__)
 _SUBMITTING = Gauge("signalbox_tasks_submitting", "Tasks this worker is submitting")
-_SENT = Counter("signalbox_submits_total", "Submits by what came of them", ["engine", "end"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,20 +230,17 @@ class SubmitAttempt:
         """Submit once. None: the task is settled, one way or another."""
         engine_id, settings = self._claim.task.engine_id, self._submitter.settings
         try:
-            async with asyncio.timeout(settings.engine_timeout_seconds):
-                submission = replace(self._submission, resent=self._unclear)
-                handle = await self._engine.submit(await self._submitter.secrets.fill(submission))
+            with measurements.engine_request(engine_id, "submit"):
+                async with asyncio.timeout(settings.engine_timeout_seconds):
+                    submission = replace(self._submission, resent=self._unclear)
+                    handle = await self._engine.submit(await self._submitter.secrets.fill(submission))
         except EngineRefused as refused:
-            _SENT.labels(engine_id, "refused").inc()
             await self._refused(refused)
             return None
         except EngineThrottled as throttled:
-            _SENT.labels(engine_id, "throttled").inc()
             return Resubmit(throttled.retry_after_seconds * random.uniform(1.0, 1.2), copies=0)
         except (EngineUnavailable, TimeoutError) as error:
-            _SENT.labels(engine_id, "unavailable").inc()
             return await self._unavailable(error)
-        _SENT.labels(engine_id, "started").inc()
         await self._submitter.recorded(self._claim, handle)
         return None
 
@@ -278,8 +274,10 @@ class SubmitAttempt:
 
     async def _seal(self, engine: Seals, cause: EndCause, reason: str) -> None:
         """Make the key unusable: then the attempt is over. If it runs after all, adopt it."""
-        async with asyncio.timeout(self._submitter.settings.engine_timeout_seconds):
-            handle = await engine.seal(self._watched)
+        engine_id, seconds = self._claim.task.engine_id, self._submitter.settings.engine_timeout_seconds
+        with measurements.engine_request(engine_id, "seal"):
+            async with asyncio.timeout(seconds):
+                handle = await engine.seal(self._watched)
         crash_points.point("executor.sealed")
         if handle is None:
             await self._settle(self._attempt_result(cause, reason))
