@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 from standardwebhooks.webhooks import Webhook
 
+from signalbox_contracts import notifications as rendering
 from signalbox_contracts.definitions.channel import event_type
-from signalbox_notifier import incidents, rendering
+from signalbox_notifier import incidents
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, wants
 from signalbox_notifier.retries import SCHEDULE_SECONDS, Failed, retry_in_seconds
 from support.notifier import plan_state, subscription

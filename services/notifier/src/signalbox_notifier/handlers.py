@@ -23,12 +23,12 @@ from signalbox_contracts.messages.operations import (
 from signalbox_contracts.messages.plans import PlanRecord, PlanStated
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.tasks import TaskProgress, TasksStated
+from signalbox_contracts.notifications import Message
 from signalbox_contracts.states import PLAN_ENDS, TaskState
 from signalbox_notifier import facts, incidents
 from signalbox_notifier.deadlines import deadlines
 from signalbox_notifier.live.events import SYSTEM, parked_event, plan_events, step_event, task_events
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, summary, task_notices, wants
-from signalbox_notifier.rendering import Message
 from signalbox_notifier.steps import NOTHING_KNOWN, step_changes, step_notices
 from signalbox_notifier.store import definitions as definition_rows
 from signalbox_notifier.store import deliveries, live, plans, steps

@@ -13,8 +13,8 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_contracts.ids import delivery_id
 from signalbox_contracts.messages.states import Outcome
+from signalbox_contracts.notifications import Message
 from signalbox_notifier import facts, incidents
-from signalbox_notifier.rendering import Message
 from signalbox_notifier.retries import Failed, Gone, Result, Sent, retry_in_seconds
 from signalbox_notifier.senders import Outgoing, Senders, send
 from signalbox_notifier.settings import NotifierSettings

@@ -9,10 +9,10 @@ from uuid import UUID
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.channel import Subscription
 from signalbox_contracts.ids import delivery_id
+from signalbox_contracts.notifications import Message
 from signalbox_notifier import incidents
 from signalbox_notifier.incidents import Incident
 from signalbox_notifier.notices import FAILURES, Notice, PlanSummary, wants
-from signalbox_notifier.rendering import Message
 from signalbox_notifier.settings import NotifierSettings
 from signalbox_notifier.store import definitions, deliveries
 from signalbox_notifier.store import incidents as rows

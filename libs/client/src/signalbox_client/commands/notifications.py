@@ -1,5 +1,6 @@
 """`signalbox channel test`, `signalbox incident`, `signalbox delivery` and `signalbox notification-config`."""
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +39,12 @@ CONFIG: tuple[Column, ...] = (
     ("channel id", "channel_id"), ("project", "project"), ("revision", "revision"), ("by", "updated_by"),
 )  # fmt: skip
 
+PREVIEW: tuple[Column, ...] = (
+    ("kind", "kind"), ("title", "title"), ("text", "text"), ("problem", "problem"),
+    ("payload", lambda found: json.dumps(found["payload"], indent=2, ensure_ascii=False)),
+    ("may use", lambda found: ", ".join(found["variables"])),
+)  # fmt: skip
+
 
 def _tries(found: Any) -> str:
     return "\n".join(f"{made['number']} {made['at']} {made['state']} {made['answer']}" for made in found["tries"])
@@ -55,6 +62,20 @@ def channel_test(
 ) -> None:
     """Send a test message to a channel; with --wait, print what the receiver answered."""
     show_answer(api().post(place("channels", id, "test"), {"reason": reason}), output, wait=wait, timeout=timeout)
+
+
+@command(channel, "preview")
+def channel_preview(
+    id: Annotated[str, typer.Argument(help="a saved channel; without it, give a file")] = "",
+    file: Annotated[str, typer.Option("-f", "--file", help="a channel that is not saved: YAML or JSON")] = "",
+    event_type: Annotated[str, typer.Option("--event-type", help="what the message is about")] = "workflow.failed",
+    output: Form = "table",
+) -> None:
+    """Show a sample message in the words of the channel's templates. Nothing is sent."""
+    if bool(id) == bool(file):
+        raise typer.BadParameter("give either the id of a saved channel or --file")
+    body: dict[str, Any] = {"channel": inputs.document(file)} if file else {"id": id}
+    one(api().post("/channels/preview", {**body, "event_type": event_type}), output, PREVIEW)
 
 
 @command(incident, "list")

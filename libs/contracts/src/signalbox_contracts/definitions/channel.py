@@ -2,11 +2,12 @@
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from signalbox_contracts.definitions.definition import Definition, Labels, ShortText
 from signalbox_contracts.definitions.engine import HttpUrl
 from signalbox_contracts.definitions.secrets import SecretRef
+from signalbox_contracts.definitions.template import InvalidTemplate, check_template
 from signalbox_contracts.definitions.trigger import Pattern
 from signalbox_contracts.vocabulary import Name, PlanId, Seconds, Value
 
@@ -16,6 +17,13 @@ EVENT_TYPES: Final = (
     "system.notifications_late",
 )  # fmt: skip
 """What a subscription can be about. `workflow_failed` means `workflow.failed`."""
+MESSAGE_NAMES: Final = frozenset(
+    {
+        "type", "severity", "title", "text", "at", "plan_id", "plan_name", "target", "project", "labels", "event_date",
+        "incident_id", "occurrences", "link", "details",
+    }
+)  # fmt: skip
+"""What the template of a message may use."""
 Severity = Literal["info", "warning", "error", "critical"]
 Address = Annotated[str, Field(pattern=r"^[^@\s,<>]{1,64}@[^@\s,<>]{1,255}$")]
 
@@ -65,12 +73,30 @@ Destination = Annotated[
 ]
 
 
+class MessageTemplates(Value):
+    """Title and text of every message to a channel, in the place of the usual ones: Jinja expressions in `{{ … }}`."""
+
+    title: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    text: Annotated[str, Field(min_length=1, max_length=16_384)] | None = None
+
+    @field_validator("title", "text")
+    @classmethod
+    def _can_be_rendered(cls, template: str | None) -> str | None:
+        if template is not None:
+            try:
+                check_template(template, names=MESSAGE_NAMES)
+            except InvalidTemplate as error:
+                raise ValueError(str(error)) from None
+        return template
+
+
 class Channel(Definition):
     """A place to notify, and the one to use instead when it fails."""
 
     kind: Literal["channel"] = "channel"
     destination: Destination
     fallback: Name | None = None
+    templates: MessageTemplates = MessageTemplates()
     enabled: bool = True
     messages_per_minute: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] = 60
 

@@ -92,11 +92,11 @@ def check_template(
         _check_path(place, parts, params, steps)
 
 
-def render(text: str, values: Mapping[str, Any]) -> str:
+def render(text: str, values: Mapping[str, Any], names: frozenset[str] = NAMES) -> str:
     """The text with its values; raises `InvalidTemplate` for a missing value or a result that is too long."""
     if not is_template(text):
         return text
-    template = _compiled(text)
+    template = _compiled(text, names)
     try:
         rendered = _bounded(template.generate(dict(values)))
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
@@ -111,9 +111,9 @@ def render(text: str, values: Mapping[str, Any]) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _compiled(text: str) -> Template:
+def _compiled(text: str, names: frozenset[str]) -> Template:
     """Checking and compiling takes a millisecond; many tasks share their templates."""
-    check_template(text, steps=None)
+    check_template(text, steps=None, names=names)
     return _sandbox().from_string(text)
 
 

@@ -135,6 +135,17 @@ def _notifications() -> dict[str, Example]:
     return {
         "live_ticket_create": {"response": {"ticket": "q0Bf4mV1x7", "expires_at": LATER}},
         "channel_test": {"request": _REASON, "response": _operation("channel.test", "channel:on-call")},
+        "channel_preview": {
+            "request": {"id": "on-call", "event_type": "workflow_failed"},
+            "response": {
+                "kind": "email",
+                "title": "Nightly failed",
+                "text": "exit code 1",
+                "payload": {"subject": "[error] Nightly failed", "text": "Nightly failed", "html": "<html></html>"},
+                "problem": "",
+                "variables": {"type": "workflow.failed", "occurrences": 7},
+            },
+        },
         "incident_list": {"response": _page(incident)},
         "incident_show": {"response": incident},
         "incident_acknowledge": {"request": _REASON, "response": _operation("incident.acknowledge", target)},

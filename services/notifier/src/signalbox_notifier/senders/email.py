@@ -6,7 +6,7 @@ from email.utils import format_datetime
 import aiosmtplib
 
 from signalbox_contracts.definitions.channel import EmailDestination
-from signalbox_notifier.rendering import email
+from signalbox_contracts.notifications import email
 from signalbox_notifier.retries import Failed, Gone, Result, Sent
 from signalbox_notifier.senders.outgoing import Outgoing, Senders
 

@@ -10,7 +10,7 @@ import aiohttp
 from signalbox_chassis.security.egress import AddressRefused
 from signalbox_chassis.security.vault import SecretMissing, SecretNotAllowed, SecretUnreadable, Vault
 from signalbox_contracts.definitions.secrets import secret_refs
-from signalbox_notifier.rendering import Message
+from signalbox_contracts.notifications import Message
 from signalbox_notifier.retries import Failed, Gone, Result
 from signalbox_notifier.settings import NotifierSettings
 

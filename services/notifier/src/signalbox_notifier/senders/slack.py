@@ -8,7 +8,7 @@ from pydantic_core import from_json, to_json
 
 from signalbox_chassis.security.egress import AddressRefused
 from signalbox_contracts.definitions.channel import SlackDestination
-from signalbox_notifier.rendering import slack_payload
+from signalbox_contracts.notifications import slack_payload
 from signalbox_notifier.retries import Failed, Gone, Result, Sent
 from signalbox_notifier.senders.outgoing import Outgoing, SecretUnavailable, Senders, failure, read_answer, retry_after
 

@@ -9,7 +9,7 @@ from standardwebhooks.webhooks import Webhook
 
 from signalbox_chassis.security.egress import AddressRefused
 from signalbox_contracts.definitions.channel import WebhookDestination
-from signalbox_notifier.rendering import webhook_payload
+from signalbox_contracts.notifications import webhook_payload
 from signalbox_notifier.retries import Failed, Gone, Result, Sent
 from signalbox_notifier.senders.outgoing import (
     USER_AGENT,

@@ -1,14 +1,29 @@
-"""Messages as each kind of channel takes them, within its limits. Pure."""
+"""Messages as each kind of channel takes them, within its limits, and in the words of its templates. Pure."""
 
 import html
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from pydantic import BaseModel, Field, JsonValue
 
+from signalbox_contracts.definitions.channel import (
+    MESSAGE_NAMES,
+    Channel,
+    EmailDestination,
+    MessageTemplates,
+    SlackDestination,
+    WebhookDestination,
+)
+from signalbox_contracts.definitions.template import InvalidTemplate, render
+
+MAX_TITLE: Final = 200
+MAX_TEXT: Final = 16_384
 MAX_SLACK_TEXT: Final = 2900
 """A section's text has at most 3,000 characters."""
+NOTIFICATION: Final = "system.notification"
+"""The live feed's event for a message to a channel of kind `websocket`."""
 _ICONS: Final = {"info": "ℹ️", "warning": "⚠️", "error": "🔴", "critical": "🚨", "recovered": "✅"}
 
 
@@ -40,6 +55,51 @@ class Email:
     text: str
     html: str
     headers: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def with_templates(message: Message, templates: MessageTemplates) -> tuple[Message, str]:
+    """The message in a channel's own words, and what is wrong with a template that gave none: empty for nothing."""
+    values = message.model_dump(mode="json")
+    words: dict[str, str] = {}
+    problems: list[str] = []
+    for field_name, template, size in (
+        ("title", templates.title, MAX_TITLE), ("text", templates.text, MAX_TEXT),
+    ):  # fmt: skip
+        if template is None:
+            continue
+        try:
+            words[field_name] = render(template, values, MESSAGE_NAMES)[:size]
+        except InvalidTemplate as error:
+            problems.append(f"templates.{field_name} {error}")
+    return message.model_copy(update=words), "; ".join(problems)
+
+
+def payload_for(channel: Channel, message: Message) -> dict[str, Any]:
+    """What a channel of this kind would be sent, as JSON."""
+    match channel.destination:
+        case SlackDestination():
+            return slack_payload(message)
+        case WebhookDestination():
+            return webhook_payload(message, None)
+        case EmailDestination():
+            rendered = email(message)
+            return {"subject": rendered.subject, "text": rendered.text, "html": rendered.html}
+        case _:
+            return {"type": NOTIFICATION, "message": message.title, "data": message.model_dump(mode="json")}
+
+
+def sample_message(event_type: str, at: datetime) -> Message:
+    """A message of this type as previews show it."""
+    is_failure = event_type.endswith((".failed", ".missed", ".message_parked", ".notifications_late"))
+    task = {"task_id": str(UUID(int=2)), "item": "2026-03-01", "engine": "oozie-prod", "attempt": 2, "exit_code": 1}
+    return Message(
+        type=event_type, severity="error" if is_failure else "info", title=f"job:nightly: {event_type}",
+        text="exit code 1: <input> & output differ" if is_failure else "", at=at, plan_id=str(UUID(int=1)),
+        plan_name="Nightly", target="job:nightly", labels={"team": "data"}, event_date="2026-03-01",
+        incident_id=str(UUID(int=3)) if is_failure else None, occurrences=7 if is_failure else 1,
+        link=f"https://signalbox.example/plans/{UUID(int=1)}",
+        details=task if event_type.startswith("task.") else {"state": "FAILED" if is_failure else "SUCCEEDED"},
+    )  # fmt: skip
 
 
 def webhook_payload(message: Message, traceparent: str | None) -> dict[str, Any]:
