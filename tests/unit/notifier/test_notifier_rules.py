@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from pydantic_core import to_json
 from standardwebhooks.webhooks import Webhook
 
 from signalbox_contracts import notifications as rendering
-from signalbox_contracts.definitions.channel import event_type
+from signalbox_contracts.definitions.channel import EVENT_TYPES, MessageTemplates, event_type
+from signalbox_contracts.definitions.problems import problems_in
+from signalbox_contracts.samples.definitions import channels
 from signalbox_notifier import incidents
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, wants
-from signalbox_notifier.retries import SCHEDULE_SECONDS, Failed, retry_in_seconds
-from support.notifier import plan_state, subscription
+from signalbox_notifier.retries import MAX_THROTTLED, SCHEDULE_SECONDS, THROTTLED_SECONDS, Failed, retry_in_seconds
+from support.notifier import plan_state, subscription, webhook
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -111,3 +114,66 @@ def test_a_signature_is_verified_by_the_official_library() -> None:
         "webhook-signature": Webhook(key).sign("1", now, body.decode()),
     }  # fmt: skip
     assert Webhook(key).verify(body, headers)
+
+
+def test_a_pause_that_a_channel_asks_for_does_not_use_up_its_tries() -> None:
+    pause = Failed("HTTP 429", retry_after_seconds=20, throttled=True)
+    assert [retry_in_seconds(number + 1, pause, 0.5, number) for number in range(60)] == [20.0] * 60
+    assert retry_in_seconds(1, Failed("HTTP 429", throttled=True), 0.5) == THROTTLED_SECONDS
+    assert retry_in_seconds(61, Failed("HTTP 500"), 0.5, throttled=60) == SCHEDULE_SECONDS[0]
+    endless = retry_in_seconds(MAX_THROTTLED + 20, pause, 0.5, MAX_THROTTLED)
+    assert endless is None
+
+
+def test_templates_give_a_message_the_words_of_its_channel_and_a_bad_one_leaves_the_usual() -> None:
+    sample = rendering.sample_message("workflow.failed", NOW)
+    words = MessageTemplates(
+        title="{{ plan_name }} {{ 'again' if occurrences > 1 else 'failed' }}",
+        text="{{ labels.team | upper }}: {{ text }} {{ details.state }}",
+    )
+    message, problem = rendering.with_templates(sample, words)
+    assert (message.title, problem) == ("Nightly again", "")
+    assert message.text == "DATA: exit code 1: <input> & output differ FAILED"
+    missing, problem = rendering.with_templates(sample, MessageTemplates(title="{{ labels.owner }}"))
+    assert missing.title == sample.title
+    assert "templates.title cannot be rendered: " in problem
+    assert "owner" in problem
+    endless = sample.model_copy(update={"text": "x" * 60_000})
+    _, problem = rendering.with_templates(endless, MessageTemplates(text="{{ text }}{{ text }}"))
+    assert problem == "templates.text renders to more than 65536 characters"
+    secret = sample.model_copy(update={"text": "secret://slack-token"})
+    assert "secret" in rendering.with_templates(secret, MessageTemplates(text="{{ text }}"))[1]
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ title * 1000000 }}", "multiplication is not allowed"),
+        ("{{ titel }}", "'titel' is not known: allowed are at, "),
+        ("{{ title | center(99) }}", "filter 'center' is not allowed"),
+        ("{{ title ", "unexpected"),
+        ("{{ ''.__class__.__mro__ }}{{ range(9) }}", "calls are not allowed"),
+    ],
+)
+def test_a_template_that_cannot_work_is_refused_when_it_is_saved(template: str, words: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        webhook("hook", "https://hooks.example", templates={"text": template})
+    (problem,) = problems_in(refused.value)
+    assert problem.field == "templates.text"
+    assert words in problem.allowed
+
+
+def test_a_digest_says_how_many_events_of_each_type_and_shows_the_first_of_them() -> None:
+    one, other = (rendering.sample_message(kind, NOW) for kind in ("workflow.failed", "workflow.completed"))
+    digest = rendering.digest_message([one] * 60 + [other])
+    assert (digest.title, digest.severity, digest.occurrences) == (
+        "61 events: 1 workflow.completed, 60 workflow.failed", "error", 61,
+    )  # fmt: skip
+    assert digest.text.splitlines()[-1] == "and 11 more"
+
+
+@pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
+def test_every_channel_has_a_preview_of_every_event_type(kind: str) -> None:
+    sample = rendering.sample_message(kind, NOW)
+    for channel in channels():
+        assert to_json(rendering.payload_for(channel, sample))

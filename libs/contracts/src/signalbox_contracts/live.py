@@ -11,7 +11,7 @@ from signalbox_contracts.definitions.trigger import pattern_matches
 
 Word = Annotated[str, Field(min_length=1, max_length=255)]
 MAX_SEQUENCE = 2**62
-KNOWN_TYPES = (*EVENT_TYPES, "workflow.changed", "task.changed")
+KNOWN_TYPES = (*EVENT_TYPES, "workflow.changed", "task.changed", "system.notification")
 
 
 class Filter(BaseModel):

@@ -1,6 +1,8 @@
 """Messages as each kind of channel takes them, within its limits, and in the words of its templates. Pure."""
 
 import html
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -24,6 +26,10 @@ MAX_SLACK_TEXT: Final = 2900
 """A section's text has at most 3,000 characters."""
 NOTIFICATION: Final = "system.notification"
 """The live feed's event for a message to a channel of kind `websocket`."""
+DIGEST: Final = "digest"
+"""The type of a message that stands for several."""
+MAX_DIGEST_LINES: Final = 50
+_SEVERITIES: Final = {"info": 0, "warning": 1, "error": 2, "critical": 3}
 _ICONS: Final = {"info": "ℹ️", "warning": "⚠️", "error": "🔴", "critical": "🚨", "recovered": "✅"}
 
 
@@ -88,10 +94,32 @@ def payload_for(channel: Channel, message: Message) -> dict[str, Any]:
             return {"type": NOTIFICATION, "message": message.title, "data": message.model_dump(mode="json")}
 
 
+def digest_message(messages: Sequence[Message]) -> Message:
+    """Several messages as one: how many of each type, and a line each for the first of them."""
+    counts = Counter(one.type for one in messages)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    lines = [f"{one.at:%H:%M:%S} {one.title}" for one in messages[:MAX_DIGEST_LINES]]
+    if len(messages) > MAX_DIGEST_LINES:
+        lines.append(f"and {len(messages) - MAX_DIGEST_LINES} more")
+    worst = max((one.severity for one in messages), key=lambda name: _SEVERITIES.get(name, 0))
+    projects = {one.project for one in messages}
+    return Message(
+        type=DIGEST, severity=worst, title=f"{len(messages)} events: {kinds}"[:MAX_TITLE], text="\n".join(lines),
+        at=messages[-1].at, occurrences=len(messages), project=projects.pop() if len(projects) == 1 else "default",
+        details={"events": dict(counts)},
+    )  # fmt: skip
+
+
 def sample_message(event_type: str, at: datetime) -> Message:
     """A message of this type as previews show it."""
     is_failure = event_type.endswith((".failed", ".missed", ".message_parked", ".notifications_late"))
-    task = {"task_id": str(UUID(int=2)), "item": "2026-03-01", "engine": "oozie-prod", "attempt": 2, "exit_code": 1}
+    task: dict[str, JsonValue] = {
+        "task_id": str(UUID(int=2)),
+        "item": "2026-03-01",
+        "engine": "oozie-prod",
+        "attempt": 2,
+        "exit_code": 1,
+    }
     return Message(
         type=event_type, severity="error" if is_failure else "info", title=f"job:nightly: {event_type}",
         text="exit code 1: <input> & output differ" if is_failure else "", at=at, plan_id=str(UUID(int=1)),

@@ -6,6 +6,7 @@ from signalbox_chassis.runtime.service import Service, Step
 from signalbox_chassis.security.assertions import signing_keys
 from signalbox_contracts.topics import topic
 from signalbox_notifier import handlers
+from signalbox_notifier.lateness import CatchUp, Lateness
 from signalbox_notifier.live.hub import Hub
 from signalbox_notifier.live.server import LiveServer
 from signalbox_notifier.live.wake_ups import RedisWakeUps
@@ -42,7 +43,9 @@ def notifier(settings: NotifierSettings) -> Service:
     server = LiveServer(hub, service.database, keys, settings.live_host, settings.live_port)
 
     async def open_connections() -> None:
-        sending.append(Sending(service.database, Senders(guarded_session(settings), vault, settings), settings))
+        sending.append(
+            Sending(service.database, Senders(guarded_session(settings), vault, settings), settings, wake_live)
+        )
 
     async def close_connections() -> None:
         while sending:
@@ -51,7 +54,12 @@ def notifier(settings: NotifierSettings) -> Service:
     async def send_due() -> None:
         await sending[0].one_pass()
 
-    passes = Passes(service.database, settings, telling, lambda: sending_loop.wake())
+    def wake_live() -> None:
+        wake_ups.send()
+
+    catch_up = CatchUp(service.bus.consumers)
+    passes = Passes(service.database, settings, telling, lambda: sending_loop.wake(), catch_up.is_done)
+    lateness = Lateness(service.database, settings, telling, service.bus.consumers, lambda: sending_loop.wake())
     sending_loop = Loop("send", send_due, 0.5)
     feed = Loop("live feed", hub.one_pass, POLL_SECONDS, max_backoff_seconds=2.0)
     channel = f"{settings.topic_prefix}live"
@@ -66,6 +74,8 @@ def notifier(settings: NotifierSettings) -> Service:
         sending_loop,
         feed,
         Loop("update incidents", passes.update_incidents, 1.0),
+        Loop("digests", passes.send_digests, 2.0),
+        Loop("lateness", lateness.one_pass, 5.0),
         Loop("deadlines", passes.check_deadlines, 2.0),
         Loop("publish", passes.publish, 0.5),
         Loop("prune deliveries", passes.prune, 3600.0),

@@ -3,29 +3,39 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 from prometheus_client import Counter
 
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.tasks import cancel
+from signalbox_contracts.definitions.channel import LiveDestination
 from signalbox_contracts.ids import delivery_id
 from signalbox_contracts.messages.states import Outcome
-from signalbox_contracts.notifications import Message
+from signalbox_contracts.notifications import Message, with_templates
 from signalbox_notifier import facts, incidents
-from signalbox_notifier.retries import Failed, Gone, Result, Sent, retry_in_seconds
+from signalbox_notifier.live.events import SYSTEM, notification_event
+from signalbox_notifier.retries import (
+    FALLBACK_AFTER_FAILURES,
+    Failed,
+    Gone,
+    Result,
+    Sent,
+    is_pause,
+    retry_in_seconds,
+)
 from signalbox_notifier.senders import Outgoing, Senders, send
 from signalbox_notifier.settings import NotifierSettings
-from signalbox_notifier.store import definitions, deliveries, live, plans
+from signalbox_notifier.store import definitions, deliveries, digests, live, plans
 from signalbox_notifier.store import incidents as incident_rows
 from signalbox_notifier.store.definitions import KnownChannel
 from signalbox_notifier.store.deliveries import Claimed, NewDelivery
 from signalbox_notifier.telling import Telling, deadline_notice, update_after
 
 log = logging.getLogger(__name__)
-MAX_CHANNELS_AT_ONCE = 100
+MAX_CHANNELS_AT_ONCE = 500
 _SENT = Counter("signalbox_notifier_tries_total", "Tries to deliver, by how they ended", ["state"])
 
 
@@ -36,6 +46,8 @@ class Sending:
     database: Database
     senders: Senders
     settings: NotifierSettings
+    wake_live: Callable[[], None]
+    """Wakes the live feeds: a message to one was written."""
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
 
     async def start(self) -> None:
@@ -78,20 +90,32 @@ class Sending:
             reason = known.closed if known is not None else "there is no such channel"
             await self._finish(claimed, known, Gone(reason), "dropped")
             return True
+        message, problem = with_templates(message, known.channel.templates)
         outgoing = Outgoing(claimed.id, message, claimed.traceparent, reference)
         result = await send(self.senders, known.channel.destination, outgoing)
+        if problem:
+            result = replace(result, answer=f"{result.answer} (sent in the usual words: {problem})"[:2000])
         await self._finish(claimed, known, result, _state(claimed, result))
         return True
 
     async def _finish(self, claimed: Claimed, known: KnownChannel | None, result: Result, state: str) -> None:
         """Record the try, and what follows from it: the next try, a closed channel, the fallback, an answer."""
         wait = 0.0
+        paused = state == "retrying" and is_pause(result, claimed.throttled)
         if isinstance(result, Failed) and state == "retrying":
-            wait = retry_in_seconds(claimed.attempts, result, random.random()) or 0.0
+            wait = retry_in_seconds(claimed.attempts, result, random.random(), claimed.throttled) or 0.0
         async with self.database.unit_of_work() as work:
             connection = work.connection
-            if not await deliveries.finish(connection, claimed, state, result.answer, retry_seconds=wait):
+            if not await deliveries.finish(
+                connection, claimed, state, result.answer, retry_seconds=wait, throttled=paused
+            ):
                 return
+            if paused:
+                await deliveries.pause(connection, claimed.channel_id, wait)
+            if state == "sent" and known is not None and isinstance(known.channel.destination, LiveDestination):
+                event = notification_event(known.channel.destination.user, outgoing_message(claimed, known))
+                await live.append(connection, {SYSTEM: [event]})
+                work.on_commit(self.wake_live)
             if isinstance(result, Gone) and result.disable and known is not None:
                 reason = f"the receiver answered that it is gone: {result.answer}"
                 await definitions.disable(connection, claimed.channel_id, reason, known.revision)
@@ -99,7 +123,7 @@ class Sending:
                 await incident_rows.remember_message(
                     connection, claimed.incident_id, claimed.channel_id, result.message_ref
                 )
-            if state in ("dead", "dropped") and known is not None and known.channel.fallback:
+            if known is not None and known.channel.fallback and _needs_fallback(claimed, state, paused=paused):
                 await deliveries.add(connection, _fallback(claimed, known.channel.fallback))
             if claimed.event_type == "channel.test" and claimed.event_id:
                 outcome = Outcome.DONE if state == "sent" else Outcome.FAILED
@@ -120,6 +144,8 @@ class Passes:
     telling: Telling
     wake: Callable[[], None]
     """Runs the sending pass at once."""
+    has_caught_up: Callable[[], Awaitable[bool]]
+    """Whether the facts that came while nobody read were read."""
 
     async def update_incidents(self) -> bool:
         """Tell channels how incidents went on, and end snoozes; True when there may be more."""
@@ -145,8 +171,23 @@ class Passes:
             work.on_commit(self.wake)
         return len(due) == 100
 
+    async def send_digests(self) -> None:
+        """Make one message of what each subscription collected, when its oldest entry is due."""
+        async with self.database.unit_of_work() as work:
+            wanted = {one.id: one for one in await definitions.subscriptions(work.connection)}
+            for id in await digests.due(work.connection):
+                entries = await digests.take(work.connection, id)
+                if id in wanted:
+                    await self.telling.notify_digest(work.connection, wanted[id], entries)
+            work.on_commit(self.wake)
+
     async def check_deadlines(self) -> bool:
-        """Tell of deadlines that have passed, each once; True when there may be more."""
+        """Tell of deadlines that have passed, each once; True when there may be more.
+
+        After a start it waits until the facts that came meanwhile are read: a plan may have ended.
+        """
+        if not await self.has_caught_up():
+            return False
         async with self.database.unit_of_work() as work:
             due = await plans.take_due_deadlines(work.connection)
             known = await plans.lock(work.connection, [plan_id for plan_id, _, _, _ in due])
@@ -187,15 +228,26 @@ class Passes:
 
 def guarded_session(settings: NotifierSettings) -> aiohttp.ClientSession:
     """The one way out: every address is checked, whatever the channel's URL says."""
-    return settings.guard().session(limit=200)
+    return settings.guard().session(limit=MAX_CHANNELS_AT_ONCE)
+
+
+def outgoing_message(claimed: Claimed, known: KnownChannel) -> Message:
+    """The message of a delivery in the words of its channel."""
+    return with_templates(Message.model_validate_json(claimed.message), known.channel.templates)[0]
 
 
 def _state(claimed: Claimed, result: Result) -> str:
     if isinstance(result, Sent):
         return "sent"
-    if isinstance(result, Gone) or claimed.event_type == "channel.test":
+    if isinstance(result, Gone) or (claimed.event_type == "channel.test" and not is_pause(result, claimed.throttled)):
         return "dead"
-    return "dead" if retry_in_seconds(claimed.attempts, result, 0.5) is None else "retrying"
+    return "dead" if retry_in_seconds(claimed.attempts, result, 0.5, claimed.throttled) is None else "retrying"
+
+
+def _needs_fallback(claimed: Claimed, state: str, *, paused: bool) -> bool:
+    """Whether the channel failed for long enough, or for good. The fallback gets a delivery once, however often."""
+    failed = claimed.attempts - claimed.throttled
+    return state in ("dead", "dropped") or (state == "retrying" and not paused and failed >= FALLBACK_AFTER_FAILURES)
 
 
 def _fallback(claimed: Claimed, channel_id: str) -> NewDelivery:

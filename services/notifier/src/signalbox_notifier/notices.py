@@ -139,8 +139,8 @@ def wants(subscription: Subscription, notice: Notice) -> bool:
         return False
     if subscription.plans and notice.plan.plan_id not in subscription.plans:
         return False
-    target = (notice.plan.target or "").partition(":")[2]
-    if subscription.targets and target not in subscription.targets:
+    target, schedule = (notice.plan.target or "").partition(":")[2], notice.plan.actor.partition("schedule:")[2]
+    if subscription.targets and not {target, schedule} & set(subscription.targets):
         return False
     if subscription.project not in ("default", notice.plan.project):
         return False

@@ -16,6 +16,9 @@ class NotifierSettings(EgressSettings, VaultSettings):
     """How long one try to send may take, reading the answer included."""
     incident_update_seconds: float = Field(default=300.0, ge=1, le=86_400)
     """Shortest time between two messages about one incident to one channel; a subscription's digest may be longer."""
+    notifications_late_seconds: float = Field(default=60.0, ge=5, le=86_400)
+    """A message that is due for so long without a try, or facts that are not read for so long, are late: the event
+    `system.notifications_late` goes to every channel that is not."""
     delivery_keep_days: int = Field(default=30, ge=1, le=3660)
     """Days a delivery is kept after it was made."""
     slack_api_url: str = Field(

@@ -9,12 +9,12 @@ from uuid import UUID
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.definitions.channel import Subscription
 from signalbox_contracts.ids import delivery_id
-from signalbox_contracts.notifications import Message
+from signalbox_contracts.notifications import Message, digest_message
 from signalbox_notifier import incidents
 from signalbox_notifier.incidents import Incident
 from signalbox_notifier.notices import FAILURES, Notice, PlanSummary, wants
 from signalbox_notifier.settings import NotifierSettings
-from signalbox_notifier.store import definitions, deliveries
+from signalbox_notifier.store import definitions, deliveries, digests
 from signalbox_notifier.store import incidents as rows
 from signalbox_notifier.store.deliveries import NewDelivery
 
@@ -26,10 +26,12 @@ class Telling:
     settings: NotifierSettings
 
     async def tell(
-        self, connection: Connection, notices: Sequence[Notice], *, traceparent: str | None = None
+        self, connection: Connection, notices: Sequence[Notice], *, traceparent: str | None = None,
+        except_channels: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         """Make the deliveries of these notices."""
         subscriptions = await definitions.subscriptions(connection) if notices else []
+        subscriptions = [one for one in subscriptions if one.channel not in except_channels]
         failures: list[tuple[Notice, list[Subscription]]] = []
         for notice in notices:
             wanting = [one for one in subscriptions if wants(one, notice)]
@@ -46,6 +48,9 @@ class Telling:
         self, connection: Connection, subscription: Subscription, notice: Notice, traceparent: str | None
     ) -> None:
         message = self.message(notice)
+        if subscription.digest_seconds > 0:
+            await digests.add(connection, subscription.id, notice.event_id, message, subscription.digest_seconds)
+            return
         await deliveries.add(
             connection,
             NewDelivery(
@@ -109,13 +114,32 @@ class Telling:
         sequence, _ = await rows.save_message(connection, incident, channel, subscription)
         event_id = f"incident:{incident.id}:{incident.round}:{sequence}"
         message = self.incident_message(incident, notice)
+        id = delivery_id(channel, subscription, event_id)
+        await deliveries.supersede(connection, incident.id, channel, id)
         await deliveries.add(
             connection,
             NewDelivery(
-                id=delivery_id(channel, subscription, event_id), channel_id=channel,
+                id=id, channel_id=channel,
                 subscription_id=subscription or None, incident_id=incident.id, plan_id=incident.plan_id,
                 event_id=event_id, event_type=message.type, title=message.title, message=message.model_dump_json(),
                 traceparent=traceparent,
+            ),
+        )  # fmt: skip
+
+    async def notify_digest(
+        self, connection: Connection, subscription: Subscription, entries: Sequence[tuple[str, Message]]
+    ) -> None:
+        """One message for all that a subscription collected; none for nothing."""
+        if not entries:
+            return
+        event_id = f"digest:{subscription.id}:{entries[0][0]}:{len(entries)}"
+        message = entries[0][1] if len(entries) == 1 else digest_message([one for _, one in entries])
+        await deliveries.add(
+            connection,
+            NewDelivery(
+                id=delivery_id(subscription.channel, subscription.id, event_id), channel_id=subscription.channel,
+                subscription_id=subscription.id, incident_id=None, plan_id=None, event_id=event_id,
+                event_type=message.type, title=message.title, message=message.model_dump_json(),
             ),
         )  # fmt: skip
 

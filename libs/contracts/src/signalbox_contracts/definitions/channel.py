@@ -126,7 +126,7 @@ class Subscription(Definition):
     at_least: Severity = "info"
     plans: Annotated[tuple[PlanId, ...], Field(max_length=200)] = ()
     targets: Annotated[tuple[Name, ...], Field(max_length=200)] = ()
-    """Jobs and pipelines."""
+    """Jobs, pipelines and schedules."""
     digest_seconds: Annotated[Seconds, Field(le=86_400)] = 0
     deadline: Deadline | None = None
     enabled: bool = True

@@ -104,7 +104,10 @@ async def _serve(websocket: WebSocket, follow: dict[str, str]) -> None:
         return
     notifiers: Notifiers = websocket.app.state.dependencies.live
     # a client that drives the feed itself begins with nothing on `/ws`; every other begins with its path
-    claims = {"projects": _projects(reach), "plain": not explicit, "follow": follow if follow or not explicit else None}
+    claims = {
+        "projects": _projects(reach), "plain": not explicit, "follow": follow if follow or not explicit else None,
+        "user": principal.actor.removeprefix("user:"),
+    }  # fmt: skip
     try:
         notifier = await notifiers.connect(claims)
     except NoNotifier:

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from signalbox_contracts.live import Filter
+from signalbox_contracts.notifications import NOTIFICATION
 from signalbox_notifier.store.live import LiveRow
 
 MAX_QUEUED_BYTES: Final = 1_048_576
@@ -37,6 +38,8 @@ class Client:
 
     projects: frozenset[str] | None = None
     plain: bool = False
+    user: str = ""
+    """Who it is: messages to one user are for no other."""
     following: dict[str, Following] = field(default_factory=dict[str, Following])
     has_frames: asyncio.Event = field(default_factory=asyncio.Event)
     overflowed: bool = False
@@ -47,9 +50,12 @@ class Client:
     def may_see(self, project: str) -> bool:
         return self.projects is None or project in self.projects
 
+    def _is_for_it(self, event: dict[str, Any]) -> bool:
+        return event["type"] != NOTIFICATION or event["data"].get("to") in (None, self.user)
+
     def offer(self, row: LiveRow, event: dict[str, Any], only: Iterable[Following] | None = None) -> bool:
         """Queue an event if something here follows it; whether it was."""
-        if not self.may_see(event["project"]):
+        if not self.may_see(event["project"]) or not self._is_for_it(event):
             return False
         wanting: list[str] = []
         for one in self.following.values() if only is None else only:

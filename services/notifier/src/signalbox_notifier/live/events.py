@@ -13,9 +13,11 @@ from pydantic_core import to_json
 from signalbox_contracts.messages.dead_letters import DeadLetterParkedData
 from signalbox_contracts.messages.plans import PlanRecord
 from signalbox_contracts.messages.tasks import TaskProgressData, TaskRecord
+from signalbox_contracts.notifications import NOTIFICATION, Message
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, summary, task_notices
 from signalbox_notifier.steps import StepChange
 
+_KNOWN = {name: name for name in ("info", "warning", "error", "critical")}
 SYSTEM = UUID(int=0)
 """Events that belong to no plan have this one's sequence."""
 
@@ -67,6 +69,16 @@ def parked_event(data: DeadLetterParkedData, at: Any) -> str:
         plan, "system.message_parked", severity="error", timestamp=at, status="PARKED", version=0,
         message=f"{data.service} parked a message of {data.topic}: {data.error}"[:2000],
         data={"service": data.service, "dead_letter_id": data.dead_letter_id},
+    )  # fmt: skip
+
+
+def notification_event(user: str | None, message: Message) -> str:
+    """A message to a channel of kind `websocket`, for everybody who may see its project, or one user."""
+    plan = PlanSummary(SYSTEM, message.plan_name or "Signalbox", message.project, message.target, message.labels)
+    data = {"about": message.type, "text": message.text, "incident_id": message.incident_id, "to": user}
+    return _event(
+        plan, NOTIFICATION, severity=_KNOWN.get(message.severity, "info"), timestamp=message.at, status="",
+        version=0, message=message.title, data={**data, "plan_id": message.plan_id, "link": message.link},
     )  # fmt: skip
 
 

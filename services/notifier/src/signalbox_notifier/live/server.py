@@ -65,7 +65,11 @@ class LiveServer:
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_MESSAGE_BYTES)
         await socket.prepare(request)
         projects: list[str] | None = claims.get("projects")
-        client = Client(None if projects is None else frozenset(projects), plain=bool(claims.get("plain")))
+        client = Client(
+            None if projects is None else frozenset(projects),
+            plain=bool(claims.get("plain")),
+            user=str(claims.get("user", "")),
+        )
         self._open.add(socket)
         self.hub.add(client)
         sending = asyncio.create_task(_send(socket, client, request.transport), name="live client")

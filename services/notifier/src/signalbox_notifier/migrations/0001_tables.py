@@ -21,7 +21,8 @@ CREATE TABLE channel_state (
     id          text PRIMARY KEY,
     disabled_at timestamptz,
     reason      text NOT NULL DEFAULT '',
-    revision    bigint NOT NULL DEFAULT 0
+    revision    bigint NOT NULL DEFAULT 0,
+    paused_until timestamptz
 );
 
 CREATE TABLE plan (
@@ -96,6 +97,7 @@ CREATE TABLE delivery (
     state           text NOT NULL DEFAULT 'pending'
                     CHECK (state IN ('pending', 'sending', 'sent', 'retrying', 'dead', 'dropped')),
     attempts        integer NOT NULL DEFAULT 0,
+    throttled       integer NOT NULL DEFAULT 0,
     next_try_at     timestamptz,
     lease_until     timestamptz,
     sent_at         timestamptz,
@@ -116,6 +118,23 @@ CREATE TABLE delivery_try (
     answer      text NOT NULL,
     PRIMARY KEY (delivery_id, number)
 );
+
+-- one row while messages are late, so that one replica says so once
+CREATE TABLE late_alarm (
+    id    integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    since timestamptz NOT NULL DEFAULT now()
+);
+
+-- what a subscription with a digest collects, until its oldest entry is due
+CREATE TABLE digest_entry (
+    subscription_id text NOT NULL,
+    event_id        text NOT NULL,
+    message         text NOT NULL,
+    due_at          timestamptz NOT NULL,
+    added_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (subscription_id, event_id)
+);
+CREATE INDEX digest_entry_due ON digest_entry (due_at);
 
 CREATE TABLE deadline (
     plan_id         uuid NOT NULL,

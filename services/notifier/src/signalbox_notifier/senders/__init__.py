@@ -1,7 +1,7 @@
 """How each kind of channel is reached. A sender never raises for what a receiver does: it returns a result."""
 
 from signalbox_contracts.definitions.channel import Destination, EmailDestination, SlackDestination, WebhookDestination
-from signalbox_notifier.retries import Gone, Result
+from signalbox_notifier.retries import Result, Sent
 from signalbox_notifier.senders import email, slack, webhook
 from signalbox_notifier.senders.outgoing import Outgoing, Senders
 
@@ -18,4 +18,4 @@ async def send(senders: Senders, destination: Destination, outgoing: Outgoing) -
         case EmailDestination():
             return await email.send(senders, destination, outgoing)
         case _:
-            return Gone("messages to the live feed are not deliveries")
+            return Sent("on the live feed")

@@ -1,7 +1,10 @@
 """What every sender works with, and how an answer is read within bounds."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 from uuid import UUID
 
@@ -56,17 +59,34 @@ class SecretUnavailable(Exception):
 
 async def read_answer(response: aiohttp.ClientResponse) -> str:
     """The beginning of an answer's body: an endless one is cut off."""
-    body = await response.content.read(MAX_ANSWER_BYTES)
+    body = await read_bounded(response, MAX_ANSWER_BYTES)
     text = body.decode(errors="replace").strip()
     return f"HTTP {response.status}" + (f": {text[:500]}" if text else "")
 
 
+async def read_bounded(response: aiohttp.ClientResponse, size: int) -> bytes:
+    """At most so many bytes of an answer's body, in however many pieces they come."""
+    pieces: list[bytes] = []
+    missing = size
+    while missing > 0 and (piece := await response.content.read(missing)):
+        pieces.append(piece)
+        missing -= len(piece)
+    return b"".join(pieces)
+
+
 def retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """`Retry-After` in seconds; None when there is none that can be read."""
+    """`Retry-After`, which is seconds or a date, in seconds; None when there is none that can be read."""
+    given = response.headers.get("Retry-After", "")
     try:
-        return max(0.0, float(response.headers.get("Retry-After", "")))
+        seconds = float(given)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+    except ValueError:
+        pass
+    try:
+        at = parsedate_to_datetime(given)
     except ValueError:
         return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def failure(error: Exception) -> Result:

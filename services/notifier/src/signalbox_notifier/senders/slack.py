@@ -1,6 +1,7 @@
 """Slack: an incoming webhook, or a bot token that posts to a channel and edits its messages."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any, cast
 
 import aiohttp
@@ -10,7 +11,15 @@ from signalbox_chassis.security.egress import AddressRefused
 from signalbox_contracts.definitions.channel import SlackDestination
 from signalbox_contracts.notifications import slack_payload
 from signalbox_notifier.retries import Failed, Gone, Result, Sent
-from signalbox_notifier.senders.outgoing import Outgoing, SecretUnavailable, Senders, failure, read_answer, retry_after
+from signalbox_notifier.senders.outgoing import (
+    Outgoing,
+    SecretUnavailable,
+    Senders,
+    failure,
+    read_answer,
+    read_bounded,
+    retry_after,
+)
 
 _NEVER = frozenset(
     {
@@ -19,7 +28,10 @@ _NEVER = frozenset(
     }
 )  # fmt: skip
 """Errors of the Web API that the same call will always get."""
+_FORGOTTEN = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
+"""Errors of an edit whose message is gone: the message is posted again as a new one."""
 MAX_ANSWER = 65_536
+TOO_MANY = 429
 
 
 async def send(senders: Senders, destination: SlackDestination, outgoing: Outgoing) -> Result:
@@ -44,26 +56,43 @@ async def _post_webhook(senders: Senders, url: str, outgoing: Outgoing) -> Resul
             return Sent(answer)
         if response.status in (403, 404, 410):  # Slack's own words: the webhook or its channel is gone
             return Gone(answer, disable=response.status == 410)
-        return Failed(answer, retry_after(response))
+        return Failed(answer, retry_after(response), response.status == TOO_MANY)
 
 
 async def _call(senders: Senders, token: str, channel: str, outgoing: Outgoing) -> Result:
-    payload: dict[str, Any] = {"channel": channel, **slack_payload(outgoing.message)}
-    method = "chat.postMessage"
-    if outgoing.edits:
-        channel_id, _, timestamp = outgoing.edits.partition(":")
-        payload |= {"channel": channel_id, "ts": timestamp}
-        method = "chat.update"
+    """Post a message, or edit the one about the same incident. A recovery is also a reply in the incident's thread.
+
+    To edit is not to notify: people who follow the thread are told by the reply. A repeated try edits once more first.
+    """
+    payload = slack_payload(outgoing.message)
+    metadata = {"event_type": "signalbox_delivery", "event_payload": {"id": str(outgoing.id)}}
+    if not outgoing.edits:
+        return await _method(senders, token, "chat.postMessage", {"channel": channel, **payload, "metadata": metadata})
+    channel_id, _, timestamp = outgoing.edits.partition(":")
+    edited = await _method(
+        senders, token, "chat.update", {"channel": channel_id, "ts": timestamp, **payload, "metadata": metadata}
+    )
+    if isinstance(edited, Gone) and edited.answer in _FORGOTTEN:
+        return await _call(senders, token, channel, replace(outgoing, edits=""))
+    if not isinstance(edited, Sent) or outgoing.message.severity != "recovered":
+        return edited
+    reply = {"channel": channel_id, "thread_ts": timestamp, "text": payload["text"], "metadata": metadata}
+    replied = await _method(senders, token, "chat.postMessage", reply)
+    return edited if isinstance(replied, Sent) else replied
+
+
+async def _method(senders: Senders, token: str, method: str, payload: dict[str, Any]) -> Result:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json; charset=utf-8"}
     url = f"{senders.settings.slack_api_url.rstrip('/')}/{method}"
     async with senders.http.post(url, data=to_json(payload), headers=headers, allow_redirects=False) as response:
         if response.status != 200:
-            return Failed(await read_answer(response), retry_after(response))
-        body: object = from_json(await response.content.read(MAX_ANSWER))
+            return Failed(await read_answer(response), retry_after(response), response.status == TOO_MANY)
+        body: object = from_json(await read_bounded(response, MAX_ANSWER))
+        wait = retry_after(response)
     answer = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
     if answer.get("ok") is True:
         return Sent("ok", f"{answer.get('channel', '')}:{answer.get('ts', '')}"[:255])
     error = str(answer.get("error", "no answer"))[:200]
-    if outgoing.edits and error in ("message_not_found", "cant_update_message", "edit_window_closed"):
-        return await _call(senders, token, channel, Outgoing(outgoing.id, outgoing.message, outgoing.traceparent))
-    return Gone(error) if error in _NEVER else Failed(error)
+    if error in ("ratelimited", "rate_limited"):
+        return Failed(error, wait, throttled=True)
+    return Gone(error) if error in _NEVER | _FORGOTTEN else Failed(error)

@@ -22,6 +22,7 @@ from signalbox_notifier.senders.outgoing import (
 )
 
 _GONE = 410
+_TOO_MANY = 429
 
 
 async def send(senders: Senders, destination: WebhookDestination, outgoing: Outgoing) -> Result:
@@ -53,7 +54,7 @@ async def send(senders: Senders, destination: WebhookDestination, outgoing: Outg
         return Gone(answer, disable=True)
     if 300 <= status < 400:
         return Failed(f"{answer} (a redirect is not followed)"[:1000])
-    return Failed(answer, wait)
+    return Failed(answer, wait, status == _TOO_MANY)
 
 
 def _sign(key: str, id: str, at: datetime, body: str) -> str:

@@ -16,8 +16,9 @@ INSERT INTO delivery (id, channel_id, subscription_id, incident_id, plan_id, eve
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now()) ON CONFLICT (id) DO NOTHING RETURNING id
 """
 _CHANNELS = """
-SELECT DISTINCT channel_id FROM delivery
-WHERE (state IN ('pending', 'retrying') AND next_try_at <= now()) OR (state = 'sending' AND lease_until < now())
+SELECT DISTINCT channel_id FROM delivery d
+WHERE ((state IN ('pending', 'retrying') AND next_try_at <= now()) OR (state = 'sending' AND lease_until < now()))
+    AND NOT EXISTS (SELECT FROM channel_state s WHERE s.id = d.channel_id AND s.paused_until > now())
 LIMIT 500
 """
 # INVARIANT delivery.one_sender: a delivery is sent by whoever moved it to `sending`, until the lease is over.
@@ -28,18 +29,46 @@ WHERE id = (
     SELECT id FROM delivery
     WHERE channel_id = $1 AND ((state IN ('pending', 'retrying') AND next_try_at <= now())
                                OR (state = 'sending' AND lease_until < now()))
-    ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+        AND NOT EXISTS (SELECT FROM channel_state WHERE id = $1 AND paused_until > now())
+    ORDER BY next_try_at, created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, channel_id, subscription_id, incident_id, plan_id, event_id, event_type, title, message, traceparent,
-    attempts
+    attempts, throttled
 """  # noqa: S608
 _FINISH = """
 WITH finished AS (
     UPDATE delivery SET state = $3, next_try_at = now() + make_interval(secs => $4), lease_until = NULL,
-        sent_at = CASE WHEN $3 = 'sent' THEN now() END, version = version + 1
+        sent_at = CASE WHEN $3 = 'sent' THEN now() END, version = version + 1, throttled = throttled + $6
     WHERE id = $1 AND state = 'sending' AND attempts = $2 RETURNING id
 )
 INSERT INTO delivery_try (delivery_id, number, state, answer) SELECT id, $2, $3, left($5, 2000) FROM finished
 ON CONFLICT DO NOTHING RETURNING delivery_id
+"""
+# The newest message about an incident says all that those before it said: one that no try has failed yet is left out.
+_SUPERSEDE = """
+WITH older AS (
+    SELECT id FROM delivery
+    WHERE incident_id = $1 AND channel_id = $2 AND id <> $3 AND state IN ('pending', 'retrying')
+        AND attempts = throttled
+    ORDER BY id FOR UPDATE SKIP LOCKED
+), dropped AS (
+    UPDATE delivery d SET state = 'dropped', version = version + 1 FROM older WHERE d.id = older.id
+    RETURNING d.id, d.attempts
+)
+INSERT INTO delivery_try (delivery_id, number, state, answer)
+SELECT id, attempts + 1, 'dropped', $4 FROM dropped ON CONFLICT DO NOTHING
+"""
+_PAUSE = """
+INSERT INTO channel_state AS s (id, paused_until) VALUES ($1, now() + make_interval(secs => $2))
+ON CONFLICT (id) DO UPDATE SET paused_until = greatest(s.paused_until, excluded.paused_until)
+"""
+_LATE = """
+SELECT d.channel_id, extract(epoch FROM now() - min(d.next_try_at))::float8 AS seconds FROM delivery d
+WHERE d.state IN ('pending', 'retrying') AND d.next_try_at <= now()
+    AND NOT EXISTS (SELECT FROM channel_state s WHERE s.id = d.channel_id AND s.paused_until > now())
+GROUP BY 1
+UNION ALL
+SELECT channel_id, extract(epoch FROM now() - min(lease_until))::float8 + $1 FROM delivery
+WHERE state = 'sending' AND lease_until < now() GROUP BY 1
 """
 _RESEND = """
 UPDATE delivery SET state = 'pending', next_try_at = now(), version = version + 1
@@ -84,6 +113,8 @@ class Claimed:
     message: str
     traceparent: str | None
     attempts: int
+    throttled: int = 0
+    """The tries before this one that were answered with 429."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +161,41 @@ async def claim(connection: Connection, channel_id: str) -> Claimed | None:
 
 
 async def finish(
-    connection: Connection, claimed: Claimed, state: str, answer: str, *, retry_seconds: float = 0.0
-) -> bool:
+    connection: Connection, claimed: Claimed, state: str, answer: str, *, retry_seconds: float = 0.0,
+    throttled: bool = False,
+) -> bool:  # fmt: skip
     """Record how a try ended; False when another process has taken the delivery over."""
-    id = await connection.fetchval(_FINISH, claimed.id, claimed.attempts, state, retry_seconds, answer)
+    id = await connection.fetchval(_FINISH, claimed.id, claimed.attempts, state, retry_seconds, answer, int(throttled))
     return id is not None
+
+
+async def pause(connection: Connection, channel_id: str, seconds: float) -> None:
+    """Send nothing to a channel for so long."""
+    await connection.execute(_PAUSE, channel_id, seconds)
+
+
+async def supersede(connection: Connection, incident_id: UUID, channel_id: str, newest: UUID) -> None:
+    """Leave out the messages about an incident that a newer one replaces before they were sent."""
+    await connection.execute(_SUPERSEDE, incident_id, channel_id, newest, f"replaced by {newest} before it was sent")
+
+
+async def lateness(connection: Connection) -> dict[str, float]:
+    """For how long the oldest due message of each channel waits, in seconds. A channel that asked for a pause is not
+    late."""
+    late: dict[str, float] = {}
+    for row in await connection.fetch(_LATE, LEASE_SECONDS):
+        late[row["channel_id"]] = max(late.get(row["channel_id"], 0.0), row["seconds"])
+    return late
+
+
+async def raise_late_alarm(connection: Connection) -> datetime | None:
+    """Keep that messages are late; since when, for the one process that is the first, None for others."""
+    return await connection.fetchval("INSERT INTO late_alarm DEFAULT VALUES ON CONFLICT DO NOTHING RETURNING since")
+
+
+async def clear_late_alarm(connection: Connection) -> bool:
+    """Messages are in time again; whether they were late."""
+    return await connection.fetchval("DELETE FROM late_alarm RETURNING true") is True
 
 
 async def resend(connection: Connection, channel_id: str, ids: Sequence[UUID]) -> int:
