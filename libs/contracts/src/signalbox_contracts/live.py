@@ -55,19 +55,28 @@ class Filter(BaseModel):
 
 
 class Subscribe(BaseModel):
-    """One subscription: a plan (perhaps from a sequence on), or a filter; without either, all."""
+    """One subscription: a plan (perhaps from a sequence on), the log of a task (from a byte on), or a filter; without
+    any, all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, Field(min_length=1, max_length=100)]
     plan: UUID | None = None
+    task: UUID | None = None
+    """Follow the log of this task."""
+    attempt: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Which try of the task; the present one unless named."""
     after: Annotated[int, Field(ge=0, le=MAX_SEQUENCE)] | None = None
     filter: Filter = Filter()
 
     @model_validator(mode="after")
     def _after_needs_a_plan(self) -> Self:
-        if self.after is not None and self.plan is None:
-            raise ValueError("after: only a plan has a sequence")
+        if self.after is not None and self.plan is None and self.task is None:
+            raise ValueError("after: only a plan has a sequence, and a log offsets")
+        if self.task is not None and (self.plan is not None or self.filter != Filter()):
+            raise ValueError("task: a log has neither plan nor filter")
+        if self.attempt is not None and self.task is None:
+            raise ValueError("attempt: only a task has tries")
         return self
 
 
@@ -150,6 +159,23 @@ class SnapshotNeeded(BaseModel):
     snapshot_needed: Snapshot
 
 
+class LogText(BaseModel):
+    """What came of a log. `offset` is that after it: `after` of a subscription that goes on there."""
+
+    id: str
+    task_id: UUID
+    attempt: int
+    text: str
+    offset: int
+    ended: bool
+
+
+class LogTextCame(BaseModel):
+    """Lines of the log of a task that is followed."""
+
+    log: LogText
+
+
 class Refusal(BaseModel):
     """Which subscription, and why."""
 
@@ -168,7 +194,7 @@ PATHS: Final = {
     "all": "/api/v1/ws", "user": "/api/v1/ws/user/{user_id}", "workflow": "/api/v1/ws/workflow/{workflow_id}",
     "user_workflow": "/api/v1/ws/user/{user_id}/workflow/{workflow_id}",
 }  # fmt: skip
-_SENT: Final = (LiveEvent, LiveEvents, Subscribed, SnapshotNeeded, Refused)
+_SENT: Final = (LiveEvent, LiveEvents, Subscribed, SnapshotNeeded, LogTextCame, Refused)
 
 
 def live_asyncapi(version: str) -> dict[str, Any]:

@@ -44,7 +44,13 @@ def notifier(settings: NotifierSettings) -> Service:
 
     async def open_connections() -> None:
         sending.append(
-            Sending(service.database, Senders(guarded_session(settings), vault, settings), settings, wake_live)
+            Sending(
+                service.database,
+                Senders(guarded_session(settings), vault, settings),
+                settings,
+                service.telemetry,
+                wake_live,
+            )
         )
 
     async def close_connections() -> None:

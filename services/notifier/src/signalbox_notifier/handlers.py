@@ -3,7 +3,7 @@ delivery.resend, incident.acknowledge, incident.snooze, incident.resolve. Change
 task_step, live_event, incident, delivery, deadline. Out: operation.result.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -73,7 +73,7 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
         await plans.save(work.connection, kept)
         await live.append(work.connection, fed)
         await _deadlines(work, list(newest.values()))
-        await telling.tell(work.connection, notices, traceparent=_trace(events))
+        await telling.tell(work.connection, notices, traces=_traces(events))
         work.on_commit(wake)
         work.on_commit(wake_live)
 
@@ -94,7 +94,7 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
         failed = {plan: task.error for plan, task in reversed(records) if task.state is TaskState.FAILED and task.error}
         if failed:
             await plans.keep_errors(work.connection, failed)
-        if await _notify_of_tasks(work, telling, notices, _trace(events)):
+        if await _notify_of_tasks(work, telling, notices, _traces(events)):
             work.on_commit(wake)
         work.on_commit(wake_live)
 
@@ -125,7 +125,7 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
             notices += made
         await steps.save(work.connection, known)
         await live.append(work.connection, fed)
-        if await _notify_of_tasks(work, telling, notices, _trace(events)):
+        if await _notify_of_tasks(work, telling, notices, _traces(events)):
             work.on_commit(wake)
         if any(fed.values()):
             work.on_commit(wake_live)
@@ -226,12 +226,14 @@ def control(telling: Telling, wake: Callable[[], None]) -> Router:
     return router
 
 
-async def _notify_of_tasks(work: UnitOfWork, telling: Telling, notices: Sequence[Notice], trace: str | None) -> bool:
+async def _notify_of_tasks(
+    work: UnitOfWork, telling: Telling, notices: Sequence[Notice], traces: Mapping[UUID, str]
+) -> bool:
     """Make the deliveries of notices about single tasks, if anybody subscribed to those; whether somebody did."""
     subscriptions = await definition_rows.subscriptions(work.connection) if notices else []
     if not any(event.startswith("task") or "*" in event[:5] for one in subscriptions for event in one.events):
         return False
-    await telling.tell(work.connection, notices, traceparent=trace)
+    await telling.tell(work.connection, notices, traces=traces)
     return True
 
 
@@ -280,9 +282,9 @@ async def _now(work: UnitOfWork) -> datetime:
     return await work.connection.fetchval("SELECT now()")
 
 
-def _trace(
+def _traces(
     events: Sequence[Received[PlanStated]] | Sequence[Received[TasksStated]] | Sequence[Received[TaskProgress]],
-) -> str | None:
-    """The trace of a batch that has only one; messages of several traces begin no trace of their own."""
-    found = {one.trace.get("traceparent") or one.event.traceparent for one in events}
-    return found.pop() if len(found) == 1 else None
+) -> dict[UUID, str]:
+    """The trace of each plan in a batch: a message about a plan goes on in it."""
+    found = ((one.event.data.plan_id, one.trace.get("traceparent") or one.event.traceparent) for one in events)
+    return {plan_id: traceparent for plan_id, traceparent in found if traceparent}

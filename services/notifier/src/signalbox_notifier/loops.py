@@ -4,11 +4,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import aiohttp
 from prometheus_client import Counter
 
+from signalbox_chassis.observability import telemetry
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_contracts.definitions.channel import LiveDestination
@@ -46,6 +49,7 @@ class Sending:
     database: Database
     senders: Senders
     settings: NotifierSettings
+    tracing: telemetry.Telemetry
     wake_live: Callable[[], None]
     """Wakes the live feeds: a message to one was written."""
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
@@ -92,11 +96,24 @@ class Sending:
             return True
         message, problem = with_templates(message, known.channel.templates)
         outgoing = Outgoing(claimed.id, message, claimed.traceparent, reference)
-        result = await send(self.senders, known.channel.destination, outgoing)
+        with self._span(claimed, known):
+            result = await send(self.senders, known.channel.destination, outgoing)
         if problem:
             result = replace(result, answer=f"{result.answer} (sent in the usual words: {problem})"[:2000])
         await self._finish(claimed, known, result, _state(claimed, result))
         return True
+
+    def _span(self, claimed: Claimed, known: KnownChannel) -> AbstractContextManager[Any]:
+        """In the trace of the plan the message is about."""
+        if not claimed.traceparent or not self.tracing.recording:
+            return nullcontext()
+        return self.tracing.tracer.start_as_current_span(
+            f"send {known.channel.destination.kind}", context=telemetry.extract({"traceparent": claimed.traceparent}),
+            attributes={
+                "signalbox.delivery": str(claimed.id), "signalbox.channel": claimed.channel_id,
+                "signalbox.try": claimed.attempts,
+            },
+        )  # fmt: skip
 
     async def _finish(self, claimed: Claimed, known: KnownChannel | None, result: Result, state: str) -> None:
         """Record the try, and what follows from it: the next try, a closed channel, the fallback, an answer."""

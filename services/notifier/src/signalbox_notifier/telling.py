@@ -1,9 +1,9 @@
 """Turns notices into deliveries: one for each subscription that wants it, and few for an incident."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection
@@ -18,6 +18,8 @@ from signalbox_notifier.store import definitions, deliveries, digests
 from signalbox_notifier.store import incidents as rows
 from signalbox_notifier.store.deliveries import NewDelivery
 
+NO_TRACES: Final[Mapping[UUID, str]] = {}
+
 
 @dataclass
 class Telling:
@@ -26,7 +28,7 @@ class Telling:
     settings: NotifierSettings
 
     async def tell(
-        self, connection: Connection, notices: Sequence[Notice], *, traceparent: str | None = None,
+        self, connection: Connection, notices: Sequence[Notice], *, traces: Mapping[UUID, str] = NO_TRACES,
         except_channels: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         """Make the deliveries of these notices."""
@@ -40,9 +42,9 @@ class Telling:
                     failures.append((notice, wanting))
                 continue
             for subscription in wanting:
-                await self._add(connection, subscription, notice, traceparent)
+                await self._add(connection, subscription, notice, traces.get(notice.plan.plan_id))
         await self._recover(connection, [one for one in notices if one.type == "workflow.completed"], subscriptions)
-        await self._occur(connection, failures, traceparent)
+        await self._occur(connection, failures, traces)
 
     async def _add(
         self, connection: Connection, subscription: Subscription, notice: Notice, traceparent: str | None
@@ -65,7 +67,7 @@ class Telling:
         self,
         connection: Connection,
         failures: Sequence[tuple[Notice, list[Subscription]]],
-        traceparent: str | None,
+        traces: Mapping[UUID, str],
     ) -> None:
         """Count failures into their incidents; tell channels of new ones, and plan updates for those that know."""
         ids = [incidents.incident_id(notice.grouping, notice.fingerprint) for notice, _ in failures]
@@ -80,8 +82,9 @@ class Telling:
             for subscription in _one_per_channel(wanting):
                 if incidents.needs_message(known[id], previous.get(subscription.channel)):
                     await self.notify_incident(
-                        connection, known[id], subscription.channel, subscription.id, notice, traceparent
-                    )
+                        connection, known[id], subscription.channel, subscription.id, notice,
+                        traces.get(notice.plan.plan_id),
+                    )  # fmt: skip
                 else:
                     seconds = max(self.settings.incident_update_seconds, subscription.digest_seconds)
                     await rows.schedule_update(connection, id, subscription.channel, seconds)

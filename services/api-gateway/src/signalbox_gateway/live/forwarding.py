@@ -59,11 +59,15 @@ class Notifiers:
 
 
 async def forward(
-    client: WebSocket, notifier: aiohttp.ClientWebSocketResponse, still_allowed: Callable[[], Awaitable[int]]
-) -> None:
-    """Pass messages both ways until one side ends, or `still_allowed` returns a close code."""
+    client: WebSocket, notifier: aiohttp.ClientWebSocketResponse, still_allowed: Callable[[], Awaitable[int]],
+    take: Callable[[str], Awaitable[bool]],
+) -> None:  # fmt: skip
+    """Pass messages both ways until one side ends, or `still_allowed` returns a close code.
+
+    `take` handles a client's message here and returns True; others go to the notifier.
+    """
     tasks = [
-        asyncio.create_task(_from_client(client, notifier)),
+        asyncio.create_task(_from_client(client, notifier, take)),
         asyncio.create_task(_to_client(client, notifier)),
         asyncio.create_task(_check(still_allowed)),
     ]
@@ -81,13 +85,16 @@ async def forward(
                 await client.close(code)
 
 
-async def _from_client(client: WebSocket, notifier: aiohttp.ClientWebSocketResponse) -> int:
+async def _from_client(
+    client: WebSocket, notifier: aiohttp.ClientWebSocketResponse, take: Callable[[str], Awaitable[bool]]
+) -> int:
     while True:
         try:
             text = await client.receive_text()
         except (WebSocketDisconnect, KeyError, RuntimeError):
             return 0
-        await notifier.send_str(text)
+        if not await take(text):
+            await notifier.send_str(text)
 
 
 async def _to_client(client: WebSocket, notifier: aiohttp.ClientWebSocketResponse) -> int:

@@ -5,6 +5,7 @@ Changes: live_ticket. Out: nothing; events come from a notifier.
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from pydantic import BaseModel
@@ -12,15 +13,18 @@ from pydantic import BaseModel
 from signalbox_gateway.http.access import COOKIE, Principal, permission
 from signalbox_gateway.http.auditing import RefusalAudit
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.identity import objects
 from signalbox_gateway.identity.authentication import Authentication
 from signalbox_gateway.identity.roles import ANY, Reach
 from signalbox_gateway.live import tickets
 from signalbox_gateway.live.forwarding import FORBIDDEN, TRY_LATER, UNAUTHENTICATED, NoNotifier, Notifiers, forward
+from signalbox_gateway.live.log_topics import LogTopics
 from signalbox_gateway.routes.params import answer
 from signalbox_gateway.store import live_tickets
 
 router = APIRouter(tags=["live feed"])
 PERMISSION: Final = "plan.read"
+LOG_PERMISSION: Final = "task.read"
 PROTOCOL: Final = "signalbox.v1"
 TICKET: Final = "ticket."
 COOKIE_SCHEME: Final = "Signalbox-Cookie"
@@ -114,7 +118,13 @@ async def _serve(websocket: WebSocket, follow: dict[str, str]) -> None:
         await _refuse(websocket, TRY_LATER)
         return
     await websocket.accept(subprotocol=PROTOCOL if explicit else None)
-    await forward(websocket, notifier, _checker(websocket, credential, reach))
+    logs = LogTopics(
+        websocket.app.state.dependencies, principal.actor, websocket.send_text, _log_reader(websocket, credential)
+    )
+    try:
+        await forward(websocket, notifier, _checker(websocket, credential, reach), logs.take if explicit else _not_ours)
+    finally:
+        await logs.stop()
 
 
 async def _refuse(websocket: WebSocket, code: int) -> None:
@@ -169,6 +179,27 @@ def _projects(reach: Reach) -> list[str] | None:
     event of a plan may tell of several engines.
     """
     return None if reach.everywhere else sorted({project for project, engine in reach.places if engine == ANY})
+
+
+async def _not_ours(_: str) -> bool:
+    return False
+
+
+def _log_reader(websocket: WebSocket, credential: str) -> Callable[[UUID], Awaitable[bool]]:
+    """Whether the caller may read the log of a task, as it is now."""
+
+    async def may(task_id: UUID) -> bool:
+        principal = await _principal(websocket, credential)
+        if principal is None or not principal.may(LOG_PERMISSION):
+            return False
+        reach = principal.reach(LOG_PERMISSION)
+        if reach.everywhere:
+            return True
+        async with websocket.app.state.dependencies.database.connection() as connection:
+            found = await objects.task(connection, task_id)
+        return found is not None and reach.sees(found)
+
+    return may
 
 
 def _checker(websocket: WebSocket, credential: str, reach: Reach) -> Callable[[], Awaitable[int]]:

@@ -113,6 +113,9 @@ class LiveServer:
         if wanted.id not in client.following and len(client.following) >= MAX_FOLLOWING:
             client.refuse(wanted.id, "conflict", f"one connection has at most {MAX_FOLLOWING} subscriptions")
             return
+        if wanted.task is not None:  # a gateway that is newer or older than this notifier keeps these to itself
+            client.refuse(wanted.id, "invalid", "task: logs are served by the gateway, not by the notifier")
+            return
         project = wanted.filter.project
         if project is not None and not client.may_see(project):
             client.refuse(wanted.id, "forbidden", f"project {project} is not yours to see")
