@@ -1,5 +1,6 @@
 """Incidents, deliveries, channels and notification configurations over HTTP, with the notifier's facts from Kafka."""
 
+import json
 import uuid
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
@@ -8,13 +9,17 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
+from pydantic import SecretStr
 
+from signalbox_chassis.persistence.database import Database
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.messages.deliveries import DeliveryRecord, DeliveryState, DeliveryStated, Try
 from signalbox_contracts.messages.states import IncidentRecord, IncidentState, IncidentStated
 from signalbox_contracts.topics import topic_of
 from signalbox_contracts.wire import encode
+from signalbox_gateway.notification_watch import NotificationWatch
 from support.gateway import Gateway, running_gateway
+from support.notifier import receiver, status
 from support.proofs import proves
 from support.service_fixture import until
 
@@ -158,3 +163,35 @@ async def test_a_configuration_that_cannot_work_changes_nothing(gateway: Gateway
     )  # fmt: skip
     answer = await gateway.request("POST", "/subscriptions", unknown)
     assert (answer.problem, answer.fields) == ((422, "invalid"), ["events.1"])
+
+
+async def test_a_notifier_that_is_gone_is_reported_by_the_gateway_itself_once_and_when_it_is_back(
+    gateway: Gateway,
+) -> None:
+    """Nobody may find out weeks later that no message came: the alarm needs no notifier."""
+    groups = [{"group": "notifier.facts", "members": 0, "lag": 3}, {"group": "planner.facts", "members": 0, "lag": 9}]
+
+    async def look() -> list[dict[str, Any]]:
+        return groups
+
+    assert gateway.settings is not None
+    async with receiver(status(503), status(200)) as pager:
+        settings = gateway.settings.model_copy(
+            update={
+                "alarm_url": SecretStr(pager.url), "notifications_late_seconds": 0.0, "egress_allow": "127.0.0.1",
+            }
+        )  # fmt: skip
+        database: Database = gateway.identity.database
+        watches = [NotificationWatch(database, settings, look) for _ in range(2)]
+        for _ in range(4):  # the first post is refused, and made again
+            for watch in watches:
+                await watch.one_pass()
+        assert len(pager.got) == 2
+        groups[0] |= {"members": 1, "lag": 0}
+        for watch in watches:
+            watch.settings = settings.model_copy(update={"notifications_late_seconds": 60.0})
+            await watch.one_pass()
+    posted = [json.loads(body) for _, body in pager.got]
+    assert [one["type"] for one in posted] == [*["system.notifications_late"] * 2, "system.notifications_recovered"]
+    assert posted[1]["text"] == "Signalbox: notifications are late: no notifier runs: notifier.facts"
+    assert posted[1]["since"] == posted[2]["since"]

@@ -74,6 +74,7 @@ async def follow(gateway: Gateway, plan: uuid.UUID, seen: dict[int, dict[str, An
                     return
 
 
+@proves("F45")
 async def test_a_client_cut_again_and_again_sees_every_transition_once_through_notifiers_that_stop(
     notifiers: Notifiers, postgres_url: str, kafka_bootstrap: str
 ) -> None:

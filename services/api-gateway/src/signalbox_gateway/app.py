@@ -20,6 +20,7 @@ from signalbox_gateway.identity.audit import prune as prune_audit
 from signalbox_gateway.identity.service import Identity
 from signalbox_gateway.live.forwarding import Notifiers
 from signalbox_gateway.long_poll import Waits
+from signalbox_gateway.notification_watch import NotificationWatch
 from signalbox_gateway.read_model import gauges, prune
 from signalbox_gateway.recovery.rebuild import Rebuild
 from signalbox_gateway.recovery.resend import Resender
@@ -150,8 +151,10 @@ def gateway(settings: GatewaySettings) -> Service:
     rebuild = Rebuild(service.database, service.clock, seconds)
     resender = Resender(service.database, service.clock, settings.kafka, settings.topic_prefix, seconds)
     default_engines = DefaultEngines(service.database, service.clock, settings)
+    watch = NotificationWatch(service.database, settings, groups.look)
     service.loops = [
         Loop("default engines", default_engines.one_pass, 60.0),
+        Loop("watch notifications", watch.one_pass, 10.0),
         Loop("gauges", partial(gauges.one_pass, service.database), 15.0),
         Loop("forget answers", forget, 600.0),
         Loop("retention", partial(prune.RETENTION.one_pass, service.database, settings), 600.0),

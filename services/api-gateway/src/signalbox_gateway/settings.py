@@ -116,6 +116,11 @@ class GatewaySettings(VaultSettings, EgressSettings):
     console_folder: str = ""
     """Folder with the web console's built files, served under `/console/`. Empty: the console is served elsewhere, or
     not at all."""
+    alarm_url: SecretStr = Field(default=SecretStr(""), json_schema_extra=allowed("`https://…`"))
+    """Where a gateway posts an alarm when the notifier is dead or late, and when it is well again: Slack's incoming
+    webhooks take it. Empty: only the metric `signalbox_notifier_late_seconds` and the log show it."""
+    notifications_late_seconds: float = Field(default=60.0, ge=5, le=86_400)
+    """For how long the notifier may read nothing before that is an alarm."""
     live_urls: str = Field(
         default="", pattern=r"^(https?://[^\s,]+(,https?://[^\s,]+)*)?$",
         json_schema_extra=allowed("`http://host:port`, several separated by commas"),

@@ -54,8 +54,8 @@ def retry_in_seconds(attempts: int, result: Failed, random_: float, throttled: i
     `throttled` of the tries before this one were answered with 429.
     """
     if is_pause(result, throttled):
-        asked = THROTTLED_SECONDS if result.retry_after_seconds is None else result.retry_after_seconds
-        return max(1.0, min(asked, MAX_RETRY_AFTER_SECONDS))
+        pause = THROTTLED_SECONDS if result.retry_after_seconds is None else result.retry_after_seconds
+        return max(1.0, min(pause, MAX_RETRY_AFTER_SECONDS))
     attempts -= throttled
     if attempts > len(SCHEDULE_SECONDS):
         return None

@@ -32,6 +32,12 @@ SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::uuid[
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state, record = excluded.record
 WHERE d.version < excluded.version
 """
+_OVERDUE: Final = """
+SELECT COALESCE(extract(epoch FROM now() - min((record::jsonb->>'next_try_at')::timestamptz)), 0)::float8 FROM (
+    SELECT record FROM delivery WHERE state <> 'sent' AND state IN ('pending', 'retrying')
+        AND created_at > now() - interval '4 days'
+    ORDER BY created_at DESC, id DESC LIMIT 1000) AS unsent
+"""
 ENDED_DELIVERIES: Final = ("sent", "dead", "dropped")
 
 
@@ -143,3 +149,20 @@ def _incident(row: Row) -> Answer:
 def _delivery(row: Row) -> Answer:
     record: Answer = from_json(row["record"])
     return {"id": record.pop("delivery_id"), **record}
+
+
+async def overdue_seconds(connection: Connection) -> float:
+    """For how long the message that is due longest is due; 0 for none."""
+    return max(0.0, await connection.fetchval(_OVERDUE))
+
+
+async def raise_alarm(connection: Connection) -> datetime | None:
+    """Keep that notifications are late; since when for the gateway that is the first, None for others."""
+    return await connection.fetchval(
+        "INSERT INTO notification_alarm DEFAULT VALUES ON CONFLICT DO NOTHING RETURNING since"
+    )
+
+
+async def clear_alarm(connection: Connection) -> datetime | None:
+    """Notifications are in time; since when they were late, None when they were not."""
+    return await connection.fetchval("DELETE FROM notification_alarm RETURNING since")

@@ -27,3 +27,9 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_newest ON delivery (created_at DESC, id DESC);
 CREATE INDEX delivery_by_channel ON delivery (channel_id, created_at DESC, id DESC);
 CREATE INDEX delivery_unsent ON delivery (created_at DESC, id DESC) WHERE state <> 'sent';
+
+-- one row while notifications are late, so that one gateway says so once
+CREATE TABLE notification_alarm (
+    id    integer PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    since timestamptz NOT NULL DEFAULT now()
+);
