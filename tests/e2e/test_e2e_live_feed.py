@@ -93,7 +93,7 @@ async def gateway_with(stack: RunningStack, **variables: str) -> AsyncGenerator[
 async def one_connection(api: Api, plan: str, seen: dict[int, dict[str, Any]]) -> bool:
     """Follow the plan from the last sequence seen until a frame came; whether the plan has ended."""
     try:
-        async with live(api, timeout=aiohttp.ClientWSTimeout(ws_close=0.1)) as one:
+        async with live(api) as one:
             subscribe = {"id": "a", "plan": plan, "after": max(seen, default=0)}
             await one.send_json({"subscribe": subscribe})
             async for message in one:

@@ -35,7 +35,7 @@ OUTGOING = Outgoing(UUID(int=7), sample_message("workflow.failed", NOW))
 
 
 def settings(**changes: Any) -> NotifierSettings:
-    values = {
+    values: dict[str, Any] = {
         "kafka_bootstrap": "127.0.0.1:9",
         "database_url": SecretStr("postgresql://x@127.0.0.1/x"),
         "egress_allow": "127.0.0.1",
