@@ -69,6 +69,7 @@ NEEDS: Final[Mapping[str, Need]] = {
     **_reads("event_source", scoped=False),
     **_writes("event_source", scoped=False, role=Role.ADMIN),
     "channel.operate": Need(Role.OPERATOR),
+    "channel.preview": Need(Role.USER, scoped=False),
     "incident.operate": Need(Role.OPERATOR, scoped=False),
     "delivery.operate": Need(Role.OPERATOR, scoped=False),
     "dead_letter.operate": Need(Role.OPERATOR, scoped=False),

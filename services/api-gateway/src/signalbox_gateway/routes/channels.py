@@ -24,7 +24,7 @@ from signalbox_gateway.routes.params import answer
 
 router = APIRouter(prefix="/channels", tags=["channels"])
 Operator = Annotated[Principal, Depends(permission("channel.operate"))]
-Reader = Annotated[Principal, Depends(permission("channel.read"))]
+Reader = Annotated[Principal, Depends(permission("channel.preview"))]
 
 
 class ChannelPreview(BaseModel):
