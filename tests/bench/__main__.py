@@ -1,4 +1,4 @@
-"""Every row of the measurements: `python -m bench [tasks] [start] [plans] [pipelines] [throughput]`."""
+"""Every row of the measurements: `python -m bench [tasks] [start] [plans] [pipelines] [live] [throughput]`."""
 
 import asyncio
 import json
@@ -6,10 +6,10 @@ import subprocess
 import sys
 from typing import Any
 
-from bench import pipelines, plans, start, tasks
+from bench import live, pipelines, plans, start, tasks
 from bench.api import Bench, running
 
-PARTS = ("tasks", "start", "plans", "pipelines", "throughput")
+PARTS = ("tasks", "start", "plans", "pipelines", "live", "throughput")
 
 
 async def measure_on_one_stack(parts: list[str]) -> None:
@@ -27,6 +27,8 @@ async def _measured(bench: Bench, part: str) -> dict[str, Any]:
         return await tasks.measure(bench, 1000, 3)
     if part == "start":
         return await start.measure(bench, 500)
+    if part == "live":
+        return await live.measure(bench, 15)
     if part == "pipelines":
         return await pipelines.measure(bench, 3)
     return await plans.measure(bench, 100_000)
