@@ -297,7 +297,7 @@ def _tasks() -> dict[str, Example]:
     resolve = {"action": "adopt", "attempt": 2, "handle": "app-17", "reason": "seen on the master"}
     return {
         "task_list": {"response": _page(task)},
-        "task_show": {"response": task},
+        "task_show": {"response": {**task, "progress": None}},
         "task_attempts": {"response": _page(attempt)},
         "task_events": {"response": _page(move)},
         "task_cancel": {"request": {"kill": True, "reason": "wrong day"}, "response": operation},
