@@ -49,7 +49,7 @@ async def in_state(stand: Stand, state: str, count: int = 1) -> None:
 
 def measured(engine: str) -> list[float]:
     """How often this process has measured a wait, a submit, a run and an answered submit on the engine."""
-    samples = (
+    samples: tuple[tuple[str, dict[str, str]], ...] = (
         ("signalbox_run_wait_seconds_count", {}),
         ("signalbox_attempt_seconds_count", {"phase": "submit"}),
         ("signalbox_attempt_seconds_count", {"phase": "run"}),
