@@ -25,6 +25,7 @@ from signalbox_chassis.runtime.clock import SystemClock
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.operations import LogsFollow
 from signalbox_contracts.messages.plans import Counts, Waiting, WaitReason
+from signalbox_contracts.messages.reprocessing import ReprocessingRecord, ReprocessingStatus
 from signalbox_contracts.messages.tasks import Phase, TaskProgress, TaskProgressData, WorkerProgress
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
@@ -34,8 +35,8 @@ from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
 from signalbox_gateway.identity.roles import Binding, Role
-from signalbox_gateway.read_model import writes
-from signalbox_gateway.routes import dead_letters, operations, plans_read, status, tasks, traces
+from signalbox_gateway.read_model import reprocessing, writes
+from signalbox_gateway.routes import dead_letters, operations, plans_read, reprocessing_logs, status, tasks, traces
 from signalbox_gateway.settings import GatewaySettings
 from signalbox_local.otlp import OtlpReceiver
 from support.read_model import (
@@ -52,7 +53,7 @@ from support.read_model import (
 from support.service_fixture import until
 
 S = TaskState
-ROUTERS = [module.router for module in (plans_read, tasks, dead_letters, operations, status, traces)]
+ROUTERS = [module.router for module in (plans_read, tasks, dead_letters, operations, reprocessing_logs, status, traces)]
 
 
 class OneToken:
@@ -330,6 +331,47 @@ async def test_logs_are_read_completely_from_a_byte_and_from_the_end(api: Api) -
     assert (await api.get(path, attempt=2)).text == ""
     await log_of(api, plan, b"last\n", first=1000)
     assert "\n[977 bytes are not kept]\nlast\n" in (await api.get(path)).text
+
+
+async def test_logs_of_workers_are_shown_of_each_and_merged_and_those_that_run_are_asked_for_once(api: Api) -> None:
+    plan = uuid.uuid4()
+    path = f"/../admin/reprocessing/jobs/{plan}/logs"
+    records = [
+        task_record(plan, n, state, 4).model_copy(update={"item_key": f"worker/{n}"})
+        for n, state in enumerate((S.RUNNING, S.FAILED, S.RUNNING))
+    ]
+    assert (await api.get(path)).status == 404
+    async with api.model.connection() as connection:
+        job = ReprocessingRecord(job_id=plan, version=1, status=ReprocessingStatus("running"))
+        await reprocessing.write_states(connection, [job])
+    await api.model.send(tasks_stated(plan, *records))
+    await until_there(api, f"/tasks/{records[2].task_id}")
+    now = datetime.now(UTC)
+    early, late = (f"{now - timedelta(seconds=ago):%Y-%m-%dT%H:%M:%S}.5Z" for ago in (3600, 2))
+    logs = {
+        0: f"{early} INFO begun\n{late} ERROR gone\n  <b>traceback\x1b[31m\n",
+        1: f"{late} WARNING \xff\n",
+    }
+    for number, text in logs.items():
+        await api.blobs.write(f"logs/{records[number].task_id}/1/{0:016d}.gz", gzip.compress(text.encode()))
+    shown = await api.read(path)
+    assert (shown["job_id"], shown["sorted"]) == (str(plan), False)
+    assert [(one["worker_index"], one["pod_name"], one["error"]) for one in shown["logs"]] == [
+        (0, f"reprocess-{plan}-0", None), (1, f"reprocess-{plan}-1", None),
+        (2, f"reprocess-{plan}-2", "nothing is stored of it yet"),
+    ]  # fmt: skip
+    assert shown["logs"][0]["lines"] == [
+        f"{early} INFO begun", f"{late} ERROR gone", f"{late}   <b>traceback\x1b[31m",
+    ]  # fmt: skip
+    assert (await api.read(path, tail=1))["logs"][0]["lines"] == [f"{late}   <b>traceback\x1b[31m"]
+    merged = (await api.read(path, since=60, sort="true"))["lines"]
+    assert [(line["worker_index"], line["timestamp"], line["message"]) for line in merged] == [
+        (0, late, "ERROR gone"), (0, late, "  <b>traceback\x1b[31m"), (1, late, "WARNING \xff"),
+    ]  # fmt: skip
+    asked = await api.model.value("SELECT count(*) FROM outbox WHERE topic = 'operations.v1'")
+    assert asked == 2, "one request for each worker that runs, however often somebody looks"
+    for wrong in ({"tail": 1001}, {"tail": "x"}, {"since": 0}, {"since": "nan"}, {"sort": "maybe"}):
+        assert (await api.get(path, **wrong)).status == 422
 
 
 async def test_a_followed_log_streams_until_it_ends_and_the_executor_is_asked_to_hurry(api: Api) -> None:

@@ -50,6 +50,7 @@ from signalbox_gateway.routes import (
     plans_read,
     plans_write,
     reprocessing,
+    reprocessing_logs,
     schedules,
     secrets,
     starts,
@@ -75,7 +76,7 @@ ROUTERS = [
             engines, event_sources, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read,
             plans_write, tasks, tasks_write, secrets, audit, auth, oidc, users, keys, bindings, dead_letters,
             dead_letters_write, operations, status, traces, me, workflows, workflow_runs, channels, incidents,
-            deliveries, notification_configs, reprocessing, live, trigger_dry_run,
+            deliveries, notification_configs, reprocessing, reprocessing_logs, live, trigger_dry_run,
             starts,
         )
     ),

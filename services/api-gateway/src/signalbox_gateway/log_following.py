@@ -2,19 +2,17 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from signalbox_chassis.blobs import Blobs
-from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
 from signalbox_contracts.states import TASK_ENDS
 from signalbox_gateway import attempt_logs
+from signalbox_gateway.followed_logs import FOLLOW_SECONDS, follow
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.read_model import queries
 
 _ENDS: Final = frozenset(state.value for state in TASK_ENDS)
-FOLLOW_SECONDS: Final = 60.0
 MAX_FOLLOW_SECONDS: Final = 3600.0
 TOKEN_SECONDS: Final = 5.0
 """How often the token of a stream is checked."""
@@ -64,7 +62,7 @@ class AttemptLog:
                     return
                 checked_at = now
             if now - sent_at > FOLLOW_SECONDS * 0.8 and not self._is_past(task):
-                await self._ask(task)
+                await follow(self._deps.database, task, self._attempt, self._actor)
                 sent_at = now
             if now - looked_at > _ASK_SECONDS:
                 task = await self._task_now() or task
@@ -84,20 +82,3 @@ class AttemptLog:
 
     def _is_past(self, task: queries.Answer) -> bool:
         return task["state"] in _ENDS or int(task["attempt"]) > self._attempt
-
-    async def _ask(self, task: queries.Answer) -> None:
-        """Ask the executor to store this log more often."""
-        data = LogsFollowData(
-            operation_id=uuid4(),
-            actor=self._actor,
-            plan_id=UUID(task["plan_id"]),
-            task_id=self._task,
-            attempt=self._attempt,
-            for_seconds=FOLLOW_SECONDS,
-        )
-        event = LogsFollow.of(
-            data, subject=f"task:{self._task}", source="signalbox/api-gateway", time=datetime.now(UTC),
-            id=data.operation_id,
-        )  # fmt: skip
-        async with self._deps.database.unit_of_work() as work:
-            work.publish(event)

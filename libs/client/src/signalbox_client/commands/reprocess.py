@@ -107,6 +107,28 @@ def reprocess_workers(id: str, output: Form = "table") -> None:
     rows(api().get(JOBS + place(id, "workers"))["workers"], output, WORKERS, empty="its files are not listed yet")
 
 
+@command(reprocess, "logs")
+def reprocess_logs(
+    id: str,
+    tail: Annotated[int, typer.Option(min=0, max=1000, help="so many last lines of each worker")] = 50,
+    since: Annotated[float | None, typer.Option(min=0.1, max=864_000, help="only of so many last seconds")] = None,
+    sort: Annotated[bool, typer.Option("--sort", help="lines of all workers in the order of their times")] = False,
+    output: Form = "table",
+) -> None:
+    """Show the last lines of a job's workers, each with its worker."""
+    query = {"tail": tail, "since": since, "sort": "true" if sort else None}
+    found = api().get(JOBS + place(id, "logs"), {key: value for key, value in query.items() if value is not None})
+    if output != "table":
+        one(found, output, ())
+    elif sort:
+        for line in found["lines"]:
+            print(plain(f"[W{line['worker_index']}] {line['timestamp']} {line['message']}"))
+    else:
+        for worker in found["logs"]:
+            for line in worker["lines"] or [worker["error"] or "nothing was written"]:
+                print(plain(f"[W{worker['worker_index']}] {line}"))
+
+
 @command(reprocess, "cancel")
 def reprocess_cancel(
     id: str, reason: Why = "", yes: Yes = False, wait: Wait = False, timeout: Timeout = None, output: Form = "table"

@@ -11,6 +11,7 @@ from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.security.egress import EgressGuard
+from signalbox_gateway.followed_logs import FollowedLogs
 from signalbox_gateway.live.forwarding import Notifiers
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.settings import GatewaySettings
@@ -39,6 +40,7 @@ class Dependencies:
     """`signalbox_gateway.identity.service.Identity`."""
     live: Notifiers = field(default_factory=lambda: Notifiers((), ()))
     """The notifiers that WebSockets are forwarded to."""
+    followed_logs: FollowedLogs = field(default_factory=FollowedLogs)
 
 
 def _dependencies(request: Request) -> Dependencies:

@@ -1,7 +1,7 @@
 """What the operations of reprocessing jobs take and answer, as models, and an example of each."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field, JsonValue
@@ -67,6 +67,44 @@ class ReprocessingWorkers(AnswerModel):
     workers: list[ReprocessingWorker]  # pyright: ignore[reportInvalidTypeForm] -- made from the record
 
 
+class WorkerLog(AnswerModel):
+    """The last lines of one worker."""
+
+    worker_index: int
+    pod_name: str
+    """What runs the worker: its pod, or the job's name and the worker's index."""
+    lines: list[str]
+    """Each begins with its time in UTC."""
+    error: str | None = None
+    """Why there are no lines; null where there is a log."""
+
+
+class WorkerLogs(AnswerModel):
+    """The log of each worker."""
+
+    job_id: UUID
+    sorted: Literal[False] = False
+    logs: list[WorkerLog]
+
+
+class WorkerLogLine(AnswerModel):
+    """A line of one of the workers."""
+
+    timestamp: str
+    """In UTC; empty where the worker's first lines have none."""
+    worker_index: int
+    pod_name: str
+    message: str
+
+
+class MergedLogs(AnswerModel):
+    """The lines of all workers in the order of their times."""
+
+    job_id: UUID
+    sorted: Literal[True] = True
+    lines: list[WorkerLogLine]
+
+
 class ReprocessingCancelAnswer(AnswerModel):
     """A cancel was asked for; the job is `cancelled` when its workers have ended."""
 
@@ -105,6 +143,20 @@ def examples() -> dict[str, Any]:
         "reprocess_list": {"response": {"items": [job], "next_cursor": None}},
         "reprocess_show": {"response": job},
         "reprocess_workers": {"response": {"workers": [worker]}},
+        "reprocess_logs": {
+            "response": {
+                "job_id": PLAN,
+                "sorted": False,
+                "logs": [
+                    {
+                        "worker_index": 0,
+                        "pod_name": f"reprocess-{PLAN}-0",
+                        "error": None,
+                        "lines": ["2024-01-15T10:30:45.123Z INFO s3://bucket/failover/file_7.ndjson.gz: 5000 lines"],
+                    }
+                ],
+            }
+        },
         "reprocess_cancel": {"request": why, "response": {"operation_id": OPERATION, "job": job}},
         "reprocess_retry": {"request": {"reason": "the files are whole now"}, "response": job},
     }
