@@ -400,7 +400,7 @@ async def test_a_followed_log_with_marks_says_where_to_go_on_and_ends_with_its_t
 ) -> None:
     """Without it a silent log is cut off by whoever is between, a restart costs lines, and a revoked token reads on."""
     monkeypatch.setattr("signalbox_gateway.routes.tasks.HEARTBEAT_SECONDS", 0.1)
-    monkeypatch.setattr("signalbox_gateway.routes.tasks.TOKEN_SECONDS", 0.1)
+    monkeypatch.setattr("signalbox_gateway.log_following.TOKEN_SECONDS", 0.1)
     plan = uuid.uuid4()
     task = task_id(plan, "item/0")
     await api.model.send(tasks_stated(plan, task_record(plan, 0, S.RUNNING, 4)))

@@ -116,7 +116,7 @@ def reprocess_logs(
     output: Form = "table",
 ) -> None:
     """Show the last lines of a job's workers, each with its worker."""
-    query = {"tail": tail, "since": since, "sort": "true" if sort else None}
+    query = {"tail": tail, "since": None if since is None else f"{since:g}", "sort": "true" if sort else None}
     found = api().get(JOBS + place(id, "logs"), {key: value for key, value in query.items() if value is not None})
     if output != "table":
         one(found, output, ())

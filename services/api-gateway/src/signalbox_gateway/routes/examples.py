@@ -294,10 +294,14 @@ def _tasks() -> dict[str, Example]:
     }  # fmt: skip
     move = {"version": 7, "state": "SUCCEEDED", "attempt": 2, "at": LATER, "reason": "exit code 0"}
     operation = {"operation_id": OPERATION, "task": task}
+    progress = {
+        "at": LATER, "attempt": 2, "fraction": 0.5, "message": "stage 2 of 4", "steps": [],
+        "workers": [{"worker": 1, "phase": "failed", "error": "exit code 1"}],
+    }  # fmt: skip
     resolve = {"action": "adopt", "attempt": 2, "handle": "app-17", "reason": "seen on the master"}
     return {
         "task_list": {"response": _page(task)},
-        "task_show": {"response": {**task, "progress": None}},
+        "task_show": {"response": {**task, "progress": progress}},
         "task_attempts": {"response": _page(attempt)},
         "task_events": {"response": _page(move)},
         "task_cancel": {"request": {"kill": True, "reason": "wrong day"}, "response": operation},
