@@ -19,7 +19,7 @@ MIN_BODY_BYTES: Final = 16_384
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Answers 431 to a head over its cap, 408 to a head or body that does not come in time, and closes the connection."""
+    """Answers 431 to a head over its cap, 408 to a head or body that is late, and closes the connection."""
 
     max_connections: int = 2000
 
