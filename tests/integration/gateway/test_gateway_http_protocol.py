@@ -225,3 +225,15 @@ async def test_values_that_only_a_later_model_refuses_are_refused_too(api: Gatew
     assert answer.problem == (422, "invalid")
     answer = await api.request("POST", "/schedules/preview", {"cron": "0 2 * * *"}, headers={"Idempotency-Key": ""})
     assert answer.fields == ["Idempotency-Key"]
+
+
+async def test_work_that_cannot_be_rendered_with_its_values_is_refused_at_once(api: Gateway) -> None:
+    """Without it the start is taken, and the planner refuses it later."""
+    await api.ask("POST", "/engines", {"id": "here", "connection": {"kind": "process"}})
+    work = {"kind": "process", "argv": ["/bin/true", "{{ params.size | round }}"]}
+    await api.ask(
+        "POST", "/jobs", {"id": "sized", "engine": "here", "work": work, "params": {"size": {"type": "json"}}}
+    )
+    answer = await api.request("POST", "/jobs/sized/start", {"params": {"size": "large"}})
+    assert (answer.problem, answer.fields) == ((422, "invalid"), ["params"]), answer.text
+    await api.ask("POST", "/jobs/sized/start", {"params": {"size": 1.5}})
