@@ -75,12 +75,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._cancel_deadline()
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         hosts = sum(name == b"host" for name, _ in self.headers)
+        parser: Any = self.parser
         if size > MAX_HEAD_BYTES:
             self._refuse(431, "header-too-large", f"request line and headers have at most {MAX_HEAD_BYTES} bytes")
-        elif hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+        elif hosts > 1 or (not hosts and parser.get_http_version() == "1.1"):
             self._refuse(400, "bad-request", "exactly one Host header is needed")  # RFC 9112, 3.2
         else:
-            if not (self.parser.should_upgrade() and self._should_upgrade()):
+            if not (parser.should_upgrade() and self._should_upgrade()):
                 self._look_at_body_later()
             super().on_headers_complete()
 
@@ -118,7 +119,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse_body(408, "timeout", f"at least {MIN_BODY_BYTES} bytes of a body must come in {BODY_SECONDS:g} s")
 
     def _refuse_body(self, status: int, slug: str, detail: str) -> None:
-        if self.cycle is not None and self.cycle.response_started:
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is not None and cycle.response_started:
             self._refused = True  # it has its answer
             self._cancel_deadline()
             self.transport.close()
