@@ -8,6 +8,7 @@ import pytest
 
 from engines.oozie.test_engines_oozie_workflows import end
 from engines.oozie.world import World, rerun, until
+from signalbox_contracts.definitions.selection import OozieWorkflows, RerunRules
 from signalbox_contracts.messages.operations import OozieControlData, OozieShowData
 from signalbox_contracts.messages.tasks import Phase
 from signalbox_executor.engines.oozie.adapter import OozieEngine
@@ -104,15 +105,13 @@ async def test_every_text_that_oozie_has_of_a_job_is_shown(world: World, engine:
         await show(engine, "0000099-261122004647470-oozie-sbx-W", "log")
 
 
-async def test_the_command_of_a_preview_does_what_the_rerun_does(world: World, engine: OozieEngine) -> None:
-    """The properties of the shown command, sent by hand, rerun the same nodes."""
-    from signalbox_contracts.definitions.selection import OozieWorkflows, RerunRules
-
+async def test_the_command_of_a_preview_skips_the_nodes_that_the_rerun_skips(world: World, engine: OozieEngine) -> None:
     job = await world.failed_workflow("wf-move")
     rules = RerunRules(scope="skip_successful")
     page = await engine.resolve_selection(OozieWorkflows(ids=(job,), rerun=rules))
-    command = page.items[0].details["command"]  # type: ignore[index]
+    command = str(page.items[0].details["command"])  # type: ignore[index, call-overload]
     assert command.endswith(f"-rerun {job} -Doozie.wf.rerun.skip.nodes=prepare")
     world.touch("a/source/file")
     submission = rerun(job, scope="skip_successful")
     assert (await end(engine, submission, await engine.submit(submission))).phase is Phase.SUCCEEDED
+    assert "oozie.wf.rerun.skip.nodes=prepare" in await show(engine, job, "configuration")

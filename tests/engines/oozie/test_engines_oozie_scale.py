@@ -11,7 +11,6 @@ from engines.oozie.oozie_process import Hands, OozieProcess
 from engines.oozie.product import DONE, ENDS, actions, apply, gated_coordinator, items, plan_in, preview, tree
 from engines.oozie.world import FIXTURES, World, until
 from signalbox_contracts.messages.tasks import Phase
-from signalbox_executor.engines.oozie.adapter import OozieEngine
 from signalbox_executor.engines.port import Watched
 from support.full_stack import FullStack
 
@@ -77,18 +76,25 @@ async def test_a_bundle_of_two_coordinators_is_rerun_over_a_week(world: World, s
 async def test_a_preview_of_500_actions_is_refused_with_exactly_the_two_that_changed(
     world: World, stack: FullStack
 ) -> None:
-    coordinator = await world.coordinator(start="2024-01-01T00:00Z", end="2025-05-15T00:00Z", concurrency="20")
-    info = await world.hands.until(coordinator, DONE, 900)
+    """The application is missing, so each action fails as soon as it is submitted, and no workflow is run."""
+    missing = f"{FIXTURES}/wf-missing"
+    coordinator = await world.coordinator(
+        start="2024-01-01T00:00Z", end="2025-05-15T00:00Z", concurrency="50", wfPath=missing
+    )
+    info = await world.hands.until(coordinator, DONE, 1000)
     assert info["total"] == 500
     plan = await preview(stack, actions(coordinator))
     assert plan["counts"]["waiting"] == 500
-    for number in ("77", "402"):
+    before = {number: await world.action(f"{coordinator}@{number}") for number in ("77", "402")}
+    for number, old in before.items():
         await world.hands.call(
             "PUT", f"/v2/job/{coordinator}", {}, action="coord-rerun", type="action", scope=number, nocleanup="true"
         )
         await until(
             lambda number=number: world.hands.call("GET", f"/v2/job/{coordinator}@{number}"),
-            lambda action: action["status"] == "KILLED" and action["externalId"],
+            lambda action, old=old: (
+                action["status"] == old["status"] and action["lastModifiedTime"] != old["lastModifiedTime"]
+            ),
         )
     ended = await apply(stack, plan)
     assert ended["state"] == "REFUSED"
@@ -97,7 +103,7 @@ async def test_a_preview_of_500_actions_is_refused_with_exactly_the_two_that_cha
 
 
 async def test_ten_thousand_workflows_are_selected_within_a_minute_and_a_thousand_observed_in_three_calls(
-    world: World, stack: FullStack, engine: OozieEngine, monkeypatch: pytest.MonkeyPatch
+    world: World, stack: FullStack, oozie: OozieProcess
 ) -> None:
     ids = await inert_workflows(world, 10_000, "bulk")
     began = time.monotonic()
@@ -107,13 +113,14 @@ async def test_ten_thousand_workflows_are_selected_within_a_minute_and_a_thousan
     assert plan["counts"]["total"] == 10_000
     assert took < 60, f"{took:.1f} s"
     calls: list[str] = []
+    engine = World.engine_of(oozie.url)
     plain = engine.rest._request  # pyright: ignore[reportPrivateUsage]
 
     async def counted(method: str, path: str, *more: Any) -> bytes:
         calls.append(path)
         return await plain(method, path, *more)
 
-    monkeypatch.setattr(engine.rest, "_request", counted)
+    engine.rest._request = counted  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
     watched = [Watched(f"sb-{number}", 1, id) for number, id in enumerate(ids[:1000])]
     began = time.monotonic()
     seen = await engine.observe(watched)
@@ -121,6 +128,7 @@ async def test_ten_thousand_workflows_are_selected_within_a_minute_and_a_thousan
     assert {one.phase for one in seen.values()} == {Phase.SUBMITTED}
     assert len(seen) == 1000
     assert len(calls) <= 3
+    await engine.close()
 
 
 async def submitted(stack: FullStack, engine: str, world: World, names: Sequence[str]) -> Any:
