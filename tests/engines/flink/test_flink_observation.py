@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from engines.flink.runs import FlinkBench
+from engines.harness import until
 from signalbox_executor.engines.port import Phase, Watched
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize("jobs", [pytest.param(30), pytest.param(200, marks=pytest.mark.long)])
@@ -33,5 +34,5 @@ async def test_many_jobs_are_observed_with_two_calls_at_most(bench: FlinkBench, 
         found = await engine.observe(watched)
         return all(one.phase is Phase.SUCCEEDED for one in found.values())
 
-    await bench.until(all_ended, "every job succeeded")
+    await until(all_ended, "every job succeeded", timeout_seconds=60 + 2 * jobs)
     assert sum(len(bench.starts(one.run_key)) for one in submissions) == jobs

@@ -4,11 +4,13 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from engines.oozie.assembly import why_not
 from engines.oozie.oozie_process import Hands, OozieProcess
 from engines.oozie.world import World
 from signalbox_executor.engines.oozie.adapter import OozieEngine
+from support.full_stack import FullStack, make_full_stack
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,19 @@ async def engine(oozie: OozieProcess) -> AsyncGenerator[OozieEngine]:
     engine = World.engine_of(oozie.url)
     yield engine
     await engine.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(
+    oozie: OozieProcess, postgres_url: str, kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[FullStack]:
+    folder = tmp_path_factory.mktemp("stack")
+    async with make_full_stack(postgres_url, kafka_bootstrap, "http://127.0.0.1:1", folder) as made:
+        engine = {"kind": "oozie", "url": oozie.url, "user": "alice", "local_files": True}
+        limits = {"concurrency": 20}
+        await made.ask(
+            "POST",
+            "/engines",
+            {"id": "ooz", "name": "Oozie", "connection": engine, "observe_every_seconds": 0.2, "limits": limits},
+        )
+        yield made

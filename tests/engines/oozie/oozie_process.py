@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 from xml.sax.saxutils import escape
@@ -26,6 +26,8 @@ class OozieProcess:
     folder: Path
     port: int
     keeps_database: bool = False
+    properties: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Settings of Oozie and of Java beside the tests' own."""
     _process: "list[subprocess.Popen[bytes]]" = field(default_factory=list["subprocess.Popen[bytes]"])
 
     @classmethod
@@ -35,6 +37,9 @@ class OozieProcess:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
         return cls(folder.resolve(), port, keeps_database)
+
+    def with_properties(self, properties: Mapping[str, str]) -> Self:
+        return replace(self, properties=properties)
 
     @property
     def url(self) -> str:
@@ -47,7 +52,10 @@ class OozieProcess:
         shutil.copytree(SERVER_FILES / "conf", self.folder / "conf", dirs_exist_ok=True)
         with (self.folder / "server.out").open("ab") as out:
             self._process.append(subprocess.Popen(self._command(assemble()), stdout=out, stderr=out))
-        self._wait()
+        if "oozie.authentication.type" not in self.properties:
+            self._wait()
+        else:
+            self._wait(b"401")
 
     def kill(self) -> None:
         """As a power cut would."""
@@ -60,7 +68,7 @@ class OozieProcess:
         while self._process:
             self.kill()
 
-    def _wait(self) -> None:
+    def _wait(self, good: bytes = b"200") -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
             assert self._process[-1].poll() is None, f"Oozie ended:\n{self._words()}"
@@ -70,7 +78,7 @@ class OozieProcess:
                     connection.sendall(
                         b"GET /oozie/v1/admin/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
                     )
-                    if b"200" in connection.recv(64):
+                    if good in connection.recv(64):
                         return
             except OSError:
                 pass
@@ -107,6 +115,7 @@ class OozieProcess:
             "sb.jdbc.password": "",
             "oozie.http.hostname": "127.0.0.1",
             "oozie.http.port": self.port,
+            **self.properties,
         }
         opens = [word for name in _OPENS for word in ("--add-opens", f"java.base/java.{name}=ALL-UNNAMED")]
         opens += ["--add-opens", "java.security.jgss/sun.security.krb5=ALL-UNNAMED"]

@@ -1,89 +1,28 @@
 """Reruns through the whole stack on a real Oozie: API and command line, preview, apply or refuse, brake and overlap."""
 
-import asyncio
 import json
-import os
 import subprocess
-import sys
-from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-import pytest_asyncio
 
-from engines.oozie.oozie_process import Hands, OozieProcess
+from engines.oozie.product import (
+    DONE,
+    ENDS,
+    actions,
+    apply,
+    command_line,
+    gated_coordinator,
+    items,
+    plan_in,
+    preview,
+    tree,
+)
 from engines.oozie.world import World, until
-from support.full_stack import FullStack, make_full_stack
+from support.full_stack import FullStack
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
-DONE = {"SUCCEEDED", "KILLED", "DONEWITHERROR"}
-ENDS = {"SUCCEEDED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED", "REFUSED"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stack(
-    oozie: OozieProcess, postgres_url: str, kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[FullStack]:
-    folder = tmp_path_factory.mktemp("stack")
-    async with make_full_stack(postgres_url, kafka_bootstrap, "http://127.0.0.1:1", folder) as made:
-        engine = {"kind": "oozie", "url": oozie.url, "user": "alice", "local_files": True}
-        limits = {"concurrency": 20}
-        await made.ask(
-            "POST",
-            "/engines",
-            {"id": "ooz", "name": "Oozie", "connection": engine, "observe_every_seconds": 0.2, "limits": limits},
-        )
-        yield made
-
-
-@pytest.fixture
-def world(oozie: OozieProcess, tmp_path: Path) -> World:
-    return World(Hands(oozie.url), tmp_path)
-
-
-async def plan_in(stack: FullStack, id: str, states: set[str]) -> Any:
-    return await until(lambda: stack.ask("GET", f"/plans/{id}"), lambda plan: plan["state"] in states, 120)
-
-
-async def preview(stack: FullStack, selection: dict[str, Any], **more: Any) -> Any:
-    """A previewed plan."""
-    body = {"selections": [{"engine": "ooz", "selection": selection}], "preview": True, **more}
-    made = await stack.ask("POST", "/plans", body)
-    return await plan_in(stack, made["id"], {"PREVIEWED", "REFUSED"})
-
-
-async def apply(stack: FullStack, plan: Any) -> Any:
-    """What an applied plan ended as."""
-    await stack.ask("POST", f"/plans/{plan['id']}/apply", {"preview_hash": plan["preview_hash"]})
-    return await plan_in(stack, plan["id"], ENDS)
-
-
-async def items(stack: FullStack, plan: Any) -> list[Any]:
-    found = await until(
-        lambda: stack.ask("GET", f"/plans/{plan['id']}/items?limit=200"),
-        lambda page: len(page["items"]) == min(200, plan["counts"]["total"]),
-    )
-    return found["items"]
-
-
-def actions(*coordinators: str, **rerun: Any) -> dict[str, Any]:
-    return {"kind": "oozie_actions", "coordinators": coordinators, "rerun": rerun}
-
-
-async def gated_coordinator(world: World, days: int, failing: set[int]) -> str:
-    """A coordinator of so many days, of which these failed."""
-    for day in range(1, days + 1):
-        if day not in failing:
-            world.open_gate(day)
-    coordinator = await world.coordinator(days=days, concurrency="10")
-    await world.hands.until(coordinator, DONE, 120)
-    return coordinator
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
 async def test_exactly_the_failed_actions_are_rerun_and_no_output_is_touched(world: World, stack: FullStack) -> None:
@@ -121,8 +60,10 @@ async def test_a_clean_up_needs_the_confirmation_of_what_it_deletes(world: World
     (item,) = await items(stack, plan)
     assert item["deletes"][0].startswith(f"{world.path('outs/2026-01-01')}: 1 files, 5 bytes, the newest is part-0")
     place = f"/plans/{plan['id']}"
-    unconfirmed = await stack.answer("POST", f"{place}/apply", {"preview_hash": plan["preview_hash"]})
-    assert unconfirmed.status in (202, 409, 422)
+    asked = await stack.ask("POST", f"{place}/apply", {"preview_hash": plan["preview_hash"]})
+    unconfirmed = await stack.ask("GET", f"/operations/{asked['operation_id']}?wait=20s&until=end")
+    assert unconfirmed["state"] == "refused"
+    assert "confirm_deletions is needed: applying deletes the 1 directories previewed" in unconfirmed["answer"]
     forecast = await stack.ask("GET", f"{place}/forecast")
     assert (forecast["items_left"], forecast["forecast"]["bound_by"]) == (1, "items")
     lines = (await stack.answer("GET", f"{place}/export?form=csv")).text.splitlines()
@@ -132,6 +73,10 @@ async def test_a_clean_up_needs_the_confirmation_of_what_it_deletes(world: World
     assert json.loads(line)["deletes"] == item["deletes"]
     assert (out / "part-0").read_text() == "12345"
     assert (await stack.ask("GET", place))["state"] == "PREVIEWED"
+    confirmed = {"preview_hash": plan["preview_hash"], "confirm_deletions": True}
+    await stack.ask("POST", f"{place}/apply", confirmed)
+    await plan_in(stack, plan["id"], ENDS)
+    assert not (out / "part-0").exists()
 
 
 async def test_apply_refuses_with_exactly_what_changed_behind_our_back(world: World, stack: FullStack) -> None:
@@ -158,7 +103,7 @@ async def test_two_plans_over_the_same_actions_rerun_none_twice(world: World, st
     first = await preview(stack, actions(coordinator), rules={"limit": 1})
     second = await preview(stack, actions(coordinator))
     await stack.ask("POST", f"/plans/{first['id']}/apply", {"preview_hash": first["preview_hash"]})
-    await plan_in(stack, first["id"], {"RUNNING"} | ENDS)
+    await plan_in(stack, first["id"], ENDS | {"RUNNING"})
     refused = await apply(stack, second)
     assert refused["state"] == "REFUSED"
     third = await preview(stack, actions(coordinator))
@@ -228,19 +173,9 @@ async def test_what_is_wrong_is_named_and_changes_nothing(world: World, stack: F
 async def test_the_command_line_previews_and_applies(world: World, stack: FullStack) -> None:
     coordinator = await gated_coordinator(world, 2, {2})
     world.open_gate(2)
-    assert stack.session is not None
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(world.folder),
-        "SIGNALBOX_API_URL": str(stack.session._base_url).rstrip("/"),  # pyright: ignore[reportPrivateUsage]
-        "SIGNALBOX_TOKEN": stack.token,
-    }
 
     async def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).parent / "signalbox"), "oozie", "rerun", *words]
-        return await asyncio.to_thread(
-            subprocess.run, command, env=environment, capture_output=True, text=True, check=False, timeout=120
-        )
+        return await command_line(stack, world.folder, "rerun", *words)
 
     previewed = await run("--engine", "ooz", "--coordinator", coordinator, "--preview", "-o", "jsonl")
     assert previewed.returncode == 0, previewed.stderr
@@ -252,3 +187,36 @@ async def test_the_command_line_previews_and_applies(world: World, stack: FullSt
     assert json.loads(applied.stdout)["state"] == "SUCCEEDED"
     again = await run(*words[3:-1], uuid4().hex * 2)
     assert again.returncode != 0
+
+
+async def test_the_command_line_controls_and_shows_any_job(world: World, stack: FullStack) -> None:
+    """Wrong ids, states and servers are named, and nothing is changed by them."""
+    job = await world.workflow("wf-hold")
+    await world.hands.until(job, {"RUNNING"})
+
+    async def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return await command_line(stack, world.folder, *words, "--engine", "ooz")
+
+    for verb, state in (("suspend", "SUSPENDED"), ("resume", "RUNNING")):
+        done = await run(verb, job, "-o", "json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["details"]["state"] == (await world.hands.info(job))["status"] == state
+    wrong = {
+        ("suspend", "0000099-261122004647470-oozie-sbx-W"): "does not know it",
+        ("change", job, "--concurrency", "2"): "only a coordinator has it",
+        ("kill", "nonsense", "--yes"): "is no Oozie id",
+        ("kill", job, "--action", "3", "--yes"): "only allowed with 'kill' and 'ignore' of a coordinator",
+        ("change", job.replace("-W", "-C"), "--end", "tomorrow"): "end_at",
+        ("show", job, "--document", "secrets"): "document",
+    }
+    for words, reason in wrong.items():
+        refused = await run(*words)
+        assert refused.returncode != 0
+        assert reason in refused.stderr.replace("\n", " "), refused.stderr
+    shown = await run("show", job, "--document", "definition")
+    assert "<workflow-app" in shown.stdout
+    assert f"-definition {job}" in shown.stderr
+    assert (await world.hands.info(job))["status"] == "RUNNING"
+    killed = await run("kill", job, "--yes")
+    assert killed.returncode == 0, killed.stderr
+    assert (await world.hands.info(job))["status"] == "KILLED"

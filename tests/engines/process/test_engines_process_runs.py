@@ -71,6 +71,7 @@ async def test_a_program_may_clean_up_when_it_is_cancelled(stand: ProcessStand) 
     await stand.engine.cancel(watched(submission))
     seen = await stand.end_of(submission)
     assert (seen.phase, seen.cause, seen.exit_code) == (Phase.KILLED, EndCause.CANCELLED, 0)
+    assert "told to stop, ended with exit code 0" in seen.message
     assert "cleaned" in await stand.output(submission)
 
 

@@ -64,6 +64,35 @@ async def test_a_head_that_does_not_end_is_refused_in_time(api: Gateway, monkeyp
     assert await raw(api, b"") == b"", "a connection without a request is closed"
 
 
+POST = b"POST /api/v1/plans HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize("begin", [b"0\r\nx: ", b"2;", b"2\r\n{}\r\n0\r\n"], ids=["trailer", "extension", "trailers"])
+async def test_what_surrounds_a_body_is_bounded_as_the_head_is(api: Gateway, begin: bytes) -> None:
+    """Without the bound trailers fill the memory, without a token: 60 MiB of them took 1.3 GB."""
+    more = b"a: b\r\n" * 11_000 if begin.endswith(b"0\r\n") else b"a" * 65_536
+    answer = await raw(api, POST + b"Transfer-Encoding: chunked\r\n\r\n" + begin, more=more, times=100)
+    assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 401")) or answer == b"reset"
+    assert answer.count(b"HTTP/1.1") <= 1
+    assert (await api.request("GET", "/me")).status == 200
+
+
+async def test_a_body_that_does_not_come_is_refused_in_time(api: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it whoever may log in, which is everybody, holds a connection for ever."""
+    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.5)
+    login = POST.replace(b"/plans", b"/auth/login") + b"Content-Length: 100\r\n\r\n{"
+    assert (await raw(api, login)).startswith(b"HTTP/1.1 408")
+    answer = await raw(api, POST + b"Content-Length: 100\r\n\r\n{")
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n"])
+async def test_a_request_has_one_host(api: Gateway, hosts: bytes) -> None:
+    """RFC 9112, 3.2: a proxy before us may have taken the other one."""
+    assert (await raw(api, b"GET /healthz HTTP/1.1\r\n" + hosts + b"\r\n")).startswith(b"HTTP/1.1 400")
+
+
 async def test_every_method_of_a_path_is_known(api: Gateway) -> None:
     for path, allowed in (
         ("/jobs/nightly", "DELETE, GET, HEAD, OPTIONS, PUT"), ("/jobs", "GET, HEAD, OPTIONS, POST"),
@@ -196,3 +225,15 @@ async def test_values_that_only_a_later_model_refuses_are_refused_too(api: Gatew
     assert answer.problem == (422, "invalid")
     answer = await api.request("POST", "/schedules/preview", {"cron": "0 2 * * *"}, headers={"Idempotency-Key": ""})
     assert answer.fields == ["Idempotency-Key"]
+
+
+async def test_work_that_cannot_be_rendered_with_its_values_is_refused_at_once(api: Gateway) -> None:
+    """Without it the start is taken, and the planner refuses it later."""
+    await api.ask("POST", "/engines", {"id": "here", "connection": {"kind": "process"}})
+    work = {"kind": "process", "argv": ["/bin/true", "{{ params.size | round }}"]}
+    await api.ask(
+        "POST", "/jobs", {"id": "sized", "engine": "here", "work": work, "params": {"size": {"type": "json"}}}
+    )
+    answer = await api.request("POST", "/jobs/sized/start", {"params": {"size": "large"}})
+    assert (answer.problem, answer.fields) == ((422, "invalid"), ["params"]), answer.text
+    await api.ask("POST", "/jobs/sized/start", {"params": {"size": 1.5}})

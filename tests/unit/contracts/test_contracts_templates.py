@@ -44,6 +44,8 @@ def test_a_template_is_rendered(text: str, rendered: str) -> None:
         ("{{ 'x' * 1000000000 }}", "multiplication"),
         ("{{ 9 ** 9 ** 9 }}", "powers"),
         ("{{ '%999999999d' % 1 }}", "%"),
+        ("{{ ().__class__ }}", "'__class__' is not allowed"),
+        ("{{ params['__init__'] }}", "'__init__' is not allowed"),
         ("{{ 'x' | center(1000000000) }}", "filter 'center'"),
         ("{{ secrets }}", "'secrets' is not known"),
         ("{{ self }}", "'self' is not known"),

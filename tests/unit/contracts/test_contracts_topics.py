@@ -21,7 +21,8 @@ from signalbox_contracts.wire import MAX_MESSAGE_BYTES, MessageTooLarge
 DESIGNED = {
     "requests.v1": "plan.request plan.apply plan.approve plan.reject plan.pause plan.resume plan.cancel plan.rules "
     "plan.retry",
-    "operations.v1": "task.resolve task.savepoint task.annotate dag.pause engine.test artifact.check channel.test "
+    "operations.v1": "task.resolve task.savepoint task.annotate dag.pause oozie.control oozie.show "
+    "engine.test artifact.check channel.test "
     "dead_letter.redrive dead_letter.drop "
     "delivery.resend incident.acknowledge incident.snooze incident.resolve schedule.backfill "
     "logs.follow plan.republish "

@@ -135,3 +135,26 @@ def test_sql_stands_in_its_rooms_and_nowhere_else() -> None:
         if file.relative_to(package).parts[0] not in SQL_ROOMS and words.search(file.read_text())
     ]
     assert found == []
+
+
+def test_every_body_is_closed() -> None:
+    """Unknown fields are refused, so the document says so; only maps of free names have a schema for them."""
+    opened = [
+        f"{name}: {sorted(part)}"
+        for name, schema in DOCUMENT["components"]["schemas"].items()
+        if name.endswith("Input")
+        for part in parts_of(schema)
+        if ("properties" in part or "patternProperties" in part) and part.get("additionalProperties") is not False
+    ]
+    assert not opened
+
+
+def parts_of(schema: Any) -> list[dict[str, Any]]:
+    """The schema and all inside it."""
+    if isinstance(schema, list):
+        return [part for one in cast("list[Any]", schema) for part in parts_of(one)]
+    if not isinstance(schema, dict):
+        return []
+    own = cast("dict[str, Any]", schema)
+    inner = [*own.get("properties", {}).values(), *(own[key] for key in ("anyOf", "oneOf", "items") if key in own)]
+    return [own, *parts_of(inner)]

@@ -45,6 +45,8 @@ async def test_the_items_are_those_a_whole_parse_finds(items: list[Any], ascii: 
         (b'{"a":1,"a":2}', "a: is given more than once"),
         (b'{"items":[{"b":1,"b":2}]}', "items.0.b: is given more than once"),
         (b'{"items":[1e400]}', "items.0: the number 1e400 is too large"),
+        (b'{"items":[' + b"9" * 5000 + b"]}", "items.0: the number 9999"),
+        (b'{"a":-' + b"9" * 400 + b"}", "a: the number -9999"),
         (b'{"items":[NaN]}', "NaN is no number"),
         (b'{"items":["\xff"]}', "is not UTF-8"),
         (b'{"items":["\\u0000"]}', "items.0: a zero byte is not allowed"),

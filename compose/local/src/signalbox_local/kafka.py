@@ -176,7 +176,7 @@ class KafkaCluster:
     def prepare(self) -> None:
         """Folders, formatted data and ports of all nodes; changes nothing of a node that runs. Raises ForeignData."""
         for node in self.nodes:
-            folders.make(node.folder)
+            folders.make(node.folder, 0o700).chmod(0o700)  # every message lies there: no run of another user reads it
             node.format()
         if not any(node.process.running() for node in self.nodes):
             # all or none: each node's configuration names the controller ports of all

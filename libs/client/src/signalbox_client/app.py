@@ -15,6 +15,7 @@ from signalbox_client.commands import (
     job_create,
     job_runs,
     jobs,
+    oozie_jobs,
     pipelines,
     reruns,
     schedules,
@@ -42,12 +43,13 @@ from signalbox_client.output import echo
 ALONE: Final = {
     "status_show": "status", "trace_show": "trace", "me_show": "whoami", "auth_login": "login",
     "auth_oidc_login": "login", "auth_oidc_callback": "login", "auth_oidc_tokens": "login",
-    "trigger_dry_run": "trigger dry-run",
+    "trigger_dry_run": "trigger dry-run", "oozie_control": "oozie kill",
 }  # fmt: skip
 """Operations of the API whose command is not `noun verb`."""
 OURS: Final = frozenset(
     {"logout", "context list", "context use", "context remove", "plan watch", "task watch", "plan timeline"}
     | {"freeze start", "unfreeze", "pipeline validate", "pipeline graph", "oozie rerun", "watch"}
+    | {"oozie suspend", "oozie resume", "oozie ignore", "oozie change"}
 )  # fmt: skip
 """Commands that are no operation of the API."""
 _CODES: Final = "Exit codes: " + "; ".join(f"{code} {words}" for code, words in exit_codes.MEANING.items()) + "."
@@ -62,6 +64,7 @@ _ = (
     job_create,
     jobs,
     job_runs,
+    oozie_jobs,
     pipelines,
     reruns,
     schedules,

@@ -44,6 +44,7 @@ from signalbox_gateway.routes import (
     me,
     notification_configs,
     oidc,
+    oozie_jobs,
     operations,
     pipelines,
     plans_export,
@@ -73,10 +74,10 @@ ROUTERS = [
     *(
         module.router
         for module in (
-            engines, event_sources, events, flink_jobs, jobs, pipelines, schedules, plans_export, plans_read,
-            plans_write, tasks, tasks_write, secrets, audit, auth, oidc, users, keys, bindings, dead_letters,
-            dead_letters_write, operations, status, traces, me, workflows, workflow_runs, channels, incidents,
-            deliveries, notification_configs, reprocessing, reprocessing_logs, live, trigger_dry_run,
+            engines, event_sources, events, flink_jobs, jobs, oozie_jobs, pipelines, schedules, plans_export,
+            plans_read, plans_write, tasks, tasks_write, secrets, audit, auth, oidc, users, keys, bindings,
+            dead_letters, dead_letters_write, operations, status, traces, me, workflows, workflow_runs, channels,
+            incidents, deliveries, notification_configs, reprocessing, reprocessing_logs, live, trigger_dry_run,
             starts,
         )
     ),

@@ -1,4 +1,4 @@
-"""Answers operations that an engine carries out: savepoints, pins of artifacts, notes of runs, pauses of DAGs."""
+"""Answers operations that an engine carries out: savepoints, pins, notes of runs, pauses of DAGs, controls of jobs."""
 
 import asyncio
 import logging
@@ -13,8 +13,15 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_contracts.artifacts import pin_scope
 from signalbox_contracts.ids import run_key
+from signalbox_contracts.messages.operations import OozieControlData, OozieShowData
 from signalbox_contracts.messages.states import Outcome
-from signalbox_executor.engines.capabilities import Annotates, PausesDags, PinsArtifacts, TakesSavepoints
+from signalbox_executor.engines.capabilities import (
+    Annotates,
+    ControlsJobs,
+    PausesDags,
+    PinsArtifacts,
+    TakesSavepoints,
+)
 from signalbox_executor.engines.port import Engine, EngineRefused, EngineThrottled, EngineUnavailable, Watched
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.operations import answer
@@ -123,9 +130,25 @@ async def _pause_dag(engine: Engine, request: EngineRequest) -> Result:
     return Outcome.DONE, f"DAG {dag_id} is {'paused' if paused else 'active'}", {"dag_id": dag_id, "is_paused": paused}
 
 
+async def _control_job(engine: Engine, request: EngineRequest) -> Result:
+    if not isinstance(engine, ControlsJobs):
+        return Outcome.REFUSED, f"{request.engine_id} is no Oozie server", None
+    details = await engine.control_job(OozieControlData.model_validate(request.data))
+    return Outcome.DONE, f"{details['job']} is {details['state']}"[:2000], details
+
+
+async def _show_job(engine: Engine, request: EngineRequest) -> Result:
+    if not isinstance(engine, ControlsJobs):
+        return Outcome.REFUSED, f"{request.engine_id} is no Oozie server", None
+    details = await engine.show_job(OozieShowData.model_validate(request.data))
+    return Outcome.DONE, f"the {details['document']} of {details['job']}", details
+
+
 _CARRY_OUT: Final[Mapping[str, Callable[[Engine, EngineRequest], Awaitable[Result]]]] = {
     "artifact.check": _pin,
     "task.savepoint": _take_savepoint,
     "task.annotate": _annotate,
     "dag.pause": _pause_dag,
+    "oozie.control": _control_job,
+    "oozie.show": _show_job,
 }

@@ -1,5 +1,6 @@
 """In: plan.rules, tasks.ensure, tasks.cancel, selection.resolve, task.resolve, task.savepoint,
-artifact.check, engine.test, plan.republish, logs.follow.
+task.annotate,
+dag.pause, oozie.control, oozie.show, artifact.check, engine.test, plan.republish, logs.follow.
 Changes: plan_rules, task, engine, freeze_definition, freeze_window, seen, operation, log_follow, selection.
 Out: tasks.state, selection.resolved, operation.result.
 """
@@ -23,6 +24,8 @@ from signalbox_contracts.messages.operations import (
     DagPause,
     EngineTest,
     LogsFollow,
+    OozieControl,
+    OozieShow,
     PlanRepublish,
     TaskAnnotate,
     TaskResolve,
@@ -153,14 +156,12 @@ def _operations(router: Router, wakes: WakeUps) -> None:
             await operations.save_test(work.connection, received.event, _traceparent(received))
         work.on_commit(wakes.of("connection tests"))
 
-    async def keep(
-        work: UnitOfWork, events: Sequence[Received[ArtifactCheck | TaskSavepoint | TaskAnnotate | DagPause]]
-    ) -> None:
+    async def keep(work: UnitOfWork, events: Sequence[Received[engine_requests.EngineOperation]]) -> None:
         for received in events:
             await engine_requests.keep(work.connection, received.event, _traceparent(received))
         work.on_commit(wakes.of("engine requests"))
 
-    for message in (ArtifactCheck, TaskSavepoint, TaskAnnotate, DagPause):
+    for message in (ArtifactCheck, TaskSavepoint, TaskAnnotate, DagPause, OozieControl, OozieShow):
         router.on(message)(keep)
 
     @router.on(PlanRepublish)

@@ -152,6 +152,7 @@ def _expected(item: ResolvedItem, details: Mapping[str, Any]) -> dict[str, JsonV
         "name": _text(details.get("name")),
         "skip_nodes": list(item.skip_nodes) or None,
         "seconds": _number(details.get("seconds")),
+        "command": details["command"][:1000] if isinstance(details.get("command"), str) else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -16,7 +16,7 @@ _STILL: Final = frozenset({"ACCEPTED", "RESOLVING"})
 PREVIEW: Final[tuple[Column, ...]] = (
     ("key", "key"), ("decision", "decision"), ("reason", "reason"),
     ("name", "expected.name"), ("nominal time", "expected.nominal_at"), ("skips", "expected.skip_nodes"),
-    ("deletes", "deletes"),
+    ("deletes", "deletes"), ("command", "expected.command"),
 )  # fmt: skip
 Many = list[str] | None
 
@@ -96,7 +96,7 @@ def _selection(**given: Any) -> dict[str, Any]:
             raise typer.BadParameter("--from and --until are both needed for actions", param_hint="--from")
         return {
             "kind": "oozie_actions", "coordinators": given["coordinator"] or [], "bundles": given["bundle"] or [],
-            "numbers": [_range(text) for text in given["action"] or ()], "dates": dates,
+            "numbers": [number_range(text) for text in given["action"] or ()], "dates": dates,
         }  # fmt: skip
     found: dict[str, Any] = {
         "kind": "oozie_workflows", "ids": given["workflow"] or [], "name": given["name"] or None,
@@ -106,7 +106,8 @@ def _selection(**given: Any) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
-def _range(text: str) -> list[int]:
+def number_range(text: str) -> list[int]:
+    """Both ends of a range of action numbers."""
     first, dash, last = text.partition("-")
     if not first.isdigit() or (dash and not last.isdigit()):
         raise typer.BadParameter(f"{text!r} is no number and no range such as 3-9", param_hint="--action")

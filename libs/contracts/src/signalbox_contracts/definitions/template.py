@@ -83,6 +83,9 @@ def check_template(
             raise InvalidTemplate(
                 f"line {used.lineno}: filter {used.name!r} is not allowed: {', '.join(sorted(FILTERS))}"
             )
+    for read in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        if _part(read).startswith("__"):
+            raise InvalidTemplate(f"line {read.lineno}: {_part(read)!r} is not allowed in a template")
     for name in tree.find_all(nodes.Name):
         if name.name not in names:
             raise InvalidTemplate(

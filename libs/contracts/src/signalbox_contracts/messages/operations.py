@@ -102,6 +102,57 @@ class DagPause(Event[DagPauseData], frozen=True):
     type: Literal["signalbox.dag.pause.v1"] = "signalbox.dag.pause.v1"
 
 
+OozieJob = Annotated[str, Field(pattern=r"^\d{1,12}-\d{1,20}-[^@#\s/?&;=]{1,200}-[WCB](@\d{1,9})?$", max_length=255)]
+
+
+class OozieControlData(OperationData):
+    """Stop, hold, resume, close or change a job of an Oozie server, whoever started it."""
+
+    engine_id: Name
+    job: OozieJob
+    """A workflow, a coordinator, a bundle, or one action of a coordinator."""
+    action: Literal["kill", "suspend", "resume", "ignore", "change"]
+    numbers: Annotated[tuple[Annotated[int, Field(ge=1, le=999_999_999)], ...], Field(max_length=1000)] = ()
+    """`kill` and `ignore` of a coordinator: only these of its actions."""
+    end_at: Instant | None = None
+    pause_at: Instant | None = None
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+    @model_validator(mode="after")
+    def _action_fits_job(self) -> Self:
+        kind = self.job.partition("@")[0][-1]
+        changes = [name for name in ("end_at", "pause_at", "concurrency") if getattr(self, name) is not None]
+        if "@" in self.job and (self.action not in ("kill", "ignore") or self.numbers):
+            raise ValueError(f"job {self.job}: an action of a coordinator can be killed or ignored, and has no numbers")
+        if self.numbers and (kind != "C" or self.action not in ("kill", "ignore")):
+            raise ValueError(f"numbers: only allowed with 'kill' and 'ignore' of a coordinator, not {self.action!r}")
+        if self.action in ("ignore", "change") and kind != "C":
+            raise ValueError(f"action {self.action!r} is not allowed for {self.job}: only a coordinator has it")
+        if (self.action == "change") != bool(changes):
+            raise ValueError("end_at, pause_at, concurrency: at least one is needed with 'change', none with another")
+        return self
+
+
+class OozieControl(Event[OozieControlData], frozen=True):
+    """Control an Oozie job; `operation.result` says which state was read back."""
+
+    type: Literal["signalbox.oozie.control.v1"] = "signalbox.oozie.control.v1"
+
+
+class OozieShowData(OperationData):
+    """Read one of the texts that an Oozie server has of a job."""
+
+    engine_id: Name
+    job: OozieJob
+    document: Literal["info", "configuration", "definition", "log", "errorlog", "auditlog"]
+
+
+class OozieShow(Event[OozieShowData], frozen=True):
+    """Read a text of an Oozie job; `operation.result` carries it, cut to 100,000 characters."""
+
+    type: Literal["signalbox.oozie.show.v1"] = "signalbox.oozie.show.v1"
+
+
 class ArtifactCheckData(OperationData):
     """Fetch an artifact, store it and pin its SHA-256 for a job version. Without `url` the engine's default one."""
 
@@ -276,6 +327,8 @@ MESSAGES = (
     TaskSavepoint,
     TaskAnnotate,
     DagPause,
+    OozieControl,
+    OozieShow,
     EngineTest,
     ArtifactCheck,
     ChannelTest,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from signalbox_contracts.definitions.rules import Rules
@@ -126,6 +126,9 @@ def _command(message: type[Event[Any]], data: Any, subject: str) -> Event[Any]:
     return message.of(data, subject=subject, source="signalbox/api-gateway", time=NOW, id=OPERATION, traceparent=TRACE)
 
 
+OOZIE_JOB: Final = "0000012-261128133000889-oozie-C"
+
+
 def _operations() -> Cases:
     by: dict[str, Any] = {"operation_id": OPERATION, "actor": "user:ann", "reason": "on call"}
     o = operations
@@ -144,6 +147,16 @@ def _operations() -> Cases:
             o.TaskAnnotateData(**unknown, engine_id="airflow-etl", handle=f"etl/sb-{TASK}-2", note="Checked by ann"),
         ),
         (o.DagPause, "engine:airflow-etl", o.DagPauseData(**by, engine_id="airflow-etl", dag_id="etl", paused=True)),
+        (
+            o.OozieControl,
+            "engine:oozie-prod",
+            o.OozieControlData(**by, engine_id="oozie-prod", job=OOZIE_JOB, action="kill", numbers=(2, 5)),
+        ),
+        (
+            o.OozieShow,
+            "engine:oozie-prod",
+            o.OozieShowData(**by, engine_id="oozie-prod", job=OOZIE_JOB, document="errorlog"),
+        ),
         (
             o.EngineTest,
             "engine:oozie-prod",

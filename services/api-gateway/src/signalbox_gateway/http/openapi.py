@@ -187,6 +187,8 @@ def _tidy(part: Any, schemas: dict[str, Any]) -> None:
     schema = cast("dict[str, Any]", part)
     if "exclusiveMinimum" in schema:
         schema.pop("minimum", None)
+    if "patternProperties" in schema:
+        schema.setdefault("additionalProperties", False)
     tag: dict[str, Any] | None = schema.get("discriminator")
     for reference in tag.get("mapping", {}).values() if isinstance(tag, dict) else ():
         required: list[str] = schemas[reference.rpartition("/")[2]].setdefault("required", [])

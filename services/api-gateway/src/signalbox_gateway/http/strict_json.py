@@ -13,6 +13,9 @@ MAX_DEPTH: Final = 64
 MAX_VALUES: Final = 20_000
 """Lists, objects and scalars in one body or item."""
 
+MAX_DIGITS: Final = 308
+"""Of a whole number: what a double carries too. Python reads 4,300, and not one more."""
+
 
 class InvalidJson(ValueError):
     """`field` is the place, with dots; empty for the body itself. `allowed` says what would do."""
@@ -97,8 +100,16 @@ def _float(text: str) -> float:
     return number
 
 
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise InvalidJson("", f"the number {text[:40]} is too large")
+    return int(text)
+
+
 def _constant(text: str) -> float:
     raise InvalidJson("", f"is not JSON: {text} is no number")
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_float, parse_int=_integer, parse_constant=_constant
+)

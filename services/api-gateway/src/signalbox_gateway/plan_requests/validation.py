@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
@@ -12,11 +13,12 @@ from signalbox_contracts.definitions.job import Job, work_problems
 from signalbox_contracts.definitions.params import InvalidParams, bind
 from signalbox_contracts.definitions.problems import Problem as FieldProblem
 from signalbox_contracts.definitions.problems import problems_in
+from signalbox_contracts.definitions.template import InvalidTemplate, render_all
 from signalbox_contracts.messages.requests import RequestedItem
 from signalbox_contracts.pages import ENVELOPE_BYTES
 from signalbox_contracts.wire import MAX_MESSAGE_BYTES
 from signalbox_gateway.definitions import store
-from signalbox_gateway.http.problems import MAX_ERRORS, invalid_all
+from signalbox_gateway.http.problems import MAX_ERRORS, invalid, invalid_all
 
 MAX_ITEM_BYTES: Final = MAX_MESSAGE_BYTES - ENVELOPE_BYTES
 """An item travels in one message."""
@@ -27,13 +29,22 @@ _ITEMS: Final = TypeAdapter(list[RequestedItem])
 
 
 def check_params(job: Job, params: dict[str, JsonValue]) -> None:
-    """Refuse values that do not fit the job's declared parameters."""
+    """Refuse values that do not fit the job's declared parameters, or that its work cannot be rendered with."""
     try:
-        bind(job.params, params)
+        bound = bind(job.params, params)
     except InvalidParams as error:
         lines = str(error).splitlines()
         problems = [FieldProblem(f"params.{line.partition(' ')[0].rstrip(':')}", None, line) for line in lines]
         raise invalid_all(problems) from None
+    run = {"id": str(UUID(int=0)), "name": job.name, "actor": "user:somebody"}  # the planner has those of the plan
+    values = {"params": bound, "steps": {}, "event_date": "2000-01-01", "run": run}
+    try:
+        rendered = render_all(job.work.model_dump(mode="json"), values)
+        type(job.work).model_validate(rendered)
+    except ValidationError as error:
+        raise invalid_all(list(problems_in(error))) from None
+    except InvalidTemplate as error:
+        raise invalid("params", None, f"the work of job {job.id} {error}") from None
 
 
 async def read_items(texts: Sequence[bytes]) -> list[RequestedItem]:

@@ -17,7 +17,7 @@ from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import Saved
 from signalbox_gateway.flink_jobs.document import to_document
 from signalbox_gateway.read_model import wait_reasons
-from signalbox_gateway.routes import audit, flink_answers, identity_answers, reprocessing_answers
+from signalbox_gateway.routes import audit, flink_answers, identity_answers, oozie_jobs, reprocessing_answers
 from signalbox_gateway.workflows import examples as workflows
 
 _TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -337,6 +337,8 @@ def _others() -> dict[str, Example]:
     }  # fmt: skip
     return {
         "engine_test": {"request": _REASON, "response": operation},
+        "oozie_control": {**oozie_jobs.examples()["oozie_control"], "response": operation},
+        "oozie_show": {**oozie_jobs.examples()["oozie_show"], "response": operation},
         "dead_letter_list": {"response": _page(entry)},
         "dead_letter_show": {"response": letter},
         "dead_letter_redrive": {"request": selection, "response": letters},

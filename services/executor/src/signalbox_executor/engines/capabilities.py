@@ -12,6 +12,7 @@ from typing import Final, Protocol, runtime_checkable
 from pydantic import JsonValue
 
 from signalbox_contracts.definitions.selection import Selection
+from signalbox_contracts.messages.operations import OozieControlData, OozieShowData
 from signalbox_contracts.messages.tasks import ResolvedItem, StepProgress, WorkerProgress
 from signalbox_executor.engines.port import Handle, LogPage, Submission, Watched
 
@@ -20,6 +21,7 @@ __all__ = [
     "Annotates",
     "Capability",
     "ChecksConnection",
+    "ControlsJobs",
     "ExplainsWaiting",
     "FetchesLogs",
     "PausesDags",
@@ -63,6 +65,7 @@ class Capability(Enum):
     WAITING = "waiting"
     NOTES = "notes"
     DAGS = "DAGs"
+    JOB_CONTROL = "job control"
 
 
 @runtime_checkable
@@ -232,6 +235,19 @@ class PausesDags(Protocol):
         ...
 
 
+@runtime_checkable
+class ControlsJobs(Protocol):
+    """Can control and show any job of an Oozie server, whoever started it. Details for a person."""
+
+    async def control_job(self, request: OozieControlData) -> Mapping[str, JsonValue]:
+        """Carry it out and read it back. Raises `EngineRefused` for what cannot be done to the job as it is."""
+        ...
+
+    async def show_job(self, request: OozieShowData) -> Mapping[str, JsonValue]:
+        """One of the texts of a job. Raises `EngineRefused` for a job it does not know."""
+        ...
+
+
 PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.LOGS: FetchesLogs,
     Capability.SEALS: Seals,
@@ -246,5 +262,6 @@ PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.WAITING: ExplainsWaiting,
     Capability.NOTES: Annotates,
     Capability.DAGS: PausesDags,
+    Capability.JOB_CONTROL: ControlsJobs,
 }
 """The capabilities that have methods."""

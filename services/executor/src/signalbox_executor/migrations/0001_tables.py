@@ -188,7 +188,7 @@ CREATE TABLE operation (
     id           uuid PRIMARY KEY,
     kind         text NOT NULL
         CHECK (kind IN ('engine.test', 'plan.republish', 'artifact.check', 'task.savepoint', 'task.annotate',
-               'dag.pause')),
+               'dag.pause', 'oozie.control', 'oozie.show')),
     event_id     text NOT NULL,
     target       text NOT NULL,
     traceparent  text,

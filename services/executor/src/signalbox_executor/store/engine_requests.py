@@ -7,10 +7,18 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from signalbox_chassis.persistence.connection import Connection
-from signalbox_contracts.messages.operations import ArtifactCheck, DagPause, TaskAnnotate, TaskSavepoint
+from signalbox_contracts.messages.operations import (
+    ArtifactCheck,
+    DagPause,
+    OozieControl,
+    OozieShow,
+    TaskAnnotate,
+    TaskSavepoint,
+)
 from signalbox_executor.store.operations import Operation
 
-KINDS: Final = ("artifact.check", "task.savepoint", "task.annotate", "dag.pause")
+KINDS: Final = ("artifact.check", "task.savepoint", "task.annotate", "dag.pause", "oozie.control", "oozie.show")
+EngineOperation = ArtifactCheck | TaskSavepoint | TaskAnnotate | DagPause | OozieControl | OozieShow
 _KEEP: Final = """
 INSERT INTO operation (id, kind, event_id, target, traceparent, engine_id, revision, plan_ids, data)
 VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7) ON CONFLICT (id) DO NOTHING
@@ -34,9 +42,7 @@ class EngineRequest:
     data: dict[str, Any]
 
 
-async def keep(
-    connection: Connection, event: ArtifactCheck | TaskSavepoint | TaskAnnotate | DagPause, traceparent: str | None
-) -> None:
+async def keep(connection: Connection, event: EngineOperation, traceparent: str | None) -> None:
     """Keep an operation until it is answered."""
     data = event.data
     kind = event.type_name().removeprefix("signalbox.").removesuffix(".v1")

@@ -7,10 +7,12 @@ from pydantic import JsonValue
 
 from signalbox_contracts.definitions.selection import Selection
 from signalbox_contracts.definitions.work import OozieWork
+from signalbox_contracts.messages.operations import OozieControlData, OozieShowData
 from signalbox_executor.engines.capabilities import SelectionPage
 from signalbox_executor.engines.oozie.answers import ModeAnswer, VersionAnswer
 from signalbox_executor.engines.oozie.control import Controller
 from signalbox_executor.engines.oozie.handles import OozieId, parse_handle
+from signalbox_executor.engines.oozie.job_control import JobControl
 from signalbox_executor.engines.oozie.key_locks import KeyLocks
 from signalbox_executor.engines.oozie.logs import LogReader
 from signalbox_executor.engines.oozie.observation import Observer
@@ -49,6 +51,7 @@ class OozieEngine:
         self._observer = Observer(self.server, self._stopped)
         self._controller = Controller(self.server)
         self._logs = LogReader(self.server)
+        self._jobs = JobControl(self.server, self._controller, self._logs)
         self._resolver = Resolver(self.server, Outputs(rest, storage))
 
     @property
@@ -114,6 +117,16 @@ class OozieEngine:
         """One page of what a selection names, at most 200 items."""
         async with self._errors():
             return await self._resolver.resolve(selection, page)
+
+    async def control_job(self, request: OozieControlData) -> Mapping[str, JsonValue]:
+        """Carry out what an operator asks of any job of the server."""
+        async with self._errors():
+            return await self._jobs.control(request)
+
+    async def show_job(self, request: OozieShowData) -> Mapping[str, JsonValue]:
+        """One of the texts that Oozie has of a job."""
+        async with self._errors():
+            return await self._jobs.show(request)
 
     async def close(self) -> None:
         await self.rest.close()

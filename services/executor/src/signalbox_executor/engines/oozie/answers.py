@@ -90,6 +90,7 @@ class CoordinatorAnswer(_Answer):
     started_at: OozieTime | None = Field(None, alias="startTime")
     end_at: OozieTime | None = Field(None, alias="endTime")
     next_at: OozieTime | None = Field(None, alias="nextMaterializedTime")
+    pause_at: OozieTime | None = Field(None, alias="pauseTime")
     created_at: OozieTime | None = Field(None, alias="createdTime")
     frequency: Word | None = None
     time_unit: Word | None = Field(None, alias="timeUnit")

@@ -3,7 +3,9 @@
 import shlex
 
 from signalbox_contracts.definitions.work import OozieWork
+from signalbox_contracts.messages.operations import OozieControlData, OozieShowData
 from signalbox_executor.engines.oozie.configuration import APPLICATION_PATHS, SKIP_NODES
+from signalbox_executor.engines.oozie.control import change_value
 from signalbox_executor.engines.oozie.handles import parse_id
 from signalbox_executor.engines.oozie.skip_list import as_property
 
@@ -24,6 +26,26 @@ def equivalent(url: str, work: OozieWork) -> str:
     return shlex.join(
         [*words, "-rerun", target.job, "-action", target.action or "", *refresh, *keep, *_properties(properties)]
     )
+
+
+def control_equivalent(url: str, request: OozieControlData) -> str:
+    """What a person would type to control a job."""
+    words = ["oozie", "job", "-oozie", url, f"-{request.action}", request.job.partition("@")[0]]
+    numbers = request.numbers or ((request.job.partition("@")[2],) if "@" in request.job else ())
+    if numbers:
+        words += ["-action", ",".join(str(number) for number in numbers)]
+    if request.action == "change":
+        words += ["-value", change_value(request.end_at, request.concurrency, request.pause_at)]
+    return shlex.join(words)
+
+
+def show_equivalent(url: str, request: OozieShowData) -> str:
+    """What a person would type to read a text of a job."""
+    option = {"configuration": "-configcontent"}.get(request.document, f"-{request.document}")
+    job, _, number = request.job.partition("@")
+    if request.document in ("info", "configuration"):
+        return shlex.join(["oozie", "job", "-oozie", url, option, request.job])
+    return shlex.join(["oozie", "job", "-oozie", url, option, job, *(["-action", number] if number else [])])
 
 
 def _properties(properties: dict[str, str]) -> list[str]:

@@ -71,6 +71,7 @@ KIND = EngineKind(
             Capability.SUSPENDS,
             Capability.SELECTIONS,
             Capability.CONNECTION_TEST,
+            Capability.JOB_CONTROL,
         }
     ),
 )

@@ -40,7 +40,7 @@ class LogReader:
         return self._kept[id][1]
 
     async def show(self, job: str, what: str, **query: str) -> str:
-        """`log`, `errorlog`, `auditlog` or `definition` as text; empty for a job Oozie does not know."""
+        """`log`, `errorlog`, `auditlog`, `definition` or `info` as text; empty for a job Oozie does not know."""
         try:
             return await self._server.rest.text(f"v2/job/{job}", show=what, **query)
         except OozieRefused as refused:

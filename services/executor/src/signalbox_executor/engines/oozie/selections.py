@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from signalbox_contracts.definitions.selection import OozieActions, OozieWorkflows, RerunRules, Selection
+from signalbox_contracts.definitions.work import OozieWork
 from signalbox_contracts.messages.tasks import ResolvedItem
 from signalbox_executor.engines.capabilities import SelectionPage
 from signalbox_executor.engines.oozie.answers import (
@@ -19,6 +20,7 @@ from signalbox_executor.engines.oozie.answers import (
     WorkflowAnswer,
     entries,
 )
+from signalbox_executor.engines.oozie.commands import equivalent
 from signalbox_executor.engines.oozie.handles import JobType, parse_id
 from signalbox_executor.engines.oozie.nominal_times import nominal_times
 from signalbox_executor.engines.oozie.outputs import DryRun, Outputs, OutputsUnknown
@@ -34,6 +36,7 @@ from signalbox_executor.engines.oozie.states import (
 from signalbox_executor.engines.port import EngineRefused, bounded
 
 PAGE_ITEMS: Final = 200
+MAX_COMMAND: Final = 1000
 STATES: Final = ("PREP", "RUNNING", "SUSPENDED", "SUCCEEDED", "FAILED", "KILLED")
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "failed": ("FAILED", "KILLED"),
@@ -123,6 +126,7 @@ class Resolver:
             "seconds": _seconds(job.started_at, job.ended_at),
             "parent": job.parent_id,
             "problem": problem,
+            "command": self._command(job.id, "workflow", rules, skipped),
         }
         return ResolvedItem(
             key=job.id,
@@ -148,6 +152,17 @@ class Resolver:
             return tuple(skip_nodes(scope, job.actions, rules.nodes)[:1000]), None
         except NodesRefused as error:
             return (), str(error)[:500]
+
+    def _command(
+        self, target: str, object: Literal["workflow", "coordinator"], rules: RerunRules, skipped: Sequence[str]
+    ) -> str:
+        """The `oozie` command line that reruns an item as we do."""
+        by_coordinator = object == "coordinator"
+        work = OozieWork(
+            mode="rerun", object=object, target=target, properties=rules.properties, skip_nodes=tuple(skipped),
+            refresh=rules.refresh and by_coordinator, clean_up=rules.clean_up and by_coordinator,
+        )  # fmt: skip
+        return equivalent(str(self._server.rest.url), work)[:MAX_COMMAND]
 
     # actions of coordinators
 
@@ -261,6 +276,12 @@ class Resolver:
             "seconds": _seconds(job.started_at, job.ended_at) if job else None,
             "waits_for": (action.missing or "")[:500] or None,
             "problem": problem,
+            "command": self._command(
+                job.id if by_workflow and job else action.id,
+                "workflow" if by_workflow else "coordinator",
+                rules,
+                skipped,
+            ),
         }
         return ResolvedItem(
             key=action.id,
