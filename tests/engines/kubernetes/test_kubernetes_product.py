@@ -55,7 +55,7 @@ async def test_two_of_ten_indexes_fail_and_exactly_these_run_again(product: Kube
     await until(each_index_is_known, "the state of each index is shown", timeout_seconds=20)
     failed = [index for index, phase in (await phases(product, task)).items() if phase == "failed"]
     await create(
-        product, "again", 'printf %s "$SIGNALBOX_INDEXES" > "$SIGNALBOX_RESULT"; echo again', "--completions", "10",
+        product, "again", "echo again", "--completions", "10",
         *(word for index in failed for word in ("--index", str(index))),
     )  # fmt: skip
     again = await product.start("again")

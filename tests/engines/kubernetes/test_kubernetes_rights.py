@@ -3,10 +3,13 @@
 import base64
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from kubernetes_asyncio.config import incluster_config
 
 from engines.harness import engine_context
 from engines.kubernetes.harness import Harness, shell_work
@@ -118,3 +121,46 @@ async def test_secret_variables_are_not_in_the_pod(harness: Harness) -> None:
     assert (await ended(harness, submission)).phase is Phase.SUCCEEDED
     assert secret not in json.dumps(harness.objects("jobs,pods,configmaps"))
     assert await harness.adapter.secrets(watched(submission)) == {secret}
+
+
+async def test_inside_the_cluster_a_token_that_was_replaced_is_read_again(
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod's token lasts an hour: the kubelet replaces its file."""
+    harness.kubectl("apply", "-k", str(MANIFESTS))
+    (tmp_path / "token").write_text("one.that.expired")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(harness.cluster.certificates.path("ca.crt")))
+    monkeypatch.setattr(incluster_config, "TOKEN_REFRESH_PERIOD", timedelta(0))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", harness.cluster.address)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    engine: Any = await harness.open(config="local")
+    try:
+        with pytest.raises((EngineUnavailable, EngineRefused)):
+            await engine.test_connection()
+        (tmp_path / "token").write_text(harness.kubectl("create", "token", "signalbox-executor").strip())
+        assert (await engine.test_connection())["namespace"] == harness.namespace
+    finally:
+        await engine.close()
+
+
+async def test_an_address_with_a_token_and_a_certificate_is_enough(harness: Harness) -> None:
+    harness.kubectl("apply", "-k", str(MANIFESTS))
+    values = {
+        "secret://token": harness.kubectl("create", "token", "signalbox-executor").strip(),
+        "secret://authority": Path(harness.cluster.certificates.path("ca.crt")).read_text(),
+    }
+
+    class Resolver:
+        async def resolve(self, *references: str) -> dict[str, str]:
+            return {reference: values[reference] for reference in references}
+
+    context = engine_context({"egress_allow": "127.0.0.0/8"})
+    definition = harness.definition(
+        server=harness.cluster.url, token="secret://token", ca_certificate="secret://authority"
+    )  # fmt: skip
+    engine: Any = await open_engine(definition, replace(context, secrets=Resolver()))
+    try:
+        assert (await engine.test_connection())["namespace"] == harness.namespace
+    finally:
+        await engine.close()
