@@ -164,7 +164,7 @@ async def test_a_real_browser_follows_a_plan_to_its_end(stack: RunningStack, api
         made = await api.ask("POST", "/ws/tickets", headers={"Origin": site.url})
         values = {"url": f"{api.url.replace('http', 'ws', 1)}/api/v1/ws", "ticket": made["ticket"], "plan": plan}
         page = PAGE % {name: json.dumps(value) for name, value in values.items()}
-        with tempfile.TemporaryDirectory(prefix="signalbox-chromium-") as profile:
+        with tempfile.TemporaryDirectory(prefix="signalbox-chromium-", ignore_cleanup_errors=True) as profile:
             browser = await asyncio.create_subprocess_exec(
                 *[chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                  f"--user-data-dir={profile}", "--remote-debugging-port=0", site.url],
