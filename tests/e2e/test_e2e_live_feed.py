@@ -80,7 +80,7 @@ async def gateway_with(stack: RunningStack, **variables: str) -> AsyncGenerator[
     async def restart(changes: dict[str, str]) -> None:
         before = service.starts
         service.restart_with(changes)
-        await until(lambda: service.starts == before + 1, why="the gateway was not started again")
+        await until(lambda: service.starts == before + 1, seconds=90, why="the gateway was not started again")
         await stack.healthy(GATEWAY)
 
     await restart(variables)
