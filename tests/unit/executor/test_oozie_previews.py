@@ -95,6 +95,7 @@ async def test_a_directory_of_hdfs_is_described_by_webhdfs() -> None:
         storage = Storage(session=aiohttp.ClientSession, webhdfs_url=url, user="alice")
         line = await storage.describe("hdfs://nn/out/2026")
         assert line == "3 files, 77 bytes, the newest is part-1 of 2026-01-01T00:00:00Z"
+        assert "the newest is part-19999" in await storage.describe("hdfs://nn/many")
         assert await storage.describe("hdfs://nn/nothing") == "does not exist"
         assert (await storage.describe("hdfs://nn/broken")).startswith("its content cannot be read: ValidationError")
 
@@ -109,6 +110,9 @@ async def _webhdfs() -> AsyncGenerator[str]:
             return web.json_response({})
         if request.query["op"] == "GETCONTENTSUMMARY":
             return web.json_response({"ContentSummary": {"directoryCount": 1, "fileCount": 3, "length": 77}})
+        if request.path.endswith("/many"):
+            files = [{"pathSuffix": f"part-{n:05}", "modificationTime": n, "type": "FILE"} for n in range(20_000)]
+            return web.json_response({"FileStatuses": {"FileStatus": files}})
         files = [{"pathSuffix": f"part-{n}", "modificationTime": 1767225600000 * n, "type": "FILE"} for n in (0, 1)]
         return web.json_response({"FileStatuses": {"FileStatus": files}})
 

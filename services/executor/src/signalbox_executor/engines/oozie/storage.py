@@ -97,7 +97,12 @@ class Storage:
             if response.status == 404:
                 return None
             response.raise_for_status()
-            return await response.content.read(MAX_BYTES)
+            data = bytearray()  # one `read` gives only what has arrived
+            async for chunk in response.content.iter_chunked(65_536):
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    raise OSError(f"an answer of more than {MAX_BYTES} bytes")
+            return bytes(data)
 
 
 def _describe_folder(folder: Path) -> str:
