@@ -60,8 +60,8 @@ async def test_a_clean_up_needs_the_confirmation_of_what_it_deletes(world: World
     (item,) = await items(stack, plan)
     assert item["deletes"][0].startswith(f"{world.path('outs/2026-01-01')}: 1 files, 5 bytes, the newest is part-0")
     place = f"/plans/{plan['id']}"
-    asked = await stack.ask("POST", f"{place}/apply", {"preview_hash": plan["preview_hash"]})
-    unconfirmed = await stack.ask("GET", f"/operations/{asked['operation_id']}?wait=20s&until=end")
+    applied = await stack.ask("POST", f"{place}/apply", {"preview_hash": plan["preview_hash"]})
+    unconfirmed = await stack.ask("GET", f"/operations/{applied['operation_id']}?wait=20s&until=end")
     assert unconfirmed["state"] == "refused"
     assert "confirm_deletions is needed: applying deletes the 1 directories previewed" in unconfirmed["answer"]
     forecast = await stack.ask("GET", f"{place}/forecast")

@@ -368,8 +368,8 @@ async def test_logs_of_workers_are_shown_of_each_and_merged_and_those_that_run_a
     assert [(line["worker_index"], line["timestamp"], line["message"]) for line in merged] == [
         (0, late, "ERROR gone"), (0, late, "  <b>traceback\x1b[31m"), (1, late, "WARNING \xff"),
     ]  # fmt: skip
-    asked = await api.model.value("SELECT count(*) FROM outbox WHERE topic = 'operations.v1'")
-    assert asked == 2, "one request for each worker that runs, however often somebody looks"
+    requests = await api.model.value("SELECT count(*) FROM outbox WHERE topic = 'operations.v1'")
+    assert requests == 2, "one request for each worker that runs, however often somebody looks"
     for wrong in ({"tail": 1001}, {"tail": "x"}, {"since": 0}, {"since": "nan"}, {"sort": "maybe"}):
         assert (await api.get(path, **wrong)).status == 422
 
