@@ -95,6 +95,16 @@ def test_a_frozen_broker_is_not_healthy_until_it_thaws(place: Path, programs: Pr
             KafkaCluster(place, brokers=3, programs=programs).start()
 
 
+def test_the_messages_lie_where_no_other_user_reads_them(place: Path, programs: Programs) -> None:
+    """A run of a process engine under a user of its own would read the bus in the broker's files."""
+    kafka = KafkaCluster(place, programs=programs)
+    kafka.prepare()
+    modes = {node.folder.stat().st_mode & 0o777 for node in kafka.nodes}
+    kafka.nodes[0].folder.chmod(0o755)  # as an earlier version made it
+    kafka.prepare()
+    assert modes | {kafka.nodes[0].folder.stat().st_mode & 0o777} == {0o700}
+
+
 def test_a_port_that_is_insisted_on_and_taken_is_refused(place: Path, programs: Programs) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

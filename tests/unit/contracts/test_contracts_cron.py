@@ -73,7 +73,9 @@ def test_what_is_not_cron_is_refused_with_the_expression(expression: str) -> Non
     assert repr(expression[:100]) in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["", "Mars/Olympus", "../etc/passwd", "/etc/localtime", "a\x00b"])
+@pytest.mark.parametrize(
+    "name", ["", "Mars/Olympus", "../etc/passwd", "/etc/localtime", "localtime", "Factory", "a\x00b"]
+)
 def test_what_is_not_a_zone_is_refused(name: str) -> None:
     with pytest.raises(cron.InvalidZone, match="IANA"):
         cron.zone(name)

@@ -57,6 +57,9 @@ class InvalidZone(ValueError):
     """The name is not an IANA time zone."""
 
 
+_NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
+
+
 @lru_cache(maxsize=20_000)
 def fields(expression: str) -> tuple[str, ...]:
     """The six fields, seconds first; raises `InvalidCron`.
@@ -103,13 +106,16 @@ def _reason(error: str, six: tuple[str, ...]) -> str:
 
 
 def zone(name: str) -> ZoneInfo:
-    """The time zone of this IANA name; raises `InvalidZone`."""
+    """The time zone of this IANA name; raises `InvalidZone`.
+
+    Files of the system that name no zone are refused: on another host they are another zone.
+    """
     try:
-        return ZoneInfo(name)
+        if name not in _NO_ZONES:
+            return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidZone(
-            f"{name[:100]!r} is not a time zone: allowed are IANA names such as UTC, Europe/Prague"
-        ) from None
+        pass
+    raise InvalidZone(f"{name[:100]!r} is not a time zone: allowed are IANA names such as UTC, Europe/Prague")
 
 
 def is_fixed(expression: str) -> bool:
