@@ -91,7 +91,9 @@ class SickProxy:
             content = await answer.read()
             if self.clock_off:
                 content = moved(content.decode(), self.clock_off).encode()
-                kept["Date"] = format_datetime(parsedate_to_datetime(kept["Date"]) + self.clock_off, usegmt=True)
+                date = parsedate_to_datetime(answer.headers["Date"]) + self.clock_off  # uvicorn writes `date`
+                kept = {name: value for name, value in kept.items() if name.lower() != "date"}
+                kept["Date"] = format_datetime(date, usegmt=True)
             return web.Response(status=answer.status, body=content, headers=kept)
 
 
