@@ -81,7 +81,7 @@ async def test_a_preview_of_500_actions_is_refused_with_exactly_the_two_that_cha
     coordinator = await world.coordinator(
         start="2024-01-01T00:00Z", end="2025-05-15T00:00Z", concurrency="50", wfPath=missing
     )
-    info = await world.hands.until(coordinator, DONE, 1000)
+    info = await world.hands.until(coordinator, DONE | {"FAILED"}, 1000)
     assert info["total"] == 500
     plan = await preview(stack, actions(coordinator))
     assert plan["counts"]["waiting"] == 500
