@@ -41,11 +41,11 @@ async def reprocess_logs(
     sort: Annotated[bool, Query(description="Lines of all workers in the order of their times.")] = False,
 ) -> Response:
     """The last lines of the workers' present tries, of each worker or merged. A worker that runs is behind by 2 s."""
-    if deps.blobs is None:
-        raise Problem("unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")
     async with deps.database.connection() as connection:
         if await rows.load(connection, id) is None:
             raise missing("reprocessing job", id)
+        if deps.blobs is None:
+            raise Problem("unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")
         found = await queries.tasks(connection, TaskFilter(plan=[id]), limit=WORKERS)
     tasks = {int(task["item_key"].removeprefix(PREFIX)): task for task in found.items if _is_worker(task["item_key"])}
     live = [task for task in tasks.values() if task["state"] not in _ENDS]
