@@ -28,3 +28,19 @@ export async function open(page: Page, path: string): Promise<void> {
   await page.waitForSelector('h1');
   await page.waitForFunction(() => !document.querySelector('[aria-busy="true"]'));
 }
+
+/** A page that is closed afterwards; errors of scripts and of the content policy are gathered. */
+export async function onPage(context: BrowserContext, run: (page: Page, problems: string[]) => Promise<void>) {
+  const page = await context.newPage();
+  const problems: string[] = [];
+  page.on('pageerror', (error) => problems.push(String(error)));
+  page.on(
+    'console',
+    (message) => message.type() === 'error' && /Content Security/.test(message.text()) && problems.push(message.text()),
+  );
+  try {
+    await run(page, problems);
+  } finally {
+    await page.close();
+  }
+}

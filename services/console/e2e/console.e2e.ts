@@ -1,72 +1,20 @@
 /** The console in a real Chromium against the real stack. */
-import AxeBuilder from '@axe-core/playwright';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { adminPassword, base, launch, open, signedIn } from './browser.ts';
-import { api, PASSWORD, seed } from './seed.ts';
+import type { Browser, BrowserContext } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { adminPassword, base, launch, onPage, open, signedIn } from './browser.ts';
+import { seeded, type Ids } from './pages.ts';
+import { api, PASSWORD } from './seed.ts';
 
 let browser: Browser;
 let admin: BrowserContext;
-let made: Awaited<ReturnType<typeof seed>>;
-let failedTask = '';
+let made: Ids;
 
 beforeAll(async () => {
-  made = await seed();
-  await api('GET', `/plans/${made.failed}?wait=60s&until=end`);
-  const tasks = await api('GET', `/plans/${made.failed}/tasks?state=FAILED`);
-  failedTask = tasks.body.items[0].id;
+  made = await seeded();
   browser = await launch();
   admin = await signedIn(browser, 'admin', adminPassword());
 });
 afterAll(() => browser?.close());
-
-const PAGES = ['/', '/runs', 'live', 'graph', 'timeline', 'task', '/engines', '/engines/scripted', '/schedules', '/schedules/nightly', '/triggers', '/events', '/pipelines', '/pipelines/daily', '/jobs', '/incidents', '/dead-letters', '/audit', '/users', '/secrets', '/freezes', '/status', '/rerun', '/reprocessing', '/no-such-page']; // prettier-ignore
-
-const pathOf = (name: string) =>
-  ({
-    live: `/runs/${made.live}`,
-    graph: `/runs/${made.failed}?tab=graph`,
-    timeline: `/runs/${made.bulk}?tab=timeline`,
-    task: `/tasks/${failedTask}`,
-  })[name] ?? name;
-
-async function onPage(context: BrowserContext, run: (page: Page, problems: string[]) => Promise<void>) {
-  const page = await context.newPage();
-  const problems: string[] = [];
-  page.on('pageerror', (error) => problems.push(String(error)));
-  page.on(
-    'console',
-    (message) => message.type() === 'error' && /Content Security/.test(message.text()) && problems.push(message.text()),
-  );
-  try {
-    await run(page, problems);
-  } finally {
-    await page.close();
-  }
-}
-
-describe.each(['light', 'dark'] as const)('in %s colours', (colorScheme) => {
-  test.each(PAGES)('%s breaks no rule of WCAG 2.2 AA, fits a phone and raises nothing', (name) =>
-    onPage(admin, async (page, problems) => {
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      await open(page, pathOf(name));
-      const { violations } = await new AxeBuilder({ page })
-        .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'])
-        .analyze();
-      expect(
-        violations.map(
-          (one) => `${one.id}: ${one.nodes[0]?.html.slice(0, 200)} ${one.nodes[0]?.failureSummary?.slice(0, 200)}`,
-        ),
-      ).toEqual([]);
-      await page.setViewportSize({ width: 390, height: 844 });
-      const over = await page.evaluate(
-        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-      );
-      expect(over).toBeLessThanOrEqual(1);
-      expect(problems).toEqual([]);
-    }),
-  );
-});
 
 test('from the overview to the line with the error in three clicks and a word', () =>
   onPage(admin, async (page) => {

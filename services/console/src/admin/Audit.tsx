@@ -1,8 +1,10 @@
 import { Button, Group, Modal, Select, TextInput } from '@mantine/core';
+import { notifications } from '@mantine/notifications';
 import { useInfiniteQuery } from '@tanstack/react-query';
+import { IconDownload, IconShieldCheck } from '@tabler/icons-react';
 import { getRouteApi } from '@tanstack/react-router';
 import { useState } from 'react';
-import { http, type Schemas } from '../api/client';
+import { http, wordsOf, type Schemas } from '../api/client';
 import { Answer, Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
 import { DataTable } from '../ui/DataTable';
@@ -54,7 +56,22 @@ export function Audit() {
     <Page
       title="Audit"
       words="Every change and every refusal, chained so that none can be changed unseen"
-      actions={<CopyMenu cli="signalbox audit list" path="/api/v1/audit" />}
+      actions={
+        <>
+          <Verify />
+          <Button
+            component="a"
+            size="xs"
+            variant="default"
+            href="/api/v1/audit/export"
+            download="audit.jsonl"
+            leftSection={<IconDownload size={14} />}
+          >
+            Export
+          </Button>
+          <CopyMenu cli="signalbox audit list" path="/api/v1/audit" />
+        </>
+      }
     >
       <Group mb="sm" gap="xs" align="flex-end">
         {field('actor', 'Who', 'user:ann')}
@@ -132,5 +149,37 @@ export function Audit() {
         <Json value={shown} label="Entry" />
       </Modal>
     </Page>
+  );
+}
+
+/** Check the whole trail: each entry is chained to the one before. */
+function Verify() {
+  const [busy, setBusy] = useState(false);
+  const check = async () => {
+    setBusy(true);
+    try {
+      const { data, error } = await http.GET('/api/v1/audit/verify');
+      if (error) throw error;
+      notifications.show({
+        title: data.good ? 'The trail is whole' : 'The trail is broken',
+        message: `${data.entries.toLocaleString('en')} entries: ${data.detail}`,
+        color: data.good ? 'teal' : 'red',
+        autoClose: data.good ? 6000 : false,
+      });
+    } catch (error) {
+      notifications.show({ message: wordsOf(error).title, color: 'red' });
+    }
+    setBusy(false);
+  };
+  return (
+    <Button
+      size="xs"
+      variant="default"
+      loading={busy}
+      onClick={() => void check()}
+      leftSection={<IconShieldCheck size={14} />}
+    >
+      Verify
+    </Button>
   );
 }

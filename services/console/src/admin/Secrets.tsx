@@ -1,4 +1,8 @@
-import { $api } from '../api/client';
+import { $api, http } from '../api/client';
+import { useMay } from '../session/me';
+import { Ask } from '../ui/Ask';
+import { useAction } from '../ui/useAction';
+import { SetSecret } from './SetSecret';
 import { Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
 import { ListPart } from '../ui/ListPart';
@@ -7,12 +11,19 @@ import { Time } from '../ui/Time';
 
 /** Names of secrets. Their values are never shown, not here and nowhere else. */
 export function Secrets() {
+  const may = useMay();
+  const { act } = useAction();
   const query = $api.useQuery('get', '/api/v1/secrets');
   return (
     <Page
       title="Secrets"
       words="Names only: values never leave the vault but to where they are used"
-      actions={<CopyMenu cli="signalbox secret list" path="/api/v1/secrets" />}
+      actions={
+        <>
+          {may('secret.write') && <SetSecret />}
+          <CopyMenu cli="signalbox secret list" path="/api/v1/secrets" />
+        </>
+      }
     >
       <ListPart
         query={query}
@@ -30,6 +41,25 @@ export function Secrets() {
           { header: 'Version', accessorKey: 'version' },
           { header: 'Changed', accessorKey: 'updated_at', cell: ({ row }) => <Time at={row.original.updated_at} /> },
           { header: 'By', accessorKey: 'updated_by' },
+          {
+            header: 'Do',
+            id: 'do',
+            enableSorting: false,
+            cell: ({ row: { original: one } }) =>
+              may('secret.write') ? (
+                <Ask
+                  label="Forget"
+                  color="red"
+                  title={`Forget ${one.name}`}
+                  words="Its value is gone for good. One that a definition still names is not forgotten."
+                  run={() =>
+                    act('Forgotten', () =>
+                      http.DELETE('/api/v1/secrets/{name}', { params: { path: { name: one.name } } }),
+                    )
+                  }
+                />
+              ) : null,
+          },
         ]}
       />
     </Page>

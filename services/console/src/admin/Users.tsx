@@ -8,7 +8,9 @@ import { CopyMenu } from '../ui/Copy';
 import { Page, Part } from '../ui/Page';
 import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
+import { GiveRole } from './GiveRole';
 import { NewKey } from './NewKey';
+import { NewUser } from './NewUser';
 
 /** Accounts and their roles for administrators; everybody's own keys. */
 export function Users() {
@@ -31,7 +33,7 @@ function Accounts() {
   const may = useMay();
   const { act } = useAction();
   return (
-    <Part title="Accounts">
+    <Part title="Accounts" beside={may('user.write') && <NewUser />}>
       <ListPart
         query={query}
         label="Accounts"
@@ -75,9 +77,11 @@ function Accounts() {
 }
 
 function Roles() {
+  const may = useMay();
+  const { act } = useAction();
   const query = $api.useQuery('get', '/api/v1/bindings', { params: { query: { limit: 200 } } });
   return (
-    <Part title="Roles">
+    <Part title="Roles" beside={may('binding.write') && <GiveRole />}>
       <ListPart
         query={query}
         label="Roles"
@@ -93,6 +97,23 @@ function Roles() {
           { header: 'Project', id: 'project', accessorFn: (one) => (one.project === '*' ? 'all' : one.project) },
           { header: 'Engine', id: 'engine', accessorFn: (one) => (one.engine === '*' ? 'all' : one.engine) },
           { header: 'Given by', accessorKey: 'created_by' },
+          {
+            header: 'Do',
+            id: 'do',
+            enableSorting: false,
+            cell: ({ row: { original: one } }) =>
+              may('binding.write') ? (
+                <Ask
+                  label="Take away"
+                  color="red"
+                  title={`Take ${one.role} away from ${one.username}`}
+                  words="Holds within seconds, for sessions and keys alike."
+                  run={() =>
+                    act('Taken away', () => http.DELETE('/api/v1/bindings/{id}', { params: { path: { id: one.id } } }))
+                  }
+                />
+              ) : null,
+          },
         ]}
       />
     </Part>

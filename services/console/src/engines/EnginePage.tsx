@@ -1,11 +1,13 @@
 import { notifications } from '@mantine/notifications';
-import { Link, useParams } from '@tanstack/react-router';
+import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { $api, http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
 import { Answer, Empty } from '../ui/Answer';
 import { Ask } from '../ui/Ask';
 import { CopyMenu } from '../ui/Copy';
 import { DataTable } from '../ui/DataTable';
+import { DefinitionControls } from '../definitions/DefinitionControls';
+import { Versions } from '../definitions/Versions';
 import { Facts, Json } from '../ui/Json';
 import { Page, Part } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
@@ -16,6 +18,7 @@ import { Slots } from './EnginesTable';
 export function EnginePage() {
   const { id = '' } = useParams({ strict: false });
   const query = $api.useQuery('get', '/api/v1/engines/{id}', { params: { path: { id } } });
+  const navigate = useNavigate();
   const engine = query.data;
   return (
     <Page
@@ -27,6 +30,7 @@ export function EnginePage() {
       actions={
         <>
           {engine && <EngineControls engine={engine} />}
+          {engine && <DefinitionControls kind="engine" id={id} gone={() => void navigate({ to: '/engines' })} />}
           <CopyMenu cli={`signalbox engine show ${id}`} path={`/api/v1/engines/${id}`} json={engine} />
         </>
       }
@@ -122,6 +126,9 @@ function EngineBody({ engine }: { engine: Schemas['Engine'] }) {
           />
         </Part>
       </div>
+      <Part title="Versions">
+        <Versions kind="engine" id={engine.id} newest={engine.version} />
+      </Part>
     </>
   );
 }
@@ -163,7 +170,7 @@ function Working({ id }: { id: string }) {
                   header: 'Waits for',
                   id: 'why',
                   cell: ({ row }) => (
-                    <span className="clip" title={row.original.waiting?.sentence}>
+                    <span className="clip long" title={row.original.waiting?.sentence}>
                       {row.original.waiting?.sentence ?? '–'}
                     </span>
                   ),

@@ -1,11 +1,13 @@
-import { Checkbox } from '@mantine/core';
+import { Button, Checkbox, Modal } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
 import { useState } from 'react';
 import { $api, http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
-import { Empty } from '../ui/Answer';
+import { Answer, Empty } from '../ui/Answer';
 import { Ask } from '../ui/Ask';
 import { CopyMenu } from '../ui/Copy';
 import type { Columns } from '../ui/DataTable';
+import { Json } from '../ui/Json';
 import { ListPart } from '../ui/ListPart';
 import { Page } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
@@ -41,6 +43,12 @@ export function DeadLetters() {
     { header: 'From', id: 'topic', accessorFn: (one) => `${one.topic} ${one.partition}:${one.offset}` },
     { header: 'Type', id: 'type', accessorFn: (one) => one.event_type ?? '–' },
     { header: 'Error', accessorKey: 'error' },
+    {
+      header: 'More',
+      id: 'more',
+      enableSorting: false,
+      cell: ({ row }) => <LetterDetails id={row.original.id} />,
+    },
   ];
   const done = () => setChosen([]);
   return (
@@ -94,5 +102,21 @@ export function DeadLetters() {
         }
       />
     </Page>
+  );
+}
+
+/** Its headers, and the beginning of its value. */
+function LetterDetails({ id }: { id: string }) {
+  const [opened, { open, close }] = useDisclosure(false);
+  const query = $api.useQuery('get', '/api/v1/dead-letters/{id}', { params: { path: { id } } }, { enabled: opened });
+  return (
+    <>
+      <Button size="compact-xs" variant="default" aria-label={`All of ${id}`} onClick={open}>
+        Show
+      </Button>
+      <Modal opened={opened} onClose={close} title="Dead letter" size="xl">
+        <Answer query={query}>{(found) => <Json value={found} label="Dead letter" />}</Answer>
+      </Modal>
+    </>
   );
 }

@@ -1,16 +1,12 @@
-import { Button, Checkbox, Group, NumberInput, Radio, Select, Stack, Textarea, TextInput } from '@mantine/core';
-import { useNavigate } from '@tanstack/react-router';
+import { Button, Checkbox, Group, Radio, Select, Stack, TagsInput, TextInput } from '@mantine/core';
+import { Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { $api, http } from '../api/client';
+import { RuleFields } from '../plan/RuleFields';
 import { Empty } from '../ui/Answer';
 import { Page, Part } from '../ui/Page';
 import { useAction } from '../ui/useAction';
-import { bodyOf, wrongWith, type Draft } from './rerun';
-
-const FIRST: Draft = {
-  engine: '', coordinators: '', from: '', until: '', numbers: '', policy: 'failed', scope: 'all', cleanUp: true,
-  order: 'oldest_first', limit: 4, name: '', reason: '',
-}; // prettier-ignore
+import { bodyOf, coordinatorsOf, FIRST, wrongWith, type Draft } from './rerun';
 
 /** Choose what to run again; the preview then shows the decision of every item, before anything starts. */
 export function RerunBuilder() {
@@ -22,6 +18,12 @@ export function RerunBuilder() {
   const [tried, setTried] = useState(false);
   const set = (part: Partial<Draft>) => setDraft((old) => ({ ...old, ...part }));
   const current = { ...draft, engine: draft.engine || (oozie.length === 1 ? oozie[0]! : '') };
+  const known = $api.useQuery(
+    'get',
+    '/api/v1/tasks',
+    { params: { query: { engine: [current.engine], limit: 200 } } },
+    { enabled: current.engine !== '', staleTime: 60_000 },
+  );
   const wrong = wrongWith(current);
   const error = (field: keyof Draft) => (tried ? wrong[field] : undefined);
   const submit = async () => {
@@ -42,7 +44,10 @@ export function RerunBuilder() {
     >
       {engines.data && oozie.length === 0 ? (
         <Empty title="No Oozie is registered">
-          Register one: <code>signalbox engine create --file oozie.yaml</code> with <code>connection.kind: oozie</code>.
+          <Link className="link" to="/engines">
+            Register one
+          </Link>
+          , or type <code>signalbox engine create --file oozie.yaml</code> with <code>connection.kind: oozie</code>.
         </Empty>
       ) : (
         <form
@@ -63,15 +68,16 @@ export function RerunBuilder() {
                   error={error('engine')}
                   onChange={(engine) => set({ engine: engine ?? '' })}
                 />
-                <Textarea
+                <TagsInput
                   label="Coordinators and bundles"
-                  description="Their ids, one a line or separated by commas"
+                  description="Their ids: typed, pasted (spaces and commas part them), or chosen from earlier runs"
                   required
-                  autosize
-                  minRows={2}
+                  splitChars={[',', ' ', '\n', ';']}
+                  data={coordinatorsOf((known.data?.items ?? []).map((task) => task.item_key))}
                   value={draft.coordinators}
                   error={error('coordinators')}
-                  onChange={(event) => set({ coordinators: event.currentTarget.value })}
+                  maxTags={200}
+                  onChange={(coordinators) => set({ coordinators })}
                 />
                 <Group grow align="flex-start">
                   <TextInput
@@ -119,26 +125,39 @@ export function RerunBuilder() {
                     <Radio value="all" label="every action of the workflow" />
                     <Radio value="skip_successful" label="leave out what succeeded" />
                     <Radio value="only_failed" label="only what failed" />
+                    <Radio value="nodes" label="only these nodes" />
                   </Stack>
                 </Radio.Group>
+                {draft.scope === 'nodes' && (
+                  <TagsInput
+                    label="Nodes"
+                    required
+                    value={draft.nodes}
+                    error={error('nodes')}
+                    onChange={(nodes) => set({ nodes })}
+                  />
+                )}
                 <Checkbox
                   label="Delete outputs first, as Oozie does"
                   checked={draft.cleanUp}
                   onChange={(event) => set({ cleanUp: event.currentTarget.checked })}
                 />
-                <Group grow>
-                  <Select
-                    label="Order"
-                    allowDeselect={false}
-                    value={draft.order}
-                    data={[
-                      { value: 'oldest_first', label: 'oldest first' },
-                      { value: 'newest_first', label: 'newest first' },
-                    ]}
-                    onChange={(value) => set({ order: value as Draft['order'] })}
-                  />
-                  <NumberInput label="At once" min={1} value={draft.limit} onChange={(limit) => set({ limit })} />
-                </Group>
+                <Checkbox
+                  label="Look up the input datasets again"
+                  checked={draft.refresh}
+                  onChange={(event) => set({ refresh: event.currentTarget.checked })}
+                />
+                <Select
+                  label="Order"
+                  allowDeselect={false}
+                  value={draft.order}
+                  data={[
+                    { value: 'oldest_first', label: 'oldest first' },
+                    { value: 'newest_first', label: 'newest first' },
+                  ]}
+                  onChange={(value) => set({ order: value as Draft['order'] })}
+                />
+                <RuleFields draft={draft.rules} set={(part) => set({ rules: { ...draft.rules, ...part } })} />
                 <TextInput
                   label="Name"
                   description="Empty: made of the coordinators"

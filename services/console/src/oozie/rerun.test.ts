@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
-import { bodyOf, rangesOf, wrongWith, type Draft } from './rerun';
+import { bodyOf, coordinatorsOf, FIRST, rangesOf, wrongWith, type Draft } from './rerun';
 
 const draft: Draft = {
+  ...FIRST,
   engine: 'oozie',
-  coordinators: '0001-C, 0002-C\n0003-B',
+  coordinators: ['0001-C', '0002-C', '0003-B'],
   from: '2026-03-01',
   until: '2026-03-07',
   numbers: '1-20, 31',
@@ -11,7 +12,6 @@ const draft: Draft = {
   scope: 'only_failed',
   cleanUp: false,
   order: 'newest_first',
-  limit: 4,
   name: '',
   reason: 'ticket',
 };
@@ -44,6 +44,11 @@ test('a draft becomes a preview: coordinators and bundles apart, days whole', ()
 test('what is wrong is named by its field', () => {
   expect(wrongWith(draft)).toEqual({});
   expect(
-    Object.keys(wrongWith({ ...draft, engine: '', coordinators: ' ', until: '2026-02-01', numbers: 'x' })).sort(),
+    Object.keys(wrongWith({ ...draft, engine: '', coordinators: [], until: '2026-02-01', numbers: 'x' })).sort(),
   ).toEqual(['coordinators', 'engine', 'numbers', 'until']);
+});
+
+test('coordinators of earlier runs are offered once each', () => {
+  const keys = ['0000001-261128-oozie-x-C@7', '0000001-261128-oozie-x-C@8', 'part-1', '0000002-261128-oozie-x-C@1'];
+  expect(coordinatorsOf(keys)).toEqual(['0000001-261128-oozie-x-C', '0000002-261128-oozie-x-C']);
 });

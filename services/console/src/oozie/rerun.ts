@@ -1,21 +1,35 @@
 import type { Schemas } from '../api/client';
+import { draftOf, rulesOf, type RulesDraft } from '../plan/rules';
 
 export type Draft = {
   engine: string;
-  coordinators: string;
+  coordinators: string[];
   from: string;
   until: string;
   numbers: string;
   policy: 'missing' | 'failed' | 'all';
-  scope: 'all' | 'skip_successful' | 'only_failed';
+  scope: 'all' | 'skip_successful' | 'only_failed' | 'nodes';
+  nodes: string[];
+  refresh: boolean;
   cleanUp: boolean;
   order: 'oldest_first' | 'newest_first';
-  limit: string | number;
+  rules: RulesDraft;
   name: string;
   reason: string;
 };
 
-export const listed = (text: string) => [...new Set(text.split(/[\s,]+/).filter(Boolean))];
+/** Where the form begins. */
+export const FIRST: Draft = {
+  engine: '', coordinators: [], from: '', until: '', numbers: '', policy: 'failed', scope: 'all', nodes: [], cleanUp: true,
+  refresh: false, order: 'oldest_first', rules: { ...draftOf({} as Schemas['Rules']), limit: 4 }, name: '', reason: '',
+}; // prettier-ignore
+
+const ACTION = /^(\S+-oozie-\S+-C)@\d+$/;
+
+/** Coordinators of earlier runs, by the keys of their actions: the newest first. */
+export const coordinatorsOf = (keys: readonly string[]) => [
+  ...new Set(keys.flatMap((key) => ACTION.exec(key)?.[1] ?? [])),
+];
 
 /** Ranges of action numbers: `1-20, 31`. Null for what is none. */
 export function rangesOf(text: string): [number, number][] | null {
@@ -33,15 +47,16 @@ export function rangesOf(text: string): [number, number][] | null {
 export function wrongWith(draft: Draft): Partial<Record<keyof Draft, string>> {
   const wrong: Partial<Record<keyof Draft, string>> = {};
   if (!draft.engine) wrong.engine = 'Which Oozie?';
-  if (!listed(draft.coordinators).length) wrong.coordinators = 'At least one coordinator or bundle';
+  if (!draft.coordinators.length) wrong.coordinators = 'At least one coordinator or bundle';
   if (rangesOf(draft.numbers) === null) wrong.numbers = 'Ranges such as 1-20, 31';
   if (draft.from && draft.until && draft.until < draft.from) wrong.until = 'After the first day';
+  if (draft.scope === 'nodes' && !draft.nodes.length) wrong.nodes = 'At least one node';
   return wrong;
 }
 
 /** The plan to preview. */
 export function bodyOf(draft: Draft): Schemas['PlanCreateInput'] {
-  const ids = listed(draft.coordinators);
+  const ids = draft.coordinators;
   const numbers = rangesOf(draft.numbers) ?? [];
   const dates =
     draft.from || draft.until
@@ -53,13 +68,19 @@ export function bodyOf(draft: Draft): Schemas['PlanCreateInput'] {
     bundles: ids.filter((id) => id.endsWith('-B')),
     ...(numbers.length ? { numbers } : {}),
     ...(dates.length ? { dates } : {}),
-    rerun: { policy: draft.policy, scope: draft.scope, clean_up: draft.cleanUp },
+    rerun: {
+      policy: draft.policy,
+      scope: draft.scope,
+      clean_up: draft.cleanUp,
+      refresh: draft.refresh,
+      ...(draft.scope === 'nodes' ? { nodes: draft.nodes } : {}),
+    },
   };
   return {
     name: draft.name || `Rerun of ${ids[0] ?? ''}${ids.length > 1 ? ` and ${ids.length - 1} more` : ''}`,
     preview: true,
     reason: draft.reason,
-    rules: { order: draft.order, ...(draft.limit === '' ? {} : { limit: Number(draft.limit) }) },
+    rules: rulesOf(draft.rules, { order: draft.order } as Schemas['Rules']),
     selections: [{ engine: draft.engine, selection }],
   } as Schemas['PlanCreateInput'];
 }

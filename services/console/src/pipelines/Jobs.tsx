@@ -1,4 +1,4 @@
-import { Link } from '@tanstack/react-router';
+import { Link, useNavigate } from '@tanstack/react-router';
 import { $api } from '../api/client';
 import { Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
@@ -6,15 +6,22 @@ import { ListPart } from '../ui/ListPart';
 import { shown } from '../ui/names';
 import { Page } from '../ui/Page';
 import { Time } from '../ui/Time';
+import { NewDefinition } from '../definitions/Editor';
 import { StartForm } from './StartForm';
 
 export function Jobs() {
+  const navigate = useNavigate();
   const query = $api.useQuery('get', '/api/v1/jobs', { params: { query: { limit: 100 } } });
   return (
     <Page
       title="Jobs"
       words="Saved work on one engine each"
-      actions={<CopyMenu cli="signalbox job list" path="/api/v1/jobs" json={query.data} />}
+      actions={
+        <>
+          <NewDefinition kind="job" label="New job" done={(id) => void navigate({ to: '/jobs/$id', params: { id } })} />
+          <CopyMenu cli="signalbox job list" path="/api/v1/jobs" json={query.data} />
+        </>
+      }
     >
       <ListPart
         query={query}
@@ -30,7 +37,7 @@ export function Jobs() {
             header: 'Job',
             accessorKey: 'name',
             cell: ({ row: { original: one } }) => (
-              <Link to="/runs" search={{ target: `job:${one.id}` }} dir="auto" title="Its runs">
+              <Link to="/jobs/$id" params={{ id: one.id }} dir="auto">
                 {shown(one.name) || one.id}
               </Link>
             ),

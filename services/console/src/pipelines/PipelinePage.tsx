@@ -1,15 +1,16 @@
 import { Tabs } from '@mantine/core';
-import { useParams } from '@tanstack/react-router';
+import { useNavigate, useParams } from '@tanstack/react-router';
 import { lazy, Suspense, useState } from 'react';
 import { $api, type Schemas } from '../api/client';
-import { RunsTable } from '../runs/RunsTable';
-import { Answer, Empty, Loading } from '../ui/Answer';
+import { Answer, Loading } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
 import { Json } from '../ui/Json';
 import { shown } from '../ui/names';
 import { Page } from '../ui/Page';
 import { StartForm } from './StartForm';
-import { Versions } from './Versions';
+import { TargetRuns } from './TargetRuns';
+import { DefinitionControls } from '../definitions/DefinitionControls';
+import { Versions } from '../definitions/Versions';
 
 const Graph = lazy(() => import('../plan/Graph'));
 
@@ -23,6 +24,7 @@ const summary = (step: Schemas['Step']): Schemas['StepSummary'] => ({
 export function PipelinePage() {
   const { id = '' } = useParams({ strict: false });
   const query = $api.useQuery('get', '/api/v1/pipelines/{id}', { params: { path: { id } } });
+  const navigate = useNavigate();
   const [tab, setTab] = useState<string | null>('graph');
   const pipeline = query.data;
   return (
@@ -32,6 +34,7 @@ export function PipelinePage() {
       actions={
         <>
           {pipeline && <StartForm kind="pipeline" id={id} name={pipeline.name || id} params={pipeline.params} />}
+          {pipeline && <DefinitionControls kind="pipeline" id={id} gone={() => void navigate({ to: '/pipelines' })} />}
           <CopyMenu cli={`signalbox pipeline show ${id}`} path={`/api/v1/pipelines/${id}`} json={pipeline} />
         </>
       }
@@ -51,10 +54,10 @@ export function PipelinePage() {
               </Suspense>
             </Tabs.Panel>
             <Tabs.Panel value="runs">
-              <PipelineRuns id={id} />
+              <TargetRuns target={`pipeline:${id}`} />
             </Tabs.Panel>
             <Tabs.Panel value="versions">
-              <Versions id={id} newest={found.version} />
+              <Versions kind="pipeline" id={id} newest={found.version} />
             </Tabs.Panel>
             <Tabs.Panel value="raw">
               <Json value={found} />
@@ -63,14 +66,5 @@ export function PipelinePage() {
         )}
       </Answer>
     </Page>
-  );
-}
-
-function PipelineRuns({ id }: { id: string }) {
-  const query = $api.useQuery('get', '/api/v1/plans', { params: { query: { target: [`pipeline:${id}`], limit: 50 } } });
-  return (
-    <Answer query={query}>
-      {({ items }) => (items.length ? <RunsTable rows={items} label="Runs" /> : <Empty title="It never ran" />)}
-    </Answer>
   );
 }

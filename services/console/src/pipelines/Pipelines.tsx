@@ -1,4 +1,4 @@
-import { Link } from '@tanstack/react-router';
+import { Link, useNavigate } from '@tanstack/react-router';
 import { $api, type Schemas } from '../api/client';
 import { Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
@@ -7,6 +7,7 @@ import { ListPart } from '../ui/ListPart';
 import { shown } from '../ui/names';
 import { Page } from '../ui/Page';
 import { Time } from '../ui/Time';
+import { NewDefinition } from '../definitions/Editor';
 import { StartForm } from './StartForm';
 
 type Pipeline = Schemas['Pipeline'];
@@ -42,12 +43,22 @@ const COLUMNS: Columns<Pipeline> = [
 ];
 
 export function Pipelines() {
+  const navigate = useNavigate();
   const query = $api.useQuery('get', '/api/v1/pipelines', { params: { query: { limit: 100 } } });
   return (
     <Page
       title="Pipelines"
       words="Saved graphs of steps, each on one engine"
-      actions={<CopyMenu cli="signalbox pipeline list" path="/api/v1/pipelines" json={query.data} />}
+      actions={
+        <>
+          <NewDefinition
+            kind="pipeline"
+            label="New pipeline"
+            done={(id) => void navigate({ to: '/pipelines/$id', params: { id } })}
+          />
+          <CopyMenu cli="signalbox pipeline list" path="/api/v1/pipelines" json={query.data} />
+        </>
+      }
     >
       <ListPart
         query={query}

@@ -2,6 +2,7 @@ import dagre from '@dagrejs/dagre';
 import { Background, Controls, Handle, Position, ReactFlow, type Edge, type Node, type NodeProps } from '@xyflow/react';
 import '@xyflow/react/dist/style.css';
 import { useComputedColorScheme } from '@mantine/core';
+import { useElementSize } from '@mantine/hooks';
 import { useMemo } from 'react';
 import type { Schemas } from '../api/client';
 import { token } from '../state/tokens';
@@ -51,11 +52,13 @@ const TYPES = { step: StepBox };
 /** The steps as a graph, and the same as a list for whoever does not see it. */
 export default function Graph({ steps }: { steps: Step[] }) {
   const scheme = useComputedColorScheme('light');
+  const { ref, width } = useElementSize(); // it fits itself again when the window becomes narrower
   const { nodes, edges } = useMemo(() => laidOut(steps), [steps]);
   return (
     <>
-      <div className="graph">
+      <div className="graph" ref={ref}>
         <ReactFlow
+          key={Math.round(width / 100)}
           nodes={nodes}
           edges={edges}
           nodeTypes={TYPES}

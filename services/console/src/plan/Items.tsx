@@ -105,7 +105,7 @@ function Rows({ rows, more, next }: { rows: Item[]; more: boolean; next: () => v
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- a part that scrolls has to be reached
     <div ref={box} className="items" role="region" aria-label="Items" tabIndex={0}>
       <div className="item-row item-head" style={{ position: 'sticky' }}>
-        <span>Place</span>
+        <span>No.</span>
         <span>Item</span>
         <span>Decision</span>
         <span>State</span>
@@ -117,7 +117,7 @@ function Rows({ rows, more, next }: { rows: Item[]; more: boolean; next: () => v
           const item = rows[index]!;
           return (
             <div className="item-row" key={item.key} style={{ transform: `translateY(${start}px)`, top: 0 }}>
-              <span className="dim">{item.position.toLocaleString('en')}</span>
+              <span className="dim">{(index + 1).toLocaleString('en')}</span>
               {item.task_id ? (
                 <Link className="link" to="/tasks/$id" params={{ id: item.task_id }} title={item.key} dir="auto">
                   {item.key}

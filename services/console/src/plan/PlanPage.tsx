@@ -11,10 +11,12 @@ import { Page, Part } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
 import { Time, Took } from '../ui/Time';
 import { Controls } from './Controls';
+import { Difference } from './Difference';
 import { Events } from './Events';
 import { Forecast } from './Forecast';
 import { Items } from './Items';
 import { Preview } from './Preview';
+import { RerunSteps } from './RerunSteps';
 import { RulesForm } from './RulesForm';
 import { Timeline } from './Timeline';
 
@@ -33,6 +35,7 @@ export function PlanPage() {
       actions={
         <>
           {query.data && <Controls plan={query.data} />}
+          {query.data && <RerunSteps plan={query.data} />}
           <CopyMenu cli={`signalbox plan show ${id}`} path={`/api/v1/plans/${id}`} json={query.data} />
         </>
       }
@@ -105,11 +108,7 @@ function PlanBody({ plan }: { plan: Schemas['Plan'] }) {
         </div>
         <Forecast plan={plan} />
       </Part>
-      {plan.state === 'REFUSED' && plan.difference !== null && (
-        <Part title="What was different when it was applied">
-          <Json value={plan.difference} label="Difference" />
-        </Part>
-      )}
+      {plan.state === 'REFUSED' && plan.difference !== null && <Difference value={plan.difference} />}
       {previewed && <Preview plan={plan} />}
       <Tabs
         value={tab}

@@ -1,4 +1,4 @@
-import { Button, Group, NumberInput, Text, TextInput } from '@mantine/core';
+import { Button, Group, Text, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
@@ -6,6 +6,8 @@ import { token } from '../state/tokens';
 import { Part } from '../ui/Page';
 import { Facts } from '../ui/Json';
 import { useAction } from '../ui/useAction';
+import { RuleFields } from './RuleFields';
+import { draftOf, rulesOf } from './rules';
 
 type Rules = Schemas['Rules'];
 
@@ -42,15 +44,11 @@ export function RulesForm({ plan }: { plan: Schemas['Plan'] }) {
   );
 }
 
-const number = (value: string | number) => (value === '' ? null : Number(value));
-
 function Form({ id, rules }: { id: string; rules: Rules }) {
   const { act, busy } = useAction();
-  const [limit, setLimit] = useState<string | number>(rules.limit ?? '');
-  const [starts, setStarts] = useState<string | number>(rules.starts_per_minute ?? '');
-  const [priority, setPriority] = useState<string | number>(rules.priority ?? 0);
+  const [draft, setDraft] = useState(() => draftOf(rules));
   const [reason, setReason] = useState('');
-  const next: Rules = { ...rules, limit: number(limit), starts_per_minute: number(starts), priority: Number(priority) };
+  const next = rulesOf(draft, rules);
   return (
     <form
       onSubmit={(event) => {
@@ -60,17 +58,8 @@ function Form({ id, rules }: { id: string; rules: Rules }) {
         );
       }}
     >
-      <Group align="flex-end">
-        <NumberInput label="At once" placeholder="no limit" min={1} w={120} value={limit} onChange={setLimit} />
-        <NumberInput
-          label="Starts per minute"
-          placeholder="no limit"
-          min={0}
-          w={140}
-          value={starts}
-          onChange={setStarts}
-        />
-        <NumberInput label="Priority" w={110} value={priority} onChange={setPriority} />
+      <RuleFields draft={draft} set={(part) => setDraft((old) => ({ ...old, ...part }))} />
+      <Group align="flex-end" mt="sm">
         <TextInput
           label="Reason"
           w={240}

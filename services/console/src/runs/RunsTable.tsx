@@ -45,11 +45,12 @@ const ALL: Columns<Plan> = [
     enableSorting: false,
     cell: ({ row: { original: plan } }) => <Why plan={plan} />,
   },
-  { header: 'By', accessorKey: 'actor', cell: ({ row }) => <span className="clip">{row.original.actor}</span> },
+  { header: 'By', accessorKey: 'actor', cell: ({ row }) => <span className="clip short">{row.original.actor}</span> },
   {
     header: 'Took',
     id: 'took',
-    accessorFn: (plan) => (plan.started_at ? Date.parse(plan.ended_at ?? '') - Date.parse(plan.started_at) : 0),
+    accessorFn: (plan) =>
+      plan.started_at ? (plan.ended_at ? Date.parse(plan.ended_at) : Date.now()) - Date.parse(plan.started_at) : 0,
     cell: ({ row: { original: plan } }) => <Took from={plan.started_at} to={plan.ended_at} />,
   },
   created,

@@ -1,22 +1,26 @@
-import { Link, useParams } from '@tanstack/react-router';
+import { useNavigate, useParams } from '@tanstack/react-router';
+import { lazy, Suspense } from 'react';
 import { $api, http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
-import { Answer, Empty } from '../ui/Answer';
+import { Answer, Empty, Loading } from '../ui/Answer';
 import { Ask } from '../ui/Ask';
 import { CopyMenu } from '../ui/Copy';
 import { DataTable } from '../ui/DataTable';
 import { Facts } from '../ui/Json';
-import { ListPart } from '../ui/ListPart';
 import { Page, Part } from '../ui/Page';
-import { StateBadge } from '../ui/StateBadge';
 import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
+import { DefinitionControls } from '../definitions/DefinitionControls';
+import { Versions } from '../definitions/Versions';
 import { Backfill } from './Backfill';
+
+const PastTicks = lazy(() => import('./PastTicks'));
 
 export function SchedulePage() {
   const { id = '' } = useParams({ strict: false });
   const query = $api.useQuery('get', '/api/v1/schedules/{id}', { params: { path: { id } } });
   const next = $api.useQuery('get', '/api/v1/schedules/{id}/next', { params: { path: { id }, query: { count: 10 } } });
+  const navigate = useNavigate();
   const schedule = query.data;
   return (
     <Page
@@ -26,6 +30,7 @@ export function SchedulePage() {
       actions={
         <>
           {schedule && <ScheduleControls schedule={schedule} />}
+          {schedule && <DefinitionControls kind="schedule" id={id} gone={() => void navigate({ to: '/schedules' })} />}
           <CopyMenu cli={`signalbox schedule show ${id}`} path={`/api/v1/schedules/${id}`} json={schedule} />
         </>
       }
@@ -72,8 +77,15 @@ export function SchedulePage() {
             }
           </Answer>
         </Part>
-        <PastTicks id={id} />
+        <Suspense fallback={<Loading />}>
+          <PastTicks id={id} />
+        </Suspense>
       </div>
+      {schedule && (
+        <Part title="Versions">
+          <Versions kind="schedule" id={id} newest={schedule.version} />
+        </Part>
+      )}
     </Page>
   );
 }
@@ -111,38 +123,5 @@ function ScheduleControls({ schedule }: { schedule: Schemas['Schedule'] }) {
           />
         ))}
     </>
-  );
-}
-
-function PastTicks({ id }: { id: string }) {
-  const query = $api.useQuery('get', '/api/v1/schedules/{id}/ticks', {
-    params: { path: { id }, query: { limit: 50 } },
-  });
-  return (
-    <Part title="Past ticks">
-      <ListPart
-        query={query}
-        label="Past ticks"
-        idOf={(tick) => tick.tick_id}
-        empty={<Empty title="It has not ticked yet" />}
-        columns={[
-          { header: 'Due', accessorKey: 'due_at', cell: ({ row }) => <Time at={row.original.due_at} exact /> },
-          {
-            header: 'Outcome',
-            accessorKey: 'outcome',
-            cell: ({ row: { original: tick } }) =>
-              tick.plan_id ? (
-                <Link to="/runs/$id" params={{ id: tick.plan_id }}>
-                  {tick.plan_state ? <StateBadge kind="PlanState" state={tick.plan_state} /> : 'started'}
-                </Link>
-              ) : (
-                <span title={tick.detail}>
-                  {tick.outcome === 'FIRED' ? 'fired' : `skipped: ${tick.detail || tick.cause}`}
-                </span>
-              ),
-          },
-        ]}
-      />
-    </Part>
   );
 }

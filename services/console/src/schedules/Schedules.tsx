@@ -1,4 +1,4 @@
-import { Link } from '@tanstack/react-router';
+import { Link, useNavigate } from '@tanstack/react-router';
 import { $api, type Schemas } from '../api/client';
 import { Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
@@ -6,6 +6,7 @@ import type { Columns } from '../ui/DataTable';
 import { ListPart } from '../ui/ListPart';
 import { shown } from '../ui/names';
 import { Page } from '../ui/Page';
+import { NewDefinition } from '../definitions/Editor';
 import { NextTick } from './NextTick';
 
 type Schedule = Schemas['Schedule'];
@@ -37,12 +38,22 @@ const COLUMNS: Columns<Schedule> = [
 ];
 
 export function Schedules() {
+  const navigate = useNavigate();
   const query = $api.useQuery('get', '/api/v1/schedules', { params: { query: { limit: 100 } } });
   return (
     <Page
       title="Schedules"
       words="What starts by the clock"
-      actions={<CopyMenu cli="signalbox schedule list" path="/api/v1/schedules" json={query.data} />}
+      actions={
+        <>
+          <NewDefinition
+            kind="schedule"
+            label="New schedule"
+            done={(id) => void navigate({ to: '/schedules/$id', params: { id } })}
+          />
+          <CopyMenu cli="signalbox schedule list" path="/api/v1/schedules" json={query.data} />
+        </>
+      }
     >
       <ListPart
         query={query}

@@ -9,7 +9,7 @@ import { filtered, found } from './logLines';
 import { useLog } from './logStream';
 
 const route = getRouteApi('/tasks/$id');
-const LINE = 20;
+const LINE = 24;
 
 export function LogView({ task, attempt }: { task: string; attempt: number }) {
   const search = route.useSearch();

@@ -75,10 +75,10 @@ export function Events() {
             cell: ({ row: { original: one } }) =>
               one.plan_id ? (
                 <Link to="/runs/$id" params={{ id: one.plan_id }}>
-                  {one.plan_state ? <StateBadge kind="PlanState" state={one.plan_state} /> : one.outcome}
+                  {one.plan_state ? <StateBadge kind="PlanState" state={one.plan_state} /> : words(one.outcome)}
                 </Link>
               ) : (
-                one.outcome
+                words(one.outcome)
               ),
           },
           { header: 'Why', accessorKey: 'why' },
@@ -87,6 +87,8 @@ export function Events() {
     </Page>
   );
 }
+
+const words = (outcome: string) => outcome.replaceAll('_', ' ');
 
 function Sources() {
   const query = $api.useQuery('get', '/api/v1/events/hours', { params: { query: { hours: 24 } } });

@@ -1,31 +1,23 @@
-import { Link } from '@tanstack/react-router';
+import { Link, useNavigate } from '@tanstack/react-router';
 import { $api, type Schemas } from '../api/client';
 import { Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
 import type { Columns } from '../ui/DataTable';
 import { ListPart } from '../ui/ListPart';
 import { shown } from '../ui/names';
+import { matches } from './matches';
 import { Page } from '../ui/Page';
+import { NewDefinition } from '../definitions/Editor';
 import { Time } from '../ui/Time';
 
 type Trigger = Schemas['Trigger'];
-
-const matches = ({ match }: Trigger) =>
-  [
-    match.types?.length ? `type ${match.types.join(', ')}` : '',
-    match.sources?.length ? `source ${match.sources.join(', ')}` : '',
-    match.subjects?.length ? `subject ${match.subjects.join(', ')}` : '',
-    match.condition ?? '',
-  ]
-    .filter(Boolean)
-    .join(' and ') || 'every event';
 
 const COLUMNS: Columns<Trigger> = [
   {
     header: 'Trigger',
     accessorKey: 'name',
     cell: ({ row: { original: one } }) => (
-      <Link to="/events" search={{ trigger: one.id }} dir="auto" title="What matched it, and what did not">
+      <Link to="/triggers/$id" params={{ id: one.id }} dir="auto">
         {shown(one.name) || one.id}
       </Link>
     ),
@@ -39,12 +31,22 @@ const COLUMNS: Columns<Trigger> = [
 ];
 
 export function Triggers() {
+  const navigate = useNavigate();
   const query = $api.useQuery('get', '/api/v1/triggers', { params: { query: { limit: 100 } } });
   return (
     <Page
       title="Triggers"
       words="What starts when an event comes"
-      actions={<CopyMenu cli="signalbox trigger list" path="/api/v1/triggers" json={query.data} />}
+      actions={
+        <>
+          <NewDefinition
+            kind="trigger"
+            label="New trigger"
+            done={(id) => void navigate({ to: '/triggers/$id', params: { id } })}
+          />
+          <CopyMenu cli="signalbox trigger list" path="/api/v1/triggers" json={query.data} />
+        </>
+      }
     >
       <ListPart
         query={query}

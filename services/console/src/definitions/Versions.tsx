@@ -3,13 +3,14 @@ import { useState } from 'react';
 import { $api } from '../api/client';
 import { Answer, Empty } from '../ui/Answer';
 import { DataTable } from '../ui/DataTable';
-import { textOf } from './params';
+import { textOf } from '../pipelines/params';
+import { diffPath, versionsPath, type DefinitionKind } from './kinds';
 import { Part } from '../ui/Page';
 import { Time } from '../ui/Time';
 
 /** Who changed it when and why, and what was different. */
-export function Versions({ id, newest }: { id: string; newest: number }) {
-  const query = $api.useQuery('get', '/api/v1/pipelines/{id}/versions', {
+export function Versions({ kind, id, newest }: { kind: DefinitionKind; id: string; newest: number }) {
+  const query = $api.useQuery('get', versionsPath(kind), {
     params: { path: { id }, query: { limit: 100 } },
   });
   const [from, setFrom] = useState(Math.max(1, newest - 1));
@@ -57,7 +58,7 @@ export function Versions({ id, newest }: { id: string; newest: number }) {
                 onChange={(value) => setTo(Number(value))}
               />
             </Group>
-            <Difference id={id} from={from} to={to} />
+            <Difference kind={kind} id={id} from={from} to={to} />
           </Part>
         </div>
       )}
@@ -65,8 +66,8 @@ export function Versions({ id, newest }: { id: string; newest: number }) {
   );
 }
 
-function Difference({ id, from, to }: { id: string; from: number; to: number }) {
-  const query = $api.useQuery('get', '/api/v1/pipelines/{id}/diff', { params: { path: { id }, query: { from, to } } });
+function Difference({ kind, id, from, to }: { kind: DefinitionKind; id: string; from: number; to: number }) {
+  const query = $api.useQuery('get', diffPath(kind), { params: { path: { id }, query: { from, to } } });
   return (
     <Answer query={query} lines={2}>
       {({ changes }) =>
