@@ -98,7 +98,7 @@ export async function seed(): Promise<{ live: string; failed: string; bulk: stri
   await must(
     'POST',
     '/subscriptions',
-    { id: 'failures', name: 'Failures', channel: 'screen', events: ['signalbox.plan.*'], at_least: 'error' },
+    { id: 'failures', name: 'Failures', channel: 'screen', events: ['workflow.failed'], at_least: 'error' },
     once,
   );
   for (const [at, size] of [

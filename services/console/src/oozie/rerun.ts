@@ -24,7 +24,7 @@ export const FIRST: Draft = {
   refresh: false, order: 'oldest_first', rules: { ...draftOf({} as Schemas['Rules']), limit: 4 }, name: '', reason: '',
 }; // prettier-ignore
 
-const ACTION = /^(\S+-oozie-\S+-C)@\d+$/;
+const ACTION = /^(\S+-C)@\d+$/;
 
 /** Coordinators of earlier runs, by the keys of their actions: the newest first. */
 export const coordinatorsOf = (keys: readonly string[]) => [

@@ -116,7 +116,7 @@ export function LogView({ task, attempt }: { task: string; attempt: number }) {
         </Button>
       </Group>
       <Text size="sm" c="dimmed" mb={4} role="status">
-        {lines.length + log.dropped} lines
+        {(lines.length + log.dropped).toLocaleString('en')} lines
         {log.dropped > 0 && `, the newest ${lines.length.toLocaleString('en')} here`}
         {log.problem ? ` · ${log.problem}` : log.following ? ' · following' : ' · complete'}
       </Text>

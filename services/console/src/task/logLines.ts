@@ -29,7 +29,7 @@ export function unmark(chunk: string): { text: string; offset?: number; ended: b
 export function append(log: Log, text: string): Log {
   const parts = (log.partial + text).split('\n');
   const partial = parts.pop() ?? '';
-  const lines = log.lines.concat(parts.map((line) => line.slice(0, LONGEST_LINE)));
+  const lines = log.lines.concat(parts.map(shortened));
   const over = Math.max(0, lines.length - KEPT_LINES);
   return {
     ...log,
@@ -38,6 +38,11 @@ export function append(log: Log, text: string): Log {
     partial: partial.slice(0, 100_000),
   };
 }
+
+const shortened = (line: string) =>
+  line.length > LONGEST_LINE
+    ? `${line.slice(0, LONGEST_LINE)} … ${(line.length - LONGEST_LINE).toLocaleString('en')} more characters are in the download`
+    : line;
 
 const LEVELS = [
   ['error', /\b(ERROR|FATAL|CRITICAL|SEVERE|Traceback|Exception)\b/],
