@@ -119,7 +119,7 @@ async def test_a_client_cut_100_times_through_two_killed_notifiers_sees_every_tr
     cuts = 0
     try:
         async with gateway_with(stack, SIGNALBOX_LIVE_URLS=f"{first.url('live')},{second.url}"):
-            body = {"name": "cut", "items": scripted(150, run_seconds=0.3), "rules": {"limit": 3}}
+            body = {"name": "cut", "items": scripted(600, run_seconds=0.3), "rules": {"limit": 3}}
             plan = (await api.ask("POST", "/plans", body))["id"]
             async with asyncio.timeout(240):
                 while not await one_connection(api, plan, seen):
