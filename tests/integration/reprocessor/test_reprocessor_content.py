@@ -64,13 +64,13 @@ async def test_a_bad_line_is_counted_located_and_sampled_and_the_file_goes_on(
 async def test_a_damaged_file_fails_alone_and_is_read_again_once_it_is_mended(reprocessors: Reprocessors) -> None:
     events = reprocessors.events
     write_events(events, 2, 40)
-    whole = gzip.compress(b"".join(event(f"d{line}") for line in range(2000)), compresslevel=1)
-    damaged = bytearray(whole)
+    intact = gzip.compress(b"".join(event(f"d{line}") for line in range(2000)), compresslevel=1)
+    damaged = bytearray(intact)
     damaged[len(damaged) // 2] ^= 0xFF
     broken = {
-        "cut.ndjson.gz": (whole[:-400], "the gzip data breaks off: the file is truncated"),
+        "cut.ndjson.gz": (intact[:-400], "the gzip data breaks off: the file is truncated"),
         "damaged.ndjson.gz": (bytes(damaged), "the gzip data is damaged"),
-        "tail.ndjson.gz": (whole + b"not gzip", "what follows a gzip member is not gzip"),
+        "tail.ndjson.gz": (intact + b"not gzip", "what follows a gzip member is not gzip"),
         "gone.ndjson": (event("gone"), "it is gone"),
         "changed.ndjson": (event("changed"), "it was written again since it was listed"),
     }
@@ -90,7 +90,7 @@ async def test_a_damaged_file_fails_alone_and_is_read_again_once_it_is_mended(re
     before = await reprocessors.delivered()
 
     for name in ("cut.ndjson.gz", "damaged.ndjson.gz", "tail.ndjson.gz"):
-        (events / name).write_bytes(whole)
+        (events / name).write_bytes(intact)
     again = await reprocessors.planned(retry_of=job)
     assert await reprocessors.run_workers(again) == [4], "one file stays gone"
     ledger = await reprocessors.ledger(again)
@@ -138,14 +138,14 @@ async def test_exactly_what_was_chosen_is_sent(reprocessors: Reprocessors) -> No
 async def test_connections_come_from_the_repository_by_each_name_of_a_stream(
     postgres_url: str, kafka_bootstrap: str, tmp_path: Path
 ) -> None:
-    asked: list[str | None] = []
+    authorizations: list[str | None] = []
     streams = [
         {"stream": {"id": "s1", "slug": "clicks"}, "asynchronousDestinations": [{"connectionId": "a"}, {"id": "b"}]},
         {"id": "s2", "asynchronousDestinations": [{"connectionId": "c"}]},
     ]
 
     async def answer(request: web.Request) -> web.Response:
-        asked.append(request.headers.get("Authorization"))
+        authorizations.append(request.headers.get("Authorization"))
         return web.json_response(streams)
 
     async with receiver(answer) as site, reprocessors_on(postgres_url, kafka_bootstrap, tmp_path) as made:
@@ -155,7 +155,7 @@ async def test_connections_come_from_the_repository_by_each_name_of_a_stream(
         async with made.reprocessing(repository_url=site.url, repository_auth_token="let-me-in"):
             job = await made.planned(connection_ids=[])
             assert await made.run_workers(job) == [0]
-        assert asked == ["Bearer let-me-in"], "once at the start"
+        assert authorizations == ["Bearer let-me-in"], "once at the start"
         found = {key.rpartition(":")[2]: headers["connection_ids"] for key, _, headers in await made.messages()}
         assert found == {"1": "a,b", "2": "a,b", "3": "c"}
         assert await made.sums(job) == (4, 3, 0, 1)
