@@ -1,4 +1,4 @@
-"""In: reprocess_logs. Changes: nothing. Out: logs.follow, while somebody looks at workers that run."""
+"""In: reprocess_logs, the log viewer's address. Changes: nothing. Out: logs.follow, while somebody looks at workers that run."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from signalbox_chassis.blobs import Blobs, BlobStoreFailed
+from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.states import TASK_ENDS
 from signalbox_gateway import attempt_logs, worker_logs
+from signalbox_gateway.http import console
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.problems import Problem
@@ -59,6 +62,19 @@ async def reprocess_logs(
 
     logs = await asyncio.gather(*(read(index, task, deps.blobs) for index, task in sorted(tasks.items())))
     return answer(_merged(id, logs) if sort else _by_worker(id, sorted(tasks), logs))
+
+
+@router.get("/jobs/{id}/logs/view", include_in_schema=False)
+async def view_logs(id: UUID, request: Request) -> Response:
+    """Send a browser to the log viewer, which asks people who are not signed in to sign in."""
+    if "token" in request.query_params:
+        raise Problem(
+            "bad-request",
+            "a token in an address ends up in histories and logs of proxies, so it is not taken: open this address "
+            "without it and sign in, or sign in first with POST /api/v1/auth/login and cookie: true",
+            errors=[Field("token", None, "no token in the query")],
+        )
+    return RedirectResponse(f"{console.PATH}/reprocessing/{id}/logs", 303)
 
 
 def _is_worker(key: str) -> bool:
