@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -38,6 +38,7 @@ TOPICS: Final = tuple(
     for name in ("operations.v1", "requests.v1", "states.v1", "plans.v1", "tasks.v1", "dead-letters.v1")
 )  # fmt: skip
 PARTITIONS: Final = 2
+EngineKind = Literal["process", "kubernetes"]
 CREATED: Final = "2026-03-28T01:02:03.4Z"
 
 
@@ -97,13 +98,16 @@ class Reprocessors(Stand):
         finally:
             await service.stop()
 
-    async def ask(self, *, retry_of: uuid.UUID | None = None, **config: Any) -> uuid.UUID:
+    async def ask(
+        self, *, retry_of: uuid.UUID | None = None, engine_kind: EngineKind = "process", **config: Any
+    ) -> uuid.UUID:
         """Ask for a job, as the gateway does; its id."""
         given = {"connection_ids": ["warehouse", "lake"], **config}
         if not {"s3_path", "local_path"} & given.keys():
             given["local_path"] = str(self.events)
         data = ReprocessingStartData(
-            operation_id=uuid.uuid4(), actor="user:ann", reason="a test", job_id=uuid.uuid4(), engine="process",
+            operation_id=uuid.uuid4(), actor="user:ann", reason="a test", job_id=uuid.uuid4(), engine="e1",
+            engine_kind=engine_kind,
             config=ReprocessingConfig.model_validate(given), definitions_revision=1, retry_of=retry_of,
         )  # fmt: skip
         await self.send(
@@ -183,8 +187,8 @@ class Reprocessors(Stand):
             "SELECT sum(line)::int, sum(sent)::int, sum(skipped)::int, sum(failed)::int FROM file WHERE job_id = $1",
             job,
         )  # fmt: skip
-        row = rows[0]
-        return int(row[0]), int(row[1]), int(row[2]), int(row[3])
+        read, sent, skipped, failed = rows[0].values()
+        return read, sent, skipped, failed
 
     async def sent_by(self, job: uuid.UUID, index: int = 0) -> int:
         return await self.value(

@@ -14,7 +14,7 @@ CREATE TABLE job (
     operation_id         uuid NOT NULL,
     config               text NOT NULL,
     engine               text NOT NULL,
-    engine_kind          text NOT NULL CHECK (engine_kind IN ('process', 'kubernetes')),
+    engine_kind          text NOT NULL DEFAULT 'process' CHECK (engine_kind IN ('process', 'kubernetes')),
     k8s_job_name         text,
     definitions_revision bigint NOT NULL,
     project              text NOT NULL,
