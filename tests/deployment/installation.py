@@ -70,7 +70,7 @@ class Installation:
         if self.kafka_users:
             chosen["SIGNALBOX_KAFKA_USER"] = f"signalbox_{spec.schema}"
             chosen["SIGNALBOX_KAFKA_PASSWORD_FILE"] = str(self.secrets / f"{spec.schema}_kafka_password")
-        if spec.reads_secrets or spec.writes_secrets:
+        if spec.reads_secrets or spec.writes_secrets or spec.own_secrets:
             chosen["SIGNALBOX_SECRETS_URL_FILE"] = chosen["SIGNALBOX_DATABASE_URL_FILE"]
             chosen["SIGNALBOX_SECRET_KEY_FILE"] = str(self.secrets / "secret_key")
         if name in ("api-gateway", "notifier"):

@@ -8,7 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
+from signalbox_contracts.messages.reprocessing import ReprocessingStated
 from signalbox_contracts.states import PlanState
+from signalbox_contracts.topics import topic
+from support.deadlines import wait_until
 from support.notifier import receiver
 from support.reprocessing import Reprocessors, create_destination, event, keys, reprocessors_on, write_events
 
@@ -160,6 +163,19 @@ async def test_connections_come_from_the_repository_by_each_name_of_a_stream(
         assert found == {"1": "a,b", "2": "a,b", "3": "c"}
         assert await made.sums(job) == (4, 3, 0, 1)
         assert "the repository knows no connection" in (await made.rows("SELECT reason FROM bad_line"))[0]["reason"]
+
+
+async def test_the_state_that_is_published_says_how_a_bad_line_begins(reprocessors: Reprocessors) -> None:
+    made = reprocessors
+    (made.events / "a.ndjson").write_bytes(b'{"cut \xff\0' + b"x" * 2000 + b"\n" + event("good"))
+    job = await made.planned()
+    assert await made.run_workers(job) == [0]
+
+    async def is_published() -> bool:
+        states = [one for one in await made.published(topic("states.v1")) if isinstance(one, ReprocessingStated)]
+        return any(line.sample.startswith('{"cut \ufffd\ufffdxx') for one in states for line in one.data.bad_lines)
+
+    await wait_until(is_published, why="the sample is published")
 
 
 async def test_a_worker_that_cannot_run_says_why_and_is_not_tried_again(

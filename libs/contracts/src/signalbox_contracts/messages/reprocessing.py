@@ -96,12 +96,19 @@ class FailedFile(Value):
 
 
 class BadLine(Value):
-    """A line that was not sent, and where it is. The line itself stays in the file."""
+    """A line that was not sent, and where it is."""
 
     path: FileName
     line: Count
     byte: Count
     reason: Text
+
+
+class BadLineSample(BadLine):
+    """A line that was not sent, and how it begins."""
+
+    sample: Annotated[str, Field(max_length=512)] = ""
+    """Its first 512 bytes; what is no UTF-8 is shown as U+FFFD. Empty for a line that was too long to be read."""
 
 
 class ReprocessingRecord(ReprocessingProgress):
@@ -124,7 +131,7 @@ class ReprocessingRecord(ReprocessingProgress):
     workers: Annotated[tuple[ReprocessingWorkerRecord, ...], Field(max_length=MAX_WORKERS)] = ()
     failures: Annotated[tuple[FailedFile, ...], Field(max_length=20)] = ()
     """The first files that failed."""
-    bad_lines: Annotated[tuple[BadLine, ...], Field(max_length=20)] = ()
+    bad_lines: Annotated[tuple[BadLineSample, ...], Field(max_length=20)] = ()
     """The first lines that could not be sent."""
 
 

@@ -31,6 +31,7 @@ from signalbox_gateway.plan_requests import plan_id
 from signalbox_gateway.read_model import reprocessing as rows
 from signalbox_gateway.routes.params import Cursor, Limit, Part, after, answer, known, missing, page
 from signalbox_gateway.routes.reprocessing_answers import (
+    ReprocessingBadLines,
     ReprocessingCancelAnswer,
     ReprocessingJob,
     ReprocessingJobPage,
@@ -94,6 +95,17 @@ async def reprocess_show(id: UUID, deps: Deps) -> Response:
 async def reprocess_workers(id: UUID, deps: Deps) -> Response:
     """Each worker of a job."""
     return answer({"workers": rows.workers(await _load(deps, id))})
+
+
+@router.get(
+    "/jobs/{id}/bad-lines",
+    operation_id="reprocess_bad_lines",
+    response_model=ReprocessingBadLines,
+    dependencies=[Depends(permission("reprocessing.samples"))],
+)
+async def reprocess_bad_lines(id: UUID, deps: Deps) -> Response:
+    """The first lines of a job that could not be sent: where each is, why, and how it begins."""
+    return answer({"bad_lines": rows.bad_lines(await _load(deps, id))})
 
 
 @router.post(
