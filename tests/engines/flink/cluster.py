@@ -5,7 +5,6 @@
 
 import json
 import signal
-import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import Any, Final, Self
 from engines.flink.distribution import class_path, flink_java, wanted_version
 from signalbox_local.ports import free_ports
 from signalbox_local.process import OWNED, ServerProcess
+from support.deadlines import block_until
 
 READY_SECONDS: Final = 120
 _ENDED: Final = ("FINISHED", "CANCELED", "FAILED")
@@ -122,10 +122,7 @@ class FlinkCluster:
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Return when it holds; fail with `what` after the time."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}; jobs: {self.jobs()}"
-            time.sleep(0.05)
+        block_until(condition, seconds=seconds, why=lambda: f"{what}; jobs: {self.jobs()}")
 
     def _slots(self) -> int:
         overview: dict[str, int] = self.get("/overview") or {}

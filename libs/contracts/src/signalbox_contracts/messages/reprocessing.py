@@ -34,6 +34,8 @@ class ReprocessingStartData(OperationData):
     job_id: UUID
     config: ReprocessingConfig
     engine: Name
+    engine_kind: Literal["process", "kubernetes"] = "process"
+    """Each worker is a process of its own, or all are the indexes of one Indexed Job."""
     definitions_revision: Version
     project: Name = "default"
     retry_of: UUID | None = None
@@ -114,6 +116,8 @@ class ReprocessingRecord(ReprocessingProgress):
     failed_files: Count = 0
     total_workers: Count | None = None
     """None until the files are listed."""
+    k8s_job_name: Annotated[str, Field(max_length=255)] | None = None
+    """The Indexed Job of its workers; None where they are processes."""
     balanced: bool = True
     """Whether read = sent + skipped + failed holds for every file."""
     error: Text | None = None
