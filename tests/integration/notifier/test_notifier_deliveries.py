@@ -197,6 +197,25 @@ async def test_many_failures_of_one_cause_are_one_incident_with_few_messages(not
     assert await notifiers.value("SELECT count(*) FROM incident") == 2
 
 
+async def test_a_failure_that_waits_in_the_queue_is_sent_before_its_recovery(notifiers: Notifiers) -> None:
+    """Without it a channel that sends slowly hears of the recovery alone."""
+    async with receiver() as hook:
+        await notifiers.define(webhook("slow", hook.url, messages_per_minute=60), subscription("s", "slow"))
+        async with notifiers.notifying():
+            await notifiers.publish(
+                plan_state("ACCEPTED", "RUNNING"),
+                plan_state("ACCEPTED", "RUNNING", "FAILED", reason="exit code 1"),
+                plan_state("ACCEPTED", "RUNNING", "SUCCEEDED"),
+            )
+
+            async def recovered() -> bool:
+                return any(data(one)["type"] == "incident.recovered" for one in hook.got)
+
+            await until(recovered, seconds=60, why="the recovery is sent")
+    types = [data(one)["type"] for one in hook.got]
+    assert types.index("workflow.failed") < types.index("incident.recovered")
+
+
 async def test_a_snoozed_incident_is_silent_until_its_snooze_ends_even_while_all_is_down(notifiers: Notifiers) -> None:
     failure = plan_state("ACCEPTED", "RUNNING", "FAILED", reason="exit code 1")
     async with receiver() as hook:
