@@ -21,7 +21,7 @@ apply planner-secrets database_url=planner_database_url
 apply scheduler-secrets database_url=scheduler_database_url
 apply executor-secrets database_url=executor_database_url $key
 apply notifier-secrets database_url=notifier_database_url $key $redis
-apply reprocessor-secrets database_url=reprocessor_database_url worker_database_url=reprocessor_worker_database_url
+apply reprocessor-secrets database_url=reprocessor_database_url worker_database_url=reprocessor_worker_database_url $key
 apply api-gateway-secrets database_url=api_gateway_database_url $key $redis
 apply provision-secrets admin_database_url=admin_database_url \
   $(for role in api_gateway executor planner scheduler notifier reprocessor reprocessor_worker; do echo "${role}_database_url=${role}_database_url"; done)

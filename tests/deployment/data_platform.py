@@ -5,7 +5,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from engines.spark.cluster import JVM_OPTIONS, full_java
 from engines.spark.distribution import spark_home
 from signalbox_local.ports import free_ports
 from signalbox_local.programs import Programs
+from support.deadlines import block_until
 
 PLATFORM: Final = HOME / "compose/data-platform"
 PROGRAMS: Final = ("preflight", "ingestion", "processing", "loader")
@@ -140,10 +140,7 @@ class DataPlatform:
         command = [sys.executable, PLATFORM / "jobs/api.py"]
         with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
             try:
-                give_up_at = time.monotonic() + 30
-                while self.check("api", API_URL=url) != 0:
-                    assert time.monotonic() < give_up_at, "the API of the platform does not answer"
-                    time.sleep(0.1)
+                block_until(lambda: self.check("api", API_URL=url) == 0, why="the API of the platform does not answer")
                 yield url
             finally:
                 process.terminate()

@@ -2,13 +2,13 @@
 
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from deployment.compose_stack import HOME, TOKEN, ComposeStack
 from deployment.docker import Docker
+from support.deadlines import block_until
 
 IMAGE: Final = "signalbox-test/host:12"
 FILE: Final = Path(__file__).with_name("stand_ins") / "host.Dockerfile"
@@ -72,13 +72,14 @@ class Host:
 
     def until(self, line: str, expected: str, *, seconds: float = 180) -> None:
         """Return when the command prints this; fail with the journal after the time."""
-        give_up_at = time.monotonic() + seconds
-        while True:
-            shown = self.process("sh", "-c", line).stdout.strip()
-            if shown == expected:
-                return
-            assert time.monotonic() < give_up_at, f"{line}: {shown}, not {expected}\n{self.journal()}"
-            time.sleep(0.5)
+
+        def shown() -> str:
+            return self.process("sh", "-c", line).stdout.strip()
+
+        block_until(
+            lambda: shown() == expected, seconds=seconds, poll_seconds=0.5,
+            why=lambda: f"{line}: {shown()}, not {expected}\n{self.journal()}",
+        )  # fmt: skip
 
     def write(self, path: str, content: str) -> None:
         self.run("sh", "-c", 'printf "%s" "$1" > "$0"', path, content)

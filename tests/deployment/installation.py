@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from signalbox_contracts.services import ServiceSpec, installed_services
+from support.deadlines import block_until
 
 READY_SECONDS: Final = 90.0
 STOP_SECONDS: Final = 30.0
@@ -70,7 +70,7 @@ class Installation:
         if self.kafka_users:
             chosen["SIGNALBOX_KAFKA_USER"] = f"signalbox_{spec.schema}"
             chosen["SIGNALBOX_KAFKA_PASSWORD_FILE"] = str(self.secrets / f"{spec.schema}_kafka_password")
-        if spec.reads_secrets or spec.writes_secrets:
+        if spec.reads_secrets or spec.writes_secrets or spec.own_secrets:
             chosen["SIGNALBOX_SECRETS_URL_FILE"] = chosen["SIGNALBOX_DATABASE_URL_FILE"]
             chosen["SIGNALBOX_SECRET_KEY_FILE"] = str(self.secrets / "secret_key")
         if name in ("api-gateway", "notifier"):
@@ -129,12 +129,16 @@ class Installation:
         checks = {SCRIPTED: "/counts"} if name == SCRIPTED else {
             f"{name}.{port}": one.probe for port, one in self.specs[name].ports.items()
         }  # fmt: skip
-        give_up_at = time.monotonic() + READY_SECONDS
         for port, path in checks.items():
-            while not answers(f"http://127.0.0.1:{self.ports[port]}{path}"):
-                assert self.processes[name].poll() is None, f"{name} ended:\n{self.log(name)[-3000:]}"
-                assert time.monotonic() < give_up_at, f"{name} is not ready:\n{self.log(name)[-3000:]}"
-                time.sleep(0.2)
+            url = f"http://127.0.0.1:{self.ports[port]}{path}"
+            block_until(
+                lambda url=url: self._answers(name, url), seconds=READY_SECONDS,
+                why=lambda: f"{name} is not ready:\n{self.log(name)[-3000:]}",
+            )  # fmt: skip
+
+    def _answers(self, name: str, url: str) -> bool:
+        assert self.processes[name].poll() is None, f"{name} ended:\n{self.log(name)[-3000:]}"
+        return answers(url)
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
         process = self.processes.pop(name)

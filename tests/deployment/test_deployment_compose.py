@@ -17,6 +17,7 @@ from deployment.compose_stack import HOME, ComposeStack
 from deployment.demonstration import PIPELINE, Demonstration, session
 from deployment.docker import Docker, DockerFailed
 from signalbox_local.ports import free_ports
+from support.deadlines import block_until
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(3600)]
 
@@ -92,10 +93,10 @@ def test_prometheus_scrapes_every_service(stack: ComposeStack) -> None:
     named = {"PROMETHEUS_IMAGE": image, "PROMETHEUS_PORT": str(port)}
     stack.compose("--profile", "observe", "up", "-d", "prometheus", check=True, seconds=600, **named)
     services = {"planner", "executor", "scheduler", "notifier", "reprocessor", "api-gateway"}
-    give_up_at = time.monotonic() + 120
-    while answering(port, 'up{job="signalbox"} == 1') != services:
-        assert time.monotonic() < give_up_at, answering(port, "up")
-        time.sleep(1)
+    block_until(
+        lambda: answering(port, 'up{job="signalbox"} == 1') == services, seconds=120,
+        why=lambda: str(answering(port, "up")), poll_seconds=1,
+    )  # fmt: skip
     for metric in ("signalbox_consumer_lag_messages", "signalbox_outbox_oldest_seconds", "signalbox_loop_passes_total"):
         assert answering(port, metric) >= {"planner", "executor"}, metric
     assert answering(port, "signalbox_plans") == {"api-gateway"}

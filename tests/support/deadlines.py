@@ -22,3 +22,19 @@ async def wait_until(
         if time.monotonic() > give_up_at:
             raise DeadlineExceeded(f"not within {seconds:g} s: {why or condition.__qualname__}")
         await asyncio.sleep(poll_seconds)
+
+
+def block_until(
+    condition: Callable[[], bool],
+    *,
+    seconds: float = 30,
+    why: str | Callable[[], str] = "",
+    poll_seconds: float = 0.05,
+) -> None:
+    """`wait_until` for code without an event loop. `why` may be made when needed: the end of a log, say."""
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up_at:
+            reason = why() if callable(why) else why
+            raise DeadlineExceeded(f"not within {seconds:g} s: {reason or condition.__qualname__}")
+        time.sleep(poll_seconds)

@@ -96,6 +96,35 @@ test('a viewer is offered nothing that changes, and is refused by the server any
   await context.close();
 });
 
+test('the logs of workers: per worker, by time, found, paused; the address with a token is refused', () =>
+  onPage(admin, async (page, problems) => {
+    const refused = await page.goto(`${base}/api/admin/reprocessing/jobs/${made.reprocessing}/logs/view?token=t`);
+    expect(refused?.status()).toBe(400);
+    await page.goto(`${base}/api/admin/reprocessing/jobs/${made.reprocessing}/logs/view`);
+    await page.getByRole('heading', { name: 'Logs of workers' }).waitFor();
+    expect(page.url()).toBe(`${base}/console/reprocessing/${made.reprocessing}/logs`);
+    for (const worker of [0, 1])
+      await page
+        .getByRole('region', { name: `Log of worker ${worker}` })
+        .getByText(/files to read/)
+        .first()
+        .waitFor();
+    await page.locator('.log-line.warning', { hasText: 'not JSON' }).first().waitFor();
+    await page.getByText('Chronological').click();
+    const all = page.getByRole('region', { name: 'Log of all workers' });
+    await all.getByText('[W0]').first().waitFor();
+    await all.getByText('[W1]').first().waitFor();
+    await page.getByLabel('Find in the logs').fill('not JSON');
+    await page.getByRole('button', { name: 'Find next' }).click();
+    await all.locator('.log-line.found.marked', { hasText: 'not JSON' }).waitFor();
+    expect(await page.getByLabel('Follow').isChecked()).toBe(false);
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByText('paused').waitFor();
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await page.getByText('read again every 2 s').waitFor();
+    expect(problems).toEqual([]);
+  }));
+
 test('by keyboard alone: to the runs, to a row, into it', () =>
   onPage(admin, async (page) => {
     await open(page, '/');

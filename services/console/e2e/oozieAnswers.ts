@@ -5,8 +5,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-export const COORDINATOR = '0000012-260301000000000-oozie-C';
-export const OTHER_COORDINATOR = '0000013-260301000000000-oozie-C';
+/** Ids are new in each run: what an earlier run left behind holds none of them. */
+const RUN = String(Date.now()).padStart(15, '0');
+export const COORDINATOR = `0000012-${RUN}-oozie-C`;
+export const OTHER_COORDINATOR = `0000013-${RUN}-oozie-C`;
 
 type Action = { coordinator: string; number: number; status: string; workflow: string; modified: Date };
 
@@ -23,7 +25,7 @@ export async function startOozie(): Promise<Oozie> {
       coordinator,
       number: at + 1,
       status,
-      workflow: `${coordinator.slice(0, 6)}${at}-260301000000000-oozie-W`,
+      workflow: `${coordinator.slice(0, 6)}${at}-${RUN}-oozie-W`,
       modified: new Date(Date.UTC(2026, 2, 8, at)),
     })),
   );

@@ -21,6 +21,7 @@ export const PAGES: Record<string, (ids: Ids) => string> = {
   job: () => '/jobs/compact',
   rerun: () => '/rerun',
   reprocessing: () => '/reprocessing',
+  'worker-logs': (ids) => `/reprocessing/${ids.reprocessing}/logs?order=time`,
   schedules: () => '/schedules',
   schedule: () => '/schedules/nightly',
   triggers: () => '/triggers',

@@ -1,5 +1,7 @@
 /* eslint-disable @typescript-eslint/no-explicit-any -- answers of any shape, used by tests only */
 /** Data for the console's tests on a real stack: made through the API, safe to run again. */
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+
 const base = process.env.SIGNALBOX_API_URL!;
 const token = process.env.SIGNALBOX_TOKEN!;
 
@@ -38,9 +40,20 @@ const step = (id: string, script: object, after: string[] = [], more: object = {
   ...more,
 });
 
+/** Twenty files of events, so two workers; the rate keeps them running for some minutes. */
+function eventFiles(): string {
+  const folder = `${process.env.SIGNALBOX_STACK_FOLDER}/events/console-${Date.now()}`;
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o755);
+  const events = Array.from({ length: 200 }, (_, at) => JSON.stringify({ messageId: `e-${at}`, origin: { slug: 'clicks' } }));
+  for (let file = 0; file < 20; file++)
+    writeFileSync(`${folder}/file_${String(file).padStart(2, '0')}.ndjson`, `{"cut\n${events.join('\n')}\n`);
+  return folder;
+} // prettier-ignore
+
 export const PASSWORD = 'eleven unrelated words';
 
-export async function seed(): Promise<{ live: string; failed: string; bulk: string; markup: string }> {
+export async function seed(): Promise<Record<'live' | 'failed' | 'bulk' | 'markup' | 'reprocessing', string>> {
   const once = [409];
   await must('POST', '/pipelines', {
     id: 'daily', name: 'Daily recommendations', description: 'Loads yesterday, ranks it, serves it',
@@ -129,5 +142,8 @@ export async function seed(): Promise<{ live: string; failed: string; bulk: stri
   const markup = await must('POST', '/plans', {
     name: '<img src=x onerror=alert(1)> מחר \u202e evil', items: items(1, () => ({ log: '<script>alert(1)</script>\n\u001b[32mgreen\u001b[0m' })),
   }); // prettier-ignore
-  return { live: live.id, failed: failed.id, bulk: bulk.id, markup: markup.id };
+  const reprocessing = await must('POST', '/api/admin/reprocessing/jobs', {
+    local_path: eventFiles(), connection_ids: ['lake'], dry_run: true, max_events_per_second: 20, reason: 'to be watched',
+  }); // prettier-ignore
+  return { live: live.id, failed: failed.id, bulk: bulk.id, markup: markup.id, reprocessing: reprocessing.id };
 }

@@ -60,6 +60,12 @@ const audit = createRoute({
   validateSearch: searchOf({ actor: text, target: text, action: text, outcome: text }),
   component: page(() => import('./admin/Audit'), 'Audit'),
 });
+const reprocessingLogs = createRoute({
+  getParentRoute: () => root,
+  path: '/reprocessing/$id/logs',
+  validateSearch: searchOf({ order: text }),
+  component: page(() => import('./reprocessing/ReprocessingLogs'), 'ReprocessingLogs'),
+});
 
 const tree = root.addChildren([
   at('/', () => import('./overview/Overview'), 'Overview'),
@@ -87,6 +93,7 @@ const tree = root.addChildren([
   at('/rerun', () => import('./oozie/RerunBuilder'), 'RerunBuilder'),
   at('/reprocessing', () => import('./reprocessing/Reprocessing'), 'Reprocessing'),
   at('/reprocessing/$id', () => import('./reprocessing/ReprocessingPage'), 'ReprocessingPage'),
+  reprocessingLogs,
 ]);
 
 export const router = createRouter({

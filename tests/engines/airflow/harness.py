@@ -65,6 +65,7 @@ class Harness(EngineHarness):
     """One Airflow; every test takes run keys of its own."""
 
     kind = "airflow"
+    lost_answer_point = "airflow.answered"
     plain_logs = False
     running: ClassVar["AirflowServer | None"] = None
     """The server of this test run, if it is started already: a start takes a quarter of a minute."""

@@ -5,7 +5,6 @@
 
 import json
 import signal
-import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -13,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from engines.flink.distribution import class_path, wanted_version
+from engines.flink.distribution import class_path, flink_java, wanted_version
 from signalbox_local.ports import free_ports
 from signalbox_local.process import OWNED, ServerProcess
-from signalbox_local.programs import Programs
+from support.deadlines import block_until
 
 READY_SECONDS: Final = 120
 _ENDED: Final = ("FINISHED", "CANCELED", "FAILED")
@@ -123,10 +122,7 @@ class FlinkCluster:
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Return when it holds; fail with `what` after the time."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}; jobs: {self.jobs()}"
-            time.sleep(0.05)
+        block_until(condition, seconds=seconds, why=lambda: f"{what}; jobs: {self.jobs()}")
 
     def _slots(self) -> int:
         overview: dict[str, int] = self.get("/overview") or {}
@@ -138,12 +134,11 @@ class FlinkCluster:
         return ServerProcess(folder, f"Flink {name}", stop_signal=signal.SIGTERM, stop_seconds=20)
 
     def _run(self, process: ServerProcess, entry: str, *arguments: str) -> None:
-        java = Programs().java().path
         logging = f"-Dlog4j.configurationFile=file:{self.folder / 'conf' / 'log4j.properties'}"
         memory = "-XX:MaxDirectMemorySize=134217728"
         log_file = process.folder / f"flink-{process.folder.name}.log"
         command = [
-            java, *_JVM, memory, logging, f"-Dlog.file={log_file}", f"-Dprobe.folder={self.folder}",
+            flink_java(), *_JVM, memory, logging, f"-Dlog.file={log_file}", f"-Dprobe.folder={self.folder}",
             "-cp", class_path(self.version), entry, "--configDir", str(self.folder / "conf"), *arguments,
         ]  # fmt: skip
         process.start(command, life=OWNED)

@@ -7,6 +7,7 @@ one JAR that runs on any Java 17: the Java that Signalbox fetches for Kafka has 
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,21 @@ def cache() -> Path:
     folder = Path(named) if named else root / "signalbox"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def flink_java() -> str:
+    """The system's Java where Flink supports it (17 to 21), else the one that Signalbox fetches for Kafka.
+
+    On Java 25 with two cores a JobManager of Flink 2.3.0 stood still: every thread of Pekko's pool slept, with messages
+    in the mailbox of its supervisor.
+    """
+    found = shutil.which("java", path=f"{os.environ['JAVA_HOME']}/bin" if os.environ.get("JAVA_HOME") else None)
+    if found is not None:
+        shown = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
+        release = re.search(r'version "(\d+)', shown)
+        if release is not None and 17 <= int(release[1]) <= 21:
+            return found
+    return Programs().java().path
 
 
 def class_path(version: str) -> str:

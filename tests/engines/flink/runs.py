@@ -53,11 +53,11 @@ class FlinkBench:
     ) -> FlinkEngine:
         """Another adapter, as a second executor has one: the blob store is all they share.
 
-        `calls` gets a line for each call of the JobManager.
+        `calls` gets a line for each call of the JobManager that is made by the task which runs now.
         """
-        clock, guard = SystemClock(), EgressGuard("127.0.0.1")
+        clock, guard, counting = SystemClock(), EgressGuard("127.0.0.1"), _counting(calls)
         self.job_manager = JobManager(
-            url or self.cluster.url, name="flink", open_session=lambda: guard.session(trace_configs=[_counting(calls)])
+            url or self.cluster.url, name="flink", open_session=lambda: guard.session(trace_configs=[counting])
         )
         engine = FlinkEngine(
             FlinkParts(
@@ -155,9 +155,10 @@ class FlinkBench:
 
 def _counting(calls: list[str] | None) -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
+    task = asyncio.current_task() if calls is not None else None  # without `calls` there may be no loop
 
     async def note(_: object, __: object, request: aiohttp.TraceRequestStartParams) -> None:
-        if calls is not None:
+        if calls is not None and asyncio.current_task() is task:
             calls.append(f"{request.method} {request.url.path}")
 
     trace.on_request_start.append(note)

@@ -14,7 +14,6 @@ import shutil
 import signal
 import ssl
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
@@ -28,6 +27,7 @@ from engines.kubernetes.certificates import Certificates
 from engines.kubernetes.distribution import IMAGE, cache, image, kubernetes, runtime
 from signalbox_local.ports import free_ports
 from signalbox_local.process import OWNED, ServerProcess
+from support.deadlines import block_until
 
 READY_SECONDS: Final = 180
 PARTS: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "containerd", "kubelet")
@@ -135,12 +135,11 @@ class KubernetesCluster:
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
         """Return when it holds; fail with `what` and the tails of all logs after the time."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                tails = "\n".join(f"{name}:\n{process.log_tail(5)}" for name, process in self._processes.items())
-                raise AssertionError(f"not within {seconds:g} s: {what}\n{tails}")
-            time.sleep(0.1)
+
+        def tails() -> str:
+            return "\n".join(f"{name}:\n{process.log_tail(5)}" for name, process in self._processes.items())
+
+        block_until(condition, seconds=seconds, why=lambda: f"{what}\n{tails()}", poll_seconds=0.1)
 
     def _kubectl(
         self, arguments: tuple[str, ...], stdin: str | None, *, check: bool

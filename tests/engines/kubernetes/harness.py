@@ -31,6 +31,7 @@ class Harness(EngineHarness):
     """One namespace. Each run appends a line to a file of the host when its container begins."""
 
     kind = "kubernetes"
+    lost_answer_point = "kubernetes.released"
     max_result_bytes = 4095
     keeps_empty_results = False
 

@@ -15,7 +15,7 @@ from support.full_stack import FullStack, make_full_stack
 
 
 class KubernetesProduct(EngineCommands):
-    """Every service, and a namespace as the engine `batch`."""
+    """Every service, and a namespace as the engine `batch`, and as the default that the environment names."""
 
     def __init__(self, stack: FullStack, harness: Harness, folder: Path) -> None:
         self.stack = stack
@@ -42,7 +42,11 @@ async def running_product(
     """The product, with the engine registered."""
     changes: dict[str, Any] = {"blob_url": (folder / "blobs").as_uri()}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in harness.settings.items():
+        named = {
+            "K8S_CONFIG_PATH": str(harness.cluster.kubeconfig), "K8S_NAMESPACE": harness.namespace,
+            "KUBERNETES_NODE_SELECTOR": '{"kubernetes.io/os": "linux"}',
+        }  # fmt: skip
+        for name, value in {**harness.settings, **named}.items():
             patch.setenv(name, value)
         patch.setattr(FullStack, "settings", changed_settings(FullStack.settings, changes))
         async with make_full_stack(postgres_url, kafka_bootstrap, "http://127.0.0.1:9", folder) as stack:

@@ -41,6 +41,16 @@ async def test_a_job_of_an_image_runs_and_leaves_its_result_and_its_log(product:
     assert "hello you" in await product.signalbox("task", "logs", task), "the log outlives the pods"
 
 
+async def test_a_job_without_an_engine_runs_on_the_cluster_that_the_environment_names(
+    product: KubernetesProduct,
+) -> None:
+    await product.signalbox("job", "create", "unplaced", "--image", IMAGE, *SHELL, "true")
+    ended = await product.task(await product.start("unplaced"))
+    assert (ended["state"], ended["engine"]) == ("SUCCEEDED", "kubernetes"), ended
+    (job,) = product.harness.objects("jobs", f"signalbox/run-key={ended['run_key']}")
+    assert job["spec"]["template"]["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+
+
 async def test_two_of_ten_indexes_fail_and_exactly_these_run_again(product: KubernetesProduct) -> None:
     script = 'echo "index $JOB_COMPLETION_INDEX"; case $JOB_COMPLETION_INDEX in 3|7) exit 9;; esac'
     await create(product, "ten", script, "--completions", "10", "--max-attempts", "1")

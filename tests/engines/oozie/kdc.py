@@ -4,10 +4,11 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from support.deadlines import block_until
 
 REALM: Final = "SIGNALBOX.TEST"
 SERVICE: Final = "HTTP/localhost"
@@ -105,14 +106,14 @@ class KeyCentre:
         assert done.returncode == 0, f"{name} {words}: {done.stderr} {done.stdout}"
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                    return
-            except OSError:
-                assert time.monotonic() < deadline, (self.folder / "krb5kdc.out").read_text()
-                time.sleep(0.1)
+        block_until(self._answers, why=lambda: (self.folder / "krb5kdc.out").read_text())
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return True
+        except OSError:
+            return False
 
 
 def _program(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from asyncio import gather
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -139,6 +140,52 @@ async def test_workflows_are_rerun_from_the_failed_node_and_failures_retried(wor
     child = await stack.ask("POST", f"/plans/{plan['id']}/retry", {})
     assert (await plan_in(stack, child["id"], ENDS))["state"] == "SUCCEEDED"
     assert [(await world.hands.info(id))["run"] for id in ids] == [1, 2, 2]
+
+
+async def test_reruns_are_held_limited_and_forecast_while_they_run_and_a_cancel_kills_or_lets_them_end(
+    world: World, stack: FullStack
+) -> None:
+    holds = [world.folder / f"h{number}.hold" for number in range(6)]
+    for hold in holds:
+        hold.write_text("FAIL")
+    ids = [await world.failed_workflow("wf-hold", f"h{number}") for number in range(6)]
+    for hold in holds:
+        hold.unlink()  # a rerun now runs until its file is there
+
+    async def started(count: int) -> list[int]:
+        """Which of them were rerun, once so many were."""
+        infos = await until(
+            lambda: gather(*map(world.hands.info, ids)), lambda all: sum(one["run"] for one in all) == count
+        )
+        return [number for number, one in enumerate(infos) if one["run"]]
+
+    selection = {"kind": "oozie_workflows", "ids": ids, "rerun": {"scope": "only_failed"}}
+    plan = await preview(stack, selection, rules={"limit": 1})
+    place = f"/plans/{plan['id']}"
+    await stack.ask("POST", f"{place}/apply", {"preview_hash": plan["preview_hash"]})
+    (first,) = await started(1)
+    forecast = await stack.ask("GET", f"{place}/forecast")
+    assert (forecast["items_left"], forecast["forecast"]["bound_by"]) == (6, "limit")
+    await stack.ask("PUT", f"{place}/rules", {"rules": {"limit": 2}})
+    running = await started(2)
+    await stack.ask("POST", f"{place}/pause", {"reason": "look first"})
+    await plan_in(stack, plan["id"], {"PAUSED"})
+    holds[first].write_text("OK")
+    await world.hands.until(ids[first], {"SUCCEEDED"})
+    assert await started(2) == running, "nothing begins while it is paused"
+    await stack.ask("POST", f"{place}/resume", {})
+    running = await started(3)
+    second, third = (number for number in running if number != first)
+    await stack.ask("POST", f"{place}/cancel", {"reason": "enough", "kill": False})
+    holds[second].write_text("OK")
+    await world.hands.until(ids[second], {"SUCCEEDED"})
+    assert (await stack.ask("GET", place))["state"] == "CANCELLING", "the other one may end by itself"
+    await stack.ask("POST", f"{place}/cancel", {"reason": "now", "kill": True})
+    ended = await plan_in(stack, plan["id"], ENDS)
+    assert ended["state"] == "CANCELLED"
+    assert (ended["counts"]["succeeded"], ended["counts"]["cancelled"]) == (2, 4)
+    assert (await world.hands.info(ids[third]))["status"] == "KILLED"
+    assert len(await started(3)) == 3
 
 
 async def test_what_is_wrong_is_named_and_changes_nothing(world: World, stack: FullStack) -> None:

@@ -1,7 +1,6 @@
 """The gateway's routes for launchers alone, on a port of their own: what drivers of tests claim their start at."""
 
 import threading
-import time
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -15,6 +14,7 @@ from signalbox_gateway.http.factory import application
 from signalbox_gateway.routes import starts
 from signalbox_gateway.settings import GatewaySettings
 from signalbox_local.ports import free_ports
+from support.deadlines import block_until
 
 READY_SECONDS: Final = 30
 
@@ -53,10 +53,8 @@ class ClaimServer:
         )
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._server.started:
-            assert time.monotonic() < deadline, "the claim server does not start"
-            time.sleep(0.02)
+        server = self._server
+        block_until(lambda: server.started, seconds=READY_SECONDS, why="the claim server does not start")
 
     def stop(self) -> None:
         if self._server is not None and self._thread is not None:

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import Any, Final, Self
 from engines.spark.distribution import spark_home
 from signalbox_local.ports import free_ports
 from signalbox_local.process import OWNED, ServerProcess
+from support.deadlines import block_until
 
 READY_SECONDS: Final = 120
 FAST: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
@@ -189,10 +189,7 @@ class SparkCluster:
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Return when it holds; fail with `what` after the time."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}; drivers: {self.drivers()}"
-            time.sleep(0.05)
+        block_until(condition, seconds=seconds, why=lambda: f"{what}; drivers: {self.drivers()}")
 
     def _process(self, name: str) -> ServerProcess:
         folder = self.folder / name

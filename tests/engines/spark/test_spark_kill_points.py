@@ -49,6 +49,20 @@ async def test_with_the_fence_an_executor_killed_while_it_submits_leaves_one_sta
 
 
 @pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("point", ["after acceptance", "before the commit"])
+async def test_a_driver_claims_its_start_while_no_executor_lives(
+    stand: CrashStand, fenced: Harness, point: str, number: int
+) -> None:
+    """The claim is made between the death of one executor and the start of the next, which adopts the driver."""
+    async with scene_of(stand, "spark", fenced) as scene:
+        await killed(KILL_POINTS[point])(scene)
+        await scene.started()
+        scene.executor()
+        await scene.check_after(After(TaskState.SUCCEEDED, (1,)))
+        assert await fenced.starts(scene.key) == 1
+
+
+@pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("point", KILL_POINTS)
 @proves("executor.engines.spark.records: without the fence a driver is")
 async def test_without_the_fence_what_may_have_been_sent_is_unknown_and_never_sent_again(

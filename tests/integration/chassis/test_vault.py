@@ -55,7 +55,7 @@ class Place:
 @pytest_asyncio.fixture
 async def place(postgres_url: str) -> AsyncGenerator[Place]:
     name = f"v{uuid.uuid4().hex[:10]}"
-    roles = {role: f"{name}_{role}" for role in ("gateway", "executor", "notifier")}
+    roles = {role: f"{name}_{role}" for role in ("gateway", "executor", "notifier", "owner")}
     urls = {
         role: await provision(postgres_url, role=full, password=uuid.uuid4().hex, schema=full)
         for role, full in roles.items()
@@ -65,6 +65,7 @@ async def place(postgres_url: str) -> AsyncGenerator[Place]:
             postgres_url,
             writer_role=roles["gateway"],
             readers={roles["executor"]: ("work", "engine"), roles["notifier"]: ("channel",)},
+            owners={roles["owner"]: "own-"},
             schema=name,
         )
     place = Place(postgres_url, name, urls, key())
@@ -93,6 +94,24 @@ async def test_what_the_writer_sets_a_reader_with_the_use_reads_also_in_a_new_pr
     changed = await writer.set("db-password", "another-value", ["work"], actor="user:ben")
     assert changed.version > made.version
     assert await place.vault("executor").read({"db-password"}, "work") == {"db-password": "another-value"}
+
+
+async def test_an_owner_writes_and_removes_the_secrets_of_its_names_and_no_others(place: Place) -> None:
+    owner, writer = place.vault("owner"), place.vault("gateway")
+    await writer.set("db-password", VALUE, ["work"])
+    await owner.set("own-1", "value", ["work"])
+    assert [info.name for info in await owner.listed()] == ["own-1"]
+    assert await place.vault("executor").read(["own-1"], "work") == {"own-1": "value"}
+    with pytest.raises(asyncpg.PostgresError):
+        await owner.set("other", "value", ["work"])
+    with pytest.raises(asyncpg.PostgresError):
+        await owner.set("db-password", "value", ["work"])
+    with pytest.raises(SecretMissing):
+        await owner.delete("db-password")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await owner.read(["own-1"], "work")
+    await owner.delete("own-1")
+    assert [info.name for info in await writer.listed()] == ["db-password"]
 
 
 async def test_no_table_holds_the_value(place: Place) -> None:

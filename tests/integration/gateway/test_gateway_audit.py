@@ -1,5 +1,6 @@
 """The audit trail on a real gateway: what was done and refused is in it, and nobody changes it unseen."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -8,7 +9,11 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from signalbox_chassis.persistence.database import Database
+from signalbox_gateway.identity import audit
+from signalbox_gateway.identity.audit_entry import AuditEntry
 from support.gateway import JOB, SCRIPTED, Gateway, running_gateway
+from support.proofs import proves
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 GOOD = "four unrelated words here"
@@ -70,6 +75,30 @@ async def test_every_refusal_is_in_it(api: Gateway) -> None:
     ).status == 401
     (wrong,) = await entries(api, "actor=user:looker&outcome=unauthenticated")
     assert (wrong["action"], wrong["detail"]) == ("auth_login", "wrong password")
+
+
+@proves("gateway.identity.audit: the head's row is locked: two gateways")
+async def test_gateways_that_chain_at_once_give_no_two_entries_one_place(api: Gateway) -> None:
+    """Without it two gateways that chain together would make two entries with one number, or a broken chain."""
+    entry = AuditEntry("user:ann", "job_create", "/jobs/many", "done", 201).record()
+    gateways = [Database(api.database_url, schema=api.schema, pool_size=1) for _ in range(4)]
+    try:
+        async with api.connection() as connection:
+            last = await connection.fetchval("SELECT seq FROM audit_head")
+            add = "INSERT INTO audit_pending (record) SELECT $1 FROM generate_series(1, 2500)"
+            await connection.execute(add, entry)
+
+        async def drain(database: Database) -> None:
+            while await audit.chain(database):
+                pass
+
+        await asyncio.gather(*map(drain, gateways))
+        verified = await audit.verify(gateways[0])
+        assert (verified.broken_at, verified.last_seq >= last + 2500) == (None, True)
+        assert await api.value("SELECT count(*) - count(DISTINCT seq) FROM audit") == 0
+    finally:
+        for gateway in gateways:
+            await gateway.stop()
 
 
 async def test_a_changed_or_missing_entry_is_found_and_the_table_refuses_both(api: Gateway) -> None:

@@ -13,6 +13,7 @@ import pytest_asyncio
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.dead_letters import DeadLetterOutcome, DeadLetterState, DeadLetterStateData
 from signalbox_contracts.messages.plans import Expected, Waiting, WaitReason
+from signalbox_contracts.messages.reprocessing import ReprocessingRecord, ReprocessingStatus
 from signalbox_contracts.messages.states import (
     EngineRecord,
     EngineStated,
@@ -23,7 +24,7 @@ from signalbox_contracts.messages.states import (
 from signalbox_contracts.messages.tasks import EndCause, TaskProgressData, TasksStated
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
-from signalbox_gateway.read_model import queries, status, writes
+from signalbox_gateway.read_model import queries, reprocessing, status, writes
 from signalbox_gateway.read_model.progress import load_progress, write_progress
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
 from signalbox_gateway.read_model.rows import plan_row
@@ -415,3 +416,23 @@ async def test_the_newest_progress_of_the_newest_attempt_stays_when_older_ones_c
         for one in (progress(1, 7, 0.9), progress(2, 2, 0.2), progress(2, 1, 0.1), progress(1, 9, 1.0)):
             await write_progress(connection, [one])
         assert (await load_progress(connection, [task]))[task]["fraction"] == 0.2
+
+
+@proves("gateway.read_model.reprocessing: an older version changes no")
+async def test_an_older_state_of_a_reprocessing_job_changes_nothing(model: ReadModel) -> None:
+    job = uuid.uuid4()
+
+    def record(version: int, status: ReprocessingStatus) -> ReprocessingRecord:
+        return ReprocessingRecord(job_id=job, version=version, status=status, success_count=version)
+
+    async with model.connection() as connection:
+        for version, status in (
+            (2, ReprocessingStatus.RUNNING),
+            (3, ReprocessingStatus.COMPLETED),
+            (2, ReprocessingStatus.RUNNING),
+            (3, ReprocessingStatus.FAILED),
+        ):
+            await reprocessing.write_states(connection, [record(version, status)])
+        row = await reprocessing.load(connection, job)
+    assert row is not None
+    assert (row["version"], row["status"]) == (3, "completed")

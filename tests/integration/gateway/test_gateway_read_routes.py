@@ -374,6 +374,24 @@ async def test_logs_of_workers_are_shown_of_each_and_merged_and_those_that_run_a
         assert (await api.get(path, **wrong)).status == 422
 
 
+async def test_the_log_of_an_indexed_job_is_shown_by_worker(api: Api) -> None:
+    plan = uuid.uuid4()
+    task = task_record(plan, 0, S.RUNNING, 4).model_copy(update={"item_key": "workers"})
+    async with api.model.connection() as connection:
+        job = ReprocessingRecord(job_id=plan, version=1, status=ReprocessingStatus("running"), total_workers=2)
+        await reprocessing.write_states(connection, [job])
+    await api.model.send(tasks_stated(plan, task))
+    await until_there(api, f"/tasks/{task.task_id}")
+    text = "[1] 2026-03-28T01:00:01Z INFO one\n[0] 2026-03-28T01:00:00Z INFO zero\n"
+    await api.blobs.write(f"logs/{task.task_id}/1/{0:016d}.gz", gzip.compress(text.encode()))
+    shown = await api.read(f"/../admin/reprocessing/jobs/{plan}/logs")
+    assert [(one["worker_index"], one["lines"]) for one in shown["logs"]] == [
+        (0, ["2026-03-28T01:00:00Z INFO zero"]), (1, ["2026-03-28T01:00:01Z INFO one"]),
+    ]  # fmt: skip
+    merged = (await api.read(f"/../admin/reprocessing/jobs/{plan}/logs", sort="true"))["lines"]
+    assert [line["message"] for line in merged] == ["INFO zero", "INFO one"]
+
+
 async def test_a_followed_log_streams_until_it_ends_and_the_executor_is_asked_to_hurry(api: Api) -> None:
     plan = uuid.uuid4()
     task = task_id(plan, "item/0")

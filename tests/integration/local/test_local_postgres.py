@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +16,7 @@ from signalbox_local.errors import ForeignData, PortTaken, ServerNotReady
 from signalbox_local.postgres import PostgresServer
 from signalbox_local.process import is_zombie
 from signalbox_local.programs import Programs
+from support.deadlines import block_until
 
 FAST = {"fsync": "off", "shared_buffers": "16MB", "max_connections": "33"}
 
@@ -170,10 +170,7 @@ def test_a_backend_that_works_on_does_not_keep_a_killed_server_down(server: Post
     frozen = server.process._family()[1]  # pyright: ignore[reportPrivateUsage]
     os.kill(frozen, signal.SIGSTOP)
     os.kill(server.pid, signal.SIGKILL)
-    give_up_at = time.monotonic() + 10
-    while server.running():  # a kill takes its time on a busy machine
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
+    block_until(lambda: not server.running(), seconds=10, why="a kill takes its time on a busy machine")
     waker = subprocess.Popen(["/bin/sh", "-c", f"sleep 0.7; kill -CONT {frozen}"])
     server.start()
     waker.wait()

@@ -127,6 +127,30 @@ async def test_a_receiver_that_is_gone_closes_its_channel_and_the_fallback_is_us
     assert tests.startswith("the receiver answered that it is gone: HTTP 410")
 
 
+async def test_a_message_that_failed_three_times_is_sent_by_the_fallback_once_and_goes_on(notifiers: Notifiers) -> None:
+    async with receiver(status(500)) as failing, receiver() as spare:
+        await notifiers.define(
+            webhook("failing", failing.url, fallback="spare"), webhook("spare", spare.url),
+            subscription("s", "failing", "workflow.started"),
+        )  # fmt: skip
+        async with notifiers.notifying():
+            await notifiers.publish(plan_state("ACCEPTED", "RUNNING"))
+            for number in range(1, 5):
+
+                async def tried(count: int = number) -> bool:
+                    return len(failing.got) == count and await states_of(notifiers, "retrying") == 1
+
+                await until(tried, why=f"try {number} failed")
+                assert len(spare.got) <= (number >= 3)
+                await notifiers.rows("UPDATE delivery SET next_try_at = now() WHERE channel_id = 'failing'")
+
+            async def notified() -> bool:
+                return len(spare.got) == 1
+
+            await until(notified, why="the fallback got it")
+    assert len(spare.got) == 1, "once, however often the first channel fails"
+
+
 async def test_many_failures_of_one_cause_are_one_incident_with_few_messages(notifiers: Notifiers) -> None:
     """M6: 300 failures of one cause and one of another are two incidents; recovery and reopening are told."""
     many = [plan_state("ACCEPTED", "RUNNING", "FAILED", reason=f"exit code 1 in run {n}") for n in range(300)]
@@ -173,7 +197,26 @@ async def test_many_failures_of_one_cause_are_one_incident_with_few_messages(not
     assert await notifiers.value("SELECT count(*) FROM incident") == 2
 
 
-async def test_a_snoozed_incident_is_silent_until_its_snooze_ends(notifiers: Notifiers) -> None:
+async def test_a_failure_that_waits_in_the_queue_is_sent_before_its_recovery(notifiers: Notifiers) -> None:
+    """Without it a channel that sends slowly hears of the recovery alone."""
+    async with receiver() as hook:
+        await notifiers.define(webhook("slow", hook.url, messages_per_minute=60), subscription("s", "slow"))
+        async with notifiers.notifying():
+            await notifiers.publish(
+                plan_state("ACCEPTED", "RUNNING"),
+                plan_state("ACCEPTED", "RUNNING", "FAILED", reason="exit code 1"),
+                plan_state("ACCEPTED", "RUNNING", "SUCCEEDED"),
+            )
+
+            async def recovered() -> bool:
+                return any(data(one)["type"] == "incident.recovered" for one in hook.got)
+
+            await until(recovered, seconds=60, why="the recovery is sent")
+    types = [data(one)["type"] for one in hook.got]
+    assert types.index("workflow.failed") < types.index("incident.recovered")
+
+
+async def test_a_snoozed_incident_is_silent_until_its_snooze_ends_even_while_all_is_down(notifiers: Notifiers) -> None:
     failure = plan_state("ACCEPTED", "RUNNING", "FAILED", reason="exit code 1")
     async with receiver() as hook:
         await notifiers.define(webhook("hook", hook.url), subscription("s", "hook", "workflow.failed"))
@@ -204,7 +247,8 @@ async def test_a_snoozed_incident_is_silent_until_its_snooze_ends(notifiers: Not
 
             await until(withheld, why="the update waits for the end of the snooze")
             assert len(hook.got) == 1
-            await notifiers.rows("UPDATE incident SET snoozed_until = now()")
+        await notifiers.rows("UPDATE incident SET snoozed_until = now()")  # while everything is down
+        async with notifiers.notifying(incident_update_seconds=1.0):
 
             async def woken() -> bool:
                 return len(hook.got) == 2
@@ -303,7 +347,9 @@ async def test_mail_goes_through_a_real_server_and_markup_in_it_is_text(notifier
     assert "@signalbox>" in text
 
 
-async def test_a_deadline_that_passes_is_reported_once_and_none_of_a_plan_that_ended(notifiers: Notifiers) -> None:
+async def test_a_deadline_that_passes_while_all_is_down_is_reported_once_and_none_of_a_plan_that_ended(
+    notifiers: Notifiers,
+) -> None:
     late, done = plan_state("ACCEPTED", "RUNNING"), plan_state("ACCEPTED", "RUNNING")
     ended = plan_state("ACCEPTED", "RUNNING", "SUCCEEDED", plan=done.data.plan_id)
     async with receiver() as hook:
@@ -320,7 +366,8 @@ async def test_a_deadline_that_passes_is_reported_once_and_none_of_a_plan_that_e
                 return [row["plan_id"] for row in rows] == [late.data.plan_id] and known == 1
 
             await until(planned, why="one deadline is watched")
-            await notifiers.rows("UPDATE deadline SET due_at = now()")
+        await notifiers.rows("UPDATE deadline SET due_at = now()")  # it passes while no notifier runs
+        async with notifiers.notifying():
 
             async def notified() -> bool:
                 return len(hook.got) == 1

@@ -16,6 +16,7 @@ import pytest
 
 from signalbox_chassis.runtime.service import Service
 from signalbox_chassis.security.assertions import sign, signing_keys
+from signalbox_contracts.definitions.channel import Channel
 from signalbox_contracts.live import Filter
 from signalbox_contracts.messages.tasks import Phase, StepProgress, TaskProgress, TaskProgressData
 from signalbox_notifier.live.client import MAX_QUEUED_BYTES, Client, Following
@@ -228,6 +229,38 @@ async def test_bad_requests_are_refused_and_an_old_place_needs_a_snapshot(notifi
             await one.send_json({"subscribe": {"id": "b", "plan": plan, "after": 1}})
             assert (await one.receive_json(timeout=10))["subscribed"]["sequence"] == 1
             assert [event["sequence"] for event in (await one.receive_json(timeout=10))["events"]] == [2]
+
+
+async def test_a_channel_of_the_feed_reaches_its_user_or_all_who_may_see_the_project(notifiers: Notifiers) -> None:
+    for revision, (id, user) in enumerate((("for-ann", "ann"), ("for-all", None)), 1):
+        channel = {"id": id, "name": id, "destination": {"kind": "websocket", "user": user}}
+        await notifiers.define(
+            Channel.model_validate(channel), subscription(f"s-{id}", id, "workflow.started"), revision=revision
+        )
+    filter = {"filter": {"types": ["system.notification"]}}
+    async with notifiers.notifying(secret_key=KEY) as service, aiohttp.ClientSession(address(service)) as session:
+
+        def connect(user: str, projects: list[str] | None) -> Any:
+            headers = {ASSERTION: sign(signing_keys(KEY), {"user": user, "projects": projects})}
+            return session.ws_connect("/live", headers=headers)
+
+        async with connect("ann", None) as ann, connect("bob", None) as bob, connect("eve", ["other"]) as eve:
+            for one in (ann, bob, eve):
+                await one.send_json({"subscribe": {"id": "a", **filter}})
+                assert "subscribed" in await one.receive_json(timeout=10)
+            await notifiers.publish(plan_state("ACCEPTED", "RUNNING", project="sales"))
+
+            async def received(one: Any, count: int) -> set[str | None]:
+                found: list[Any] = []
+                while len(found) < count:
+                    found += (await one.receive_json(timeout=30))["events"]
+                assert {event["data"]["about"] for event in found} == {"workflow.started"}
+                return {event["data"]["to"] for event in found}
+
+            assert await received(ann, 2) == {"ann", None}
+            assert await received(bob, 1) == {None}
+            await eve.send_json({"ping": "still there"})
+            assert "pong" in await eve.receive_json(timeout=10), "nothing came of a project that eve may not see"
 
 
 @proves("notifier.store.steps: a report that came before changes nothing")

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from signalbox_gateway.http import console
 from signalbox_gateway.http.problems import Problem
+from signalbox_gateway.routes import reprocessing_logs
 
 SCRIPT = "console.log('here');\n" * 200
 
@@ -25,6 +26,7 @@ class Answer:
 def application(folder: Path) -> FastAPI:
     app = FastAPI()
     console.serve(app, folder)
+    app.include_router(reprocessing_logs.router)
 
     async def problem(_: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
@@ -35,7 +37,8 @@ def application(folder: Path) -> FastAPI:
 
 
 async def get(app: FastAPI, path: str, encoding: str = "") -> Answer:
-    """What a browser gets; the path is as it comes off the wire, decoded once."""
+    """What a browser gets; the path is as it comes off the wire, decoded once, with its query."""
+    path, _, query = path.partition("?")
     sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> MutableMapping[str, Any]:
@@ -46,7 +49,7 @@ async def get(app: FastAPI, path: str, encoding: str = "") -> Answer:
 
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
-        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+        "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
         "headers": [(b"host", b"localhost"), (b"accept-encoding", encoding.encode())],
     }  # fmt: skip
     await app(scope, receive, send)
@@ -97,3 +100,22 @@ async def test_a_console_that_is_not_built_yet_is_a_problem_that_explains(tmp_pa
     answer = await get(application(tmp_path / "nowhere"), "/console/")
     assert answer.status == 404
     assert b"not built" in answer.body
+
+
+VIEWER = "/api/admin/reprocessing/jobs/0193f4d2-0000-7000-8000-000000000001/logs/view"
+
+
+async def test_the_address_of_the_log_viewer_leads_to_its_page(app: FastAPI) -> None:
+    answer = await get(app, VIEWER)
+    assert (answer.status, answer.headers["location"]) == (
+        303,
+        "/console/reprocessing/0193f4d2-0000-7000-8000-000000000001/logs",
+    )
+    assert (await get(app, answer.headers["location"])).status == 200
+
+
+async def test_the_log_viewer_takes_no_token_in_its_address_and_says_how_to_sign_in(app: FastAPI) -> None:
+    answer = await get(app, f"{VIEWER}?token=sbk_secret")
+    assert answer.status == 400
+    assert b"sign in" in answer.body
+    assert b"sbk_secret" not in answer.body

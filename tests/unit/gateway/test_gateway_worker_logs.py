@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from signalbox_gateway.worker_logs import MAX_LINE, lines_of, merged, newest
+from signalbox_gateway.worker_logs import MAX_LINE, lines_of, lines_of_pods, merged, newest
 
 AT = "2026-03-29T01:30:00Z"
 
@@ -34,3 +34,16 @@ def test_merged_lines_are_in_the_order_of_their_times_and_a_workers_lines_keep_t
     since = datetime(2026, 3, 29, 1, 30, 1, tzinfo=UTC)
     assert [line.message for line in newest(first, tail=9, since=since)] == ["d"]
     assert newest(lines_of(0, b"no time"), tail=9, since=since) == []
+
+
+def test_the_log_of_an_indexed_job_is_taken_apart_by_worker() -> None:
+    log = f"[1] {AT} INFO one\n[0] {AT} INFO zero\n[1] Traceback\n".encode()
+    found = lines_of_pods(log, 3)
+    assert {index: [line.message for line in lines] for index, lines in found.items()} == {
+        0: ["INFO zero"], 1: ["INFO one", "Traceback"], 2: [],
+    }  # fmt: skip
+    assert found[1][1].timestamp == AT
+
+
+def test_the_log_of_a_job_of_one_pod_has_no_badges() -> None:
+    assert [line.message for line in lines_of_pods(b"[0] as it was written\n", 1)[0]] == ["[0] as it was written"]

@@ -1,7 +1,6 @@
 """Services of the stack: configured the same they run on, otherwise they restart; what reaches them of the caller."""
 
 import sys
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from signalbox_local.services import SupervisedService
 from signalbox_local.settings import Settings, load
 from signalbox_local.signalbox import OURS, Signalbox
 from signalbox_local.stack import Stack
+from support.deadlines import block_until
 
 ANSWERS = """
 import http.server, os
@@ -63,10 +63,7 @@ def test_another_terminal_is_no_reason_to_restart(service: SupervisedService, mo
 def test_variables_for_one_start_reach_the_next_one_only(service: SupervisedService) -> None:
     run(service)
     service.restart_with({"SIGNALBOX_CRASH_AT": "nowhere"})
-    give_up_at = time.monotonic() + 10
-    while service.starts != 2:
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
+    block_until(lambda: service.starts == 2, seconds=10)
     assert supervisor.child_of(service.folder)["once"] == ["SIGNALBOX_CRASH_AT"]
     assert not (service.folder / supervisor.ONCE_FILE).exists()
 

@@ -4,8 +4,7 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from signalbox_local import supervisor
 from signalbox_local.process import OWNED, ServerProcess
+from support.deadlines import block_until
 
 NOTES_ITS_START = """
 import os, signal, sys, time
@@ -51,13 +51,6 @@ def kept(tmp_path: Path) -> Generator[Kept]:
     kept.process.kill()
 
 
-def until(holds: Callable[[], bool], why: str) -> None:
-    give_up_at = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < give_up_at, why
-        time.sleep(0.01)
-
-
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -67,11 +60,11 @@ def alive(pid: int) -> bool:
 
 def test_a_service_that_is_killed_is_there_again_and_the_log_says_so(kept: Kept) -> None:
     kept.run(WAITS)
-    until(lambda: len(kept.starts()) == 1, "never started")
+    block_until(lambda: len(kept.starts()) == 1, why="never started")
     os.kill(int(kept.starts()[0][0]), signal.SIGKILL)
-    until(lambda: len(kept.starts()) == 2, "not started again")
+    block_until(lambda: len(kept.starts()) == 2, why="not started again")
     assert "was ended by SIGKILL: started again in 0.1 s" in kept.process.log.read_text()
-    until(lambda: supervisor.child_of(kept.folder)["starts"] == 2, "the second start is not recorded")
+    block_until(lambda: supervisor.child_of(kept.folder)["starts"] == 2, why="the second start is not recorded")
     pid = kept.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     assert children == [kept.starts()[1][0]], "measurements look for it there"
@@ -83,7 +76,7 @@ def test_a_service_that_keeps_ending_is_started_more_and_more_rarely() -> None:
 
 def test_wrong_settings_end_the_keeper_too(kept: Kept) -> None:
     kept.run("raise SystemExit(2)")
-    until(lambda: not kept.process.running(), "it goes on although nothing can come of it")
+    block_until(lambda: not kept.process.running(), why="it goes on although nothing can come of it")
     assert "its settings are wrong" in kept.process.log.read_text()
 
 
@@ -92,7 +85,7 @@ def test_a_stop_waits_for_an_orderly_end(kept: Kept) -> None:
         NOTES_ITS_START
         + "signal.signal(signal.SIGTERM, lambda *_: (print('orderly', flush=True), sys.exit(0)))\nsignal.pause()"
     )
-    until(lambda: len(kept.starts()) == 1, "never started")
+    block_until(lambda: len(kept.starts()) == 1, why="never started")
     _until_it_handles_term(int(kept.starts()[0][0]))
     kept.process.stop()
     assert "orderly" in kept.process.log.read_text()
@@ -101,7 +94,7 @@ def test_a_stop_waits_for_an_orderly_end(kept: Kept) -> None:
 
 def test_a_service_that_will_not_end_is_killed(kept: Kept) -> None:
     kept.run(NOTES_ITS_START + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)", stop_seconds=0.3)
-    until(lambda: len(kept.starts()) == 1, "never started")
+    block_until(lambda: len(kept.starts()) == 1, why="never started")
     _until_it_handles_term(int(kept.starts()[0][0]))
     kept.process.stop()
     assert "did not end within" in kept.process.log.read_text()
@@ -111,17 +104,17 @@ def test_a_service_that_will_not_end_is_killed(kept: Kept) -> None:
 def test_a_killed_keeper_takes_its_service_along(kept: Kept) -> None:
     """Without this a second `up` would run a second executor beside one that nobody watches."""
     kept.run(WAITS)
-    until(lambda: len(kept.starts()) == 1, "never started")
+    block_until(lambda: len(kept.starts()) == 1, why="never started")
     kept.process.kill()
-    until(lambda: not alive(int(kept.starts()[0][0])), "the service lives on alone")
+    block_until(lambda: not alive(int(kept.starts()[0][0])), why="the service lives on alone")
 
 
 def test_variables_for_one_start_are_gone_at_the_next(kept: Kept) -> None:
     (kept.folder / supervisor.ONCE_FILE).write_text(json.dumps({"ONCE": "armed"}))
     kept.run(WAITS)
-    until(lambda: len(kept.starts()) == 1, "never started")
+    block_until(lambda: len(kept.starts()) == 1, why="never started")
     os.kill(int(kept.starts()[0][0]), signal.SIGKILL)
-    until(lambda: len(kept.starts()) == 2, "not started again")
+    block_until(lambda: len(kept.starts()) == 2, why="not started again")
     assert [line[1:] for line in kept.starts()] == [["armed"], []]
 
 
@@ -146,4 +139,4 @@ def _until_it_handles_term(pid: int) -> None:
         masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigCgt", "SigIgn"))]
         return any(mask >> (signal.SIGTERM - 1) & 1 for mask in masks)
 
-    until(handles, "it never got ready for SIGTERM")
+    block_until(handles, why="it never got ready for SIGTERM")

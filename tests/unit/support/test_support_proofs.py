@@ -4,17 +4,7 @@ from typing import Final
 
 from support.proofs import faults, invariants, proofs
 
-_REPROCESSING: Final = "new: `make demo-reprocessing` kills workers and counts; a test of its own is to come"
-_AUDIT: Final = "new: a test with two gateways that chain at once is to come"
-OPEN: Final[dict[str, str]] = {
-    "gateway.identity.audit: the head's row is locked: two gateways": _AUDIT,
-    "gateway.read_model.reprocessing: an older version changes no": _REPROCESSING,
-    "reprocessor.migrations.0001_tables: a worker's role sees and": _REPROCESSING,
-    "reprocessor.store.jobs: one reprocessor lists a job at a tim": _REPROCESSING,
-    "reprocessor.store.jobs: the fence moves, so that a copy that": _REPROCESSING,
-    "reprocessor.store.states: a job's state is made by one repro": _REPROCESSING,
-    "reprocessor.worker.ledger: the worker's row is changed first": _REPROCESSING,
-}
+OPEN: Final[dict[str, str]] = {}
 """INVARIANTs without a test of their own, and why."""
 
 

@@ -213,7 +213,7 @@ class Signalbox:
             environment["SIGNALBOX_LIVE_URLS"] = ",".join(feed.url(LIVE) for feed in feeds)
             if self.console.sources is not None:
                 environment.setdefault("SIGNALBOX_CONSOLE_FOLDER", str(self.console.folder))
-        if spec.reads_secrets or spec.writes_secrets:
+        if spec.reads_secrets or spec.writes_secrets or spec.own_secrets:
             environment["SIGNALBOX_SECRET_KEY"] = self._secret_key()
             environment["SIGNALBOX_SECRETS_URL"] = roles[name]
         if WORK in spec.reads_secrets:

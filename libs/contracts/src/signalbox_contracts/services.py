@@ -67,6 +67,8 @@ class ServiceSpec:
     reads_secrets: tuple[str, ...] = ()
     """The uses of secrets it may read: `work`, `engine`, `channel`."""
     writes_secrets: bool = False
+    own_secrets: str = ""
+    """It writes the secrets whose names begin with this, and no others."""
     worker_role: bool = False
     """Whether programs that engines run reach its schema, by a role of their own: its migrations have a function
     `allow_worker(role)` that grants it what it needs."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.clock import Clock
-from signalbox_contracts.definitions.engine import AirflowConnection, Engine, FlinkConnection
+from signalbox_contracts.definitions.engine import AirflowConnection, Engine, FlinkConnection, KubernetesConnection
 from signalbox_contracts.definitions.placement import DEFAULT_LABEL
 from signalbox_gateway.definitions import publish, store
 from signalbox_gateway.settings import GatewaySettings
@@ -27,6 +27,16 @@ def named_engines(settings: GatewaySettings) -> list[Engine]:
             Engine(
                 id="airflow", name="Airflow, as AIRFLOW_URL says", labels={DEFAULT_LABEL: "true"},
                 connection=AirflowConnection(url=settings.airflow_url),
+            )
+        )  # fmt: skip
+    if settings.k8s_config_path:
+        engines.append(
+            Engine(
+                id="kubernetes", name="Kubernetes, as K8S_CONFIG_PATH says", labels={DEFAULT_LABEL: "true"},
+                connection=KubernetesConnection(
+                    config=settings.k8s_config_path, namespace=settings.k8s_namespace,
+                    node_selector=settings.node_selector, max_parallel_workers=settings.k8s_max_parallel_workers,
+                ),
             )
         )  # fmt: skip
     return engines

@@ -1,18 +1,24 @@
-"""The log of one attempt for one caller: what is stored, and what comes until it ends. Out: logs.follow."""
+"""The log of one attempt for one caller: what is stored, and what comes until it ends. Out: logs.follow.
+
+While somebody looks at a log, the executor is asked to store it every 2 s.
+"""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
-from uuid import UUID
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
 
 from signalbox_chassis.blobs import Blobs
+from signalbox_chassis.persistence.database import Database
+from signalbox_contracts.messages.operations import LogsFollow, LogsFollowData
 from signalbox_contracts.states import TASK_ENDS
 from signalbox_gateway import attempt_logs
-from signalbox_gateway.followed_logs import FOLLOW_SECONDS, follow
-from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.read_model import queries
 
 _ENDS: Final = frozenset(state.value for state in TASK_ENDS)
+FOLLOW_SECONDS: Final = 60.0
+"""For how long one request asks."""
 MAX_FOLLOW_SECONDS: Final = 3600.0
 TOKEN_SECONDS: Final = 5.0
 """How often the token of a stream is checked."""
@@ -23,11 +29,25 @@ Piece = tuple[bytes, int, bool]
 """Bytes, the offset after them, and whether the log ends there."""
 
 
+async def follow(database: Database, task: dict[str, Any], attempt: int, actor: str) -> None:
+    """Ask for the log of this attempt of a task, as the API shows tasks."""
+    data = LogsFollowData(
+        operation_id=uuid4(), actor=actor, plan_id=UUID(task["plan_id"]), task_id=UUID(task["id"]), attempt=attempt,
+        for_seconds=FOLLOW_SECONDS,
+    )  # fmt: skip
+    event = LogsFollow.of(
+        data, subject=f"task:{data.task_id}", source="signalbox/api-gateway", time=datetime.now(UTC),
+        id=data.operation_id,
+    )  # fmt: skip
+    async with database.unit_of_work() as work:
+        work.publish(event)
+
+
 class AttemptLog:
     """The log of one attempt, for one caller."""
 
-    def __init__(self, deps: Dependencies, blobs: Blobs, task: UUID, attempt: int, actor: str) -> None:
-        self._deps, self._blobs, self._task, self._attempt, self._actor = deps, blobs, task, attempt, actor
+    def __init__(self, database: Database, blobs: Blobs, task: UUID, attempt: int, actor: str) -> None:
+        self._database, self._blobs, self._task, self._attempt, self._actor = database, blobs, task, attempt, actor
         self._over_at: float | None = None
 
     async def stored(self, tail: int | None, since: int) -> tuple[bytes, int]:
@@ -62,7 +82,7 @@ class AttemptLog:
                     return
                 checked_at = now
             if now - sent_at > FOLLOW_SECONDS * 0.8 and not self._is_past(task):
-                await follow(self._deps.database, task, self._attempt, self._actor)
+                await follow(self._database, task, self._attempt, self._actor)
                 sent_at = now
             if now - looked_at > _ASK_SECONDS:
                 task = await self._task_now() or task
@@ -77,8 +97,24 @@ class AttemptLog:
             await attempt_logs.rest()
 
     async def _task_now(self) -> queries.Answer | None:
-        async with self._deps.database.connection() as connection:
+        async with self._database.connection() as connection:
             return await queries.task(connection, self._task)
 
     def _is_past(self, task: queries.Answer) -> bool:
         return task["state"] in _ENDS or int(task["attempt"]) > self._attempt
+
+
+class FollowedLogs:
+    """Which logs this gateway has just asked for: whoever looks every few seconds asks once in most of that time."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, int], float] = {}
+
+    async def keep(self, database: Database, task: dict[str, Any], actor: str) -> None:
+        """Ask for the log of the present attempt, unless that was just done."""
+        now, key = time.monotonic(), (task["id"], task["attempt"])
+        if self._until.get(key, 0.0) > now:
+            return
+        self._until = {one: until for one, until in self._until.items() if until > now}
+        self._until[key] = now + FOLLOW_SECONDS * 0.8
+        await follow(database, task, task["attempt"], actor)

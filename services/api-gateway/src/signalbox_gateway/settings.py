@@ -4,12 +4,13 @@ import os
 from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 
 from signalbox_chassis import setting_aliases
 from signalbox_chassis.security.egress import EgressSettings
 from signalbox_chassis.security.vault import VaultSettings
 from signalbox_chassis.settings import allowed
+from signalbox_contracts.definitions.definition import Texts
 from signalbox_gateway.http.addresses import networks
 from signalbox_gateway.http.anonymous import is_loopback
 
@@ -113,6 +114,34 @@ class GatewaySettings(VaultSettings, EgressSettings):
     )  # fmt: skip
     """The JobManager of the engine `flink`, registered at start: Flink jobs that name no engine run there.
     `FLINK_JOBMANAGER_URL` is read as well."""
+    k8s_config_path: str = Field(
+        default="", pattern=r"^(local|/\S+)?$",
+        validation_alias=AliasChoices("SIGNALBOX_K8S_CONFIG_PATH", "k8s_config_path", "K8S_CONFIG_PATH"),
+        json_schema_extra=allowed("`local` for the cluster the executors run in, or a kubeconfig's absolute path"),
+    )  # fmt: skip
+    """The cluster of the engine `kubernetes`, registered at start: Kubernetes jobs that name no engine run there.
+    Executors need it too. `K8S_CONFIG_PATH` is read as well."""
+    k8s_namespace: str = Field(
+        default="default", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        validation_alias=AliasChoices("SIGNALBOX_K8S_NAMESPACE", "k8s_namespace", "K8S_NAMESPACE"),
+        json_schema_extra=allowed("a namespace: up to 63 small letters, digits and `-`"),
+    )  # fmt: skip
+    """The namespace of the engine `kubernetes`. `K8S_NAMESPACE` is read as well."""
+    k8s_max_parallel_workers: int = Field(
+        default=10, ge=1, le=10_000,
+        validation_alias=AliasChoices(
+            "SIGNALBOX_K8S_MAX_PARALLEL_WORKERS", "k8s_max_parallel_workers", "K8S_MAX_PARALLEL_WORKERS"
+        ),
+    )  # fmt: skip
+    """Pods of one Job that the engine `kubernetes` runs at once. `K8S_MAX_PARALLEL_WORKERS` is read as well."""
+    kubernetes_node_selector: str = Field(
+        default="",
+        validation_alias=AliasChoices(
+            "SIGNALBOX_KUBERNETES_NODE_SELECTOR", "kubernetes_node_selector", "KUBERNETES_NODE_SELECTOR"
+        ),
+        json_schema_extra=allowed("a JSON object of labels, such as `{\"disktype\": \"ssd\"}`"),
+    )  # fmt: skip
+    """Labels of the nodes that the engine `kubernetes` runs pods on. `KUBERNETES_NODE_SELECTOR` is read as well."""
     console_folder: str = ""
     """Folder with the web console's built files, served under `/console/`. Empty: the console is served elsewhere, or
     not at all."""
@@ -146,6 +175,16 @@ class GatewaySettings(VaultSettings, EgressSettings):
             raise ValueError("only addresses and networks such as 10.0.0.0/8 are allowed") from None
         return value
 
+    @field_validator("kubernetes_node_selector")
+    @classmethod
+    def _node_selector_is_labels(cls, value: str) -> str:
+        _labels(value)
+        return value
+
+    @property
+    def node_selector(self) -> dict[str, str]:
+        return _labels(self.kubernetes_node_selector)
+
     @model_validator(mode="after")
     def _tls_is_complete(self) -> Self:
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -174,3 +213,11 @@ class GatewaySettings(VaultSettings, EgressSettings):
                 f"anonymous_role {self.anonymous_role!r} is refused: api_host {self.api_host!r} is no loopback address"
             )
         return self
+
+
+def _labels(text: str) -> dict[str, str]:
+    """The labels of a JSON object; none of an empty text. Raises ValueError."""
+    try:
+        return TypeAdapter[dict[str, str]](Texts).validate_json(text or "{}")
+    except ValidationError:
+        raise ValueError('only a JSON object of texts is allowed, such as {"disktype": "ssd"}') from None

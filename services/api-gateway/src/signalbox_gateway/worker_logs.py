@@ -12,6 +12,7 @@ from typing import Final
 
 MAX_LINE: Final = 10_000
 """Characters of a line that are shown."""
+_BADGE: Final = re.compile(rb"\[(\d{1,5})(?:/[^\]]*)?\] ?")
 _STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z) ?")
 
 
@@ -39,6 +40,16 @@ def lines_of(worker_index: int, log: bytes) -> list[WorkerLine]:
             timestamp, line = stamp[1], line[stamp.end() :]
         found.append(WorkerLine(worker_index, timestamp, line[:MAX_LINE]))
     return found
+
+
+def lines_of_pods(log: bytes, workers: int) -> dict[int, list[WorkerLine]]:
+    """The lines of an Indexed Job's log by worker: each begins with its index, `[3] `, where there are several."""
+    by_worker: dict[int, list[bytes]] = {index: [] for index in range(workers)}
+    for line in log.splitlines(keepends=True):
+        badge = _BADGE.match(line)
+        index = int(badge[1]) if badge is not None and workers > 1 else 0
+        by_worker.setdefault(index, []).append(line[badge.end() :] if badge is not None and workers > 1 else line)
+    return {index: lines_of(index, b"".join(lines)) for index, lines in sorted(by_worker.items())}
 
 
 def newest(lines: Sequence[WorkerLine], *, tail: int, since: datetime | None) -> list[WorkerLine]:

@@ -32,7 +32,11 @@ export function ReprocessingPage() {
           <>
             requested by {job.actor} <Time at={job.created_at} /> ·{' '}
             <Link className="link" to="/runs/$id" params={{ id: job.plan_id }}>
-              its run, with tasks and logs
+              its run, with tasks
+            </Link>{' '}
+            ·{' '}
+            <Link className="link" to="/reprocessing/$id/logs" params={{ id }}>
+              logs of its workers
             </Link>
           </>
         )

@@ -17,6 +17,7 @@ export function useAction() {
       notifications.show({ message: done, color: 'teal', autoClose: 4000 });
       return true;
     } catch (error) {
+      if ((error as { status?: number } | null)?.status === 401) return false; // the page asks who one is
       const { title, detail, fields } = wordsOf(error);
       notifications.show({ title, message: [detail, ...fields].join(' · '), color: 'red', autoClose: 12_000 });
       return false;

@@ -43,8 +43,8 @@ class Telling:
                 continue
             for subscription in wanting:
                 await self._add(connection, subscription, notice, traces.get(notice.plan.plan_id))
-        await self._recover(connection, [one for one in notices if one.type == "workflow.completed"], subscriptions)
         await self._occur(connection, failures, traces)
+        await self._recover(connection, [one for one in notices if one.type == "workflow.completed"], subscriptions)
 
     async def _add(
         self, connection: Connection, subscription: Subscription, notice: Notice, traceparent: str | None
@@ -118,7 +118,7 @@ class Telling:
         event_id = f"incident:{incident.id}:{incident.round}:{sequence}"
         message = self.incident_message(incident, notice)
         id = delivery_id(channel, subscription, event_id)
-        await deliveries.supersede(connection, incident.id, channel, id)
+        await deliveries.supersede(connection, incident.id, channel, id, is_failure=message.type in FAILURES)
         await deliveries.add(
             connection,
             NewDelivery(

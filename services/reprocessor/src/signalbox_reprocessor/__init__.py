@@ -20,4 +20,5 @@ SERVICE: Final = ServiceSpec(
     writes=("requests.v1",),
     order=35,
     worker_role=True,
+    own_secrets="reprocess-",
 )

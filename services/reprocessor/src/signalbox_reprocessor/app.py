@@ -29,7 +29,9 @@ def reprocessor(settings: ReprocessorSettings) -> Service:
         sends=[topic("requests.v1"), topic("states.v1")],
     )
     service.dead_letters.answer_operations(control)
-    reprocessing = Reprocessing(service.database, service.clock, settings)
+    vault = settings.vault()
+    service.parts = [("vault", vault)] if vault else []
+    reprocessing = Reprocessing(service.database, service.clock, settings, vault)
     planning = Loop("plan jobs", reprocessing.plan_jobs, 1.0)
     publishing = Loop("publish states", reprocessing.publish_states, 1.0)
     service.loops = [planning, publishing, Loop("remove folders", reprocessing.remove_folders, 5.0)]

@@ -8,8 +8,8 @@ from uuid import UUID
 from signalbox_chassis.persistence.connection import Row
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.rules import Retries, Rules
-from signalbox_contracts.definitions.work import ProcessWork
-from signalbox_contracts.ids import derived_id
+from signalbox_contracts.definitions.work import KubernetesWork, ProcessWork
+from signalbox_contracts.ids import derived_id, run_key, task_id
 from signalbox_contracts.messages.commands import OperationData
 from signalbox_contracts.messages.reprocessing import (
     ReprocessingRecord,
@@ -31,6 +31,8 @@ from signalbox_contracts.messages.states import OperationResult, OperationResult
 SOURCE: Final = "signalbox/reprocessor"
 ITEM: Final = "worker/"
 """What the keys of a job's items begin with; the worker's index follows."""
+INDEXED_ITEM: Final = "workers"
+"""The key of the only item of a job whose workers are the indexes of an Indexed Job."""
 WORKER_ATTEMPTS: Final = 20
 """A worker that is killed goes on from its checkpoints, so often."""
 RETRIED_EXIT_CODES: Final = (1, 134, 137, 139, 143)
@@ -42,7 +44,6 @@ _SUMS: Final = (
 
 def publish_plan(work: UnitOfWork, job: Row, argv: Iterator[tuple[int, list[str]]], *, parallel: int) -> None:
     """One task a worker. The plan has the job's id."""
-    id: UUID = job["id"]
     items = tuple(
         RequestedItem(
             key=f"{ITEM}{index}", engine=job["engine"], work=ProcessWork(argv=tuple(words), stop_grace_seconds=10)
@@ -53,10 +54,27 @@ def publish_plan(work: UnitOfWork, job: Row, argv: Iterator[tuple[int, list[str]
         max_attempts=WORKER_ATTEMPTS, retry_on=("failed", "lost"), retry_on_exit_codes=RETRIED_EXIT_CODES,
         delay_seconds=1, max_delay_seconds=5,
     )  # fmt: skip
+    _publish(work, job, items, retries, Rules(limit=parallel))
+
+
+def publish_indexed_plan(work: UnitOfWork, job: Row, pods: KubernetesWork) -> None:
+    """One task for all workers: an Indexed Job, which starts pods that fail again by itself. The plan has the job's
+    id."""
+    item = RequestedItem(key=INDEXED_ITEM, engine=job["engine"], work=pods)
+    _publish(work, job, (item,), Retries(max_attempts=1), Rules(limit=1))
+
+
+def k8s_job_name(job_id: UUID) -> str:
+    """The name of the Indexed Job: the run key of its only attempt."""
+    return run_key(task_id(job_id, INDEXED_ITEM), 1)
+
+
+def _publish(work: UnitOfWork, job: Row, items: tuple[RequestedItem, ...], retries: Retries, rules: Rules) -> None:
+    id: UUID = job["id"]
     data = PlanRequestData(
         plan_id=id, name=f"Reprocessing {id}", actor=job["actor"], reason=job["reason"], origin=Origin.OTHER,
         definitions_revision=job["definitions_revision"], what=RunItems(retries=retries), items=items,
-        rules=Rules(limit=parallel), labels={"job-id": str(id), "kind": "reprocessing"},
+        rules=rules, labels={"job-id": str(id), "kind": "reprocessing"},
     )  # fmt: skip
     work.publish(
         PlanRequest.of(
@@ -101,7 +119,8 @@ def record_of(job: Row, workers: list[Row], failures: tuple[int, list[Any]], bad
         **({name: latest[name] for name in current} if latest is not None else {}),
         "job_id": job["id"], "status": job["status"], "started_at": job["started_at"],
         "completed_at": job["completed_at"], "total_files": job["total_files"], "total_bytes": job["total_bytes"],
-        "total_workers": job["total_workers"], "error": job["error"], "failed_files": failures[0],
+        "total_workers": job["total_workers"], "error": job["error"], "k8s_job_name": job["k8s_job_name"],
+        "failed_files": failures[0],
         "failures": failures[1], "bad_lines": bad_lines,
         "balanced": all(
             row["total_lines"] == row["success_count"] + row["skipped_count"] + row["error_count"] for row in workers

@@ -44,6 +44,8 @@ def _list_local(text: str, allowed: Sequence[Path]) -> list[ListedFile]:
     try:
         for path in [real] if real.is_file() else _walk(real):
             if path.name.endswith(SUFFIXES) and path.is_file() and not path.is_symlink():
+                if not _is_text(str(path)):
+                    raise JobRefused("local_path", f"the name {os.fsencode(path)!r} is not UTF-8: rename the file")
                 stat = path.stat()
                 found.append(ListedFile(str(path), stat.st_size, str(stat.st_mtime_ns)))
                 if len(found) >= MAX_LISTED:
@@ -51,6 +53,15 @@ def _list_local(text: str, allowed: Sequence[Path]) -> list[ListedFile]:
     except OSError as error:
         raise JobRefused("local_path", f"{text} cannot be read: {error.strerror}") from None
     return found
+
+
+def _is_text(name: str) -> bool:
+    """Whether the ledger can hold it: a name on disk is any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -13,9 +13,10 @@ from pydantic_core import to_json
 from signalbox_chassis.persistence.connection import Row
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.clock import Clock
+from signalbox_chassis.security.vault import InvalidSecret, Vault
 from signalbox_contracts.definitions.reprocessing import DEFAULT_BATCH_SIZE, ReprocessingConfig, count_workers
 from signalbox_contracts.messages.states import Outcome
-from signalbox_reprocessor import facts, job_folder
+from signalbox_reprocessor import facts, job_folder, pods
 from signalbox_reprocessor.distribution import JobRefused, ListedFile, assign, choose_files
 from signalbox_reprocessor.listing import list_files
 from signalbox_reprocessor.settings import ReprocessorSettings
@@ -27,11 +28,14 @@ START = "reprocessing.start"
 class Reprocessing:
     """What the loops work with."""
 
-    def __init__(self, database: Database, clock: Clock, settings: ReprocessorSettings) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, settings: ReprocessorSettings, vault: Vault | None = None
+    ) -> None:
         self._database = database
         self._clock = clock
         self._settings = settings
         self._folder = Path(settings.reprocessing_folder) if settings.reprocessing_folder else None
+        self._vault = vault
 
     async def plan_jobs(self) -> bool:
         """List the files of one job and start its workers, or refuse it. True: there was one."""
@@ -42,11 +46,11 @@ class Reprocessing:
         config = jobs.config_of(job)
         try:
             self._check_settings(config)
+            self._check_engine(job["engine_kind"], config)
             files = await self._files(job, config)
+            await self._plan(job, config, files)
         except JobRefused as refused:
             await self._refuse(job, refused)
-            return True
-        await self._plan(job, config, files)
         return True
 
     async def publish_states(self) -> bool:
@@ -74,6 +78,7 @@ class Reprocessing:
 
     async def remove_folders(self) -> None:
         """Credentials of jobs that are over go."""
+        await self._remove_secrets()
         if self._folder is None:
             return
         found = await asyncio.to_thread(lambda: list(job_folder.job_folders(self._folder or Path())))
@@ -81,15 +86,34 @@ class Reprocessing:
             ended = await jobs.ended(connection, found)
         await asyncio.to_thread(job_folder.remove_folders, self._folder, ended)
 
+    async def _remove_secrets(self) -> None:
+        if self._vault is None:
+            return
+        kept = {info.name: pods.job_of(info.name) for info in await self._vault.listed()}
+        async with self._database.connection() as connection:
+            ended = await jobs.ended(connection, [id for id in kept.values() if id is not None])
+        for name, id in kept.items():
+            if id in ended:
+                await self._vault.delete(name, actor="service:reprocessor")
+
     def _check_settings(self, config: ReprocessingConfig) -> None:
         settings = self._settings
-        if self._folder is None or not settings.worker_database_url.get_secret_value():
-            raise JobRefused("body", "reprocessing is not configured here: SIGNALBOX_REPROCESSING_FOLDER and "
-                             "SIGNALBOX_WORKER_DATABASE_URL are needed")  # fmt: skip
+        if not settings.worker_database_url.get_secret_value():
+            raise JobRefused("body", "reprocessing is not configured here: SIGNALBOX_WORKER_DATABASE_URL is needed")
         if not settings.reprocessing_kafka_bootstrap and not config.dry_run:
             raise JobRefused("dry_run", "no destination is configured (KAFKA_BOOTSTRAP_SERVERS): only true is allowed")
         if not config.connection_ids and not settings.repository_url:
             raise JobRefused("connection_ids", "needed: no repository of streams is configured (REPOSITORY_URL)")
+
+    def _check_engine(self, kind: str, config: ReprocessingConfig) -> None:
+        if kind == "process" and self._folder is None:
+            raise JobRefused("engine", "no workers run as processes here: SIGNALBOX_REPROCESSING_FOLDER is needed")
+        if kind == "kubernetes" and self._vault is None:
+            raise JobRefused("engine", "no workers run as pods here: SIGNALBOX_SECRET_KEY and SIGNALBOX_SECRETS_URL "
+                             "are needed")  # fmt: skip
+        if kind == "kubernetes" and config.local_path and not self._settings.pod_template:
+            raise JobRefused("local_path", "pods see no folder of this host: only s3_path is allowed, unless "
+                             "SIGNALBOX_REPROCESSING_POD_TEMPLATE mounts the folder")  # fmt: skip
 
     async def _files(self, job: Row, config: ReprocessingConfig) -> list[ListedFile]:
         if job["retry_of"] is not None:
@@ -120,20 +144,41 @@ class Reprocessing:
         workers = assign([file.size for file in files], count, config.distribution)
         token = secrets.token_urlsafe(32)
         values = self._worker_config(job["id"], config, files, count, token)
-        assert self._folder is not None
-        user = int(self._settings.process_user) if self._settings.process_user else None
-        path = await asyncio.to_thread(job_folder.write_config, self._folder, job["id"], values, user)
+        indexed = job["engine_kind"] == "kubernetes"
+        path = await (self._keep_secrets if indexed else self._write_config)(job["id"], values)
         async with self._database.unit_of_work() as work:
             hash = hashlib.sha256(token.encode()).digest()
-            if not await jobs.plan(work.connection, job["id"], files, workers, count=count, hash=hash):
+            name = facts.k8s_job_name(job["id"]) if indexed else None
+            if not await jobs.plan(
+                work.connection, job["id"], files, workers, count=count, hash=hash, k8s_job_name=name
+            ):
                 return
-            program = self._settings.worker_program
-            argv = ((index, [program, str(path), str(index)]) for index in range(count))
-            facts.publish_plan(work, job, argv, parallel=self._settings.k8s_max_parallel_workers)
+            if indexed:
+                facts.publish_indexed_plan(work, job, pods.indexed_job(job["id"], self._settings, files, count))
+            else:
+                program = self._settings.worker_program
+                argv = ((index, [program, path, str(index)]) for index in range(count))
+                facts.publish_plan(work, job, argv, parallel=self._settings.k8s_max_parallel_workers)
             facts.publish_answer(
                 work, job["operation_id"], job["id"], START, Outcome.DONE, self._clock.now(), total_files=len(files),
                 total_workers=count,
             )  # fmt: skip
+
+    async def _write_config(self, job_id: UUID, values: dict[str, Any]) -> str:
+        """The file for workers on this host."""
+        assert self._folder is not None
+        user = int(self._settings.process_user) if self._settings.process_user else None
+        return str(await asyncio.to_thread(job_folder.write_config, self._folder, job_id, values, user))
+
+    async def _keep_secrets(self, job_id: UUID, values: dict[str, Any]) -> str:
+        """In the vault, from which the executor takes them when it makes the pods' Secret. Raises `JobRefused`."""
+        assert self._vault is not None
+        try:
+            for name, value in pods.secret_values(job_id, self._settings, values).items():
+                await self._vault.set(name, value, {"work"}, "of a reprocessing job", "service:reprocessor")
+        except InvalidSecret as error:
+            raise JobRefused("body", f"what its workers need does not fit into a secret: {error}") from None
+        return f"{pods.FOLDER}/{pods.CONFIG_FILE}"
 
     def _worker_config(
         self, job_id: UUID, config: ReprocessingConfig, files: Sequence[ListedFile], count: int, token: str

@@ -8,14 +8,15 @@ from typing import Any, Self
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
-from signalbox_chassis.settings import ServiceSettings, allowed
+from signalbox_chassis.security.vault import VaultSettings
+from signalbox_chassis.settings import allowed
 
 
 def _named(field: str, name: str) -> AliasChoices:
     return AliasChoices(f"SIGNALBOX_{field.upper()}", field, name)
 
 
-class ReprocessorSettings(ServiceSettings):
+class ReprocessorSettings(VaultSettings):
     worker_database_url: SecretStr = SecretStr("")
     """PostgreSQL with the workers' role, which reaches the rows of one job alone. Empty: jobs are refused."""
     reprocessing_kafka_bootstrap: str = Field(
@@ -53,6 +54,15 @@ class ReprocessorSettings(ServiceSettings):
         default=10, ge=1, le=50, validation_alias=_named("k8s_max_parallel_workers", "K8S_MAX_PARALLEL_WORKERS")
     )
     """Workers of one job that run at once."""
+    reprocessing_worker_image: str = Field(
+        default="signalbox/reprocessing-worker", min_length=1, max_length=1024,
+        validation_alias=_named("reprocessing_worker_image", "REPROCESSING_WORKER_IMAGE"),
+    )  # fmt: skip
+    """The image of workers on Kubernetes. Their configuration needs the vault: `SIGNALBOX_SECRETS_URL`."""
+    reprocessing_pod_command: str = "signalbox-reprocessing-worker"
+    """The worker's program in the image; words are separated by spaces."""
+    reprocessing_pod_template: str = ""
+    """Merged into the template of the workers' pods, as a JSON object: resources, tolerations, volumes."""
     reprocessing_max_line_bytes: int = Field(default=10_485_760, ge=1024, le=268_435_456)
     """A longer line is counted as failed and not sent."""
     reprocessing_list_seconds: float = Field(default=100.0, ge=1, le=3600)
@@ -81,6 +91,12 @@ class ReprocessorSettings(ServiceSettings):
         _properties(value)
         return value
 
+    @field_validator("reprocessing_pod_template")
+    @classmethod
+    def _an_object_too(cls, value: str) -> str:
+        _properties(SecretStr(value))
+        return value
+
     @model_validator(mode="after")
     def _not_our_bus(self) -> Self:
         ours = self.reprocessing_kafka_bootstrap == self.kafka_bootstrap
@@ -93,6 +109,10 @@ class ReprocessorSettings(ServiceSettings):
     @property
     def kafka_properties(self) -> dict[str, Any]:
         return _properties(self.reprocessing_kafka_properties)
+
+    @property
+    def pod_template(self) -> dict[str, Any]:
+        return _properties(SecretStr(self.reprocessing_pod_template))
 
     @property
     def local_folders(self) -> tuple[Path, ...]:

@@ -181,10 +181,12 @@ async def _provision_secrets(settings: ServiceSettings, specs: Sequence[ServiceS
     if writer is None:
         return
     readers = {f"{role_prefix}{spec.schema}": spec.reads_secrets for spec in specs if spec.reads_secrets}
+    owners = {f"{role_prefix}{spec.schema}": spec.own_secrets for spec in specs if spec.own_secrets}
     try:
         await provision_vault(
-            settings.database_url.get_secret_value(), writer_role=f"{role_prefix}{writer.schema}", readers=readers
-        )
+            settings.database_url.get_secret_value(), writer_role=f"{role_prefix}{writer.schema}", readers=readers,
+            owners=owners,
+        )  # fmt: skip
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise ProvisionFailed(f"schema secrets: {type(error).__name__}: {error}") from error
 

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from types import MappingProxyType
 from typing import ClassVar, Final, Literal, get_args
 from zlib import crc32
 
@@ -300,6 +301,7 @@ CREATE TABLE IF NOT EXISTS secret_change (
     actor   text NOT NULL,
     at      timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
 ALTER TABLE secret_value ENABLE ROW LEVEL SECURITY;
 """
 # The writer sees what is needed to wrap anew, never a ciphertext: who holds its role and the key still reads no value.
@@ -309,12 +311,17 @@ GRANT USAGE ON SEQUENCE secret_version TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON secret TO {role};
 GRANT SELECT (name, version, key_id, wrapped), UPDATE (key_id, wrapped), INSERT, DELETE ON secret_value TO {role};
 GRANT SELECT, INSERT ON secret_change TO {role};
+DROP POLICY IF EXISTS {policy} ON secret;
+CREATE POLICY {policy} ON secret TO {role} USING (starts_with(name, {prefix})) WITH CHECK (starts_with(name, {prefix}));
 DROP POLICY IF EXISTS {policy} ON secret_value;
-CREATE POLICY {policy} ON secret_value TO {role} USING (true) WITH CHECK (true);
+CREATE POLICY {policy} ON secret_value TO {role}
+    USING (starts_with(name, {prefix})) WITH CHECK (starts_with(name, {prefix}));
 """
 _READER: Final = """
 GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT SELECT ON secret, secret_value TO {role};
+DROP POLICY IF EXISTS {policy} ON secret;
+CREATE POLICY {policy} ON secret FOR SELECT TO {role} USING (true);
 DROP POLICY IF EXISTS {policy} ON secret_value;
 CREATE POLICY {policy} ON secret_value FOR SELECT TO {role}
     USING (EXISTS (SELECT FROM secret s WHERE s.name = secret_value.name AND s.uses && {uses}::text[]));
@@ -322,11 +329,17 @@ CREATE POLICY {policy} ON secret_value FOR SELECT TO {role}
 
 
 async def provision_vault(
-    admin_url: str, *, writer_role: str, readers: Mapping[str, Collection[str]], schema: str = "secrets"
+    admin_url: str,
+    *,
+    writer_role: str,
+    readers: Mapping[str, Collection[str]],
+    owners: Mapping[str, str] = MappingProxyType({}),
+    schema: str = "secrets",
 ) -> None:
     """Create the schema and its tables where missing, and grant what each role may; the roles exist already.
 
-    `readers` says which uses a role reads: `{"executor": ("work", "engine")}`. May be repeated, by several at once.
+    `readers` says which uses a role reads: `{"executor": ("work", "engine")}`. `owners` are more writers,
+    each of the names that begin with its text: `{"reprocessor": "reprocess-"}`. May be repeated, by several at once.
     """
     for uses in readers.values():
         _check_uses(sorted(uses))
@@ -342,16 +355,22 @@ async def provision_vault(
             await _grant(connection, _WRITER, quoted, writer_role)
             for role, uses in readers.items():
                 await _grant(connection, _READER, quoted, role, uses)
+            for role, prefix in owners.items():
+                await _grant(connection, _WRITER, quoted, role, prefix=prefix)
     finally:
         await connection.close()
 
 
-async def _grant(connection: Connection, statements: str, schema: str, role: str, uses: Collection[str] = ()) -> None:
+async def _grant(
+    connection: Connection, statements: str, schema: str, role: str, uses: Collection[str] = (), *, prefix: str = ""
+) -> None:
     row = await connection.fetchrow(
-        "SELECT quote_ident($1) AS role, quote_ident($2) AS policy, quote_literal($3::text[]::text) AS uses",
+        "SELECT quote_ident($1) AS role, quote_ident($2) AS policy, quote_literal($3::text[]::text) AS uses, "
+        "quote_literal($4) AS prefix",
         role,
         f"{role}_{'reads' if uses else 'writes'}",
         sorted(uses),
+        prefix,
     )
     assert row is not None
     await connection.execute(statements.format(schema=schema, **row))

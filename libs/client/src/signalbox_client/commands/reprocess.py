@@ -45,6 +45,9 @@ WORKERS: tuple[Column, ...] = (
     ("sent", "success_count"), ("skipped", "skipped_count"), ("failed", "error_count"), ("file", "current_file"),
     ("line", "current_line"), ("error", "error"),
 )  # fmt: skip
+BAD_LINES: tuple[Column, ...] = (
+    ("file", "path"), ("line", "line"), ("byte", "byte"), ("reason", "reason"), ("begins", "sample"),
+)  # fmt: skip
 
 
 @command(reprocess, "start")
@@ -105,6 +108,13 @@ def reprocess_show(id: str, output: Form = "table") -> None:
 def reprocess_workers(id: str, output: Form = "table") -> None:
     """Show how far each worker of a job is."""
     rows(api().get(JOBS + place(id, "workers"))["workers"], output, WORKERS, empty="its files are not listed yet")
+
+
+@command(reprocess, "bad-lines")
+def reprocess_bad_lines(id: str, output: Form = "table") -> None:
+    """Show the first lines that could not be sent, and how each begins."""
+    found = api().get(JOBS + place(id, "bad-lines"))["bad_lines"]
+    rows(found, output, BAD_LINES, empty="every line that was read could be sent or was skipped")
 
 
 @command(reprocess, "logs")

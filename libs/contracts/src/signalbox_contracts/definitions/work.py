@@ -66,6 +66,10 @@ class Toleration(Value):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
 
 
+ObjectName = Annotated[str, Field(max_length=200, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+"""Of an object of Kubernetes, with room for a number behind it."""
+
+
 class KubernetesWork(Value):
     """A Kubernetes Job; more than one completion makes it an Indexed Job."""
 
@@ -78,6 +82,10 @@ class KubernetesWork(Value):
     """Mounted from an owned ConfigMap."""
     secret_files: Texts = Field(default_factory=dict)
     """Mounted from an owned Secret; each value is a `secret://` reference or a template with one."""
+    files_name: ObjectName | None = None
+    """Name of the ConfigMap of `files`; attempts after the first append `-n`. None: made from the run key."""
+    secret_files_name: ObjectName | None = None
+    """Name of the Secret of `secret_files`, likewise."""
     files_at: ShortText = "/config/job"
     completions: Annotated[int, Field(ge=1, le=10_000)] = 1
     parallelism: Annotated[int, Field(ge=1, le=10_000)] | None = None

@@ -34,6 +34,8 @@ class ReprocessingStartData(OperationData):
     job_id: UUID
     config: ReprocessingConfig
     engine: Name
+    engine_kind: Literal["process", "kubernetes"] = "process"
+    """Each worker is a process of its own, or all are the indexes of one Indexed Job."""
     definitions_revision: Version
     project: Name = "default"
     retry_of: UUID | None = None
@@ -94,12 +96,19 @@ class FailedFile(Value):
 
 
 class BadLine(Value):
-    """A line that was not sent, and where it is. The line itself stays in the file."""
+    """A line that was not sent, and where it is."""
 
     path: FileName
     line: Count
     byte: Count
     reason: Text
+
+
+class BadLineSample(BadLine):
+    """A line that was not sent, and how it begins."""
+
+    sample: Annotated[str, Field(max_length=512)] = ""
+    """Its first 512 bytes; what is no UTF-8 is shown as U+FFFD. Empty for a line that was too long to be read."""
 
 
 class ReprocessingRecord(ReprocessingProgress):
@@ -114,13 +123,15 @@ class ReprocessingRecord(ReprocessingProgress):
     failed_files: Count = 0
     total_workers: Count | None = None
     """None until the files are listed."""
+    k8s_job_name: Annotated[str, Field(max_length=255)] | None = None
+    """The Indexed Job of its workers; None where they are processes."""
     balanced: bool = True
     """Whether read = sent + skipped + failed holds for every file."""
     error: Text | None = None
     workers: Annotated[tuple[ReprocessingWorkerRecord, ...], Field(max_length=MAX_WORKERS)] = ()
     failures: Annotated[tuple[FailedFile, ...], Field(max_length=20)] = ()
     """The first files that failed."""
-    bad_lines: Annotated[tuple[BadLine, ...], Field(max_length=20)] = ()
+    bad_lines: Annotated[tuple[BadLineSample, ...], Field(max_length=20)] = ()
     """The first lines that could not be sent."""
 
 

@@ -32,6 +32,7 @@ PUBLIC: Final = frozenset(
         "/openapi.json", "/docs", "/health", "/healthz", "/problems", "/problems/{slug}", "/.well-known/jwks.json",
         "/", "/console", "/console/{path:path}", "/api/v1/starts/{run_key}/claim", "/api/v1/starts/{run_key}/end",
         "/api/v1/starts/{run_key}/progress", "/api/v1/starts/launchers/{name}",
+        "/api/admin/reprocessing/jobs/{id}/logs/view",
     }
 )  # fmt: skip
 """Paths that need no token: nothing there is about anybody's work, or a secret of its own is asked for."""

@@ -11,8 +11,8 @@ from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.security.egress import EgressGuard
-from signalbox_gateway.followed_logs import FollowedLogs
 from signalbox_gateway.live.forwarding import Notifiers
+from signalbox_gateway.log_following import FollowedLogs
 from signalbox_gateway.long_poll import Waits
 from signalbox_gateway.settings import GatewaySettings
 

@@ -35,7 +35,8 @@ TITLES: Final[dict[str, tuple[int, str]]] = {
     "internal": (500, "Something went wrong here"),
 }
 PAGES: Final[dict[str, str]] = {
-    "bad-request": "A header is repeated that may stand once only, or the request cannot be read as HTTP.",
+    "bad-request": "A header is repeated that may stand once only, a token stands in the address, or the request "
+    "cannot be read as HTTP.",
     "unauthenticated": "Send `Authorization: Bearer` with a key or an access token that is not revoked and has not "
     "expired. `signalbox login` asks for a password; `python -m signalbox_gateway admin token NAME` makes a key.",
     "forbidden": "Who calls is known, and lacks the permission named in `detail`, here or everywhere.",

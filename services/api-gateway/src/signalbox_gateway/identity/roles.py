@@ -76,6 +76,7 @@ NEEDS: Final[Mapping[str, Need]] = {
     "event.preview": Need(Role.USER, scoped=False),
     "event.send": Need(Role.USER, scoped=False),
     "reprocessing.start": Need(Role.OPERATOR, scoped=False),
+    "reprocessing.samples": Need(Role.OPERATOR, scoped=False),
     "reprocessing.control": Need(Role.OPERATOR, scoped=False),
     "schedule.preview": Need(None),
     "me.read": Need(None),

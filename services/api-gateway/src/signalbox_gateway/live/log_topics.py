@@ -81,7 +81,7 @@ class LogTopics:
         assert self._deps.blobs is not None
         assert wanted.task is not None
         task_id = wanted.task
-        source = AttemptLog(self._deps, self._deps.blobs, task_id, attempt, self._actor)
+        source = AttemptLog(self._deps.database, self._deps.blobs, task_id, attempt, self._actor)
         try:
             text, at = await source.stored(None, wanted.after or 0)
             await self._answer("subscribed", {"id": wanted.id, "sequence": wanted.after or 0, "newest": at})

@@ -39,9 +39,11 @@ _COUNTS: Final = (
     "current_file", "current_line", "current_timestamp", "total_files", "processed_files", "total_lines",
     "success_count", "error_count", "skipped_count", "total_bytes", "processed_bytes", "failed_files",
 )  # fmt: skip
+_PLACE: Final = ("path", "line", "byte", "reason")
 _NONE_YET: Final[dict[str, Any]] = {
     **dict.fromkeys(_COUNTS, 0), "current_file": None, "current_timestamp": None, "balanced": True, "workers": [],
     "failures": [], "bad_lines": [], "total_workers": None, "started_at": None, "completed_at": None, "error": None,
+    "k8s_job_name": None,
 }  # fmt: skip
 
 
@@ -95,11 +97,18 @@ def shown(row: Row) -> dict[str, Any]:
         "created_at": row["created_at"], "started_at": record["started_at"], "completed_at": record["completed_at"],
         **{name: record[name] for name in _COUNTS},
         "progress": round(record["processed_files"] / total, 4) if total else 0.0,
-        "total_workers": record["total_workers"], "k8s_job_name": f"reprocess-{row['id']}", "error": record["error"],
-        "balanced": record["balanced"], "failures": record["failures"], "bad_lines": record["bad_lines"],
+        "total_workers": record["total_workers"], "k8s_job_name": record["k8s_job_name"] or f"reprocess-{row['id']}",
+        "error": record["error"],
+        "balanced": record["balanced"], "failures": record["failures"],
+        "bad_lines": [{name: line[name] for name in _PLACE} for line in record["bad_lines"]],
         "plan_id": row["id"], "engine": row["engine"], "actor": row["actor"], "reason": row["reason"],
         "retry_of": row["retry_of"],
     }  # fmt: skip
+
+
+def bad_lines(row: Row) -> list[dict[str, Any]]:
+    """The first lines of a job that could not be sent, each with how it begins."""
+    return from_json(row["record"])["bad_lines"] if row["record"] else []
 
 
 def workers(row: Row) -> list[dict[str, Any]]:

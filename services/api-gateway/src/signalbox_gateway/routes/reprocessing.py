@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic_core import from_json
 
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.definitions.problems import InvalidDefinition
 from signalbox_contracts.definitions.reprocessing import ReprocessingConfig
 from signalbox_contracts.messages.reprocessing import (
     REPROCESSING_ENDS,
@@ -20,6 +21,7 @@ from signalbox_contracts.messages.reprocessing import (
 )
 from signalbox_gateway import operations
 from signalbox_gateway.definitions import checks
+from signalbox_gateway.definitions.store import Saved
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
@@ -29,6 +31,7 @@ from signalbox_gateway.plan_requests import plan_id
 from signalbox_gateway.read_model import reprocessing as rows
 from signalbox_gateway.routes.params import Cursor, Limit, Part, after, answer, known, missing, page
 from signalbox_gateway.routes.reprocessing_answers import (
+    ReprocessingBadLines,
     ReprocessingCancelAnswer,
     ReprocessingJob,
     ReprocessingJobPage,
@@ -45,7 +48,8 @@ Controller = Annotated[Principal, Depends(permission("reprocessing.control"))]
 Statuses = Annotated[
     list[str], Query(max_length=10, description="Only these; repeat it for any of several."), known(ReprocessingStatus)
 ]
-WORK_KIND: Final = "process"
+ENGINE_KINDS: Final = ("process", "kubernetes")
+"""What runs workers: the first of these that is there, unless the engine is named."""
 WAIT_SECONDS: Final = 10.0
 """How long a start waits for the files to be listed, unless `Prefer: wait=N` says less."""
 _ENDED: Final = frozenset(status.value for status in REPROCESSING_ENDS)
@@ -91,6 +95,17 @@ async def reprocess_show(id: UUID, deps: Deps) -> Response:
 async def reprocess_workers(id: UUID, deps: Deps) -> Response:
     """Each worker of a job."""
     return answer({"workers": rows.workers(await _load(deps, id))})
+
+
+@router.get(
+    "/jobs/{id}/bad-lines",
+    operation_id="reprocess_bad_lines",
+    response_model=ReprocessingBadLines,
+    dependencies=[Depends(permission("reprocessing.samples"))],
+)
+async def reprocess_bad_lines(id: UUID, deps: Deps) -> Response:
+    """The first lines of a job that could not be sent: where each is, why, and how it begins."""
+    return answer({"bad_lines": rows.bad_lines(await _load(deps, id))})
 
 
 @router.post(
@@ -142,6 +157,17 @@ async def reprocess_retry(id: UUID, request: Request, deps: Deps, principal: Sta
     return await _start(request, deps, principal, config, engine=row["engine"], reason=payload.reason, retry_of=id)
 
 
+async def _engine(work: UnitOfWork, named: str | None) -> tuple[Saved, str]:
+    """The engine that runs the workers, and its kind. Raises `InvalidDefinition`, for the first kind."""
+    refused: list[InvalidDefinition] = []
+    for kind in ENGINE_KINDS:
+        try:
+            return await checks.engine_of_kind(work.connection, kind, named), kind
+        except InvalidDefinition as error:
+            refused.append(error)
+    raise refused[0]
+
+
 async def _start(
     request: Request, deps: Dependencies, principal: Principal, config: ReprocessingConfig, *, engine: str | None,
     reason: str, retry_of: UUID | None = None,
@@ -152,7 +178,7 @@ async def _start(
     id = plan_id(principal, f"reprocessing:{key}" if key else None)
 
     async def act(work: UnitOfWork) -> Answer:
-        saved = await checks.engine_of_kind(work.connection, WORK_KIND, engine)
+        saved, kind = await _engine(work, engine)
         operation, now = uuid4(), deps.clock.now()
         chosen = saved.definition.id
         if not await rows.accept(
@@ -162,7 +188,8 @@ async def _start(
             raise Problem("idempotency-key-reused", f"this key made job {id} long ago: take a fresh one")
         await operations.ask(
             work, deps, principal, ReprocessingStart, target=f"reprocessing:{id}", reason=reason, id=operation, at=now,
-            job_id=id, config=config, engine=chosen, definitions_revision=saved.revision, retry_of=retry_of,
+            job_id=id, config=config, engine=chosen, engine_kind=kind, definitions_revision=saved.revision,
+            retry_of=retry_of,
         )  # fmt: skip
         return Answer({"id": id}, 202)
 

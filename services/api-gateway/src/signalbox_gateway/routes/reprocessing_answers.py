@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, JsonValue
 from signalbox_contracts.definitions.reprocessing import ReprocessingConfig
 from signalbox_contracts.messages.reprocessing import (
     BadLine,
+    BadLineSample,
     FailedFile,
     ReprocessingProgress,
     ReprocessingStatus,
@@ -65,6 +66,12 @@ class ReprocessingWorkers(AnswerModel):
     """The workers of a job."""
 
     workers: list[ReprocessingWorker]  # pyright: ignore[reportInvalidTypeForm] -- made from the record
+
+
+class ReprocessingBadLines(AnswerModel):
+    """Lines that could not be sent, 20 at most."""
+
+    bad_lines: list[BadLineSample]
 
 
 class WorkerLog(AnswerModel):
@@ -143,6 +150,9 @@ def examples() -> dict[str, Any]:
         "reprocess_list": {"response": {"items": [job], "next_cursor": None}},
         "reprocess_show": {"response": job},
         "reprocess_workers": {"response": {"workers": [worker]}},
+        "reprocess_bad_lines": {
+            "response": {"bad_lines": [{**place, "reason": "not JSON", "sample": '{"messageId": "cut of'}]}
+        },
         "reprocess_logs": {
             "response": {
                 "job_id": PLAN,

@@ -1,4 +1,6 @@
-"""In: reprocess_logs. Changes: nothing. Out: logs.follow, while somebody looks at workers that run."""
+"""In: reprocess_logs, the log viewer's address. Changes: nothing.
+Out: logs.follow, while somebody looks at workers that run.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,11 +8,14 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from signalbox_chassis.blobs import Blobs, BlobStoreFailed
+from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.states import TASK_ENDS
 from signalbox_gateway import attempt_logs, worker_logs
+from signalbox_gateway.http import console
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.problems import Problem
@@ -28,6 +33,8 @@ LINES_BEFORE: Final = 100
 """Lines read before those that are shown: a line without a time takes it from there."""
 PREFIX: Final = "worker/"
 """What the keys of a job's items begin with; the worker's index follows."""
+INDEXED: Final = "workers"
+"""The key of the only item of a job whose workers are the pods of an Indexed Job."""
 _ENDS: Final = frozenset(state.value for state in TASK_ENDS)
 
 
@@ -42,13 +49,15 @@ async def reprocess_logs(
 ) -> Response:
     """The last lines of the workers' present tries, of each worker or merged. A worker that runs is behind by 2 s."""
     async with deps.database.connection() as connection:
-        if await rows.load(connection, id) is None:
+        job = await rows.load(connection, id)
+        if job is None:
             raise missing("reprocessing job", id)
         if deps.blobs is None:
             raise Problem("unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")
         found = await queries.tasks(connection, TaskFilter(plan=[id]), limit=WORKERS)
     tasks = {int(task["item_key"].removeprefix(PREFIX)): task for task in found.items if _is_worker(task["item_key"])}
-    live = [task for task in tasks.values() if task["state"] not in _ENDS]
+    indexed = next((task for task in found.items if task["item_key"] == INDEXED), None)
+    live = [task for task in (indexed, *tasks.values()) if task is not None and task["state"] not in _ENDS]
     await asyncio.gather(*(deps.followed_logs.keep(deps.database, task, principal.actor) for task in live))
     after = None if since is None else deps.clock.now() - timedelta(seconds=since)
     at_once = asyncio.Semaphore(READS_AT_ONCE)
@@ -57,8 +66,24 @@ async def reprocess_logs(
         async with at_once:
             return await _lines(blobs, index, task, tail, after)
 
+    if indexed is not None:
+        indexes, logs = await _pods(deps.blobs, indexed, rows.shown(job)["total_workers"] or 1, tail, after)
+        return answer(_merged(id, logs) if sort else _by_worker(id, indexes, logs))
     logs = await asyncio.gather(*(read(index, task, deps.blobs) for index, task in sorted(tasks.items())))
     return answer(_merged(id, logs) if sort else _by_worker(id, sorted(tasks), logs))
+
+
+@router.get("/jobs/{id}/logs/view", include_in_schema=False)
+async def view_logs(id: UUID, request: Request) -> Response:
+    """Send a browser to the log viewer, which asks people who are not signed in to sign in."""
+    if "token" in request.query_params:
+        raise Problem(
+            "bad-request",
+            "a token in an address ends up in histories and logs of proxies, so it is not taken: open this address "
+            "without it and sign in, or sign in first with POST /api/v1/auth/login and cookie: true",
+            errors=[Field("token", None, "no token in the query")],
+        )
+    return RedirectResponse(f"{console.PATH}/reprocessing/{id}/logs", 303)
 
 
 def _is_worker(key: str) -> bool:
@@ -78,6 +103,22 @@ async def _lines(
     if not pieces:
         return [], None if task["state"] in _ENDS else "nothing is stored of it yet"
     return worker_logs.newest(worker_logs.lines_of(index, text), tail=tail, since=since), None
+
+
+async def _pods(
+    blobs: Blobs, task: queries.Answer, workers: int, tail: int, since: datetime | None
+) -> tuple[list[int], list[tuple[list[WorkerLine], str | None]]]:
+    """The lines of every index of an Indexed Job, whose log is one."""
+    error: str | None = None
+    text = b""
+    try:
+        pieces, _ = await attempt_logs.chunks(blobs, UUID(task["id"]), task["attempt"])
+        text, _ = await attempt_logs.tail(blobs, pieces, (tail + LINES_BEFORE) * workers)
+        error = None if pieces or task["state"] in _ENDS else "nothing is stored of it yet"
+    except BlobStoreFailed as failed:
+        error = f"the blob store does not answer: {failed}"
+    lines = worker_logs.lines_of_pods(text, workers)
+    return list(lines), [(worker_logs.newest(found, tail=tail, since=since), error) for found in lines.values()]
 
 
 def _by_worker(id: UUID, indexes: Sequence[int], logs: Sequence[tuple[list[WorkerLine], str | None]]) -> dict[str, Any]:

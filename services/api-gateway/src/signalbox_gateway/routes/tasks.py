@@ -134,7 +134,7 @@ async def task_logs(
     task = await _must_be_there(deps, id)
     if deps.blobs is None:
         raise Problem("unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")
-    log = AttemptLog(deps, deps.blobs, id, attempt or task["attempt"], request.state.principal.actor)
+    log = AttemptLog(deps.database, deps.blobs, id, attempt or task["attempt"], request.state.principal.actor)
     try:
         text, at = await log.stored(tail, since)
     except BlobStoreFailed as failed:

@@ -44,11 +44,12 @@ INSERT INTO delivery_try (delivery_id, number, state, answer) SELECT id, $2, $3,
 ON CONFLICT DO NOTHING RETURNING delivery_id
 """
 # The newest message about an incident says all that those before it said: one that no try has failed yet is left out.
+# But a failure is told as a failure: only a later failure replaces it ($5), not what says how the incident went on.
 _SUPERSEDE = """
 WITH older AS (
     SELECT id FROM delivery
     WHERE incident_id = $1 AND channel_id = $2 AND id <> $3 AND state IN ('pending', 'retrying')
-        AND attempts = throttled
+        AND attempts = throttled AND ($5 OR event_type IN ('incident.updated', 'incident.recovered'))
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), dropped AS (
     UPDATE delivery d SET state = 'dropped', version = version + 1 FROM older WHERE d.id = older.id
@@ -174,9 +175,15 @@ async def pause(connection: Connection, channel_id: str, seconds: float) -> None
     await connection.execute(_PAUSE, channel_id, seconds)
 
 
-async def supersede(connection: Connection, incident_id: UUID, channel_id: str, newest: UUID) -> None:
-    """Leave out the messages about an incident that a newer one replaces before they were sent."""
-    await connection.execute(_SUPERSEDE, incident_id, channel_id, newest, f"replaced by {newest} before it was sent")
+async def supersede(
+    connection: Connection, incident_id: UUID, channel_id: str, newest: UUID, *, is_failure: bool
+) -> None:
+    """Leave out the messages about an incident that a newer one replaces before they were sent.
+
+    A failure is left out only for a newer failure (`is_failure`).
+    """
+    reason = f"replaced by {newest} before it was sent"
+    await connection.execute(_SUPERSEDE, incident_id, channel_id, newest, reason, is_failure)
 
 
 async def lateness(connection: Connection) -> dict[str, float]:

@@ -13,8 +13,8 @@ from signalbox_reprocessor.distribution import ListedFile
 
 _ACCEPT: Final = """
 INSERT INTO job (id, operation_id, config, engine, definitions_revision, project, actor, reason, retry_of, created_at,
-    traceparent)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    traceparent, engine_kind)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (id) DO NOTHING
 RETURNING id
 """
@@ -28,7 +28,8 @@ WHERE id = (
 RETURNING *
 """
 _PLAN: Final = """
-UPDATE job SET planned_at = now(), total_files = $2, total_bytes = $3, total_workers = $4, unpublished = true
+UPDATE job SET planned_at = now(), total_files = $2, total_bytes = $3, total_workers = $4, k8s_job_name = $5,
+    unpublished = true
 WHERE id = $1 AND status = 'pending' AND planned_at IS NULL
 RETURNING id
 """
@@ -90,6 +91,7 @@ async def accept(connection: Connection, data: ReprocessingStartData, *, at: dat
     row = await connection.fetchrow(
         _ACCEPT, data.job_id, data.operation_id, data.config.model_dump_json(), data.engine, data.definitions_revision,
         data.project, data.actor, data.reason, data.retry_of, at, traceparent,
+        data.engine_kind,
     )  # fmt: skip
     return row is not None
 
@@ -111,10 +113,11 @@ async def plan(
     *,
     count: int,
     hash: bytes,
+    k8s_job_name: str | None,
 ) -> bool:
     """Write the ledger of a job. False: it is planned already, or ended."""
     total = sum(file.size for file in files)
-    if await connection.fetchval(_PLAN, job_id, len(files), total, count) is None:
+    if await connection.fetchval(_PLAN, job_id, len(files), total, count, k8s_job_name) is None:
         return False
     assigned, sizes = [0] * count, [0] * count
     for file, worker in zip(files, workers, strict=True):

@@ -17,7 +17,7 @@ SELECT path, line, byte_offset, error FROM file WHERE job_id = $1 AND status = '
 """
 _FAILED: Final = "SELECT count(*)::int FROM file WHERE job_id = $1 AND status = 'failed'"
 _BAD_LINES: Final = """
-SELECT f.path, b.line, b.byte_offset, b.reason FROM bad_line b JOIN file f USING (job_id, file_index)
+SELECT f.path, b.line, b.byte_offset, b.reason, b.sample FROM bad_line b JOIN file f USING (job_id, file_index)
 WHERE b.job_id = $1 ORDER BY b.file_index, b.line LIMIT 20
 """
 _START: Final = "UPDATE job SET status = 'running', started_at = $2 WHERE id = $1 AND status = 'pending'"
@@ -54,7 +54,13 @@ async def failures(connection: Connection, job_id: UUID) -> tuple[int, list[dict
 async def bad_lines(connection: Connection, job_id: UUID) -> list[dict[str, Any]]:
     """The first lines that could not be sent."""
     return [
-        {"path": row["path"][:2048], "line": row["line"], "byte": row["byte_offset"], "reason": row["reason"]}
+        {
+            "path": row["path"][:2048],
+            "line": row["line"],
+            "byte": row["byte_offset"],
+            "reason": row["reason"],
+            "sample": row["sample"].decode(errors="replace").replace("\0", "\ufffd"),
+        }
         for row in await connection.fetch(_BAD_LINES, job_id)
     ]
 

@@ -7,7 +7,13 @@ messages was acknowledged or refused. Checkpoints become durable in order.
 import threading
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
+
+SAMPLE_BYTES: Final = 512
+"""Of a bad line, what is kept."""
+MAX_SAMPLES: Final = 20
+"""Bad lines of one file whose place is kept."""
+TOO_LARGE: Final = "larger than a message may be"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +48,57 @@ class BadLine:
 class Batch:
     """Messages between two checkpoints. `delivered` is the producer's callback."""
 
-    __slots__ = ("acknowledged", "bad_lines", "checkpoint", "corrected", "fault", "refused", "sent")
+    __slots__ = (
+        "acknowledged",
+        "bad_lines",
+        "checkpoint",
+        "corrected",
+        "fault",
+        "large",
+        "refused",
+        "sent",
+        "too_large",
+    )
 
     def __init__(self) -> None:
         self.sent = 0
         self.acknowledged = 0
-        self.refused: list[tuple[bytes, str]] = []
+        self.refused = 0
+        self.too_large: list[Any] = []
+        """Messages that the broker refused together with others: each is to be sent again alone."""
+        self.large: dict[int, int] = {}
+        """Line → byte of lines that a broker may refuse."""
         self.fault: str | None = None
         self.checkpoint: Checkpoint | None = None
         self.corrected: Checkpoint | None = None
         self.bad_lines: list[BadLine] = []
 
     def delivered(self, error: Any, message: Any) -> None:
-        """Count an acknowledgement. Only a message that is too large is a fault of the line itself."""
+        """Count an acknowledgement. A producer's batch that is too large is refused with the good messages in it."""
         if error is None:
             self.acknowledged += 1
         elif error.name() == "MSG_SIZE_TOO_LARGE":
-            self.refused.append((message.key(), error.str()))
+            self.too_large.append(message)
         else:
             self.fault = error.str()
 
+    def delivered_alone(self, error: Any, message: Any) -> None:
+        """Count the answer to a message that was sent alone: now a size is a fault of the line itself."""
+        if error is None or error.name() != "MSG_SIZE_TOO_LARGE":
+            self.delivered(error, message)
+            return
+        self.refused += 1
+        line = int(message.key().rpartition(b":")[2])
+        checkpoint = self.checkpoint
+        if checkpoint is not None and len(self.bad_lines) < MAX_SAMPLES:
+            sample = (message.value() or b"")[:SAMPLE_BYTES]
+            self.bad_lines.append(
+                BadLine(checkpoint.file_index, line, self.large.get(line, 0), TOO_LARGE, sample)
+            )  # fmt: skip
+
     @property
     def settled(self) -> bool:
-        return self.checkpoint is not None and self.acknowledged + len(self.refused) == self.sent
+        return self.checkpoint is not None and self.acknowledged + self.refused == self.sent
 
 
 @dataclass
@@ -108,7 +142,7 @@ class Progress:
         if batch.corrected is None:
             checkpoint = batch.checkpoint
             assert checkpoint is not None
-            refused = self._refused.get(checkpoint.file_index, 0) + len(batch.refused)
+            refused = self._refused.get(checkpoint.file_index, 0) + batch.refused
             self._refused[checkpoint.file_index] = refused
             batch.corrected = replace(checkpoint, sent=checkpoint.sent - refused, failed=checkpoint.failed + refused)
         return batch.corrected

@@ -39,9 +39,10 @@ def read(line: bytes) -> Message:
     try:
         if not line.isascii():
             line.decode()
-        return _TYPED(line)
-    except msgspec.ValidationError:
-        return _tolerant(line)
+        try:
+            return _TYPED(line)
+        except msgspec.ValidationError:
+            return _tolerant(line)
     except UnicodeDecodeError:
         raise BadLineFound(BAD_TEXT) from None
     except msgspec.DecodeError as error:

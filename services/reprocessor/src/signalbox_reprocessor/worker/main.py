@@ -161,7 +161,7 @@ class Worker:
     def _send(self, pump: Pump, files: Any, producer: Any) -> None:
         pump.run(files)
         while producer is not None and any(not batch.settled for batch in list(self.progress.batches)):
-            producer.poll(0.05)
+            pump.poll(0.05)
             pump.check_stop()
 
     async def _save(self) -> None:

@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 
-from signalbox_reprocessor.worker.checkpoints import BadLine, Batch, Checkpoint, Progress
+from signalbox_reprocessor.worker.checkpoints import (
+    MAX_SAMPLES,
+    SAMPLE_BYTES,
+    TOO_LARGE,
+    BadLine,
+    Batch,
+    Checkpoint,
+    Progress,
+)
 from signalbox_reprocessor.worker.events import BadLineFound, Selector, read
 from signalbox_reprocessor.worker.lines import CorruptFile, LineCutter, plain
 from signalbox_reprocessor.worker.sources import FileChanged, FileUnreadable, Source, SourceFile
@@ -19,9 +27,9 @@ from signalbox_reprocessor.worker.sources import FileChanged, FileUnreadable, So
 log = logging.getLogger(__name__)
 BATCH_SECONDS: Final = 1.0
 """A batch is closed after so long, however few lines it has: people watch the ledger."""
-SAMPLE_BYTES: Final = 512
-MAX_SAMPLES: Final = 20
-"""Bad lines of one file whose place is kept."""
+LARGE_BYTES: Final = 8192
+"""The place of longer lines is kept until the broker took them."""
+FLUSH_SECONDS: Final = 30.0
 MAX_WORKER_SAMPLES: Final = 200
 
 
@@ -77,8 +85,25 @@ class Pump:
         if self._producer is None:
             return
         while self._progress.sent + open_messages - self._progress.durable > self._options.batch_size:
-            self._producer.poll(0.002)
+            self.poll(0.002)
             self.check_stop()
+
+    def poll(self, seconds: float) -> None:
+        """Let the producer call back, and send what was refused with others again, each alone."""
+        if self._producer is None:
+            return
+        self._producer.poll(seconds)
+        for batch in list(self._progress.batches):
+            while batch.too_large:
+                self._send_alone(batch, batch.too_large.pop())
+
+    def _send_alone(self, batch: Batch, message: Any) -> None:
+        self._producer.flush(FLUSH_SECONDS)
+        self._producer.produce(
+            message.topic(), message.value(), message.key(), on_delivery=batch.delivered_alone,
+            headers=message.headers(),
+        )  # fmt: skip
+        self._producer.flush(FLUSH_SECONDS)
 
     def check_stop(self) -> None:
         if self._progress.stop.is_set():
@@ -95,8 +120,7 @@ class Pump:
         while self._credit < 0:
             self._progress.stop.wait(min(1.0, -self._credit / rate))
             self.check_stop()
-            if self._producer is not None:
-                self._producer.poll(0)
+            self.poll(0)
             now = time.monotonic()
             self._credit += (now - self._paced_at) * rate
             self._paced_at = now
@@ -136,12 +160,17 @@ class Pump:
             self._left -= sent
 
 
+def too_long(length: int, limit: int) -> str:
+    """Why a line is not sent."""
+    return f"the line has {length} bytes, {limit} are allowed"
+
+
 def too_large(error: KafkaException) -> str:
     """Why the producer took no message of this size. Raises any other fault again."""
     fault: Any = error.args[0]
     if fault.code() != KafkaError.MSG_SIZE_TOO_LARGE:
         raise error
-    return "larger than a message may be"
+    return TOO_LARGE
 
 
 class FilePass:
@@ -194,13 +223,12 @@ class FilePass:
             passed = 0
         self._lines(*cutter.end(), last=True)
 
-    def _lines(self, too_long: int, lines: list[bytes], *, last: bool = False) -> None:
-        if too_long:
+    def _lines(self, length: int, lines: list[bytes], *, last: bool = False) -> None:
+        if length:
             line, offset = self.at.line + 1, self.at.offset
-            limit = self.pump.options.max_line_bytes
-            self._bad(line, offset, f"the line has {too_long} bytes, {limit} are allowed", b"")
+            self._bad(line, offset, too_long(length, self.pump.options.max_line_bytes), b"")
             self.at = replace(
-                self.at, line=line, offset=offset + too_long + (0 if last else 1), failed=self.at.failed + 1
+                self.at, line=line, offset=offset + length + (0 if last else 1), failed=self.at.failed + 1
             )
         start = 0
         while start < len(lines):
@@ -209,8 +237,7 @@ class FilePass:
             start += self._send(lines[start : start + room] if start or room < len(lines) else lines, last=last)
             if self.batch.sent >= self.pump.step or time.monotonic() - self.closed_at > BATCH_SECONDS:
                 self._close(self.at)
-        if self.pump.producer is not None:
-            self.pump.producer.poll(0)
+        self.pump.poll(0)
         self.pump.check_stop()
 
     def _send(self, lines: list[bytes], *, last: bool) -> int:
@@ -220,6 +247,7 @@ class FilePass:
         number, offset, sent, skipped, failed = at.line, at.offset, 0, 0, 0
         produce = pump.producer.produce if pump.producer is not None else None
         topic, prefix, delivered = pump.options.topic, self.prefix, batch.delivered
+        large_bytes, max_bytes = LARGE_BYTES, pump.options.max_line_bytes
         select, first_line, left = pump.selector.headers, self.first_line, pump.left
         created: str | None = None
         read_lines = 0
@@ -232,6 +260,10 @@ class FilePass:
                 if number < first_line or not line or line.isspace():
                     skipped += 1
                 else:
+                    if len(line) > large_bytes:
+                        batch.large[number] = offset
+                    if len(line) > max_bytes:
+                        raise BadLineFound(too_long(len(line), max_bytes))
                     message = read(line)
                     created = message.messageCreated
                     headers = select(message)
@@ -257,7 +289,7 @@ class FilePass:
         self.at = replace(
             at, line=number, offset=offset, sent=at.sent + sent, skipped=at.skipped + skipped,
             failed=at.failed + failed, read_bytes=pump.source.read_bytes,
-            timestamp=created[:64] if created else at.timestamp,
+            timestamp=created[:64].replace("\0", "\ufffd") if created else at.timestamp,
         )  # fmt: skip
         pump.take(sent)
         pump.pace(sent)
@@ -268,7 +300,7 @@ class FilePass:
     def _produce_later(self, line: bytes, number: int, headers: Any) -> None:
         """The producer's queue is full: let it send."""
         while True:
-            self.pump.producer.poll(0.005)
+            self.pump.poll(0.005)
             self.pump.check_stop()
             try:
                 self.pump.producer.produce(

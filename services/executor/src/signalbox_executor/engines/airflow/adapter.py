@@ -10,6 +10,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from signalbox_chassis.runtime import crash_points
 from signalbox_contracts.definitions.work import AirflowWork
 from signalbox_executor.engines.airflow import ends, runs
 from signalbox_executor.engines.airflow.answers import QUEUED, DagRun, TaskInstance, TaskInstances, each
@@ -71,6 +72,7 @@ class AirflowEngine:
             raise EngineRefused(self._client.name, words, field="work.kind", value=work.kind)
         start = runs.clear if work.mode == "clear" else runs.trigger
         run = await start(self._client, submission, work)
+        crash_points.point("airflow.answered")
         self._tracker.remember(run)
         self._remember(submission.run_key, (run.dag_id, run.dag_run_id))
         return handle_of(run.dag_id, run.dag_run_id)

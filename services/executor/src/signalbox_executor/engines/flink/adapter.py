@@ -68,6 +68,7 @@ class FlinkEngine:
 
     async def close(self) -> None:
         await self._sender.close()
+        await self._runs.close()
         await self._artifacts.close()
         await self._job_manager.close()
 

@@ -1,4 +1,7 @@
-"""What a JobManager says of runs, as observations: one call for all it knows, a second where one is missing."""
+"""What a JobManager says of runs, as observations: one call for all it knows, and one more at most.
+
+The second call is for runs that are missing, or else for the details of one that ended (`details`).
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,6 +14,7 @@ from signalbox_contracts.ids import run_key_hash128
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_executor.engines.flink import phases
 from signalbox_executor.engines.flink.answers import Failure, JobEntry, instant
+from signalbox_executor.engines.flink.details import DetailReader, EndedRun
 from signalbox_executor.engines.flink.records import RunRecords
 from signalbox_executor.engines.flink.rest import Incarnation, JobManager
 from signalbox_executor.engines.flink.savepoints import Savepoints
@@ -29,23 +33,37 @@ class Runs:
         self._records = records
         self._savepoints = savepoints
         self._clock = clock
+        self._details = DetailReader(self._observed)
+
+    async def close(self) -> None:
+        await self._details.close()
 
     async def observe(self, watched: Sequence[Watched]) -> dict[str, Observation]:
         """By run key. A run is left out where nothing is known of it just now."""
         entries = await self._job_manager.overview()
         seen: dict[str, Observation] = {}
         missing: list[Watched] = []
+        ended: list[EndedRun] = []
         for run in watched:
             entry = entries.get(job_id(run))
             if entry is None:
                 missing.append(run)
+            elif await self._needs_details(run, entry):
+                ended.append(EndedRun(run, entry))
             elif (observed := await self._observed(run, entry)) is not None:
                 seen[run.run_key] = observed
         if missing:
             incarnation = await self._job_manager.incarnation()
             for run in missing:
                 seen[run.run_key] = await self._missing(run, incarnation)
-        return seen
+        return seen | await self._details.take(ended, at_once=0 if missing else 1)
+
+    async def _needs_details(self, run: Watched, entry: JobEntry) -> bool:
+        """Whether how a run ended takes a call of its own."""
+        phase = phases.phase_of(entry)
+        if phase is Phase.SUCCEEDED:
+            return await self._savepoints.stopped_with_savepoint(run.run_key)
+        return phase is Phase.FAILED
 
     async def waiting(self, watched: Sequence[Watched]) -> Mapping[str, str]:
         """Why runs that Flink accepted do not begin."""

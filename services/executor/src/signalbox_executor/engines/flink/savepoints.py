@@ -84,6 +84,11 @@ class Savepoints:
         """Whether we asked this run to end."""
         return await self._records.load_stop(run_key) is not None
 
+    async def stopped_with_savepoint(self, run_key: str) -> bool:
+        """Whether we asked this run to end with a savepoint."""
+        stop = await self._records.load_stop(run_key)
+        return stop is not None and stop.trigger_id is not None
+
     async def ending(self, run_key: str, job_id: str) -> Ending:
         """How a finished job ended."""
         stop = await self._records.load_stop(run_key)

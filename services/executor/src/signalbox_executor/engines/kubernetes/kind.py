@@ -53,8 +53,7 @@ async def _access(
     if connection.config.startswith("secret://"):
         content = (await context.secrets.resolve(connection.config))[connection.config]
         return await access.from_secret(content, connection.context), context.guard
-    allowed = [path.strip() for path in settings.kubernetes_config_files.split(",") if path.strip()]
-    if connection.config != access.LOCAL and connection.config not in allowed:
+    if connection.config != access.LOCAL and connection.config not in settings.allowed_files:
         raise access.KubeconfigRefused(
             f"{connection.config} is no file the operator allowed (SIGNALBOX_KUBERNETES_CONFIG_FILES)"
         )

@@ -5,7 +5,8 @@ Every copy of a submit makes equal objects with equal names, so "already there" 
 
 import base64
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ MAX_OBJECT_BYTES: Final = 1024 * 1024
 DEADLINE_SECONDS: Final = 7 * 86_400
 """Time of a run without a limit of its own: a Job without a deadline waits for a missing image for ever."""
 _ENGINE: Final = "kubernetes"
+_KEY: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}")
 _MASKED: Final = "signalbox.masked"
 
 
@@ -246,14 +248,20 @@ class _Files:
         )
         self._given = submission.secrets
         self.variables_name = secrets_name(self._key)
+        again = f"-{submission.attempt}" if submission.attempt > 1 else ""
+        self._maps_name = f"{work.files_name}{again}" if work.files_name else f"{self._key}-files"
+        named = work.secret_files_name
+        self._secrets_name = f"{named}{again}" if named else f"{self._key}-secret-files"
         self._maps = list(_parcels("work.files", work.files))
         self._secrets = list(_parcels("work.secret_files", work.secret_files))
 
     def objects(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for at, files in enumerate(self._maps):
-            yield "configmaps", self._object("ConfigMap", f"{self._key}-files-{at}", data=_keyed(files))
+            name = _numbered(self._maps_name, at, named=self._work.files_name)
+            yield "configmaps", self._object("ConfigMap", name, data=_keyed(files))
         for at, files in enumerate(self._secrets):
-            yield "secrets", self._object("Secret", f"{self._key}-secret-files-{at}", data=_encoded(_keyed(files)))
+            name = _numbered(self._secrets_name, at, named=self._work.secret_files_name)
+            yield "secrets", self._object("Secret", name, data=_encoded(_keyed(files)))
         if self._given:
             values = {name: self._work.environment[name] for name in sorted(self.secret_variables)}
             values[_MASKED] = to_json(self._given).decode()
@@ -265,9 +273,11 @@ class _Files:
     def sources(self) -> Iterator[dict[str, Any]]:
         """The parts of the projected volume."""
         for at, files in enumerate(self._maps):
-            yield {"configMap": {"name": f"{self._key}-files-{at}", "items": _items(files)}}
+            name = _numbered(self._maps_name, at, named=self._work.files_name)
+            yield {"configMap": {"name": name, "items": _items(files)}}
         for at, files in enumerate(self._secrets):
-            yield {"secret": {"name": f"{self._key}-secret-files-{at}", "items": _items(files)}}
+            name = _numbered(self._secrets_name, at, named=self._work.secret_files_name)
+            yield {"secret": {"name": name, "items": _items(files)}}
 
     def _object(self, kind: str, name: str, **content: Any) -> dict[str, Any]:
         metadata = {"name": name, "labels": self._labels}
@@ -292,13 +302,24 @@ def _parcels(field: str, files: Mapping[str, str]) -> Iterator[dict[str, str]]:
         yield parcel
 
 
+def _numbered(name: str, at: int, *, named: str | None) -> str:
+    """The first object of a name that the work chose has that name alone."""
+    return name if named and at == 0 else f"{name}-{at}"
+
+
+def _keys(files: Collection[str]) -> dict[str, str]:
+    """File → its key: its name, or where one of them is a path, which a key may not be, a number."""
+    plain = all(_KEY.fullmatch(name) for name in files)
+    return {name: name if plain else f"file-{at}" for at, name in enumerate(files)}
+
+
 def _keyed(files: Mapping[str, str]) -> dict[str, str]:
-    """A file's name may be a path, a key may not: keys are numbers."""
-    return {f"file-{at}": content for at, content in enumerate(files.values())}
+    keys = _keys(files)
+    return {keys[name]: content for name, content in files.items()}
 
 
-def _items(files: Iterable[str]) -> Sequence[dict[str, str]]:
-    return [{"key": f"file-{at}", "path": name} for at, name in enumerate(files)]
+def _items(files: Collection[str]) -> Sequence[dict[str, str]]:
+    return [{"key": key, "path": name} for name, key in _keys(files).items()]
 
 
 def _encoded(values: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,174 @@
+"""The workers of a reprocessing job as pods of an Indexed Job: real pods, a real Kafka, pods killed on the way."""
+
+import base64
+import json
+import site
+import sys
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from engines.harness import until
+from engines.kubernetes.distribution import IMAGE
+from engines.kubernetes.harness import Harness
+from engines.kubernetes.scenarios import complete_log, ended, new_submission, watched
+from signalbox_chassis.persistence.migrations import provision
+from signalbox_chassis.security.vault import Vault, provision_vault
+from signalbox_contracts.messages.requests import PlanRequest
+from signalbox_contracts.messages.tasks import Phase
+from signalbox_contracts.states import PlanState
+from signalbox_contracts.topics import topic
+from signalbox_executor.engines.port import Submission
+from signalbox_executor.engines.registry import secret_places
+from signalbox_executor.secrets import Secrets
+from signalbox_reprocessor.facts import k8s_job_name
+from support.reprocessing import Reprocessors, reprocessors_on, write_events
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+FILES: Final = 30
+WORKERS: Final = 3
+LINES: Final = 200
+BATCH: Final = 200
+KILLS: Final = 4
+KEY: Final = base64.b64encode(bytes(range(32))).decode()
+
+
+def pod_template(events: Path) -> dict[str, Any]:
+    """The image has a shell only: Python and the worker come from this host, and so does its network."""
+    here = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[3], Path("/usr"), Path("/lib"), events}
+    here |= {Path(folder) for folder in site.getsitepackages()} | {Path("/lib64")}
+    places = sorted(path for path in here if path.exists() and not any(up in here for up in path.parents))
+    volumes = [{"name": f"host-{n}", "hostPath": {"path": str(path)}} for n, path in enumerate(places)]
+    mounts = [{"name": f"host-{n}", "mountPath": str(path), "readOnly": True} for n, path in enumerate(places)]
+    container = {"name": "main", "imagePullPolicy": "Never", "volumeMounts": mounts}
+    return {"spec": {"hostNetwork": True, "volumes": volumes, "containers": [container]}}
+
+
+@asynccontextmanager
+async def vault_for(owner: Reprocessors, postgres_url: str) -> AsyncGenerator[tuple[Vault, Mapping[str, Any]]]:
+    """A vault, read by an executor; and the settings with which the reprocessor writes its own secrets there."""
+    schema, reader = f"{owner.schema}_secrets", f"{owner.schema}_reader"
+    reader_url = await provision(postgres_url, role=reader, password=uuid.uuid4().hex, schema=reader)
+    await provision_vault(
+        postgres_url, writer_role=reader, readers={reader: ("work",)}, owners={owner.schema: "reprocess-"},
+        schema=schema,
+    )  # fmt: skip
+    vault = Vault(reader_url, keys=KEY, schema=schema)
+    await vault.start()
+    try:
+        yield vault, {"secret_key": SecretStr(KEY), "secrets_url": SecretStr(owner.url), "secrets_schema": schema}
+    finally:
+        await vault.stop()
+
+
+@pytest_asyncio.fixture
+async def place(postgres_url: str, kafka_bootstrap: str, tmp_path: Path) -> AsyncGenerator[tuple[Reprocessors, Vault]]:
+    tmp_path.chmod(0o755)
+    async with reprocessors_on(postgres_url, kafka_bootstrap, tmp_path) as made, vault_for(made, postgres_url) as found:
+        vault, settings = found
+        pods = {
+            "reprocessing_worker_image": IMAGE,
+            "reprocessing_pod_command": f"{sys.executable} -m signalbox_reprocessor.worker.main",
+            "reprocessing_pod_template": json.dumps(pod_template(tmp_path)),
+        }
+        async with made.reprocessing(**settings, **pods):
+            yield made, vault
+
+
+async def submission_of(made: Reprocessors, vault: Vault, job: uuid.UUID) -> Submission:
+    """What the executor submits for the plan of the job, with the values of its secrets."""
+    plans = [one for one in await made.published(topic("requests.v1")) if isinstance(one, PlanRequest)]
+    items = next(plan.data.items for plan in plans if plan.data.plan_id == job)
+    assert [item.key for item in items] == ["workers"]
+    return await Secrets(vault, places=secret_places).fill(new_submission(items[0].work))
+
+
+def decoded(document: Mapping[str, Any]) -> dict[str, str]:
+    return {key: base64.b64decode(value).decode() for key, value in document["data"].items()}
+
+
+async def test_killed_pods_lose_nothing_and_the_ledger_balances(
+    harness: Harness, place: tuple[Reprocessors, Vault]
+) -> None:
+    made, vault = place
+    write_events(made.events, FILES, LINES)
+    job = await made.planned(engine_kind="kubernetes", batch_size=BATCH, max_events_per_second=300)
+    submission = await submission_of(made, vault, job)
+    await harness.engine.submit(submission)
+
+    files, config = (
+        json.loads(harness.kubectl("get", kind, f"reprocess-{job}-{part}", "-o", "json"))
+        for kind, part in (("configmap", "files"), ("secret", "config"))
+    )
+    assert (files["data"]["worker_count"], files["data"]["total_files"]) == (str(WORKERS), str(FILES))
+    assert len(json.loads(files["data"]["files.json"])) == FILES
+    keys = {"worker.json", "config.json", "database_url", "kafka_bootstrap_servers", "kafka_destinations_topic"}
+    assert keys <= decoded(config).keys()
+    assert decoded(config)["database_url"] == made.worker_url
+    assert files["metadata"]["labels"]["job-id"] == config["metadata"]["labels"]["job-id"] == str(job)
+    found = harness.objects("jobs", f"job-id={job}")[0]
+    assert (found["spec"]["completionMode"], found["spec"]["completions"]) == ("Indexed", WORKERS)
+    assert found["spec"]["ttlSecondsAfterFinished"] == 86_400
+
+    for killed in range(KILLS):
+
+        async def has_sent(least: int = (killed + 1) * BATCH) -> bool:
+            return sum([await made.sent_by(job, index) for index in range(WORKERS)]) > least
+
+        await until(has_sent, f"events are sent before kill {killed + 1}", timeout_seconds=120)
+        pods = [pod for pod in harness.objects("pods", f"job-id={job}") if pod["status"]["phase"] == "Running"]
+        name = pods[killed % len(pods)]["metadata"]["name"]
+        harness.kubectl("delete", "pod", name, "--force", "--grace-period=0", "--wait=false")
+
+    end = await ended(harness, submission, seconds=200)
+    assert end.phase is Phase.SUCCEEDED, (end, (await complete_log(harness, submission)).decode()[-3000:])
+    assert await made.judged(job, PlanState.SUCCEEDED) == ("completed", None)
+    assert await made.sums(job) == (FILES * LINES, FILES * LINES, 0, 0)
+    delivered = await made.delivered()
+    assert len(delivered) == FILES * LINES, "each event came, once after repeats are dropped by key"
+    assert sum(delivered.values()) - len(delivered) <= KILLS * BATCH
+
+    async def secrets_are_gone() -> bool:
+        return not await vault.listed()
+
+    await until(secrets_are_gone, "the secrets of the job that ended are removed", timeout_seconds=30)
+
+
+async def test_a_worker_with_a_failed_file_fails_its_index_at_once_and_alone(
+    harness: Harness, place: tuple[Reprocessors, Vault]
+) -> None:
+    made, vault = place
+    write_events(made.events, 20, 10)
+    damaged = made.events / "0003.ndjson.gz"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    job = await made.planned(engine_kind="kubernetes")
+    submission = await submission_of(made, vault, job)
+    await harness.engine.submit(submission)
+    end = await ended(harness, submission)
+    assert end.phase is Phase.FAILED
+    assert "1 of 2 indexes failed: 1 (exit code 4)" in end.message
+    progress = (await harness.adapter.progress([watched(submission)]))[submission.run_key]
+    assert {one.worker: one.phase for one in progress.workers} == {0: Phase.SUCCEEDED, 1: Phase.FAILED}
+    status, error = await made.judged(job, PlanState.FAILED)
+    assert (status, error) == ("failed", "1 files failed")
+
+
+async def test_a_job_of_few_files_is_one_pod_and_knows_its_name(
+    harness: Harness, place: tuple[Reprocessors, Vault]
+) -> None:
+    made, vault = place
+    write_events(made.events, 2, 10)
+    job = await made.planned(engine_kind="kubernetes", dry_run=True)
+    row = (await made.rows("SELECT k8s_job_name FROM reprocessing_jobs WHERE id = $1", str(job)))[0]
+    assert row["k8s_job_name"] == k8s_job_name(job)
+    submission = await submission_of(made, vault, job)
+    await harness.engine.submit(submission)
+    assert (await ended(harness, submission)).phase is Phase.SUCCEEDED
+    assert await made.judged(job, PlanState.SUCCEEDED) == ("completed", None)
+    assert not await made.delivered()
