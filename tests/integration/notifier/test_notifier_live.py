@@ -18,6 +18,12 @@ from signalbox_chassis.runtime.service import Service
 from signalbox_chassis.security.assertions import sign, signing_keys
 from signalbox_contracts.definitions.channel import Channel
 from signalbox_contracts.live import Filter
+from signalbox_contracts.messages.reprocessing import (
+    ReprocessingRecord,
+    ReprocessingStated,
+    ReprocessingStatus,
+    ReprocessingWorkerRecord,
+)
 from signalbox_contracts.messages.tasks import Phase, StepProgress, TaskProgress, TaskProgressData
 from signalbox_notifier.live.client import MAX_QUEUED_BYTES, Client, Following
 from signalbox_notifier.live.server import ASSERTION, LiveServer
@@ -301,6 +307,39 @@ async def test_the_parts_of_a_run_are_reported_once_however_often_and_late_their
     assert sorted(json.loads(body)["type"] for _, body in hook.got) == [
         "task.completed", "task.failed", "task.started", "task.started",
     ]  # fmt: skip
+
+
+async def test_how_far_a_reprocessing_job_and_its_workers_are_is_fed(notifiers: Notifiers) -> None:
+    job, now = uuid.uuid4(), datetime.now(UTC)
+
+    def state(version: int, sent: int, status: str = "running") -> ReprocessingStated:
+        worker = ReprocessingWorkerRecord(
+            worker_index=0, status=ReprocessingStatus(status), updated_at=now, success_count=sent
+        )  # fmt: skip
+        record = ReprocessingRecord(
+            job_id=job, version=version, status=ReprocessingStatus(status), success_count=sent, workers=(worker,)
+        )  # fmt: skip
+        return ReprocessingStated.of(
+            record, subject=f"reprocessing:{job}", source="signalbox/reprocessor", time=now, aggregateversion=version
+        )  # fmt: skip
+
+    async with notifiers.notifying(secret_key=KEY):
+        await notifiers.publish(state(1, 10))
+
+        async def fed(version: int) -> bool:
+            query = "SELECT count(*) FROM live_event WHERE plan_id = $1 AND body::json ->> 'version' = $2"
+            return await notifiers.value(query, job, str(version)) == 1
+
+        await until(lambda: fed(1), why="the first state is fed")
+        await notifiers.publish(state(2, 20, "completed"), state(2, 20, "completed"))
+        await until(lambda: fed(2), why="the last state is fed")
+    rows = await notifiers.rows("SELECT body FROM live_event WHERE plan_id = $1 ORDER BY sequence", job)
+    events = [json.loads(row["body"]) for row in rows]
+    assert [(one["type"], one["status"], one["data"]["success_count"]) for one in events] == [
+        ("reprocessing.progress", "running", 10), ("reprocessing.progress", "completed", 20),
+    ]  # fmt: skip
+    assert events[1]["data"]["workers"][0]["success_count"] == 20
+    assert {one["run_id"] for one in events} == {str(job)}
 
 
 def test_a_client_that_takes_nothing_is_marked_slow_and_keeps_no_more() -> None:

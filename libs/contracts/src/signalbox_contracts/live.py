@@ -11,7 +11,7 @@ from signalbox_contracts.definitions.trigger import pattern_matches
 
 Word = Annotated[str, Field(min_length=1, max_length=255)]
 MAX_SEQUENCE = 2**62
-KNOWN_TYPES = (*EVENT_TYPES, "workflow.changed", "task.changed", "system.notification")
+KNOWN_TYPES = (*EVENT_TYPES, "workflow.changed", "task.changed", "reprocessing.progress", "system.notification")
 
 
 class Filter(BaseModel):
@@ -25,7 +25,9 @@ class Filter(BaseModel):
     """Who started the plan."""
     project: Word | None = None
     types: Annotated[tuple[Word, ...], Field(max_length=50)] = ()
-    categories: Annotated[tuple[Literal["workflow", "task", "system", "error"], ...], Field(max_length=4)] = ()
+    categories: Annotated[
+        tuple[Literal["workflow", "task", "reprocessing", "system", "error"], ...], Field(max_length=5)
+    ] = ()
     """`error` is every event of severity error or critical."""
     labels: Annotated[dict[Word, Word], Field(max_length=20)] = Field(default_factory=dict)
 
@@ -97,12 +99,12 @@ class Request(BaseModel):
 
 
 class LiveEvent(BaseModel):
-    """One transition of a plan or task, or something about Signalbox itself."""
+    """One transition of a plan or task, how far a reprocessing job is, or something about Signalbox itself."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     type: str
-    category: Literal["workflow", "task", "system"]
+    category: Literal["workflow", "task", "reprocessing", "system"]
     severity: Literal["info", "warning", "error", "critical"]
     timestamp: datetime
     workflow_id: str | None
@@ -117,7 +119,7 @@ class LiveEvent(BaseModel):
     name: str
     status: str
     version: int
-    """Of the plan, or of the task where there is one."""
+    """Of the plan, of the task where there is one, or of the reprocessing job's state."""
     message: str
     data: dict[str, JsonValue]
     sequence: int

@@ -32,7 +32,8 @@ export function isOld(key: readonly unknown[], changed: ReturnType<typeof touche
   if (LISTS.includes(path)) return changed.lists;
   const id = (key[2] as { params?: { path?: { id?: string } } } | undefined)?.params?.path?.id;
   if (!id) return false;
-  if (path.startsWith('/api/v1/plans/{id}')) return changed.plans.has(id);
+  if (path.startsWith('/api/v1/plans/{id}') || path.startsWith('/api/admin/reprocessing/jobs/{id}'))
+    return changed.plans.has(id);
   if (path.startsWith('/api/v1/tasks/{id}')) return changed.tasks.has(id);
   return false;
 }

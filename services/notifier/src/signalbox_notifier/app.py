@@ -30,7 +30,7 @@ def notifier(settings: NotifierSettings) -> Service:
         settings,
         subscriptions=[
             Subscription("control", (topic("operations.v1"),), control),
-            Subscription("facts", (topic("plans.v1"), topic("tasks.v1"), topic("dead-letters.v1")), facts),
+            Subscription("facts", tuple(map(topic, ("plans.v1", "tasks.v1", "states.v1", "dead-letters.v1"))), facts),
         ],
         sends=[topic("deliveries.v1")],
         definitions=handlers.definitions(),

@@ -1,6 +1,6 @@
-"""In: plan.state, tasks.state, task.progress, dead_letter.parked; channel and subscription definitions; channel.test,
-delivery.resend, incident.acknowledge, incident.snooze, incident.resolve. Changes: definition, plan, task_version,
-task_step, live_event, incident, delivery, deadline. Out: operation.result.
+"""In: plan.state, tasks.state, task.progress, reprocessing.state, dead_letter.parked; channel and subscription
+definitions; channel.test, delivery.resend, incident.acknowledge, incident.snooze, incident.resolve. Changes:
+definition, plan, task_version, task_step, live_event, incident, delivery, deadline. Out: operation.result.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +21,14 @@ from signalbox_contracts.messages.operations import (
     IncidentSnooze,
 )
 from signalbox_contracts.messages.plans import PlanRecord, PlanStated
+from signalbox_contracts.messages.reprocessing import ReprocessingStated
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.tasks import TaskProgress, TasksStated
 from signalbox_contracts.notifications import Message
 from signalbox_contracts.states import PLAN_ENDS, TaskState
 from signalbox_notifier import facts, incidents
 from signalbox_notifier.deadlines import deadlines
-from signalbox_notifier.live.events import SYSTEM, parked_event, plan_events, step_event, task_events
+from signalbox_notifier.live.events import SYSTEM, parked_event, plan_events, progress_event, step_event, task_events
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, summary, task_notices, wants
 from signalbox_notifier.steps import NOTHING_KNOWN, step_changes, step_notices
 from signalbox_notifier.store import definitions as definition_rows
@@ -129,6 +130,18 @@ def observed(telling: Telling, wake: Callable[[], None], wake_live: Callable[[],
             work.on_commit(wake)
         if any(fed.values()):
             work.on_commit(wake_live)
+
+    @router.on(ReprocessingStated)
+    async def reprocessing(work: UnitOfWork, events: Sequence[Received[ReprocessingStated]]) -> None:
+        """Of several states of a job the newest is fed."""
+        newest = {one.event.data.job_id: one.event for one in sorted(events, key=lambda one: one.event.data.version)}
+        known = await plans.lock(work.connection, list(newest))
+        summaries = {id: known[id][1] if id in known else PlanSummary(id) for id in newest}
+        await live.append(
+            work.connection,
+            {id: [progress_event(event.data, summaries[id], event.time)] for id, event in newest.items()},
+        )
+        work.on_commit(wake_live)
 
     @router.on(DeadLetterParked)
     async def parked(work: UnitOfWork, events: Sequence[Received[DeadLetterParked]]) -> None:

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from signalbox_contracts.messages.dead_letters import DeadLetterParkedData
 from signalbox_contracts.messages.plans import PlanRecord
+from signalbox_contracts.messages.reprocessing import ReprocessingRecord, ReprocessingStatus
 from signalbox_contracts.messages.tasks import TaskProgressData, TaskRecord
 from signalbox_contracts.notifications import NOTIFICATION, Message
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, summary, task_notices
@@ -59,6 +60,19 @@ def step_event(notice: Notice, change: StepChange, report: TaskProgressData, ver
         notice.plan, notice.type, severity=notice.severity, timestamp=change.at, status=change.state.value,
         version=version, task_id=report.task_id, message=notice.text,
         data={"step": change.step, "attempt": change.attempt, "state": change.word},
+    )  # fmt: skip
+
+
+def progress_event(record: ReprocessingRecord, plan: PlanSummary, at: Any) -> str:
+    """How far a reprocessing job and each of its workers are."""
+    counts = {"processed_files", "total_lines", "success_count", "error_count", "skipped_count"}
+    place = counts | {"worker_index", "status", "assigned_files", "current_file", "current_line"}
+    data = record.model_dump(mode="json", include=counts | {"total_files", "failed_files", "balanced"})
+    workers = [worker.model_dump(mode="json", include=place) for worker in record.workers]
+    return _event(
+        plan, "reprocessing.progress", severity="error" if record.status is ReprocessingStatus.FAILED else "info",
+        timestamp=at, status=record.status.value, version=record.version, message=record.error or "",
+        data={**data, "workers": workers},
     )  # fmt: skip
 
 
