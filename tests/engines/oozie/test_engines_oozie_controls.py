@@ -48,6 +48,7 @@ async def test_a_workflow_is_held_let_go_and_killed_and_each_state_is_read_back(
 async def test_actions_are_killed_and_ignored_by_number_and_a_coordinator_is_changed(
     world: World, engine: OozieEngine
 ) -> None:
+    """Trap 9: errors of PUT have no body. Their codes are read from the headers."""
     job = await world.coordinator("coord-data", days=3)
     await world.action(f"{job}@3", "WAITING")
     assert (await control(engine, job, "kill", numbers=(1, 3)))["state"] == "1 KILLED, 3 KILLED"
@@ -75,6 +76,7 @@ async def test_resuming_a_coordinator_resumes_what_a_rerun_left_suspended(world:
     second = await world.action(f"{job}@2", "RUNNING")
     assert (await control(engine, job, "suspend"))["state"] == "SUSPENDED"
     await world.action(f"{job}@2", "SUSPENDED")
+    await world.hands.until(second["externalId"], {"SUSPENDED"})
     submission = rerun(f"{job}@1")
     await engine.submit(submission)
     await until(lambda: world.hands.info(job), lambda info: info["status"] == "RUNNING")

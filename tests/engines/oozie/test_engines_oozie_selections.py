@@ -4,27 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engines.oozie.world import World
+from engines.oozie.world import World, find
 from signalbox_contracts.definitions.selection import OozieActions, OozieWorkflows, RerunRules, Selection
-from signalbox_contracts.messages.tasks import ResolvedItem
 from signalbox_executor.engines.oozie import selections
 from signalbox_executor.engines.oozie.adapter import OozieEngine
 from signalbox_executor.engines.port import EngineRefused
 
 pytestmark = pytest.mark.engine
 DONE = {"SUCCEEDED", "KILLED", "DONEWITHERROR"}
-
-
-async def find(engine: OozieEngine, selection: Selection) -> dict[str, ResolvedItem]:
-    """Every item of a selection by key, through all of its pages."""
-    items: dict[str, ResolvedItem] = {}
-    page = None
-    while True:
-        answer = await engine.resolve_selection(selection, page)
-        items |= {item.key: item for item in answer.items}
-        page = answer.next_page
-        if page is None:
-            return items
 
 
 async def test_workflows_are_found_by_filter_and_by_id(

@@ -12,8 +12,10 @@ import aiohttp
 
 from engines.oozie.assembly import SERVER_FILES
 from engines.oozie.oozie_process import Hands
+from signalbox_contracts.definitions.selection import Selection
 from signalbox_contracts.definitions.work import OozieWork
 from signalbox_contracts.ids import run_key
+from signalbox_contracts.messages.tasks import ResolvedItem
 from signalbox_executor.engines.oozie.adapter import OozieEngine
 from signalbox_executor.engines.oozie.rest import OozieRest
 from signalbox_executor.engines.oozie.storage import Storage
@@ -109,6 +111,18 @@ async def until(look: Callable[[], Awaitable[_T]], good: Callable[[_T], bool], t
         assert time.monotonic() < deadline, f"not within {timeout_seconds:g} s; seen last: {seen}"
         await asyncio.sleep(0.1)
     return seen
+
+
+async def find(engine: OozieEngine, selection: Selection) -> dict[str, ResolvedItem]:
+    """Every item of a selection by key, through all of its pages."""
+    items: dict[str, ResolvedItem] = {}
+    page = None
+    while True:
+        answer = await engine.resolve_selection(selection, page)
+        items |= {item.key: item for item in answer.items}
+        page = answer.next_page
+        if page is None:
+            return items
 
 
 def rerun(target: str, *, attempt: int = 1, task: UUID | None = None, resent: bool = False, **work: Any) -> Submission:

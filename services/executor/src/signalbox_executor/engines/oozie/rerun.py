@@ -25,6 +25,7 @@ from signalbox_executor.engines.oozie.skip_list import (
     Scope,
     as_property,
     check_skip_list,
+    check_work_is_left,
     skip_nodes,
 )
 from signalbox_executor.engines.oozie.states import ACTION_ENDS, CLOSED_TO_RERUN, WORKFLOW_ENDS
@@ -129,6 +130,7 @@ class Rerunner:
                 names: Sequence[str] = work.skip_nodes
             else:
                 names = skip_nodes(scope, job.actions, work.nodes)
+            check_work_is_left(names, job.status, job.actions)
         except NodesRefused as error:
             raise EngineRefused(self._rest.name, str(error), field="work.nodes") from None
         keys = {RUN_KEY: submission.run_key}

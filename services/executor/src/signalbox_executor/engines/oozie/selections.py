@@ -26,7 +26,7 @@ from signalbox_executor.engines.oozie.nominal_times import nominal_times
 from signalbox_executor.engines.oozie.outputs import DryRun, Outputs, OutputsUnknown
 from signalbox_executor.engines.oozie.rest import OozieRefused
 from signalbox_executor.engines.oozie.server import OozieServer, as_filter
-from signalbox_executor.engines.oozie.skip_list import NodesRefused, Scope, skip_nodes
+from signalbox_executor.engines.oozie.skip_list import NodesRefused, Scope, check_work_is_left, skip_nodes
 from signalbox_executor.engines.oozie.states import (
     ACTION_FAILURES,
     WORKFLOW_ENDS,
@@ -149,7 +149,9 @@ class Resolver:
         if job is None:
             return (), "Oozie does not know its workflow"
         try:
-            return tuple(skip_nodes(scope, job.actions, rules.nodes)[:1000]), None
+            names = skip_nodes(scope, job.actions, rules.nodes)
+            check_work_is_left(names, job.status, job.actions)
+            return tuple(names[:1000]), None
         except NodesRefused as error:
             return (), str(error)[:500]
 

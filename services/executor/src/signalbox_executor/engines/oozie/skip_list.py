@@ -52,6 +52,17 @@ def check_skip_list(wanted: Sequence[str], actions: Sequence[NodeAnswer]) -> Non
             raise NodesRefused(f"{name} is {state}: only actions with status OK can be skipped")
 
 
+def check_work_is_left(names: Sequence[str], status: str, actions: Sequence[NodeAnswer]) -> None:
+    """Refuse (`NodesRefused`) a rerun of a workflow that SUCCEEDED in which nothing would run.
+
+    Oozie accepts it (seen on 5.2.1): `run` goes up, and it says SUCCEEDED at once. A decision may decide otherwise now.
+    """
+    if status != "SUCCEEDED" or not names or any(node.type == "switch" for node in actions):
+        return
+    if set(skippable(actions)) <= set(names):
+        raise NodesRefused("nothing would run: it SUCCEEDED, and every action is skipped; scope `all` reruns it")
+
+
 def as_property(names: Sequence[str]) -> str:
     """The value of `oozie.wf.rerun.skip.nodes`."""
     return ",".join(names) or NOTHING
