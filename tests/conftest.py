@@ -4,6 +4,11 @@ import logging
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# a busy machine is no failure
+settings.register_profile("signalbox", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("signalbox")
 
 pytest_plugins = ["support.servers", "support.service_fixture", "support.ceph", "support.failures"]
 

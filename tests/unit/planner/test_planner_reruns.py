@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox_contracts.definitions.rules import Brake, Canary, Rules
@@ -149,7 +149,7 @@ def test_a_long_difference_names_some_and_counts_all() -> None:
     assert describe(found).endswith("and others")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(1, 28), st.sampled_from(sorted(ENDED))), max_size=8, unique_by=lambda one: one[0])
 )
