@@ -1,4 +1,5 @@
-"""Every row of the measurements: `python -m bench [tasks] [start] [plans] [pipelines] [live] [throughput]`."""
+"""Every row of the measurements: `python -m bench [tasks] [start] [plans] [pipelines] [live] [throughput]
+[reprocessing]`."""
 
 import asyncio
 import json
@@ -9,7 +10,9 @@ from typing import Any
 from bench import live, pipelines, plans, start, tasks
 from bench.api import Bench, running
 
-PARTS = ("tasks", "start", "plans", "pipelines", "live", "throughput")
+PARTS = ("tasks", "start", "plans", "pipelines", "live", "throughput", "reprocessing")
+ALONE = ("throughput", "reprocessing")
+"""Parts that start what they need themselves."""
 
 
 async def measure_on_one_stack(parts: list[str]) -> None:
@@ -38,11 +41,12 @@ def main(wanted: list[str]) -> None:
     parts = wanted or list(PARTS)
     if unknown := set(parts) - set(PARTS):
         sys.exit(f"not a measurement: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    on_the_stack = [part for part in parts if part != "throughput"]
+    on_the_stack = [part for part in parts if part not in ALONE]
     if on_the_stack:
         asyncio.run(measure_on_one_stack(on_the_stack))
-    if "throughput" in parts:
-        subprocess.run([sys.executable, "-m", "bench.throughput"], check=True)
+    for part in ALONE:
+        if part in parts:
+            subprocess.run([sys.executable, "-m", f"bench.{part}"], check=True)
 
 
 if __name__ == "__main__":
