@@ -14,11 +14,13 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from engines.flink.product import changed_settings
 from engines.harness import until
 from engines.kubernetes.distribution import IMAGE
 from engines.kubernetes.harness import Harness
+from engines.kubernetes.product import KubernetesProduct, running_product
 from engines.kubernetes.scenarios import complete_log, ended, new_submission, watched
-from signalbox_chassis.persistence.migrations import provision
+from signalbox_chassis.persistence.migrations import provision, provision_worker
 from signalbox_chassis.security.vault import Vault, provision_vault
 from signalbox_contracts.messages.requests import PlanRequest
 from signalbox_contracts.messages.tasks import Phase
@@ -28,7 +30,8 @@ from signalbox_executor.engines.port import Submission
 from signalbox_executor.engines.registry import secret_places
 from signalbox_executor.secrets import Secrets
 from signalbox_reprocessor.facts import k8s_job_name
-from support.reprocessing import Reprocessors, reprocessors_on, write_events
+from support.full_stack import FullStack
+from support.reprocessing import Reprocessors, create_destination, reprocessors_on, write_events
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 FILES: Final = 30
@@ -36,6 +39,7 @@ WORKERS: Final = 3
 LINES: Final = 200
 BATCH: Final = 200
 KILLS: Final = 4
+JOBS: Final = "/api/admin/reprocessing/jobs"
 KEY: Final = base64.b64encode(bytes(range(32))).decode()
 
 
@@ -48,6 +52,14 @@ def pod_template(events: Path) -> dict[str, Any]:
     mounts = [{"name": f"host-{n}", "mountPath": str(path), "readOnly": True} for n, path in enumerate(places)]
     container = {"name": "main", "imagePullPolicy": "Never", "volumeMounts": mounts}
     return {"spec": {"hostNetwork": True, "volumes": volumes, "containers": [container]}}
+
+
+def pod_settings(folder: Path) -> dict[str, Any]:
+    return {
+        "reprocessing_worker_image": IMAGE,
+        "reprocessing_pod_command": f"{sys.executable} -m signalbox_reprocessor.worker.main",
+        "reprocessing_pod_template": json.dumps(pod_template(folder)),
+    }
 
 
 @asynccontextmanager
@@ -72,12 +84,7 @@ async def place(postgres_url: str, kafka_bootstrap: str, tmp_path: Path) -> Asyn
     tmp_path.chmod(0o755)
     async with reprocessors_on(postgres_url, kafka_bootstrap, tmp_path) as made, vault_for(made, postgres_url) as found:
         vault, settings = found
-        pods = {
-            "reprocessing_worker_image": IMAGE,
-            "reprocessing_pod_command": f"{sys.executable} -m signalbox_reprocessor.worker.main",
-            "reprocessing_pod_template": json.dumps(pod_template(tmp_path)),
-        }
-        async with made.reprocessing(**settings, **pods):
+        async with made.reprocessing(**settings, **pod_settings(tmp_path)):
             yield made, vault
 
 
@@ -172,3 +179,64 @@ async def test_a_job_of_few_files_is_one_pod_and_knows_its_name(
     assert (await ended(harness, submission)).phase is Phase.SUCCEEDED
     assert await made.judged(job, PlanState.SUCCEEDED) == ("completed", None)
     assert not await made.delivered()
+
+
+async def product_with_reprocessing(product: KubernetesProduct, kafka: str, folder: Path) -> Reprocessors:
+    """The product's reprocessor and executor, started again with a vault and a destination."""
+    stack = product.stack
+    store, admin = stack.store("reprocessor"), stack.admin_url
+    role = f"{store.schema}_worker"
+    worker_url = await provision_worker(admin, store.url, role=role, password=uuid.uuid4().hex, schema=store.schema)
+    await provision_vault(admin, writer_role=store.schema, readers={}, schema=f"{store.schema}_secrets")
+    made = Reprocessors(store.url, store.schema, kafka, "", folder, worker_url=worker_url)
+    made.events.mkdir()
+    await create_destination(kafka, made.destination)
+    changes: dict[str, Any] = {
+        **pod_settings(folder), "secret_key": SecretStr(KEY), "secrets_url": SecretStr(admin),
+        "secrets_schema": f"{store.schema}_secrets", "worker_database_url": SecretStr(worker_url),
+        "reprocessing_kafka_bootstrap": kafka, "reprocessing_topic": made.destination,
+        "reprocessing_local_folders": str(made.events),
+    }  # fmt: skip
+    names = ("reprocessor", "executor")
+    await stack.stop(*names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FullStack, "settings", changed_settings(FullStack.settings, changes))
+        await stack.start(*names)
+    return made
+
+
+async def test_from_the_api_to_pods_and_back_with_a_pod_killed(
+    namespace: Harness, postgres_url: str, kafka_bootstrap: str, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    async with running_product(namespace, postgres_url, kafka_bootstrap, tmp_path) as product:
+        made = await product_with_reprocessing(product, kafka_bootstrap, tmp_path)
+        write_events(made.events, 20, LINES)
+        asked = {"local_path": str(made.events), "connection_ids": ["lake"], "engine": "batch"}
+        rate = {"max_events_per_second": 400, "batch_size": BATCH}
+        job = await product.stack.ask("POST", JOBS, {**asked, **rate})
+        assert (job["total_files"], job["total_workers"]) == (20, 2)
+        path, killed = f"{JOBS}/{job['id']}", False
+
+        async def is_over() -> bool:
+            nonlocal killed
+            shown = await product.stack.ask("GET", path)
+            if not killed and shown["success_count"] > BATCH:
+                pod = namespace.objects("pods", f"job-id={job['id']}")[0]["metadata"]["name"]
+                namespace.kubectl("delete", "pod", pod, "--force", "--grace-period=0", "--wait=false")
+                killed = True
+            return shown["status"] in ("completed", "failed", "cancelled")
+
+        await until(is_over, "the job ends", timeout_seconds=200)
+        shown = await product.stack.ask("GET", path)
+        logs = await product.stack.ask("GET", f"{path}/logs?tail=200")
+        assert shown["status"] == "completed", (shown, logs)
+        assert killed, "a pod was killed"
+        assert shown["k8s_job_name"] == k8s_job_name(uuid.UUID(job["id"]))
+        assert (shown["total_lines"], shown["success_count"], shown["balanced"]) == (20 * LINES, 20 * LINES, True)
+        delivered = await made.delivered()
+        assert len(delivered) == 20 * LINES
+        assert sum(delivered.values()) - len(delivered) <= BATCH
+        assert [one["worker_index"] for one in logs["logs"]] == [0, 1]
+        assert all(any("done" in line for line in one["lines"]) for one in logs["logs"])
+        assert made.worker_url not in json.dumps(logs)
