@@ -212,9 +212,9 @@ async def test_from_the_api_to_pods_and_back_with_a_pod_killed(
     async with running_product(namespace, postgres_url, kafka_bootstrap, tmp_path) as product:
         made = await product_with_reprocessing(product, kafka_bootstrap, tmp_path)
         write_events(made.events, 20, LINES)
-        asked = {"local_path": str(made.events), "connection_ids": ["lake"], "engine": "batch"}
+        body = {"local_path": str(made.events), "connection_ids": ["lake"], "engine": "batch"}
         rate = {"max_events_per_second": 400, "batch_size": BATCH}
-        job = await product.stack.ask("POST", JOBS, {**asked, **rate})
+        job = await product.stack.ask("POST", JOBS, {**body, **rate})
         assert (job["total_files"], job["total_workers"]) == (20, 2)
         path, killed = f"{JOBS}/{job['id']}", False
 
