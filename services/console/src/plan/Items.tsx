@@ -1,12 +1,12 @@
 import { Group, MultiSelect, Text } from '@mantine/core';
-import { useInfiniteQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useRef } from 'react';
-import { http, type Schemas } from '../api/client';
+import { useEffect, useRef, useState } from 'react';
+import type { Schemas } from '../api/client';
 import { TASK_STATES, token } from '../state/tokens';
 import { Answer, Empty } from '../ui/Answer';
 import { StateBadge } from '../ui/StateBadge';
+import { PAGE, useItemPages } from './useItemPages';
 
 type Item = Schemas['Item'];
 const route = getRouteApi('/runs/$id');
@@ -21,23 +21,8 @@ export function Items({ plan }: { plan: Schemas['Plan'] }) {
     ...(search.state ? { state: search.state } : {}),
     ...(search.decision ? { decision: search.decision } : {}),
   };
-  const items = useInfiniteQuery({
-    queryKey: ['get', '/api/v1/plans/{id}/items', { params: { path: { id: plan.id } } }, filter],
-    initialPageParam: '',
-    queryFn: async ({ pageParam, signal }) => {
-      const query = { ...filter, limit: 200, ...(pageParam ? { cursor: pageParam } : {}) };
-      const { data, error } = await http.GET('/api/v1/plans/{id}/items', {
-        params: { path: { id: plan.id }, query },
-        signal,
-      });
-      if (error) throw error;
-      return data;
-    },
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    maxPages: 40,
-    refetchInterval: plan.ended_at ? false : 15_000,
-  });
-  const rows = items.data?.pages.flatMap((page) => page.items) ?? [];
+  const [range, setRange] = useState({ first: 0, last: 0 });
+  const { row, loaded, more, first } = useItemPages(plan.id, filter, range.first, range.last, !plan.ended_at);
   const total = search.state || search.decision ? undefined : plan.counts.total;
   return (
     <>
@@ -66,41 +51,48 @@ export function Items({ plan }: { plan: Schemas['Plan'] }) {
           clearable
         />
         <Text size="sm" c="dimmed" role="status">
-          {rows.length.toLocaleString('en')} loaded{total !== undefined && ` of ${total.toLocaleString('en')}`}
+          {loaded.toLocaleString('en')} loaded{total !== undefined && ` of ${total.toLocaleString('en')}`}
         </Text>
       </Group>
-      <Answer query={items}>
-        {() =>
-          rows.length ? (
-            <Rows
-              rows={rows}
-              more={items.hasNextPage && !items.isFetchingNextPage}
-              next={() => void items.fetchNextPage()}
-            />
-          ) : (
-            <Empty title="No items">
-              They appear as soon as the planner has decided them, or when the filter lets some in.
-            </Empty>
-          )
-        }
-      </Answer>
+      {first && (
+        <Answer query={first} key={JSON.stringify(filter)}>
+          {() =>
+            loaded ? (
+              <Rows row={row} count={loaded} more={more} look={setRange} />
+            ) : (
+              <Empty title="No items">
+                They appear as soon as the planner has decided them, or when the filter lets some in.
+              </Empty>
+            )
+          }
+        </Answer>
+      )}
     </>
   );
 }
 
-function Rows({ rows, more, next }: { rows: Item[]; more: boolean; next: () => void }) {
+type Range = { first: number; last: number };
+type RowsProps = {
+  row: (index: number) => Item | undefined;
+  count: number;
+  more: boolean;
+  look: (range: Range) => void;
+};
+
+function Rows({ row, count, more, look }: RowsProps) {
   const box = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
-    count: rows.length,
+    count,
     getScrollElement: () => box.current,
     estimateSize: () => ROW,
     overscan: 12,
   });
   const seen = virtual.getVirtualItems();
-  const last = seen.at(-1)?.index ?? 0;
-  useEffect(() => {
-    if (more && last >= rows.length - AHEAD) next();
-  }, [last, more, next, rows.length]);
+  // whole pages, so that scrolling within one asks for nothing
+  const first = Math.floor((seen[0]?.index ?? 0) / PAGE) * PAGE;
+  const end = (seen.at(-1)?.index ?? 0) + AHEAD;
+  const last = Math.floor((more ? end : Math.min(end, count - 1)) / PAGE) * PAGE;
+  useEffect(() => look({ first, last }), [first, last, look]);
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- a part that scrolls has to be reached
     <div ref={box} className="items" role="region" aria-label="Items" tabIndex={0}>
@@ -114,7 +106,8 @@ function Rows({ rows, more, next }: { rows: Item[]; more: boolean; next: () => v
       </div>
       <div style={{ height: virtual.getTotalSize(), position: 'relative' }}>
         {seen.map(({ index, start }) => {
-          const item = rows[index]!;
+          const item = row(index);
+          if (!item) return null;
           return (
             <div className="item-row" key={item.key} style={{ transform: `translateY(${start}px)`, top: 0 }}>
               <span className="dim">{(index + 1).toLocaleString('en')}</span>
