@@ -21,11 +21,12 @@ HOME: Final = Path(__file__).parents[2]
 DEATHS: Final = ["tests/integration/executor/test_executor_crash_points.py"]
 OUTAGES: Final = ["tests/integration/chassis/test_outages.py"]
 EXECUTOR: Final = ["tests/integration/executor", f"--ignore={DEATHS[0]}"]
-_APART: Final = {"chassis", "executor", "local"}
+_WITH_THE_REST: Final = {"chassis", "local", "planner", "reprocessor"}
+"""Folders of tests/integration that make the parts about as long as each other."""
 SERVICES: Final = [
     str(folder.relative_to(HOME))
     for folder in sorted((HOME / "tests" / "integration").iterdir())
-    if folder.is_dir() and folder.name not in _APART and not folder.name.startswith("_")
+    if folder.is_dir() and folder.name not in {"executor", *_WITH_THE_REST} and not folder.name.startswith("_")
 ]
 CHAOS: Final = ["tests/chaos"]
 
