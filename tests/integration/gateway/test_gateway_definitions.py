@@ -119,6 +119,25 @@ async def test_a_parameter_of_the_wrong_type_starts_nothing(api: Gateway) -> Non
     assert not (await api.ask("GET", "/plans?target=pipeline:typed"))["items"]
 
 
+async def test_a_template_that_cannot_be_rendered_starts_nothing(api: Gateway) -> None:
+    """What depends on a result or on a condition is rendered when its turn comes."""
+
+    def step(id: str, text: str, **more: Any) -> dict[str, Any]:
+        return STEP | {"id": id, "work": {"kind": "scripted", "script": {"result": text}}, **more}
+
+    steps = [
+        step("a", "{{ params.days | int + params.word }}"),
+        step("b", "{{ steps.a.result + 1 }}", depends_on=["a"]),
+        step("c", "{{ params.word | int - params.word }}", condition="{{ params.days > 3 }}"),
+    ]
+    params = {"days": {"type": "integer"}, "word": {"type": "string"}}
+    await api.ask("POST", "/pipelines/apply", {"pipelines": [{"id": "rendered", "params": params, "steps": steps}]})
+    refused = await api.request("POST", "/pipelines/rendered/run", {"params": {"days": 1, "word": "x"}})
+    assert (refused.problem, refused.fields) == ((422, "invalid"), ["steps.0.work.script.result"])
+    assert "step a: cannot be rendered" in refused.text
+    assert not (await api.ask("GET", "/plans?target=pipeline:rendered"))["items"]
+
+
 async def test_what_is_in_use_names_its_users_and_is_not_deleted(api: Gateway) -> None:
     await api.ask("POST", "/engines", {**SCRIPTED, "id": "used"})
     await api.ask("POST", "/pipelines", {"id": "uses", "steps": [STEP | {"engine": "used"}]})

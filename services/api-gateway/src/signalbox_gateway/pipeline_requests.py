@@ -1,6 +1,6 @@
 """Starting pipelines, and running a part of an earlier plan again: checked against definitions, then requested."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Literal
 from uuid import UUID
@@ -16,6 +16,7 @@ from signalbox_contracts.definitions.pipeline import Pipeline, Step, StepId
 from signalbox_contracts.definitions.placement import NoFittingEngine, choose_engine
 from signalbox_contracts.definitions.problems import Problem as FieldProblem
 from signalbox_contracts.definitions.problems import problems_in
+from signalbox_contracts.definitions.template import InvalidTemplate, render, texts, used_steps
 from signalbox_contracts.messages.requests import Rerun, RunPipeline
 from signalbox_contracts.states import PLAN_ENDS
 from signalbox_contracts.vocabulary import Value
@@ -25,8 +26,9 @@ from signalbox_gateway.definitions import store
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
-from signalbox_gateway.http.problems import Problem, invalid, invalid_all
+from signalbox_gateway.http.problems import MAX_ERRORS, Problem, invalid, invalid_all
 from signalbox_gateway.plan_requests import PlanStart, Version
+from signalbox_gateway.plan_requests.validation import SOME_RUN
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes.definitions import load_version
 
@@ -56,9 +58,11 @@ async def start_pipeline(
 ) -> dict[str, Any]:
     """Start a pipeline; the plan as the API shows it."""
     try:
-        bind(pipeline.params, start.params)
+        bound = bind(pipeline.params, start.params)
     except InvalidParams as error:
         raise _invalid_params(error) from None
+    if problems := list(_unrenderable(pipeline, bound)):
+        raise invalid_all(problems[:MAX_ERRORS])
     placed, revision = await _placed(work.connection, pipeline)
     rules = start.rules if "rules" in start.model_fields_set else pipeline.rules
     request = start.model_copy(update={"rules": rules})
@@ -96,6 +100,25 @@ async def rerun_plan(
     request = PipelineStart(rules=pipeline.rules, event_date=event_date, reason=chosen.reason)
     what = RunPipeline(pipeline=placed, params=chosen.params, rerun=rerun)
     return await _send(work, deps, principal, id, request, what, revision, parent=parent_id)
+
+
+def _unrenderable(pipeline: Pipeline, bound: Mapping[str, Any]) -> Iterator[FieldProblem]:
+    """Templates that cannot be rendered with these parameters, of the steps that will run whatever happens.
+
+    What uses the result of a step, or belongs to a step with a condition, is rendered when its turn comes.
+    """
+    for number, step in enumerate(pipeline.steps):
+        if step.condition is not None:
+            continue
+        params = {**bound, **next(step.combinations())}
+        values = {"params": params, "steps": {}, "event_date": "2000-01-01", "run": SOME_RUN | {"name": pipeline.name}}
+        for place, text in texts(step.work.model_dump(mode="json"), f"steps.{number}.work"):
+            if used_steps(text):
+                continue
+            try:
+                render(text, values)
+            except InvalidTemplate as error:
+                yield FieldProblem(place, None, f"step {step.id}: {error}")
 
 
 async def _placed(connection: Connection, pipeline: Pipeline) -> tuple[Pipeline, int]:

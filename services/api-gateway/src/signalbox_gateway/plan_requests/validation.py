@@ -25,6 +25,8 @@ MAX_ITEM_BYTES: Final = MAX_MESSAGE_BYTES - ENVELOPE_BYTES
 BATCH_ITEMS: Final = 2000
 BATCH_BYTES: Final = 524_288
 """Items checked before other requests get their turn."""
+SOME_RUN: Final = {"id": str(UUID(int=0)), "name": "", "actor": "user:somebody"}
+"""What templates are tried with; the planner has the values of the plan."""
 _ITEMS: Final = TypeAdapter(list[RequestedItem])
 
 
@@ -36,7 +38,7 @@ def check_params(job: Job, params: dict[str, JsonValue]) -> None:
         lines = str(error).splitlines()
         problems = [FieldProblem(f"params.{line.partition(' ')[0].rstrip(':')}", None, line) for line in lines]
         raise invalid_all(problems) from None
-    run = {"id": str(UUID(int=0)), "name": job.name, "actor": "user:somebody"}  # the planner has those of the plan
+    run = SOME_RUN | {"name": job.name}
     values = {"params": bound, "steps": {}, "event_date": "2000-01-01", "run": run}
     try:
         rendered = render_all(job.work.model_dump(mode="json"), values)
