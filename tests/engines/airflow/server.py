@@ -19,6 +19,7 @@ import time
 import urllib.request
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -173,7 +174,8 @@ class AirflowServer:
             return json.load(response)
 
     def _migrate(self) -> None:
-        asyncio.run(_create_database(self._postgres_url, self._database))
+        with ThreadPoolExecutor(1) as beside:  # the caller may be on an event loop
+            beside.submit(asyncio.run, _create_database(self._postgres_url, self._database)).result()
         done = subprocess.run(
             [self._program("airflow"), "db", "migrate"], env=self._environment(), cwd=self.folder, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=START_SECONDS,

@@ -1,5 +1,6 @@
 """The workers of a reprocessing job as pods of an Indexed Job: real pods, a real Kafka, pods killed on the way."""
 
+import asyncio
 import base64
 import json
 import site
@@ -124,13 +125,15 @@ async def test_killed_pods_lose_nothing_and_the_ledger_balances(
     assert found["spec"]["ttlSecondsAfterFinished"] == 86_400
 
     for killed in range(KILLS):
+        running: list[str] = []
 
-        async def has_sent(least: int = (killed + 1) * BATCH) -> bool:
-            return sum([await made.sent_by(job, index) for index in range(WORKERS)]) > least
+        async def a_pod_has_sent(least: int = (killed + 1) * BATCH, running: list[str] = running) -> bool:
+            pods = await asyncio.to_thread(harness.objects, "pods", f"job-id={job}")
+            running[:] = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
+            return bool(running) and sum([await made.sent_by(job, index) for index in range(WORKERS)]) > least
 
-        await until(has_sent, f"events are sent before kill {killed + 1}", timeout_seconds=120)
-        pods = [pod for pod in harness.objects("pods", f"job-id={job}") if pod["status"]["phase"] == "Running"]
-        name = pods[killed % len(pods)]["metadata"]["name"]
+        await until(a_pod_has_sent, f"a pod runs and has sent before kill {killed + 1}", timeout_seconds=120)
+        name = running[killed % len(running)]
         harness.kubectl("delete", "pod", name, "--force", "--grace-period=0", "--wait=false")
 
     end = await ended(harness, submission, seconds=200)
