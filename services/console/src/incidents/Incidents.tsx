@@ -7,6 +7,7 @@ import { CopyMenu } from '../ui/Copy';
 import type { Columns } from '../ui/DataTable';
 import { ListPart } from '../ui/ListPart';
 import { Page } from '../ui/Page';
+import { shown } from '../ui/names';
 import { StateBadge } from '../ui/StateBadge';
 import { Time } from '../ui/Time';
 import { IncidentControls } from './IncidentControls';
@@ -21,14 +22,14 @@ const COLUMNS: Columns<Incident> = [
     cell: ({ row: { original: one } }) =>
       one.plan_id ? (
         <Link to="/runs/$id" params={{ id: one.plan_id }} dir="auto">
-          {one.title}
+          {shown(one.title)}
         </Link>
       ) : one.engine_id ? (
         <Link to="/engines/$id" params={{ id: one.engine_id }} dir="auto">
-          {one.title}
+          {shown(one.title)}
         </Link>
       ) : (
-        <span dir="auto">{one.title}</span>
+        <span dir="auto">{shown(one.title)}</span>
       ),
   },
   {
@@ -36,6 +37,7 @@ const COLUMNS: Columns<Incident> = [
     accessorKey: 'state',
     cell: ({ row }) => <StateBadge kind="IncidentState" state={row.original.state} />,
   },
+  { header: 'Do', id: 'do', enableSorting: false, cell: ({ row }) => <IncidentControls incident={row.original} /> },
   { header: 'Severity', accessorKey: 'severity' },
   { header: 'Times', accessorKey: 'occurrences' },
   { header: 'First', accessorKey: 'first_at', cell: ({ row }) => <Time at={row.original.first_at} /> },
@@ -52,7 +54,6 @@ const COLUMNS: Columns<Incident> = [
         (one.acknowledged_by ?? '–')
       ),
   },
-  { header: 'Do', id: 'do', enableSorting: false, cell: ({ row }) => <IncidentControls incident={row.original} /> },
 ];
 
 export function Incidents() {
