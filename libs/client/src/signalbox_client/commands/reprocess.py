@@ -110,8 +110,8 @@ def reprocess_workers(id: str, output: Form = "table") -> None:
     rows(api().get(JOBS + place(id, "workers"))["workers"], output, WORKERS, empty="its files are not listed yet")
 
 
-@command(reprocess, "bad-lines")
-def reprocess_bad_lines(id: str, output: Form = "table") -> None:
+@command(reprocess, "samples")
+def reprocess_samples(id: str, output: Form = "table") -> None:
     """Show the first lines that could not be sent, and how each begins."""
     found = api().get(JOBS + place(id, "bad-lines"))["bad_lines"]
     rows(found, output, BAD_LINES, empty="every line that was read could be sent or was skipped")

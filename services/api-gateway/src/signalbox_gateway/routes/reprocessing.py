@@ -99,11 +99,11 @@ async def reprocess_workers(id: UUID, deps: Deps) -> Response:
 
 @router.get(
     "/jobs/{id}/bad-lines",
-    operation_id="reprocess_bad_lines",
+    operation_id="reprocess_samples",
     response_model=ReprocessingBadLines,
     dependencies=[Depends(permission("reprocessing.samples"))],
 )
-async def reprocess_bad_lines(id: UUID, deps: Deps) -> Response:
+async def reprocess_samples(id: UUID, deps: Deps) -> Response:
     """The first lines of a job that could not be sent: where each is, why, and how it begins."""
     return answer({"bad_lines": rows.bad_lines(await _load(deps, id))})
 

@@ -150,7 +150,7 @@ def examples() -> dict[str, Any]:
         "reprocess_list": {"response": {"items": [job], "next_cursor": None}},
         "reprocess_show": {"response": job},
         "reprocess_workers": {"response": {"workers": [worker]}},
-        "reprocess_bad_lines": {
+        "reprocess_samples": {
             "response": {"bad_lines": [{**place, "reason": "not JSON", "sample": '{"messageId": "cut of'}]}
         },
         "reprocess_logs": {
