@@ -207,6 +207,8 @@ describe('clicks', () => {
     const taken = await from(async (page) => {
       await link(page, 'Freezes').click();
       await button(page, 'Freeze…').click();
+      await dialog(page).getByLabel('Reason').waitFor();
+      await page.waitForFunction(() => document.activeElement?.matches('[role="dialog"] input'));
       await page.keyboard.type('Storage is being moved');
       await dialog(page).locator('.mantine-MultiSelect-input').click();
       await page.getByRole('option', { name: 'checks' }).click();

@@ -38,6 +38,7 @@ export default function Throughput() {
         return (
           <>
             <div
+              style={{ overflow: 'hidden' }} // the chart keeps its width until it has measured the new one
               role="img"
               aria-label={`Runs that ended in the last 24 hours: ${sum('succeeded')} succeeded, ${sum('failed')} failed, ${sum('other')} cancelled`}
             >

@@ -89,7 +89,8 @@ function Compare({ items }: { items: Attempt[] }) {
           {pick('attempt', 'One', String(left.attempt))}
           {pick('other', 'Other', String(right.attempt))}
         </Group>
-        <div className="table-scroll">
+        {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- a part that scrolls has to be reached */}
+        <div className="table-scroll" role="region" aria-label="Two attempts" tabIndex={0}>
           <table className="table">
             <thead>
               <tr>
