@@ -205,8 +205,13 @@ async def test_a_failure_that_waits_in_the_queue_is_sent_before_its_recovery(not
             await notifiers.publish(
                 plan_state("ACCEPTED", "RUNNING"),
                 plan_state("ACCEPTED", "RUNNING", "FAILED", reason="exit code 1"),
-                plan_state("ACCEPTED", "RUNNING", "SUCCEEDED"),
             )
+
+            async def failed() -> bool:
+                return await notifiers.value("SELECT count(*) FROM incident") == 1
+
+            await until(failed, why="the failure is in the queue, behind the other messages")
+            await notifiers.publish(plan_state("ACCEPTED", "RUNNING", "SUCCEEDED"))
 
             async def recovered() -> bool:
                 return any(data(one)["type"] == "incident.recovered" for one in hook.got)
