@@ -195,6 +195,14 @@ class Reprocessors(Stand):
             "SELECT success_count FROM worker WHERE job_id = $1 AND worker_index = $2", job, index
         )  # fmt: skip
 
+    async def until_sent(self, job: uuid.UUID, count: int) -> None:
+        """Return when the ledger has more than so many sent events of the first worker."""
+
+        async def has_sent() -> bool:
+            return await self.sent_by(job) > count
+
+        await wait_until(has_sent, why=f"the worker has sent more than {count} events")
+
     async def delivered(self, folder: Path | None = None) -> Counter[str]:
         """How often each key below a folder (all of them) is at the destination: an independent count."""
         begin = f"{folder}/" if folder else ""

@@ -1,5 +1,5 @@
 /**
- * A server that answers like Oozie for two daily coordinators of seven actions each, and reruns what it is asked to. It stands
+ * A server that answers like Oozie for two daily coordinators of seven actions each, and reruns what is requested. It stands
  * in for a real one, which needs a JDK and minutes: the engine's own tests run against that.
  */
 import { createServer, type Server } from 'node:http';

@@ -10,7 +10,6 @@ import pytest
 from signalbox_chassis.persistence.connection import connect
 from signalbox_contracts.states import PlanState
 from signalbox_reprocessor.store import jobs, states
-from support.deadlines import wait_until
 from support.proofs import proves
 from support.reprocessing import Reprocessors, reprocessors_on, write_events
 
@@ -29,12 +28,7 @@ async def test_workers_killed_again_and_again_lose_nothing_and_repeat_at_most_a_
     job = await reprocessors.planned(**SLOW)
     kills = 0
     while (worker := reprocessors.start_worker(job)) and kills < 4:
-        before = await reprocessors.sent_by(job)
-
-        async def has_moved(before: int = before) -> bool:
-            return await reprocessors.sent_by(job) > before + 300
-
-        await wait_until(has_moved, why="the checkpoint moves")
+        await reprocessors.until_sent(job, await reprocessors.sent_by(job) + 300)
         worker.kill()
         worker.wait()
         kills += 1
@@ -51,11 +45,7 @@ async def test_an_older_copy_of_a_worker_that_thaws_changes_nothing(reprocessors
     write_events(reprocessors.events, 2, 2000)
     job = await reprocessors.planned(**SLOW)
     older = reprocessors.start_worker(job)
-
-    async def has_begun() -> bool:
-        return await reprocessors.sent_by(job) > 0
-
-    await wait_until(has_begun, why="the first copy works")
+    await reprocessors.until_sent(job, 0)
     older.send_signal(signal.SIGSTOP)
     assert await reprocessors.exit_code(reprocessors.start_worker(job)) == 0
     ledger = await reprocessors.ledger(job)
@@ -71,11 +61,7 @@ async def test_a_worker_that_runs_on_after_its_job_ended_changes_nothing(reproce
     write_events(reprocessors.events, 1, 4000)
     job = await reprocessors.planned(**SLOW)
     worker = reprocessors.start_worker(job)
-
-    async def has_begun() -> bool:
-        return await reprocessors.sent_by(job) > 0
-
-    await wait_until(has_begun, why="the worker works")
+    await reprocessors.until_sent(job, 0)
     worker.send_signal(signal.SIGSTOP)
     assert await reprocessors.judged(job, PlanState.CANCELLED) == ("cancelled", None)
     sent = await reprocessors.sent_by(job)

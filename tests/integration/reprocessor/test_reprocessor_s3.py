@@ -11,7 +11,6 @@ import pytest_asyncio
 from obstore.store import S3Store
 
 from support.ceph import ACCESS_KEY, SECRET_KEY, Ceph
-from support.deadlines import wait_until
 from support.reprocessing import Reprocessors, event, keys, reprocessors_on
 
 pytestmark = pytest.mark.s3
@@ -46,11 +45,7 @@ async def test_a_prefix_is_read_once_with_a_worker_killed(from_s3: Reprocessors,
     shown = await from_s3.job(job)
     assert (shown["total_files"], shown["total_workers"]) == (12, 2)
     victim = from_s3.start_worker(job)
-
-    async def has_begun() -> bool:
-        return await from_s3.sent_by(job) > 500
-
-    await wait_until(has_begun, why="the first worker works")
+    await from_s3.until_sent(job, 500)
     victim.kill()
     victim.wait()
     assert await from_s3.run_workers(job) == [0, 0]

@@ -1,6 +1,6 @@
 """The log of one attempt for one caller: what is stored, and what comes until it ends. Out: logs.follow.
 
-While somebody looks at a log, the executor is asked to store it every 2 s.
+While a log is followed, the executor stores it every 2 s.
 """
 
 import time
@@ -105,7 +105,7 @@ class AttemptLog:
 
 
 class FollowedLogs:
-    """Which logs this gateway has just asked for: whoever looks every few seconds asks once in most of that time."""
+    """Which logs this gateway has requested lately: repeated reads within that time send no further request."""
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, int], float] = {}

@@ -16,7 +16,7 @@ export function DefinitionControls({ kind, id, gone }: { kind: DefinitionKind; i
         label="Delete"
         color="red"
         title={`Delete ${kind} ${id}`}
-        words="Runs of the past keep what they ran. What is still in use is not deleted: you are told by what."
+        words="Runs of the past keep what they ran. What is still in use is not deleted: the answer names its users."
         run={async () => {
           const ok = await act('Deleted', () => remove(kind, id));
           if (ok) gone();

@@ -8,7 +8,7 @@ type Page = { items: Item[]; next_cursor: string | null };
 export const PAGE = 200;
 
 /**
- * The items of a plan, page by page. Only the pages that are looked at are asked for, and asked for again when
+ * The items of a plan, page by page. Only the visible pages are fetched, and fetched again when
  * something changes; the others keep what was read. `first` and `last` are the rows that are looked at.
  */
 export function useItemPages(id: string, filter: object, first: number, last: number, lives: boolean) {

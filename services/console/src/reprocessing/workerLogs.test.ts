@@ -16,7 +16,7 @@ test('polls that overlap give each line once, and equal lines as often as they w
   expect(grown(kept, [], 9)).toBe(kept);
 });
 
-test('lines that were missed between two polls are said to be missing', () => {
+test('a gap between two polls is shown', () => {
   expect(grown(['a'], ['x', 'y'], 2)).toEqual(['a', GAP, 'x', 'y']);
   expect(grown([], ['x', 'y'], 2)).toEqual(['x', 'y']);
 });

@@ -44,7 +44,7 @@ INSERT INTO delivery_try (delivery_id, number, state, answer) SELECT id, $2, $3,
 ON CONFLICT DO NOTHING RETURNING delivery_id
 """
 # The newest message about an incident says all that those before it said: one that no try has failed yet is left out.
-# But a failure is told as a failure: only a later failure replaces it ($5), not what says how the incident went on.
+# A notice of a failure is replaced by a later failure only ($5), not by one of how the incident went on.
 _SUPERSEDE = """
 WITH older AS (
     SELECT id FROM delivery

@@ -85,7 +85,7 @@ class Savepoints:
         return await self._records.load_stop(run_key) is not None
 
     async def stopped_with_savepoint(self, run_key: str) -> bool:
-        """Whether we asked this run to end with a savepoint."""
+        """Whether this run was stopped with a savepoint by us."""
         stop = await self._records.load_stop(run_key)
         return stop is not None and stop.trigger_id is not None
 
