@@ -25,6 +25,7 @@ PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-ad
 INSTALL = "apt-get install -y --no-install-recommends ceph-mon ceph-osd radosgw ceph-common"
 ACCESS_KEY, SECRET_KEY = "AKSIGNALBOXTEST", "a-secret-of-this-test-run-only"
 _OSD_STARTS = 10
+_CLIENT_TRIES = 5
 
 _CONF = """[global]
 fsid = {fsid}
@@ -97,8 +98,8 @@ class Ceph:
         self._start_osd()
         self._rgw.start(self._command("radosgw", "-n", "client.rgw.a", "-f"), life=OWNED)
         self._rgw.wait_ready(self._answers, seconds=120)
-        self._run("radosgw-admin", "user", "create", "--uid=t", "--display-name=t",
-                  f"--access-key={ACCESS_KEY}", f"--secret-key={SECRET_KEY}")  # fmt: skip
+        self._run_again("radosgw-admin", "user", "create", "--uid=t", "--display-name=t",
+                        f"--access-key={ACCESS_KEY}", f"--secret-key={SECRET_KEY}")  # fmt: skip
 
     def stop(self) -> None:
         for process in (self._rgw, self._osd, self._mon):
@@ -128,8 +129,9 @@ class Ceph:
         self._mon.wait_ready(lambda: self._succeeds("mon", "stat"), seconds=60)
 
     def _start_osd(self) -> None:
-        self._run("ceph", "osd", "create")
-        self._run("ceph-osd", "-i", "0", "--mkfs")
+        osd_id = str(uuid4())
+        self._run_again("ceph", "--connect-timeout", "10", "osd", "create", osd_id, "0")
+        self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd_id)
         for _ in range(_OSD_STARTS):
             self._osd.start(self._command("ceph-osd", "-i", "0", "-f"), life=OWNED)
             give_up_at = time.monotonic() + 60
@@ -156,6 +158,17 @@ class Ceph:
         path = shutil.which(program)
         assert path is not None, INSTALL
         return [path, "-c", str(self._conf), *arguments]
+
+    def _run_again(self, program: str, *arguments: str) -> None:
+        """Run a command that may be given twice. A new monitor refuses a client now and then (a race with auth none)."""
+        for attempts_left in reversed(range(_CLIENT_TRIES)):
+            try:
+                self._run(program, *arguments)
+                return
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                if not attempts_left:
+                    said = error.stderr or error.stdout
+                    raise RuntimeError(f"{program} {' '.join(arguments)}: {said}\n{self._mon.log_tail()}") from error
 
     def _run(self, program: str, *arguments: str, conf: bool = True) -> str:
         command = self._command(program, *arguments) if conf else [program, *arguments]
