@@ -10,10 +10,16 @@ const RUN = String(Date.now()).padStart(15, '0');
 export const COORDINATOR = `0000012-${RUN}-oozie-C`;
 export const OTHER_COORDINATOR = `0000013-${RUN}-oozie-C`;
 
-type Action = { coordinator: string; number: number; status: string; workflow: string; modified: Date };
+/** `key` is the external id of the action's newest workflow, `before` are its earlier workflows. */
+type Action = {
+  coordinator: string; number: number; status: string; workflow: string; before: string[]; key: string | null; modified: Date;
+}; // prettier-ignore
 
 const gmt = (at: Date) => at.toUTCString();
 const nominal = (number: number) => new Date(Date.UTC(2026, 2, number, 0, 0));
+
+let workflows = 0;
+const newWorkflow = () => `${String(++workflows).padStart(7, '0')}-${RUN}-oozie-W`;
 
 const STATES = ['SUCCEEDED', 'KILLED', 'SUCCEEDED', 'FAILED', 'TIMEDOUT', 'RUNNING', 'WAITING'];
 
@@ -25,19 +31,22 @@ export async function startOozie(): Promise<Oozie> {
       coordinator,
       number: at + 1,
       status,
-      workflow: `${coordinator.slice(0, 6)}${at}-${RUN}-oozie-W`,
+      workflow: newWorkflow(),
+      before: [],
+      key: null,
       modified: new Date(Date.UTC(2026, 2, 8, at)),
     })),
   );
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
     const url = new URL(request.url ?? '/', 'http://oozie');
-    const body = answerTo(actions, request.method ?? 'GET', url);
+    const sent = (await request.toArray()).join('');
+    const body = answerTo(actions, request.method ?? 'GET', url, sent);
     if (process.env.OOZIE_LOG) console.log(request.method, request.url, body ? '' : '(unknown)');
     response.setHeader('Date', gmt(new Date()));
     response.setHeader('Content-Type', 'application/json');
     if (!body) response.setHeader('oozie-error-code', 'E0604').setHeader('oozie-error-message', 'E0604: not there');
     response.statusCode = body ? 200 : 400;
-    request.resume().on('end', () => response.end(JSON.stringify(body ?? {})));
+    response.end(JSON.stringify(body ?? {}));
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   return { url: `http://127.0.0.1:${portOf(server)}/oozie`, actions, close: () => server.close() };
@@ -45,7 +54,7 @@ export async function startOozie(): Promise<Oozie> {
 
 const portOf = (server: Server) => (server.address() as AddressInfo).port;
 
-function answerTo(actions: Action[], method: string, url: URL): object | null {
+function answerTo(actions: Action[], method: string, url: URL, sent: string): object | null {
   const path = url.pathname.replace(/^\/oozie\/v2\//, '');
   const query = url.searchParams;
   if (path === 'admin/build-version') return { buildVersion: '5.2.1' };
@@ -53,16 +62,22 @@ function answerTo(actions: Action[], method: string, url: URL): object | null {
   if (path === 'jobs') return listed(actions, query);
   const [id = '', number] = path.replace(/^job\//, '').split('@');
   const own = actions.filter((one) => one.coordinator === id);
-  if (method === 'PUT') return rerun(own, query);
+  if (method === 'PUT') return rerun(own, query, sent);
   const action = number ? own.find((one) => one.number === Number(number)) : actions.find((one) => one.workflow === id);
+  if (number && query.get('show') === 'allruns')
+    return { workflows: [...(action?.before ?? []), action?.workflow].map((id) => ({ id })) };
   if (number) return action ? shownAction(action) : null;
   if (own.length) return coordinator(id, own, query);
   return action ? workflow(action) : null;
 }
 
-function rerun(actions: Action[], query: URLSearchParams): object {
+/** A rerun of an action is a new workflow, whose external id is that of the request. */
+function rerun(actions: Action[], query: URLSearchParams, sent: string): object {
   const numbers = (query.get('scope') ?? '').split(',').map(Number);
   for (const action of actions.filter((one) => numbers.includes(one.number))) {
+    action.before.push(action.workflow);
+    action.workflow = newWorkflow();
+    action.key = /<name>oozie\.wf\.external\.id<\/name>\s*<value>([^<]*)/.exec(sent)?.[1] ?? null;
     action.status = 'SUCCEEDED';
     action.modified = new Date();
   }
@@ -72,7 +87,7 @@ function rerun(actions: Action[], query: URLSearchParams): object {
 const ended = ({ status }: Action) => ['SUCCEEDED', 'KILLED', 'FAILED', 'TIMEDOUT'].includes(status);
 
 const workflow = (action: Action) => ({
-  id: action.workflow, appName: 'daily-load', appPath: 'hdfs://lake/apps/daily-load', status: action.status, run: 0, user: 'etl',
+  id: action.workflow, appName: 'daily-load', appPath: 'hdfs://lake/apps/daily-load', status: action.status, run: 0, user: 'etl', externalId: action.key,
   parentId: `${action.coordinator}@${action.number}`, createdTime: gmt(nominal(action.number)), startTime: gmt(nominal(action.number)),
   endTime: ended(action) ? gmt(action.modified) : null, lastModTime: gmt(action.modified), actions: [],
 }); // prettier-ignore

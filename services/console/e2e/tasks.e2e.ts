@@ -90,9 +90,12 @@ describe('clicks', () => {
       expect(await items.locator('.item-row', { hasText: '@1' }).innerText()).toMatch(/SUCCEEDED/i);
       await button(page, 'Apply').click();
       await button(dialog(page), 'Apply').click();
-      await page.getByRole('heading', { level: 1 }).locator('xpath=..').getByText('running').waitFor();
+      await page.getByRole('heading', { level: 1 }).locator('xpath=..').getByText('succeeded').waitFor();
     })();
     expect(taken).toBe(6);
+    expect(
+      oozie.actions.filter((one) => one.coordinator === COORDINATOR && one.before.length).map((one) => one.number),
+    ).toEqual([2, 4, 5]);
   });
 
   test('follow a failed task to the line with its error: 3', async () => {
@@ -309,4 +312,36 @@ test('a refused apply shows exactly what is different now, and nothing starts', 
     const row = page.getByRole('region', { name: 'Differences' }).getByRole('row', { name: /@4/ });
     await row.waitFor();
     expect(await row.innerText()).toMatch(/changed[\s\S]*run[\s\S]*skip/);
+    expect(action.before).toEqual([]);
+  }));
+
+test('a preview in which nothing would run says so, and cannot be applied', () =>
+  onPage(admin, async (page) => {
+    const answer = await api('POST', '/plans', {
+      name: 'Nothing to rerun', preview: true,
+      selections: [{ engine: 'oozie', selection: { kind: 'oozie_actions', coordinators: [OTHER_COORDINATOR], numbers: [[1, 1]], rerun: { policy: 'failed' } } }],
+    }); // prettier-ignore
+    await open(page, `/runs/${answer.body.id}`);
+    await page.getByText('Nothing would run').waitFor();
+    await button(page, 'Reject').waitFor();
+    expect(await button(page, 'Apply').count()).toBe(0);
+  }));
+
+test('what the server takes and then refuses is said on the page', () =>
+  onPage(admin, async (page) => {
+    const answer = await api('POST', '/plans', {
+      name: 'Applied with another hash', preview: true,
+      selections: [{ engine: 'oozie', selection: { kind: 'oozie_actions', coordinators: [OTHER_COORDINATOR], rerun: { policy: 'all' } } }],
+    }); // prettier-ignore
+    await page.route(/\/apply$/, (route) => {
+      const body = route.request().postDataJSON() as { preview_hash: string };
+      return route.continue({ postData: { ...body, preview_hash: '0'.repeat(64) } });
+    });
+    await open(page, `/runs/${answer.body.id}`);
+    await button(page, 'Apply').click();
+    await button(dialog(page), 'Apply').click();
+    await page
+      .getByRole('alert')
+      .getByText(/is not that of this plan's preview/)
+      .waitFor();
   }));

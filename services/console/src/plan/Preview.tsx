@@ -1,78 +1,104 @@
-import { Checkbox, Text } from '@mantine/core';
+import { Checkbox, Group, Text } from '@mantine/core';
 import { useState } from 'react';
-import { $api, http, type Schemas } from '../api/client';
+import { http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
+import { Answer } from '../ui/Answer';
 import { Ask } from '../ui/Ask';
 import { Part } from '../ui/Page';
 import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
+import { useDeletions } from './useDeletions';
 
-/** A plan that was previewed: what it would do, until when that holds, apply and reject. */
+const many = (count: number) => count.toLocaleString('en');
+
+/** A plan that was previewed: what it would do and delete, until when that holds, apply and reject. */
 export function Preview({ plan }: { plan: Schemas['Plan'] }) {
   const { act } = useAction();
   const may = useMay();
-  const [confirmed, setConfirmed] = useState(false);
+  const deletions = useDeletions(plan.id);
   const path = { params: { path: { id: plan.id } } };
-  const deleting = $api.useQuery('get', '/api/v1/plans/{id}/items', {
-    params: { path: { id: plan.id }, query: { decision: ['run'], limit: 200 } },
-  });
-  const deletes = (deleting.data?.items ?? []).flatMap((item) => item.deletes);
-  const more = deleting.data?.next_cursor ? ' or more' : '';
+  const runs = plan.counts.waiting ?? 0;
   return (
     <Part title="Preview: nothing has started">
       <Text size="sm">
-        Below is each item with its decision and why. It holds until <Time at={plan.preview_expires_at} exact />. When
-        it is applied, everything is looked up again; if the world has changed it is refused, with what differs.
+        {runs ? `${many(runs)} of ${many(plan.counts.total ?? 0)} items would run. ` : 'Nothing would run. '}
+        Below is each item with its decision and why.{' '}
+        {runs > 0 && (
+          <>
+            It holds until <Time at={plan.preview_expires_at} exact />. When it is applied, everything is looked up
+            again; if the world has changed it is refused, with what differs.
+          </>
+        )}
       </Text>
-      {deletes.length > 0 && (
-        <div className="why">
-          <b>
-            Deletes {deletes.length}
-            {more} outputs before it runs:
-          </b>
-          <ul>
-            {deletes.slice(0, 12).map((path) => (
-              <li key={path}>
-                <code>{path}</code>
-              </li>
-            ))}
-            {deletes.length > 12 && <li>and {deletes.length - 12} more, in the items below</li>}
-          </ul>
-        </div>
-      )}
-      <div style={{ display: 'flex', gap: 8, marginTop: 10 }}>
-        {may('plan.apply', plan.actor, plan.project) && (
-          <Ask
-            label="Apply"
-            variant="filled"
-            title={`Start ${plan.name}`}
-            run={(reason) =>
-              act('Apply requested', () =>
-                http.POST('/api/v1/plans/{id}/apply', {
-                  ...path,
-                  body: { preview_hash: plan.preview_hash ?? '', confirm_deletions: confirmed, reason },
-                }),
-              )
-            }
-          >
-            {deletes.length > 0 && (
-              <Checkbox
-                label={`Yes, delete these ${deletes.length}${more} outputs`}
-                checked={confirmed}
-                onChange={(event) => setConfirmed(event.currentTarget.checked)}
-              />
-            )}
-          </Ask>
+      <Answer query={deletions} lines={1}>
+        {({ paths, all }) => (
+          <>
+            {paths.length > 0 && <Deletions paths={paths} all={all} />}
+            <Group gap="xs" mt="sm">
+              {runs > 0 && may('plan.apply', plan.actor, plan.project) && (
+                <Apply plan={plan} deletes={paths.length} all={all} />
+              )}
+              {may('plan.control', plan.actor, plan.project) && (
+                <Ask
+                  label="Reject"
+                  run={(reason) =>
+                    act('Rejected', () => http.POST('/api/v1/plans/{id}/reject', { ...path, body: { reason } }))
+                  }
+                />
+              )}
+            </Group>
+          </>
         )}
-        {may('plan.control', plan.actor, plan.project) && (
-          <Ask
-            label="Reject"
-            run={(reason) =>
-              act('Rejected', () => http.POST('/api/v1/plans/{id}/reject', { ...path, body: { reason } }))
-            }
-          />
-        )}
-      </div>
+      </Answer>
     </Part>
+  );
+}
+
+function Deletions({ paths, all }: { paths: string[]; all: boolean }) {
+  return (
+    <div className="why" role="group" aria-label="Would be deleted">
+      <b>
+        Deletes {many(paths.length)}
+        {all ? '' : ' or more'} outputs before it runs:
+      </b>
+      <ul>
+        {paths.slice(0, 12).map((path) => (
+          <li key={path}>
+            <code className="wrap">{path}</code>
+          </li>
+        ))}
+        {paths.length > 12 && <li>and {many(paths.length - 12)} more, in the items below</li>}
+      </ul>
+    </div>
+  );
+}
+
+function Apply({ plan, deletes, all }: { plan: Schemas['Plan']; deletes: number; all: boolean }) {
+  const { act } = useAction();
+  const [confirmed, setConfirmed] = useState(false);
+  const asks = deletes > 0 || !all;
+  return (
+    <Ask
+      label="Apply"
+      variant="filled"
+      title={`Start ${plan.name}`}
+      ready={confirmed || !asks}
+      run={(reason) =>
+        act('Apply requested', () =>
+          http.POST('/api/v1/plans/{id}/apply', {
+            params: { path: { id: plan.id } },
+            body: { preview_hash: plan.preview_hash ?? '', confirm_deletions: confirmed, reason },
+          }),
+        )
+      }
+    >
+      {asks && (
+        <Checkbox
+          label={`Yes, delete these ${many(deletes)}${all ? '' : ' or more'} outputs`}
+          checked={confirmed}
+          onChange={(event) => setConfirmed(event.currentTarget.checked)}
+        />
+      )}
+    </Ask>
   );
 }

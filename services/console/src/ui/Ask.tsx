@@ -10,6 +10,8 @@ type Props = {
   variant?: string;
   needsReason?: boolean;
   disabled?: boolean;
+  /** Whether what has to be confirmed is confirmed. */
+  ready?: boolean;
   icon?: ReactNode;
   children?: ReactNode;
   run: (reason: string) => Promise<boolean>;
@@ -24,6 +26,7 @@ export function Ask({
   variant = 'default',
   needsReason,
   disabled,
+  ready = true,
   icon,
   children,
   run,
@@ -71,7 +74,7 @@ export function Ask({
               <Button variant="default" onClick={close}>
                 Not now
               </Button>
-              <Button type="submit" loading={busy} color={color}>
+              <Button type="submit" loading={busy} color={color} disabled={!ready}>
                 {label}
               </Button>
             </Group>
