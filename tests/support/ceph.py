@@ -160,15 +160,15 @@ class Ceph:
         return [path, "-c", str(self._conf), *arguments]
 
     def _run_again(self, program: str, *arguments: str) -> None:
-        """Run a command that may be given twice. A new monitor refuses a client now and then (a race with auth none)."""
+        """Run a command that may be given twice: a new monitor refuses a client at times (a race with auth none)."""
         for attempts_left in reversed(range(_CLIENT_TRIES)):
             try:
                 self._run(program, *arguments)
                 return
             except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
                 if not attempts_left:
-                    said = error.stderr or error.stdout
-                    raise RuntimeError(f"{program} {' '.join(arguments)}: {said}\n{self._mon.log_tail()}") from error
+                    output = error.stderr or error.stdout
+                    raise RuntimeError(f"{program} {' '.join(arguments)}: {output}\n{self._mon.log_tail()}") from error
 
     def _run(self, program: str, *arguments: str, conf: bool = True) -> str:
         command = self._command(program, *arguments) if conf else [program, *arguments]
