@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-compose test-data-platform test-flink test-hosts test-secure test-k8s test-kubernetes test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console fuzz lock sizes clean
+.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-compose test-data-platform test-flink test-hosts test-secure test-k8s test-kubernetes test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console test-console-oozie fuzz lock sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,6 +138,10 @@ check-console: setup ## the console's fast part: style, types, unit tests, build
 test-console: setup ## the console in a real Chromium (SIGNALBOX_CHROMIUM, else /usr/bin/chromium) against a stack of its own
 	@$(BIN)/signalbox-local fetch
 	@$(BIN)/python tests/support/console.py e2e
+
+test-console-oozie: setup ## the console's builder of reruns on a real Oozie 5.2.1 (needs Chromium, a JDK 17 to 24 and mvn; two minutes)
+	@$(BIN)/signalbox-local fetch
+	@$(BIN)/python tests/support/console.py oozie
 
 fuzz: setup ## generated requests against a real gateway for ten minutes (SECONDS=120: two; SEED=1: always the same; ROLE=viewer)
 	@$(BIN)/signalbox-local fetch

@@ -1,5 +1,7 @@
 """Runs the console's scripts: `console.py types lint check test build`, or `e2e` with a stack of its own.
 
+`oozie` runs the browser's tests of reruns, with a stack and a real Oozie of its own.
+
 Packages come from the lock file; Node from where the local stack takes it.
 """
 
@@ -23,6 +25,8 @@ def main(scripts: list[str]) -> int:
     node, npm = find_node()
     environment = {**os.environ, "PATH": f"{Path(node).parent}{os.pathsep}{os.environ['PATH']}"}
     install(npm, environment)
+    if scripts == ["oozie"]:
+        return on_real_oozie(npm, environment)
     if scripts == ["e2e"]:
         return in_browser(npm, environment)
     return next((1 for script in scripts if run([*npm, "run", "-s", script], environment)), 0)
@@ -54,6 +58,26 @@ def in_browser(npm: list[str], environment: dict[str, str]) -> int:
             return run([*npm, "run", "-s", "e2e"], {**environment, **addresses(Path(folder))})
         finally:
             run([*LOCAL, "down"], environment)
+
+
+def on_real_oozie(npm: list[str], environment: dict[str, str]) -> int:
+    """The builder's tests in a browser, on a real Oozie that is started for them."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from engines.oozie.assembly import SERVER_FILES, why_not
+    from engines.oozie.oozie_process import OozieProcess
+
+    if reason := why_not():
+        print(f"a real Oozie: {reason}", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="signalbox-oozie-") as folder:
+        server = OozieProcess.in_folder(Path(folder))
+        try:
+            server.start()
+            environment["SIGNALBOX_OOZIE_URL"] = server.url
+            environment["SIGNALBOX_OOZIE_APPLICATIONS"] = (SERVER_FILES / "fixtures").as_uri()
+            return in_browser(npm, environment)
+        finally:
+            server.stop()
 
 
 def addresses(stack: Path) -> dict[str, str]:

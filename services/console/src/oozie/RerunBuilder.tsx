@@ -6,7 +6,7 @@ import { RuleFields } from '../plan/RuleFields';
 import { Empty } from '../ui/Answer';
 import { Page, Part } from '../ui/Page';
 import { useAction } from '../ui/useAction';
-import { bodyOf, coordinatorsOf, FIRST, wrongWith, type Draft } from './rerun';
+import { bodyOf, coordinatorsOf, FIRST, idsOf, wrongWith, type Draft } from './rerun';
 
 /** Choose what to run again; the preview then shows the decision of every item, before anything starts. */
 export function RerunBuilder() {
@@ -77,7 +77,7 @@ export function RerunBuilder() {
                   value={draft.coordinators}
                   error={error('coordinators')}
                   maxTags={200}
-                  onChange={(coordinators) => set({ coordinators })}
+                  onChange={(typed) => set({ coordinators: idsOf(typed) })}
                 />
                 <Group grow align="flex-start">
                   <TextInput

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bodyOf, coordinatorsOf, FIRST, rangesOf, wrongWith, type Draft } from './rerun';
+import { bodyOf, coordinatorsOf, FIRST, idsOf, rangesOf, wrongWith, type Draft } from './rerun';
 
 const draft: Draft = {
   ...FIRST,
@@ -24,6 +24,10 @@ test('ranges are read, and nonsense is none', () => {
   expect(rangesOf('')).toEqual([]);
   expect(rangesOf('20-1')).toBeNull();
   expect(rangesOf('all')).toBeNull();
+});
+
+test('ids that are pasted are parted, and none stays twice', () => {
+  expect(idsOf(['0001-C,', '0002-C; 0003-B\n0001-C'])).toEqual(['0001-C', '0002-C', '0003-B']);
 });
 
 test('a draft becomes a preview: coordinators and bundles apart, days whole', () => {

@@ -31,6 +31,11 @@ export const coordinatorsOf = (keys: readonly string[]) => [
   ...new Set(keys.flatMap((key) => ACTION.exec(key)?.[1] ?? [])),
 ];
 
+/** Ids as they are typed or pasted: commas, semicolons and blanks part them, and none is there twice. */
+export const idsOf = (typed: readonly string[]) => [
+  ...new Set(typed.flatMap((text) => text.split(/[\s,;]+/)).filter(Boolean)),
+];
+
 /** Ranges of action numbers: `1-20, 31`. Null for what is none. */
 export function rangesOf(text: string): [number, number][] | null {
   const parts = text

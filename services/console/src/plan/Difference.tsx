@@ -2,17 +2,13 @@ import { Text } from '@mantine/core';
 import { useMemo } from 'react';
 import { textOf } from '../pipelines/params';
 import { Part } from '../ui/Page';
+import { counted } from '../ui/names';
 import { Json } from '../ui/Json';
 import { DataTable } from '../ui/DataTable';
 import { StateBadge } from '../ui/StateBadge';
-import { rowsOf, type Side } from './difference';
+import { fieldsChanged, rowsOf, type Row } from './difference';
 
-const about = (side: Side | undefined) =>
-  side
-    ? [side.reason, textOf(side.expected), side.deletes?.length ? `deletes ${side.deletes.join(', ')}` : '']
-        .filter(Boolean)
-        .join(' · ')
-    : 'not there';
+const text = (value: unknown) => textOf(Array.isArray(value) ? value.join(', ') : value) || 'nothing';
 
 /** Why an apply was refused: each item that changed, came or went since the preview, as it was and as it is. */
 export function Difference({ value }: { value: unknown }) {
@@ -28,8 +24,9 @@ export function Difference({ value }: { value: unknown }) {
   return (
     <Part title="What was different when it was applied">
       <Text size="sm" mb="xs">
-        Nothing has started. Since the preview {counts.changed} items changed, {counts.added} came and {counts.removed}{' '}
-        went{total > rows.length ? `; the first ${rows.length} are here` : ''}. Preview again to decide on what is now.
+        Nothing has started. Since the preview {counted(counts.changed, 'item')} changed,{' '}
+        {counted(counts.added, 'item')} came and {counted(counts.removed, 'item')} went
+        {total > rows.length ? `; the first ${rows.length} are here` : ''}. Preview again to decide on what is now.
       </Text>
       <DataTable
         label="Differences"
@@ -42,13 +39,13 @@ export function Difference({ value }: { value: unknown }) {
             header: 'Previewed as',
             id: 'was',
             enableSorting: false,
-            cell: ({ row: { original } }) => <SideCell side={original.was} />,
+            cell: ({ row: { original } }) => <SideCell row={original} of="was" />,
           },
           {
             header: 'Now',
             id: 'is',
             enableSorting: false,
-            cell: ({ row: { original } }) => <SideCell side={original.is} />,
+            cell: ({ row: { original } }) => <SideCell row={original} of="is" />,
           },
         ]}
       />
@@ -56,10 +53,17 @@ export function Difference({ value }: { value: unknown }) {
   );
 }
 
-function SideCell({ side }: { side: Side | undefined }) {
+function SideCell({ row, of }: { row: Row; of: 'was' | 'is' }) {
+  const side = row[of];
+  if (!side) return <span className="dim">not there</span>;
   return (
     <>
-      {side && <StateBadge kind="Decision" state={side.decision} />} <span>{about(side)}</span>
+      <StateBadge kind="Decision" state={side.decision} /> <span>{side.reason}</span>
+      {fieldsChanged(row.was, row.is).map((field) => (
+        <div className="wrap" key={field.name}>
+          <span className="dim">{field.name.replaceAll('_', ' ')}</span> {text(field[of])}
+        </div>
+      ))}
     </>
   );
 }

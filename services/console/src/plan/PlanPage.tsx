@@ -6,7 +6,7 @@ import { Answer, Loading } from '../ui/Answer';
 import { CopyMenu, Id } from '../ui/Copy';
 import { Facts, Json } from '../ui/Json';
 import { Meter } from '../ui/Meter';
-import { shown } from '../ui/names';
+import { counted, shown } from '../ui/names';
 import { Page, Part } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
 import { Time, Took } from '../ui/Time';
@@ -76,10 +76,7 @@ function PlanBody({ plan }: { plan: Schemas['Plan'] }) {
           <Time at={plan.pending_operation.requested_at} /> and is not answered yet
         </div>
       )}
-      <Part
-        title="Progress"
-        beside={<span className="dim">{(plan.counts.total ?? 0).toLocaleString('en')} items</span>}
-      >
+      <Part title="Progress" beside={<span className="dim">{counted(plan.counts.total ?? 0, 'item')}</span>}>
         <Meter counts={plan.counts} words />
         {!plan.ended_at && plan.waiting.length > 0 && (
           <div aria-label="Why it waits" role="group">

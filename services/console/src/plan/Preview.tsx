@@ -4,6 +4,7 @@ import { http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
 import { Answer } from '../ui/Answer';
 import { Ask } from '../ui/Ask';
+import { counted } from '../ui/names';
 import { Part } from '../ui/Page';
 import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
@@ -21,7 +22,7 @@ export function Preview({ plan }: { plan: Schemas['Plan'] }) {
   return (
     <Part title="Preview: nothing has started">
       <Text size="sm">
-        {runs ? `${many(runs)} of ${many(plan.counts.total ?? 0)} items would run. ` : 'Nothing would run. '}
+        {runs ? `${many(runs)} of ${counted(plan.counts.total ?? 0, 'item')} would run. ` : 'Nothing would run. '}
         Below is each item with its decision and why.{' '}
         {runs > 0 && (
           <>
@@ -59,7 +60,8 @@ function Deletions({ paths, all }: { paths: string[]; all: boolean }) {
     <div className="why" role="group" aria-label="Would be deleted">
       <b>
         Deletes {many(paths.length)}
-        {all ? '' : ' or more'} outputs before it runs:
+        {all ? ' ' : ' or more '}
+        {paths.length === 1 ? 'output' : 'outputs'} before it runs:
       </b>
       <ul>
         {paths.slice(0, 12).map((path) => (
@@ -94,7 +96,7 @@ function Apply({ plan, deletes, all }: { plan: Schemas['Plan']; deletes: number;
     >
       {asks && (
         <Checkbox
-          label={`Yes, delete these ${many(deletes)}${all ? '' : ' or more'} outputs`}
+          label={all ? `Yes, delete ${counted(deletes, 'output')}` : `Yes, delete ${many(deletes)} or more outputs`}
           checked={confirmed}
           onChange={(event) => setConfirmed(event.currentTarget.checked)}
         />

@@ -22,3 +22,16 @@ export function rowsOf(value: unknown): { rows: Row[]; counts: Counts } | null {
     ],
   };
 }
+
+export type Field = { name: string; was: unknown; is: unknown };
+const fieldsOf = (value: unknown) => (value && typeof value === 'object' ? (value as Record<string, unknown>) : {});
+
+/** What was expected of the world and is otherwise now, field by field. */
+export function fieldsChanged(was: Side | undefined, is: Side | undefined): Field[] {
+  if (!was || !is) return [];
+  const before = { ...fieldsOf(was.expected), deletes: was.deletes ?? [] };
+  const after = { ...fieldsOf(is.expected), deletes: is.deletes ?? [] };
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])]
+    .map((name) => ({ name, was: (before as Record<string, unknown>)[name], is: (after as Record<string, unknown>)[name] }))
+    .filter((field) => JSON.stringify(field.was) !== JSON.stringify(field.is));
+} // prettier-ignore
