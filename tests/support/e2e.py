@@ -13,7 +13,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import pytest_asyncio
 
 from demo.api import Api, connected
 from signalbox_local import supervisor
-from signalbox_local.process import Lifetime
+from signalbox_local.process import Lifetime, ServerProcess
 from signalbox_local.progress import Reporter
 from signalbox_local.services import SupervisedService
 from signalbox_local.settings import Settings, cache_folder, load
@@ -77,6 +77,11 @@ class RunningStack:
         assert child is not None, f"{name} does not run"
         os.kill(child, signal.SIGKILL)
         await until(lambda: service.starts > before, why=f"{name} was not started again")
+
+    async def restart_server(self, folder: str) -> None:
+        """kill -9 of a server of the stack (`postgres`, `kafka/node1`), then `up`, as an operator would."""
+        ServerProcess(self.settings.stack / folder, folder, stop_signal=signal.SIGKILL, stop_seconds=10).kill()
+        await asyncio.to_thread(run_local, self.environment, "up")
 
     async def healthy(self, name: str, *, seconds: float = 60) -> None:
         await until_async(
@@ -140,13 +145,20 @@ def scripted(count: int, **script: Any) -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[RunningStack]:
     """The stack, with the programs of these tests on the process engine's list."""
-    given = os.environ.get("SIGNALBOX_E2E_STACK")
+    with running_stack(request.session, os.environ.get("SIGNALBOX_E2E_STACK")) as running:
+        yield running
+
+
+@contextmanager
+def running_stack(session: pytest.Session, given: str | None = None, **variables: str) -> Iterator[RunningStack]:
+    """A stack with these variables in its environment; `given` names the folder of one that stays."""
     place = Path(given) if given else new_place()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
     environment |= {
         "SIGNALBOX_LOCAL_STACK": str(place),
         "SIGNALBOX_CACHE": str(cache_folder()),
         "SIGNALBOX_PROCESS_PROGRAMS": str(_stamping_program(place)),
+        **variables,
     }
     run_local(environment, "up", "--services", "--scripted")
     try:
@@ -155,7 +167,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[RunningStack]:
     finally:
         if not given:
             run_local(environment, "down")
-            if request.session.testsfailed:
+            if session.testsfailed:
                 print(f"a test failed: the logs are kept in {place}")
             else:
                 shutil.rmtree(place, ignore_errors=True)
