@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,7 +150,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[RunningStack]:
 
 
 @contextmanager
-def running_stack(session: pytest.Session, given: str | None = None, **variables: str) -> Iterator[RunningStack]:
+def running_stack(session: pytest.Session, given: str | None = None, **variables: str) -> Generator[RunningStack]:
     """A stack with these variables in its environment; `given` names the folder of one that stays."""
     place = Path(given) if given else new_place()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}

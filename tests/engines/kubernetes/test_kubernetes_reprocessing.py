@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import obstore
 import pytest
 import pytest_asyncio
+from obstore.store import S3Store
 from pydantic import SecretStr
 
 from engines.flink.product import changed_settings
@@ -31,15 +33,13 @@ from signalbox_executor.engines.port import Submission
 from signalbox_executor.engines.registry import secret_places
 from signalbox_executor.secrets import Secrets
 from signalbox_reprocessor.facts import k8s_job_name
+from support.ceph import ACCESS_KEY, SECRET_KEY, Ceph
 from support.full_stack import FullStack
 from support.reprocessing import Reprocessors, create_destination, reprocessors_on, write_events
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
-FILES: Final = 30
-WORKERS: Final = 3
 LINES: Final = 200
 BATCH: Final = 200
-KILLS: Final = 4
 JOBS: Final = "/api/admin/reprocessing/jobs"
 KEY: Final = base64.b64encode(bytes(range(32))).decode()
 
@@ -101,12 +101,45 @@ def decoded(document: Mapping[str, Any]) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in document["data"].items()}
 
 
+@pytest_asyncio.fixture
+async def from_s3(
+    postgres_url: str, kafka_bootstrap: str, tmp_path: Path, ceph: Ceph
+) -> AsyncGenerator[tuple[Reprocessors, Vault]]:
+    tmp_path.chmod(0o755)
+    async with reprocessors_on(postgres_url, kafka_bootstrap, tmp_path) as made, vault_for(made, postgres_url) as found:
+        vault, settings = found
+        access = {
+            "aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "aws_default_region": "us-east-1",
+            "aws_endpoint_url": ceph.endpoint,
+        }  # fmt: skip
+        async with made.reprocessing(**settings, **pod_settings(tmp_path), **access):
+            yield made, vault
+
+
+def put_events(ceph: Ceph, folder: Path, files: int) -> str:
+    """Files of events in a bucket of their own; its prefix."""
+    write_events(folder, files, LINES)
+    bucket = f"events-{uuid.uuid4().hex[:8]}"
+    ceph.make_bucket(bucket)
+    store = S3Store(bucket, **ceph.options)
+    for path in sorted(folder.iterdir()):
+        obstore.put(store, f"failover/{path.name}", path)
+    return f"s3://{bucket}/failover/"
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize(
+    ("count", "kills"),
+    [(30, 4), pytest.param(200, 20, marks=[pytest.mark.long, pytest.mark.timeout(900)])],
+    ids=["30 files, 4 pods killed", "200 files, 20 pods killed"],
+)
 async def test_killed_pods_lose_nothing_and_the_ledger_balances(
-    harness: Harness, place: tuple[Reprocessors, Vault]
+    harness: Harness, from_s3: tuple[Reprocessors, Vault], ceph: Ceph, count: int, kills: int
 ) -> None:
-    made, vault = place
-    write_events(made.events, FILES, LINES)
-    job = await made.planned(engine_kind="kubernetes", batch_size=BATCH, max_events_per_second=300)
+    made, vault = from_s3
+    workers = count // 10
+    prefix = await asyncio.to_thread(put_events, ceph, made.events, count)
+    job = await made.planned(engine_kind="kubernetes", s3_path=prefix, batch_size=BATCH, max_events_per_second=600)
     submission = await submission_of(made, vault, job)
     await harness.engine.submit(submission)
 
@@ -114,35 +147,36 @@ async def test_killed_pods_lose_nothing_and_the_ledger_balances(
         json.loads(harness.kubectl("get", kind, f"reprocess-{job}-{part}", "-o", "json"))
         for kind, part in (("configmap", "files"), ("secret", "config"))
     )
-    assert (files["data"]["worker_count"], files["data"]["total_files"]) == (str(WORKERS), str(FILES))
-    assert len(json.loads(files["data"]["files.json"])) == FILES
+    assert (files["data"]["worker_count"], files["data"]["total_files"]) == (str(workers), str(count))
+    assert len(json.loads(files["data"]["files.json"])) == count
     keys = {"worker.json", "config.json", "database_url", "kafka_bootstrap_servers", "kafka_destinations_topic"}
     assert keys <= decoded(config).keys()
     assert decoded(config)["database_url"] == made.worker_url
     assert files["metadata"]["labels"]["job-id"] == config["metadata"]["labels"]["job-id"] == str(job)
     found = harness.objects("jobs", f"job-id={job}")[0]
-    assert (found["spec"]["completionMode"], found["spec"]["completions"]) == ("Indexed", WORKERS)
+    assert (found["spec"]["completionMode"], found["spec"]["completions"]) == ("Indexed", workers)
     assert found["spec"]["ttlSecondsAfterFinished"] == 86_400
 
-    for killed in range(KILLS):
+    step = count * LINES // (kills + 2)
+    for killed in range(kills):
         running: list[str] = []
 
-        async def a_pod_has_sent(least: int = (killed + 1) * BATCH, running: list[str] = running) -> bool:
+        async def a_pod_has_sent(least: int = (killed + 1) * step, running: list[str] = running) -> bool:
             pods = await asyncio.to_thread(harness.objects, "pods", f"job-id={job}")
             running[:] = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
-            return bool(running) and sum([await made.sent_by(job, index) for index in range(WORKERS)]) > least
+            return bool(running) and (await made.sums(job))[1] > least
 
         await until(a_pod_has_sent, f"a pod runs and has sent before kill {killed + 1}", timeout_seconds=120)
         name = running[killed % len(running)]
         harness.kubectl("delete", "pod", name, "--force", "--grace-period=0", "--wait=false")
 
-    end = await ended(harness, submission, seconds=200)
+    end = await ended(harness, submission, seconds=400)
     assert end.phase is Phase.SUCCEEDED, (end, (await complete_log(harness, submission)).decode()[-3000:])
     assert await made.judged(job, PlanState.SUCCEEDED) == ("completed", None)
-    assert await made.sums(job) == (FILES * LINES, FILES * LINES, 0, 0)
+    assert await made.sums(job) == (count * LINES, count * LINES, 0, 0)
     delivered = await made.delivered()
-    assert len(delivered) == FILES * LINES, "each event came, once after repeats are dropped by key"
-    assert sum(delivered.values()) - len(delivered) <= KILLS * BATCH
+    assert len(delivered) == count * LINES, "each event came, once after repeats are dropped by key"
+    assert sum(delivered.values()) - len(delivered) <= kills * BATCH
 
     async def secrets_are_gone() -> bool:
         return not await vault.listed()

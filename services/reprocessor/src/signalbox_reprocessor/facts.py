@@ -1,6 +1,6 @@
 """What the reprocessor publishes: plans of workers, states of jobs, answers to operations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -110,7 +110,9 @@ def publish_answer(
     )  # fmt: skip
 
 
-def record_of(job: Row, workers: list[Row], failures: tuple[int, list[Any]], bad_lines: list[Any]) -> dict[str, Any]:
+def record_of(
+    job: Row | dict[str, Any], workers: Sequence[Row], failures: tuple[int, list[Any]], bad_lines: list[Any]
+) -> dict[str, Any]:
     """The state of a job, without its version."""
     latest = max(workers, key=lambda row: (row["current_file"] is not None, row["updated_at"]), default=None)
     current = ("current_file", "current_line", "current_timestamp")

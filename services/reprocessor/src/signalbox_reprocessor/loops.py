@@ -11,8 +11,9 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from signalbox_chassis.persistence.connection import Row
-from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_chassis.runtime.clock import Clock
+from signalbox_chassis.runtime.isolation import describe_fault, note_fault
 from signalbox_chassis.security.vault import InvalidSecret, Vault
 from signalbox_contracts.definitions.reprocessing import DEFAULT_BATCH_SIZE, ReprocessingConfig, count_workers
 from signalbox_contracts.messages.states import Outcome
@@ -23,6 +24,7 @@ from signalbox_reprocessor.settings import ReprocessorSettings
 from signalbox_reprocessor.store import jobs, states
 
 START = "reprocessing.start"
+FAULT_SECONDS = 30
 
 
 class Reprocessing:
@@ -43,14 +45,16 @@ class Reprocessing:
             job = await jobs.take_unlisted(work.connection, self._settings.reprocessing_list_seconds + 30)
         if job is None:
             return False
-        config = jobs.config_of(job)
         try:
+            config = jobs.config_of(job)
             self._check_settings(config)
             self._check_engine(job["engine_kind"], config)
             files = await self._files(job, config)
             await self._plan(job, config, files)
         except JobRefused as refused:
             await self._refuse(job, refused)
+        except Exception as error:
+            await self._list_later(job, error)
         return True
 
     async def publish_states(self) -> bool:
@@ -59,22 +63,29 @@ class Reprocessing:
             rows = await states.due(work.connection)
             workers = await states.workers(work.connection, [row["id"] for row in rows])
             for row in rows:
-                job = dict(row)
-                started = [one["started_at"] for one in workers.get(job["id"], ()) if one["started_at"]]
-                if facts.is_pending(job["status"]) and started:
-                    job |= {"status": "running", "started_at": min(started)}
-                    await states.start(work.connection, job["id"], job["started_at"])
-                values = facts.record_of(
-                    job, workers.get(job["id"], []), await states.failures(work.connection, job["id"]),
-                    await states.bad_lines(work.connection, job["id"]),
-                )  # fmt: skip
-                text = to_json(values).decode()
-                version = job["version"] + (text != job["published_record"])
-                if version != job["version"]:
-                    facts.publish_state(work, values, version, self._clock.now())
-                if version != job["version"] or row["unpublished"]:
-                    await states.published(work.connection, job["id"], version, text)
+                try:
+                    await self._publish_state(work, row, workers.get(row["id"], []))
+                except ValueError as error:
+                    note_fault("publish states", error)
+                    await states.skip(work.connection, row["id"])
         return len(rows) == 100
+
+    async def _publish_state(self, work: UnitOfWork, row: Row, workers: Sequence[Row]) -> None:
+        """Publish a job's state if it changed. Raises ValueError when what its workers wrote makes no state."""
+        job = dict(row)
+        started = [one["started_at"] for one in workers if one["started_at"]]
+        if facts.is_pending(job["status"]) and started:
+            job |= {"status": "running", "started_at": min(started)}
+            await states.start(work.connection, job["id"], job["started_at"])
+        values = facts.record_of(
+            job, workers, await states.failures(work.connection, job["id"]),
+            await states.bad_lines(work.connection, job["id"]),
+        )  # fmt: skip
+        text = to_json(values).decode()
+        version = job["version"] + (text != job["published_record"])
+        if version != job["version"]:
+            facts.publish_state(work, values, version, self._clock.now())
+        await states.published(work.connection, job["id"], version, text)
 
     async def remove_folders(self) -> None:
         """Credentials of jobs that are over go."""
@@ -138,6 +149,13 @@ class Reprocessing:
                     work, job["operation_id"], job["id"], START, Outcome.REFUSED, self._clock.now(),
                     reason=str(refused), field=refused.field,
                 )  # fmt: skip
+
+    async def _list_later(self, job: Row, error: Exception) -> None:
+        """A fault that nobody foresaw: the job shows it, the other jobs go on, and it is tried again."""
+        note_fault("plan jobs", error)
+        reason = f"not listed yet, tried again every {FAULT_SECONDS} s: {describe_fault(error)}"
+        async with self._database.unit_of_work() as work:
+            await jobs.list_later(work.connection, job["id"], reason, seconds=FAULT_SECONDS)
 
     async def _plan(self, job: Row, config: ReprocessingConfig, files: list[ListedFile]) -> None:
         count = count_workers(len(files), limited=config.limit is not None)

@@ -36,9 +36,10 @@ CREATE TABLE job (
     cancelled_by         uuid,
     version              bigint NOT NULL DEFAULT 0,
     published_record     text NOT NULL DEFAULT '',
-    unpublished          boolean NOT NULL DEFAULT true
+    unpublished          boolean NOT NULL DEFAULT true,
+    looked_at            timestamptz NOT NULL DEFAULT '-infinity'
 );
-CREATE INDEX job_live ON job (created_at) WHERE status IN ('pending', 'running') OR unpublished;
+CREATE INDEX job_live ON job (looked_at) WHERE status IN ('pending', 'running') OR unpublished;
 
 CREATE TABLE worker (
     job_id          uuid NOT NULL REFERENCES job (id) ON DELETE CASCADE,

@@ -29,7 +29,7 @@ RETURNING *
 """
 _PLAN: Final = """
 UPDATE job SET planned_at = now(), total_files = $2, total_bytes = $3, total_workers = $4, k8s_job_name = $5,
-    unpublished = true
+    error = NULL, unpublished = true
 WHERE id = $1 AND status = 'pending' AND planned_at IS NULL
 RETURNING id
 """
@@ -41,6 +41,10 @@ _FILE_COLUMNS: Final = (
     "job_id", "file_index", "worker_index", "path", "size", "version", "line", "byte_offset", "read_bytes", "sent",
     "skipped", "failed",
 )  # fmt: skip
+_LIST_LATER: Final = """
+UPDATE job SET error = $2, listing_until = now() + $3 * interval '1 second', unpublished = true
+WHERE id = $1 AND status = 'pending' AND planned_at IS NULL
+"""
 _REFUSE: Final = """
 UPDATE job SET status = 'failed', error = $2, completed_at = now(), unpublished = true
 WHERE id = $1 AND status = 'pending' AND planned_at IS NULL
@@ -99,6 +103,11 @@ async def accept(connection: Connection, data: ReprocessingStartData, *, at: dat
 async def take_unlisted(connection: Connection, seconds: float) -> Row | None:
     """A job whose files are not listed yet. Nobody else gets it for so long."""
     return await connection.fetchrow(_TAKE, seconds)
+
+
+async def list_later(connection: Connection, job_id: UUID, error: str, *, seconds: float) -> None:
+    """Listing failed for a reason that may be mended: the job says so, and is taken again after the time."""
+    await connection.execute(_LIST_LATER, job_id, error, seconds)
 
 
 def config_of(row: Row) -> ReprocessingConfig:

@@ -9,7 +9,8 @@ from signalbox_chassis.persistence.connection import Connection, Row
 # INVARIANT a job's state is made by one reprocessor at a time, so its versions tell which is newer.
 _DUE: Final = """
 SELECT * FROM job WHERE (status IN ('pending', 'running') OR unpublished)
-ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED
+  AND (unpublished OR looked_at < now() - interval '0.5 seconds')
+ORDER BY looked_at LIMIT 100 FOR UPDATE SKIP LOCKED
 """
 _WORKERS: Final = "SELECT * FROM worker WHERE job_id = ANY($1) ORDER BY job_id, worker_index"
 _FAILURES: Final = """
@@ -22,14 +23,13 @@ WHERE b.job_id = $1 ORDER BY b.file_index, b.line LIMIT 20
 """
 _START: Final = "UPDATE job SET status = 'running', started_at = $2 WHERE id = $1 AND status = 'pending'"
 _PUBLISHED: Final = """
-UPDATE job SET version = $2, published_record = $3,
-    unpublished = status IN ('pending', 'running')
-WHERE id = $1
+UPDATE job SET version = $2, published_record = $3, unpublished = false, looked_at = now() WHERE id = $1
 """
+_SKIP: Final = "UPDATE job SET unpublished = false, looked_at = now() WHERE id = $1"
 
 
 async def due(connection: Connection) -> list[Row]:
-    """Jobs whose state may have changed."""
+    """Jobs whose state may have changed, the one that was looked at longest ago first."""
     return await connection.fetch(_DUE)
 
 
@@ -72,3 +72,8 @@ async def start(connection: Connection, job_id: UUID, at: Any) -> None:
 
 async def published(connection: Connection, job_id: UUID, version: int, record: str) -> None:
     await connection.execute(_PUBLISHED, job_id, version, record)
+
+
+async def skip(connection: Connection, job_id: UUID) -> None:
+    """Its state cannot be made: look at the others first, and at this one again when something changes."""
+    await connection.execute(_SKIP, job_id)
