@@ -45,9 +45,9 @@ KEY: Final = base64.b64encode(bytes(range(32))).decode()
 
 
 def pod_template(events: Path) -> dict[str, Any]:
-    """The image has a shell only: Python and the worker come from this host, and so does its network."""
+    """The image has a shell only: Python, the worker and certificates come from this host, and so does its network."""
     here = {Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[3], Path("/usr"), Path("/lib"), events}
-    here |= {Path(folder) for folder in site.getsitepackages()} | {Path("/lib64")}
+    here |= {Path(folder) for folder in site.getsitepackages()} | {Path("/lib64"), Path("/etc/ssl")}
     places = sorted(path for path in here if path.exists() and not any(up in here for up in path.parents))
     volumes = [{"name": f"host-{n}", "hostPath": {"path": str(path)}} for n, path in enumerate(places)]
     mounts = [{"name": f"host-{n}", "mountPath": str(path), "readOnly": True} for n, path in enumerate(places)]
