@@ -81,20 +81,23 @@ class Scheduling:
             projects = calendar.frozen_projects(frozen, now)
             if projects is None:
                 return False
-            due = await schedules.take_due(work.connection, self.settings.tick_batch, frozen=projects)
-            if not due:
-                return False
+            batch = self.settings.tick_batch
+            stored = await ticks.take_stored(work.connection, batch, frozen=projects)
+            for one in stored:
+                schedule = self._schedule(one.tick.schedule_id, one.revision, one.definition)
+                self._publish_one(work, one.tick, {schedule.id: (schedule, one.revision)}, now)
+            due = await schedules.take_due(work.connection, batch, frozen=projects)
             decided: list[tuple[DueSchedule, Schedule, Due]] = []
-            left = TRANSACTION_TICKS
+            left = TRANSACTION_TICKS - len(stored)
             for one in due:
                 if left <= 0:
                     break
-                left -= self._publish_stored(work, one, now)
                 if result := await self._decide(work, one, now, frozen):
                     decided.append((one, *result))
                     left -= len(result[1].decisions)
             await self._record(work, decided, now)
-        return len(due) == self.settings.tick_batch or any(len(result.decisions) > 1 for _, _, result in decided)
+        more = any(len(result.decisions) > 1 for _, _, result in decided)
+        return batch in (len(stored), len(due)) or more
 
     async def backfill(self) -> bool:
         """Fire the next ticks of one backfill; True when there may be more."""
@@ -179,28 +182,20 @@ class Scheduling:
     ) -> tuple[Schedule, Due] | None:
         """The decisions about one schedule. One that cannot be computed is stopped with the reason, alone."""
         try:
-            schedule = self._schedule(due)
+            schedule = self._schedule(due.id, due.revision, due.definition)
             if due.deleted:
                 return schedule, Due((), due.cursor_at, None, None)
-            return schedule, calendar.decide(schedule, due.cursor_at, now, frozen)
+            cursor_at = max(due.cursor_at, due.stored_due_at or due.cursor_at)
+            return schedule, calendar.decide(schedule, cursor_at, now, frozen)
         except (ValueError, OverflowError, ArithmeticError) as error:
             log.warning("schedule %s is stopped: its ticks cannot be computed: %s", due.id, error)
             await schedules.fail(work.connection, due.id, f"its ticks cannot be computed: {error}")
             return None
 
-    def _publish_stored(self, work: UnitOfWork, due: DueSchedule, now: datetime) -> int:
-        """Publish the tick that `store` left, if any; how many those are."""
-        if due.stored_due_at is None:
-            return 0
-        schedule = self._schedule(due)
-        tick = _tick(schedule, Fire(due.stored_due_at, TickCause.DUE))
-        self._publish_one(work, tick, {schedule.id: (schedule, due.revision)}, now)
-        return 1
-
-    def _schedule(self, due: DueSchedule) -> Schedule:
-        known = self._parsed.get(due.id)
-        if known is None or known[0] != due.revision:
-            known = self._parsed[due.id] = due.revision, Schedule.model_validate_json(due.definition)
+    def _schedule(self, id: str, revision: int, definition: str) -> Schedule:
+        known = self._parsed.get(id)
+        if known is None or known[0] != revision:
+            known = self._parsed[id] = revision, Schedule.model_validate_json(definition)
         return known[1]
 
     async def _record(
@@ -256,11 +251,12 @@ def _tick(schedule: Schedule, decision: calendar.Decision) -> Tick:
 
 
 def _advance(due: DueSchedule, schedule: Schedule, result: Due) -> Advance:
-    fired = [decision.due_at for decision in result.decisions if isinstance(decision, Fire)]
-    last = result.decisions[-1].due_at if result.decisions else None
+    stored = [due.stored_due_at] if due.stored_due_at is not None else []
+    decided = [*stored, *(decision.due_at for decision in result.decisions)]
+    fired = [*stored, *(decision.due_at for decision in result.decisions if isinstance(decision, Fire))]
     return Advance(
-        due.id, result.cursor_at, result.next_due_at, result.next_fire_at, last, fired[-1] if fired else None,
-        len(fired), len(result.decisions) - len(fired), *_next_tick(schedule, result),
+        due.id, result.cursor_at, result.next_due_at, result.next_fire_at, decided[-1] if decided else None,
+        fired[-1] if fired else None, len(fired), len(decided) - len(fired), *_next_tick(schedule, result),
     )  # fmt: skip
 
 

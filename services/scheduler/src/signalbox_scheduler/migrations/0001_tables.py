@@ -10,7 +10,7 @@ down_revision = None
 # `cursor_at`: every tick due at or before it is decided. It only grows while the rule stays the same.
 # `next_fire_at` is NULL for what never fires again: deleted, or beyond its end.
 # `next_tick_id`, `next_event_date`: of the tick due at `next_due_at`. One statement stores it while on time: until
-# `on_time_until` (NULL: never, each of its ticks is decided alone). `stored_due_at`: stored, and not published yet.
+# `on_time_until` (NULL: never, each of its ticks is decided alone). `unpublished`: stored so, and not published yet.
 TABLES = """
 CREATE TABLE schedule (
     id            text PRIMARY KEY,
@@ -24,7 +24,6 @@ CREATE TABLE schedule (
     next_tick_id  uuid,
     next_event_date date,
     on_time_until timestamptz,
-    stored_due_at timestamptz,
     last_due_at   timestamptz,
     last_fired_at timestamptz,
     fired         bigint NOT NULL DEFAULT 0,
@@ -52,9 +51,11 @@ CREATE TABLE tick (
     outcome     text NOT NULL CHECK (outcome IN ('FIRED', 'SKIPPED')),
     cause       text NOT NULL,
     detail      text NOT NULL DEFAULT '',
-    noticed_at  timestamptz NOT NULL DEFAULT now()
+    noticed_at  timestamptz NOT NULL DEFAULT now(),
+    unpublished boolean NOT NULL DEFAULT false
 );
 CREATE INDEX tick_by_age ON tick (noticed_at);
+CREATE INDEX tick_unpublished ON tick (noticed_at) WHERE unpublished;
 
 CREATE TABLE backfill (
     id          uuid PRIMARY KEY,

@@ -18,7 +18,7 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6:
 ON CONFLICT (id) DO UPDATE SET
     revision = excluded.revision, definition = excluded.definition, project = excluded.project,
     deleted = excluded.deleted, problem = '', version = s.version + 1,
-    next_fire_at = CASE WHEN NOT excluded.deleted OR s.stored_due_at IS NOT NULL THEN now() END,
+    next_fire_at = CASE WHEN NOT excluded.deleted THEN now() END,
     next_due_at = NULL, on_time_until = NULL,
     cursor_at = CASE WHEN (SELECT d.same_rule FROM unnest($1::text[], $7::boolean[]) AS d (id, same_rule)
                            WHERE d.id = excluded.id)
@@ -27,28 +27,27 @@ WHERE s.revision < excluded.revision
 """
 _KNOWN = "SELECT id, definition, deleted FROM schedule WHERE id = ANY($1)"
 # SKIP LOCKED: any number of schedulers share the due schedules, none waits for another.
-# A tick that a backfill fired already is not published again. `IN`, not a join: PostgreSQL would join the two CTEs, of
-# whose sizes it knows nothing, by comparing each row with each.
+# A tick that is there was stored before, or fired by a backfill. A subquery, not a join: a plan made while `tick` was
+# small would read all of it for ever.
 _STORE_ON_TIME = """
 WITH due AS (
-    SELECT id, next_tick_id, next_due_at, next_event_date FROM schedule
+    SELECT id, next_tick_id, next_due_at, next_event_date, next_fire_at FROM schedule
     WHERE next_fire_at <= now() AND now() <= on_time_until AND cursor_at < next_due_at AND NOT project = ANY ($2)
+      AND (SELECT true FROM tick WHERE tick.id = next_tick_id) IS NULL
     ORDER BY next_fire_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), stored AS (
-    INSERT INTO tick (id, schedule_id, due_at, event_date, outcome, cause)
-    SELECT next_tick_id, id, next_due_at, next_event_date, 'FIRED', $3 FROM due
-    ON CONFLICT (id) DO NOTHING RETURNING schedule_id
+    INSERT INTO tick (id, schedule_id, due_at, event_date, outcome, cause, unpublished)
+    SELECT next_tick_id, id, next_due_at, next_event_date, 'FIRED', $3, true FROM due
+    ON CONFLICT (id) DO NOTHING
 )
-UPDATE schedule s SET
-    cursor_at = s.next_due_at, last_due_at = s.next_due_at, last_fired_at = s.next_due_at, fired = s.fired + 1,
-    stored_due_at = CASE WHEN s.id IN (SELECT schedule_id FROM stored) THEN s.next_due_at END, version = s.version + 1
-FROM due WHERE s.id = due.id
-RETURNING extract(epoch FROM now() - s.next_fire_at)::float8 AS late_seconds
+SELECT extract(epoch FROM now() - next_fire_at)::float8 AS late_seconds FROM due
 """
 _DUE = """
-SELECT id, revision, definition, deleted, cursor_at, stored_due_at FROM schedule
-WHERE next_fire_at <= now() AND (on_time_until IS NULL OR on_time_until < now() OR next_due_at <= cursor_at)
-  AND NOT project = ANY ($2)
+SELECT id, revision, definition, deleted, cursor_at,
+    (SELECT due_at FROM tick WHERE tick.id = next_tick_id) AS stored_due_at
+FROM schedule
+WHERE next_fire_at <= now() AND NOT project = ANY ($2)
+  AND (on_time_until IS NULL OR on_time_until < now() OR (SELECT true FROM tick WHERE tick.id = next_tick_id))
 ORDER BY next_fire_at LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 _SECONDS_TO_NEXT = """
@@ -57,7 +56,7 @@ SELECT extract(epoch FROM min(next_fire_at) - clock_timestamp())::float8 FROM sc
 _ADVANCE = """
 UPDATE schedule s SET
     cursor_at = a.cursor_at, next_due_at = a.next_due_at, next_fire_at = a.next_fire_at, next_tick_id = a.next_tick_id,
-    next_event_date = a.next_event_date, on_time_until = a.on_time_until, stored_due_at = NULL,
+    next_event_date = a.next_event_date, on_time_until = a.on_time_until,
     last_due_at = coalesce(a.last_due_at, s.last_due_at), last_fired_at = coalesce(a.last_fired_at, s.last_fired_at),
     fired = s.fired + a.fired, skipped = s.skipped + a.skipped, version = s.version + 1
 FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[],
@@ -67,7 +66,7 @@ FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[],
 WHERE s.id = a.id
 """
 _FAIL = """
-UPDATE schedule SET problem = left($2, 2000), next_fire_at = NULL, next_due_at = NULL, stored_due_at = NULL,
+UPDATE schedule SET problem = left($2, 2000), next_fire_at = NULL, next_due_at = NULL,
     version = version + 1
 WHERE id = $1
 """
@@ -101,7 +100,7 @@ class Defined:
 
 @dataclass(frozen=True, slots=True)
 class DueSchedule:
-    """A locked schedule whose next tick has come, or whose stored tick is not published yet."""
+    """A locked schedule whose next tick has come; `stored_due_at` when that tick is stored already."""
 
     id: str
     revision: int

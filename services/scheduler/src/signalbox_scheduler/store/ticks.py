@@ -8,7 +8,7 @@ from uuid import UUID
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_contracts.messages.operations import ScheduleBackfillData
 
-# INVARIANT tick.once: one row per schedule and instant, whoever inserts it. Only the inserter publishes.
+# INVARIANT tick.once: one row per schedule and instant, whoever inserts it. Only the inserter publishes it.
 _INSERT = """
 INSERT INTO tick (id, schedule_id, due_at, event_date, outcome, cause, detail)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::date[], $5::text[], $6::text[], $7::text[])
@@ -20,6 +20,13 @@ INSERT INTO tick AS t (id, schedule_id, due_at, event_date, outcome, cause, deta
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::date[], $5::text[], $6::text[], $7::text[])
 ON CONFLICT (id) DO UPDATE SET outcome = 'FIRED', cause = excluded.cause, detail = excluded.detail, noticed_at = now()
 WHERE t.outcome = 'SKIPPED' RETURNING id
+"""
+# INVARIANT tick.published: what `store` left is published by the one who takes it, whatever became of the schedule.
+_TAKE_STORED = """
+SELECT t.id, t.schedule_id, t.due_at, t.event_date, t.outcome, t.cause, t.detail, s.revision, s.definition
+FROM tick t JOIN schedule s ON s.id = t.schedule_id
+WHERE t.unpublished AND NOT s.project = ANY ($2)
+ORDER BY t.noticed_at LIMIT $1 FOR UPDATE OF t SKIP LOCKED
 """
 _KEEP_BACKFILL = """
 INSERT INTO backfill (id, schedule_id, cursor_at, until_at, remaining, command)
@@ -53,6 +60,15 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTick:
+    """A tick that is not published yet, and its schedule as it is now."""
+
+    tick: Tick
+    revision: int
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
 class Backfill:
     """A range whose ticks are being fired."""
 
@@ -71,6 +87,18 @@ async def insert(connection: Connection, ticks: Sequence[Tick], *, backfill: boo
     columns = ("id", "schedule_id", "due_at", "event_date", "outcome", "cause", "detail")
     values = ([getattr(tick, column) for tick in ticks] for column in columns)
     return {row["id"] for row in await connection.fetch(_BACKFILL if backfill else _INSERT, *values)}
+
+
+async def take_stored(connection: Connection, limit: int, *, frozen: Sequence[str] = ()) -> list[StoredTick]:
+    """Lock up to `limit` ticks that `store` left, of projects that are not frozen, and mark them as published."""
+    rows = [dict(row) for row in await connection.fetch(_TAKE_STORED, limit, list(frozen))]
+    if rows:
+        await connection.execute(
+            "UPDATE tick SET unpublished = false WHERE id = ANY($1)", [row["id"] for row in rows]
+        )  # fmt: skip
+    return [
+        StoredTick(revision=row.pop("revision"), definition=row.pop("definition"), tick=Tick(**row)) for row in rows
+    ]
 
 
 async def keep_backfill(connection: Connection, data: ScheduleBackfillData) -> None:
