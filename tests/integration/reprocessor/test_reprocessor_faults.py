@@ -43,8 +43,8 @@ async def test_a_job_whose_listing_breaks_says_so_and_runs_once_it_is_mended(
         job = await reprocessors.ask(local_path=broken)
 
         async def says_why() -> bool:
-            said = (await states_of(reprocessors)).get(job)
-            return said is not None and said.data.error is not None
+            state = (await states_of(reprocessors)).get(job)
+            return state is not None and state.data.error is not None
 
         await wait_until(says_why, why="the job says why it is not listed")
         error = (await states_of(reprocessors))[job].data.error
@@ -68,8 +68,8 @@ async def test_what_a_worker_wrote_and_makes_no_state_hides_no_other_job(reproce
     second = await reprocessors.planned()
 
     async def is_shown() -> bool:
-        said = (await states_of(reprocessors)).get(second)
-        return said is not None and said.data.total_files == 1
+        state = (await states_of(reprocessors)).get(second)
+        return state is not None and state.data.total_files == 1
 
     await wait_until(is_shown, why="the other job is shown")
 
@@ -81,7 +81,7 @@ async def test_the_newest_of_many_jobs_that_run_is_shown(reprocessors: Reprocess
     assert await reprocessors.run_workers(job) == [0]
 
     async def is_shown() -> bool:
-        said = await states_of(reprocessors)
-        return job in said and said[job].data.success_count == 1 and len(said) == MANY + 1
+        state = await states_of(reprocessors)
+        return job in state and state[job].data.success_count == 1 and len(state) == MANY + 1
 
     await wait_until(is_shown, seconds=60, why="every job is shown as it is")
