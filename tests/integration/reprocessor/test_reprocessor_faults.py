@@ -42,11 +42,11 @@ async def test_a_job_whose_listing_breaks_says_so_and_runs_once_it_is_mended(
         patch.setattr(loops, "list_files", list_files)
         job = await reprocessors.ask(local_path=broken)
 
-        async def says_why() -> bool:
+        async def shows_the_error() -> bool:
             state = (await states_of(reprocessors)).get(job)
             return state is not None and state.data.error is not None
 
-        await wait_until(says_why, why="the job says why it is not listed")
+        await wait_until(shows_the_error, why="the job says why it is not listed")
         error = (await states_of(reprocessors))[job].data.error
         assert error is not None
         assert error.startswith("not listed yet, tried again every 30 s: KeyError")
