@@ -4,20 +4,21 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import JsonValue
 from pydantic_core import to_json
 
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.identity import audit
 from signalbox_gateway.identity.audit import AuditFilter
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import Cursor, InstantParameter, Limit, after, answer
 
-router = APIRouter(prefix="/audit", tags=["audit"])
+router = PrefixRouter(prefix="/audit", tags=["audit"])
 Reader = Depends(permission("audit.read"))
 Verifier = Depends(permission("audit.verify"))
 _MAX_PASSES: Final = 200

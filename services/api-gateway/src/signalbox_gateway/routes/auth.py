@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 
 from email_validator import EmailNotValidError, validate_email
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from signalbox_gateway.http.access import COOKIE, Principal, permission, public, too_many
 from signalbox_gateway.http.addresses import client_address, limit_key
 from signalbox_gateway.http.bodies import body, private_body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.identity import accounts, logins, sessions
 from signalbox_gateway.identity.logins import Caller, Login, LoginRefused, RefreshReused
@@ -17,7 +18,7 @@ from signalbox_gateway.identity.passwords import Busy, wrong_with
 from signalbox_gateway.routes import identity_answers as models
 from signalbox_gateway.routes.params import answer
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = PrefixRouter(prefix="/auth", tags=["auth"])
 SignedIn = Annotated[Principal, Depends(permission("session.end"))]
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -12,6 +12,7 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import invalid
 from signalbox_gateway.identity import accounts, bindings
 from signalbox_gateway.identity.roles import ANY
@@ -21,7 +22,7 @@ from signalbox_gateway.routes import identity_answers as models
 from signalbox_gateway.routes.params import Cursor, Limit, after, answer, missing
 from signalbox_gateway.routes.users import must_keep_an_administrator
 
-router = APIRouter(prefix="/bindings", tags=["bindings"])
+router = PrefixRouter(prefix="/bindings", tags=["bindings"])
 Reader = Annotated[Principal, Depends(permission("binding.read"))]
 Editor = Annotated[Principal, Depends(permission("binding.write"))]
 Only = Query(max_length=255, description="Only these.")

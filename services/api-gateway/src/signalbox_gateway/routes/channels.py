@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -15,6 +15,7 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.answers import AnswerModel
@@ -22,7 +23,7 @@ from signalbox_gateway.routes.definitions import load
 from signalbox_gateway.routes.engines import Why, operation_answer
 from signalbox_gateway.routes.params import answer
 
-router = APIRouter(prefix="/channels", tags=["channels"])
+router = PrefixRouter(prefix="/channels", tags=["channels"])
 Operator = Annotated[Principal, Depends(permission("channel.operate"))]
 Reader = Annotated[Principal, Depends(permission("channel.preview"))]
 

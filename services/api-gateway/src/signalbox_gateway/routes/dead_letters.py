@@ -3,11 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from pydantic import Field
 
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import Cursor, Limit, Words, after, answer, missing, page
@@ -18,7 +19,7 @@ States = Annotated[
 ]
 
 
-router = APIRouter(
+router = PrefixRouter(
     prefix="/dead-letters", tags=["dead letters"], dependencies=[Depends(permission("dead_letter.read"))]
 )
 

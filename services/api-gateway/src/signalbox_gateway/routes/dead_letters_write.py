@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -14,11 +14,12 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import invalid
 from signalbox_gateway.read_model import usage, writes
 from signalbox_gateway.routes import answers
 
-router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+router = PrefixRouter(prefix="/dead-letters", tags=["dead letters"])
 Operator = Annotated[Principal, Depends(permission("dead_letter.operate"))]
 
 

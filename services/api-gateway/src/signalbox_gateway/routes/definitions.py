@@ -27,6 +27,7 @@ from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.etags import etag, must_match, not_modified
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.openapi import IF_MATCH, IF_NONE_MATCH
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.routes import answers
@@ -82,7 +83,7 @@ async def _show_all(connection: Connection, entry: DefinitionKind, saved: list[S
 
 def definition_router(entry: DefinitionKind) -> APIRouter:
     """The routes of one kind."""
-    router = APIRouter(prefix=f"/{entry.path}", tags=[entry.path])
+    router = PrefixRouter(prefix=f"/{entry.path}", tags=[entry.path])
     reader = permission(entry.read_permission)
     writer = permission(entry.write_permission)
     _add_reads(router, entry, reader)

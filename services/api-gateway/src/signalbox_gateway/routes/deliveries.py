@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -15,13 +15,14 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.read_model import notifications
 from signalbox_gateway.read_model.notifications import ENDED_DELIVERIES, DeliveryFilter
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import Cursor, Ids, Limit, Words, after, answer, missing, page
 
-router = APIRouter(prefix="/deliveries", tags=["deliveries"])
+router = PrefixRouter(prefix="/deliveries", tags=["deliveries"])
 Reader = Depends(permission("delivery.read"))
 Operator = Annotated[Principal, Depends(permission("delivery.operate"))]
 States = Annotated[

@@ -5,7 +5,7 @@ Out: definition.snapshot, engine.test.
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -21,11 +21,12 @@ from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.openapi import IF_MATCH
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load, load_for_change, show
 
-router = APIRouter(prefix="/engines", tags=["engines"])
+router = PrefixRouter(prefix="/engines", tags=["engines"])
 Operator = Annotated[Principal, Depends(permission("engine.operate"))]
 
 _ENGINE = answers.DEFINITIONS["engine"][0]

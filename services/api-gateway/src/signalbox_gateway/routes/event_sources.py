@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
 from signalbox_chassis.security.vault import Keys
@@ -12,13 +12,14 @@ from signalbox_gateway import webhooks
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.answers import AnswerModel
 from signalbox_gateway.routes.params import answer, missing
 from signalbox_gateway.store import event_sources as store
 
-router = APIRouter(prefix="/event-sources", tags=["events"])
+router = PrefixRouter(prefix="/event-sources", tags=["events"])
 Reader = Depends(permission("event.read"))
 Writer = Annotated[Principal, Depends(permission("event_source.write"))]
 SourceName = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]

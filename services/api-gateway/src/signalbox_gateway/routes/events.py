@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from signalbox_chassis.persistence.connection import Connection
@@ -21,6 +21,7 @@ from signalbox_gateway.http.bodies import body
 from signalbox_gateway.http.cloudevents import attributes_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, built, checked, invalid
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.read_model import starts
@@ -31,7 +32,7 @@ from signalbox_gateway.routes.params import Cursor, Limit, after, answer
 from signalbox_gateway.store import event_sources as sources
 from signalbox_gateway.webhooks import SignedRequest
 
-router = APIRouter(prefix="/events", tags=["events"])
+router = PrefixRouter(prefix="/events", tags=["events"])
 Reader = Depends(permission("event.read"))
 Attribute = Annotated[str, Field(min_length=1, max_length=255)]
 Outcome = Literal[

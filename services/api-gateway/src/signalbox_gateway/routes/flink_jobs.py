@@ -8,7 +8,7 @@ import asyncio
 from itertools import islice
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
 from signalbox_chassis.blobs import Blobs
@@ -31,6 +31,7 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
@@ -38,7 +39,7 @@ from signalbox_gateway.routes import flink_answers
 from signalbox_gateway.routes.definitions import load, load_for_change
 from signalbox_gateway.routes.params import Cursor, Limit, after, answer, missing, page
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = PrefixRouter(prefix="/jobs", tags=["jobs"])
 Reader = Annotated[Principal, Depends(permission("job.read"))]
 Writer = Annotated[Principal, Depends(permission("job.write"))]
 Scheduler = Annotated[Principal, Depends(permission("schedule.write"))]

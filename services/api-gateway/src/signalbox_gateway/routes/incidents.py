@@ -5,7 +5,7 @@ Out: incident.acknowledge, incident.snooze, incident.resolve.
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -16,13 +16,14 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.read_model import notifications
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.engines import Why, operation_answer
 from signalbox_gateway.routes.params import Cursor, Ids, Limit, Words, after, answer, missing, page
 
-router = APIRouter(prefix="/incidents", tags=["incidents"])
+router = PrefixRouter(prefix="/incidents", tags=["incidents"])
 Reader = Depends(permission("incident.read"))
 Operator = Annotated[Principal, Depends(permission("incident.operate"))]
 States = Annotated[

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -17,11 +17,12 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.read_model import usage
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load, load_version
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = PrefixRouter(prefix="/jobs", tags=["jobs"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
 Stopper = Annotated[Principal, Depends(permission("plan.control"))]
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -11,6 +11,7 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.identity import accounts, keys
 from signalbox_gateway.identity.authentication import ALL
@@ -20,7 +21,7 @@ from signalbox_gateway.routes import answers
 from signalbox_gateway.routes import identity_answers as models
 from signalbox_gateway.routes.params import Cursor, Limit, after, answer, missing
 
-router = APIRouter(prefix="/keys", tags=["keys"])
+router = PrefixRouter(prefix="/keys", tags=["keys"])
 Reader = Annotated[Principal, Depends(permission("key.read"))]
 Editor = Annotated[Principal, Depends(permission("key.write"))]
 

@@ -7,12 +7,13 @@ from typing import Annotated, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response, WebSocket
+from fastapi import Depends, Request, Response, WebSocket
 from pydantic import BaseModel
 
 from signalbox_gateway.http.access import COOKIE, Principal, permission
 from signalbox_gateway.http.auditing import RefusalAudit
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.identity import objects
 from signalbox_gateway.identity.authentication import Authentication
 from signalbox_gateway.identity.roles import ANY, Reach
@@ -22,7 +23,7 @@ from signalbox_gateway.live.log_topics import LogTopics
 from signalbox_gateway.routes.params import answer
 from signalbox_gateway.store import live_tickets
 
-router = APIRouter(tags=["live feed"])
+router = PrefixRouter(tags=["live feed"])
 PERMISSION: Final = "plan.read"
 LOG_PERMISSION: Final = "task.read"
 PROTOCOL: Final = "signalbox.v1"

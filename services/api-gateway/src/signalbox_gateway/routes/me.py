@@ -3,14 +3,15 @@
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.dependencies import Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer
 
-router = APIRouter(tags=["me"])
+router = PrefixRouter(tags=["me"])
 
 
 @router.get("/me", operation_id="me_show", response_model=answers.Me)

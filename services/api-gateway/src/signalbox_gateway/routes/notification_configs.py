@@ -4,7 +4,7 @@ Out: definition.snapshot of a channel and a subscription.
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -21,6 +21,7 @@ from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag, must_match
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.openapi import IF_MATCH
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, built, invalid, invalid_all
 from signalbox_gateway.notification_configs import (
     NotificationConfig,
@@ -35,7 +36,7 @@ from signalbox_gateway.notification_configs import (
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.routes.params import Cursor, Limit, after, answer, missing
 
-router = APIRouter(prefix="/notifications/configs", tags=["notifications"])
+router = PrefixRouter(prefix="/notifications/configs", tags=["notifications"])
 Reader = Depends(permission("subscription.read"))
 Editor = Annotated[Principal, Depends(permission("subscription.write"))]
 ChannelEditor = Depends(permission("channel.write"))

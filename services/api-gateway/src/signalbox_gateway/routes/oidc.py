@@ -3,7 +3,7 @@
 import logging
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from signalbox_gateway.http import auditing
@@ -11,6 +11,7 @@ from signalbox_gateway.http.access import public, too_many
 from signalbox_gateway.http.addresses import limit_key
 from signalbox_gateway.http.bodies import body, private_body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.identity.logins import Login, LoginRefused
 from signalbox_gateway.identity.oidc.id_tokens import IdTokenRefused, Person
@@ -22,7 +23,7 @@ from signalbox_gateway.routes.auth import caller_of, logged_in, refused, set_ses
 from signalbox_gateway.routes.params import answer
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = PrefixRouter(prefix="/auth", tags=["auth"])
 COOKIE: Final = "signalbox_oidc"
 COOKIE_PATH: Final = "/api/v1/auth/oidc"
 _NOT_SET: Final = {"description": "No OpenID provider is set up here."}

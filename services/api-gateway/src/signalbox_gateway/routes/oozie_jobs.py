@@ -6,7 +6,7 @@ the operation is answered with the state, or with the text.
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -20,12 +20,13 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load
 from signalbox_gateway.routes.engines import operation_answer
 
-router = APIRouter(prefix="/engines", tags=["engines"])
+router = PrefixRouter(prefix="/engines", tags=["engines"])
 Operator = Annotated[Principal, Depends(permission("engine.operate"))]
 
 

@@ -2,15 +2,16 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import Until, Wait, answer, missing, seconds
 
-router = APIRouter(prefix="/operations", tags=["operations"], dependencies=[Depends(permission("operation.read"))])
+router = PrefixRouter(prefix="/operations", tags=["operations"], dependencies=[Depends(permission("operation.read"))])
 
 
 @router.get("/{id}", operation_id="operation_show", response_model=answers.Operation)

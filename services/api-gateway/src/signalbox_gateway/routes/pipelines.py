@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -17,11 +17,12 @@ from signalbox_gateway.http.access import Principal, permission, require_definit
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, checked, invalid_all
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load_version
 
-router = APIRouter(tags=["pipelines"])
+router = PrefixRouter(tags=["pipelines"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
 Writer = Annotated[Principal, Depends(permission("pipeline.write"))]
 PIPELINE = KINDS["pipeline"]

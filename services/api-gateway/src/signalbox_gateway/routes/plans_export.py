@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from fastapi.responses import StreamingResponse
 
 from signalbox_chassis.persistence.connection import Connection
@@ -21,13 +21,14 @@ from signalbox_gateway.definitions import store
 from signalbox_gateway.forecast import Work, durations_of, forecast
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.read_model import plan_durations, queries
 from signalbox_gateway.read_model.queries import TaskFilter
 from signalbox_gateway.routes import plan_answers
 from signalbox_gateway.routes.params import answer, missing
 
-router = APIRouter(prefix="/plans", tags=["plans"], dependencies=[Depends(permission("plan.read"))])
+router = PrefixRouter(prefix="/plans", tags=["plans"], dependencies=[Depends(permission("plan.read"))])
 PAGE_ITEMS: Final = 500
 COLUMNS: Final = (
     "position", "key", "decision", "reason", "engine", "task_id", "state", "attempt", "handle", "started_at",

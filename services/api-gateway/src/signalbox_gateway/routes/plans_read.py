@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from signalbox_contracts.states import PLAN_ENDS
 from signalbox_gateway import consumer_presence
 from signalbox_gateway.http.access import permission, visible
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.read_model import queries, services, usage, wait_details, wait_reasons
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
 from signalbox_gateway.routes import answers
@@ -64,7 +65,7 @@ async def wanted_plans(
 Wanted = Annotated[PlanFilter, Depends(wanted_plans)]
 
 
-router = APIRouter(prefix="/plans", tags=["plans"], dependencies=[Depends(permission("plan.read"))])
+router = PrefixRouter(prefix="/plans", tags=["plans"], dependencies=[Depends(permission("plan.read"))])
 
 
 @router.get("", operation_id="plan_list", response_model=answers.page_of(answers.Plan))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -32,6 +32,7 @@ from signalbox_gateway.http.access import Principal, permission, require, requir
 from signalbox_gateway.http.bodies import body, body_of, split_body
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.identity.roles import Object
 from signalbox_gateway.plan_requests import sending, validation
@@ -42,7 +43,7 @@ from signalbox_gateway.routes.definitions import load_version
 from signalbox_gateway.routes.params import missing
 from signalbox_gateway.selection_requests import start_selections
 
-router = APIRouter(tags=["plans"])
+router = PrefixRouter(tags=["plans"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
 Applier = Annotated[Principal, Depends(permission("plan.apply"))]
 Controller = Annotated[Principal, Depends(permission("plan.control"))]

@@ -7,7 +7,7 @@ The paths and fields are those of the reprocessing document, so its calls run as
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic_core import from_json
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -26,6 +26,7 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.plan_requests import plan_id
 from signalbox_gateway.read_model import reprocessing as rows
@@ -41,7 +42,7 @@ from signalbox_gateway.routes.reprocessing_answers import (
 )
 
 ROOT: Final = "/api/admin"
-router = APIRouter(prefix=f"{ROOT}/reprocessing", tags=["reprocessing"])
+router = PrefixRouter(prefix=f"{ROOT}/reprocessing", tags=["reprocessing"])
 Reader = Depends(permission("reprocessing.read"))
 Starter = Annotated[Principal, Depends(permission("reprocessing.start"))]
 Controller = Annotated[Principal, Depends(permission("reprocessing.control"))]

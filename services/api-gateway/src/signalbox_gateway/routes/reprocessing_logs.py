@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from signalbox_chassis.blobs import Blobs, BlobStoreFailed
@@ -18,6 +18,7 @@ from signalbox_gateway import attempt_logs, worker_logs
 from signalbox_gateway.http import console
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.read_model import reprocessing as rows
@@ -26,7 +27,7 @@ from signalbox_gateway.routes.params import answer, missing
 from signalbox_gateway.routes.reprocessing_answers import MergedLogs, WorkerLogs
 from signalbox_gateway.worker_logs import WorkerLine
 
-router = APIRouter(prefix="/api/admin/reprocessing", tags=["reprocessing"])
+router = PrefixRouter(prefix="/api/admin/reprocessing", tags=["reprocessing"])
 WORKERS: Final = 50
 READS_AT_ONCE: Final = 8
 LINES_BEFORE: Final = 100

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field, JsonValue
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -26,6 +26,7 @@ from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.openapi import IF_MATCH
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import built, invalid
 from signalbox_gateway.pipeline_requests import PipelineStart, start_pipeline
 from signalbox_gateway.read_model import cursor as cursors
@@ -35,7 +36,7 @@ from signalbox_gateway.routes.answers import AnswerModel
 from signalbox_gateway.routes.definitions import load, load_for_change, load_version, show
 from signalbox_gateway.routes.params import Cursor, Limit, after, answer
 
-router = APIRouter(prefix="/schedules", tags=["schedules"])
+router = PrefixRouter(prefix="/schedules", tags=["schedules"])
 Reader = Depends(permission("schedule.read"))
 Writer = Annotated[Principal, Depends(permission("schedule.write"))]
 Starter = Annotated[Principal, Depends(permission("plan.start"))]

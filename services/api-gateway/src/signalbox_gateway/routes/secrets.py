@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
 from signalbox_chassis.security.vault import InvalidSecret, SecretInfo, SecretMissing, Vault
@@ -15,11 +15,12 @@ from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag, must_match
 from signalbox_gateway.http.openapi import IF_MATCH
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer, missing
 
-router = APIRouter(prefix="/secrets", tags=["secrets"])
+router = PrefixRouter(prefix="/secrets", tags=["secrets"])
 Reader = Annotated[Principal, Depends(permission("secret.read"))]
 Editor = Annotated[Principal, Depends(permission("secret.write"))]
 SecretName = Annotated[str, Path(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$")]

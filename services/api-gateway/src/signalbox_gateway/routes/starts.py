@@ -7,7 +7,7 @@ neither the database nor Kafka nor an executor.
 from collections.abc import Awaitable
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from signalbox_chassis.blobs import BlobStoreFailed
@@ -15,9 +15,10 @@ from signalbox_chassis.start_fence import JAR, LAUNCHER, NotClaimed, RunEnd, Run
 from signalbox_contracts.ids import is_run_key
 from signalbox_gateway.http.bodies import body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem
 
-router = APIRouter(prefix="/starts", include_in_schema=False)
+router = PrefixRouter(prefix="/starts", include_in_schema=False)
 _FILES: Final = {"launcher.py": (LAUNCHER, "text/x-python"), JAR.name: (JAR, "application/java-archive")}
 _Run = Annotated[str, Field(min_length=1, max_length=255)]
 

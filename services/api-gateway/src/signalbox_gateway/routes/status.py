@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.read_model import status as status_queries
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer
@@ -19,7 +20,7 @@ PART_SECONDS: Final = 3.0
 Part = Callable[[], Awaitable[dict[str, Any]]]
 
 
-router = APIRouter(tags=["status"], dependencies=[Depends(permission("status.read"))])
+router = PrefixRouter(tags=["status"], dependencies=[Depends(permission("status.read"))])
 
 
 @router.get("/status", operation_id="status_show", response_model=answers.Status)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from signalbox_chassis.blobs import BlobStoreFailed
@@ -13,6 +13,7 @@ from signalbox_contracts.states import TASK_ENDS, TaskState
 from signalbox_gateway import consumer_presence
 from signalbox_gateway.http.access import permission, still_may, visible
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.log_following import AttemptLog, Piece
 from signalbox_gateway.read_model import progress, queries, services, wait_details, wait_reasons
@@ -46,7 +47,7 @@ _MARKS: Final = (
 )
 
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], dependencies=[Depends(permission("task.read"))])
+router = PrefixRouter(prefix="/tasks", tags=["tasks"], dependencies=[Depends(permission("task.read"))])
 
 
 @router.get("", operation_id="task_list", response_model=answers.page_of(answers.Task))

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -16,13 +16,14 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import missing
 from signalbox_gateway.routes.plans_write import Cancel, live_plan
 
-router = APIRouter(tags=["tasks"])
+router = PrefixRouter(tags=["tasks"])
 Controller = Annotated[Principal, Depends(permission("plan.control"))]
 Operator = Annotated[Principal, Depends(permission("task.resolve"))]
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, cast
 
 import aiohttp
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Depends, Path, Response
 
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer, missing
@@ -18,7 +19,7 @@ MAX_SPANS: Final = 10_000
 SECONDS: Final = 5.0
 
 
-router = APIRouter(prefix="/traces", tags=["traces"], dependencies=[Depends(permission("trace.read"))])
+router = PrefixRouter(prefix="/traces", tags=["traces"], dependencies=[Depends(permission("trace.read"))])
 
 
 @router.get("/{trace_id}", operation_id="trace_show", response_model=answers.Trace)

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Annotated, Any, Final
 
 from aiokafka.errors import KafkaError
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from signalbox_contracts.definitions.trigger import Trigger
@@ -18,13 +18,14 @@ from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.recent_events import MAX_EVENTS, RecentEvents, recent_events
 from signalbox_gateway.routes.answers import AnswerModel
 from signalbox_gateway.routes.definitions import load
 from signalbox_gateway.routes.params import answer
 
-router = APIRouter(prefix="/triggers", tags=["triggers"])
+router = PrefixRouter(prefix="/triggers", tags=["triggers"])
 Reader = Annotated[Principal, Depends(permission("event.preview"))]
 JUDGE_SECONDS: Final = 5.0
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -11,6 +11,7 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, private_body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.identity import accounts, bindings
 from signalbox_gateway.read_model import cursor as cursors
@@ -19,7 +20,7 @@ from signalbox_gateway.routes import identity_answers as models
 from signalbox_gateway.routes.auth import check_name, checked_email, hash_password, name_problems, shown_user
 from signalbox_gateway.routes.params import Cursor, Limit, Part, after, answer, missing
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = PrefixRouter(prefix="/users", tags=["users"])
 Reader = Annotated[Principal, Depends(permission("user.read"))]
 Editor = Annotated[Principal, Depends(permission("user.write"))]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -23,6 +23,7 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid, invalid_all
 from signalbox_gateway.read_model import progress, queries
 from signalbox_gateway.read_model import workflows as rows
@@ -33,7 +34,7 @@ from signalbox_gateway.workflows import values
 from signalbox_gateway.workflows.runs import RunView, run_of
 from signalbox_gateway.workflows.values import Control, Controlled, Run, RunCreate, RunPage
 
-router = APIRouter(prefix="/workflows/{id}/runs", tags=["workflows"])
+router = PrefixRouter(prefix="/workflows/{id}/runs", tags=["workflows"])
 Reader = Depends(permission("plan.read"))
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
 Controller = Annotated[Principal, Depends(permission("plan.control"))]

@@ -6,7 +6,7 @@ A workflow is a job whose work is an Airflow DAG, in the words of the workflows 
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import ValidationError
 
 from signalbox_chassis.persistence.connection import Connection
@@ -24,6 +24,7 @@ from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag, must_match, not_modified
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid_all
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.read_model import workflows as rows
@@ -31,7 +32,7 @@ from signalbox_gateway.routes.params import Cursor, Limit, Part, Words, after, a
 from signalbox_gateway.workflows import values
 from signalbox_gateway.workflows.values import DagChange, DagChanged, Workflow, WorkflowPage, WorkflowWrite
 
-router = APIRouter(prefix="/workflows", tags=["workflows"])
+router = PrefixRouter(prefix="/workflows", tags=["workflows"])
 Reader = Depends(permission("job.read"))
 Editor = Annotated[Principal, Depends(permission("job.write"))]
 Controller = Annotated[Principal, Depends(permission("engine.operate"))]
