@@ -1,7 +1,7 @@
 """Airflow's packages: installed once on a machine, kept in the user's cache.
 
-The versions are locked in `requirements-3.txt`: a later release of one of its hundred dependencies cannot break the
-tests.
+The versions are locked in `requirements-3.txt` and `requirements-2.txt`: a later release of one of their hundred
+dependencies cannot break the tests.
 """
 
 import fcntl
@@ -22,7 +22,12 @@ INSTALL_SECONDS: Final = 900
 _FOLDER: Final = Path(__file__).parent
 
 
-def airflow_environment(major: int = 3) -> Path:
+def wanted_major() -> int:
+    """The major version to test with: 3, or what `AIRFLOW` names (`make test-airflow AIRFLOW=2`)."""
+    return int(os.environ.get("AIRFLOW") or 3)
+
+
+def airflow_environment(major: int) -> Path:
     """The virtual environment with this Airflow, installed unless it is in the cache."""
     requirements = _FOLDER / f"requirements-{major}.txt"
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]

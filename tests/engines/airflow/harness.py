@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import tempfile
-import urllib.error
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any, ClassVar, Self
 
 import pytest
 
+from engines.airflow.distribution import wanted_major
 from engines.airflow.server import PASSWORD, USERNAME, AirflowServer
+from engines.airflow.server_2_x import Airflow2Server
 from engines.harness import EngineHarness, WorkRequest, until
 from signalbox_contracts.definitions.work import AirflowWork, Work
 from signalbox_executor.engines.airflow.adapter import AirflowEngine
@@ -89,7 +90,7 @@ class Harness(EngineHarness):
         elif "SIGNALBOX_TEST_AIRFLOW" in os.environ:
             yield cls(RunningServer(), folder)
         else:
-            with database() as url, AirflowServer(folder / "airflow", url) as server:
+            with database() as url, server_class()(folder / "airflow", url) as server:
                 cls.running = server
                 try:
                     yield cls(server, folder)
@@ -197,12 +198,16 @@ class Harness(EngineHarness):
 
         await until(ended, "every run ended")
 
+    @contextmanager
+    def late(self, key: str) -> Generator[None]:
+        with self.server.runs_locked():
+            yield
+
     def clean(self, key: str) -> None:
         (self.server.stamps / f"{key}.release").touch()
 
     def forget(self, key: str) -> None:
-        with suppress(urllib.error.HTTPError):
-            self.server.delete(f"/api/v2/dags/conformance/dagRuns/{key}")
+        self.server.forget(key)
 
 
 class RunningServer(AirflowServer):
@@ -218,6 +223,11 @@ class RunningServer(AirflowServer):
     @property
     def url(self) -> str:
         return self._url
+
+
+def server_class() -> type[AirflowServer]:
+    """The Airflow to test with."""
+    return Airflow2Server if wanted_major() == 2 else AirflowServer
 
 
 @contextmanager

@@ -18,11 +18,11 @@ import subprocess
 import time
 import urllib.request
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -33,6 +33,18 @@ START_SECONDS: Final = 180
 STOP_SECONDS: Final = 4
 USERNAME: Final = "admin"
 PASSWORD: Final = "correct horse battery"
+HOLD_LOCK: Final = """
+import psycopg2, sys
+connection = psycopg2.connect(sys.argv[1])
+connection.cursor().execute("LOCK TABLE dag_run IN SHARE ROW EXCLUSIVE MODE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+DELETE_RUN: Final = """
+import psycopg2, sys
+with psycopg2.connect(sys.argv[1]) as connection:
+    connection.cursor().execute("DELETE FROM dag_run WHERE run_id = %s", [sys.argv[2]])
+"""
 TEST_DAGS: Final = Path(__file__).with_name("dags")
 EXAMPLE_DAGS: Final = Path(__file__).parents[3] / "compose" / "airflow" / "dags"
 
@@ -43,7 +55,13 @@ class AirflowServer:
     `postgres_url` names a server and an account that may create databases.
     """
 
-    commands: Final = {
+    major: ClassVar[int] = 3
+    version: ClassVar[str] = "3.3.2"
+    api: ClassVar[str] = "/api/v2"
+    health: ClassVar[str] = "/api/v2/monitor/health"
+    parts: ClassVar[Sequence[str]] = ("metadatabase", "scheduler", "dag_processor")
+    """What must be healthy."""
+    commands: ClassVar[Mapping[str, Sequence[str]]] = {
         "api-server": ("api-server",),
         "scheduler": ("scheduler", "--skip-serve-logs"),
         "dag-processor": ("dag-processor",),
@@ -55,7 +73,7 @@ class AirflowServer:
         self._database = f"airflow_{secrets.token_hex(4)}"
         self.stamps = folder / "stamps"
         self.dags = folder / "dags"
-        self._environment_folder = airflow_environment(3)
+        self._environment_folder = airflow_environment(self.major)
         self._port = _free_port()
         self._token_seconds = token_seconds
         self._secret = secrets.token_hex(32)
@@ -68,10 +86,9 @@ class AirflowServer:
     def __enter__(self) -> Self:
         self.stamps.mkdir(parents=True)
         self.dags.mkdir()
-        for source in (*TEST_DAGS.glob("*.py"), *EXAMPLE_DAGS.glob("*.py")):
-            shutil.copy(source, self.dags)
+        self._copy_dags([*TEST_DAGS.glob("*.py"), *EXAMPLE_DAGS.glob("*.py")])
         (self.folder / "passwords.json").write_text(json.dumps({USERNAME: PASSWORD}))
-        self._migrate()
+        self._make_database()
         self.start()
         try:
             self.wait_healthy()
@@ -83,9 +100,9 @@ class AirflowServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, names: Sequence[str] = tuple(commands)) -> None:
-        """Start these processes; `wait_healthy` says when they serve."""
-        for name in names:
+    def start(self, names: Sequence[str] = ()) -> None:
+        """Start these processes, or all; `wait_healthy` says when they serve."""
+        for name in names or self.commands:
             with (self.folder / f"{name}.log").open("ab") as log:
                 self._processes[name] = subprocess.Popen(
                     [self._program("airflow"), *self.commands[name]],
@@ -93,9 +110,9 @@ class AirflowServer:
                     start_new_session=True,
                 )  # fmt: skip
 
-    def kill(self, names: Sequence[str] = tuple(commands)) -> None:
-        """End these processes at once, with everything they started."""
-        for name in names:
+    def kill(self, names: Sequence[str] = ()) -> None:
+        """End these processes, or all, at once, with everything they started."""
+        for name in names or self.commands:
             process = self._processes.pop(name, None)
             if process is not None:
                 _end_group(process, signal.SIGKILL)
@@ -126,20 +143,23 @@ class AirflowServer:
     def _missing(self) -> str:
         """What is not ready yet; empty if all is."""
         try:
-            health = self._get("/api/v2/monitor/health")
-            parts = ("metadatabase", "scheduler", "dag_processor")
-            unhealthy = [part for part in parts if (health.get(part) or {}).get("status") != "healthy"]
+            health = self._get(self.health)
+            unhealthy = [part for part in self.parts if (health.get(part) or {}).get("status") != "healthy"]
             if unhealthy:
                 return ", ".join(unhealthy)
-            token = self.token()
-            dags: set[str] = {dag["dag_id"] for dag in self._get("/api/v2/dags?limit=100", token)["dags"]}
+            dags: set[str] = {
+                dag["dag_id"] for dag in self._get(f"{self.api}/dags?limit=100", self.authorization())["dags"]
+            }
             wanted = {path.stem for path in self.dags.glob("*.py") if not path.stem.startswith("broken")}
             return f"DAGs {', '.join(sorted(wanted - dags))}" if wanted - dags else ""
         except (OSError, ValueError) as error:
             return str(error)
 
+    def authorization(self) -> str:
+        """The header for calls of the tests themselves."""
+        return f"Bearer {self.token()}"
+
     def token(self) -> str:
-        """A token for calls of the tests themselves."""
         body = json.dumps({"username": USERNAME, "password": PASSWORD}).encode()
         request = urllib.request.Request(
             f"{self.url}/auth/token", data=body, headers={"Content-Type": "application/json"}
@@ -160,24 +180,44 @@ class AirflowServer:
         path = self.stamps / key
         return len(path.read_text().splitlines()) if path.exists() else 0
 
-    def delete(self, path: str) -> None:
-        """Remove something by a call of the test itself."""
-        request = urllib.request.Request(
-            self.url + path, headers={"Authorization": f"Bearer {self.token()}"}, method="DELETE"
-        )
-        urllib.request.urlopen(request, timeout=30).close()
+    @contextmanager
+    def runs_locked(self) -> Generator[None]:
+        """Inside, Airflow writes no run: a call that starts one is under way until the end."""
+        with subprocess.Popen(
+            self._sql(HOLD_LOCK), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self.folder
+        ) as holder:
+            assert holder.stdin is not None
+            assert holder.stdout is not None
+            assert holder.stdout.readline(), "the lock was not taken"
+            yield
+            holder.stdin.close()
 
-    def _get(self, path: str, token: str = "") -> Any:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+    def forget(self, dag_run_id: str) -> None:
+        """Remove a run while it runs, which the API refuses."""
+        subprocess.run([*self._sql(DELETE_RUN), dag_run_id], cwd=self.folder, timeout=60, check=True)
+
+    def _sql(self, script: str) -> tuple[str, ...]:
+        return self._program("python"), "-c", script, self._sqlalchemy_url("postgresql")
+
+    def _get(self, path: str, authorization: str = "") -> Any:
+        headers = {"Authorization": authorization} if authorization else {}
         request = urllib.request.Request(self.url + path, headers=headers)
         with urllib.request.urlopen(request, timeout=10) as response:
             return json.load(response)
 
-    def _migrate(self) -> None:
+    def _copy_dags(self, sources: Sequence[Path]) -> None:
+        for source in sources:
+            shutil.copy(source, self.dags)
+
+    def _make_database(self) -> None:
         with ThreadPoolExecutor(1) as beside:  # the caller may be on an event loop
             beside.submit(asyncio.run, _create_database(self._postgres_url, self._database)).result()
+        self._airflow("db", "migrate")
+
+    def _airflow(self, *words: str) -> None:
+        """Run one command of Airflow to its end."""
         done = subprocess.run(
-            [self._program("airflow"), "db", "migrate"], env=self._environment(), cwd=self.folder, check=False,
+            [self._program("airflow"), *words], env=self._environment(), cwd=self.folder, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=START_SECONDS,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-2000:].decode(errors="replace")
@@ -203,15 +243,25 @@ class AirflowServer:
             "PYTHONWARNINGS": "ignore",
             "SIGNALBOX_TEST_STAMPS": str(self.stamps),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self._sqlalchemy_url("postgresql+psycopg2"),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._sqlalchemy_url("postgresql+asyncpg"),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "8",
             "AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG": "1000",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.folder / "logs"),
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            **self._own_settings(),
+        }
+
+    def _own_settings(self) -> dict[str, str]:
+        """What this major version alone knows."""
+        return {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self._sqlalchemy_url("postgresql+asyncpg"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USERNAME}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self._port),
@@ -225,10 +275,6 @@ class AirflowServer:
             "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
-            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
-            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.folder / "logs"),
-            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         }
 
 

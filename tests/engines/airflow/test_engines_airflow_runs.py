@@ -1,4 +1,4 @@
-"""What runs of a real Airflow 3 mean to us: results, failures, logs of every try, stops, retries, pauses."""
+"""What runs of a real Airflow mean to us: results, failures, logs of every try, stops, retries, pauses."""
 
 import asyncio
 from typing import Any
@@ -21,9 +21,10 @@ async def test_the_last_task_gives_the_result_and_every_try_its_log(harness: Har
     handle = await harness.adapter.submit(submission)
     seen = await see(harness.adapter, submission, handle)
     assert (seen.phase, seen.result, seen.exit_code) == (Phase.SUCCEEDED, {"rows": 30}, None)
+    page = "grid?dag_run_id=" if harness.server.major == 2 else "runs/"
     assert (seen.handle, seen.handle_url) == (
         f"pipeline/{submission.run_key}",
-        f"{harness.server.url}/dags/pipeline/runs/{submission.run_key}",
+        f"{harness.server.url}/dags/pipeline/{page}{submission.run_key}",
     )
     log = await full_log(harness, Watched(submission.run_key, 1, handle), limit=1_000_000)
     headings = ("--- extract, try 1 ---", "--- load, try 1 ---", "--- load, try 2 ---")
@@ -53,20 +54,18 @@ async def test_a_failure_names_its_tasks_and_a_clear_runs_only_those_again(harne
     handle = await harness.adapter.submit(submission)
     failed = await see(harness.adapter, submission, handle)
     assert (failed.phase, failed.cause) == (Phase.FAILED, EndCause.FAILED)
-    assert failed.message == (
-        "task transform[1] failed on try 1; load upstream_failed: "
-        "RuntimeError: transform2 was asked to fail on try 1"
-    )  # fmt: skip
+    error = "" if harness.server.major == 2 else ": RuntimeError: transform2 was asked to fail on try 1"
+    assert failed.message == f"task transform[1] failed on try 1; load upstream_failed{error}"
     run = await run_of(harness, "pipeline", submission.run_key)
     work = AirflowWork(
         mode="clear",
         dag_id="pipeline",
         dag_run_id=submission.run_key,
-        expected_queued_at=run["queued_at"],
+        expected_queued_at=run.get("queued_at"),
         note="once more",
     )
     retry = new_submission(work)
-    lost = harness.deaf_engine("/clear")
+    lost = harness.deaf_engine("/clearTaskInstances" if harness.server.major == 2 else "/clear")
     with pytest.raises(EngineUnavailable):
         await lost.submit(retry)
     await lost.close()
@@ -84,7 +83,7 @@ async def test_a_failure_names_its_tasks_and_a_clear_runs_only_those_again(harne
     other = new_submission(work)
     with pytest.raises(EngineRefused) as refused:
         await harness.adapter.submit(other)
-    assert refused.value.field == "work.expected_queued_at"
+    assert refused.value.field == ("work.dag_run_id" if harness.server.major == 2 else "work.expected_queued_at")
     nothing = new_submission(AirflowWork(mode="clear", dag_id="pipeline", dag_run_id=submission.run_key))
     with pytest.raises(EngineRefused, match=r"no task of run .* failed: there is nothing to clear"):
         await harness.adapter.submit(nothing)
@@ -122,7 +121,7 @@ async def test_what_a_stop_skipped_runs_when_the_run_is_retried(harness: Harness
     harness.clean(submission.run_key)
     assert (await see(harness.adapter, submission, handle)).phase is Phase.KILLED
     retry = new_submission(AirflowWork(mode="clear", dag_id="pipeline", dag_run_id=submission.run_key))
-    lost = harness.deaf_engine(submission.run_key, "/clearTaskInstances")
+    lost = harness.deaf_engine("/setNote" if harness.server.major == 2 else submission.run_key, "/clearTaskInstances")
     for _ in range(2):  # the answer to the note is lost, then that to the clear
         with pytest.raises(EngineUnavailable):
             await lost.submit(retry)
@@ -185,7 +184,7 @@ async def test_work_airflow_will_not_run_is_refused_with_its_field(
 
 async def test_the_connection_test_lists_dags_and_what_cannot_be_parsed(harness: Harness) -> None:
     details: Any = await harness.adapter.test_connection()
-    assert details["version"] == "3.3.2"
+    assert details["version"] == harness.server.version
     assert {"conformance", "pipeline", "cleanup"} <= {dag["dag_id"] for dag in details["dags"]}
     assert [error["file"] for error in details["import_errors"]] == ["broken.py"]
     assert "no_such_name" in details["import_errors"][0]["error"]

@@ -91,7 +91,8 @@ def on_every_engine(*, own_postgres: bool) -> pytest.MarkDecorator:
     cases = [
         pytest.param(point, kind, marks=marks_of(kind), id=f"{point} - {kind}")
         for point in points
-        for kind in harnesses()
+        for kind, harness in harnesses().items()
+        if point.concerns(harness)
     ]
     return pytest.mark.parametrize(("point", "engine"), cases)
 

@@ -5,8 +5,10 @@ A row's number is the protocol's; `W` are points of the worker's lease, `E` of t
 
 from dataclasses import dataclass, field
 
-from engines.harness import WorkRequest
+from engines.harness import EngineHarness, WorkRequest
 from signalbox_contracts.states import TaskState
+from signalbox_executor.engines.capabilities import Capability
+from signalbox_executor.engines.registry import KINDS
 from support.crash_points.kill_methods import (
     LOST_ANSWER,
     QUEUED,
@@ -25,6 +27,7 @@ from support.crash_points.postgres import postgres_dies
 from support.crash_points.scene import After, Found
 
 SUCCEEDED, FAILED, CANCELLED = TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED
+UNKNOWN = TaskState.UNKNOWN
 ENDLESS = WorkRequest(endless=True)
 FAILS = WorkRequest(exit_code=3)
 
@@ -43,9 +46,14 @@ class Point:
     """Its PostgreSQL is killed."""
     another: bool = True
     """Another executor is started afterwards; else the one that lives goes on."""
+    sealing: bool | None = None
+    """Whether it is about engines that can seal a key (True), those that cannot (False), or all."""
 
     def __str__(self) -> str:
         return f"{self.number} {self.where}"
+
+    def concerns(self, kind: type[EngineHarness]) -> bool:
+        return self.sealing in (None, Capability.SEALS in KINDS[kind.kind].capabilities)
 
 
 POINTS = [
@@ -95,6 +103,14 @@ POINTS = [
         "refused for good, not yet written",
         killed(("executor.refused", Found(SUBMITTING, sends=1)), work=WorkRequest(refused=True)),
         After(FAILED, (0,)),
+        sealing=True,
+    ),
+    Point(
+        "8",
+        "refused for good, not yet written: refused again, an earlier copy may arrive",
+        killed(("executor.refused", Found(SUBMITTING, sends=1)), work=WorkRequest(refused=True)),
+        After(UNKNOWN, (0,), published=0),
+        sealing=False,
     ),
     Point("9", "recorded, not yet watched", killed(("executor.recorded", Found(RUNNING, None)))),
     Point(
@@ -171,12 +187,21 @@ POINTS = [
         "cancelled after a death before the request left, the key is sealed",
         killed(("executor.after_intent", Found(SUBMITTING)), cancel_after=1),
         After(CANCELLED, (0,)),
+        sealing=True,
+    ),
+    Point(
+        "15",
+        "cancelled after a death before the request left, the run is started and stopped",
+        killed(("executor.after_intent", Found(SUBMITTING)), work=ENDLESS, cancel_after=1),
+        After(CANCELLED, may_not_begin=True),
+        sealing=False,
     ),
     Point(
         "15",
         "cancelled, sealed, not yet written",
         killed(("executor.after_intent", Found(SUBMITTING)), ("executor.sealed", Found(SUBMITTING)), cancel_after=1),
         After(CANCELLED, (0,)),
+        sealing=True,
     ),
     Point(
         "15",

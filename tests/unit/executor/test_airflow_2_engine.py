@@ -35,6 +35,7 @@ class Airflow2:
         self.run: dict[str, Any] | None = None
         self.password = "right"
         self.loses_answers = False
+        self.fails_after_notes = False
         self.posts: list[tuple[str, Any]] = []
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -65,12 +66,15 @@ class Airflow2:
             return web.json_response({"xcom_entries": [recorded("return-value")[1]], "total_entries": 1})
         if path.endswith("/xcomEntries/return_value"):
             return self._recorded("return-value")
-        if path.endswith(("/taskInstances", "/clearTaskInstances")):
-            if path.endswith("/clearTaskInstances"):
-                self.run["state"] = "queued"
+        if path.endswith("/clearTaskInstances"):
+            self.run.update(state="queued", end_date=None)
+            return web.Response(status=500) if self.loses_answers else self._recorded("tasks")
+        if path.endswith("/taskInstances"):
             return self._recorded("tasks")
         if path == RUN + "/setNote":
             self.run["note"] = body["note"]
+            if self.fails_after_notes:
+                return web.Response(status=500)
         elif method == "PATCH":
             self.run["state"] = body["state"]
         return web.json_response(self.run)
@@ -161,15 +165,50 @@ async def test_a_run_is_stopped_by_its_state_and_a_mark_in_its_note() -> None:
         assert f"[signalbox stopped {RUN_KEY}]" in server.run["note"]
 
 
+def clears(server: Airflow2) -> list[bool]:
+    return [body["dry_run"] for path, body in server.posts if path.endswith("/clearTaskInstances")]
+
+
+def failed_run() -> dict[str, Any]:
+    return {**recorded("run")[1], "state": "failed", "end_date": "2026-01-02T03:04:05Z"}
+
+
 async def test_the_failed_tasks_of_a_run_are_cleared_once() -> None:
     server = Airflow2()
-    server.run = {**recorded("run")[1], "state": "failed"}
+    server.run = failed_run()
     async with opened(server) as engine:
         again = submission(mode="clear", dag_run_id=RUN_KEY)
         await engine.submit(again)
         await engine.submit(again)
-        cleared = [body for path, body in server.posts if path.endswith("/clearTaskInstances")]
-        assert [body["dry_run"] for body in cleared] == [False]
+        assert clears(server) == [False]
+
+
+async def test_a_clear_whose_answer_is_lost_is_not_done_again() -> None:
+    """Not while the run is queued once more, and not when it has failed once more."""
+    server = Airflow2()
+    server.run, server.loses_answers = failed_run(), True
+    async with opened(server) as engine:
+        again = submission(mode="clear", dag_run_id=RUN_KEY)
+        with pytest.raises(EngineUnavailable):
+            await engine.submit(again)
+        server.loses_answers = False
+        assert await engine.submit(again) == f"pipeline/{RUN_KEY}"
+        server.run.update(state="failed", end_date="2026-01-02T03:09:00Z")
+        assert await engine.submit(again) == f"pipeline/{RUN_KEY}"
+        assert clears(server) == [False]
+
+
+async def test_a_clear_that_came_no_further_than_its_mark_is_done_by_the_next() -> None:
+    server = Airflow2()
+    server.run, server.fails_after_notes = failed_run(), True
+    async with opened(server) as engine:
+        again = submission(mode="clear", dag_run_id=RUN_KEY)
+        with pytest.raises(EngineUnavailable):
+            await engine.submit(again)
+        assert clears(server) == []
+        server.fails_after_notes = False
+        await engine.submit(again)
+        assert clears(server) == [False]
 
 
 async def test_a_wrong_password_and_an_unknown_dag_are_readable() -> None:

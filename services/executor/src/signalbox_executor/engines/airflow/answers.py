@@ -46,6 +46,11 @@ class DagRun(Value):
     def ended(self) -> bool:
         return self.state in ENDED_STATES
 
+    @property
+    def generation(self) -> Instant | None:
+        """What a clear changes: when the run was queued. 2.x does not say it: there, the end of an ended run."""
+        return self.queued_at or (self.end_date if self.ended else None)
+
 
 class DagRuns(Value):
     dag_runs: list[JsonValue]

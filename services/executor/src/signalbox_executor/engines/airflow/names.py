@@ -1,8 +1,8 @@
 """How our runs are recognised on Airflow: the handle, the mark in `conf`, the marks in a run's note. Pure.
 
 A run is ours only if its `conf` carries our run key. Airflow has no "cancelled" and no key for a clear, so stops and
-clears leave a mark in the note. The mark of a clear holds when the run was queued before: a clear changes that, so the
-mark says by itself whether the clear has happened.
+clears leave a mark in the note. The mark of a clear holds when the run was queued, or ended, before: a clear changes
+that, so the mark says by itself whether the clear has happened.
 """
 
 import re
@@ -22,10 +22,11 @@ CONF_KEY: Final = "signalbox"
 """The one name in `conf` that a job cannot use."""
 MAX_NOTE_CHARACTERS: Final = 1000
 _MARK: Final = re.compile(
-    r"\n?\[signalbox (stopped|cleared) (sb-[0-9a-f-]{36}-\d{1,7})(?: after ([0-9T:.+Z-]{1,40}))?\]"
+    r"\n?\[signalbox (stopped|cleared|restarted) (sb-[0-9a-f-]{36}-\d{1,7})(?: after ([0-9T:.+Z-]{1,40}))?\]"
 )
 
-Deed = Literal["stopped", "cleared"]
+Deed = Literal["stopped", "cleared", "restarted"]
+"""A run that was stopped is restarted: also what the stop skipped is cleared."""
 
 
 def handle_of(dag_id: str, dag_run_id: str) -> Handle:
@@ -84,16 +85,17 @@ class ClearMark:
     """What a run's note says of the clear of one run key."""
 
     after: datetime | None
+    of_stopped: bool
 
-    def has_happened(self, queued_at: datetime | None) -> bool:
-        """Whether the run was queued since. Where Airflow does not say when (2.x), the mark is written afterwards."""
-        return self.after is None or queued_at != self.after
+    def has_happened(self, run: DagRun) -> bool:
+        """Whether the run was queued since."""
+        return self.after is None or run.generation != self.after
 
 
 def clear_mark(note: str | None, run_key: str) -> ClearMark | None:
     """The mark of this run key's clear, if there is one."""
     for deed, key, after in _MARK.findall(note or ""):
-        if (deed, key) == ("cleared", run_key):
+        if deed != "stopped" and key == run_key:
             with suppress(ValueError):
-                return ClearMark(datetime.fromisoformat(after) if after else None)
+                return ClearMark(datetime.fromisoformat(after) if after else None, deed == "restarted")
     return None

@@ -66,8 +66,9 @@ async def trigger(client: AirflowClient, submission: Submission, work: AirflowWo
 async def clear(client: AirflowClient, submission: Submission, work: AirflowWork) -> DagRun:
     """The run whose failed tasks this submit has cleared, now or by an earlier copy.
 
-    The mark in the run's note says that this run key did it. `queued_at` guards against the clear of somebody else: a
-    run that was queued since the retry was asked for is not the one that failed then.
+    The mark in the run's note says that this run key did it. Where a clear takes no note, the mark is written before,
+    and holds by itself whether the clear followed. `queued_at` guards against the clear of somebody else: a run that
+    was queued since the retry was asked for is not the one that failed then.
     """
     _check_names(client, work)
     target, key = work.dag_run_id or "", submission.run_key
@@ -76,22 +77,18 @@ async def clear(client: AirflowClient, submission: Submission, work: AirflowWork
         words = f"DAG {work.dag_id} has no run {target}"
         raise EngineRefused(client.name, words, field="work.dag_run_id", value=target)
     mark = clear_mark(run.note, key)
-    if mark is not None and mark.has_happened(run.queued_at):
+    if mark is not None and mark.has_happened(run):
         return run
     _check_clearable(client, work, run)
-    # a stop leaves what had not begun as skipped; a mark without its clear is that of a stopped run
-    stopped = mark is not None or was_stopped(run.note)
+    # a stop leaves what had not begun as skipped
+    stopped = mark.of_stopped if mark is not None else was_stopped(run.note)
     tasks = await _tasks_in(client, run, ("failed", "upstream_failed", *(("skipped",) if stopped else ())))
     if not tasks:
         words = f"no task of run {target} failed: there is nothing to clear"
         raise EngineRefused(client.name, words, field="work.dag_run_id", value=target)
-    note = marked(work.note or unmarked(run.note), "cleared", key, after=run.queued_at)
-    if await client.major() == 2:
-        await _clear_tasks(client, work, tasks)
-        answer = await client.call("PATCH", f"{run_path(work.dag_id, target)}/setNote", body={"note": note})
-        return client.read(DagRun, answer)
-    if stopped:
-        client.read(DagRun, await client.call("PATCH", run_path(work.dag_id, target), body={"note": note}))
+    note = marked(work.note or unmarked(run.note), "restarted" if stopped else "cleared", key, after=run.generation)
+    if stopped or await client.major() == 2:
+        await _set_note(client, run, note)
         await _clear_tasks(client, work, tasks)
         return await find_run(client, work.dag_id, target) or run
     body = {"dry_run": False, "only_failed": True, "note": note}
@@ -132,14 +129,18 @@ async def stop(client: AirflowClient, run: DagRun, run_key: str) -> DagRun:
     """
     path, note = run_path(run.dag_id, run.dag_run_id), marked(run.note, "stopped", run_key)
     if await client.major() == 2:
-        client.read(DagRun, await client.call("PATCH", f"{path}/setNote", body={"note": note}))
+        await _set_note(client, run, note)
         return client.read(DagRun, await client.call("PATCH", path, body={"state": "failed"}))
     return client.read(DagRun, await client.call("PATCH", path, body={"state": "failed", "note": note}))
 
 
 async def annotate(client: AirflowClient, run: DagRun, words: str) -> None:
     """Replace what people wrote in a run's note; our own marks stay."""
-    path, body = run_path(run.dag_id, run.dag_run_id), {"note": annotated(run.note, words)}
+    await _set_note(client, run, annotated(run.note, words))
+
+
+async def _set_note(client: AirflowClient, run: DagRun, note: str) -> None:
+    path, body = run_path(run.dag_id, run.dag_run_id), {"note": note}
     if await client.major() == 2:
         client.read(DagRun, await client.call("PATCH", f"{path}/setNote", body=body))
     else:
