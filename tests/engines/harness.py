@@ -158,6 +158,11 @@ class EngineHarness(ABC):
     lost_answer_point: ClassVar[str] = "executor.no_answer"
     """The crash point passed when the engine accepted a submit and its answer is lost."""
 
+    @classmethod
+    def started_to_be_late(cls, folder: Path) -> AbstractContextManager[Self]:
+        """Start the engine so that `late` works."""
+        return cls.started(folder)
+
     def late(self, key: str) -> AbstractContextManager[None]:
         """Inside, submits of this key are under way and not accepted. Work that is `late` only."""
         return nullcontext()

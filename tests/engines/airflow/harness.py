@@ -68,6 +68,7 @@ class Harness(EngineHarness):
     kind = "airflow"
     lost_answer_point = "airflow.answered"
     plain_logs = False
+    begins_late = True
     running: ClassVar["AirflowServer | None"] = None
     """The server of this test run, if it is started already: a start takes a quarter of a minute."""
 

@@ -34,12 +34,15 @@ class Airflow2Server(AirflowServer):
         return f"Basic {b64encode(f'{USERNAME}:{PASSWORD}'.encode()).decode()}"
 
     def _copy_dags(self, sources: Sequence[Path]) -> None:
-        """The DAGs of the tests are written for 3.x: here they find the same names in a module of their own."""
+        """The DAGs of the tests are written for 3.x: here they find the same names in a module of their own.
+
+        Airflow skips files without the word "airflow", which the module's name has.
+        """
         plugins = self.folder / "plugins"
         plugins.mkdir()
-        (plugins / "sdk_of_tests.py").write_text(SDK)
+        (plugins / "airflow_sdk_of_tests.py").write_text(SDK)
         for source in sources:
-            text = source.read_text().replace("from airflow.sdk import", "from sdk_of_tests import")
+            text = source.read_text().replace("from airflow.sdk import", "from airflow_sdk_of_tests import")
             (self.dags / source.name).write_text(text)
 
     def _make_database(self) -> None:

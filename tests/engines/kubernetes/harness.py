@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
+import yaml
+
 from engines.harness import EngineHarness, WorkRequest, until
 from engines.kubernetes.cluster import KubernetesCluster, shared_cluster
 from engines.kubernetes.distribution import IMAGE
+from engines.kubernetes.holding_proxy import HoldingProxy
 from signalbox_contracts.definitions.work import KubernetesWork, Work
 from signalbox_executor.engines.kubernetes.adapter import KubernetesEngine
 from signalbox_executor.engines.port import Engine, Submission
@@ -34,6 +37,8 @@ class Harness(EngineHarness):
     lost_answer_point = "kubernetes.released"
     max_result_bytes = 4095
     keeps_empty_results = False
+
+    proxy: HoldingProxy | None = None
 
     def __init__(self, cluster: KubernetesCluster, folder: Path) -> None:
         self.cluster = cluster
@@ -60,6 +65,21 @@ class Harness(EngineHarness):
             yield harness
         finally:
             harness.delete_jobs()
+
+    @classmethod
+    @contextmanager
+    def started_to_be_late(cls, folder: Path) -> Generator[Self]:
+        """Executors reach the cluster through a proxy, which `late` uses."""
+        with cls.started(folder) as harness:
+            direct = yaml.safe_load(harness.cluster.kubeconfig.read_text())
+            cluster = direct["clusters"][0]["cluster"]
+            with HoldingProxy(cluster["server"], Path(cluster["certificate-authority"])) as proxy:
+                cluster["server"], harness.proxy = proxy.url, proxy
+                config = folder / "through-the-proxy.kubeconfig"
+                config.write_text(yaml.safe_dump(direct))
+                harness.connection = {**harness.connection, "config": str(config)}
+                harness.settings = {"SIGNALBOX_KUBERNETES_CONFIG_FILES": str(config)}
+                yield harness
 
     async def end_all(self) -> None:
         await asyncio.to_thread(self.delete_jobs)
@@ -128,6 +148,16 @@ class Harness(EngineHarness):
         """The adapter with all it can do."""
         assert isinstance(self.engine, KubernetesEngine)
         return self.engine
+
+    @contextmanager
+    def late(self, key: str) -> Generator[None]:
+        """The Job is there, suspended; what releases it is under way."""
+        assert self.proxy is not None
+        with self.proxy.holding(f"/jobs/{key}"):
+            yield
+
+    def forget(self, key: str) -> None:
+        self.clean(key)
 
     def clean(self, key: str) -> None:
         arguments = ("delete", "job", key, "--ignore-not-found", "--wait=false")

@@ -33,7 +33,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Generator[Engines]:
     with ExitStack() as stack:
 
         def start(kind: str) -> EngineHarness:
-            return stack.enter_context(harnesses()[kind].started(tmp_path_factory.mktemp(kind)))
+            return stack.enter_context(harnesses()[kind].started_to_be_late(tmp_path_factory.mktemp(kind)))
 
         yield cache(start)
 

@@ -32,6 +32,10 @@ _BUSY = """
 SELECT EXISTS (SELECT FROM pg_stat_activity
                WHERE usename = current_user AND pid <> pg_backend_pid() AND state <> 'idle')
 """
+_UNSENT = """
+SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL AND topic = 'tasks.v1' AND key = $1
+               AND position('tasks.state'::bytea IN value) > 0)
+"""
 
 
 @dataclass
@@ -256,7 +260,7 @@ class Scene:
             assert starts == (*after.starts, 0), starts
         published = histories(await self.facts())
         assert set(published) == {self.task.task_id}
-        check_history(published[self.task.task_id])
+        check_history(published[self.task.task_id], ended=after.state in TASK_ENDS)
         assert published[self.task.task_id][-1].state is after.state
         ends = await self.published_ends()
         assert len(ends) == after.published
@@ -267,5 +271,5 @@ class Scene:
         return sum([await self.engine.starts(key) for key in keys])
 
     async def _unsent(self) -> bool:
-        query = "SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL AND topic = 'tasks.v1' AND key = $1)"
-        return await self.stand.value(query, str(self.plan).encode())
+        """Whether a state is unsent. The progress of a run may be published at any time."""
+        return await self.stand.value(_UNSENT, str(self.plan).encode())

@@ -72,12 +72,18 @@ def test_services_get_the_callers_settings_but_none_of_the_stacks_own() -> None:
     caller = {
         "SIGNALBOX_TRACE_RATIO": "0.5",
         "AWS_REGION": "x",
+        "AIRFLOW_URL": "http://airflow",
+        "AIRFLOW_HOME": "/x",
         "SIGNALBOX_DATABASE_URL": "postgresql://admin:secret@h/d",
         "SIGNALBOX_LOCAL_STACK": "/x",
         "SIGNALBOX_TOKEN": "sbt_a_b",
         "HISTFILE": "/x",
     }
-    assert services.pass_on(caller, OURS) == {"SIGNALBOX_TRACE_RATIO": "0.5", "AWS_REGION": "x"}
+    assert services.pass_on(caller, OURS) == {
+        "SIGNALBOX_TRACE_RATIO": "0.5",
+        "AWS_REGION": "x",
+        "AIRFLOW_URL": "http://airflow",
+    }
 
 
 def test_the_api_listens_on_the_port_named_or_on_one_that_stays(tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 """A service drains for up to 15 s."""
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "PYTHONPATH")
+ENGINE_VARIABLES = frozenset({
+    "AIRFLOW_URL", "AIRFLOW_USERNAME", "AIRFLOW_PASSWORD", "FLINK_JOBMANAGER_URL", "DATA_PROCESSOR_URL",
+    "K8S_CONFIG_PATH", "K8S_NAMESPACE", "K8S_MAX_PARALLEL_WORKERS", "KUBERNETES_NODE_SELECTOR",
+})  # fmt: skip
+"""The names without a prefix that name the default engines."""
 
 
 class SupervisedService:
@@ -128,4 +133,5 @@ def pass_on(environment: Mapping[str, str], ours: Sequence[str]) -> dict[str, st
         for name, value in environment.items()
         if (name.startswith("SIGNALBOX_") and name not in ours and not name.startswith("SIGNALBOX_LOCAL"))
         or name.startswith("AWS_")
+        or name in ENGINE_VARIABLES
     }
