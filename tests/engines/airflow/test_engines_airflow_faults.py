@@ -151,11 +151,13 @@ async def test_airflow_restarted_in_the_middle_says_nothing_while_it_is_away(har
 
     await until(works, "the first task began")
     harness.server.kill(["api-server"])
+    engine = harness.fresh_engine()
     with pytest.raises(EngineUnavailable):
-        await harness.fresh_engine().observe([Watched(first.run_key, 1, handle)])
+        await engine.observe([Watched(first.run_key, 1, handle)])
     with pytest.raises(EngineUnavailable) as unavailable:
-        await harness.fresh_engine().submit(later)
+        await engine.submit(later)
     assert not unavailable.value.may_have_arrived
+    await engine.close()
     harness.server.start(["api-server"])
     harness.server.wait_healthy()
     assert await harness.adapter.submit(first) == handle
