@@ -57,9 +57,10 @@ test-oozie: setup ## the Oozie engine on a real Oozie 5.2.1 (needs a JDK 17 to 2
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m $(REAL) tests/engines/oozie
 
-test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once into the user's cache; LONG=1: all; AIRFLOW=2: 2.11)
+test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once into the user's cache; LONG=1: all; AIRFLOW=2: the adapter on a real 2.11)
 	@$(BIN)/signalbox-local fetch
-	@AIRFLOW=$(AIRFLOW) $(PYTEST) -m $(REAL) tests/engines/airflow tests/engines/test_engines_conformance.py -k airflow
+	@AIRFLOW=$(AIRFLOW) $(PYTEST) -m $(REAL) tests/engines/airflow$(if $(filter 2,$(AIRFLOW)),/test_engines_airflow_[fr]*.py) \
+		tests/engines/test_engines_conformance.py -k airflow
 
 test-kubernetes: setup ## the Kubernetes engine on a real cluster (root; compiled once into the user's cache in 16 CPU minutes; LONG=1: all)
 	@$(PYTEST) -m $(REAL) tests/engines/kubernetes tests/engines/test_engines_conformance.py -k kubernetes

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from engines.harness import until
 from signalbox_contracts.definitions.work import AirflowWork
 from signalbox_executor.engines.airflow.adapter import AirflowEngine
 from signalbox_executor.engines.airflow.client import Credentials
-from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Phase, Watched
+from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Phase, Submission, Watched
 
 pytestmark = pytest.mark.engine
 ROUNDS = 7
@@ -32,7 +33,7 @@ async def test_a_submitter_killed_anywhere_leaves_one_run_a_key(harness: Harness
             await asyncio.gather(dying.submit(submission), return_exceptions=True)
             await dying.close()
         first, second = harness.fresh_engine(), harness.fresh_engine()
-        found = await asyncio.gather(first.submit(submission), second.submit(submission))
+        found = await asyncio.gather(submit(first, submission), submit(second, submission))
         assert found[0] == found[1]
         handles.add(found[0])
         seen = await observe(second, submission)  # without its handle
@@ -42,6 +43,13 @@ async def test_a_submitter_killed_anywhere_leaves_one_run_a_key(harness: Harness
     runs = await harness.api("POST", "/dags/~/dagRuns/list", {"dag_ids": [HELD], "page_limit": 5000})
     ours = [run["dag_run_id"] for run in runs["dag_runs"] if run["conf"].get("round") is not None]
     assert all(ours.count(submission.run_key) == 1 for submission in keys)
+
+
+async def submit(engine: AirflowEngine, submission: Submission) -> str:
+    """As the executor does: again, if there is no answer. 2.x answers 500 to one of two equal starts at once."""
+    while True:
+        with suppress(EngineUnavailable):
+            return await engine.submit(submission)
 
 
 async def test_a_foreign_run_with_our_id_is_a_conflict_and_never_ours(harness: Harness) -> None:

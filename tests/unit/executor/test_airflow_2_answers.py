@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from signalbox_executor.engines.airflow.answers import DagRun, TaskInstance, TaskInstances, XComEntry, each
 from signalbox_executor.engines.airflow.client import Answer
-from signalbox_executor.engines.airflow.ends import value_of_text
+from signalbox_executor.engines.airflow.ends import error_in_text_log, value_of_text
 from signalbox_executor.engines.airflow.names import is_ours
 from signalbox_executor.engines.airflow.runs import refused_field
 
@@ -67,3 +67,9 @@ def test_what_a_task_returned_is_a_value_again() -> None:
 )
 def test_a_text_that_is_neither_json_nor_a_python_value_stays_a_text(text: str, value: JsonValue) -> None:
     assert value_of_text(text) == value
+
+
+def test_the_last_exception_is_found_in_a_log() -> None:
+    log = (ANSWERS / "failed-log-2.11.0.txt").read_bytes()
+    assert error_in_text_log(log) == "ValueError: the result is no JSON: NaN is not allowed"
+    assert error_in_text_log(b"[2026-11-29] INFO - all went well\n") == ""

@@ -120,15 +120,18 @@ class EndReader:
     async def _error(self, run: DagRun, tasks: Sequence[TaskInstance]) -> str:
         """The exception that ended the first failed task, from its log; empty if there is none to be found."""
         first = next((task for task in tasks if task.state == FAILED and task.try_number), None)
-        if first is None or await self.client.major() == 2:
+        if first is None:
             return ""
+        plain = await self.client.major() == 2
         path = f"{run_path(run.dag_id, run.dag_run_id)}/taskInstances/{segment(first.task_id)}/logs/{first.try_number}"
         query = [("full_content", "true"), ("map_index", str(first.map_index))]
         try:
-            answer = await self.client.call("GET", path, query)
+            answer = await self.client.call("GET", path, query, accept="text/plain" if plain else "application/json")
         except EngineUnavailable:  # the log may be out of reach while all else is known
             return ""
-        return error_in_log(answer.body) if answer.status == 200 else ""
+        if answer.status != 200:
+            return ""
+        return error_in_text_log(answer.body) if plain else error_in_log(answer.body)
 
 
 def value_of_text(text: str) -> JsonValue:
@@ -154,6 +157,14 @@ def error_in_log(body: bytes) -> str:
         return f"{details[-1]['exc_type']}: {details[-1]['exc_value']}"[:500] if details else ""
     except (ValueError, LookupError, TypeError, AttributeError):
         return ""
+
+
+def error_in_text_log(body: bytes) -> str:
+    """The last exception of a log of 2.x, which is text; empty if it has none."""
+    _, found, after = body.rpartition(b"\nTraceback (most recent call last):\n")
+    lines = after.splitlines() if found else []
+    error = next((line for line in lines if line.strip() and not line.startswith((b" ", b"\t"))), b"")
+    return error.decode(errors="replace")[:500]
 
 
 def active(run: DagRun, run_key: str, at: datetime) -> Observation:

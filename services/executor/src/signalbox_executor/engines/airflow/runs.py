@@ -89,7 +89,7 @@ async def clear(client: AirflowClient, submission: Submission, work: AirflowWork
     note = marked(work.note or unmarked(run.note), "restarted" if stopped else "cleared", key, after=run.generation)
     if stopped or await client.major() == 2:
         await _set_note(client, run, note)
-        await _clear_tasks(client, work, tasks)
+        await _clear_tasks(client, work, tasks, only_failed=not stopped)
         return await find_run(client, work.dag_id, target) or run
     body = {"dry_run": False, "only_failed": True, "note": note}
     answer = await client.call("POST", f"{run_path(work.dag_id, target)}/clear", body=body)
@@ -108,13 +108,19 @@ def _check_clearable(client: AirflowClient, work: AirflowWork, run: DagRun) -> N
         raise EngineRefused(client.name, words, field="work.expected_queued_at", value=expected.isoformat())
 
 
-async def _clear_tasks(client: AirflowClient, work: AirflowWork, tasks: Sequence[TaskInstance]) -> None:
-    """Clear these tasks and queue their run. The call takes no note of the run."""
+async def _clear_tasks(
+    client: AirflowClient, work: AirflowWork, tasks: Sequence[TaskInstance], *, only_failed: bool
+) -> None:
+    """Clear these tasks and queue their run. The call takes no note of the run.
+
+    2.x takes mapped tasks as a whole: `only_failed` leaves out what succeeded of them.
+    """
     ids: list[Any] = [task.task_id if task.map_index < 0 else [task.task_id, task.map_index] for task in tasks]
     if await client.major() == 2:
         ids = sorted({task.task_id for task in tasks})
     body = {
-        "dry_run": False, "only_failed": False, "dag_run_id": work.dag_run_id, "task_ids": ids, "reset_dag_runs": True
+        "dry_run": False, "only_failed": only_failed, "dag_run_id": work.dag_run_id, "task_ids": ids,
+        "reset_dag_runs": True,
     }  # fmt: skip
     answer = await client.call("POST", f"/dags/{segment(work.dag_id)}/clearTaskInstances", body=body)
     if answer.status in (400, 403, 404, 422):
@@ -196,6 +202,8 @@ def refused_field(status: int, reason: str) -> tuple[str, bool]:
     if status == 422:
         named = re.match(r"body\.(logical_date|note|conf)\b", reason)
         return (f"work.{named[1]}" if named else "work", False)
+    if status == 400 and (named := re.search(r"'(logical_date|note|conf)'", reason)):  # 2.11
+        return f"work.{named[1]}", False
     if status in (403, 404) or "import error" in reason or "manual run" in reason:
         return "work.dag_id", True
     return ("work.conf" if "param" in reason.lower() else "work", False)
