@@ -21,15 +21,29 @@ const COLUMNS: Columns<Incident> = [
     accessorKey: 'title',
     cell: ({ row: { original: one } }) =>
       one.plan_id ? (
-        <Link to="/runs/$id" params={{ id: one.plan_id }} dir="auto">
+        <Link
+          to="/runs/$id"
+          params={{ id: one.plan_id }}
+          dir="auto"
+          className="incident-title"
+          title={shown(one.title)}
+        >
           {shown(one.title)}
         </Link>
       ) : one.engine_id ? (
-        <Link to="/engines/$id" params={{ id: one.engine_id }} dir="auto">
+        <Link
+          to="/engines/$id"
+          params={{ id: one.engine_id }}
+          dir="auto"
+          className="incident-title"
+          title={shown(one.title)}
+        >
           {shown(one.title)}
         </Link>
       ) : (
-        <span dir="auto">{shown(one.title)}</span>
+        <span dir="auto" className="incident-title" title={shown(one.title)}>
+          {shown(one.title)}
+        </span>
       ),
   },
   {

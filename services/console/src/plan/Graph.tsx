@@ -6,7 +6,7 @@ import { useElementSize } from '@mantine/hooks';
 import { useMemo } from 'react';
 import type { Schemas } from '../api/client';
 import { token } from '../state/tokens';
-import { DataTable } from '../ui/DataTable';
+import { DataTable, type Columns } from '../ui/DataTable';
 import { StateBadge } from '../ui/StateBadge';
 
 type Step = Schemas['StepSummary'];
@@ -48,12 +48,18 @@ function StepBox({ data: { step } }: NodeProps<StepNode>) {
 }
 
 const TYPES = { step: StepBox };
+const STATE: Columns<Step>[number] = {
+  header: 'State',
+  accessorKey: 'state',
+  cell: ({ row }) => <StateBadge kind="StepState" state={row.original.state} />,
+};
 
 /** The steps as a graph, and the same as a list for whoever does not see it. */
 export default function Graph({ steps }: { steps: Step[] }) {
   const scheme = useComputedColorScheme('light');
   const { ref, width } = useElementSize(); // it fits itself again when the window becomes narrower
   const { nodes, edges } = useMemo(() => laidOut(steps), [steps]);
+  const ran = steps.some((step) => step.state); // a definition has steps, and no states
   return (
     <>
       <div className="graph" ref={ref}>
@@ -84,13 +90,9 @@ export default function Graph({ steps }: { steps: Step[] }) {
           idOf={(step) => step.id}
           columns={[
             { header: 'Step', accessorKey: 'id' },
-            {
-              header: 'State',
-              accessorKey: 'state',
-              cell: ({ row }) => <StateBadge kind="StepState" state={row.original.state} />,
-            },
+            ...(ran ? [STATE] : []),
             { header: 'After', id: 'after', accessorFn: (step) => (step.depends_on ?? []).join(', ') || '–' },
-            { header: 'Why', id: 'reason', accessorFn: (step) => step.reason || '–' },
+            { header: ran ? 'Why' : 'Work', id: 'reason', accessorFn: (step) => step.reason || '–' },
           ]}
         />
       </div>

@@ -1,11 +1,11 @@
 import { Group, MultiSelect, Text } from '@mantine/core';
-import { getRouteApi, Link } from '@tanstack/react-router';
+import { getRouteApi, useNavigate } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState, type MouseEvent } from 'react';
 import type { Schemas } from '../api/client';
 import { TASK_STATES, token } from '../state/tokens';
 import { Answer, Empty } from '../ui/Answer';
-import { StateBadge } from '../ui/StateBadge';
+import { ItemRow } from './ItemRow';
 import { PAGE, useItemPages } from './useItemPages';
 
 type Item = Schemas['Item'];
@@ -80,6 +80,7 @@ type RowsProps = {
 };
 
 function Rows({ row, count, more, look }: RowsProps) {
+  const navigate = useNavigate();
   const box = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({
     count,
@@ -93,10 +94,16 @@ function Rows({ row, count, more, look }: RowsProps) {
   const end = (seen.at(-1)?.index ?? 0) + AHEAD;
   const last = Math.floor((more ? end : Math.min(end, count - 1)) / PAGE) * PAGE;
   useEffect(() => look({ first, last }), [first, last, look]);
+  const follow = (event: MouseEvent<HTMLDivElement>) => {
+    const task = (event.target as Element).closest<HTMLElement>('[data-task]')?.dataset.task;
+    if (!task || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    void navigate({ to: '/tasks/$id', params: { id: task } });
+  };
   return (
-    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- a part that scrolls has to be reached
-    <div ref={box} className="items" role="region" aria-label="Items" tabIndex={0}>
-      <div className="item-row item-head" style={{ position: 'sticky' }}>
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex, jsx-a11y/click-events-have-key-events, jsx-a11y/no-noninteractive-element-interactions -- it scrolls, and it follows the links in it
+    <div ref={box} className="items" role="region" aria-label="Items" tabIndex={0} onClick={follow}>
+      <div className="item-row item-head">
         <span>No.</span>
         <span>Item</span>
         <span>Decision</span>
@@ -107,28 +114,7 @@ function Rows({ row, count, more, look }: RowsProps) {
       <div style={{ height: virtual.getTotalSize(), position: 'relative' }}>
         {seen.map(({ index, start }) => {
           const item = row(index);
-          if (!item) return null;
-          return (
-            <div className="item-row" key={item.key} style={{ transform: `translateY(${start}px)`, top: 0 }}>
-              <span className="dim">{(index + 1).toLocaleString('en')}</span>
-              {item.task_id ? (
-                <Link className="link" to="/tasks/$id" params={{ id: item.task_id }} title={item.key} dir="auto">
-                  {item.key}
-                </Link>
-              ) : (
-                <span title={item.key} dir="auto">
-                  {item.key}
-                </span>
-              )}
-              <StateBadge kind="Decision" state={item.decision} />
-              <StateBadge kind="TaskState" state={item.state} />
-              <span>{item.engine ?? '–'}</span>
-              <span title={item.reason} dir="auto">
-                {item.deletes.length > 0 && <b>deletes {item.deletes.length}. </b>}
-                {item.reason || '–'}
-              </span>
-            </div>
-          );
+          return item && <ItemRow key={item.key} item={item} index={index} start={start} />;
         })}
       </div>
     </div>

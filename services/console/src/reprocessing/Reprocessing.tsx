@@ -33,11 +33,12 @@ const COLUMNS: Columns<Job> = [
     header: 'Files',
     id: 'files',
     accessorFn: (job) => `${job.processed_files.toLocaleString('en')} of ${job.total_files.toLocaleString('en')}`,
+    cell: ({ getValue }) => <span className="nowrap">{String(getValue())}</span>,
   },
   { header: 'Sent', id: 'sent', accessorFn: (job) => job.success_count },
   { header: 'Errors', id: 'errors', accessorFn: (job) => job.error_count },
   { header: 'Ledger', id: 'balanced', accessorFn: (job) => (job.balanced ? 'balances' : 'not yet') },
-  { header: 'Asked for', accessorKey: 'created_at', cell: ({ row }) => <Time at={row.original.created_at} /> },
+  { header: 'Requested', accessorKey: 'created_at', cell: ({ row }) => <Time at={row.original.created_at} /> },
 ];
 
 export function Reprocessing() {

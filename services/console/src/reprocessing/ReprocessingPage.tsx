@@ -149,7 +149,7 @@ function Workers({ id }: { id: string }) {
                 { header: 'Sent', accessorKey: 'success_count' },
                 { header: 'Errors', accessorKey: 'error_count' },
                 { header: 'Now at', id: 'file', accessorFn: (one) => one.current_file ?? '–' },
-                { header: 'Heard from', id: 'updated', cell: ({ row }) => <Time at={row.original.updated_at} /> },
+                { header: 'Reported', id: 'updated', cell: ({ row }) => <Time at={row.original.updated_at} /> },
               ]}
             />
           ) : (

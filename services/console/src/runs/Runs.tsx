@@ -57,7 +57,7 @@ export function Runs() {
           w={220}
         />
         <Select
-          label="Asked for"
+          label="Requested"
           w={150}
           value={search.days ?? ''}
           data={[

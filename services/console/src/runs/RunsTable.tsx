@@ -30,7 +30,7 @@ const progress: Columns<Plan>[number] = {
   cell: ({ row: { original: plan } }) => <Meter counts={plan.counts} />,
 };
 const created: Columns<Plan>[number] = {
-  header: 'Asked for',
+  header: 'Requested',
   accessorKey: 'created_at',
   cell: ({ row: { original: plan } }) => <Time at={plan.created_at} />,
 };

@@ -153,7 +153,7 @@ function Handle({ task }: { task: Task }) {
   const link = task.handle_url && /^https?:\/\//.test(task.handle_url) ? task.handle_url : null;
   if (!link) return <code>{task.handle}</code>;
   return (
-    <Anchor href={link} target="_blank" rel="noreferrer noopener">
+    <Anchor size="sm" href={link} target="_blank" rel="noreferrer noopener">
       {task.handle}
     </Anchor>
   );
