@@ -23,6 +23,7 @@ from signalbox_gateway.http.access import permissions_of
 from signalbox_gateway.http.auditing import Audited, RefusalAudit
 from signalbox_gateway.http.bodies import BodyLimit
 from signalbox_gateway.http.dependencies import Dependencies, Deps
+from signalbox_gateway.http.login_gate import LoginGate
 from signalbox_gateway.http.methods import Methods, PathMethods
 from signalbox_gateway.http.openapi import document, operations
 from signalbox_gateway.http.problems import PAGES, TITLES, Problem, invalid_all
@@ -76,6 +77,7 @@ def application(
         )  # fmt: skip
     app.add_middleware(BodyLimit, plan_body_bytes=deps.settings.plan_body_bytes)
     app.add_middleware(Traced, tracer=deps.tracer)
+    app.add_middleware(LoginGate)
     return app
 
 
