@@ -136,7 +136,7 @@ api: setup ## lint openapi.json and type-check a TypeScript client generated fro
 check-console: setup ## the console's fast part: style, types, unit tests, build (packages once into services/console)
 	@$(BIN)/python tests/support/console.py types lint check test build
 
-test-console: setup ## the console in a real Chromium (SIGNALBOX_CHROMIUM, else /usr/bin/chromium) against a stack of its own
+test-console: setup ## the console in a real Chromium (SIGNALBOX_CHROMIUM, else /usr/bin/chromium) against a stack of its own and a real OpenID provider (E2E=tasks: those files)
 	@$(BIN)/signalbox-local fetch
 	@$(BIN)/python tests/support/console.py e2e
 

@@ -5,6 +5,7 @@
 Packages come from the lock file; Node from where the local stack takes it.
 """
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from signalbox_local.console import find_node
+from signalbox_local.ports import free_ports
 
 ROOT: Final = Path(__file__).parents[2]
 CONSOLE: Final = ROOT / "services" / "console"
 LOCAL: Final = [sys.executable, "-m", "signalbox_local.app"]
 CHROMIUM: Final = "SIGNALBOX_CHROMIUM"
+E2E_FILES: Final = os.environ.get("E2E", "").split()
 
 
 def main(scripts: list[str]) -> int:
@@ -50,12 +53,34 @@ def in_browser(npm: list[str], environment: dict[str, str]) -> int:
     environment[CHROMIUM] = chromium
     if environment.get("SIGNALBOX_API_URL"):
         return run([*npm, "run", "-s", "e2e"], environment)
+    return asyncio.run(beside_a_provider(npm, environment))
+
+
+async def beside_a_provider(npm: list[str], environment: dict[str, str]) -> int:
+    """The tests in a browser, on a stack whose people may also sign in at a real OpenID provider."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from support.oidc import CALLBACK, CLIENT_ID, CLIENT_SECRET, running_provider
+
+    (port,) = free_ports(1)
+    redirect = f"http://127.0.0.1:{port}{CALLBACK}"
+    people = {"sub-carol": {"preferred_username": "carol", "email": "carol@example.com", "email_verified": True}}
+    async with running_provider(redirect, people) as provider:
+        settings = {
+            "SIGNALBOX_PORT": str(port), "SIGNALBOX_OIDC_ISSUER": provider.issuer, "SIGNALBOX_OIDC_ROLE": "viewer",
+            "SIGNALBOX_OIDC_CLIENT_ID": CLIENT_ID, "SIGNALBOX_OIDC_CLIENT_SECRET": CLIENT_SECRET,
+            "SIGNALBOX_OIDC_REDIRECT_URL": redirect, "SIGNALBOX_OIDC_NAME": "Example SSO",
+        }  # fmt: skip
+        return await asyncio.to_thread(on_own_stack, npm, {**environment, **settings})
+
+
+def on_own_stack(npm: list[str], environment: dict[str, str]) -> int:
+    """The tests in a browser, on a stack that is started and taken away."""
     with tempfile.TemporaryDirectory(prefix="signalbox-console-") as folder:
         environment["SIGNALBOX_LOCAL_STACK"] = folder
         try:
             if run([*LOCAL, "up", "--scripted", "--services", "--console"], environment):
                 return 1
-            return run([*npm, "run", "-s", "e2e"], {**environment, **addresses(Path(folder))})
+            return run([*npm, "run", "-s", "e2e", "--", *E2E_FILES], {**environment, **addresses(Path(folder))})
         finally:
             run([*LOCAL, "down"], environment)
 
