@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { adminPassword, launch, onPage, open, signedIn } from './browser.ts';
+import { COORDINATOR, startOozie, type Oozie } from './oozieAnswers.ts';
 import { seeded, type Ids } from './pages.ts';
 import { api } from './seed.ts';
 
@@ -53,7 +54,7 @@ const ended = async (page: Page) => {
 const DIALOGS: Record<string, Dialog> = {
   keyboard: { at: () => '/', by: (page) => page.keyboard.press('?') },
   palette: { at: () => '/', by: (page) => page.keyboard.press('Control+k') },
-  account: { at: () => '/', by: /^admin$/ },
+  account: { at: () => '/', by: /^Account and preferences$/ },
   'session-ended': { at: () => '/', by: ended },
   bulk: { at: () => '/runs', by: /^Act on these/ },
   copy: { at: () => '/runs', by: /^Copy as$/ },
@@ -97,17 +98,28 @@ const DIALOGS: Record<string, Dialog> = {
 let browser: Browser;
 let admin: BrowserContext;
 let ids: All;
+let oozie: Oozie;
 
 beforeAll(async () => {
-  const item = { key: 'one', engine: 'scripted', work: { kind: 'scripted', script: {} } };
-  const preview = await api('POST', '/plans', { name: 'A preview', preview: true, items: [item] });
+  oozie = await startOozie();
+  const engine = { id: 'oozie', name: 'Oozie', connection: { kind: 'oozie', url: oozie.url } };
+  if ((await api('POST', '/engines', engine)).status === 409) await api('PUT', '/engines/oozie', engine);
+  const selection = { kind: 'oozie_actions', coordinators: [COORDINATOR], rerun: { policy: 'failed' } };
+  const preview = await api('POST', '/plans', {
+    name: 'A preview',
+    preview: true,
+    selections: [{ engine: 'oozie', selection }],
+  });
   await api('POST', '/pipelines/billing/run', { reason: 'an incident to look at' });
   ids = { ...(await seeded()), preview: preview.body.id };
   browser = await launch();
   admin = await signedIn(browser, 'admin', adminPassword());
   if (folder) mkdirSync(folder, { recursive: true });
 });
-afterAll(() => browser?.close());
+afterAll(async () => {
+  await browser?.close();
+  oozie?.close();
+});
 
 async function opened(page: Page, { by }: Dialog): Promise<void> {
   if (typeof by === 'function') await by(page);

@@ -58,6 +58,7 @@ export function FreezesPage() {
               may('freeze.write') ? (
                 <Ask
                   label="Lift"
+                  takesReason={false}
                   title={`Lift ${one.name || one.id}`}
                   words="It is taken away; what waited for it starts."
                   run={() =>

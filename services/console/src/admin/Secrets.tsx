@@ -49,6 +49,7 @@ export function Secrets() {
               may('secret.write') ? (
                 <Ask
                   label="Forget"
+                  takesReason={false}
                   color="red"
                   title={`Forget ${one.name}`}
                   words="Its value is gone for good. One that a definition still names is not forgotten."

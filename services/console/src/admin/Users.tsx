@@ -105,6 +105,7 @@ function Roles() {
               may('binding.write') ? (
                 <Ask
                   label="Take away"
+                  takesReason={false}
                   color="red"
                   title={`Take ${one.role} away from ${one.username}`}
                   words="Holds within seconds, for sessions and keys alike."
@@ -151,6 +152,7 @@ function Keys() {
               ) : may('key.write') ? (
                 <Ask
                   label="Revoke"
+                  takesReason={false}
                   color="red"
                   title={`Revoke ${one.label || one.id}`}
                   words="Whatever signs in with it is refused within seconds."

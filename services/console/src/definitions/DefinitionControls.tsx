@@ -14,6 +14,7 @@ export function DefinitionControls({ kind, id, gone }: { kind: DefinitionKind; i
       <EditDefinition kind={kind} id={id} />
       <Ask
         label="Delete"
+        takesReason={false}
         color="red"
         title={`Delete ${kind} ${id}`}
         words="Runs of the past keep what they ran. What is still in use is not deleted: the answer names its users."

@@ -10,6 +10,10 @@ export const onePath = (kind: DefinitionKind) => `/api/v1/${kind}s/{id}` as '/ap
 export const versionsPath = (kind: DefinitionKind) => `/api/v1/${kind}s/{id}/versions` as '/api/v1/pipelines/{id}/versions'; // prettier-ignore
 export const diffPath = (kind: DefinitionKind) => `/api/v1/${kind}s/{id}/diff` as '/api/v1/pipelines/{id}/diff';
 
+/** The console's own pages of a kind. */
+export const pagesOf = (kind: DefinitionKind) => `/${kind}s` as '/pipelines';
+export const pageOf = (kind: DefinitionKind) => `/${kind}s/$id` as '/pipelines/$id';
+
 const at = (id: string) => ({ params: { path: { id } } });
 type Sent = never;
 

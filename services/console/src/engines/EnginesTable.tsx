@@ -6,7 +6,7 @@ import { Time } from '../ui/Time';
 
 type Engine = Schemas['Engine'];
 
-const ALL: Columns<Engine> = [
+export const ENGINE_COLUMNS: Columns<Engine> = [
   {
     header: 'Engine',
     accessorKey: 'id',
@@ -43,10 +43,12 @@ const ALL: Columns<Engine> = [
     cell: ({ row: { original: engine } }) => <Time at={engine.state?.last_answer_at} />,
   },
 ];
-const BRIEF = ALL.filter((column) => !['kind', 'answer'].includes(column.id ?? ''));
+const BRIEF = ENGINE_COLUMNS.filter((column) => !['kind', 'answer'].includes(column.id ?? ''));
 
 export function EnginesTable({ rows, brief }: { rows: Engine[]; brief?: boolean }) {
-  return <DataTable rows={rows} columns={brief ? BRIEF : ALL} label="Engines" idOf={(engine) => engine.id} />;
+  return (
+    <DataTable rows={rows} columns={brief ? BRIEF : ENGINE_COLUMNS} label="Engines" idOf={(engine) => engine.id} />
+  );
 }
 
 export function Slots({ engine }: { engine: Engine }) {

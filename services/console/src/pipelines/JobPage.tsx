@@ -1,14 +1,8 @@
-import { Tabs } from '@mantine/core';
-import { useNavigate, useParams } from '@tanstack/react-router';
-import { useState } from 'react';
+import { useParams } from '@tanstack/react-router';
 import { $api } from '../api/client';
-import { DefinitionControls } from '../definitions/DefinitionControls';
-import { Versions } from '../definitions/Versions';
-import { Answer } from '../ui/Answer';
-import { CopyMenu } from '../ui/Copy';
+import { DefinitionPage } from '../definitions/DefinitionPage';
 import { Facts, Json } from '../ui/Json';
-import { shown } from '../ui/names';
-import { Page, Part } from '../ui/Page';
+import { Part } from '../ui/Page';
 import { StartForm } from './StartForm';
 import { TargetRuns } from './TargetRuns';
 
@@ -16,54 +10,27 @@ import { TargetRuns } from './TargetRuns';
 export function JobPage() {
   const { id = '' } = useParams({ strict: false });
   const query = $api.useQuery('get', '/api/v1/jobs/{id}', { params: { path: { id } } });
-  const navigate = useNavigate();
-  const [tab, setTab] = useState<string | null>('runs');
-  const job = query.data;
   return (
-    <Page
-      title={shown(job?.name || id)}
-      words={job && `version ${job.version} by ${job.updated_by}. ${shown(job.description)}`}
-      actions={
-        <>
-          {job && <StartForm kind="job" id={id} name={job.name || id} params={job.params} />}
-          {job && <DefinitionControls kind="job" id={id} gone={() => void navigate({ to: '/jobs' })} />}
-          <CopyMenu cli={`signalbox job show ${id}`} path={`/api/v1/jobs/${id}`} json={job} />
-        </>
-      }
+    <DefinitionPage
+      kind="job"
+      id={id}
+      query={query}
+      controls={(one) => <StartForm kind="job" id={id} name={one.name || id} params={one.params} />}
+      tabs={[{ id: 'runs', label: 'Runs', show: () => <TargetRuns target={`job:${id}`} /> }]}
     >
-      <Answer query={query}>
-        {(found) => (
-          <>
-            <Part title="Work">
-              <Facts
-                rows={[
-                  ['Kind', found.work.kind],
-                  ['Engine', found.engine ?? 'the engine of its kind'],
-                  ['Attempts', found.retries.max_attempts ?? 1],
-                  ['Project', found.project],
-                ]}
-              />
-              <Json value={found.work} label="Work" />
-            </Part>
-            <Tabs value={tab} onChange={setTab} keepMounted={false}>
-              <Tabs.List mb="sm">
-                <Tabs.Tab value="runs">Runs</Tabs.Tab>
-                <Tabs.Tab value="versions">Versions</Tabs.Tab>
-                <Tabs.Tab value="raw">JSON</Tabs.Tab>
-              </Tabs.List>
-              <Tabs.Panel value="runs">
-                <TargetRuns target={`job:${id}`} />
-              </Tabs.Panel>
-              <Tabs.Panel value="versions">
-                <Versions kind="job" id={id} newest={found.version} />
-              </Tabs.Panel>
-              <Tabs.Panel value="raw">
-                <Json value={found} />
-              </Tabs.Panel>
-            </Tabs>
-          </>
-        )}
-      </Answer>
-    </Page>
+      {(one) => (
+        <Part title="Work">
+          <Facts
+            rows={[
+              ['Kind', one.work.kind],
+              ['Engine', one.engine ?? 'the engine of its kind'],
+              ['Attempts', one.retries.max_attempts ?? 1],
+              ['Project', one.project],
+            ]}
+          />
+          <Json value={one.work} label="Work" />
+        </Part>
+      )}
+    </DefinitionPage>
   );
 }

@@ -1,13 +1,9 @@
-import { Link, useNavigate } from '@tanstack/react-router';
+import { Link } from '@tanstack/react-router';
 import { $api, type Schemas } from '../api/client';
-import { Empty } from '../ui/Answer';
-import { CopyMenu } from '../ui/Copy';
+import { DefinitionList } from '../definitions/DefinitionList';
 import type { Columns } from '../ui/DataTable';
-import { ListPart } from '../ui/ListPart';
 import { shown } from '../ui/names';
-import { Page } from '../ui/Page';
 import { Time } from '../ui/Time';
-import { NewDefinition } from '../definitions/Editor';
 import { StartForm } from './StartForm';
 
 type Pipeline = Schemas['Pipeline'];
@@ -43,34 +39,23 @@ const COLUMNS: Columns<Pipeline> = [
 ];
 
 export function Pipelines() {
-  const navigate = useNavigate();
   const query = $api.useQuery('get', '/api/v1/pipelines', { params: { query: { limit: 100 } } });
   return (
-    <Page
+    <DefinitionList
+      kind="pipeline"
       title="Pipelines"
       words="Saved graphs of steps, each on one engine"
-      actions={
-        <>
-          <NewDefinition
-            kind="pipeline"
-            label="New pipeline"
-            done={(id) => void navigate({ to: '/pipelines/$id', params: { id } })}
-          />
-          <CopyMenu cli="signalbox pipeline list" path="/api/v1/pipelines" json={query.data} />
-        </>
-      }
-    >
-      <ListPart
-        query={query}
-        columns={COLUMNS}
-        label="Pipelines"
-        idOf={(one) => one.id}
-        empty={
-          <Empty title="No pipeline yet">
+      make="New pipeline"
+      query={query}
+      columns={COLUMNS}
+      empty={{
+        title: 'No pipeline yet',
+        words: (
+          <>
             Write one as a file and <code>signalbox pipeline apply FOLDER</code>; or try <code>make demo</code>.
-          </Empty>
-        }
-      />
-    </Page>
+          </>
+        ),
+      }}
+    />
   );
 }

@@ -10,6 +10,7 @@ import { Meter } from '../ui/Meter';
 import { Page, Part } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
 import { Time, Took } from '../ui/Time';
+import { BadLines } from './BadLines';
 import { useAction } from '../ui/useAction';
 
 type Job = Schemas['ReprocessingJob'];
@@ -72,6 +73,7 @@ export function ReprocessingPage() {
     >
       <Answer query={query}>{(found) => <Body job={found} />}</Answer>
       <Workers id={id} />
+      {job && job.error_count > 0 && may('reprocessing.samples') && <BadLines id={id} runs={runs === true} />}
     </Page>
   );
 }

@@ -1,12 +1,8 @@
-import { Link, useNavigate } from '@tanstack/react-router';
+import { Link } from '@tanstack/react-router';
 import { $api, type Schemas } from '../api/client';
-import { Empty } from '../ui/Answer';
-import { CopyMenu } from '../ui/Copy';
+import { DefinitionList } from '../definitions/DefinitionList';
 import type { Columns } from '../ui/DataTable';
-import { ListPart } from '../ui/ListPart';
 import { shown } from '../ui/names';
-import { Page } from '../ui/Page';
-import { NewDefinition } from '../definitions/Editor';
 import { NextTick } from './NextTick';
 
 type Schedule = Schemas['Schedule'];
@@ -38,35 +34,24 @@ const COLUMNS: Columns<Schedule> = [
 ];
 
 export function Schedules() {
-  const navigate = useNavigate();
   const query = $api.useQuery('get', '/api/v1/schedules', { params: { query: { limit: 100 } } });
   return (
-    <Page
+    <DefinitionList
+      kind="schedule"
       title="Schedules"
       words="What starts by the clock"
-      actions={
-        <>
-          <NewDefinition
-            kind="schedule"
-            label="New schedule"
-            done={(id) => void navigate({ to: '/schedules/$id', params: { id } })}
-          />
-          <CopyMenu cli="signalbox schedule list" path="/api/v1/schedules" json={query.data} />
-        </>
-      }
-    >
-      <ListPart
-        query={query}
-        columns={COLUMNS}
-        label="Schedules"
-        idOf={(one) => one.id}
-        empty={
-          <Empty title="No schedule yet">
+      make="New schedule"
+      query={query}
+      columns={COLUMNS}
+      empty={{
+        title: 'No schedule yet',
+        words: (
+          <>
             Make one: <code>signalbox schedule create --file nightly.yaml</code>, with <code>cron</code>,{' '}
             <code>zone</code> and a <code>target</code>.
-          </Empty>
-        }
-      />
-    </Page>
+          </>
+        ),
+      }}
+    />
   );
 }

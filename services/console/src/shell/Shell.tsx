@@ -74,6 +74,7 @@ export function Shell() {
         highlightQuery
         searchProps={{ placeholder: 'Where to?', 'aria-label': 'Where to?' }}
         nothingFound="No page of that name"
+        scrollAreaProps={{ viewportProps: { tabIndex: 0 } }}
       />
       <Help opened={helps} close={help.close} />
     </AppShell>

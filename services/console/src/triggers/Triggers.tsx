@@ -1,13 +1,9 @@
-import { Link, useNavigate } from '@tanstack/react-router';
+import { Link } from '@tanstack/react-router';
 import { $api, type Schemas } from '../api/client';
-import { Empty } from '../ui/Answer';
-import { CopyMenu } from '../ui/Copy';
+import { DefinitionList } from '../definitions/DefinitionList';
 import type { Columns } from '../ui/DataTable';
-import { ListPart } from '../ui/ListPart';
 import { shown } from '../ui/names';
 import { matches } from './matches';
-import { Page } from '../ui/Page';
-import { NewDefinition } from '../definitions/Editor';
 import { Time } from '../ui/Time';
 
 type Trigger = Schemas['Trigger'];
@@ -31,35 +27,24 @@ const COLUMNS: Columns<Trigger> = [
 ];
 
 export function Triggers() {
-  const navigate = useNavigate();
   const query = $api.useQuery('get', '/api/v1/triggers', { params: { query: { limit: 100 } } });
   return (
-    <Page
+    <DefinitionList
+      kind="trigger"
       title="Triggers"
       words="What starts when an event comes"
-      actions={
-        <>
-          <NewDefinition
-            kind="trigger"
-            label="New trigger"
-            done={(id) => void navigate({ to: '/triggers/$id', params: { id } })}
-          />
-          <CopyMenu cli="signalbox trigger list" path="/api/v1/triggers" json={query.data} />
-        </>
-      }
-    >
-      <ListPart
-        query={query}
-        columns={COLUMNS}
-        label="Triggers"
-        idOf={(one) => one.id}
-        empty={
-          <Empty title="No trigger yet">
+      make="New trigger"
+      query={query}
+      columns={COLUMNS}
+      empty={{
+        title: 'No trigger yet',
+        words: (
+          <>
             Make one: <code>signalbox trigger create --file new-files.yaml</code>, with what it matches and what it
             starts.
-          </Empty>
-        }
-      />
-    </Page>
+          </>
+        ),
+      }}
+    />
   );
 }

@@ -9,6 +9,8 @@ type Props = {
   color?: string;
   variant?: string;
   needsReason?: boolean;
+  /** Whether the API takes a reason for it. */
+  takesReason?: boolean;
   disabled?: boolean;
   /** Whether what has to be confirmed is confirmed. */
   ready?: boolean;
@@ -25,6 +27,7 @@ export function Ask({
   color,
   variant = 'default',
   needsReason,
+  takesReason = true,
   disabled,
   ready = true,
   icon,
@@ -61,17 +64,19 @@ export function Ask({
               </Text>
             )}
             {children}
-            <TextInput
-              label="Reason"
-              description="Kept in the audit trail"
-              data-autofocus
-              required={needsReason}
-              maxLength={1000}
-              value={reason}
-              onChange={(event) => setReason(event.currentTarget.value)}
-            />
+            {takesReason && (
+              <TextInput
+                label="Reason"
+                description="Kept in the audit trail"
+                data-autofocus
+                required={needsReason}
+                maxLength={1000}
+                value={reason}
+                onChange={(event) => setReason(event.currentTarget.value)}
+              />
+            )}
             <Group justify="flex-end">
-              <Button variant="default" onClick={close}>
+              <Button variant="default" onClick={close} data-autofocus={takesReason ? undefined : true}>
                 Not now
               </Button>
               <Button type="submit" loading={busy} color={color} disabled={!ready}>
