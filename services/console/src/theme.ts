@@ -13,7 +13,10 @@ export const theme = createTheme({
   defaultRadius: 'sm',
   headings: { fontWeight: '650' },
   respectReducedMotion: true,
-  components: { CloseButton: { defaultProps: { 'aria-label': 'Close this' } } },
+  components: {
+    CloseButton: { defaultProps: { 'aria-label': 'Close this' } },
+    Menu: { defaultProps: { withInitialFocusPlaceholder: false } }, // a menu holds items only
+  },
 });
 
 /** Text that is dimmed still reads at 4.5:1 in both schemes. */

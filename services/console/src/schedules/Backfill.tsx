@@ -1,4 +1,4 @@
-import { Alert, Button, Group, Modal, Select, Stack, Text, TextInput } from '@mantine/core';
+import { Alert, Button, Group, Modal, Select, Stack, Text, TextInput, SimpleGrid } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useState } from 'react';
 import { http, wordsOf, type Schemas } from '../api/client';
@@ -49,7 +49,7 @@ export function Backfill({ schedule }: { schedule: Schemas['Schedule'] }) {
         >
           <Stack gap="sm">
             {problem && <Alert color="red">{problem}</Alert>}
-            <Group grow>
+            <SimpleGrid cols={{ base: 1, xs: 3 }}>
               <TextInput
                 type="date"
                 required
@@ -84,7 +84,7 @@ export function Backfill({ schedule }: { schedule: Schemas['Schedule'] }) {
                   { value: 'all', label: 'all' },
                 ]}
               />
-            </Group>
+            </SimpleGrid>
             {preview && (
               <>
                 <Text size="sm" role="status">

@@ -6,6 +6,7 @@ type Props = {
   label: string;
   title?: string;
   words?: ReactNode;
+  /** Red is what cannot be taken back. */
   color?: string;
   variant?: string;
   needsReason?: boolean;
@@ -79,7 +80,7 @@ export function Ask({
               <Button variant="default" onClick={close} data-autofocus={takesReason ? undefined : true}>
                 Not now
               </Button>
-              <Button type="submit" loading={busy} color={color} disabled={!ready}>
+              <Button type="submit" loading={busy} color={color === 'red' ? 'red.9' : color} disabled={!ready}>
                 {label}
               </Button>
             </Group>
