@@ -103,7 +103,10 @@ async def test_a_backfill_is_previewed_and_a_range_without_ticks_or_with_too_man
     preview = await api.ask("POST", "/schedules/every-night/backfill", {**body, "preview": True})
     assert (preview["fires"], preview["fired_before"]) == (4, 0)
     assert {one["decision"] for one in preview["ticks"]} == {"fire"}
+    newest = await api.ask("POST", "/schedules/every-night/backfill", {**body, "preview": True, "order": "newest"})
+    assert newest["ticks"] == preview["ticks"][::-1]
     for changes, field in (
+        ({"order": "random"}, "order"), ({"concurrency": 0}, "concurrency"), ({"concurrency": 101}, "concurrency"),
         ({"until_at": "2026-02-01T00:00:00Z"}, "until_at"),
         ({"until_at": "2026-03-01T00:30:00Z"}, "from_at"),
         ({"at_most": 3}, "until_at"),

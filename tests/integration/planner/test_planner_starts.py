@@ -42,12 +42,12 @@ def schedule(job: Job, overlap: str = "skip", **changes: Any) -> Schedule:
     return Schedule.model_validate(values)
 
 
-def tick(of: Schedule, days: int = 0, revision: int = 1) -> ScheduleTicked:
+def tick(of: Schedule, days: int = 0, revision: int = 1, concurrency: int = 1) -> ScheduleTicked:
     due = DUE + timedelta(days=days)
     id = tick_id(of.id, due)
     data = ScheduleTickedData(
         tick_id=id, schedule_id=of.id, schedule_revision=revision, due_at=due, event_date=of.event_date.of(due),
-        plan_id=plan_id_from_tick(id), schedule=of,
+        plan_id=plan_id_from_tick(id), schedule=of, concurrency=concurrency,
     )  # fmt: skip
     return ScheduleTicked.of(data, subject=of.id, source="signalbox/scheduler", time=datetime.now(UTC), id=id)
 
@@ -128,6 +128,34 @@ async def test_each_overlap_policy_does_its_own_beside_a_plan_that_runs(planners
             await planners.until_state(event.data.plan_id, "SUCCEEDED")
     reason = (await planners.plan_states(plans["skip"]))[-1].data.reason
     assert reason == f"overlap policy skip: plan {first['skip'].data.plan_id} of the same source has not ended"
+
+
+async def test_a_backfill_of_two_at_once_runs_two_and_starts_the_next_when_one_ends(planners: Planners) -> None:
+    target = job(HELD)
+    nightly = schedule(target, "queue")
+    await define(planners, target)
+    plans = [tick(nightly, days=days, concurrency=2) for days in range(5)]
+    ids = [one.data.plan_id for one in plans]
+
+    async def states() -> list[str]:
+        rows = await planners.rows("SELECT id, state FROM plan WHERE id = ANY($1)", ids)
+        found = {row["id"]: row["state"] for row in rows}
+        return [found.get(id, "") for id in ids]
+
+    async with planners.running(), planners.executors.running():
+        await until_known(planners, "job", target.id)
+        await planners.executors.send(*plans)
+        for number, id in enumerate(ids):
+            running = min(2, 5 - number)
+            wanted = [*["SUCCEEDED"] * number, *["RUNNING"] * running, *["ACCEPTED"] * (5 - number - running)]
+
+            async def as_wanted(wanted: list[str] = wanted) -> bool:
+                return await states() == wanted
+
+            await until(as_wanted, why=f"{wanted}")
+            await planners.until_running(id, task_id(id, target.id))
+            await planners.executors.release(task_id(id, target.id))
+        await planners.until_state(ids[-1], "SUCCEEDED")
 
 
 async def test_a_tick_whose_job_is_gone_is_refused_with_the_reason(planners: Planners) -> None:

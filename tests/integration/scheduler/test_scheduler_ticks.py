@@ -143,6 +143,33 @@ async def test_a_backfill_fires_what_has_not_fired_and_the_same_again_fires_noth
     assert {event.data.schedule.overlap for event in ticks if event.data.cause is TickCause.BACKFILL} == {"queue"}
 
 
+async def test_a_backfill_of_the_newest_first_fires_backwards_and_says_how_many_may_run(schedulers: Schedulers) -> None:
+    """More ticks than one transaction fires, so that it goes on where it was."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    await schedulers.define(schedule("minutely", "* * * * *", paused=True), at=now)
+    newest = operation(
+        ScheduleBackfill, "schedule:minutely", schedule_id="minutely", from_at=now - timedelta(minutes=249),
+        until_at=now, definitions_revision=1, order="newest", concurrency=3,
+    )  # fmt: skip
+    async with schedulers.scheduling():
+
+        async def known() -> bool:
+            return await schedulers.value("SELECT count(*) FROM schedule") == 1
+
+        await until(known, why="the schedule is known")
+        await schedulers.send(newest)
+
+        async def published() -> bool:
+            return len(await schedulers.ticked()) == 250
+
+        await until(published, seconds=60, why="250 ticks")
+        answer = (await schedulers.states_published(OperationResult))[0].data
+    ticks = await schedulers.ticked()
+    assert [event.data.due_at for event in ticks] == [now - timedelta(minutes=n) for n in range(250)]
+    assert {event.data.concurrency for event in ticks} == {3}
+    assert answer.reason == "250 ticks fired, 0 had fired before"
+
+
 async def test_a_freeze_of_everything_holds_ticks_and_its_end_applies_the_policy(schedulers: Schedulers) -> None:
     now = datetime.now(UTC)
     freeze = Freeze.model_validate({"id": "release", "name": "release", "reason": "release", "author": "user:ann"})

@@ -14,6 +14,7 @@ from signalbox_planner.handlers.requests import Expanding, expand_request, new_p
 from signalbox_planner.plan import Plan
 from signalbox_planner.starts import Refuse, StartNow, StartRequest, WaitForPrevious, decide_overlap
 from signalbox_planner.store import plans, starts
+from signalbox_planner.store.starts import QueuedStart
 
 
 @dataclass
@@ -39,13 +40,15 @@ class Starter:
         if request.refusal:
             return lifecycle.refuse(plan, now, request.refusal)
         started = await starts.lock_source(work.connection, request.source)
-        decision = decide_overlap(request.overlap, started.active, started.queued)
+        decision = decide_overlap(request.overlap, started.active, started.queued, request.concurrency)
         if isinstance(decision, Refuse):
             return lifecycle.refuse(plan, now, decision.reason)
         if isinstance(decision, WaitForPrevious):
             await self._cancel(work, decision.cancel, plan, request, now)
             text = request.data.model_dump_json()
-            await starts.add(work.connection, plan.id, request.source, queued=True, request=text)
+            await starts.add(
+                work.connection, plan.id, request.source, queued=True, request=text, concurrency=request.concurrency
+            )  # fmt: skip
             return lifecycle.wait_for_previous(plan, decision.behind)
         assert isinstance(decision, StartNow)
         await starts.add(work.connection, plan.id, request.source, queued=False)
@@ -78,16 +81,16 @@ class WaitingStarts:
             waiting = await starts.next_queued(work.connection)
         for queued in waiting:
             async with self.database.unit_of_work() as work:
-                await self._start_queued(work, queued.plan_id, queued.source, queued.request)
+                await self._start_queued(work, queued)
         return bool(waiting) or forgotten >= 1000
 
-    async def _start_queued(self, work: UnitOfWork, plan_id: UUID, source: str, request: str) -> None:
-        known, now, _ = await plans.locked_now(work.connection, [plan_id])
-        started = await starts.lock_source(work.connection, source)
-        plan = known.get(plan_id)
-        if plan is None or plan.ended or plan.started or started.active:
+    async def _start_queued(self, work: UnitOfWork, queued: QueuedStart) -> None:
+        known, now, _ = await plans.locked_now(work.connection, [queued.plan_id])
+        started = await starts.lock_source(work.connection, queued.source)
+        plan = known.get(queued.plan_id)
+        if plan is None or plan.ended or plan.started or len(started.active) >= queued.concurrency:
             return  # cancelled, or another process was faster
-        await starts.unqueue(work.connection, plan_id)
-        data = PlanRequestData.model_validate_json(request)
+        await starts.unqueue(work.connection, queued.plan_id)
+        data = PlanRequestData.model_validate_json(queued.request)
         plan = await expand_request(Expanding(work, self.starter.dispatcher, now), replace(plan, previous=None), data)
         await save_changes(work, [plan], now)

@@ -43,6 +43,8 @@ class StartRequest:
     refusal: str = ""
     """Why it cannot start at all, such as a target that does not exist."""
     traceparent: str | None = None
+    concurrency: int = 1
+    """With the policy `queue`: how many plans of the source may run at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,13 @@ class Refuse:
     reason: str
 
 
-def decide_overlap(overlap: Overlap, active: Sequence[UUID], queued: int) -> StartNow | WaitForPrevious | Refuse:
+def decide_overlap(
+    overlap: Overlap, active: Sequence[UUID], queued: int, concurrency: int = 1
+) -> StartNow | WaitForPrevious | Refuse:
     """Whether a plan may start beside the `active` plans of its source, oldest first, and `queued` waiting ones."""
     if overlap == "allow" or not (active or queued):
+        return StartNow()
+    if overlap == "queue" and not queued and len(active) < concurrency:
         return StartNow()
     if overlap == "skip":
         running = active[0] if active else "a waiting one"
@@ -122,6 +128,7 @@ def tick_request(data: ScheduleTickedData, target: Target, requested_at: datetim
         requested_at,
         _project(target.definition, schedule.project),
         target.refusal,
+        concurrency=data.concurrency,
     )
 
 

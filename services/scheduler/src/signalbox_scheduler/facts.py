@@ -32,7 +32,14 @@ _ZONE_DATA = version("tzdata")
 
 
 def publish_tick(
-    work: UnitOfWork, tick: Tick, schedule: Schedule, revision: int, now: datetime, *, again: UUID | None = None
+    work: UnitOfWork,
+    tick: Tick,
+    schedule: Schedule,
+    revision: int,
+    now: datetime,
+    *,
+    again: UUID | None = None,
+    concurrency: int = 1,
 ) -> None:
     """Publish that a schedule fired, or why it did not. `again`: the operation for which it fires another time."""
     common: dict[str, Any] = {
@@ -46,6 +53,7 @@ def publish_tick(
             plan_id=plan_id if again is None else uuid5(plan_id, f"again:{again}"),
             cause=TickCause(tick.cause),
             schedule=schedule,
+            concurrency=concurrency,
         )
         event = ScheduleTicked.of(
             fired, subject=tick.schedule_id, source=SOURCE, time=now, project=schedule.project,

@@ -118,14 +118,14 @@ class Scheduling:
                 return True
             schedule = schedule.model_copy(update={"overlap": data.overlap})
             count = min(BACKFILL_TICKS, backfill.remaining)
-            instants = [
-                instant for instant in calendar.next_ticks(schedule, backfill.cursor_at, count)
-                if instant <= min(backfill.until_at, now)
-            ]  # fmt: skip
+            instants = _next_instants(schedule, backfill, data, count, now)
             fired = await self._backfill(work, schedule, data, instants, now)
             present = len(instants) - fired
             if len(instants) == count and count < backfill.remaining:
-                await ticks.move_backfill(work.connection, backfill, instants[-1], fired=fired, present=present)
+                await ticks.move_backfill(
+                    work.connection, backfill, instants[-1], newest_first=data.order == "newest", fired=fired,
+                    present=present,
+                )  # fmt: skip
                 return True
             await ticks.end_backfill(work.connection, backfill.id)
             fired, present = backfill.fired + fired, backfill.present + present
@@ -147,11 +147,13 @@ class Scheduling:
         new: set[UUID] = set()
         if data.only != "failed":
             new = await ticks.insert(work.connection, made, backfill=True)
-            fired += self._publish_new(work, made, new, known, now)
+            fired += self._publish_new(work, made, new, known, now, concurrency=data.concurrency)
         wanted = frozenset(data.again)
         for tick in made:
             if tick.id not in new and (data.only == "all" or (data.only == "failed" and tick.due_at in wanted)):
-                self._publish_one(work, tick, known, now, again=data.operation_id)
+                self._publish_one(
+                    work, tick, known, now, again=data.operation_id, concurrency=data.concurrency
+                )  # fmt: skip
                 fired += 1
         return fired
 
@@ -215,11 +217,13 @@ class Scheduling:
         new: set[UUID],
         known: Mapping[str, tuple[Schedule, int]],
         now: datetime,
+        *,
+        concurrency: int = 1,
     ) -> int:
         """Publish those of these ticks that are new; how many those are."""
         for tick in made:
             if tick.id in new:
-                self._publish_one(work, tick, known, now)
+                self._publish_one(work, tick, known, now, concurrency=concurrency)
                 if tick.cause in (TickCause.DUE.value, TickCause.LATE.value):
                     due = calendar.fire_at(known[tick.schedule_id][0], tick.due_at)
                     _LATENESS.observe(max(0.0, (now - due).total_seconds()))
@@ -233,13 +237,27 @@ class Scheduling:
         now: datetime,
         *,
         again: UUID | None = None,
+        concurrency: int = 1,
     ) -> None:
         schedule, revision = known[tick.schedule_id]
         with self.tracer.start_as_current_span(
             "schedule tick", attributes={"schedule": tick.schedule_id, "due_at": tick.due_at.isoformat()}
         ):
-            facts.publish_tick(work, tick, schedule, revision, now, again=again)
+            facts.publish_tick(work, tick, schedule, revision, now, again=again, concurrency=concurrency)
         _TICKS.labels(tick.outcome, tick.cause).inc()
+
+
+def _next_instants(
+    schedule: Schedule, backfill: ticks.Backfill, data: ScheduleBackfillData, count: int, now: datetime
+) -> list[datetime]:
+    """The next `count` instants of a backfill, in its order."""
+    newest_first = data.order == "newest"
+    wanted = backfill.remaining if newest_first else count
+    found = [
+        instant for instant in calendar.next_ticks(schedule, backfill.cursor_at, wanted)
+        if instant <= min(backfill.until_at, now)
+    ]  # fmt: skip
+    return found[::-1][:count] if newest_first else found
 
 
 def _tick(schedule: Schedule, decision: calendar.Decision) -> Tick:

@@ -85,6 +85,11 @@ def schedule_backfill(
     from_at: Annotated[str, typer.Option("--from", help="the first instant, as 2026-03-01T00:00:00Z")],
     until_at: Annotated[str, typer.Option("--until", help="the last instant")],
     overlap: Annotated[str, typer.Option("--overlap", help="allow, skip, queue or cancel_previous")] = "queue",
+    order: Annotated[str, typer.Option("--order", help="oldest or newest first")] = "oldest",
+    concurrency: Annotated[
+        int,
+        typer.Option("--concurrency", min=1, max=100, help="how many of its plans run at once"),
+    ] = 1,
     at_most: Annotated[int, typer.Option("--at-most", min=1, help="refuse a range with more ticks")] = 1000,
     only: Annotated[str, typer.Option("--only", help="missing, failed or all")] = "missing",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show what would fire")] = False,
@@ -93,11 +98,10 @@ def schedule_backfill(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Fire the ticks of a range, oldest first: those that are missing, those whose plan failed, or all."""
+    """Fire the ticks of a range: those that are missing, those whose plan failed, or all."""
     body = {
         "from_at": from_at, "until_at": until_at, "overlap": overlap, "at_most": at_most, "preview": dry_run,
-        "only": only,
-        "reason": reason,
+        "only": only, "order": order, "concurrency": concurrency, "reason": reason,
     }  # fmt: skip
     found = api().post(place("schedules", id, "backfill"), body)
     if dry_run:

@@ -258,10 +258,11 @@ class IncidentResolve(Event[IncidentResolveData], frozen=True):
 
 
 class ScheduleBackfillData(OperationData):
-    """Fire the ticks of a schedule in [from_at, until_at], oldest first.
+    """Fire the ticks of a schedule in [from_at, until_at], oldest or newest first.
 
     `missing` fires those that have not fired, so the same range again changes nothing. `failed` fires those in `again`,
     `all` fires every one; a tick that fired before starts another plan, which follows from tick and operation.
+    With `overlap` queue, `concurrency` of its plans run at once.
     """
 
     schedule_id: Name
@@ -269,6 +270,8 @@ class ScheduleBackfillData(OperationData):
     until_at: Instant
     at_most: Annotated[int, Field(ge=1, le=10_000)] = 1000
     overlap: Overlap = "queue"
+    order: Literal["oldest", "newest"] = "oldest"
+    concurrency: Annotated[int, Field(ge=1, le=100)] = 1
     priority: Priority = 40
     only: Literal["missing", "failed", "all"] = "missing"
     again: Annotated[tuple[Instant, ...], Field(max_length=5000)] = ()

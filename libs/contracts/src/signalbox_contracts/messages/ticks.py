@@ -1,8 +1,10 @@
 """`ticks.v1`: instants at which a schedule was due, fired or skipped. The key is the schedule id."""
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
+
+from pydantic import Field
 
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.envelope import Event
@@ -44,11 +46,15 @@ class TickData(Value):
 
 
 class ScheduleTickedData(TickData):
-    """A tick that starts a plan. The schedule travels along as it was then."""
+    """A tick that starts a plan. The schedule travels along as it was then.
+
+    With the overlap policy `queue`, the plan waits until fewer than `concurrency` earlier plans of the schedule run.
+    """
 
     plan_id: PlanId
     cause: TickCause = TickCause.DUE
     schedule: Schedule
+    concurrency: Annotated[int, Field(ge=1, le=100)] = 1
 
 
 class ScheduleTicked(Event[ScheduleTickedData], frozen=True):

@@ -114,6 +114,10 @@ class BackfillRequest(BaseModel):
     from_at: Instant
     until_at: Instant
     overlap: Overlap = "queue"
+    order: Literal["oldest", "newest"] = "oldest"
+    """Which ticks fire first."""
+    concurrency: Annotated[int, Field(ge=1, le=100)] = 1
+    """How many of its plans run at once, with the overlap policy `queue`."""
     at_most: Annotated[int, Field(ge=1, le=MAX_BACKFILL_TICKS)] = 1000
     only: Literal["missing", "failed", "all"] = "missing"
     """`missing`: what has not fired; `failed`: what fired and whose plan ended badly; `all`: everything, again too."""
@@ -233,7 +237,7 @@ async def schedule_run(id: str, request: Request, deps: Deps, principal: Starter
     status_code=202, openapi_extra=body(BackfillRequest), responses={200: {"model": BackfillPreview}},
 )  # fmt: skip
 async def schedule_backfill(id: str, request: Request, deps: Deps, principal: Starter) -> Response:
-    """Fire the ticks of a range: the missing ones, the failed ones or all, oldest first. `preview` fires nothing."""
+    """Fire the ticks of a range: the missing, the failed or all, oldest or newest first. `preview` fires nothing."""
     wanted = await body_of(request, BackfillRequest)
     if wanted.until_at < wanted.from_at:
         raise invalid("until_at", wanted.until_at.isoformat(), f"at or after from_at {wanted.from_at.isoformat()}")
@@ -244,13 +248,15 @@ async def schedule_backfill(id: str, request: Request, deps: Deps, principal: St
         ticks = _range(saved.definition, wanted, deps.clock.now())
         fired = await starts.fired_between(work.connection, id, wanted.from_at, wanted.until_at)
         if wanted.preview:
-            return Answer(_backfill_preview(saved.definition, ticks, fired, wanted.only), 200)
+            ordered = ticks if wanted.order == "oldest" else ticks[::-1]
+            return Answer(_backfill_preview(saved.definition, ordered, fired, wanted.only), 200)
         again = [due for due in ticks if _backfill_decision(wanted.only, due, fired) == "fire again"]
         if wanted.only == "failed" and not 0 < len(again) <= MAX_AGAIN:
             raise invalid("only", "failed", f"1 to {MAX_AGAIN} failed ticks in the range; there are {len(again)}")
         operation = await operations.ask(
             work, deps, principal, ScheduleBackfill, target=f"schedule:{id}", reason=wanted.reason, schedule_id=id,
             from_at=wanted.from_at, until_at=wanted.until_at, at_most=wanted.at_most, overlap=wanted.overlap,
+            order=wanted.order, concurrency=wanted.concurrency,
             definitions_revision=saved.revision, only=wanted.only,
             again=tuple(again) if wanted.only == "failed" else (),
         )  # fmt: skip

@@ -153,6 +153,7 @@ CREATE TABLE plan_start (
     source     text NOT NULL,
     queued     boolean NOT NULL,
     request    text NOT NULL DEFAULT '',
+    concurrency integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX plan_start_by_source ON plan_start (source, created_at);

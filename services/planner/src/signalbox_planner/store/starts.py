@@ -18,16 +18,19 @@ SELECT s.plan_id, s.queued FROM plan_start s JOIN plan p ON p.id = s.plan_id
 WHERE s.source = $1 AND p.state NOT IN {_ENDS} ORDER BY s.created_at, s.plan_id
 """  # noqa: S608
 _ADD = """
-INSERT INTO plan_start (plan_id, source, queued, request) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+INSERT INTO plan_start (plan_id, source, queued, request, concurrency) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING
 """
 _FORGET = f"""
 DELETE FROM plan_start WHERE plan_id = ANY(ARRAY(
     SELECT s.plan_id FROM plan_start s JOIN plan p ON p.id = s.plan_id WHERE p.state IN {_ENDS} LIMIT $1))
 """  # noqa: S608
 _NEXT = """
-SELECT DISTINCT ON (s.source) s.plan_id, s.source, s.request FROM plan_start s
-WHERE s.queued AND NOT EXISTS (SELECT FROM plan_start o WHERE o.source = s.source AND NOT o.queued)
-ORDER BY s.source, s.created_at, s.plan_id LIMIT 50
+SELECT * FROM (
+    SELECT DISTINCT ON (s.source) s.plan_id, s.source, s.request, s.concurrency FROM plan_start s
+    WHERE s.queued ORDER BY s.source, s.created_at, s.plan_id) AS first
+WHERE (SELECT count(*) FROM plan_start o WHERE o.source = first.source AND NOT o.queued) < first.concurrency
+LIMIT 50
 """
 _SEEN = """
 INSERT INTO trigger_event (trigger_id, source, event_id, expires_at)
@@ -72,6 +75,7 @@ class QueuedStart:
     plan_id: UUID
     source: str
     request: str
+    concurrency: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,11 @@ async def lock_source(connection: Connection, source: str) -> Started:
     return Started(tuple(row["plan_id"] for row in rows if not row["queued"]), sum(row["queued"] for row in rows))
 
 
-async def add(connection: Connection, plan_id: UUID, source: str, *, queued: bool, request: str = "") -> None:
+async def add(
+    connection: Connection, plan_id: UUID, source: str, *, queued: bool, request: str = "", concurrency: int = 1
+) -> None:
     """Remember what started this plan. `request` is kept while it waits for the previous one."""
-    await connection.execute(_ADD, plan_id, source, queued, request)
+    await connection.execute(_ADD, plan_id, source, queued, request, concurrency)
 
 
 async def unqueue(connection: Connection, plan_id: UUID) -> None:
@@ -107,8 +113,8 @@ async def forget_ended(connection: Connection, max_rows: int = 1000) -> int:
 
 
 async def next_queued(connection: Connection) -> Sequence[QueuedStart]:
-    """The first waiting plan of each source that has none running."""
-    return [QueuedStart(row["plan_id"], row["source"], row["request"]) for row in await connection.fetch(_NEXT)]
+    """The first waiting plan of each source that has fewer running than the plan allows."""
+    return [QueuedStart(**row) for row in await connection.fetch(_NEXT)]
 
 
 async def take_events(connection: Connection, seen: Sequence[tuple[str, str, str, float]]) -> set[tuple[str, str, str]]:

@@ -38,7 +38,10 @@ LEFT JOIN schedule s ON s.id = b.schedule_id
 WHERE s.project IS NULL OR NOT s.project = ANY ($1) ORDER BY b.id LIMIT 1 FOR UPDATE OF b SKIP LOCKED
 """
 _MOVE_BACKFILL = """
-UPDATE backfill SET cursor_at = $2, remaining = remaining - $3, fired = fired + $4, present = present + $5 WHERE id = $1
+UPDATE backfill SET cursor_at = CASE WHEN $6 THEN cursor_at ELSE $2 END,
+    until_at = CASE WHEN $6 THEN $2::timestamptz - interval '1 microsecond' ELSE until_at END,
+    remaining = remaining - $3, fired = fired + $4, present = present + $5
+WHERE id = $1
 """
 _PRUNE = """
 DELETE FROM tick WHERE ctid = ANY(ARRAY(
@@ -116,10 +119,10 @@ async def take_backfill(connection: Connection, *, frozen: Sequence[str] = ()) -
 
 
 async def move_backfill(
-    connection: Connection, backfill: Backfill, cursor_at: datetime, *, fired: int, present: int
+    connection: Connection, backfill: Backfill, instant: datetime, *, newest_first: bool, fired: int, present: int
 ) -> None:
     """Record how far a backfill has come."""
-    await connection.execute(_MOVE_BACKFILL, backfill.id, cursor_at, fired + present, fired, present)
+    await connection.execute(_MOVE_BACKFILL, backfill.id, instant, fired + present, fired, present, newest_first)
 
 
 async def end_backfill(connection: Connection, backfill_id: UUID) -> None:
