@@ -167,7 +167,7 @@ async def test_progress_counts_the_tasks_of_each_run(harness: Harness) -> None:
 @pytest.mark.parametrize(
     ("work", "field", "words"),
     [
-        (AirflowWork(dag_id="no_such_dag"), "work.dag_id", "not found"),
+        (AirflowWork(dag_id="no_such_dag"), "work.dag_id", "not found; it cannot parse broken.py"),
         (AirflowWork(dag_id="~"), "work.dag_id", "is not the id of a DAG"),
         (AirflowWork(dag_id="../dags"), "work.dag_id", "is not the id of a DAG"),
         (AirflowWork(dag_id="pipeline", conf={"limit": 0}), "work.conf", "limit"),

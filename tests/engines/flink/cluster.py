@@ -5,9 +5,10 @@
 
 import json
 import signal
+import socket
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -20,6 +21,7 @@ from support.deadlines import block_until
 READY_SECONDS: Final = 120
 _ENDED: Final = ("FINISHED", "CANCELED", "FAILED")
 _MIB: Final = 1024 * 1024
+_ZOOKEEPER: Final = "org.apache.flink.shaded.zookeeper3.org.apache.zookeeper.server.ZooKeeperServerMain"
 _OPENS: Final = (
     "java.lang", "java.net", "java.io", "java.nio", "sun.nio.ch", "java.lang.reflect", "java.text", "java.time",
     "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks",
@@ -40,7 +42,7 @@ appender.file.layout.pattern = %d{yyyy-MM-dd HH:mm:ss,SSS} [%X{flink-job-id}] %-
 
 
 class FlinkCluster:
-    """A session cluster without high availability. A restart keeps ports and folders, and forgets its jobs.
+    """A session cluster. A restart keeps ports and folders, and forgets its jobs unless `settings` say otherwise.
 
     Its jobs may write files below the folder that the Java property `probe.folder` names.
     """
@@ -184,6 +186,31 @@ class FlinkCluster:
             "cluster.registration.error-delay": 500,
             "cluster.registration.refused-registration-delay": 1000,
         }
+
+
+@contextmanager
+def zookeeper(folder: Path) -> Generator[str]:
+    """A ZooKeeper of one process, which Flink's archive holds. Yields its address."""
+    folder.mkdir(parents=True)
+    (port,) = free_ports(1)
+    config = folder / "zoo.cfg"
+    config.write_text(
+        f"dataDir={folder / 'data'}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"
+    )
+    command = [flink_java(), "-Xmx128m", "-cp", class_path(wanted_version()), _ZOOKEEPER, str(config)]
+    process = ServerProcess(folder, "ZooKeeper", stop_signal=signal.SIGTERM, stop_seconds=5)
+    process.start(command, life=OWNED)
+
+    def listens() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    process.wait_ready(listens, seconds=READY_SECONDS)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.kill()
 
 
 def _resources(slots: int) -> list[str]:

@@ -6,10 +6,11 @@ only if its `conf` carries our run key. Every other refusal is looked up as well
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from signalbox_contracts.definitions.work import AirflowWork
-from signalbox_executor.engines.airflow.answers import DagRun, TaskInstance, TaskInstances, each
+from signalbox_executor.engines.airflow.answers import DagRun, ImportErrors, TaskInstance, TaskInstances, each
 from signalbox_executor.engines.airflow.client import AirflowClient, Answer, segment
 from signalbox_executor.engines.airflow.names import (
     annotated,
@@ -20,10 +21,11 @@ from signalbox_executor.engines.airflow.names import (
     unmarked,
     was_stopped,
 )
-from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Submission
+from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Submission, bounded
 
 _DAG_ID: Final = re.compile(r"[\w.-]{1,250}")
 MAX_CLEARED: Final = 1000
+MAX_NAMED_FILES: Final = 5
 PAGE: Final = 100
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
 
@@ -53,7 +55,7 @@ async def trigger(client: AirflowClient, submission: Submission, work: AirflowWo
         raise client.unexpected(answer)
     run = await find_run(client, work.dag_id, submission.run_key)
     if run is None:
-        raise _refusal(client, work, answer)
+        raise _refusal(client, work, answer, await _unparsed(client) if answer.status == 404 else "")
     if not is_ours(run, submission.run_key):
         raise EngineRefused(
             client.name,
@@ -179,10 +181,23 @@ def _check_names(client: AirflowClient, work: AirflowWork) -> None:
         raise EngineRefused(client.name, words, field="work.conf.signalbox", value="")
 
 
-def _refusal(client: AirflowClient, work: AirflowWork, answer: Answer) -> EngineRefused | EngineUnavailable:
+async def _unparsed(client: AirflowClient) -> str:
+    """Which files Airflow cannot parse: it forgets the DAGs of a file that breaks. Empty if it does not say."""
+    try:
+        answer = await client.call("GET", "/importErrors", [("limit", str(MAX_NAMED_FILES))])
+        rows = client.read(ImportErrors, answer).import_errors if answer.status == 200 else []
+    except EngineUnavailable:
+        return ""
+    files = [PurePosixPath(str(row.get("filename", ""))).name for row in rows if isinstance(row, dict)]
+    return f"; it cannot parse {', '.join(files)}" if files else ""
+
+
+def _refusal(
+    client: AirflowClient, work: AirflowWork, answer: Answer, more: str = ""
+) -> EngineRefused | EngineUnavailable:
     """Why Airflow will not run this, with the field that is wrong."""
-    reason = answer.reason()
-    field, value = refused_field(answer.status, reason)
+    reason = bounded(answer.reason() + more)
+    field, value = refused_field(answer.status, answer.reason())
     if answer.status == 409:
         if work.logical_date is None:
             return EngineUnavailable(client.name, f"409 for a run that is not there: {reason}")
