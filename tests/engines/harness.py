@@ -155,6 +155,8 @@ class EngineHarness(ABC):
 
     # ------------------------------------------------------------------ crash points
 
+    under_way_point: ClassVar[str] = "executor.no_answer"
+    """The crash point passed when a submit is under way and its caller goes on."""
     lost_answer_point: ClassVar[str] = "executor.no_answer"
     """The crash point passed when the engine accepted a submit and its answer is lost."""
 

@@ -15,13 +15,13 @@ from signalbox_contracts.definitions.work import FlinkWork, Work
 from signalbox_contracts.ids import run_key_hash128
 from signalbox_executor.engines.port import Engine, Submission
 
-LATE_MILLIS = 4000
-
 
 class Harness(EngineHarness):
     kind = "flink"
     plain_logs = False
     lost_answer_point = "flink.answered"
+    under_way_point = "executor.throttled"
+    begins_late = True
 
     def __init__(self, folder: Path, cluster: FlinkCluster, jars: JarServer) -> None:
         self.folder = folder
@@ -45,7 +45,7 @@ class Harness(EngineHarness):
         if request.exit_code:
             config |= {"fail-at": "5"}
         if request.late:
-            config |= {"main-millis": str(LATE_MILLIS)}
+            config |= {"main-waits-for": str(self._accepts(key))}
         entry = "probe.Nobody" if request.refused else "probe.Job"
         return FlinkWork(jar_url=self._jar_url, entry_class=entry, config=config)
 
@@ -77,6 +77,17 @@ class Harness(EngineHarness):
         await asyncio.to_thread(self.cluster.cancel_all)
 
     # ------------------------------------------------------------------ crash points
+
+    @contextmanager
+    def late(self, key: str) -> Generator[None]:
+        """Flink answers when `main` has ended, and `main` waits for a file."""
+        try:
+            yield
+        finally:
+            self._accepts(key).touch()
+
+    def _accepts(self, key: str) -> Path:
+        return self.folder / f"{key}.accepts"
 
     def forget(self, key: str) -> None:
         """Without high availability a JobManager that restarts knows no job of before."""

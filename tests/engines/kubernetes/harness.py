@@ -35,6 +35,7 @@ class Harness(EngineHarness):
 
     kind = "kubernetes"
     lost_answer_point = "kubernetes.released"
+    begins_late = True
     max_result_bytes = 4095
     keeps_empty_results = False
 

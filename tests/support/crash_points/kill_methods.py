@@ -13,8 +13,9 @@ from support.service_fixture import until
 
 Way = Callable[[Scene], Awaitable[None]]
 QUEUED, CLAIMED, SUBMITTING, RUNNING = TaskState.QUEUED, TaskState.CLAIMED, TaskState.SUBMITTING, TaskState.RUNNING
-LOST_ANSWER = "(the engine's own)"
-"""Armed as the point that this engine names."""
+LOST_ANSWER = "(the engine's own for a lost answer)"
+UNDER_WAY = "(the engine's own for a submit under way)"
+"""Armed as the points that this engine names."""
 
 
 def killed(
@@ -40,8 +41,8 @@ def killed(
             if shape.late:
                 late.enter_context(scene.engine.late(scene.key))
             for number, (point, found) in enumerate(deaths, 1):
-                name = scene.engine.lost_answer_point if point == LOST_ANSWER else point
-                await scene.died(scene.executor(name, **environment))
+                own = {LOST_ANSWER: scene.engine.lost_answer_point, UNDER_WAY: scene.engine.under_way_point}
+                await scene.died(scene.executor(own.get(point, point), **environment))
                 await scene.check_found(found)
                 if number == cancel_after:
                     await scene.cancel()

@@ -14,6 +14,7 @@ from support.crash_points.kill_methods import (
     QUEUED,
     RUNNING,
     SUBMITTING,
+    UNDER_WAY,
     Way,
     cancelled_in_mid_submit,
     claimed_by_hand,
@@ -86,7 +87,7 @@ POINTS = [
         "6",
         "request in flight, it arrives later",
         killed(
-            ("executor.no_answer", Found(SUBMITTING, sends=1)),
+            (UNDER_WAY, Found(SUBMITTING, sends=1)),
             work=WorkRequest(late=True),
             SIGNALBOX_ENGINE_TIMEOUT_SECONDS="2",
         ),

@@ -238,6 +238,7 @@ class SubmitAttempt:
             await self._refused(refused)
             return None
         except EngineThrottled as throttled:
+            crash_points.point("executor.throttled")
             return Resubmit(throttled.retry_after_seconds * random.uniform(1.0, 1.2), copies=0)
         except (EngineUnavailable, TimeoutError) as error:
             return await self._unavailable(error)

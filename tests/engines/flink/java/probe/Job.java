@@ -1,5 +1,7 @@
 package probe;
 
+import java.nio.file.Files;
+import java.nio.file.Path;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.connector.source.util.ratelimit.RateLimiterStrategy;
@@ -14,6 +16,10 @@ public final class Job {
     public static void main(String[] args) throws Exception {
         Options options = new Options(args);
         Thread.sleep(options.number("main-millis", 0));
+        String awaited = options.text("main-waits-for", "");
+        while (!awaited.isEmpty() && !Files.exists(Path.of(awaited))) {
+            Thread.sleep(50);
+        }
         switch (options.text("main", "run")) {
             case "throw" -> throw new IllegalArgumentException("the table of " + options.text("day", "today") + " is missing");
             case "exit" -> System.exit(3);
