@@ -55,7 +55,7 @@ async def test_a_job_goes_on_under_its_id_when_its_job_manager_is_killed(bench: 
     async def runs_again() -> bool:
         observation = (await bench.engine.observe([watched])).get(submission.run_key)
         seen.update([observation.phase] if observation else [])
-        return bench.cluster.jobs() == {handle: "RUNNING"}
+        return bench.cluster.jobs() == {handle: "RUNNING"} and len(bench.starts(submission.run_key)) == 2
 
     await until(runs_again, "the job was recovered")
     for engine in (bench.engine, bench.another()):
