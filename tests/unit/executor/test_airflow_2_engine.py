@@ -55,6 +55,9 @@ class Airflow2:
             return self._trigger(body)
         if path.startswith("/api/v1/dags/no_such/"):
             return self._recorded("dag-missing")
+        if path == "/api/v1/importErrors":
+            row = {"import_error_id": 1, "filename": "/opt/airflow/dags/held.py", "stack_trace": "RuntimeError"}
+            return web.json_response({"import_errors": [row], "total_entries": 1})
         if path == "/api/v1/dags/pipeline/tasks":
             tasks = [{"task_id": "extract", "downstream_task_ids": ["load"]}, {"task_id": "load"}]
             return web.json_response({"tasks": tasks, "total_entries": 2})
@@ -220,3 +223,4 @@ async def test_a_wrong_password_and_an_unknown_dag_are_readable() -> None:
         with pytest.raises(EngineRefused) as refused:
             await engine.submit(submission(dag_id="no_such"))
         assert (refused.value.field, refused.value.value) == ("work.dag_id", "no_such")
+        assert refused.value.reason.endswith("; it cannot parse held.py"), "a file that breaks takes its DAGs with it"
