@@ -125,6 +125,22 @@ test('the logs of workers: per worker, by time, found, paused; the address with 
     expect(problems).toEqual([]);
   }));
 
+test('lines that could not be sent are shown as they begin to an operator, and to no viewer', async () => {
+  const path = `/reprocessing/${made.reprocessing}`;
+  await onPage(admin, async (page) => {
+    await open(page, path);
+    const lines = page.getByRole('region', { name: 'Lines that could not be sent' }).first();
+    await lines.getByText('{"cut').first().waitFor();
+  });
+  const context = await signedIn(browser, 'vera', PASSWORD);
+  await onPage(context, async (page) => {
+    await open(page, path);
+    await page.getByRole('region', { name: 'Workers' }).first().waitFor();
+    expect(await page.getByText('Lines that could not be sent').count()).toBe(0);
+  });
+  await context.close();
+});
+
 test('by keyboard alone: to the runs, to a row, into it', () =>
   onPage(admin, async (page) => {
     await open(page, '/');

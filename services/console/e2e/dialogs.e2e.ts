@@ -30,7 +30,7 @@ const LETTER = {
 /** A message that was parked is made up here: no client can send one that cannot be read. */
 const letters = async (page: Page) => {
   const page1 = JSON.stringify({ items: [LETTER], next_cursor: null });
-  await page.route(/\/dead-letters/, (route) =>
+  await page.route(/\/api\/v1\/dead-letters/, (route) =>
     route.fulfill({ contentType: 'application/json', body: /dead-letters\/2/.test(route.request().url()) ? JSON.stringify(LETTER) : page1 }),
   );
 }; // prettier-ignore
