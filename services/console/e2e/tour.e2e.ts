@@ -35,6 +35,8 @@ test.each(TOUR)('a picture of %s', (name) =>
   onPage(admin, async (page) => {
     await page.setViewportSize({ width: 1280, height: 800 });
     await open(page, PAGES[name]!(ids));
+    await page.getByText('live', { exact: true }).waitFor();
+    if (name === 'task') await page.locator('.log-line').first().waitFor();
     const path = join(folder, `${name}.png`);
     await page.screenshot({ path });
     expect(statSync(path).size).toBeGreaterThan(10_000);
