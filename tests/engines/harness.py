@@ -76,6 +76,8 @@ class EngineHarness(ABC):
     """False: its log is the engine's own words about the run, and has nothing the work wrote."""
     begins_late: ClassVar[bool] = False
     """Whether its work begins seconds after the engine says it runs: a cancel may be faster."""
+    late_submit_starts: ClassVar[bool] = True
+    """False: a submit is several calls, and one that arrives when its sender is dead may start nothing by itself."""
     connection: Mapping[str, Any]
     """The connection of its definition."""
     settings: Mapping[str, str] = {}

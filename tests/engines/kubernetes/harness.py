@@ -36,6 +36,7 @@ class Harness(EngineHarness):
     kind = "kubernetes"
     lost_answer_point = "kubernetes.released"
     begins_late = True
+    late_submit_starts = False
     max_result_bytes = 4095
     keeps_empty_results = False
 
@@ -105,7 +106,7 @@ class Harness(EngineHarness):
         return list(json.loads(found)["items"])
 
     def work(self, key: str, request: WorkRequest) -> Work:
-        lines = [f"echo begun >> /stamps/{key}", f"printf %s {shlex.quote(request.log)}"]
+        lines = ['echo begun >> "/stamps/$SIGNALBOX_RUN_KEY"', f"printf %s {shlex.quote(request.log)}"]
         files: dict[str, str] = {}
         if request.result is not None:
             pieces = range(0, max(1, len(request.result)), 16_000)

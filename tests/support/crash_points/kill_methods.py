@@ -48,7 +48,7 @@ def killed(
                     await scene.cancel()
                 if number == overdue_after:
                     await scene.stand.rows("UPDATE task SET running_seconds = 0 WHERE id = $1", scene.task.task_id)
-        if shape.late:
+        if shape.late and scene.engine.late_submit_starts:
             await scene.started()
 
     return way
