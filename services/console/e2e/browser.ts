@@ -41,6 +41,7 @@ export async function onPage(context: BrowserContext, run: (page: Page, problems
   try {
     await run(page, problems);
   } finally {
+    await page.unrouteAll({ behavior: 'ignoreErrors' }); // a call may be under way
     await page.close();
   }
 }
