@@ -64,10 +64,9 @@ async def _tail(
     try:
         async with asyncio.timeout(READ_SECONDS):
             consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
+            begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
             for one in partitions:
-                consumer.seek(one, max(await consumer.position(one), ends[one] - count))
+                consumer.seek(one, max(begins[one], ends[one] - count))
             size = 0
             while [one for one in partitions if await consumer.position(one) < ends[one]]:
                 for records in (await consumer.getmany(timeout_ms=200, max_records=200)).values():

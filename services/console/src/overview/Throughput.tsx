@@ -51,7 +51,7 @@ export default function Throughput() {
                 tickLine="none"
                 barProps={{ isAnimationActive: false }}
                 barChartProps={{ accessibilityLayer: false }}
-                yAxisProps={{ allowDecimals: false, width: 32 }}
+                yAxisProps={{ allowDecimals: false, width: 44 }}
                 series={[
                   { name: 'succeeded', color: 'var(--good)' },
                   { name: 'failed', color: 'var(--bad)' },

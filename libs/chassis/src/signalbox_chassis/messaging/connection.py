@@ -129,8 +129,12 @@ def connection_of(kafka: Kafka) -> KafkaConnection:
 
 
 def consumer(kafka: Kafka, **options: Any) -> AIOKafkaConsumer:
-    """A consumer that commits nothing by itself."""
-    given: Mapping[str, Any] = {"enable_auto_commit": False, **options}
+    """A consumer that commits nothing by itself and begins at the beginning.
+
+    With aiokafka's default, `latest`, the reset that `assign` begins sometimes wins over a `seek` that follows it, and
+    nothing is read.
+    """
+    given: Mapping[str, Any] = {"enable_auto_commit": False, "auto_offset_reset": "earliest", **options}
     return AIOKafkaConsumer(**connection_of(kafka).options(), **given)
 
 

@@ -37,7 +37,7 @@ class DefinitionsFeed:
 
     async def start(self) -> None:
         """Return when everything written before this call has been applied. Raises KafkaError; may be called again."""
-        made: Any = consumer(self._kafka, auto_offset_reset="earliest", fetch_max_wait_ms=200)
+        made: Any = consumer(self._kafka, fetch_max_wait_ms=200)
         reader = cast("Consumer", made)
         try:
             await reader.start()
