@@ -343,7 +343,8 @@ async def test_how_far_a_reprocessing_job_and_its_workers_are_is_fed(notifiers: 
 
 
 def test_a_client_that_takes_nothing_is_marked_slow_and_keeps_no_more() -> None:
-    client = Client(plain=True, following={"a": Following("a", None, Filter())})
+    client = Client(plain=True)
+    client.follow(Following("a", None, Filter()))
     event: dict[str, Any] = {
         "project": "default",
         "severity": "info",

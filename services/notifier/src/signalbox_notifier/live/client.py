@@ -40,7 +40,9 @@ class Client:
     plain: bool = False
     user: str = ""
     """Who it is: messages to one user are for no other."""
-    following: dict[str, Following] = field(default_factory=dict[str, Following])
+    following: dict[str, Following] = field(default_factory=dict[str, Following], init=False)
+    """By id. Changed by `follow` and `unfollow` alone."""
+    _of_plan: dict[UUID | None, list[Following]] = field(default_factory=dict[UUID | None, list[Following]])
     has_frames: asyncio.Event = field(default_factory=asyncio.Event)
     overflowed: bool = False
     _queued: deque[str] = field(default_factory=deque[str])
@@ -50,6 +52,22 @@ class Client:
     def may_see(self, project: str) -> bool:
         return self.projects is None or project in self.projects
 
+    def follow(self, following: Following) -> None:
+        """One more subscription; its id must be free."""
+        self.following[following.id] = following
+        self._of_plan.setdefault(following.plan, []).append(following)
+
+    def unfollow(self, id: str) -> None:
+        removed = self.following.pop(id, None)
+        if removed is not None:
+            self._of_plan[removed.plan].remove(removed)
+            if not self._of_plan[removed.plan]:
+                del self._of_plan[removed.plan]
+
+    def follows(self, plan: UUID | None) -> bool:
+        """Whether a subscription is to this plan; None: to whatever it may see."""
+        return plan in self._of_plan
+
     def _is_for_it(self, event: dict[str, Any]) -> bool:
         return event["type"] != NOTIFICATION or event["data"].get("to") in (None, self.user)
 
@@ -58,11 +76,14 @@ class Client:
         if not self.may_see(event["project"]) or not self._is_for_it(event):
             return False
         wanting: list[str] = []
-        for one in self.following.values() if only is None else only:
+        replayed = only is not None
+        if only is None:
+            only = (*self._of_plan.get(None, ()), *self._of_plan.get(row.plan_id, ()))
+        for one in only:
             if one.plan is None:
                 if one.filter.matches(event):
                     wanting.append(one.id)
-            elif one.plan == row.plan_id and (one.is_live or only is not None) and row.sequence > one.position:
+            elif one.plan == row.plan_id and (one.is_live or replayed) and row.sequence > one.position:
                 one.position = row.sequence
                 if one.filter.matches(event):
                     wanting.append(one.id)

@@ -35,6 +35,8 @@ class Hub:
     database: Database
     clients: set[Client] = field(default_factory=set[Client])
     _cursors: "OrderedDict[UUID, int]" = field(default_factory=OrderedDict[UUID, int])
+    _general: set[Client] = field(default_factory=set[Client])
+    """Those that follow whatever they may see."""
     _by_plan: dict[UUID, set[Client]] = field(default_factory=dict[UUID, "set[Client]"])
     _since: datetime | None = None
     _began: datetime | None = None
@@ -46,15 +48,26 @@ class Hub:
 
     def remove(self, client: Client) -> None:
         self.clients.discard(client)
+        self._general.discard(client)
         for plan in [one.plan for one in client.following.values() if one.plan is not None]:
             self._forget(plan, client)
         _CLIENTS.set(len(self.clients))
 
     def unfollow(self, client: Client, id: str) -> None:
-        removed = client.following.pop(id, None)
-        still = {one.plan for one in client.following.values()}
-        if removed is not None and removed.plan is not None and removed.plan not in still:
+        removed = client.following.get(id)
+        client.unfollow(id)
+        if removed is None or client.follows(removed.plan):
+            return
+        if removed.plan is None:
+            self._general.discard(client)
+        else:
             self._forget(removed.plan, client)
+
+    def follow_all(self, client: Client, following: Following) -> None:
+        """Whatever the client may see, from now on."""
+        self.unfollow(client, following.id)
+        client.follow(following)
+        self._general.add(client)
 
     async def follow_plan(self, client: Client, following: Following, after: int | None) -> None:
         """Replay the events after a sequence, then go live. An `after` that is not kept any more needs a snapshot."""
@@ -73,7 +86,7 @@ class Hub:
             client.need_snapshot(following.id, plan, newest)
             start = newest
         following.position = start
-        client.following[following.id] = following
+        client.follow(following)
         self._by_plan.setdefault(plan, set()).add(client)
         self._cursors.setdefault(plan, start)
         client.confirm(following.id, start, newest)
@@ -118,15 +131,13 @@ class Hub:
     async def _positions(self, connection: Any, newest: dict[UUID, int]) -> dict[UUID, int]:
         """Where to read on, for each plan somebody follows that has something new."""
         behind = {plan: at for plan, at in newest.items() if self._cursors.get(plan, -1) < at}
-        follows_all = any(one.plan is None for client in self.clients for one in client.following.values())
-        wanted = [plan for plan in behind if follows_all or plan in self._by_plan]
+        wanted = [plan for plan in behind if self._general or plan in self._by_plan]
         unknown = [plan for plan in wanted if plan not in self._cursors]
         assert self._began is not None
         first = await live.first_since(connection, unknown, self._began) if unknown else {}
         return {plan: self._cursors.get(plan, first.get(plan, newest[plan])) for plan in wanted}
 
     def _hand_out(self, rows: Iterable[LiveRow]) -> None:
-        everything = [client for client in self.clients if any(one.plan is None for one in client.following.values())]
         handed = 0
         for row in rows:
             if self._cursors.get(row.plan_id, -1) >= row.sequence:
@@ -134,7 +145,7 @@ class Hub:
             self._cursors[row.plan_id] = row.sequence
             self._cursors.move_to_end(row.plan_id)
             event = _parsed(row)
-            for client in {*everything, *self._by_plan.get(row.plan_id, ())}:
+            for client in {*self._general, *self._by_plan.get(row.plan_id, ())}:
                 handed += client.offer(row, event)
         while len(self._cursors) > MAX_CURSORS:
             self._cursors.popitem(last=False)

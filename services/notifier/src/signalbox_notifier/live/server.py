@@ -75,7 +75,7 @@ class LiveServer:
         sending = asyncio.create_task(_send(socket, client, request.transport), name="live client")
         try:
             if claims.get("follow") is not None:
-                client.following["path"] = Following("path", None, Filter.model_validate(claims["follow"]))
+                self.hub.follow_all(client, Following("path", None, Filter.model_validate(claims["follow"])))
             await self._read(socket, client)
         finally:
             self.hub.remove(client)
@@ -124,8 +124,7 @@ class LiveServer:
         if wanted.plan is not None:
             await self.hub.follow_plan(client, following, wanted.after)
             return
-        self.hub.unfollow(client, wanted.id)
-        client.following[wanted.id] = following
+        self.hub.follow_all(client, following)
         client.confirm(wanted.id, 0, 0)
 
 
