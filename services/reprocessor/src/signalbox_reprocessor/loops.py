@@ -67,7 +67,7 @@ class Reprocessing:
                     await self._publish_state(work, row, workers.get(row["id"], []))
                 except ValueError as error:
                     note_fault("publish states", error)
-                    await states.skip(work.connection, row["id"])
+                    await states.looked_at(work.connection, row["id"])
         return len(rows) == 100
 
     async def _publish_state(self, work: UnitOfWork, row: Row, workers: Sequence[Row]) -> None:
@@ -83,8 +83,10 @@ class Reprocessing:
         )  # fmt: skip
         text = to_json(values).decode()
         version = job["version"] + (text != job["published_record"])
-        if version != job["version"]:
-            facts.publish_state(work, values, version, self._clock.now())
+        if version == job["version"]:
+            await states.looked_at(work.connection, job["id"])
+            return
+        facts.publish_state(work, values, version, self._clock.now())
         await states.published(work.connection, job["id"], version, text)
 
     async def remove_folders(self) -> None:

@@ -25,7 +25,7 @@ _START: Final = "UPDATE job SET status = 'running', started_at = $2 WHERE id = $
 _PUBLISHED: Final = """
 UPDATE job SET version = $2, published_record = $3, unpublished = false, looked_at = now() WHERE id = $1
 """
-_SKIP: Final = "UPDATE job SET unpublished = false, looked_at = now() WHERE id = $1"
+_LOOKED_AT: Final = "UPDATE job SET unpublished = false, looked_at = now() WHERE id = $1"
 
 
 async def due(connection: Connection) -> list[Row]:
@@ -74,6 +74,6 @@ async def published(connection: Connection, job_id: UUID, version: int, record: 
     await connection.execute(_PUBLISHED, job_id, version, record)
 
 
-async def skip(connection: Connection, job_id: UUID) -> None:
-    """Its state cannot be made: look at the others first, and at this one again when something changes."""
-    await connection.execute(_SKIP, job_id)
+async def looked_at(connection: Connection, job_id: UUID) -> None:
+    """There is nothing to publish of it now: the others are looked at first."""
+    await connection.execute(_LOOKED_AT, job_id)
