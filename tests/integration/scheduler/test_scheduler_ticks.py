@@ -18,6 +18,11 @@ from support.scheduler import Schedulers, schedule
 from support.service_fixture import until
 
 
+def half_an_hour_ago() -> datetime:
+    """A last tick from which neither an hourly nor a daily rule has its next one while a test runs."""
+    return (datetime.now(UTC) - timedelta(minutes=30)).replace(second=0, microsecond=0)
+
+
 @proves("scheduler.store.ticks: tick.once", "F40")
 async def test_three_schedulers_killed_and_frozen_in_turn_tick_every_second_exactly_once(
     schedulers: Schedulers,
@@ -70,13 +75,13 @@ async def test_a_day_of_outage_over_the_autumn_change_gives_each_policy_its_set_
     schedulers: Schedulers,
 ) -> None:
     """The instants come from the rule, whenever they are noticed: event dates stay those intended."""
-    now = datetime.now(UTC)
+    last = half_an_hour_ago()
     policies: dict[str, Any] = {
         "none": {"policy": "none"}, "latest": {"policy": "latest"}, "all": {"policy": "all", "max": 3},
     }  # fmt: skip
     await schedulers.define(
-        *(schedule(name, "0 0 * * *", missed=missed) for name, missed in policies.items()),
-        at=now - timedelta(days=5),
+        *(schedule(name, f"{last:%M %H} * * *", missed=missed) for name, missed in policies.items()),
+        at=last - timedelta(days=4, hours=23),
     )
     async with schedulers.scheduling():
 
@@ -89,9 +94,8 @@ async def test_a_day_of_outage_over_the_autumn_change_gives_each_policy_its_set_
             return len(await schedulers.ticked()) == 4 and len(await schedulers.skipped()) == 11
 
         await until(sent, why="fired and skipped are published")
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     fired = {(event.data.schedule_id, event.data.due_at) for event in await schedulers.ticked()}
-    assert fired == {("latest", midnight), *(("all", midnight - timedelta(days=n)) for n in range(3))}
+    assert fired == {("latest", last), *(("all", last - timedelta(days=n)) for n in range(3))}
     assert all(
         event.data.event_date == event.data.due_at.date() - timedelta(days=1) for event in await schedulers.ticked()
     )
@@ -102,8 +106,9 @@ async def test_a_day_of_outage_over_the_autumn_change_gives_each_policy_its_set_
 
 
 async def test_a_backfill_fires_what_has_not_fired_and_the_same_again_fires_nothing(schedulers: Schedulers) -> None:
-    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    await schedulers.define(schedule("hourly", missed={"policy": "latest"}), at=now - timedelta(hours=3, minutes=30))
+    now = half_an_hour_ago()
+    hourly = schedule("hourly", f"{now:%M} * * * *", missed={"policy": "latest"})
+    await schedulers.define(hourly, at=now - timedelta(hours=3, minutes=30))
     backfill = {
         "schedule_id": "hourly",
         "from_at": now - timedelta(hours=9),
@@ -266,10 +271,9 @@ async def test_a_stored_tick_is_published_also_when_its_schedule_changes_or_goes
 async def test_a_backfill_of_failed_or_all_ticks_starts_other_plans_and_the_same_operation_twice_starts_them_once(
     schedulers: Schedulers,
 ) -> None:
-    hourly = schedule("again", "0 * * * *")
-    now = datetime.now(UTC)
-    start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
-    await schedulers.define(hourly)
+    now = half_an_hour_ago()
+    start = now - timedelta(hours=5)
+    await schedulers.define(schedule("again", f"{now:%M} * * * *"))
     dues = [start + timedelta(hours=number) for number in range(4)]
     common = {"schedule_id": "again", "from_at": start, "until_at": dues[-1], "definitions_revision": 1}
     first = operation(ScheduleBackfill, "schedule:again", **common)
