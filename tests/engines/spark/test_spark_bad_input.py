@@ -9,9 +9,10 @@ from engines.conformance import see
 from engines.harness import new_submission, until, watched
 from engines.spark.distribution import compiled_jobs
 from engines.spark.harness import Harness
+from engines.spark.product import APPS
 from signalbox_contracts.definitions.work import SparkWork
-from signalbox_contracts.messages.tasks import Phase
-from signalbox_executor.engines.port import EngineRefused, Submission
+from signalbox_contracts.messages.tasks import EndCause, Phase
+from signalbox_executor.engines.port import ENDS, EngineRefused, Observation, Submission
 
 pytestmark = pytest.mark.engine
 
@@ -61,6 +62,52 @@ async def test_memory_that_no_worker_has_is_why_a_driver_waits(harness: Harness)
     )
     await engine.cancel(watched(sent))
     assert (await see(harness, sent)).phase is Phase.KILLED
+
+
+async def test_memory_for_executors_that_no_worker_has_is_said_beside_the_progress(harness: Harness) -> None:
+    sent = asking(
+        harness, application=str(APPS / "failing.py"), arguments=("swallow",), conf={"spark.executor.memory": "100g"}
+    )
+    await harness.engine.submit(sent)
+    await see(harness, sent, {Phase.RUNNING})
+    engine: Any = harness.engine
+    messages: list[str] = []
+
+    async def explained() -> bool:
+        progress = await engine.progress([watched(sent)])
+        messages.extend(one.message for one in progress.values())
+        return bool(messages) and "MiB" in messages[-1]
+
+    await until(explained, "what it waits for is said")
+    assert messages[-1].startswith(
+        "no worker can ever run its executors: each wants 102400 MiB, and the largest of 1 workers has 65536 MiB; "
+    )
+    await engine.cancel(watched(sent))
+    assert (await see(harness, sent)).phase is Phase.KILLED
+
+
+@pytest.mark.parametrize("main_class", [None, "probe.App"])
+async def test_a_launcher_that_cannot_be_fetched_runs_nothing_and_its_address_is_named(
+    harness: Harness, main_class: str | None
+) -> None:
+    sent = new_submission(harness)
+    if main_class is None:
+        sent = asking(harness, application=str(APPS / "failing.py"), arguments=("exit",))
+    away = await harness.open(start_url="http://127.0.0.1:1")
+    await away.submit(sent)
+    seen: list[Observation] = []
+
+    async def ended() -> bool:
+        seen.extend((await away.observe([watched(sent)])).values())
+        return bool(seen) and seen[-1].phase in ENDS
+
+    await until(ended, "the driver ended")
+    await away.close()
+    assert (seen[-1].phase, seen[-1].cause) == (Phase.FAILED, EndCause.INFRASTRUCTURE)
+    assert seen[-1].message.startswith(
+        "nothing of it ran: its launcher, which is fetched from http://127.0.0.1:1, did not begin: "
+    )
+    assert await harness.starts(sent.run_key) == 0
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,13 @@ def test_a_table_is_aligned_whatever_the_colours(capsys: pytest.CaptureFixture[s
     assert [output.plain(line) for line in lines] == ["a    b", "red  1", "x    22"]
 
 
+def test_a_long_error_is_one_short_line_in_a_list() -> None:
+    shown = command.error_in_short({"error": "failed:\n" + "a trace " * 100})
+    assert shown.startswith("failed: a trace")
+    assert len(shown) == command.WIDEST_ERROR
+    assert command.error_in_short({"error": None}) == ""
+
+
 @pytest.mark.parametrize("form", ["json", "jsonl", "yaml", "name"])
 def test_data_is_printed_in_the_form_that_was_asked_for(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     output.rows([{"id": "p1", "n": 1}], form, (("id", "id"),))

@@ -19,8 +19,9 @@ from signalbox_executor.engines.spark.event_log import EventLogs, summarize_log
 from signalbox_executor.engines.spark.kind import remove_older
 from signalbox_executor.engines.spark.livy import NameTaken, batch_request, judge_refusal
 from signalbox_executor.engines.spark.outcomes import EXIT_GRACE, Facts, judge, root_cause, without_command
+from signalbox_executor.engines.spark.progress import summarize
 from signalbox_executor.engines.spark.requests import Fenced, Target, create_request
-from signalbox_executor.engines.spark.waiting import explain
+from signalbox_executor.engines.spark.waiting import explain, explain_executors
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 BEGAN = Started(nonce="a" * 32, at=NOW)
@@ -59,6 +60,15 @@ def result(text: bytes) -> RunEnd:
         (facts("ERROR", message="java.io.IOException: no such file"), Phase.FAILED, EndCause.FAILED, "no such file"),
         (facts("ERROR"), Phase.LOST, None, "its worker was lost"),
         (facts("ERROR", started=SEALED), Phase.FAILED, EndCause.INFRASTRUCTURE, "nothing of it ran: its worker"),
+        (
+            facts("FAILED", started=SEALED, start_url="http://api", error_output="java.net.ConnectException: refused"),
+            Phase.FAILED, EndCause.INFRASTRUCTURE,
+            "its launcher, which is fetched from http://api, did not begin: java.net.ConnectException: refused",
+        ),
+        (
+            facts("FAILED", started=SEALED, start_url="http://api", error_output="signalbox: not me: b has this work"),
+            Phase.FAILED, EndCause.INFRASTRUCTURE, "nothing of it ran: not me: b has this work",
+        ),
         (facts("ERROR", end=RunEnd(exit_code=0)), Phase.SUCCEEDED, EndCause.COMPLETED, ""),
         (facts("ERROR", end=RunEnd(at=NOW)), Phase.LOST, None, "its worker was lost"),
         (facts("ERROR", end=RunEnd(at=NOW - EXIT_GRACE)), Phase.FAILED, EndCause.INFRASTRUCTURE, "told to end"),
@@ -121,6 +131,18 @@ def test_a_wait_names_what_no_worker_has() -> None:
     assert "no worker is alive" in explain(driver, [])
     assert "no worker can ever run it" in explain(driver, [small])
     assert "no worker is free" in explain(driver, [small, large])
+
+
+def test_an_application_without_executors_names_what_no_worker_has() -> None:
+    entry: dict[str, Any] = {"id": "app-1", "state": "WAITING", "memoryperexecutor": 4096}
+    waiting = Cluster(activeapps=(entry, {"id": "app-2", "state": "RUNNING"}, 3)).waiting_applications()
+    assert list(waiting) == ["app-1"]
+    small = WorkerEntry(id="w", state="ALIVE", cores=4, coresfree=0, memory=2048, memoryfree=100)
+    large = WorkerEntry(id="v", state="ALIVE", cores=4, coresfree=2, memory=8192, memoryfree=1000)
+    assert "no worker is alive" in explain_executors(waiting["app-1"], [])
+    assert "the largest of 1 workers has 2048 MiB" in explain_executors(waiting["app-1"], [small])
+    assert "has 2 cores and 1000 MiB free" in explain_executors(waiting["app-1"], [small, large])
+    assert summarize(RunProgress(application="app-1"), "no executors").message.startswith("no executors; 0 stages")
 
 
 def test_a_driver_that_cannot_be_read_hides_no_other() -> None:

@@ -14,6 +14,8 @@ from signalbox_client.output import Column, ago, cut, echo, one, plain
 P = ParamSpec("P")
 WIDEST: Final = 60
 """Longest reason in a table's column; `show` has the whole sentence."""
+WIDEST_ERROR: Final = 120
+"""The same for the error of a task, which stands in the last columns."""
 
 
 def group(about: str) -> typer.Typer:
@@ -90,6 +92,11 @@ def waits_for(found: Any) -> str:
     return "; ".join(
         cut(" ".join([plain(one["why"]), ago(one.get("since_at"))]) + _in_short(one), WIDEST) for one in _waiting(found)
     )
+
+
+def error_in_short(found: Any) -> str:
+    """Why a task failed, short enough for a column: `-o json` and `task show` have all of it."""
+    return cut(" ".join(plain(found.get("error") or "").split()), WIDEST_ERROR)
 
 
 def reasons(found: Any) -> str:

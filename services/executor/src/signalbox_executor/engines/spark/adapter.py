@@ -34,7 +34,7 @@ from signalbox_executor.engines.spark.records import RunRecords, blob_errors
 from signalbox_executor.engines.spark.requests import Target
 from signalbox_executor.engines.spark.run_logs import RunLogs
 from signalbox_executor.engines.spark.sending import Sender, SendParts
-from signalbox_executor.engines.spark.waiting import explain
+from signalbox_executor.engines.spark.waiting import explain, explain_executors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,8 @@ class StandaloneEngine:
         self._records = RunRecords(parts.blobs, self._name)
         lookup = DriverLookup(parts.master)
         self._runs = Runs(
-            self._name, parts.master, lookup, self._fence, self._records, parts.clock, parts.event_logs
+            self._name, parts.master, lookup, self._fence, self._records, parts.clock, parts.event_logs,
+            parts.start_url,
         )  # fmt: skip
         self._logs = RunLogs(parts.master, self._records, parts.blobs)
         self._sender = Sender(
@@ -120,13 +121,19 @@ class StandaloneEngine:
 
     async def progress(self, watched: Sequence[Watched]) -> Mapping[str, Progress]:
         """Jobs, stages and tasks, as the listener in each driver reports them, or else as its event log has them."""
+        if not watched:
+            return {}
+        snapshot = await self._runs.snapshot()
+        waiting, workers = snapshot.cluster.waiting_applications(), snapshot.workers.values()
         found: dict[str, Progress] = {}
         for run in watched:
             with blob_errors(self._name):
                 ended = await self._records.outcome(run.run_key) is not None
-                report = await self._runs.progress(run.run_key, ended=ended)
+                report = await self._runs.progress(run.run_key, ended=ended, snapshot=snapshot)
             if report is not None:
-                found[run.run_key] = summarize(report)
+                without_executors = waiting.get(report.application)
+                waits = explain_executors(without_executors, workers) if without_executors else ""
+                found[run.run_key] = summarize(report, waits)
         return found
 
     async def explain_waiting(self, watched: Sequence[Watched]) -> Mapping[str, str]:

@@ -1,6 +1,8 @@
 """What a standalone master and its workers answer, as values: bounded, and with the fields that are used."""
 
 import logging
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -59,6 +61,10 @@ class Application(Value):
 
     id: Annotated[str, Field(max_length=255)]
     name: Annotated[str, Field(max_length=4096)] = ""
+    state: _Word = ""
+    """WAITING: it has no executors."""
+    memoryperexecutor: Count = 0
+    """In MiB."""
 
 
 class Cluster(Value):
@@ -96,12 +102,16 @@ class Cluster(Value):
         return found
 
     def applications(self) -> dict[str, str]:
-        """Ids of applications by name; one that cannot be read does not hide the others."""
-        found: dict[str, str] = {}
-        for entry in (*self.completedapps, *self.activeapps):
-            try:
-                application = Application.model_validate(entry)
-            except ValidationError:
-                continue
-            found[application.name] = application.id
-        return found
+        """Ids of applications by name."""
+        return {found.name: found.id for found in _applications((*self.completedapps, *self.activeapps))}
+
+    def waiting_applications(self) -> dict[str, Application]:
+        """Those that run and have no executors, by id."""
+        return {found.id: found for found in _applications(self.activeapps) if found.state == "WAITING"}
+
+
+def _applications(entries: Iterable[JsonValue]) -> Iterator[Application]:
+    """Those that can be read; one that cannot does not hide the others."""
+    for entry in entries:
+        with suppress(ValidationError):
+            yield Application.model_validate(entry)

@@ -52,7 +52,7 @@ class Runs:
 
     def __init__(
         self, name: str, master: Master, lookup: DriverLookup, fence: StartFence, records: RunRecords,
-        clock: Clock, event_logs: EventLogs | None = None,
+        clock: Clock, event_logs: EventLogs | None = None, start_url: str | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._master = master
@@ -61,6 +61,7 @@ class Runs:
         self._records = records
         self._clock = clock
         self._event_logs = event_logs
+        self._start_url = start_url
         self._owners: dict[str, str] = {}
 
     async def snapshot(self) -> Snapshot:
@@ -175,7 +176,7 @@ class Runs:
         if state == "FINISHED":
             progress = await self.progress(run_key, ended=True, snapshot=snapshot)
         return Facts(
-            state=state, fenced=fenced, message=message, error_output=output, end=end,
+            state=state, fenced=fenced, message=message, error_output=output, end=end, start_url=self._start_url,
             started=await self._fence.started(run_key) if fenced else None,
             progress=progress,
             stopped=await self._records.stop(run_key) is not None, allow_failed_jobs=record.allow_failed_jobs,

@@ -57,6 +57,8 @@ class Facts:
     """The master's own, such as a stack trace of the worker that could not start it."""
     error_output: str = ""
     """The end of what it wrote to `stderr`."""
+    start_url: str | None = None
+    """Where its launcher is fetched and its start is claimed."""
     started: Started | None = None
     end: RunEnd | None = None
     progress: RunProgress | None = None
@@ -103,7 +105,15 @@ def _killed(facts: Facts) -> Verdict:
 
 def _not_begun(facts: Facts) -> Verdict:
     """The launcher never got to the application, and cannot any more."""
-    return Verdict(Phase.FAILED, EndCause.INFRASTRUCTURE, bounded(f"nothing of it ran: {_reason(facts)}"))
+    reason = _reason(facts)
+    if facts.start_url and _broke(facts):
+        reason = f"its launcher, which is fetched from {facts.start_url}, did not begin: {reason}"
+    return Verdict(Phase.FAILED, EndCause.INFRASTRUCTURE, bounded(f"nothing of it ran: {reason}"))
+
+
+def _broke(facts: Facts) -> bool:
+    """Whether Spark says what went wrong, and the launcher nothing."""
+    return bool(facts.message or facts.error_output.strip()) and not _SIGNALBOX.search(facts.error_output)
 
 
 def _unseen(facts: Facts) -> Verdict:

@@ -4,9 +4,10 @@ from signalbox_chassis.start_fence import RunProgress
 from signalbox_executor.engines.capabilities import Progress
 
 
-def summarize(report: RunProgress) -> Progress:
-    """What a person wants to know of an application that runs."""
-    parts = [f"{report.stages_done} stages done, {report.stages_active} active"]
+def summarize(report: RunProgress, waits: str = "") -> Progress:
+    """What a person wants to know of an application that runs; `waits` says why it has no executors."""
+    parts = [waits] if waits else []
+    parts.append(f"{report.stages_done} stages done, {report.stages_active} active")
     if report.tasks_total:
         parts.append(f"{report.tasks_done:,} of {report.tasks_total:,} tasks")
     if report.jobs_failed:

@@ -1,8 +1,8 @@
-"""Why a driver has no worker yet, from the master's list. Pure."""
+"""Why a driver has no worker yet, or an application no executors, from the master's list. Pure."""
 
 from collections.abc import Iterable
 
-from signalbox_executor.engines.spark.answers import Driver, WorkerEntry
+from signalbox_executor.engines.spark.answers import Application, Driver, WorkerEntry
 
 
 def explain(driver: Driver, workers: Iterable[WorkerEntry]) -> str:
@@ -21,4 +21,22 @@ def explain(driver: Driver, workers: Iterable[WorkerEntry]) -> str:
     return (
         f"no worker is free: the driver wants {wants}, and the freest of {len(alive)} workers has {free.coresfree} "
         f"cores and {free.memoryfree} MiB free"
+    )
+
+
+def explain_executors(application: Application, workers: Iterable[WorkerEntry]) -> str:
+    """A sentence for an application that runs and has no executors."""
+    alive = [worker for worker in workers if worker.state == "ALIVE"]
+    if not alive:
+        return "no executors: no worker is alive"
+    wants = f"each wants {application.memoryperexecutor} MiB"
+    memory = max(worker.memory for worker in alive)
+    if memory < application.memoryperexecutor:
+        return (
+            f"no worker can ever run its executors: {wants}, and the largest of {len(alive)} workers has {memory} MiB"
+        )
+    free = max(alive, key=lambda worker: (worker.memoryfree, worker.coresfree))
+    return (
+        f"no executors yet: {wants}, and the freest of {len(alive)} workers has {free.coresfree} cores and "
+        f"{free.memoryfree} MiB free"
     )
