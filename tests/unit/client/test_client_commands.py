@@ -13,11 +13,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from signalbox_client import command, contexts, documents, inputs, output, reference, waterfall
+from signalbox_client import command, contexts, documents, inputs, output, reference, watch, waterfall
 from signalbox_client.api import Api, Refused, Unreachable
 from signalbox_client.app import ALONE, OURS
 from signalbox_client.commands import dead_letters, definitions, plans, secrets, status, tasks
 from signalbox_client.contexts import BadContext, Context, Contexts, NotLoggedIn
+from signalbox_client.exit_codes import EndedBadly
 from signalbox_contracts.definitions import KINDS
 from signalbox_contracts.states import PlanState, TaskState
 
@@ -255,6 +256,20 @@ def test_a_word_on_an_unknown_task_is_about_the_attempt_that_was_shown(server: s
             "action": words[0].removeprefix("--"), "attempt": attempt, "reason": "looked",
             "handle": "run-1" if "--handle" in words else None,
         }  # fmt: skip
+
+
+def test_a_plan_that_failed_ends_with_the_errors_of_its_first_tasks(
+    server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = [{"item_key": f"i{number}", "error": "failed: no such file"} for number in range(3)]
+    Server.answers = [(200, {"items": failed, "next_cursor": None})]
+    with pytest.raises(EndedBadly, match="plan p ended: FAILED"):
+        watch.plan_ended_well(Api(server, "t"), {"id": "p", "state": "FAILED", "counts": {"failed": 5}})
+    shown = capsys.readouterr().err.splitlines()
+    assert shown == [*(f"i{number}: failed: no such file" for number in range(3)),
+        "2 more: signalbox task list --plan p --state FAILED",
+    ]  # fmt: skip
+    assert Server.requests[0][1].startswith("/api/v1/plans/p/tasks?state=FAILED")
 
 
 def test_a_server_that_is_not_there_has_its_exit_code() -> None:

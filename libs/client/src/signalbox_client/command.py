@@ -78,7 +78,7 @@ def started(plan: dict[str, Any], form: str, *, wait: bool, timeout: float | Non
         return
     found = watch.plan(inputs.api(), plan["id"], timeout=timeout)
     one(found, form, PLAN)
-    watch.ended_well(found, "plan")
+    watch.plan_ended_well(inputs.api(), found)
 
 
 def waits(found: Any) -> str:

@@ -11,6 +11,7 @@ from signalbox_client.exit_codes import EndedBadly, TookTooLong
 from signalbox_client.output import cut, echo, plain, state, took
 
 GOOD: Final = frozenset({"SUCCEEDED"})
+MAX_ERRORS: Final = 3
 _LOOK_SECONDS: Final = 10
 _BAR: Final = 24
 
@@ -27,6 +28,17 @@ def task(api: Api, id: str, *, timeout: float | None = None) -> dict[str, Any]:
     from signalbox_contracts.states import TASK_ENDS
 
     return _follow(api, place("tasks", id), frozenset(TASK_ENDS), task_line, timeout)
+
+
+def plan_ended_well(api: Api, found: dict[str, Any]) -> None:
+    """Raises `EndedBadly` unless the plan succeeded, after the errors of its first failed tasks."""
+    failed = found["counts"]["failed"]
+    if failed:
+        for one in api.pages(place("plans", found["id"], "tasks"), {"state": "FAILED"}, limit=MAX_ERRORS):
+            echo(f"{plain(one['item_key'])}: {plain(one.get('error') or 'no reason')}")
+        if failed > MAX_ERRORS:
+            echo(f"{failed - MAX_ERRORS} more: signalbox task list --plan {found['id']} --state FAILED")
+    ended_well(found, "plan")
 
 
 def ended_well(found: dict[str, Any], what: str) -> None:

@@ -91,7 +91,7 @@ def plan_watch(id: str, timeout: Timeout = None, output: Form = "table") -> None
     """Follow a plan to its end; the exit code says how it ended."""
     found = watch.plan(api(), id, timeout=timeout)
     one(found, output, PLAN)
-    watch.ended_well(found, "plan")
+    watch.plan_ended_well(api(), found)
 
 
 @command(plan, "events")
