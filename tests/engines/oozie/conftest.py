@@ -1,10 +1,14 @@
 """One real Oozie for all tests of a run."""
 
+import base64
+import os
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from engines.oozie.assembly import why_not
 from engines.oozie.oozie_process import Hands, OozieProcess
@@ -40,12 +44,16 @@ async def stack(
     oozie: OozieProcess, postgres_url: str, kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[FullStack]:
     folder = tmp_path_factory.mktemp("stack")
-    async with make_full_stack(postgres_url, kafka_bootstrap, "http://127.0.0.1:1", folder) as made:
-        engine = {"kind": "oozie", "url": oozie.url, "user": "alice", "local_files": True}
-        limits = {"concurrency": 20}
-        await made.ask(
-            "POST",
-            "/engines",
-            {"id": "ooz", "name": "Oozie", "connection": engine, "observe_every_seconds": 0.2, "limits": limits},
-        )
-        yield made
+    plain, secret_key = FullStack.settings, SecretStr(base64.b64encode(os.urandom(32)).decode())
+
+    def settings(stack: FullStack, name: str) -> Any:
+        found: Any = plain(stack, name)
+        return found.model_copy(update={"secret_key": secret_key} if hasattr(found, "secret_key") else {})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FullStack, "settings", settings)
+        async with make_full_stack(postgres_url, kafka_bootstrap, "http://127.0.0.1:1", folder) as made:
+            engine = {"kind": "oozie", "url": oozie.url, "user": "alice", "local_files": True}
+            body = {"id": "ooz", "name": "Oozie", "connection": engine, "observe_every_seconds": 0.2}
+            await made.ask("POST", "/engines", {**body, "limits": {"concurrency": 20}})
+            yield made

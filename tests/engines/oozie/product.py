@@ -14,6 +14,12 @@ DONE: Final = frozenset({"SUCCEEDED", "KILLED", "DONEWITHERROR"})
 ENDS: Final = frozenset({"SUCCEEDED", "COMPLETED_WITH_ERRORS", "FAILED", "CANCELLED", "REFUSED"})
 
 
+def address(stack: FullStack) -> str:
+    """Where the stack's API is reached."""
+    assert stack.session is not None
+    return str(stack.session._base_url).rstrip("/")  # pyright: ignore[reportPrivateUsage]
+
+
 async def plan_in(stack: FullStack, id: str, states: frozenset[str] | set[str], seconds: float = 120) -> Any:
     return await until(lambda: stack.ask("GET", f"/plans/{id}"), lambda plan: plan["state"] in states, seconds)
 
@@ -59,11 +65,10 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 async def command_line(stack: FullStack, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """What `signalbox oozie …` did."""
-    assert stack.session is not None
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
-        "SIGNALBOX_API_URL": str(stack.session._base_url).rstrip("/"),  # pyright: ignore[reportPrivateUsage]
+        "SIGNALBOX_API_URL": address(stack),
         "SIGNALBOX_TOKEN": stack.token,
     }
     command = [str(Path(sys.executable).parent / "signalbox"), "oozie", *words]

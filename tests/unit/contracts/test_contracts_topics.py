@@ -25,7 +25,7 @@ DESIGNED = {
     "engine.test artifact.check channel.test "
     "dead_letter.redrive dead_letter.drop "
     "delivery.resend incident.acknowledge incident.snooze incident.resolve schedule.backfill "
-    "logs.follow plan.republish "
+    "logs.follow runs.observe plan.republish "
     "reprocessing.start reprocessing.cancel",
     "ticks.v1": "schedule.ticked schedule.tick_skipped",
     "plans.v1": "plan.state plan.items",

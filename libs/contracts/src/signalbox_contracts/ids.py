@@ -60,6 +60,14 @@ def is_run_key(text: str) -> bool:
     return _RUN_KEY.fullmatch(text) is not None
 
 
+def task_of_run_key(run_key: str) -> tuple[UUID, int]:
+    """The task and the attempt of a run key. Raises ValueError for what is none."""
+    if not is_run_key(run_key):
+        raise ValueError(f"{run_key[:100]!r} is no run key")
+    task, _, attempt = run_key.removeprefix("sb-").rpartition("-")
+    return UUID(task), int(attempt)
+
+
 def run_key_hash128(run_key: str) -> str:
     """The run key as 32 hexadecimal digits, where an engine takes only a 128-bit id (Flink's `jobId`)."""
     return hashlib.sha256(run_key.encode()).hexdigest()[:32]

@@ -52,6 +52,7 @@ from signalbox_gateway.routes import (
     plans_write,
     reprocessing,
     reprocessing_logs,
+    run_hints,
     schedules,
     secrets,
     starts,
@@ -65,6 +66,7 @@ from signalbox_gateway.routes import (
     workflows,
 )
 from signalbox_gateway.routes.examples import examples
+from signalbox_gateway.run_hints import SEND_SECONDS
 from signalbox_gateway.server import ApiServer
 from signalbox_gateway.settings import GatewaySettings
 from signalbox_gateway.store import idempotency
@@ -78,7 +80,7 @@ ROUTERS = [
             plans_read, plans_write, tasks, tasks_write, secrets, audit, auth, oidc, users, keys, bindings,
             dead_letters, dead_letters_write, operations, status, traces, me, workflows, workflow_runs, channels,
             incidents, deliveries, notification_configs, reprocessing, reprocessing_logs, live, trigger_dry_run,
-            starts,
+            starts, run_hints,
         )
     ),
     *definitions.ROUTERS,  # last: their `/{id}` matches whatever no route before them took
@@ -157,6 +159,7 @@ def gateway(settings: GatewaySettings) -> Service:
     service.loops = [
         Loop("default engines", default_engines.one_pass, 60.0),
         Loop("watch notifications", watch.one_pass, 10.0),
+        Loop("run hints", deps.run_hints.send, SEND_SECONDS),
         Loop("gauges", partial(gauges.one_pass, service.database), 15.0),
         Loop("forget answers", forget, 600.0),
         Loop("retention", partial(prune.RETENTION.one_pass, service.database, settings), 600.0),

@@ -23,6 +23,7 @@ from signalbox_executor.engines.registry import (
     opener,
     secret_places,
 )
+from signalbox_executor.hints import HintTaker
 from signalbox_executor.logs import LogKeeper
 from signalbox_executor.loops import Worker
 from signalbox_executor.membership import Membership
@@ -80,6 +81,7 @@ def executor(
         *((loop.name, loop) for loop in early),
     ]  # fmt: skip
     service.loops = [
+        Loop("run hints", HintTaker(service.database, member, observer.recorded).one_pass, 0.5),
         Loop("tidy", worker.tidy, 2.0),
         Loop("freeze calendars", worker.extend_freezes, 300.0),
         Loop("explain", worker.explain, settings.explain_seconds),
@@ -100,5 +102,7 @@ def executor(
         service.loops = [*service.loops, Loop("logs", keeper.one_pass, every)]
     for loop in (*early, *service.loops):
         wakes.add(loop)
-    wakes.check("claim", "refresh", "observe", "connection tests", "engine requests", "republish", "selections")
+    wakes.check(
+        "claim", "refresh", "observe", "run hints", "connection tests", "engine requests", "republish", "selections"
+    )
     return service

@@ -1,7 +1,7 @@
 """In: plan.rules, tasks.ensure, tasks.cancel, selection.resolve, task.resolve, task.savepoint,
 task.annotate,
-dag.pause, oozie.control, oozie.show, artifact.check, engine.test, plan.republish, logs.follow.
-Changes: plan_rules, task, engine, freeze_definition, freeze_window, seen, operation, log_follow, selection.
+dag.pause, oozie.control, oozie.show, artifact.check, engine.test, plan.republish, logs.follow, runs.observe.
+Changes: plan_rules, task, engine, freeze_definition, freeze_window, seen, operation, log_follow, run_hint, selection.
 Out: tasks.state, selection.resolved, operation.result.
 """
 
@@ -18,6 +18,7 @@ from signalbox_chassis.runtime.health import Restated
 from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.freeze import Freeze
+from signalbox_contracts.ids import task_of_run_key
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionTombstone
 from signalbox_contracts.messages.operations import (
     ArtifactCheck,
@@ -27,6 +28,7 @@ from signalbox_contracts.messages.operations import (
     OozieControl,
     OozieShow,
     PlanRepublish,
+    RunsObserve,
     TaskAnnotate,
     TaskResolve,
     TaskSavepoint,
@@ -41,6 +43,7 @@ from signalbox_executor.store import (
     engine_requests,
     engines,
     freezes,
+    hints,
     operations,
     resolve,
     restore,
@@ -170,6 +173,13 @@ def _operations(router: Router, wakes: WakeUps) -> None:
             if received.event.data.tasks:
                 await operations.save_republish(work.connection, received.event, _traceparent(received))
         work.on_commit(wakes.of("republish"))
+
+    @router.on(RunsObserve)
+    async def hint(work: UnitOfWork, events: Sequence[Received[RunsObserve]]) -> None:
+        for received in sorted(events, key=lambda one: one.event.data.engine_id):
+            data = received.event.data
+            await hints.keep(work.connection, data.engine_id, sorted(map(task_of_run_key, data.run_keys)))
+        work.on_commit(wakes.of("run hints"))
 
     @router.on(LogsFollow)
     async def follow(work: UnitOfWork, events: Sequence[Received[LogsFollow]]) -> None:

@@ -11,6 +11,8 @@ from signalbox_contracts.vocabulary import Name, Seconds, Value
 
 Url = Annotated[str, Field(pattern=r"^(https?|spark)://[^\s/?#]+\S*$", max_length=2048)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+\S*$", max_length=2048)]
+BaseUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#$]+(/[^\s?#$]*)?$", max_length=1024)]
+"""An address that a path is added to."""
 
 
 class HttpAccess(Value):
@@ -35,6 +37,9 @@ class OozieConnection(Value):
     """Where the sizes of `hdfs:` directories are read for the preview of a clean-up."""
     local_files: bool = False
     """Whether `file:` directories are on the executor's host and may be looked into for that."""
+    notification_url: BaseUrl | None = None
+    """Where Oozie reaches the API of Signalbox, to report that a job changed. None: no job is given a notification
+    URL, and changes are seen by polling alone."""
 
 
 class FlinkConnection(Value):

@@ -102,6 +102,7 @@ class DagPause(Event[DagPauseData], frozen=True):
     type: Literal["signalbox.dag.pause.v1"] = "signalbox.dag.pause.v1"
 
 
+RunKey = Annotated[str, Field(pattern=r"^sb-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[1-9][0-9]{0,6}$")]
 OozieJob = Annotated[str, Field(pattern=r"^\d{1,12}-\d{1,20}-[^@#\s/?&;=]{1,200}-[WCB](@\d{1,9})?$", max_length=255)]
 
 
@@ -307,6 +308,19 @@ class LogsFollow(Event[LogsFollowData], frozen=True):
     type: Literal["signalbox.logs.follow.v1"] = "signalbox.logs.follow.v1"
 
 
+class RunsObserveData(OperationData):
+    """Runs that their engine reports as changed. That is a hint: only what the engine answers changes a state."""
+
+    engine_id: Name
+    run_keys: Annotated[tuple[RunKey, ...], Field(min_length=1, max_length=MAX_ITEMS)]
+
+
+class RunsObserve(Event[RunsObserveData], frozen=True):
+    """Poll these runs now, if they are running; nothing answers this."""
+
+    type: Literal["signalbox.runs.observe.v1"] = "signalbox.runs.observe.v1"
+
+
 class PlanRepublishData(OperationData):
     """Say the whole state of these plans, their items and tasks again, so that a read model can be rebuilt."""
 
@@ -343,6 +357,7 @@ MESSAGES = (
     IncidentResolve,
     ScheduleBackfill,
     LogsFollow,
+    RunsObserve,
     PlanRepublish,
     *REPROCESSING,
 )

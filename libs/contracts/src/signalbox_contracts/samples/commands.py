@@ -8,7 +8,7 @@ from uuid import UUID
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.definitions.selection import EventFiles, OozieActions, OozieWorkflows
 from signalbox_contracts.envelope import Event
-from signalbox_contracts.ids import plan_id_from_tick, selection_id
+from signalbox_contracts.ids import plan_id_from_tick, run_key, selection_id
 from signalbox_contracts.messages import definitions, operations, reprocessing, requests, task_commands, ticks, triggers
 from signalbox_contracts.samples import definitions as examples
 from signalbox_contracts.samples.definitions import (
@@ -204,6 +204,11 @@ def _operations() -> Cases:
         ),
         (o.ScheduleBackfill, "schedule:nightly", backfill),
         (o.LogsFollow, f"task:{TASK}", o.LogsFollowData(**by, plan_id=PLAN, task_id=TASK, attempt=1)),
+        (
+            o.RunsObserve,
+            "engine:oozie-prod",
+            o.RunsObserveData(**by, engine_id="oozie-prod", run_keys=(run_key(TASK, 1),)),
+        ),
         (
             reprocessing.ReprocessingStart,
             f"reprocessing:{PLAN}",

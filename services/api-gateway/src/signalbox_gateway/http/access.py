@@ -25,13 +25,15 @@ from signalbox_gateway.identity.authentication import ALL, Principal
 from signalbox_gateway.identity.roles import NEEDS, Binding, Object, Reach, Role
 
 __all__ = [
-    "Principal", "permission", "permissions_of", "public", "require", "require_definition", "still_may", "visible",
+    "Principal", "count_call", "permission", "permissions_of", "public", "require", "require_definition",
+    "still_may", "visible",
 ]  # fmt: skip
 PUBLIC: Final = frozenset(
     {
         "/openapi.json", "/docs", "/health", "/healthz", "/problems", "/problems/{slug}", "/.well-known/jwks.json",
         "/", "/console", "/console/{path:path}", "/api/v1/starts/{run_key}/claim", "/api/v1/starts/{run_key}/end",
         "/api/v1/starts/{run_key}/progress", "/api/v1/starts/launchers/{name}",
+        "/api/v1/run-hints/{engine_id}/{run_key}/{token}",
         "/api/admin/reprocessing/jobs/{id}/logs/view",
     }
 )  # fmt: skip
@@ -52,7 +54,7 @@ def permission(name: str) -> Callable[..., Coroutine[Any, Any, Principal]]:
     async def needs(request: Request, deps: Deps) -> Principal:
         principal = await _authenticated(request, deps)
         request.state.principal = principal
-        await _count(request, deps, principal.name)
+        await count_call(request, deps, principal.name)
         reach = principal.reach(name)
         if reach.nowhere:
             raise Problem("forbidden", f"this needs the permission {name}")
@@ -84,7 +86,7 @@ def public(name: str, *, any_query: bool = False) -> Checker:
     """
 
     async def anybody(request: Request, deps: Deps) -> None:
-        await _count(request, deps, None)
+        await count_call(request, deps, None)
         if not any_query:
             only_known_parameters(request)
 
@@ -92,8 +94,8 @@ def public(name: str, *, any_query: bool = False) -> Checker:
     return anybody
 
 
-async def _count(request: Request, deps: Dependencies, name: str | None) -> None:
-    """Count a call against the limits of its account and its address."""
+async def count_call(request: Request, deps: Dependencies, name: str | None) -> None:
+    """Count a call against the limits of its account and its address; None: nobody's account. Raises a problem."""
     if deps.identity is None:
         return
     address = limit_key(client_address(request.scope, deps.identity.trusted_proxies))
@@ -146,7 +148,7 @@ async def _authenticated(request: Request, deps: Dependencies) -> Principal:
     else:
         principal = _anonymous(request, deps)
     if principal is None:
-        await _count(request, deps, None)
+        await count_call(request, deps, None)
         raise Problem(
             "unauthenticated", "a valid token is needed", headers={"WWW-Authenticate": 'Bearer realm="signalbox"'}
         )

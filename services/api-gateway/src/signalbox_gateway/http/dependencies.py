@@ -14,6 +14,7 @@ from signalbox_chassis.security.egress import EgressGuard
 from signalbox_gateway.live.forwarding import Notifiers
 from signalbox_gateway.log_following import FollowedLogs
 from signalbox_gateway.long_poll import Waits
+from signalbox_gateway.run_hints import RunHints
 from signalbox_gateway.settings import GatewaySettings
 
 
@@ -41,6 +42,10 @@ class Dependencies:
     live: Notifiers = field(default_factory=lambda: Notifiers((), ()))
     """The notifiers that WebSockets are forwarded to."""
     followed_logs: FollowedLogs = field(default_factory=FollowedLogs)
+    run_hints: RunHints = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.run_hints = RunHints(self.database)
 
 
 def _dependencies(request: Request) -> Dependencies:

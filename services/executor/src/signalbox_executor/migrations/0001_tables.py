@@ -209,6 +209,13 @@ CREATE TABLE log_follow (
     PRIMARY KEY (task_id, attempt)
 );
 
+-- runs that their engine reported as changed, until whoever observes the engine has taken notice
+CREATE TABLE run_hint (
+    engine_id text NOT NULL,
+    task_id   uuid NOT NULL,
+    PRIMARY KEY (engine_id, task_id)
+);
+
 CREATE TABLE log_copy (
     task_id     uuid NOT NULL,
     attempt     integer NOT NULL,

@@ -22,7 +22,7 @@ FROM plan_rules p WHERE p.closed AND p.changed_at < now() - make_interval(days =
 _OLD_PLANS: Final = f"SELECT p.plan_id {_OLD} ORDER BY p.changed_at LIMIT {MAX_PLANS}"
 _TASKS: Final = with_states("SELECT id FROM task WHERE plan_id = ANY($1) AND state IN {ended} AND published LIMIT $2")
 _DELETE: Final = with_states("DELETE FROM task WHERE id = ANY($1) AND state IN {ended} RETURNING id")
-_OF_TASKS: Final = ("attempt", "log_copy", "log_follow")
+_OF_TASKS: Final = ("attempt", "log_copy", "log_follow", "run_hint")
 _DELETE_RULES: Final = """
 DELETE FROM plan_rules p WHERE p.plan_id = ANY($1) AND p.closed
   AND NOT EXISTS (SELECT FROM task t WHERE t.plan_id = p.plan_id)

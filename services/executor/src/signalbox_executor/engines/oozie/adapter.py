@@ -15,6 +15,7 @@ from signalbox_executor.engines.oozie.handles import OozieId, parse_handle
 from signalbox_executor.engines.oozie.job_control import JobControl
 from signalbox_executor.engines.oozie.key_locks import KeyLocks
 from signalbox_executor.engines.oozie.logs import LogReader
+from signalbox_executor.engines.oozie.notifications import Notifications
 from signalbox_executor.engines.oozie.observation import Observer
 from signalbox_executor.engines.oozie.outputs import Outputs
 from signalbox_executor.engines.oozie.rerun import QUIET_SECONDS, Rerunner
@@ -41,13 +42,21 @@ from signalbox_executor.engines.port import (
 class OozieEngine:
     """One Oozie server."""
 
-    def __init__(self, rest: OozieRest, storage: Storage, *, quiet_seconds: float = QUIET_SECONDS) -> None:
+    def __init__(
+        self,
+        rest: OozieRest,
+        storage: Storage,
+        *,
+        notifications: Notifications | None = None,
+        quiet_seconds: float = QUIET_SECONDS,
+    ) -> None:
         self.rest = rest
+        notifications = notifications or Notifications(rest.name, None, ())
         self.server = OozieServer(rest)
         self._stopped: set[str] = set()
         self._one_at_a_time = KeyLocks()
-        self._submitter = Submitter(self.server)
-        self._rerunner = Rerunner(self.server, quiet_seconds=quiet_seconds)
+        self._submitter = Submitter(self.server, notifications)
+        self._rerunner = Rerunner(self.server, notifications, quiet_seconds=quiet_seconds)
         self._observer = Observer(self.server, self._stopped)
         self._controller = Controller(self.server)
         self._logs = LogReader(self.server)

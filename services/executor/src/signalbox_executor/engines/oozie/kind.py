@@ -4,11 +4,13 @@ from base64 import b64encode
 
 import aiohttp
 
+from signalbox_chassis.security.run_hints import hint_keys
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.engine import HttpAccess, OozieConnection
 from signalbox_executor.engines.capabilities import Capability
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened, SecretResolver
 from signalbox_executor.engines.oozie.adapter import OozieEngine
+from signalbox_executor.engines.oozie.notifications import Notifications
 from signalbox_executor.engines.oozie.rerun import QUIET_SECONDS
 from signalbox_executor.engines.oozie.rest import Anonymous, Authentication, FixedHeader, OozieRest
 from signalbox_executor.engines.oozie.spnego import Spnego
@@ -37,7 +39,9 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
     )  # fmt: skip
     # a call that is cut off while it waits for an earlier copy would be repeated for ever
     quiet_seconds = min(QUIET_SECONDS, context.settings.engine_timeout_seconds / 2)
-    return OozieEngine(rest, storage, quiet_seconds=quiet_seconds)
+    keys = hint_keys(context.settings.secret_key.get_secret_value())
+    notifications = Notifications(definition.id, connection.notification_url, keys)
+    return OozieEngine(rest, storage, notifications=notifications, quiet_seconds=quiet_seconds)
 
 
 async def authentication(engine: str, access: HttpAccess, secrets: SecretResolver) -> Authentication:

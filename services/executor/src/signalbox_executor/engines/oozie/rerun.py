@@ -14,10 +14,11 @@ from typing import Any, Final
 from signalbox_chassis.runtime import crash_points
 from signalbox_contracts.definitions.work import OozieExpectation, OozieWork
 from signalbox_contracts.ids import run_key
-from signalbox_executor.engines.oozie.answers import CoordinatorActionAnswer, WorkflowAnswer
+from signalbox_executor.engines.oozie.answers import CoordinatorActionAnswer, CoordinatorAnswer, WorkflowAnswer
 from signalbox_executor.engines.oozie.configuration import EXTERNAL_ID, RUN_KEY, SKIP_NODES, run_key_of
 from signalbox_executor.engines.oozie.handles import OozieId, Run, parse_id
 from signalbox_executor.engines.oozie.key_locks import KeyLocks
+from signalbox_executor.engines.oozie.notifications import Notifications
 from signalbox_executor.engines.oozie.rest import OozieRefused
 from signalbox_executor.engines.oozie.server import OozieServer
 from signalbox_executor.engines.oozie.skip_list import (
@@ -47,8 +48,11 @@ WORKFLOW_SECONDS: Final = 3.0
 class Rerunner:
     """Reruns what exists on one server."""
 
-    def __init__(self, server: OozieServer, *, quiet_seconds: float = QUIET_SECONDS) -> None:
+    def __init__(
+        self, server: OozieServer, notifications: Notifications, *, quiet_seconds: float = QUIET_SECONDS
+    ) -> None:
         self._server = server
+        self._notifications = notifications
         self._rest = server.rest
         self._quiet_seconds = quiet_seconds
         self._one_at_a_time = KeyLocks()
@@ -136,7 +140,8 @@ class Rerunner:
         keys = {RUN_KEY: submission.run_key}
         if not job.external_id or job.external_id.startswith("sb-"):
             keys[EXTERNAL_ID] = submission.run_key  # never in place of an external id that is somebody else's
-        return {**work.properties, **keys, SKIP_NODES: as_property(names)}
+        notified = self._notifications.properties(submission.run_key, work.properties, job.conf, object="workflow")
+        return {**notified, **work.properties, **keys, SKIP_NODES: as_property(names)}
 
     async def _read_back(
         self, submission: Submission, work: OozieWork, target: OozieId, before: WorkflowAnswer, busy: str
@@ -179,7 +184,8 @@ class Rerunner:
                 if (handle := await self._ours(submission, target, action)) is not None:
                     return handle
         while True:
-            await self._check_action(submission, work, target, action)
+            coordinator = await self._check_action(submission, work, target, action)
+            notified = await self._notified(submission, work, action, coordinator)
             if time.monotonic() - looked_at <= FRESH_SECONDS:
                 break
             action, looked_at = await self._look_at_action(work, target)
@@ -192,7 +198,8 @@ class Rerunner:
             "nocleanup": not work.clean_up,
         }
         # `action=coord-rerun` would ignore the properties, and with them the key; `action=rerun` keeps them
-        busy = await self._put_rerun(f"v2/job/{target.job}", {**work.properties, **keys}, work, query)
+        properties = {**notified, **work.properties, **keys}
+        busy = await self._put_rerun(f"v2/job/{target.job}", properties, work, query)
         return await self._workflow_of_action(submission, work, target, action, busy)
 
     async def _look_at_action(self, work: OozieWork, target: OozieId) -> tuple[CoordinatorActionAnswer, float]:
@@ -217,7 +224,8 @@ class Rerunner:
 
     async def _check_action(
         self, submission: Submission, work: OozieWork, target: OozieId, action: CoordinatorActionAnswer
-    ) -> None:
+    ) -> CoordinatorAnswer | None:
+        """The coordinator, if the action can be rerun and is as expected."""
         if action.status not in ACTION_ENDS:
             reason = f"it is {action.status}: only an action that has ended can be rerun (E1018)"
             if submission.resent and action.external_id is None:
@@ -229,6 +237,21 @@ class Rerunner:
         coordinator = await self._server.coordinator(target.job)
         if coordinator is not None and coordinator.status in CLOSED_TO_RERUN:
             raise self._refused(f"its coordinator is {coordinator.status}: Oozie refuses reruns (E1018)", work)
+        return coordinator
+
+    async def _notified(
+        self,
+        submission: Submission,
+        work: OozieWork,
+        action: CoordinatorActionAnswer,
+        coordinator: CoordinatorAnswer | None,
+    ) -> Mapping[str, str]:
+        """The notification URL of the new workflow, unless the coordinator or the workflow before has its own."""
+        if not self._notifications.enabled:
+            return {}
+        before = await self._server.workflow(action.external_id) if action.external_id else None
+        stored = (coordinator and coordinator.conf, before and before.conf)
+        return self._notifications.properties(submission.run_key, work.properties, *stored, object="workflow")
 
     async def _ours_before(self, submission: Submission, action: CoordinatorActionAnswer) -> bool:
         """The action's workflow was started by an earlier attempt of the same task: we moved it ourselves."""

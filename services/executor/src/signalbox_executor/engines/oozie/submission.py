@@ -24,6 +24,7 @@ from signalbox_executor.engines.oozie.configuration import (
     run_key_of,
     why_not_allowed,
 )
+from signalbox_executor.engines.oozie.notifications import Notifications
 from signalbox_executor.engines.oozie.rest import OozieRefused
 from signalbox_executor.engines.oozie.server import OozieServer
 from signalbox_executor.engines.oozie.states import never_started
@@ -61,8 +62,9 @@ def refused(engine: str, error: OozieRefused, field: str, value: str = "") -> En
 class Submitter:
     """Submits new jobs to one server."""
 
-    def __init__(self, server: OozieServer) -> None:
+    def __init__(self, server: OozieServer, notifications: Notifications) -> None:
         self._server = server
+        self._notifications = notifications
         self._rest = server.rest
 
     async def submit(self, submission: Submission, work: OozieWork) -> Handle:
@@ -229,6 +231,7 @@ class Submitter:
         keys = {EXTERNAL_ID: submission.run_key} if work.object == "workflow" else {}
         trace = {"signalbox.traceparent": submission.traceparent} if submission.traceparent else {}
         return {
+            **self._notifications.properties(submission.run_key, work.properties, object=work.object),
             **work.properties,
             path: work.application_path or "",
             USER: self._rest.user,

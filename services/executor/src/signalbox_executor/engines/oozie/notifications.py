@@ -1,0 +1,52 @@
+"""Notification URLs: Oozie calls them when a job changes, and the executor then looks at the job sooner.
+
+They are hints. No state comes from a call, and where none is set, or none arrives, polling finds the same.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import unescape
+from typing import Final
+
+from signalbox_chassis.security.run_hints import PATH, hint_url
+
+WORKFLOW: Final = "oozie.wf.workflow.notification.url"
+"""Called at each change of a workflow's state."""
+ACTION: Final = "oozie.coord.action.notification.url"
+"""Called at each change of a coordinator action's state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notifications:
+    """Gives jobs of one engine the addresses to call; without an address or keys it gives none."""
+
+    engine_id: str
+    base_url: str | None
+    keys: Sequence[bytes]
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it gives any."""
+        return self.base_url is not None and bool(self.keys)
+
+    def properties(self, run_key: str, own: Mapping[str, str], *stored: str | None, object: str) -> dict[str, str]:
+        """The property to add to a job of this kind (`workflow`, `coordinator`, `bundle`); none that is set already.
+
+        `own` are the properties that are sent; `stored` are configurations that Oozie keeps and merges them into. An
+        address of ours there belongs to an earlier run, and is replaced.
+        """
+        name = WORKFLOW if object == "workflow" else ACTION
+        if self.base_url is None or not self.keys or name in own:
+            return {}
+        values = [value for conf in stored if (value := _value(conf, name))]
+        if any(PATH not in value for value in values):
+            return {}
+        return {name: hint_url(self.keys, self.base_url, self.engine_id, run_key)}
+
+
+def _value(conf: str | None, name: str) -> str:
+    """A property of a stored configuration, which may be too large to parse; empty where it is not set."""
+    pattern = rf"<name>\s*{re.escape(name)}\s*</name>\s*<value>\s*([^<]*?)\s*</value>"
+    found = re.search(pattern, conf or "")
+    return unescape(found[1]) if found else ""
