@@ -91,14 +91,14 @@ async def test_a_kill_by_somebody_else_is_seen_long_before_the_next_poll(
 async def test_a_rerun_reports_to_its_own_address(registered: str, world: World, stack: FullStack, kind: str) -> None:
     """Oozie keeps the properties of a rerun: the address of the rerun before must not stay."""
     hold = world.folder / "a.hold"
-    for number in (1, 2):
-        hold.write_text("FAIL")
-        if number == 1 and kind == "workflow":
-            target = await world.failed_workflow("wf-hold")
-        elif number == 1:
-            coordinator = await world.coordinator(days=1, wfPath=f"{world.fixtures}/wf-hold")
-            await world.hands.until(coordinator, DONE)
-            target = f"{coordinator}@1"
+    hold.write_text("FAIL")
+    if kind == "workflow":
+        target = await world.failed_workflow("wf-hold")
+    else:
+        coordinator = await world.coordinator(days=1, wfPath=f"{world.fixtures}/wf-hold")
+        await world.hands.until(coordinator, DONE)
+        target = f"{coordinator}@1"
+    for _ in range(2):
         hold.unlink()
         task = await start(stack, {"mode": "rerun", "object": kind, "target": target})
         conf = (await world.hands.info(task["handle"].partition("#")[0]))["conf"]
