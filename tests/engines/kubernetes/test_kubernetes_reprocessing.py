@@ -32,7 +32,6 @@ from signalbox_contracts.topics import topic
 from signalbox_executor.engines.port import Submission
 from signalbox_executor.engines.registry import secret_places
 from signalbox_executor.secrets import Secrets
-from signalbox_reprocessor.facts import k8s_job_name
 from support.ceph import ACCESS_KEY, SECRET_KEY, Ceph
 from support.full_stack import FullStack
 from support.reprocessing import Reprocessors, create_destination, reprocessors_on, write_events
@@ -153,7 +152,7 @@ async def test_killed_pods_lose_nothing_and_the_ledger_balances(
     assert keys <= decoded(config).keys()
     assert decoded(config)["database_url"] == made.worker_url
     assert files["metadata"]["labels"]["job-id"] == config["metadata"]["labels"]["job-id"] == str(job)
-    found = harness.objects("jobs", f"job-id={job}")[0]
+    found = json.loads(harness.kubectl("get", "job", f"reprocess-{job}", "-o", "json"))
     assert (found["spec"]["completionMode"], found["spec"]["completions"]) == ("Indexed", workers)
     assert found["spec"]["ttlSecondsAfterFinished"] == 86_400
 
@@ -210,7 +209,7 @@ async def test_a_job_of_few_files_is_one_pod_and_knows_its_name(
     write_events(made.events, 2, 10)
     job = await made.planned(engine_kind="kubernetes", dry_run=True)
     row = (await made.rows("SELECT k8s_job_name FROM reprocessing_jobs WHERE id = $1", str(job)))[0]
-    assert row["k8s_job_name"] == k8s_job_name(job)
+    assert row["k8s_job_name"] == f"reprocess-{job}"
     submission = await submission_of(made, vault, job)
     await harness.engine.submit(submission)
     assert (await ended(harness, submission)).phase is Phase.SUCCEEDED
@@ -269,7 +268,7 @@ async def test_from_the_api_to_pods_and_back_with_a_pod_killed(
         logs = await product.stack.ask("GET", f"{path}/logs?tail=200")
         assert shown["status"] == "completed", (shown, logs)
         assert killed, "a pod was killed"
-        assert shown["k8s_job_name"] == k8s_job_name(uuid.UUID(job["id"]))
+        assert shown["k8s_job_name"] == f"reprocess-{job['id']}"
         assert (shown["total_lines"], shown["success_count"], shown["balanced"]) == (20 * LINES, 20 * LINES, True)
         delivered = await made.delivered()
         assert len(delivered) == 20 * LINES

@@ -9,7 +9,7 @@ from signalbox_chassis.persistence.connection import Row
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.rules import Retries, Rules
 from signalbox_contracts.definitions.work import KubernetesWork, ProcessWork
-from signalbox_contracts.ids import derived_id, run_key, task_id
+from signalbox_contracts.ids import derived_id
 from signalbox_contracts.messages.commands import OperationData
 from signalbox_contracts.messages.reprocessing import (
     ReprocessingRecord,
@@ -64,11 +64,6 @@ def publish_indexed_plan(work: UnitOfWork, job: Row, pods: KubernetesWork) -> No
     _publish(work, job, (item,), Retries(max_attempts=1), Rules(limit=1))
 
 
-def k8s_job_name(job_id: UUID) -> str:
-    """The name of the Indexed Job: the run key of its only attempt."""
-    return run_key(task_id(job_id, INDEXED_ITEM), 1)
-
-
 def _publish(work: UnitOfWork, job: Row, items: tuple[RequestedItem, ...], retries: Retries, rules: Rules) -> None:
     id: UUID = job["id"]
     data = PlanRequestData(
@@ -121,8 +116,7 @@ def record_of(
         **({name: latest[name] for name in current} if latest is not None else {}),
         "job_id": job["id"], "status": job["status"], "started_at": job["started_at"],
         "completed_at": job["completed_at"], "total_files": job["total_files"], "total_bytes": job["total_bytes"],
-        "total_workers": job["total_workers"], "error": job["error"], "k8s_job_name": job["k8s_job_name"],
-        "failed_files": failures[0],
+        "total_workers": job["total_workers"], "error": job["error"], "failed_files": failures[0],
         "failures": failures[1], "bad_lines": bad_lines,
         "balanced": all(
             row["total_lines"] == row["success_count"] + row["skipped_count"] + row["error_count"] for row in workers

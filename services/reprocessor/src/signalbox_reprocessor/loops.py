@@ -168,10 +168,7 @@ class Reprocessing:
         path = await (self._keep_secrets if indexed else self._write_config)(job["id"], values)
         async with self._database.unit_of_work() as work:
             hash = hashlib.sha256(token.encode()).digest()
-            name = facts.k8s_job_name(job["id"]) if indexed else None
-            if not await jobs.plan(
-                work.connection, job["id"], files, workers, count=count, hash=hash, k8s_job_name=name
-            ):
+            if not await jobs.plan(work.connection, job["id"], files, workers, count=count, hash=hash):
                 return
             if indexed:
                 facts.publish_indexed_plan(work, job, pods.indexed_job(job["id"], self._settings, files, count))

@@ -20,7 +20,7 @@ NO_RETRY_EXIT_CODES: Final = (2, 3, 4)
 
 
 PREFIX: Final = "reprocess-"
-"""What the names of the service's secrets begin with; the job's id follows, and what it is."""
+"""What the names of the Job, of its objects and of the service's secrets begin with; the job's id follows."""
 
 
 def secret_name(job_id: UUID, part: str) -> str:
@@ -49,6 +49,7 @@ def indexed_job(job_id: UUID, settings: ReprocessorSettings, files: Sequence[Lis
     return KubernetesWork(
         image=settings.reprocessing_worker_image,
         command=(*settings.reprocessing_pod_command.split(), f"{FOLDER}/{CONFIG_FILE}", *(["0"] if count == 1 else [])),
+        job_name=f"{PREFIX}{job_id}",
         files=_file_list(files, count), files_name=f"reprocess-{job_id}-files", secret_files=secret_files,
         secret_files_name=f"reprocess-{job_id}-config", files_at=FOLDER, completions=count,
         parallelism=min(count, settings.k8s_max_parallel_workers), retries_per_index=WORKER_ATTEMPTS,

@@ -68,6 +68,8 @@ class Toleration(Value):
 
 ObjectName = Annotated[str, Field(max_length=200, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 """Of an object of Kubernetes, with room for a number behind it."""
+JobName = Annotated[str, Field(max_length=52, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+"""Of a Job: with the numbers of the attempt and of an index behind it, it is a host's name of at most 63 characters."""
 
 
 class KubernetesWork(Value):
@@ -78,6 +80,9 @@ class KubernetesWork(Value):
     command: Arguments = ()
     arguments: Arguments = ()
     environment: Texts = Field(default_factory=dict)
+    job_name: JobName | None = None
+    """Name of the Job; attempts after the first append `-n`. None: the run key. A Job of another run that has the name
+    is in the way: the run is refused."""
     files: Texts = Field(default_factory=dict)
     """Mounted from an owned ConfigMap."""
     secret_files: Texts = Field(default_factory=dict)

@@ -123,8 +123,6 @@ class ReprocessingRecord(ReprocessingProgress):
     failed_files: Count = 0
     total_workers: Count | None = None
     """None until the files are listed."""
-    k8s_job_name: Annotated[str, Field(max_length=255)] | None = None
-    """The Indexed Job of its workers; None where they are processes."""
     balanced: bool = True
     """Whether read = sent + skipped + failed holds for every file."""
     error: Text | None = None

@@ -43,7 +43,6 @@ _PLACE: Final = ("path", "line", "byte", "reason")
 _NONE_YET: Final[dict[str, Any]] = {
     **dict.fromkeys(_COUNTS, 0), "current_file": None, "current_timestamp": None, "balanced": True, "workers": [],
     "failures": [], "bad_lines": [], "total_workers": None, "started_at": None, "completed_at": None, "error": None,
-    "k8s_job_name": None,
 }  # fmt: skip
 
 
@@ -97,7 +96,7 @@ def shown(row: Row) -> dict[str, Any]:
         "created_at": row["created_at"], "started_at": record["started_at"], "completed_at": record["completed_at"],
         **{name: record[name] for name in _COUNTS},
         "progress": round(record["processed_files"] / total, 4) if total else 0.0,
-        "total_workers": record["total_workers"], "k8s_job_name": record["k8s_job_name"] or f"reprocess-{row['id']}",
+        "total_workers": record["total_workers"], "k8s_job_name": f"reprocess-{row['id']}",
         "error": record["error"],
         "balanced": record["balanced"], "failures": record["failures"],
         "bad_lines": [{name: line[name] for name in _PLACE} for line in record["bad_lines"]],

@@ -15,7 +15,6 @@ CREATE TABLE job (
     config               text NOT NULL,
     engine               text NOT NULL,
     engine_kind          text NOT NULL DEFAULT 'process' CHECK (engine_kind IN ('process', 'kubernetes')),
-    k8s_job_name         text,
     definitions_revision bigint NOT NULL,
     project              text NOT NULL,
     actor                text NOT NULL,
@@ -103,7 +102,7 @@ CREATE TABLE job_token (
 
 CREATE VIEW reprocessing_jobs AS
 SELECT id::varchar(64) AS id, config::jsonb AS config, status::varchar(32) AS status, created_at, started_at,
-    completed_at, coalesce(k8s_job_name, 'reprocess-' || id)::varchar(255) AS k8s_job_name, total_files,
+    completed_at, ('reprocess-' || id)::varchar(255) AS k8s_job_name, total_files,
     coalesce(total_workers, 0) AS total_workers, error
 FROM job;
 

@@ -28,7 +28,7 @@ WHERE id = (
 RETURNING *
 """
 _PLAN: Final = """
-UPDATE job SET planned_at = now(), total_files = $2, total_bytes = $3, total_workers = $4, k8s_job_name = $5,
+UPDATE job SET planned_at = now(), total_files = $2, total_bytes = $3, total_workers = $4,
     error = NULL, unpublished = true
 WHERE id = $1 AND status = 'pending' AND planned_at IS NULL
 RETURNING id
@@ -122,11 +122,10 @@ async def plan(
     *,
     count: int,
     hash: bytes,
-    k8s_job_name: str | None,
 ) -> bool:
     """Write the ledger of a job. False: it is planned already, or ended."""
     total = sum(file.size for file in files)
-    if await connection.fetchval(_PLAN, job_id, len(files), total, count, k8s_job_name) is None:
+    if await connection.fetchval(_PLAN, job_id, len(files), total, count) is None:
         return False
     assigned, sizes = [0] * count, [0] * count
     for file, worker in zip(files, workers, strict=True):

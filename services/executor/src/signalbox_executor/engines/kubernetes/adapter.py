@@ -1,6 +1,7 @@
 """The Kubernetes engine behind the port. The Job's name is the run key: the cluster refuses a second one.
 
-A Job is created suspended, gets what it owns, and is released; each step may be repeated by whoever takes over. Stops
+A Job is created suspended, gets what it owns, and is released; each step may be repeated by whoever takes over. One
+whose name the work chose owns a second Job too, which has the run key as its name and never a pod. Stops
 and seals are changes of the Job that fail if it changed meanwhile, so each is decided before or after the release.
 Crash points (`kubernetes.*`) stand between the steps.
 """
@@ -67,6 +68,9 @@ class KubernetesEngine:
         if not _settled(job):
             await self._create_owned(job, objects.owned)
             crash_points.point("kubernetes.owned")
+            if job.name != job.run_key:
+                job = await self._take_key(job)
+                crash_points.point("kubernetes.key-taken")
             job = await self._release(job)
             crash_points.point("kubernetes.released")
         if job.sealed:
@@ -85,7 +89,7 @@ class KubernetesEngine:
         """No pods, and a deadline that has passed: the Job fails for good, and stays as the memory of its key."""
         with self._port_errors():
             for _ in range(MAX_CONFLICTS):
-                job = await self._find(watched.run_key)
+                job = await self._find(watched)
                 if job is None or job.ended or job.cancelled or job.sealed:
                     return
                 if await self._change(job, CANCELLED, manifest.STOP) is not None:
@@ -96,7 +100,10 @@ class KubernetesEngine:
         """A Job without pods takes the name. One that was created and not released yet is sealed itself."""
         with self._port_errors():
             for _ in range(MAX_CONFLICTS):
-                job = await self._seal_absent(watched.run_key) or await self._find(watched.run_key)
+                if await self._seal_absent(watched.run_key):
+                    await self._seal_waiting(watched.run_key)
+                    return None
+                job = await self._find(watched)
                 if job is None:
                     continue
                 if job.sealed:
@@ -110,7 +117,7 @@ class KubernetesEngine:
     async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
         """What all its pods wrote, in the order of time; lines of an Indexed Job begin with their index."""
         with self._port_errors():
-            job = await self._find(watched.run_key)
+            job = await self._find(watched)
             if job is None or job.sealed or self._replaced(watched, job):
                 return LogPage(offset, b"")
             return await self._logs.page(job, offset, limit)
@@ -133,7 +140,7 @@ class KubernetesEngine:
         jobs = await self.jobs_watch.current()
         found = [job for run in watched if (job := jobs.get(run.run_key)) is not None and not job.ended]
         reasons = await asyncio.gather(*(self._inspector.why_waiting(job) for job in found))
-        return {job.name: bounded(reason) for job, reason in zip(found, reasons, strict=True) if reason}
+        return {job.run_key: bounded(reason) for job, reason in zip(found, reasons, strict=True) if reason}
 
     async def secrets(self, watched: Watched) -> frozenset[str]:
         """From the Secret the Job owns."""
@@ -169,19 +176,20 @@ class KubernetesEngine:
 
     async def _create(self, body: dict[str, Any]) -> Job:
         """The Job of this key, created now or by another copy of the submit."""
-        name = body["metadata"]["name"]
+        name, run_key = body["metadata"]["name"], body["metadata"]["labels"][manifest.RUN_KEY]
         try:
             return read_job(await self._api.create(self._api.path("jobs"), body))
         except ApiRefusal as refusal:
             if not _exists(refusal):
                 raise submit_error(self._api.name, refusal) from refusal
         with self._port_errors():
-            job = await self._find(name)
+            job = await self._read(name)
         if job is None:
             raise EngineUnavailable(self._api.name, f"Job {name} was deleted a moment ago")
-        if job.run_key != name:
-            reason = f"a Job {name} that is none of ours is in namespace {self._api.namespace}"
-            raise EngineRefused(self._api.name, reason, field="run_key", value=name)
+        if job.run_key != run_key or job.runs_as:
+            reason = f"a Job {name} that is not this run's is in namespace {self._api.namespace}"
+            field = "run_key" if name == run_key else "work.job_name"
+            raise EngineRefused(self._api.name, reason, field=field, value=name)
         return job
 
     async def _create_owned(self, job: Job, owned: Sequence[tuple[str, dict[str, Any]]]) -> None:
@@ -210,7 +218,7 @@ class KubernetesEngine:
                 released = await self._change(job, RELEASED, {"suspend": False})
                 if released is not None:
                     return released
-                found = await self._find(job.name)
+                found = await self._read(job.name)
                 if found is None:
                     raise EngineUnavailable(self._api.name, f"Job {job.name} was deleted before it was released")
                 job = found
@@ -233,7 +241,7 @@ class KubernetesEngine:
     async def _set_suspended(self, watched: Watched, *, suspended: bool) -> None:
         with self._port_errors():
             for _ in range(MAX_CONFLICTS):
-                job = await self._find(watched.run_key)
+                job = await self._find(watched)
                 if job is None or job.cancelled or job.sealed:
                     return
                 if job.ended:
@@ -246,17 +254,60 @@ class KubernetesEngine:
                     return
         raise self._contended(watched.run_key)
 
-    async def _seal_absent(self, run_key: str) -> Job | None:
-        """The tombstone, created now; None if something has the name."""
+    async def _take_key(self, job: Job) -> Job:
+        """The Job with its key taken, or sealed because a seal took it before."""
+        holder = manifest.owned_by(manifest.key_holder(job.run_key, job.name), job.name, job.uid)
+        with self._port_errors():
+            try:
+                await self._api.create(self._api.path("jobs"), holder)
+            except ApiRefusal as refusal:
+                if not _exists(refusal):
+                    raise
+                found = await self._read(job.run_key)
+                if found is not None and found.sealed:
+                    return await self._seal(job)
+                await self._check_owner(job, "jobs", job.run_key)
+        return job
+
+    async def _seal_absent(self, run_key: str) -> bool:
+        """Create the tombstone. False: something has the name."""
         keep = self._placement.key_retention_seconds
         try:
-            return read_job(await self._api.create(self._api.path("jobs"), manifest.tombstone(run_key, keep)))
+            await self._api.create(self._api.path("jobs"), manifest.tombstone(run_key, keep))
         except ApiRefusal as refusal:
             if _exists(refusal):
-                return None
+                return False
             raise
+        return True
 
-    async def _find(self, name: str) -> Job | None:
+    async def _seal_waiting(self, run_key: str) -> None:
+        """End the Jobs of a sealed key that have names of their own: none of them can be released any more."""
+        selector = f"{manifest.RUN_KEY}={run_key}"
+        async for page in self._api.pages(self._api.path("jobs"), labelSelector=selector):
+            for document in page.get("items", ()):
+                await self._seal(read_job(document))
+
+    async def _seal(self, job: Job) -> Job:
+        for _ in range(MAX_CONFLICTS):
+            if _settled(job):
+                return job
+            if (sealed := await self._change(job, SEALED, manifest.STOP)) is not None:
+                return sealed
+            found = await self._read(job.name)
+            if found is None:
+                return job
+            job = found
+        raise self._contended(job.name)
+
+    async def _find(self, watched: Watched) -> Job | None:
+        """The Job of a run: by its handle, or by its key."""
+        _, _, name = (watched.handle or "").rpartition("/")[0].rpartition("/")
+        if name and (job := await self._read(name)) is not None and job.run_key == watched.run_key and not job.runs_as:
+            return job
+        job = await self._read(watched.run_key)
+        return await self._read(job.runs_as) if job is not None and job.runs_as else job
+
+    async def _read(self, name: str) -> Job | None:
         try:
             return read_job(await self._api.get(self._api.path("jobs", name)))
         except ApiRefusal as refusal:
@@ -277,7 +328,7 @@ class KubernetesEngine:
         with self._port_errors():
             if job is None or self._replaced(run, job):
                 async with self._lookups:
-                    job = await self._find(run.run_key)
+                    job = await self._find(run)
             if job is None:
                 return await self._inspector.lost(run)
             if job.sealed:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.vocabulary import Value
-from signalbox_executor.engines.kubernetes.manifest import CANCELLED, INDEXES, RELEASED, RUN_KEY, SEALED
+from signalbox_executor.engines.kubernetes.manifest import CANCELLED, INDEXES, RELEASED, RUN_KEY, RUNS_AS, SEALED
 
 MAX_INDEXES: Final = 10_000
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"
@@ -64,6 +64,8 @@ class Job:
     name: str
     uid: str
     run_key: str
+    runs_as: str
+    """Not empty: no run, but what holds the run's key; the Job of this name is the run."""
     version: str
     phase: Phase
     sealed: bool
@@ -107,6 +109,7 @@ def read_job(document: Mapping[str, Any]) -> Job:
         name=job.metadata.name,
         uid=job.metadata.uid,
         run_key=job.metadata.labels.get(RUN_KEY, ""),
+        runs_as=annotations.get(RUNS_AS, ""),
         version=job.metadata.resource_version,
         phase=_phase(job, end, cancelled=cancelled),
         sealed=SEALED in annotations,

@@ -19,6 +19,7 @@ from signalbox_chassis.runtime.backoff import backoff
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_executor.engines.kubernetes.api import ApiRefusal, KubernetesApi
 from signalbox_executor.engines.kubernetes.job import Job, read_job
+from signalbox_executor.engines.kubernetes.manifest import RUN_KEY
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class ListAgain(Exception):
 
 @dataclass
 class JobsWatch:
-    """`jobs` has every Job of ours by name, as of a moment ago."""
+    """`jobs` has every Job of ours by its run key, as of a moment ago."""
 
     api: KubernetesApi
     jobs: dict[str, Job] = field(default_factory=dict[str, Job])
@@ -130,7 +131,9 @@ class JobsWatch:
             raise EngineUnavailable(self.api.name, f"the stream of Jobs broke: {str(document.get('message'))[:500]}")
         metadata = document.get("metadata", {})
         if kind == "DELETED":
-            self.jobs.pop(str(metadata.get("name")), None)
+            key = str(metadata.get("labels", {}).get(RUN_KEY))
+            if (job := self.jobs.get(key)) is not None and job.uid == metadata.get("uid"):
+                del self.jobs[key]
         elif kind != "BOOKMARK":
             self._put(self.jobs, document)
         return str(metadata.get("resourceVersion", ""))
@@ -141,8 +144,10 @@ class JobsWatch:
             job = read_job(document)
         except ValueError as error:
             log.warning("a Job of engine %s cannot be read: %s", self.api.name, error)
-        else:
-            jobs[job.name] = job
+            return
+        known = jobs.get(job.run_key)
+        if not job.runs_as and (known is None or not known.sealed or known.uid == job.uid):
+            jobs[job.run_key] = job
 
 
 async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:

@@ -27,6 +27,8 @@ RESUMED: Final = "signalbox/resumed"
 """Annotations of the Job with the time of what was asked, never removed."""
 INDEXES: Final = "signalbox/indexes"
 """The annotation that says which indexes of a larger Job the completions of this one stand for."""
+RUNS_AS: Final = "signalbox/runs-as"
+"""The annotation of a Job without pods that has the run key as its name: the name of the Job that runs."""
 CONTAINER: Final = "main"
 RESULT_FILE: Final = "/dev/termination-log"
 MAX_OBJECT_BYTES: Final = 1024 * 1024
@@ -74,7 +76,7 @@ def objects(submission: Submission, placement: Placement) -> Objects:
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _metadata(submission.run_key, submission, work),
+        "metadata": _metadata(submission, work),
         "spec": {**_job_spec(submission, work, placement), "template": template},
     }
     return Objects(job=job, owned=tuple(files.objects()))
@@ -82,17 +84,22 @@ def objects(submission: Submission, placement: Placement) -> Objects:
 
 def tombstone(run_key: str, keep_seconds: float) -> dict[str, Any]:
     """A Job that never has a pod and ends by itself: it keeps the name of a sealed key for so long."""
-    metadata = {"name": run_key, "labels": {**MANAGED_BY, RUN_KEY: run_key}, "annotations": {SEALED: "true"}}
-    container = {"name": CONTAINER, "image": "sealed"}
+    return _without_pods(run_key, {SEALED: "true"}, {**STOP, "ttlSecondsAfterFinished": math.ceil(keep_seconds)})
+
+
+def key_holder(run_key: str, name: str) -> dict[str, Any]:
+    """A Job that never has a pod, for a run whose Job has a name of its own: the name of the key is taken with it, by
+    the run or by a seal. It goes with the Job that owns it."""
+    return _without_pods(run_key, {RUNS_AS: name}, {"suspend": True})
+
+
+def _without_pods(run_key: str, annotations: Mapping[str, str], spec: Mapping[str, Any]) -> dict[str, Any]:
+    container = {"name": CONTAINER, "image": "none"}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata,
-        "spec": {
-            **STOP,
-            "ttlSecondsAfterFinished": math.ceil(keep_seconds),
-            "template": {"spec": {"restartPolicy": "Never", "containers": [container]}},
-        },
+        "metadata": {"name": run_key, "labels": {**MANAGED_BY, RUN_KEY: run_key}, "annotations": dict(annotations)},
+        "spec": {**spec, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
     }
 
 
@@ -106,7 +113,8 @@ def owned_by(owned: Mapping[str, Any], name: str, uid: str) -> dict[str, Any]:
     return {**owned, "metadata": {**owned["metadata"], "ownerReferences": [owner]}}
 
 
-def _metadata(name: str, submission: Submission, work: KubernetesWork) -> dict[str, Any]:
+def _metadata(submission: Submission, work: KubernetesWork) -> dict[str, Any]:
+    name = f"{work.job_name}{_again(submission)}" if work.job_name else submission.run_key
     annotations = {
         "signalbox/task": str(submission.task_id),
         "signalbox/attempt": str(submission.attempt),
@@ -114,7 +122,12 @@ def _metadata(name: str, submission: Submission, work: KubernetesWork) -> dict[s
         **({"signalbox/traceparent": submission.traceparent} if submission.traceparent else {}),
         **({INDEXES: ",".join(map(str, work.indexes))} if work.indexes else {}),
     }
-    return {"name": name, "labels": _labels(name, work), "annotations": annotations}
+    return {"name": name, "labels": _labels(submission.run_key, work), "annotations": annotations}
+
+
+def _again(submission: Submission) -> str:
+    """What the names that the work chose end with in a later attempt."""
+    return f"-{submission.attempt}" if submission.attempt > 1 else ""
 
 
 def _qualified(name: str) -> bool:
@@ -248,7 +261,7 @@ class _Files:
         )
         self._given = submission.secrets
         self.variables_name = secrets_name(self._key)
-        again = f"-{submission.attempt}" if submission.attempt > 1 else ""
+        again = _again(submission)
         self._maps_name = f"{work.files_name}{again}" if work.files_name else f"{self._key}-files"
         named = work.secret_files_name
         self._secrets_name = f"{named}{again}" if named else f"{self._key}-secret-files"
