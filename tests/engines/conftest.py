@@ -1,7 +1,12 @@
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Final
 
 import pytest
+import pytest_asyncio
+
+from support.crash_points.scene import CrashStand
+from support.crash_points.stands import stand_on
 
 pytest.register_assert_rewrite("engines.conformance")
 HERE: Final = Path(__file__).parent
@@ -20,3 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
     for at, item in zip(places, ordered, strict=True):
         items[at] = item
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stand(
+    kafka_bootstrap: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[CrashStand]:
+    """Where executors are killed; the engine comes with each test."""
+    async with stand_on(postgres_url, kafka_bootstrap, tmp_path_factory.mktemp("stand")) as stand:
+        yield stand

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import aiohttp
 import pytest
@@ -19,6 +19,7 @@ from aiosmtpd.controller import Controller
 from pydantic import SecretStr
 
 from engines.airflow.harness import Harness
+from engines.product import Product, changed_settings
 from signalbox_chassis.security.vault import provision_vault
 from signalbox_local.ports import free_ports
 from signalbox_notifier.live.server import LiveServer
@@ -27,7 +28,6 @@ from support.full_stack import FullStack, make_full_stack
 from support.gateway import Answer
 from support.notifier import Receiver, receiver
 
-COMMAND: Final = Path(sys.executable).with_name("signalbox")
 ENDED: Final = ("completed", "failed", "stopped")
 PIPELINES: Final = Path(__file__).parents[3] / "docs" / "examples" / "pipelines"
 POLL_SECONDS: Final = 0.25
@@ -47,7 +47,7 @@ class Mailbox:
 
 
 @dataclass
-class AirflowProduct:
+class AirflowProduct(Product):
     """Every service, the real Airflow, and where its notices arrive."""
 
     stack: FullStack
@@ -101,22 +101,6 @@ class AirflowProduct:
         return await self.call(
             "POST", f"/workflows/{workflow}/runs/{run}/control", {"action": action, "note": note, **more}
         )
-
-    async def signalbox(self, *words: str, code: int = 0) -> str:
-        """Run the command line as the administrator."""
-        assert self.stack.session is not None
-        address = str(self.stack.session._base_url)  # pyright: ignore[reportPrivateUsage]
-        environment = {
-            "PATH": os.environ["PATH"], "HOME": str(self.folder), "SIGNALBOX_API_URL": address,
-            "SIGNALBOX_TOKEN": self.stack.token,
-        }  # fmt: skip
-        process = await asyncio.create_subprocess_exec(
-            str(COMMAND), *words, cwd=self.folder, env=environment, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, errors = await process.communicate()
-        assert process.returncode == code, errors.decode()
-        return out.decode() + (errors.decode() if code else "")
 
     @asynccontextmanager
     async def following(self, path: str, token: str = "") -> AsyncGenerator[list[dict[str, Any]]]:
@@ -197,21 +181,6 @@ async def _open_vault_and_feed(stack: FullStack, postgres_url: str, changes: dic
     (feed,) = [part for _, part in stack.running["notifier"].parts if isinstance(part, LiveServer)]
     changes["live_urls"] = feed.address
     await stack.start("api-gateway")
-
-
-def changed_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
-    """`FullStack.settings` with these values, each where a service has it; some have one for each service."""
-
-    def changed(self: FullStack, name: str) -> Any:
-        found: Any = settings(self, name)
-        own: dict[str, Any] = {}
-        for key, value in changes.items():
-            chosen: Any = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else value
-            if hasattr(found, key) and chosen is not None:
-                own[key] = chosen
-        return found.model_copy(update=own)
-
-    return changed
 
 
 def types_of(events: Collection[Mapping[str, Any]], run: str) -> list[str]:

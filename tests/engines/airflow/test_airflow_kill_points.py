@@ -1,24 +1,13 @@
 """Executors killed by SIGKILL while they submit to Airflow: one DAG run for each run key, whatever the moment."""
 
-from collections.abc import AsyncGenerator
-
 import pytest
-import pytest_asyncio
 
 from engines.airflow.harness import Harness
 from engines.kill_points import KILL_POINTS, ROUNDS, dies_and_another_goes_on
 from support.crash_points.scene import CrashStand
-from support.crash_points.stands import scene_of, stand_on
+from support.crash_points.stands import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(300)]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(
-    kafka_bootstrap: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[CrashStand]:
-    async with stand_on(postgres_url, kafka_bootstrap, tmp_path_factory.mktemp("stand")) as stand:
-        yield stand
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,10 +14,10 @@ from engines.flink.cluster import FlinkCluster
 from engines.flink.distribution import compiled_jobs
 from engines.flink.jars import JarServer
 from engines.harness import until
+from engines.product import Product, changed_settings
 from support.deadlines import DeadlineExceeded
 from support.full_stack import FullStack, make_full_stack
 
-COMMAND: Final = Path(sys.executable).with_name("signalbox")
 DOCUMENT_API: Final = "http://localhost:8085"
 DOCUMENT_JARS: Final = "http://data-processor:8080"
 JAR: Final = "data-processor.jar"
@@ -35,18 +33,13 @@ class Reply:
 
 
 @dataclass
-class FlinkProduct:
+class FlinkProduct(Product):
     """Every service, the cluster, and the web server with the data-processor's JAR."""
 
     stack: FullStack
     cluster: FlinkCluster
     jars: JarServer
     folder: Path
-
-    @property
-    def address(self) -> str:
-        assert self.stack.session is not None
-        return str(self.stack.session._base_url).rstrip("/")  # pyright: ignore[reportPrivateUsage]
 
     def written(self) -> list[str]:
         """What each run of the data-processor wrote: its job id, its attempt, the configuration it got."""
@@ -66,19 +59,6 @@ class FlinkProduct:
         assert process.returncode == 0, errors.decode()
         text, _, status = out.decode().rpartition("\n")
         return Reply(int(status), json.loads(text) if text else None)
-
-    async def signalbox(self, *words: str, code: int = 0) -> str:
-        """Run the command line as the administrator."""
-        environment = {
-            "PATH": os.environ["PATH"], "HOME": str(self.folder), "SIGNALBOX_API_URL": self.address,
-            "SIGNALBOX_TOKEN": self.stack.token,
-        }  # fmt: skip
-        process = await asyncio.create_subprocess_exec(
-            str(COMMAND), *words, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        out, errors = await process.communicate()
-        assert process.returncode == code, errors.decode()
-        return out.decode() + (errors.decode() if code else "")
 
     async def create(self, id: str, **changes: Any) -> None:
         """Save a job in the document's fields; the tests' own job unless changed."""
@@ -134,16 +114,6 @@ async def running_product(
             engine = await stack.ask("GET", "/engines/flink")
             await stack.ask("PUT", "/engines/flink", {**_writable(engine), "observe_every_seconds": 0.3})
             yield FlinkProduct(stack, cluster, jars, folder)
-
-
-def changed_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
-    """`FullStack.settings` with these values, each where a service has it."""
-
-    def changed(self: FullStack, name: str) -> Any:
-        found: Any = settings(self, name)
-        return found.model_copy(update={key: value for key, value in changes.items() if hasattr(found, key)})
-
-    return changed
 
 
 def _writable(engine: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """Executors killed by SIGKILL while they submit a Flink job: one Flink job for each run key, whatever the moment."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 
 import pytest
-import pytest_asyncio
 
 from engines.flink.harness import Harness
 from engines.kill_points import KILL_POINTS, ROUNDS, dies_and_another_goes_on
 from support.crash_points.scene import CrashStand
-from support.crash_points.stands import scene_of, stand_on
+from support.crash_points.stands import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -17,14 +16,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(300)]
 def flink(tmp_path_factory: pytest.TempPathFactory) -> Generator[Harness]:
     with Harness.started(tmp_path_factory.mktemp("flink")) as harness:
         yield harness
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(
-    kafka_bootstrap: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[CrashStand]:
-    async with stand_on(postgres_url, kafka_bootstrap, tmp_path_factory.mktemp("stand")) as stand:
-        yield stand
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from engines.flink.product import changed_settings
 from engines.harness import until
 from engines.kubernetes.harness import Harness
-from engines.spark.product import EngineCommands
+from engines.product import Product, changed_settings
 from support.full_stack import FullStack, make_full_stack
 
 
-class KubernetesProduct(EngineCommands):
+class KubernetesProduct(Product):
     """Every service, and a namespace as the engine `batch`, and as the default that the environment names."""
 
     def __init__(self, stack: FullStack, harness: Harness, folder: Path) -> None:

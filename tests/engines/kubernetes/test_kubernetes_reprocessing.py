@@ -17,12 +17,12 @@ import pytest_asyncio
 from obstore.store import S3Store
 from pydantic import SecretStr
 
-from engines.flink.product import changed_settings
 from engines.harness import until
 from engines.kubernetes.distribution import IMAGE
 from engines.kubernetes.harness import Harness
 from engines.kubernetes.product import KubernetesProduct, running_product
 from engines.kubernetes.scenarios import complete_log, ended, new_submission, watched
+from engines.product import changed_settings
 from signalbox_chassis.persistence.migrations import provision, provision_worker
 from signalbox_chassis.security.vault import Vault, provision_vault
 from signalbox_contracts.messages.requests import PlanRequest

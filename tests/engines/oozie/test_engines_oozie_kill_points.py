@@ -1,11 +1,10 @@
 """Executors killed by SIGKILL while they submit or rerun: one run for each key, and no output is deleted."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from engines.harness import WorkRequest
 from engines.kill_points import KILL_POINTS, ROUNDS, dies_and_another_goes_on
@@ -14,7 +13,7 @@ from engines.oozie.oozie_process import Hands
 from engines.oozie.world import World
 from signalbox_contracts.definitions.work import OozieWork, Work
 from support.crash_points.scene import CrashStand
-from support.crash_points.stands import scene_of, stand_on
+from support.crash_points.stands import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(300)]
 DONE = {"SUCCEEDED", "KILLED", "DONEWITHERROR"}
@@ -88,14 +87,6 @@ KINDS = {"submit": Submits, "workflow rerun": WorkflowReruns, "coordinator rerun
 def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Harness]:
     with Harness.started(tmp_path_factory.mktemp("oozie")) as harness:
         yield harness
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(
-    kafka_bootstrap: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[CrashStand]:
-    async with stand_on(postgres_url, kafka_bootstrap, tmp_path_factory.mktemp("stand")) as stand:
-        yield stand
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))

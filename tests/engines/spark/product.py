@@ -1,10 +1,6 @@
 """The whole product with a real standalone cluster as an engine, used through API and command line."""
 
-import asyncio
-import json
-import os
-import sys
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,62 +8,17 @@ from typing import Any, Final
 
 import pytest
 
-from engines.flink.product import changed_settings
 from engines.harness import until
+from engines.product import Product, changed_settings
 from engines.spark.cluster import SparkCluster
-from support.deadlines import DeadlineExceeded
 from support.full_stack import FullStack, make_full_stack
 
-COMMAND: Final = Path(sys.executable).with_name("signalbox")
 APPS: Final = Path(__file__).with_name("apps")
 ENDED: Final = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
-class EngineCommands:
-    """The command line of a product, and its tasks."""
-
-    stack: FullStack
-    folder: Path
-
-    @property
-    def address(self) -> str:
-        assert self.stack.session is not None
-        return str(self.stack.session._base_url).rstrip("/")  # pyright: ignore[reportPrivateUsage]
-
-    async def signalbox(self, *words: str, code: int = 0) -> str:
-        """Run the command line as the administrator."""
-        environment = {
-            "PATH": os.environ["PATH"], "HOME": str(self.folder), "SIGNALBOX_API_URL": self.address,
-            "SIGNALBOX_TOKEN": self.stack.token,
-        }  # fmt: skip
-        process = await asyncio.create_subprocess_exec(
-            str(COMMAND), *words, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        out, errors = await process.communicate()
-        assert process.returncode == code, f"{process.returncode}: {errors.decode()} {out.decode()}"
-        return out.decode() + (errors.decode() if code else "")
-
-    async def json(self, *words: str) -> Any:
-        """What a command prints as JSON."""
-        return json.loads(await self.signalbox(*words, "-o", "json"))
-
-    async def task(self, id: str, states: Collection[str] = ENDED, *, seconds: float = 180) -> dict[str, Any]:
-        """A task, once it is in one of these states."""
-        seen: dict[str, Any] = {}
-
-        async def there() -> bool:
-            seen.update(await self.stack.ask("GET", f"/tasks/{id}"))
-            return seen["state"] in states
-
-        try:
-            await until(there, f"{id} is {' or '.join(states)}", timeout_seconds=seconds)
-        except DeadlineExceeded:
-            pytest.fail(f"{id} is not {' or '.join(states)}: {json.dumps(seen, indent=1)}")
-        return seen
-
-
 @dataclass
-class SparkProduct(EngineCommands):
+class SparkProduct(Product):
     """Every service, and the cluster as two engines: `spark` with the start fence, `unfenced` without."""
 
     stack: FullStack

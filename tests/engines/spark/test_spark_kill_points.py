@@ -1,9 +1,8 @@
 """Executors killed by SIGKILL while they submit a Spark driver: how often the application began, by its own count."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 
 import pytest
-import pytest_asyncio
 
 from engines.harness import WorkRequest
 from engines.kill_points import KILL_POINTS, ROUNDS, dies_and_another_goes_on
@@ -12,7 +11,7 @@ from signalbox_contracts.ids import run_key
 from signalbox_contracts.states import TaskState
 from support.crash_points.kill_methods import killed
 from support.crash_points.scene import After, CrashStand, Found
-from support.crash_points.stands import scene_of, stand_on
+from support.crash_points.stands import scene_of
 from support.proofs import proves
 
 pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(300)]
@@ -28,14 +27,6 @@ def fenced(tmp_path_factory: pytest.TempPathFactory) -> Generator[Harness]:
 def unfenced(fenced: Harness, tmp_path_factory: pytest.TempPathFactory) -> Harness:
     """The same cluster without a fence."""
     return Harness(tmp_path_factory.mktemp("unfenced"), fenced.cluster, None)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(
-    kafka_bootstrap: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[CrashStand]:
-    async with stand_on(postgres_url, kafka_bootstrap, tmp_path_factory.mktemp("stand")) as stand:
-        yield stand
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))

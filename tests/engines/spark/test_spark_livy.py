@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-import pytest_asyncio
 
 from engines.conformance import EngineConformance, see, see_running
 from engines.harness import EngineHarness, WorkRequest, new_submission, watched
@@ -21,7 +20,7 @@ from signalbox_contracts.definitions.work import SparkWork
 from signalbox_executor.engines.capabilities import PROTOCOLS, Capability
 from signalbox_executor.engines.port import ENDS, Engine, EngineRefused, Phase, Submission
 from support.crash_points.scene import CrashStand
-from support.crash_points.stands import scene_of, stand_on
+from support.crash_points.stands import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -157,14 +156,6 @@ async def test_the_connection_test_names_the_version(harness: LivyHarness) -> No
     engine: Any = harness.engine
     details = await engine.test_connection()
     assert details["version"].startswith("0.7.1")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand(
-    kafka_bootstrap: str, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncGenerator[CrashStand]:
-    async with stand_on(postgres_url, kafka_bootstrap, tmp_path_factory.mktemp("stand")) as stand:
-        yield stand
 
 
 @pytest.mark.long
