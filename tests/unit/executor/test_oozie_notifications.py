@@ -14,10 +14,11 @@ def stored(name: str, value: str) -> str:
     return to_xml({"a": "1", name: value, "z": "2"}).decode()
 
 
-def test_workflows_and_the_actions_of_coordinators_report() -> None:
+def test_workflows_report_and_coordinators_report_their_actions_and_workflows() -> None:
     assert OURS.properties(KEY, {}, object="workflow") == {WORKFLOW: URL}
-    assert OURS.properties(KEY, {}, object="coordinator") == {ACTION: URL}
-    assert OURS.properties(KEY, {}, object="bundle") == {ACTION: URL}
+    assert OURS.properties(KEY, {}, object="coordinator") == {WORKFLOW: URL, ACTION: URL}
+    assert OURS.properties(KEY, {}, object="bundle") == {WORKFLOW: URL, ACTION: URL}
+    assert OURS.properties(KEY, {ACTION: "http://mine"}, object="coordinator") == {WORKFLOW: URL}
 
 
 def test_nothing_is_set_without_an_address_or_without_a_key() -> None:

@@ -14,7 +14,9 @@ from signalbox_chassis.security.run_hints import PATH, hint_url
 WORKFLOW: Final = "oozie.wf.workflow.notification.url"
 """Called at each change of a workflow's state."""
 ACTION: Final = "oozie.coord.action.notification.url"
-"""Called at each change of a coordinator action's state."""
+"""Called when an action of a coordinator waits and when it runs. 5.2.1 does not call it at its end."""
+_OF_OBJECT: Final = {"workflow": (WORKFLOW,), "coordinator": (WORKFLOW, ACTION), "bundle": (WORKFLOW, ACTION)}
+"""Coordinators hand their properties on to their workflows, and these report the ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +33,16 @@ class Notifications:
         return self.base_url is not None and bool(self.keys)
 
     def properties(self, run_key: str, own: Mapping[str, str], *stored: str | None, object: str) -> dict[str, str]:
-        """The property to add to a job of this kind (`workflow`, `coordinator`, `bundle`); none that is set already.
+        """The properties to add to a job of this kind (`workflow`, `coordinator`, `bundle`); none that is set already.
 
         `own` are the properties that are sent; `stored` are configurations that Oozie keeps and merges them into. An
         address of ours there belongs to an earlier run, and is replaced.
         """
-        name = WORKFLOW if object == "workflow" else ACTION
-        if self.base_url is None or not self.keys or name in own:
+        if self.base_url is None or not self.keys:
             return {}
-        values = [value for conf in stored if (value := _value(conf, name))]
-        if any(PATH not in value for value in values):
-            return {}
-        return {name: hint_url(self.keys, self.base_url, self.engine_id, run_key)}
+        url = hint_url(self.keys, self.base_url, self.engine_id, run_key)
+        values = {name: [own.get(name, ""), *(_value(conf, name) for conf in stored)] for name in _OF_OBJECT[object]}
+        return {name: url for name, found in values.items() if all(not value or PATH in value for value in found)}
 
 
 def _value(conf: str | None, name: str) -> str:
