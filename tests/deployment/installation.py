@@ -21,6 +21,7 @@ from support.deadlines import block_until
 READY_SECONDS: Final = 90.0
 STOP_SECONDS: Final = 30.0
 SCRIPTED: Final = "scripted"
+SERVICES: Final = ("planner", "executor", "scheduler", "notifier", "reprocessor", "api-gateway")
 HOME: Final = Path(__file__).parents[2]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from deployment.installation import HOME, unused_port
+from deployment.installation import HOME, Installation, unused_port
 from signalbox_chassis.messaging.connection import KafkaConnection
 from signalbox_local.kafka import KafkaCluster
 from signalbox_local.postgres import PostgresServer
@@ -80,6 +80,16 @@ def secure_servers(folder: Path) -> Generator[SecureServers]:
         kafka.stop()
         postgres.discard()
         shutil.rmtree(kafka.folder, ignore_errors=True)
+
+
+def installation_on(servers: SecureServers, folder: Path) -> Installation:
+    """An installation where each service has its own user, role and secrets; nothing of it runs yet."""
+    common = {
+        "SIGNALBOX_KAFKA_BOOTSTRAP": servers.kafka.bootstrap,
+        "SIGNALBOX_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "SIGNALBOX_KAFKA_CA_FILE": str(servers.ca),
+    }
+    return Installation(folder, servers.secrets, common, kafka_users=True)
 
 
 def _kafka_properties(secrets: Path) -> dict[str, str]:

@@ -7,20 +7,19 @@ import sys
 import uuid
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import aiohttp
 import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
 from demo.api import Api
-from deployment.installation import SCRIPTED, Installation, run
-from deployment.secure_servers import SecureServers, script, secure_servers
+from deployment.installation import SCRIPTED, SERVICES, Installation, run
+from deployment.secure_servers import SecureServers, installation_on, script, secure_servers
 from signalbox_chassis.messaging.connection import KafkaRefused, consumer, producer
 from signalbox_chassis.persistence.connection import connect
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(900)]
-SERVICES: Final = ("planner", "executor", "scheduler", "notifier", "reprocessor", "api-gateway")
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +33,7 @@ def servers(run_folder: Path) -> Generator[SecureServers]:
 @pytest.fixture(scope="module")
 def installed(servers: SecureServers, run_folder: Path) -> Generator[Installation]:
     """Every service, each with its own user, role and secrets."""
-    common = {
-        "SIGNALBOX_KAFKA_BOOTSTRAP": servers.kafka.bootstrap,
-        "SIGNALBOX_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-        "SIGNALBOX_KAFKA_CA_FILE": str(servers.ca),
-    }
-    made = Installation(run_folder / "installed", servers.secrets, common, kafka_users=True)
+    made = installation_on(servers, run_folder / "installed")
     for _ in range(2):  # it may run again
         done = made.provision()
         assert done.returncode == 0, done.stderr

@@ -169,12 +169,13 @@ async def test_a_notifier_that_is_gone_is_reported_by_the_gateway_itself_once_an
     gateway: Gateway,
 ) -> None:
     """Nobody may find out weeks later that no message came: the alarm needs no notifier."""
-    groups = [{"group": "notifier.facts", "members": 0, "lag": 3}, {"group": "planner.facts", "members": 0, "lag": 9}]
+    assert gateway.settings is not None
+    name = f"{gateway.settings.group_prefix}notifier.facts"
+    groups = [{"group": name, "members": 0, "lag": 3}, {"group": "planner.facts", "members": 0, "lag": 9}]
 
     async def look() -> list[dict[str, Any]]:
         return groups
 
-    assert gateway.settings is not None
     async with receiver(status(503), status(200)) as pager:
         settings = gateway.settings.model_copy(
             update={
@@ -193,5 +194,5 @@ async def test_a_notifier_that_is_gone_is_reported_by_the_gateway_itself_once_an
             await watch.one_pass()
     posted = [json.loads(body) for _, body in pager.got]
     assert [one["type"] for one in posted] == [*["system.notifications_late"] * 2, "system.notifications_recovered"]
-    assert posted[1]["text"] == "Signalbox: notifications are late: no notifier runs: notifier.facts"
+    assert posted[1]["text"] == f"Signalbox: notifications are late: no notifier runs: {name}"
     assert posted[1]["since"] == posted[2]["since"]

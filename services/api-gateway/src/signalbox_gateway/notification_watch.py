@@ -22,6 +22,7 @@ from signalbox_gateway.settings import GatewaySettings
 
 log = logging.getLogger(__name__)
 GROUPS: Final = "notifier."
+"""What follows the prefix of all groups in the names of the notifier's."""
 OVERDUE_FACTOR: Final = 5.0
 """A message may be overdue for so many times the limit: a receiver may have asked for a pause."""
 POST_SECONDS: Final = 10.0
@@ -55,7 +56,8 @@ class NotificationWatch:
 
     async def _silence(self) -> tuple[float, str]:
         """For how long a group has had no member, or unread facts and no progress; and which."""
-        known = {one["group"]: one for one in await self.groups() if one["group"].startswith(GROUPS)}
+        ours = self.settings.group_prefix + GROUPS
+        known = {one["group"]: one for one in await self.groups() if one["group"].startswith(ours)}
         lags = {name: one["lag"] for name, one in known.items()}
         before, self._lags = self._lags or {}, lags
         absent = sorted(name for name, one in known.items() if not one["members"])

@@ -12,7 +12,7 @@ from signalbox_chassis.persistence.database import Database
 
 LIVE_STATES: Final = ("ACCEPTED", "RESOLVING", "PREVIEWED", "AWAITING_APPROVAL", "RUNNING", "PAUSED", "CANCELLING")
 _PLANS = Gauge("signalbox_plans", "Plans that have not ended, by state", ["state"])
-_UP = Gauge("signalbox_engine_up", "0 while the executors' breaker of this engine is open, else 1", ["engine"])
+_UP = Gauge("signalbox_engine_up", "0 from when an engine no longer answers until it does again, else 1", ["engine"])
 _COUNTED = "SELECT state, count(*) AS plans FROM plan WHERE ended_at IS NULL GROUP BY state"
 _ENGINES = "SELECT id, record FROM engine_state ORDER BY id LIMIT 1000"
 
@@ -26,7 +26,8 @@ async def one_pass(database: Database) -> bool:
         _PLANS.labels(state).set(counted.get(state, 0))
     _UP.clear()
     for engine, record in engines:
-        _UP.labels(engine).set(0 if _breaker(record) == "open" else 1)
+        # half open: nobody knows yet whether it answers again
+        _UP.labels(engine).set(0 if _breaker(record) in ("open", "half_open") else 1)
     return False
 
 
