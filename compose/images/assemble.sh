@@ -21,4 +21,5 @@ if [ "$image" = executor ]; then
 fi
 if [ "$image" = api-gateway ] && [ -f build/console/index.html ]; then
   cp -r build/console /opt/signalbox/console
+  cp services/console/package-lock.json /opt/signalbox/console-lock.json # for sbom.py
 fi

@@ -60,3 +60,14 @@ def test_entries_of_the_lock_come_with_their_hashes(name: str, code: int, tmp_pa
     assert done.returncode == code
     assert ("--hash=sha256:" in done.stdout) == (code == 0)
     assert (name in done.stderr) == (code == 1)
+
+
+def test_the_packages_of_the_console_are_in_the_gateways_bill_of_materials() -> None:
+    sbom = script("sbom")
+    console = sbom.console_packages(HOME / "services/console/package-lock.json")
+    assert sbom.problems({}, console) == []
+    assert "playwright" not in " ".join(console), "what only tests need is no part of the image"
+    shown = sbom.document({}, {**console, "@of/scope": ("1.2.3", "MIT")})
+    assert "pkg:npm/%40of/scope@1.2.3" in [one["purl"] for one in shown["components"]]
+    assert any(one["name"] == "react" for one in shown["components"])
+    assert sbom.problems({}, {"evil": ("1", "GPL-3.0")}) == ["npm evil: licence GPL-3.0"]
