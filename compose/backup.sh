@@ -4,6 +4,7 @@
 # What comes after the backup is found again from Kafka and the engines (docs/runbooks/restored-database.md). Keep
 # compose/secrets as well, elsewhere: without secret_key the stored secrets cannot be read.
 #   COMPOSE_PROJECT_NAME  the project, when it is not `signalbox`
+#   COMPOSE_FILE          the files of the stack, when secure.yaml or one of your own belongs to it
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 project=${COMPOSE_PROJECT_NAME:-signalbox}
@@ -11,7 +12,8 @@ project=${COMPOSE_PROJECT_NAME:-signalbox}
 folder=$1
 umask 077
 mkdir -p "$folder"
-compose() { docker compose -p "$project" -f "$here/compose.yaml" "$@"; }
+export COMPOSE_FILE=${COMPOSE_FILE:-$here/compose.yaml}
+compose() { docker compose -p "$project" "$@"; }
 [ -n "$(compose ps -q --status running postgres)" ] || { echo "backup.sh: postgres of project $project does not run: start the stack" >&2; exit 1; }
 
 # files first: the database may then know of a log that is not among them, never the other way round

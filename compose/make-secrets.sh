@@ -5,20 +5,25 @@
 #   DATABASE_HOST  host:port/database of PostgreSQL (postgres:5432/signalbox); ?sslmode=verify-full&sslrootcert=FILE: over TLS
 #   REDIS_HOST     host:port of Redis (redis:6379); REDIS_SCHEME=rediss with ?ssl_ca_certs=FILE behind it: over TLS
 #   KAFKA_USERS    yes: passwords for a Kafka user of each service too
+#   SECURE         yes: what compose/secure.yaml needs: certificates, Kafka users, every address over TLS (passwords stay)
 #   FILE_MODE      of each file (0444: a container's user must read it; the folder is closed to others)
 set -euo pipefail
-folder=${1:-$(dirname "$0")/secrets}
+here=$(dirname "$0")
+folder=${1:-$here/secrets}
 database=${DATABASE_HOST:-postgres:5432/signalbox}
 redis=${REDIS_HOST:-redis:6379}/0
 case $redis in *\?*) redis=${redis%/0}; redis=${redis%%\?*}/0?${redis#*\?} ;; esac
 mode=${FILE_MODE:-0444}
+ca=/run/secrets/ca.pem # where containers see it
 umask 077
 
 random() { head -c "$1" /dev/urandom | base64 | tr -d '\n'; }
 password() { random 24 | tr '+/' '-_'; }
 made=0
 keep() { # NAME VALUE
-  [ ! -s "$folder/$1" ] || return 0
+  [ -s "$folder/$1" ] || put "$1" "$2"
+}
+put() { # NAME VALUE
   printf '%s' "$2" > "$folder/.$1.new"
   chmod "$mode" "$folder/.$1.new"
   mv "$folder/.$1.new" "$folder/$1"
@@ -27,6 +32,10 @@ keep() { # NAME VALUE
 
 mkdir -p "$folder" || { echo "make-secrets.sh: $folder cannot be made" >&2; exit 1; }
 chmod 0700 "$folder"
+if [ "${SECURE:-no}" = yes ]; then
+  KAFKA_USERS=yes
+  "$here/../deploy/make-certificates.sh" "$folder"
+fi
 keep postgres_password "$(password)"
 keep admin_database_url "postgresql://signalbox:$(cat "$folder/postgres_password")@$database"
 for role in api_gateway executor planner scheduler notifier reprocessor reprocessor_worker; do
@@ -39,6 +48,16 @@ if [ "${KAFKA_USERS:-no}" = yes ]; then
 fi
 keep redis_password "$(password)"
 keep redis_url "${REDIS_SCHEME:-redis}://:$(cat "$folder/redis_password")@$redis"
+if [ "${SECURE:-no}" = yes ]; then
+  for file in "$folder"/*_database_url; do
+    grep -q '?' "$file" || put "$(basename "$file")" "$(cat "$file")?sslmode=verify-full&sslrootcert=$ca"
+  done
+  ! grep -q '^redis:' "$folder/redis_url" || put redis_url "rediss:$(cut -d: -f2- "$folder/redis_url")?ssl_ca_certs=$ca"
+fi
 keep secret_key "$(random 32)"
 keep grafana_password "$(password)"
+# without this line compose.yaml says what is missing, before anything is started
+if [ "$folder" = "$here/secrets" ] && ! grep -qs '^SIGNALBOX_SECRETS=' "$here/.env"; then
+  (umask 022; echo 'SIGNALBOX_SECRETS=./secrets' >> "$here/.env")
+fi
 echo "$folder: $made secrets made, the others were there"

@@ -4,6 +4,7 @@
 # Also on an empty machine, with the same compose/secrets. Kafka keeps what it has; the services find out that their
 # database was restored and heal (docs/runbooks/restored-database.md).
 #   COMPOSE_PROJECT_NAME  the project, when it is not `signalbox`
+#   COMPOSE_FILE          the files of the stack, when secure.yaml or one of your own belongs to it
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 project=${COMPOSE_PROJECT_NAME:-signalbox}
@@ -13,7 +14,8 @@ for file in database.dump files.tar.gz; do
   [ -s "$folder/$file" ] || { echo "restore.sh: $folder/$file is missing or empty: name a folder that backup.sh wrote" >&2; exit 1; }
 done
 [ "${2:-}" = --yes ] || { echo "restore.sh: this replaces the database and the files of project $project; say --yes" >&2; exit 2; }
-compose() { docker compose -p "$project" -f "$here/compose.yaml" "$@"; }
+export COMPOSE_FILE=${COMPOSE_FILE:-$here/compose.yaml}
+compose() { docker compose -p "$project" "$@"; }
 services="planner executor scheduler notifier reprocessor api-gateway"
 sql() { compose exec -T postgres sh -c 'PGPASSWORD="$(cat $POSTGRES_PASSWORD_FILE)" exec '"$1" sh "${@:2}"; }
 

@@ -94,6 +94,11 @@ install_site() { # NAME
   fi
   nginx -t -q 2>/tmp/signalbox-nginx.$$ || { rm -f "$site"; refuse "nginx refuses the site, which was taken back: $(head -1 /tmp/signalbox-nginx.$$)"; }
   rm -f /tmp/signalbox-nginx.$$
+  # SELinux keeps nginx from every port that is not the web's own
+  [ "$(getenforce 2>/dev/null || true)" != Enforcing ] || setsebool -P httpd_can_network_connect on
+  if firewall-cmd -q --state 2>/dev/null && ! firewall-cmd -q --query-service=https; then
+    echo "the firewall is closed for the site: firewall-cmd --permanent --add-service=https --add-service=http && firewall-cmd --reload"
+  fi
 }
 
 wait_ready() { # SECONDS

@@ -10,18 +10,25 @@ kubectl=${KUBECTL:-kubectl}
 for file in admin_database_url secret_key redis_url {api_gateway,executor,planner,scheduler,notifier,reprocessor,reprocessor_worker}_database_url; do
   [ -s "$folder/$file" ] || { echo "make-secrets.sh: $folder/$file is missing: run compose/make-secrets.sh $folder" >&2; exit 1; }
 done
-apply() { # NAME KEY=FILE...
+apply() { # NAME KEY=FILE...; a file with `?` before it only where it exists
   local name=$1 words=()
   shift
-  for pair in "$@"; do words+=("--from-file=${pair%%=*}=$folder/${pair#*=}"); done
+  for pair in "$@"; do
+    [ "${pair#\?}" = "$pair" ] || { pair=${pair#\?}; [ -s "$folder/${pair#*=}" ] || continue; }
+    words+=("--from-file=${pair%%=*}=$folder/${pair#*=}")
+  done
   $kubectl -n "$namespace" create secret generic "$name" "${words[@]}" --dry-run=client -o yaml | $kubectl apply -f -
 }
-key=secret_key=secret_key redis=redis_url=redis_url
-apply planner-secrets database_url=planner_database_url
-apply scheduler-secrets database_url=scheduler_database_url
-apply executor-secrets database_url=executor_database_url $key
-apply notifier-secrets database_url=notifier_database_url $key $redis
-apply reprocessor-secrets database_url=reprocessor_database_url worker_database_url=reprocessor_worker_database_url $key
-apply api-gateway-secrets database_url=api_gateway_database_url $key $redis
-apply provision-secrets admin_database_url=admin_database_url \
-  $(for role in api_gateway executor planner scheduler notifier reprocessor reprocessor_worker; do echo "${role}_database_url=${role}_database_url"; done)
+key=secret_key=secret_key redis=redis_url=redis_url ca='?ca.pem=ca.pem'
+kafka() { echo "?kafka_password=$1_kafka_password"; }
+apply planner-secrets database_url=planner_database_url $ca "$(kafka planner)"
+apply scheduler-secrets database_url=scheduler_database_url $ca "$(kafka scheduler)"
+apply executor-secrets database_url=executor_database_url $key $ca "$(kafka executor)"
+apply notifier-secrets database_url=notifier_database_url $key $redis $ca "$(kafka notifier)"
+apply reprocessor-secrets database_url=reprocessor_database_url worker_database_url=reprocessor_worker_database_url $key $ca "$(kafka reprocessor)"
+apply api-gateway-secrets database_url=api_gateway_database_url $key $redis $ca "$(kafka api_gateway)"
+provision=(admin_database_url=admin_database_url "$ca" '?kafka_password=kafka_admin_password')
+for role in api_gateway executor planner scheduler notifier reprocessor reprocessor_worker; do
+  provision+=("${role}_database_url=${role}_database_url" "?${role}_kafka_password=${role}_kafka_password")
+done
+apply provision-secrets "${provision[@]}"

@@ -114,10 +114,11 @@ class ManifestCluster(KubernetesCluster):
         """kubectl in the namespace of the overlay."""
         return self.kubectl("-n", NAMESPACE, *arguments)
 
-    def ready(self, seconds: int = 600) -> None:
+    def ready(self, seconds: int = 600, *, servers: bool = True) -> None:
         """Return when the job is done and every part has rolled out."""
         self._waited("wait", "--for=condition=complete", "job/provision", f"--timeout={seconds}s", seconds=seconds)
-        for part in ("statefulset/postgres", "statefulset/kafka", *(f"deployment/{name}" for name in SERVICES)):
+        ours = [f"deployment/{name}" for name in SERVICES]
+        for part in (*(("statefulset/postgres", "statefulset/kafka") if servers else ()), *ours):
             self._waited("rollout", "status", part, f"--timeout={seconds}s", seconds=seconds)
 
     def _waited(self, *arguments: str, seconds: int) -> None:

@@ -1,5 +1,6 @@
 """The stack of `compose/compose.yaml` under a project name of its own, with secrets and volumes of its own."""
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from signalbox_local.ports import free_ports
 
 HOME: Final = Path(__file__).parents[2]
 FILE: Final = HOME / "compose/compose.yaml"
+SECURE_FILE: Final = HOME / "compose/secure.yaml"
 TOKEN: Final = re.compile(r"\bsbt_\w+_[\w-]+")
 BUILD_SECONDS: Final = 2400
 UP_SECONDS: Final = 600
@@ -43,6 +45,8 @@ class ComposeStack:
     project: str
     folder: Path
     port: int = 0
+    secure: bool = False
+    """With compose/secure.yaml: users and TLS."""
 
     def __post_init__(self) -> None:
         self.port = self.port or free_ports(1)[0]
@@ -57,7 +61,8 @@ class ComposeStack:
 
     def script(self, name: str, *arguments: str, check: bool = True) -> str:
         """Run a script of `compose/` on this project; its output and errors."""
-        environment = self.docker.variables({**self.variables, "COMPOSE_PROJECT_NAME": self.project})
+        named = {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_FILE": ":".join(map(str, self.files))}
+        environment = self.docker.variables({**self.variables, **named})
         done = subprocess.run(
             [HOME / "compose" / name, *arguments], env=environment, capture_output=True, text=True,
             timeout=UP_SECONDS, check=False,
@@ -66,12 +71,20 @@ class ComposeStack:
         return done.stdout + done.stderr
 
     def make_secrets(self) -> None:
-        subprocess.run([HOME / "compose/make-secrets.sh", self.secrets], check=True, capture_output=True, timeout=30)
+        subprocess.run(
+            [HOME / "compose/make-secrets.sh", self.secrets], check=True, capture_output=True, timeout=60,
+            env={**os.environ, "SECURE": "yes" if self.secure else "no"},
+        )  # fmt: skip
+
+    @property
+    def files(self) -> list[Path]:
+        return [FILE, SECURE_FILE] if self.secure else [FILE]
 
     def compose(self, *arguments: str, check: bool = True, seconds: float = UP_SECONDS, **variables: str) -> str:
         """`docker compose …` of this project."""
+        files = [word for file in self.files for word in ("-f", str(file))]
         return self.docker.run(
-            "compose", "-p", self.project, "-f", str(FILE), *arguments, seconds=seconds, check=check,
+            "compose", "-p", self.project, *files, *arguments, seconds=seconds, check=check,
             **{**self.variables, **variables},
         )  # fmt: skip
 
@@ -108,15 +121,17 @@ class ComposeStack:
 
     def demo_database(self) -> str:
         """A database and role for the pipeline's loader; its address inside of the network."""
-        sql = "CREATE ROLE demo LOGIN PASSWORD 'demo-password'; CREATE DATABASE demo OWNER demo"
-        statements = sql.split("; ")
-        for statement in statements:
-            self.compose(
-                "exec", "-T", "postgres", "sh", "-c",
-                'PGPASSWORD="$(cat $POSTGRES_PASSWORD_FILE)" psql -q -h 127.0.0.1 -U signalbox -d signalbox -c "$0"',
-                statement,
-            )  # fmt: skip
+        for statement in ("CREATE ROLE demo LOGIN PASSWORD 'demo-password'", "CREATE DATABASE demo OWNER demo"):
+            self.sql(statement)
         return "postgresql://demo:demo-password@postgres:5432/demo"
+
+    def sql(self, statement: str) -> str:
+        """What PostgreSQL answers its administrator, a line for each row, columns between `|`."""
+        return self.compose(
+            "exec", "-T", "postgres", "sh", "-c",
+            'PGPASSWORD="$(cat $POSTGRES_PASSWORD_FILE)" psql -qtA -h 127.0.0.1 -U signalbox -d signalbox -c "$0"',
+            statement,
+        ).strip()  # fmt: skip
 
     def memory(self) -> dict[str, str]:
         """Container → the memory that it uses now."""

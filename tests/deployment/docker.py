@@ -81,7 +81,8 @@ def _start() -> Docker:
     named = os.environ.get("SIGNALBOX_TEST_DOCKER_HOST")
     if named:
         return Docker(named, plugins)
-    if os.geteuid() != 0 or shutil.which("dockerd") is None:
+    program = shutil.which("dockerd")
+    if os.geteuid() != 0 or program is None:
         raise RuntimeError("no Docker engine: install docker.io and run as root, or set SIGNALBOX_TEST_DOCKER_HOST")
     folder = cache_folder() / "docker"
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def _start() -> Docker:
     (folder / "dockerd.pid").unlink(missing_ok=True)
     process.start(
         [
-            "dockerd", "-H", socket, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec",
+            program, "-H", socket, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec",
             "-p", f"{folder}/dockerd.pid",
         ],
         life=OWNED,

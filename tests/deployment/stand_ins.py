@@ -1,8 +1,9 @@
-"""Images that stand in for those of a registry, made of what the local stack fetches: PostgreSQL, Kafka, Redis.
+"""Images that stand in for those of a registry: PostgreSQL and Redis from Debian, Kafka as the local stack fetches it.
 
 `python:3.11-slim` is unpacked from Debian's packages. Where a registry answers, none of this is needed.
 """
 
+import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -12,17 +13,30 @@ from pathlib import Path
 from typing import Final
 
 from deployment.docker import Docker
+from engines.flink.distribution import kept_once
+from engines.spark.distribution import spark_home
 from signalbox_local.programs import Programs
 from signalbox_local.settings import cache_folder
 
 BASE: Final = "python:3.11-slim"
 SOURCES: Final = Path(__file__).with_name("stand_ins")
 PACKAGES: Final = "python3,python3-pip,python3-venv,ca-certificates"
-NAMES: Final = {
-    "postgres": "signalbox-test/postgres:18",
-    "kafka": "signalbox-test/kafka:4",
-    "redis": "signalbox-test/redis:6",
+
+
+def _tag(name: str, file: str) -> str:
+    """The name of a stand-in; another one when its sources change."""
+    sources = b"".join(source.read_bytes() for source in sorted(SOURCES.glob(f"{file}*")))
+    return f"signalbox-test/{name}:{hashlib.sha256(sources).hexdigest()[:12]}"
+
+
+NAMES: Final = {name: _tag(name, name) for name in ("postgres", "kafka", "redis")}
+PLATFORM_NAMES: Final = {
+    "namenode": _tag("namenode", "hadoop"),
+    "datanode": _tag("datanode", "hadoop"),
+    "spark": _tag("spark", "spark"),
 }
+HADOOP_VERSION: Final = "3.4.1"
+FETCH_SECONDS: Final = 600
 
 
 def prepare(docker: Docker) -> None:
@@ -39,13 +53,47 @@ def prometheus(docker: Docker) -> str | None:
     program = shutil.which("prometheus")
     if program is None:
         return None
-    tag = "signalbox-test/prometheus:2"
+    tag = _tag("prometheus", "prometheus")
     if not docker.has(tag):
         with _context("prometheus") as context:
             (context / "programs").mkdir()
             shutil.copy2(program, context / "programs" / "prometheus")
             docker.run("build", "-q", "-f", str(context / "prometheus.Dockerfile"), "-t", tag, str(context))
     return tag
+
+
+def prepare_platform(docker: Docker) -> None:
+    """Make what stands in for the images of the data platform: HDFS from Maven, Spark from PyPI."""
+    for name, tag in PLATFORM_NAMES.items():
+        if docker.has(tag):
+            continue
+        file = "spark" if name == "spark" else "hadoop"
+        with _context(file) as context:
+            if name == "spark":
+                shutil.copytree(spark_home(), context / "spark", symlinks=True)
+            else:
+                shutil.copytree(kept_once(f"hadoop-{HADOOP_VERSION}", _fetch_hadoop) / "libs", context / "libs")
+            docker.run(
+                "build", "-q", "--build-arg", f"ROLE={name}", "-f", str(context / f"{file}.Dockerfile"), "-t", tag,
+                str(context), seconds=FETCH_SECONDS,
+            )  # fmt: skip
+
+
+def _fetch_hadoop(folder: Path) -> None:
+    wanted = "".join(
+        f"<dependency><groupId>org.apache.hadoop</groupId><artifactId>{name}</artifactId>"
+        f"<version>{HADOOP_VERSION}</version></dependency>"
+        for name in ("hadoop-common", "hadoop-hdfs", "hadoop-hdfs-client")
+    )
+    (folder / "pom.xml").write_text(
+        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        "<groupId>signalbox.test</groupId><artifactId>hadoop</artifactId><version>1</version>"
+        f"<dependencies>{wanted}</dependencies></project>"
+    )
+    command = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder / 'libs'}"]
+    subprocess.run(
+        [*command, "-DincludeScope=runtime"], cwd=folder, check=True, capture_output=True, timeout=FETCH_SECONDS
+    )
 
 
 def _base(docker: Docker) -> None:
@@ -88,17 +136,9 @@ def _mirror() -> str:
 
 
 def _stand_in(docker: Docker, name: str, tag: str) -> None:
-    programs = Programs()
     with _context(name) as context:
-        if name == "postgres":
-            # the libraries of the wheel lie beside its package
-            shutil.copytree(programs.postgres().parents[2], context / "programs", symlinks=True)
-        elif name == "redis":
-            server = programs.redis()
-            if server is None:
-                raise RuntimeError("there is no Redis for this machine")
-            shutil.copytree(Path(server).parent, context / "programs")
-        else:
+        if name == "kafka":
+            programs = Programs()
             shutil.copytree(Path(programs.java().path).parent.parent, context / "java", symlinks=True)
             shutil.copytree(programs.kafka_libs(), context / "libs")
         docker.run("build", "-q", "-f", str(context / f"{name}.Dockerfile"), "-t", tag, str(context))

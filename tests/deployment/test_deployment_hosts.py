@@ -39,6 +39,20 @@ def test_a_host_that_will_not_do_is_named_line_by_line_and_nothing_is_installed(
     assert "Signalbox is not installed here: deploy/install.sh" in upgraded.stderr
 
 
+def test_a_port_in_use_and_a_foreign_system_are_named(host: Host) -> None:
+    host.run("systemd-run", "-q", "--unit=taken", "python3", "-m", "http.server", "9103", "--bind", "127.0.0.1")
+    host.until("bash -c 'echo > /dev/tcp/127.0.0.1/9103' 2>/dev/null && echo open", "open")
+    refused = host.process("/src/deploy/install.sh").stderr.splitlines()
+    assert "install.sh: port 9103 of this host is in use: stop what listens there" in refused
+    host.run("systemctl", "stop", "taken")
+    host.shell("cp -L /etc/os-release /root/os-release; rm /etc/os-release")
+    host.write("/etc/os-release", "ID=ubuntu VERSION_ID=22.04")
+    refused = host.process("/src/deploy/install.sh").stderr.splitlines()
+    host.shell("cp /root/os-release /etc/os-release")
+    assert "install.sh: ubuntu 22.04 is none of Rocky, CentOS, RHEL, AlmaLinux 9 and Debian 12, 13" in refused
+    assert host.process("ls", "/opt/signalbox", "/etc/signalbox").returncode != 0
+
+
 def test_it_is_installed_twice_and_serves_through_nginx(host: Host) -> None:
     admin = (host.stack.secrets / "admin_database_url").read_text()
     host.write("/root/admin", admin)
@@ -48,7 +62,13 @@ def test_it_is_installed_twice_and_serves_through_nginx(host: Host) -> None:
         "--kafka", "kafka:9092", "--database", f"{address.hostname}:{address.port}{address.path}", "--name", NAME,
         "--database-admin-url-file", "/root/admin", "--redis-url-file", "/root/redis",
     )  # fmt: skip
-    host.run("/src/deploy/install.sh", *words)
+    # what Rocky and its like have: an enforcing SELinux and a closed firewall
+    host.shell("printf '#!/bin/sh\necho Enforcing' > /usr/local/sbin/getenforce")
+    host.shell("printf '#!/bin/sh\necho \"$@\" > /root/setsebool' > /usr/local/sbin/setsebool")
+    host.shell("printf '#!/bin/sh\n[ $2 = --state ]' > /usr/local/sbin/firewall-cmd; chmod +x /usr/local/sbin/*")
+    shown = host.run("/src/deploy/install.sh", *words)
+    assert "the firewall is closed for the site: firewall-cmd --permanent --add-service=https" in shown
+    assert host.shell("cat /root/setsebool").strip() == "-P httpd_can_network_connect on"
     secrets = host.shell("sha256sum /etc/signalbox/secrets/* /etc/signalbox/*.env")
     again = host.run("/src/deploy/install.sh", *words)
     assert "0 secrets made" in again
@@ -89,6 +109,19 @@ def test_a_killed_service_and_a_restarted_host_come_back_by_themselves(host: Hos
     host.booted()
     host.until("systemctl is-active " + " ".join(f"signalbox-{name}" for name in SERVICES), "\n".join(["active"] * 6))
     host.until(f'/opt/signalbox/current/bin/python -c "{HEALTHY}"', "200")
+
+
+def test_a_database_of_a_newer_version_is_one_line_and_changes_nothing(host: Host) -> None:
+    host.stack.sql("UPDATE planner.schema_version SET version_num = '9999'")
+    host.run("systemctl", "stop", "signalbox.target", "signalbox-provision")
+    done = host.process("/src/deploy/install.sh")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "install.sh: topics and schemas could not be made: provision: the schema planner is at revision 9999"
+    )
+    host.stack.sql("UPDATE planner.schema_version SET version_num = '0001'")
+    host.run("/src/deploy/install.sh")
+    assert host.active() == dict.fromkeys(SERVICES, "active")
 
 
 def test_an_upgrade_changes_the_release_and_a_broken_one_is_put_back(host: Host) -> None:

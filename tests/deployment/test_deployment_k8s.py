@@ -1,6 +1,8 @@
 """`kubectl apply -k k8s/overlays/dev` on a real cluster: work through the API, a pod killed, all down and up again."""
 
+import asyncio
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -8,12 +10,15 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from demo.api import Api
-from deployment.cluster import NAMESPACE, OVERLAY, ManifestCluster
-from deployment.compose_stack import HOME, TOKEN
+from deployment.cluster import NAMESPACE, OVERLAY, SERVICES, ManifestCluster
+from deployment.compose_stack import HOME, TOKEN, version
 from deployment.demonstration import Demonstration, session
 from deployment.docker import Docker
+from deployment.secure_servers import SecureServers, secure_servers
+from signalbox_chassis.persistence.connection import connect
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(3600)]
 URL = "http://127.0.0.1:8000"
@@ -75,9 +80,35 @@ def test_the_cluster_takes_every_manifest_of_production(cluster: ManifestCluster
     assert done.stderr.strip().endswith(f"is missing: run compose/make-secrets.sh {secrets}")
 
 
-def test_a_cluster_without_the_needed_api_says_which(cluster: ManifestCluster) -> None:
-    with pytest.raises(AssertionError, match='no matches for kind "PodMonitor"'):
-        cluster.kubectl("apply", "--dry-run=server", "-f", str(HOME / "k8s/components/monitoring/podmonitor.yaml"))
+def test_what_a_cluster_lacks_is_a_line_each_before_anything_is_applied(
+    cluster: ManifestCluster, tmp_path: Path
+) -> None:
+    kubectl = f"{cluster.program} kubectl --kubeconfig {cluster.kubeconfig}"
+
+    def check(overlay: Path, **more: str) -> list[str]:
+        done = subprocess.run(
+            [HOME / "k8s/check.sh", overlay], env={**os.environ, "KUBECTL": kubectl, **more}, check=False,
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == (1 if done.stderr else 0)
+        return done.stderr.splitlines()
+
+    assert check(OVERLAY) == []
+    shutil.copytree(HOME / "k8s", tmp_path / "k8s")
+    overlay = tmp_path / "k8s/overlays/prod"
+    text = (overlay / "kustomization.yaml").read_text().replace("namespace: signalbox", "namespace: elsewhere")
+    text = text.replace("# - ../../components/monitoring", "- ../../components/monitoring")
+    (overlay / "kustomization.yaml").write_text(text)
+    lines = check(overlay)
+    assert lines[0] == (
+        "check.sh: the cluster does not know PodMonitor of monitoring.coreos.com/v1: "
+        "install what brings it, or leave out the component that has it"
+    )
+    missing = [line.partition("no secret ")[2].partition(" ")[0] for line in lines[1:]]
+    assert missing == sorted([*(f"{name}-secrets" for name in (*SERVICES, "provision")), "signalbox-tls"])
+    (line,) = check(overlay, KUBECTL=f"{kubectl} --server=https://127.0.0.1:1")
+    assert line.startswith("check.sh: no cluster answers")
+    assert not cluster.answers("get", "namespace", "elsewhere")
 
 
 def test_a_service_account_may_do_nothing_but_what_its_service_needs(cluster: ManifestCluster) -> None:
@@ -91,6 +122,68 @@ def test_a_service_account_may_do_nothing_but_what_its_service_needs(cluster: Ma
     for account in ("planner", "scheduler", "notifier", "reprocessor", "api-gateway", "provision"):
         assert not may(account, "create", "jobs.batch")
         assert not may(account, "get", "secrets")
+
+
+def test_services_of_a_cluster_reach_secure_servers_with_users_of_their_own(
+    cluster: ManifestCluster, run_folder: Path, tmp_path: Path
+) -> None:
+    """The last test of this file: what ran before in this namespace is gone."""
+    cluster.ours("delete", "deployment,statefulset,job", "--all", "--wait", "--timeout=180s")
+    shutil.copytree(HOME / "k8s", tmp_path / "k8s")
+    (run_folder / "k8s-secure").mkdir()
+    with secure_servers(run_folder / "k8s-secure") as servers:
+        secrets = tmp_path / "secrets"
+        secrets.mkdir()
+        for file in servers.secrets.iterdir():
+            text = file.read_text().replace(str(servers.ca), "/run/secrets/signalbox/ca.pem")
+            (secrets / file.name).write_text(text)
+        kubectl = f"{cluster.program} kubectl --kubeconfig {cluster.kubeconfig}"
+        script = [HOME / "k8s/make-secrets.sh", NAMESPACE, secrets]
+        subprocess.run(script, env={**os.environ, "KUBECTL": kubectl}, check=True, capture_output=True, timeout=120)
+        overlay = tmp_path / "k8s/overlays/secure"
+        overlay.mkdir()
+        names = ("tools", *SERVICES)
+        (overlay / "kustomization.yaml").write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                    "kind": "Kustomization",
+                    "namespace": NAMESPACE,
+                    "resources": ["../../base"],
+                    "components": ["../../components/secure"],
+                    "images": [{"name": f"signalbox/{name}", "newTag": version()} for name in names],
+                    "configMapGenerator": [
+                        {
+                            "name": "signalbox-settings",
+                            "behavior": "merge",
+                            "literals": [
+                                f"SIGNALBOX_KAFKA_BOOTSTRAP={servers.kafka.bootstrap}",
+                                "SIGNALBOX_BLOB_URL=file:///tmp/blobs",
+                            ],
+                        }
+                    ],
+                }
+            )
+        )
+        cluster.kubectl("apply", "-k", str(overlay))
+        cluster.ready(servers=False)
+        admin = ("python", "-m", "signalbox_gateway", "admin", "create", "ann")
+        assert TOKEN.search(cluster.ours("exec", "deployment/api-gateway", "-c", "service", "--", *admin))
+        assert asyncio.run(encrypted(servers)) == {f"signalbox_{name.replace('-', '_')}": True for name in SERVICES}
+        cluster.ours("delete", "deployment,job", "--all", "--wait", "--timeout=180s")
+
+
+async def encrypted(servers: SecureServers) -> dict[str, bool]:
+    """Role of a service → whether all of its connections to PostgreSQL are encrypted."""
+    admin = await connect(servers.secret("admin_database_url"), timeout=10)
+    try:
+        rows = await admin.fetch(
+            "SELECT usename, bool_and(ssl) AS ssl FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)"
+            " WHERE usename LIKE 'signalbox\\_%' GROUP BY 1"
+        )
+    finally:
+        await admin.close()
+    return {row["usename"]: row["ssl"] for row in rows}
 
 
 def pods(cluster: ManifestCluster) -> str:
