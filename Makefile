@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-compose test-data-platform test-flink test-hosts test-secure test-k8s test-kubernetes test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console test-console-oozie fuzz lock sizes clean
+.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-alerts test-compose test-data-platform test-flink test-hosts test-secure test-upgrade test-k8s test-kubernetes test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console test-console-oozie fuzz lock sbom sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,23 +75,31 @@ test-spark: setup ## the Spark engine on a real master and worker (needs a Java 
 
 test-compose: setup ## the stack of compose/ on a real Docker engine (root and docker.io, or SIGNALBOX_TEST_DOCKER_HOST; 10 to 25 minutes)
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST) -s -m deployment tests/deployment -k compose
+	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_compose.py tests/deployment/test_deployment_compose_secure.py
 
 test-k8s: setup ## k8s/overlays/dev on a real cluster (root; needs docker.io and what `make test-kubernetes` compiles)
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST) -s -m deployment tests/deployment -k k8s
+	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_k8s.py
 
 test-secure: setup ## Kafka with SASL, TLS and an access list, PostgreSQL and Redis over TLS (needs redis-server, postgresql, openssl; 4 minutes)
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST) -s -m deployment tests/deployment -k secure
+	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_secure.py
+
+test-alerts: setup ## each alert fires once in a real Prometheus on a running stack (needs prometheus, and what test-secure needs; 8 minutes)
+	@$(BIN)/signalbox-local fetch
+	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_alerts.py
 
 test-hosts: setup ## deploy/install.sh and upgrade.sh on a real systemd, in a container of a real Docker engine
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST) -s -m deployment tests/deployment -k hosts
+	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_hosts.py tests/deployment/test_deployment_hosts_secure.py
 
-test-data-platform: setup ## the jobs of compose/data-platform on a real Spark (a full Java 17), four simulated days
+test-upgrade: setup ## from the newest release (or SIGNALBOX_UPGRADE_FROM) to this checkout under load, and back (3 minutes)
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST) -s -m deployment tests/deployment -k data_platform
+	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_upgrade.py
+
+test-data-platform: setup ## the jobs of compose/data-platform on a real Spark (a full Java 17) over four simulated days, and in containers with a real HDFS
+	@$(BIN)/signalbox-local fetch
+	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_data_platform.py tests/deployment/test_deployment_data_platform_hdfs.py
 
 engines: setup ## the engines that need servers of their own, each in turn (KIND=flink for one)
 	@$(BIN)/signalbox-local fetch
@@ -151,6 +159,14 @@ fuzz: setup ## generated requests against a real gateway for ten minutes (SECOND
 lock: setup ## resolve the workspace into requirements.lock (UPGRADE=1: newest versions)
 	@$(BIN)/uv lock -q $(if $(UPGRADE),--upgrade)
 	@$(BIN)/uv export -q --all-packages --all-groups --no-emit-workspace --format requirements-txt --no-header --no-annotate -o requirements.lock
+
+sbom: setup ## what each image holds as CycloneDX in build/sbom/; fails on a licence that is not allowed
+	@mkdir -p build/sbom
+	@for names in compose/images/packages/*.txt; do \
+		image=$$(basename $$names .txt); words="--names $$names"; \
+		[ $$image != api-gateway ] || words="$$words --console services/console/package-lock.json"; \
+		$(BIN)/python compose/images/sbom.py --check $$words && $(BIN)/python compose/images/sbom.py $$words > build/sbom/$$image.json || exit 1; \
+	done
 
 sizes: setup ## functions over 50 and modules over 400 lines
 	@$(BIN)/python tests/support/sizes.py
