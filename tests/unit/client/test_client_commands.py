@@ -292,6 +292,7 @@ def test_empty_lists_say_what_to_do(server: str) -> None:
         ("labels: {on: x, 1: y}\nno: yes\n", {"labels": {"on": "x", "1": "y"}, "no": "yes"}),
         ('{"a": [1, 2.5, null, true]}', {"a": [1, 2.5, None, True]}),
         ("a: 0o17\nb: 017\n", {"a": 15, "b": 17}),
+        ("{a: 2026-01-31, b: [x]}\n", {"a": "2026-01-31", "b": ["x"]}),
     ],
 )
 def test_a_file_is_yaml_1_2_with_the_types_of_json(text: str, found: dict[str, Any]) -> None:
@@ -306,6 +307,7 @@ def test_a_file_is_yaml_1_2_with_the_types_of_json(text: str, found: dict[str, A
         ("a: 1\na: 2\n", "line 2"),
         ('{"a": 1, "a": 2}', "a is given more than once"),
         ("a: [1\n", "line"),
+        ('{"a": 1\n"b": 2}', "line 2"),
         ("- 1\n", "must hold one object"),
         ("a: .inf\n", "a: float is not allowed"),
         ("a: !!python/object:os.system x\n", "line 1"),

@@ -5,6 +5,8 @@ from typing import Any, Final, cast
 
 MAX_DEPTH: Final = 64
 """Levels of lists and objects, as the API allows."""
+MAX_YAML_IN_BRACES: Final = 100_000
+"""Characters: reading YAML takes a thousand times longer, and a long text in braces is JSON with a mistake in it."""
 _TEXT_TAGS: Final = ("tag:yaml.org,2002:timestamp",)
 
 
@@ -14,10 +16,23 @@ class InvalidDocument(ValueError):
 
 def parse(text: str) -> dict[str, Any]:
     """The object a text holds. Raises `InvalidDocument`."""
-    found = _json(text) if text.lstrip().startswith("{") else _yaml(text)
+    found = _braces(text) if text.lstrip().startswith("{") else _yaml(text)
     if not isinstance(found, dict):
         raise InvalidDocument("must hold one object")
     return cast("dict[str, Any]", _plain(found, (), ""))
+
+
+def _braces(text: str) -> Any:
+    """JSON, or an object of YAML in braces; what is neither is told as JSON."""
+    try:
+        return _json(text)
+    except InvalidDocument:
+        try:
+            if len(text) <= MAX_YAML_IN_BRACES:
+                return _yaml(text)
+        except InvalidDocument:
+            pass
+        raise
 
 
 def _json(text: str) -> Any:
