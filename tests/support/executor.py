@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 
 from signalbox_chassis.messaging.consumer import Consumer
-from signalbox_chassis.persistence.connection import Connection, Row, connect, connect_arguments
+from signalbox_chassis.persistence.connection import Connection, Row, connect
 from signalbox_chassis.persistence.migrations import migrate, provision
 from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.definitions.engine import Engine, EngineLimits, ScriptedConnection
@@ -42,6 +42,7 @@ from signalbox_executor.app import executor
 from signalbox_executor.engines.registry import KINDS
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import accept, claim, engines, rules, workers
+from support import queries
 from support.forked import Forked
 
 TOPICS = tuple(
@@ -82,13 +83,6 @@ def engine(id: str = "e1", url: str = "http://127.0.0.1:1", **changes: Any) -> E
     return Engine(**values)
 
 
-def _patient(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What a test asks waits as long as a stalled machine takes: the limits are the services'."""
-    settings = {**arguments["server_settings"], "lock_timeout": "0", "statement_timeout": "60s"}
-    settings["idle_in_transaction_session_timeout"] = "60s"
-    return {**arguments, "timeout": 60, "command_timeout": 60, "server_settings": settings}
-
-
 @dataclass
 class Store:
     """A schema of its own, and what a test puts there without any message."""
@@ -98,19 +92,17 @@ class Store:
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
-        connection = await connect(self.url, **_patient(connect_arguments(self.schema, "test")))
+        connection = await connect(self.url, **queries.patient(self.schema))
         try:
             yield connection
         finally:
             await connection.close()
 
     async def rows(self, query: str, *args: Any) -> list[Row]:
-        async with self.connection() as connection:
-            return await connection.fetch(query, *args)
+        return await queries.rows(self.url, self.schema, query, *args)
 
     async def value(self, query: str, *args: Any) -> Any:
-        async with self.connection() as connection:
-            return await connection.fetchval(query, *args)
+        return await queries.value(self.url, self.schema, query, *args)
 
     async def worker(self, *, lease_seconds: float = 60) -> uuid.UUID:
         id = uuid.uuid4()

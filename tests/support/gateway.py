@@ -25,6 +25,7 @@ from signalbox_gateway.app import gateway
 from signalbox_gateway.identity import principals
 from signalbox_gateway.server import ApiServer
 from signalbox_gateway.settings import GatewaySettings
+from support import queries
 from support.api_document import problem_with
 
 NEEDED = (
@@ -109,8 +110,7 @@ class Gateway:
             await connection.close()
 
     async def value(self, query: str, *args: Any) -> Any:
-        async with self.connection() as connection:
-            return await connection.fetchval(query, *args)
+        return await queries.value(self.database_url, self.schema, query, *args)
 
     async def another_token(self, *permissions: str, days: int = 1) -> str:
         """A token of `ann` that may do only this."""

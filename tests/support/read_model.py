@@ -37,6 +37,7 @@ from signalbox_contracts.topics import Topic, topic, topic_of
 from signalbox_contracts.wire import encode
 from signalbox_gateway import MIGRATIONS, handlers
 from signalbox_gateway.long_poll import Waits
+from support import queries
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 NEEDED = ("plans.v1", "tasks.v1", "states.v1", "ticks.v1", "deliveries.v1", "dead-letters.v1", "operations.v1")
@@ -88,8 +89,7 @@ class ReadModel:
             await connection.close()
 
     async def value(self, query: str, *args: Any) -> Any:
-        async with self.connection() as connection:
-            return await connection.fetchval(query, *args)
+        return await queries.value(self.url, self.schema, query, *args)
 
     async def send(self, *events: Event[Any]) -> None:
         """Publish facts, in this order per plan."""

@@ -30,6 +30,7 @@ from signalbox_chassis.settings import ServiceSettings
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.topics import Topic, topic
 from signalbox_contracts.wire import encode
+from support import queries
 from support.deadlines import wait_until
 from support.forked import Forked
 
@@ -117,12 +118,10 @@ class Stand:
             await connection.close()
 
     async def rows(self, query: str, *args: Any) -> list[Row]:
-        async with self.database() as connection:
-            return await connection.fetch(query, *args)
+        return await queries.rows(self.url, self.schema, query, *args)
 
     async def value(self, query: str, *args: Any) -> Any:
-        async with self.database() as connection:
-            return await connection.fetchval(query, *args)
+        return await queries.value(self.url, self.schema, query, *args)
 
     async def entries(self) -> dict[str, list[int]]:
         """The numbers applied to each counter, in the order they were."""
