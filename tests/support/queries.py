@@ -22,12 +22,12 @@ MAX_CONNECTIONS: Final = 50
 
 async def rows(url: str, schema: str, query: str, *args: Any) -> list[Row]:
     """What a statement answers, in this schema."""
-    return await _ask(url, schema, lambda connection: connection.fetch(query, *args))
+    return await _run(url, schema, lambda connection: connection.fetch(query, *args))
 
 
 async def value(url: str, schema: str, query: str, *args: Any) -> Any:
     """The first column of the first row; None without a row."""
-    return await _ask(url, schema, lambda connection: connection.fetchval(query, *args))
+    return await _run(url, schema, lambda connection: connection.fetchval(query, *args))
 
 
 def patient(schema: str) -> dict[str, Any]:
@@ -38,13 +38,13 @@ def patient(schema: str) -> dict[str, Any]:
     return {**arguments, "timeout": 60, "command_timeout": 60, "server_settings": settings}
 
 
-async def _ask(url: str, schema: str, ask: Callable[[Any], Awaitable[Any]]) -> Any:
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_asked(url, schema, ask), _loop()))
+async def _run(url: str, schema: str, query: Callable[[Any], Awaitable[Any]]) -> Any:
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_query(url, schema, query), _loop()))
 
 
-async def _asked(url: str, schema: str, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+async def _query(url: str, schema: str, query: Callable[[Any], Awaitable[Any]]) -> Any:
     async with (await _pool(url, schema)).acquire() as connection:
-        return await ask(connection)
+        return await query(connection)
 
 
 @cache
