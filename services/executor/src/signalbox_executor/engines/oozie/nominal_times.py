@@ -1,13 +1,15 @@
 """When a coordinator's actions are due, pure: to name those that Oozie has not made."""
 
+import re
 from collections.abc import Generator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from signalbox_executor.engines.oozie.answers import CoordinatorAnswer
 
 MAX_STEPS: Final = 100_000
+_OFFSET: Final = re.compile(r"GMT([+-])(\d{1,2}):?([0-5]\d)")
 
 
 def nominal_times(
@@ -21,7 +23,7 @@ def nominal_times(
     every = coordinator.frequency or ""
     if start is None or end is None or not (every.isascii() and every.isdigit() and int(every)):
         return
-    zone = _zone(coordinator.time_zone)
+    zone = zone_of(coordinator.time_zone)
     if zone is None or coordinator.time_unit not in ("MINUTE", "DAY", "MONTH"):
         return
     for step in range(MAX_STEPS):
@@ -32,7 +34,7 @@ def nominal_times(
             yield step + 1, at
 
 
-def _after(start: datetime, units: int, unit: str, zone: ZoneInfo) -> datetime | None:
+def _after(start: datetime, units: int, unit: str, zone: tzinfo) -> datetime | None:
     """Days and months are those of the coordinator's zone: a day may have 23 or 25 hours."""
     try:
         if unit == "MINUTE":
@@ -48,7 +50,13 @@ def _after(start: datetime, units: int, unit: str, zone: ZoneInfo) -> datetime |
         return None
 
 
-def _zone(name: str | None) -> ZoneInfo | None:
+def zone_of(name: str | None) -> tzinfo | None:
+    """A zone as Oozie writes it: a name, or an offset such as `GMT+05:30`. None for one that is not known here."""
+    offset = _OFFSET.fullmatch(name or "")
+    if offset:
+        sign, hours, minutes = offset.groups()
+        length = timedelta(hours=int(hours), minutes=int(minutes))
+        return timezone(length if sign == "+" else -length)
     try:
         return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):

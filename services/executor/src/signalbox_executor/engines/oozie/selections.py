@@ -22,7 +22,7 @@ from signalbox_executor.engines.oozie.answers import (
 )
 from signalbox_executor.engines.oozie.commands import equivalent
 from signalbox_executor.engines.oozie.handles import JobType, parse_id
-from signalbox_executor.engines.oozie.nominal_times import nominal_times
+from signalbox_executor.engines.oozie.nominal_times import nominal_times, zone_of
 from signalbox_executor.engines.oozie.outputs import DryRun, Outputs, OutputsUnknown
 from signalbox_executor.engines.oozie.rest import OozieRefused
 from signalbox_executor.engines.oozie.server import OozieServer, as_filter
@@ -308,6 +308,10 @@ class Resolver:
         if window.from_at is None or window.until_at is None or coordinator.next_at is None:
             return []
         first = max(window.from_at, coordinator.next_at)
+        until = min(window.until_at, coordinator.end_at or window.until_at)
+        if first <= until and zone_of(coordinator.time_zone) is None:
+            reason = f"its time zone {coordinator.time_zone!r} is not known, so what is due cannot be listed by date"
+            raise self._wrong("selection.dates", coordinator.id, f"{reason}: name its actions by number")
         due = nominal_times(coordinator, first, window.until_at)
         return [_missing(coordinator, number, at) for (number, at), _ in zip(due, range(PAGE_ITEMS), strict=False)]
 

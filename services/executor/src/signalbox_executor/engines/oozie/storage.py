@@ -16,6 +16,8 @@ from yarl import URL
 from signalbox_chassis.security.egress import AddressRefused
 
 MAX_ENTRIES: Final = 10_000
+MAX_FOLDERS: Final = 200
+"""Directories of HDFS that are listed for the newest file below one; each is a call."""
 MAX_BYTES: Final = 16 * 1024 * 1024
 _SHOWN: Final = 200
 
@@ -38,6 +40,7 @@ class _SummaryAnswer(_Answer):
 class _File(_Answer):
     name: Annotated[str, Field(alias="pathSuffix")] = ""
     modified: Annotated[int, Field(alias="modificationTime")] = 0
+    type: str = "FILE"
 
 
 class _Files(_Answer):
@@ -84,11 +87,25 @@ class Storage:
             summary = await self._read(session, path, "GETCONTENTSUMMARY")
             if summary is None:
                 return "does not exist"
-            listed = await self._read(session, path, "LISTSTATUS")
-        content = _SummaryAnswer.model_validate_json(summary).summary
-        files = _ListAnswer.model_validate_json(listed or b"{}").statuses.files
-        newest = max(files, key=lambda file: file.modified, default=None)
-        return _line(content.files, content.length, newest and (newest.name, newest.modified / 1000))
+            content = _SummaryAnswer.model_validate_json(summary).summary
+            newest, all_seen = await self._newest(session, path)
+        line = _line(content.files, content.length, newest)
+        return line if all_seen else line.replace("the newest", f"the newest in {MAX_FOLDERS} directories", 1)
+
+    async def _newest(self, session: aiohttp.ClientSession, path: str) -> tuple[tuple[str, float] | None, bool]:
+        """The newest file at any depth with its time in seconds, and whether every directory was looked into."""
+        newest: tuple[str, float] | None = None
+        folders, looked_into = [""], 0
+        while folders and looked_into < MAX_FOLDERS:
+            folder, looked_into = folders.pop(), looked_into + 1
+            listed = await self._read(session, f"{path.rstrip('/')}/{folder}", "LISTSTATUS")
+            for file in _ListAnswer.model_validate_json(listed or b"{}").statuses.files:
+                name = f"{folder}/{file.name}" if folder else file.name
+                if file.type == "DIRECTORY":
+                    folders.append(name)
+                elif newest is None or file.modified / 1000 > newest[1]:
+                    newest = (name, file.modified / 1000)
+        return newest, not folders
 
     async def _read(self, session: aiohttp.ClientSession, path: str, operation: str) -> bytes | None:
         base = URL((self._webhdfs or "").rstrip("/")) / "webhdfs/v1" / path.lstrip("/")
