@@ -42,7 +42,7 @@ status: setup ## say what of the local stack is running and healthy
 env: setup ## print the addresses of the local stack as shell exports
 	@$(BIN)/signalbox-local env
 
-test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL and Redis
+test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL and Redis, and the core of Oozie (with a JDK 17 to 24 and mvn)
 	@$(BIN)/signalbox-local fetch
 	@$(BIN)/python tests/support/parts.py
 
@@ -55,7 +55,7 @@ REAL = "engine$(if $(LONG),, and not long)"
 
 test-oozie: setup ## the Oozie engine on a real Oozie 5.2.1 (needs a JDK 17 to 24 and mvn; under 4 minutes; LONG=1: all)
 	@$(BIN)/signalbox-local fetch
-	@$(PYTEST) -m $(REAL) tests/engines/oozie
+	@$(PYTEST) -m $(REAL) tests/engines/oozie tests/engines/test_engines_conformance.py -k oozie
 
 test-airflow: setup ## the Airflow engine on a real Airflow 3 (installed once into the user's cache; LONG=1: all; AIRFLOW=2: the adapter on a real 2.11)
 	@$(BIN)/signalbox-local fetch

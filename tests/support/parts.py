@@ -28,6 +28,8 @@ SERVICES: Final = [
     for folder in sorted((HOME / "tests" / "integration").iterdir())
     if folder.is_dir() and folder.name not in {"executor", *_WITH_THE_REST} and not folder.name.startswith("_")
 ]
+OOZIE: Final = ["-mcore", "tests/engines/oozie"]
+"""Mostly waits for the server. With an empty cache its jars are fetched first, which takes less than a minute."""
 CHAOS: Final = ["tests/chaos"]
 
 
@@ -48,6 +50,7 @@ def main(options: list[str]) -> int:
         "the executor, and outages of minutes": [*EXECUTOR, *OUTAGES],
         "the executor's deaths and the other services": [*DEATHS, *SERVICES],
         "the rest": ["tests", *elsewhere],
+        "the core of the Oozie engine on a real server": OOZIE,
     }
     with tempfile.TemporaryDirectory() as folder:
         late = _run(side_by_side, {"a minute of chaos": CHAOS}, options, Path(folder), began)

@@ -14,10 +14,10 @@ import yaml
 from engines.harness import EngineHarness, WorkRequest, until
 from engines.kubernetes.cluster import KubernetesCluster, shared_cluster
 from engines.kubernetes.distribution import IMAGE
-from engines.kubernetes.holding_proxy import HoldingProxy
 from signalbox_contracts.definitions.work import KubernetesWork, Work
 from signalbox_executor.engines.kubernetes.adapter import KubernetesEngine
 from signalbox_executor.engines.port import Engine, Submission
+from support.holding_proxy import HoldingProxy
 
 _numbers = itertools.count(1)
 ENDLESS: Final = "sleep 600 & trap 'kill $!; exit 143' TERM; wait"

@@ -1,4 +1,4 @@
-"""The Oozie engine: a real server of its own. Each run of a workflow leaves a folder named by its id and run number."""
+"""The Oozie engine: a real server of its own. Each run of a workflow leaves a folder, by run key."""
 
 import asyncio
 import json
@@ -16,6 +16,7 @@ from engines.oozie.assembly import SERVER_FILES, why_not
 from engines.oozie.oozie_process import OozieProcess
 from signalbox_contracts.definitions.work import OozieWork, Work
 from signalbox_executor.engines.port import Engine, Submission
+from support.holding_proxy import HoldingProxy
 
 APPLICATION = (SERVER_FILES / "fixtures" / "wf-request").as_uri()
 
@@ -24,6 +25,9 @@ class Harness(EngineHarness):
     kind = "oozie"
     plain_logs = False
     logs_hold_output = False
+    lost_answer_point = "oozie.started"
+    late_submit_starts = False
+    proxy: HoldingProxy | None = None
 
     def __init__(self, folder: Path, server: OozieProcess) -> None:
         self.folder = folder
@@ -44,11 +48,32 @@ class Harness(EngineHarness):
         finally:
             server.stop()
 
+    @classmethod
+    @contextmanager
+    def started_to_be_late(cls, folder: Path) -> Generator[Self]:
+        """Executors reach the server through a proxy, which `late` uses."""
+        with cls.started(folder) as harness, HoldingProxy(harness.url.removesuffix("/oozie")) as proxy:
+            harness.proxy = proxy
+            harness.connection = {**harness.connection, "url": f"{proxy.url}/oozie"}
+            yield harness
+
+    @contextmanager
+    def late(self, key: str) -> Generator[None]:
+        """The submit is under way; a job that it makes when its sender is dead stays unstarted."""
+        assert self.proxy is not None
+        with self.proxy.holding("/v2/jobs"):
+            yield
+
+    def forget(self, key: str) -> None:
+        """The server loses its database."""
+        self.server.kill()
+        self.server.start()
+
     def work(self, key: str, request: WorkRequest) -> Work:
         mode = "hold" if request.endless else "fail" if request.exit_code else "pass"
         properties = {
             "runKey": key,
-            "stamps": (self.stamps / key).as_uri(),
+            "stamps": self.stamps.as_uri(),
             "mode": mode,
             "exitCode": str(request.exit_code),
             "hold": str(self.folder / "holds" / key),

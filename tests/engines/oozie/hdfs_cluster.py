@@ -78,8 +78,8 @@ class HdfsCluster:
 
     @property
     def root(self) -> str:
-        """The file system's URI, as a server that reaches it over HTTP names it."""
-        return f"webhdfs://127.0.0.1:{self.http_port}"
+        """The URI of the file system."""
+        return f"hdfs://127.0.0.1:{self.rpc_port}"
 
     def start(self) -> None:
         """Format it, start both nodes and wait until a file can be written."""

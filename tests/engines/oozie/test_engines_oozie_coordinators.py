@@ -50,6 +50,7 @@ async def test_copies_of_one_rerun_are_one_workflow(world: World, engine: OozieE
     await other.close()
 
 
+@pytest.mark.core
 async def test_output_stays_unless_the_rerun_says_otherwise(world: World, engine: OozieEngine) -> None:
     """Trap 10: Oozie deletes the output folders of a rerun unless it is told not to."""
     world.touch("raws/2026-01-01/_READY")

@@ -22,8 +22,6 @@ DONE = {"SUCCEEDED", "KILLED", "DONEWITHERROR"}
 class Submits(Harness):
     """New workflows."""
 
-    lost_answer_point = "oozie.started"
-
     async def prepare(self, world: World) -> None:
         """Make what a round needs."""
 

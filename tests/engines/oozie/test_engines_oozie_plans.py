@@ -26,6 +26,7 @@ from support.full_stack import FullStack
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 
+@pytest.mark.core
 async def test_exactly_the_failed_actions_are_rerun_and_no_output_is_touched(world: World, stack: FullStack) -> None:
     failing = {3, 7, 8, 9, 10}
     coordinator = await gated_coordinator(world, 12, failing)
@@ -80,6 +81,7 @@ async def test_a_clean_up_needs_the_confirmation_of_what_it_deletes(world: World
     assert not (out / "part-0").exists()
 
 
+@pytest.mark.core
 async def test_apply_refuses_with_exactly_what_changed_behind_our_back(world: World, stack: FullStack) -> None:
     coordinator = await gated_coordinator(world, 8, set(range(1, 9)))
     plan = await preview(stack, actions(coordinator))
@@ -127,6 +129,7 @@ async def test_a_canary_that_fails_stops_the_plan_and_so_does_the_brake(world: W
     assert (braked["state"], braked["counts"]["failed"], braked["counts"]["cancelled"]) == ("FAILED", 3, 9)
 
 
+@pytest.mark.core
 async def test_workflows_are_rerun_from_the_failed_node_and_failures_retried(world: World, stack: FullStack) -> None:
     ids = [await world.failed_workflow("wf-move", f"m{number}") for number in range(3)]
     world.touch("m0/source/file")

@@ -20,6 +20,7 @@ async def end(engine: OozieEngine, of: Submission, handle: str) -> Observation:
     return seen[of.run_key]
 
 
+@pytest.mark.core
 async def test_a_workflow_is_submitted_and_seen_to_its_end(world: World, engine: OozieEngine) -> None:
     submission = world.submit("wf-fs3")
     handle = await engine.submit(submission)
@@ -46,6 +47,7 @@ async def test_copies_of_one_submit_by_several_executors_start_one_workflow(
         await one.close()
 
 
+@pytest.mark.core
 async def test_a_rerun_from_the_failed_node_keeps_what_was_done(world: World, engine: OozieEngine) -> None:
     target = await world.failed_workflow("wf-move")
     world.touch("a/source/file")

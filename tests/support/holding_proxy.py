@@ -1,4 +1,4 @@
-"""A proxy before the real API server that keeps chosen requests under way: they arrive when it lets them go.
+"""A proxy before a real server that keeps chosen requests under way: they arrive when it lets them go.
 
 A request it holds arrives even if its sender has died meanwhile. It runs in a thread of its own, as the tests that use
 it block their event loops.
@@ -23,7 +23,8 @@ HOP_BY_HOP: Final = frozenset({"host", "content-length", "transfer-encoding", "c
 class HoldingProxy:
     """Passes everything on, streams too. `held` names a part of the paths whose writes wait."""
 
-    def __init__(self, upstream: str, authority: Path) -> None:
+    def __init__(self, upstream: str, authority: Path | None = None) -> None:
+        """`upstream` is its scheme, host and port; `authority` the certificates it is trusted by, with https."""
         self.url = ""
         self._upstream = upstream
         self._authority = authority
@@ -61,7 +62,8 @@ class HoldingProxy:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        connector = aiohttp.TCPConnector(ssl=create_default_context(cafile=str(self._authority)), limit=0)
+        trusted = create_default_context(cafile=str(self._authority)) if self._authority else True
+        connector = aiohttp.TCPConnector(ssl=trusted, limit=0)
         timeout = aiohttp.ClientTimeout(total=None)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as self._session:
             self._serves.set()
