@@ -90,12 +90,13 @@ async def test_a_local_directory_is_described_only_where_that_is_allowed(tmp_pat
 
 
 async def test_a_directory_of_hdfs_is_described_by_webhdfs() -> None:
-    """Answers as the documentation of WebHDFS has them; no HDFS was run."""
+    """Many files, endless directories and broken answers; what a real HDFS answers is in the tests of the engine."""
     async with _webhdfs() as url:
         storage = Storage(session=aiohttp.ClientSession, webhdfs_url=url, user="alice")
         line = await storage.describe("hdfs://nn/out/2026")
         assert line == "3 files, 77 bytes, the newest is part-1 of 2026-01-01T00:00:00Z"
         assert "the newest is part-19999" in await storage.describe("hdfs://nn/many")
+        assert "the newest in 200 directories is file of 2026" in await storage.describe("hdfs://nn/endless")
         assert await storage.describe("hdfs://nn/nothing") == "does not exist"
         assert (await storage.describe("hdfs://nn/broken")).startswith("its content cannot be read: ValidationError")
 
@@ -113,6 +114,10 @@ async def _webhdfs() -> AsyncGenerator[str]:
         if request.path.endswith("/many"):
             files = [{"pathSuffix": f"part-{n:05}", "modificationTime": n, "type": "FILE"} for n in range(20_000)]
             return web.json_response({"FileStatuses": {"FileStatus": files}})
+        if "/endless" in request.path:
+            below = {"pathSuffix": "sub", "modificationTime": 0, "type": "DIRECTORY"}
+            file = {"pathSuffix": "file", "modificationTime": 1767225600000, "type": "FILE"}
+            return web.json_response({"FileStatuses": {"FileStatus": [below, file]}})
         files = [{"pathSuffix": f"part-{n}", "modificationTime": 1767225600000 * n, "type": "FILE"} for n in (0, 1)]
         return web.json_response({"FileStatuses": {"FileStatus": files}})
 

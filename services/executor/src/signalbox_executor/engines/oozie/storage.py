@@ -98,7 +98,8 @@ class Storage:
         folders, looked_into = [""], 0
         while folders and looked_into < MAX_FOLDERS:
             folder, looked_into = folders.pop(), looked_into + 1
-            listed = await self._read(session, f"{path.rstrip('/')}/{folder}", "LISTSTATUS")
+            place = f"{path.rstrip('/')}/{folder}" if folder else path
+            listed = await self._read(session, place, "LISTSTATUS")
             for file in _ListAnswer.model_validate_json(listed or b"{}").statuses.files:
                 name = f"{folder}/{file.name}" if folder else file.name
                 if file.type == "DIRECTORY":
