@@ -73,5 +73,5 @@ def test_every_service_runs_with_a_user_of_its_own_and_over_tls(host: Host) -> N
 
 def test_a_service_sees_no_password_but_its_own(host: Host) -> None:
     pid = host.run("systemctl", "show", "-P", "MainPID", "signalbox-planner").strip()
-    shown = host.shell(f"nsenter -m -t {pid} ls /etc/signalbox/secrets")
+    shown = host.run("runuser", "-u", "signalbox", "--", "ls", f"/proc/{pid}/root/etc/signalbox/secrets")
     assert shown.split() == ["planner_database_url", "planner_kafka_password"]
