@@ -72,7 +72,7 @@ def prepare_platform(docker: Docker) -> None:
             if name == "spark":
                 shutil.copytree(spark_home(), context / "spark", symlinks=True)
             else:
-                shutil.copytree(kept_once(f"hadoop-{HADOOP_VERSION}", _fetch_hadoop) / "libs", context / "libs")
+                shutil.copytree(kept_once(f"hadoop-hdfs-{HADOOP_VERSION}", _fetch_hadoop) / "libs", context / "libs")
             docker.run(
                 "build", "-q", "--build-arg", f"ROLE={name}", "-f", str(context / f"{file}.Dockerfile"), "-t", tag,
                 str(context), seconds=FETCH_SECONDS,
@@ -80,10 +80,11 @@ def prepare_platform(docker: Docker) -> None:
 
 
 def _fetch_hadoop(folder: Path) -> None:
+    """The order of the names matters: with another one Maven takes an older Jackson than HDFS needs."""
     wanted = "".join(
         f"<dependency><groupId>org.apache.hadoop</groupId><artifactId>{name}</artifactId>"
         f"<version>{HADOOP_VERSION}</version></dependency>"
-        for name in ("hadoop-common", "hadoop-hdfs", "hadoop-hdfs-client")
+        for name in ("hadoop-hdfs", "hadoop-hdfs-client", "hadoop-common")
     )
     (folder / "pom.xml").write_text(
         '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'

@@ -24,6 +24,8 @@ for page in hdfs datanode static; do
   mkdir -p "$conf/webapps/$page/WEB-INF"
   echo "$ROLE" > "$conf/webapps/$page/index.html"
 done
+printf '%s\n' 'log4j.rootLogger=WARN, c' 'log4j.appender.c=org.apache.log4j.ConsoleAppender' \
+  'log4j.appender.c.layout=org.apache.log4j.SimpleLayout' > "$conf/log4j.properties"
 options=(-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 --add-opens java.base/java.lang=ALL-UNNAMED -cp "$conf:/opt/hadoop/libs/*")
 server=org.apache.hadoop.hdfs.server
 if [ "$ROLE" = namenode ]; then
