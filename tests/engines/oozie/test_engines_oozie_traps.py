@@ -1,6 +1,7 @@
 """What Oozie 5.2.1 does that nobody expects: each seen on the real server, and what the engine does about it.
 
-The traps 1 to 4, 6, 9, 10, 13, 14 and 16 are in the tests of workflows, coordinators and controls.
+The traps have the numbers 1 to 16. Those that are not here (1, 3, 4, 6, 10, 13, 14, 16) are in the tests of workflows,
+coordinators and controls: their docstrings begin with the number.
 """
 
 from uuid import uuid4
@@ -12,10 +13,49 @@ from signalbox_contracts.definitions.selection import OozieActions
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.tasks import Phase
 from signalbox_executor.engines.oozie.adapter import OozieEngine
-from signalbox_executor.engines.port import EngineRefused, Watched
+from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Watched
 
 pytestmark = [pytest.mark.engine]
 MISSING = "0000099-261122004647470-oozie-sbx"
+
+
+async def test_what_somebody_else_reran_with_failnodes_is_rerun_and_a_kill_of_it_is_no_failure(
+    world: World, engine: OozieEngine
+) -> None:
+    """Trap 2: a rerun with `failnodes` keeps the kill node of the run before, so it looks as if it had failed again."""
+    hold = world.folder / "a.hold"
+    hold.write_text("FAIL")
+    target = await world.failed_workflow("wf-hold")
+    hold.unlink()
+    await world.hands.call("PUT", f"/v2/job/{target}", {"oozie.wf.rerun.failnodes": "true"}, action="rerun")
+    await world.hands.until(target, {"RUNNING"})
+    await world.hands.call("PUT", f"/v2/job/{target}", action="kill")
+    theirs = await world.hands.until(target, {"KILLED"})
+    assert [node for node in theirs["actions"] if node["type"] == ":KILL:"], "Oozie kept the old kill node"
+    for scope in ("only_failed", "all"):
+        submission = rerun(target, scope=scope)
+        handle = await engine.submit(submission)
+        await world.hands.until(target, {"RUNNING"})
+        await world.hands.call("PUT", f"/v2/job/{target}", action="kill")
+        await world.hands.until(target, {"KILLED"})
+        seen = (await engine.observe([watched(submission, handle)]))[submission.run_key]
+        assert (seen.phase, seen.handle) == (Phase.KILLED, handle)
+
+
+async def test_an_error_without_header_and_body_says_nothing_of_what_was_done(
+    world: World, engine: OozieEngine
+) -> None:
+    """Trap 9: errors of PUT have no body, and one that Oozie did not foresee has no header either."""
+    coordinator = await world.coordinator(days=1)
+    await world.hands.until(coordinator, {"KILLED"})
+    status, code, body = await world.hands.try_call("PUT", f"/v2/job/{coordinator}", {}, action="coord-rerun")
+    assert (status, code, body) == (500, "", "")
+    with pytest.raises(EngineUnavailable) as unknown:
+        await engine.rest.put(f"v2/job/{coordinator}", {}, action="coord-rerun")
+    assert unknown.value.may_have_arrived
+    status, code, body = await world.hands.try_call("PUT", f"/v2/job/{coordinator}", action="ignore", scope="1")
+    assert (status, body) == (400, "")
+    assert code
 
 
 async def test_a_workflow_that_succeeded_is_not_rerun_in_name_only(world: World, engine: OozieEngine) -> None:

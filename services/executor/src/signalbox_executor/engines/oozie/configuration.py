@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from html import unescape
 from typing import Final
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -19,7 +20,6 @@ APPLICATION_PATHS: Final = {
 USER: Final = "user.name"
 RESERVED: Final = frozenset({RUN_KEY, EXTERNAL_ID, SKIP_NODES, FAIL_NODES, USER, *APPLICATION_PATHS.values()})
 """Properties that only the engine sets: each decides what runs, or who it is."""
-_PROPERTY: Final = re.compile(rf"<name>\s*{re.escape(RUN_KEY)}\s*</name>\s*<value>\s*([^<]*?)\s*</value>")
 _ILLEGAL: Final = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -32,10 +32,16 @@ def to_xml(properties: Mapping[str, str]) -> bytes:
     return f"<configuration>{''.join(parts)}</configuration>".encode()
 
 
+def value_of(conf: str | None, name: str) -> str:
+    """A property of a stored configuration, which may be too large to parse; empty where it is not set."""
+    pattern = rf"<name>\s*{re.escape(name)}\s*</name>\s*<value>\s*([^<]*?)\s*</value>"
+    found = re.search(pattern, conf or "")
+    return unescape(found[1]) if found else ""
+
+
 def run_key_of(conf: str | None) -> str | None:
-    """The run key a job's stored configuration carries; the configuration may be large, so it is not parsed."""
-    found = _PROPERTY.search(conf or "")
-    return found[1] if found else None
+    """The run key a job's stored configuration carries."""
+    return value_of(conf, RUN_KEY) or None
 
 
 def parse(conf: str) -> dict[str, str]:

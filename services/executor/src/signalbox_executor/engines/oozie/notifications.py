@@ -3,13 +3,12 @@
 They are hints. No state comes from a call, and where none is set, or none arrives, polling finds the same.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import unescape
 from typing import Final
 
 from signalbox_chassis.security.run_hints import PATH, hint_url
+from signalbox_executor.engines.oozie.configuration import value_of
 
 WORKFLOW: Final = "oozie.wf.workflow.notification.url"
 """Called at each change of a workflow's state."""
@@ -41,12 +40,5 @@ class Notifications:
         if self.base_url is None or not self.keys:
             return {}
         url = hint_url(self.keys, self.base_url, self.engine_id, run_key)
-        values = {name: [own.get(name, ""), *(_value(conf, name) for conf in stored)] for name in _OF_OBJECT[object]}
+        values = {name: [own.get(name, ""), *(value_of(conf, name) for conf in stored)] for name in _OF_OBJECT[object]}
         return {name: url for name, found in values.items() if all(not value or PATH in value for value in found)}
-
-
-def _value(conf: str | None, name: str) -> str:
-    """A property of a stored configuration, which may be too large to parse; empty where it is not set."""
-    pattern = rf"<name>\s*{re.escape(name)}\s*</name>\s*<value>\s*([^<]*?)\s*</value>"
-    found = re.search(pattern, conf or "")
-    return unescape(found[1]) if found else ""

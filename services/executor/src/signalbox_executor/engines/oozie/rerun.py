@@ -15,7 +15,14 @@ from signalbox_chassis.runtime import crash_points
 from signalbox_contracts.definitions.work import OozieExpectation, OozieWork
 from signalbox_contracts.ids import run_key
 from signalbox_executor.engines.oozie.answers import CoordinatorActionAnswer, CoordinatorAnswer, WorkflowAnswer
-from signalbox_executor.engines.oozie.configuration import EXTERNAL_ID, RUN_KEY, SKIP_NODES, run_key_of
+from signalbox_executor.engines.oozie.configuration import (
+    EXTERNAL_ID,
+    FAIL_NODES,
+    RUN_KEY,
+    SKIP_NODES,
+    run_key_of,
+    value_of,
+)
 from signalbox_executor.engines.oozie.handles import OozieId, Run, parse_id
 from signalbox_executor.engines.oozie.key_locks import KeyLocks
 from signalbox_executor.engines.oozie.notifications import Notifications
@@ -141,7 +148,9 @@ class Rerunner:
         if not job.external_id or job.external_id.startswith("sb-"):
             keys[EXTERNAL_ID] = submission.run_key  # never in place of an external id that is somebody else's
         notified = self._notifications.properties(submission.run_key, work.properties, job.conf, object="workflow")
-        return {**notified, **work.properties, **keys, SKIP_NODES: as_property(names)}
+        # somebody's rerun with `failnodes` is stored, and Oozie refuses it together with a skip list (E0404)
+        cleared = {FAIL_NODES: "false"} if value_of(job.conf, FAIL_NODES) else {}
+        return {**notified, **work.properties, **keys, **cleared, SKIP_NODES: as_property(names)}
 
     async def _read_back(
         self, submission: Submission, work: OozieWork, target: OozieId, before: WorkflowAnswer, busy: str
