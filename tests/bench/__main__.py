@@ -1,5 +1,5 @@
 """Every row of the measurements: `python -m bench [tasks] [start] [plans] [pipelines] [live] [throughput]
-[reprocessing]`."""
+[reprocessing] [airflow]`."""
 
 import asyncio
 import json
@@ -10,8 +10,8 @@ from typing import Any
 from bench import live, pipelines, plans, start, tasks
 from bench.api import Bench, running
 
-PARTS = ("tasks", "start", "plans", "pipelines", "live", "throughput", "reprocessing")
-ALONE = ("throughput", "reprocessing")
+PARTS = ("tasks", "start", "plans", "pipelines", "live", "throughput", "reprocessing", "airflow")
+ALONE = ("throughput", "reprocessing", "airflow")
 """Parts that start what they need themselves."""
 
 

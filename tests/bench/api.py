@@ -73,6 +73,12 @@ class Bench:
         return used
 
 
+def write_light_program() -> None:
+    LIGHT_PROGRAM.parent.mkdir(parents=True, exist_ok=True)
+    LIGHT_PROGRAM.write_text(LIGHT_TEXT.replace("{python}", sys.executable))
+    LIGHT_PROGRAM.chmod(0o755)
+
+
 @asynccontextmanager
 async def running() -> AsyncGenerator[Bench]:
     """The whole stack with the scripted engine, in a folder of its own; stopped afterwards."""
@@ -83,9 +89,7 @@ async def running() -> AsyncGenerator[Bench]:
         "SIGNALBOX_TRACE_RATIO": os.environ.get("BENCH_TRACE_RATIO", "1.0"),
     }  # fmt: skip
     environment = {**outside, **mine}
-    LIGHT_PROGRAM.parent.mkdir(parents=True, exist_ok=True)
-    LIGHT_PROGRAM.write_text(LIGHT_TEXT.replace("{python}", sys.executable))
-    LIGHT_PROGRAM.chmod(0o755)
+    write_light_program()
     await _local(environment, "up", "--services", "--scripted")
     try:
         output = await _local(environment, "env")

@@ -1,9 +1,10 @@
 """Pipelines: transitions in a chain of 50, a chain of 40 small Python programs, a fan-out of 5,000 and its fan-in.
 
-`python -m bench pipelines`. The chain runs beside a Celery chain of as many trivial tasks, in turn in the same run. A
-transition is from the start of a step on the scripted engine, which ends at once, to the start of the next. The
-programs are Windmill's public benchmark (40 light tasks, one after the other); ours starts an interpreter each time, so
-the time the programs take when a shell runs them one after the other is shown apart.
+`python -m bench pipelines`. The chain runs beside a Celery chain and a Prefect flow of as many trivial tasks, in turn
+in the same run. A transition is from the start of a step on the scripted engine, which ends at once, to the start of
+the next. The programs are Windmill's public benchmark (40 light tasks, one after the other; `bench.airflow` runs them
+on Airflow); ours starts an interpreter each time, so the time the programs take when a shell runs them one after the
+other is shown apart.
 """
 
 import asyncio
@@ -31,18 +32,22 @@ async def measure(bench: Bench, rounds: int) -> dict[str, Any]:
     totals: list[float] = []
     transitions: list[float] = []
     celery: list[float] = []
+    prefect: list[float] = []
     for _ in range(rounds):
         seconds, gaps = await _chain(bench)
         totals.append(seconds)
         transitions += gaps
         celery.append(await asyncio.to_thread(peer, bench, "celery_chain_peer.py", CHAIN))
+        prefect.append(await asyncio.to_thread(peer, bench, "prefect_chain_peer.py", CHAIN))
     own = await asyncio.to_thread(_in_a_shell)
     python = [(await _ran(bench, "bench-programs"))[0] for _ in range(rounds)]
     wide, _ = await _ran(bench, "bench-wide")
     return {
         f"chain of {CHAIN}, seconds of each round": [round(one, 2) for one in totals],
         "celery chain, seconds of each round": celery,
+        "prefect flow, seconds of each round": prefect,
         "times as fast as celery (median)": round(statistics.median(celery) / statistics.median(totals), 2),
+        "times as fast as prefect (median)": round(statistics.median(prefect) / statistics.median(totals), 2),
         "transition ms p50": round(percentile(transitions, 0.5), 1),
         "transition ms p99": round(percentile(transitions, 0.99), 1),
         f"chain of {PROGRAMS} Python programs, seconds of each round": [round(one, 2) for one in python],

@@ -27,11 +27,15 @@ def wanted_major() -> int:
     return int(os.environ.get("AIRFLOW") or 3)
 
 
+def is_installed(major: int) -> bool:
+    """Whether this Airflow is in the cache."""
+    return (_target(_requirements(major), major) / "installed").exists()
+
+
 def airflow_environment(major: int) -> Path:
     """The virtual environment with this Airflow, installed unless it is in the cache."""
-    requirements = _FOLDER / f"requirements-{major}.txt"
-    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    target = cache_folder() / f"airflow-{major}-{digest}"
+    requirements = _requirements(major)
+    target = _target(requirements, major)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _locked(target.with_suffix(".lock")):
         if not (target / "installed").exists():
@@ -39,6 +43,15 @@ def airflow_environment(major: int) -> Path:
             _install(requirements, target)
             (target / "installed").touch()
     return target
+
+
+def _requirements(major: int) -> Path:
+    return _FOLDER / f"requirements-{major}.txt"
+
+
+def _target(requirements: Path, major: int) -> Path:
+    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    return cache_folder() / f"airflow-{major}-{digest}"
 
 
 def _install(requirements: Path, target: Path) -> None:
