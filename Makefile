@@ -53,7 +53,7 @@ e2e: setup ## the whole stack through its API and command line, services killed 
 # Rounds of many minutes (kill points, three scheduled minutes, scale) run with LONG=1 only.
 REAL = "engine$(if $(LONG),, and not long)"
 
-test-oozie: setup ## the Oozie engine on a real Oozie 5.2.1 (needs a JDK 17 to 24 and mvn; under 4 minutes; LONG=1: all)
+test-oozie: setup ## the Oozie engine on a real Oozie 5.2.1 (needs a JDK 17 to 24 and mvn; about 4 minutes; LONG=1: all)
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m $(REAL) tests/engines/oozie tests/engines/test_engines_conformance.py -k oozie
 
