@@ -45,8 +45,10 @@ def older_version() -> str:
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source tree of the older version."""
-    if not (HOME / ".git").exists():
-        pytest.skip("this is no clone: there is no older version to upgrade from")
+    try:
+        git("rev-parse", "--verify", "HEAD")
+    except (subprocess.CalledProcessError, FileNotFoundError) as error:
+        pytest.skip(f"git does not read this as a clone, so there is no older version to upgrade from: {error}")
     version = older_version()
     folder = tmp_path_factory.mktemp("older")
     with tarfile.open(fileobj=io.BytesIO(git("archive", "--format=tar", version, "libs", "services"))) as archive:
