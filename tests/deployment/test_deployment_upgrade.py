@@ -42,13 +42,18 @@ def older_version() -> str:
         return git("log", "-1", "--format=%h", "--", *MIGRATIONS).decode().strip()
 
 
+def is_clone() -> bool:
+    try:
+        return Path(git("rev-parse", "--show-toplevel").decode().strip()) == HOME
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        return False
+
+
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source tree of the older version."""
-    try:
-        git("rev-parse", "--verify", "HEAD")
-    except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        pytest.skip(f"git does not read this as a clone, so there is no older version to upgrade from: {error}")
+    if not is_clone():
+        pytest.skip("git does not read this as a clone: there is no older version to upgrade from")
     version = older_version()
     folder = tmp_path_factory.mktemp("older")
     with tarfile.open(fileobj=io.BytesIO(git("archive", "--format=tar", version, "libs", "services"))) as archive:
