@@ -112,7 +112,7 @@ async def test_the_command_of_a_preview_skips_the_nodes_that_the_rerun_skips(wor
     rules = RerunRules(scope="skip_successful")
     page = await engine.resolve_selection(OozieWorkflows(ids=(job,), rerun=rules))
     command = str(page.items[0].details["command"])  # type: ignore[index, call-overload]
-    assert command.endswith(f"-rerun {job} -Doozie.wf.rerun.skip.nodes=prepare")
+    assert command.endswith("-Doozie.wf.rerun.failnodes=false -Doozie.wf.rerun.skip.nodes=prepare")
     world.touch("a/source/file")
     submission = rerun(job, scope="skip_successful")
     assert (await end(engine, submission, await engine.submit(submission))).phase is Phase.SUCCEEDED

@@ -4,7 +4,7 @@ import shlex
 
 from signalbox_contracts.definitions.work import OozieWork
 from signalbox_contracts.messages.operations import OozieControlData, OozieShowData
-from signalbox_executor.engines.oozie.configuration import APPLICATION_PATHS, SKIP_NODES
+from signalbox_executor.engines.oozie.configuration import APPLICATION_PATHS, FAIL_NODES, SKIP_NODES
 from signalbox_executor.engines.oozie.control import change_value
 from signalbox_executor.engines.oozie.handles import parse_id
 from signalbox_executor.engines.oozie.skip_list import as_property
@@ -20,7 +20,8 @@ def equivalent(url: str, work: OozieWork) -> str:
     target = parse_id(work.target or "")
     if target.type == "workflow":
         names = as_property(work.skip_nodes) if work.scope is None else f"<{work.scope.replace('_', ' ')}>"
-        return shlex.join([*words, "-rerun", str(target), *_properties({**properties, SKIP_NODES: names})])
+        listed = {**properties, FAIL_NODES: "false", SKIP_NODES: names}  # a stored `failnodes` forbids a list (E0404)
+        return shlex.join([*words, "-rerun", str(target), *_properties(listed)])
     refresh = ["-refresh"] if work.refresh else []
     keep = [] if work.clean_up else ["-nocleanup"]
     return shlex.join(
