@@ -5,7 +5,7 @@ The second call is for runs that are missing, or else for the details of one tha
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from signalbox_chassis.runtime.clock import Clock
@@ -23,6 +23,9 @@ from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, 
 log = logging.getLogger(__name__)
 YOUNG_SECONDS: Final = 10.0
 """A job accepted so recently may be missing in an overview, which Flink keeps for `web.refresh-interval` (3 s)."""
+STALE: Final = timedelta(seconds=10)
+"""A job that failed may be shown without its exception: Flink shows details that are some seconds old (1.20.3)."""
+MAX_UNEXPLAINED: Final = 10_000
 
 
 class Runs:
@@ -34,6 +37,7 @@ class Runs:
         self._savepoints = savepoints
         self._clock = clock
         self._details = DetailReader(self._observed)
+        self._unexplained: dict[str, datetime] = {}
 
     async def close(self) -> None:
         await self._details.close()
@@ -94,6 +98,9 @@ class Runs:
             return None
         if phase is Phase.FAILED:
             failure = await self.last_failure(entry.jid)
+            if failure is None and self._may_be_stale(entry.jid):
+                return None
+            self._unexplained.pop(entry.jid, None)
             cause, message = phases.failure_cause(failure), phases.failure_reason(failure)
         elif phase is Phase.SUCCEEDED:
             ending = await self._savepoints.ending(run.run_key, entry.jid)
@@ -111,6 +118,13 @@ class Runs:
             message=bounded(message), started_at=instant(entry.start_time), ended_at=instant(entry.end_time),
             handle_url=f"{self._job_manager.url}/#/job/{_page(phase)}/{entry.jid}/overview",
         )  # fmt: skip
+
+    def _may_be_stale(self, id: str) -> bool:
+        """Whether the exception of a failed job may still come. It is looked for again until `STALE` has passed."""
+        now = self._clock.now()
+        if len(self._unexplained) >= MAX_UNEXPLAINED:
+            self._unexplained.clear()
+        return now - self._unexplained.setdefault(id, now) < STALE
 
     async def last_failure(self, id: str) -> Failure | None:
         """The last exception of a job."""
