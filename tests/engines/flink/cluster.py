@@ -179,6 +179,7 @@ class FlinkCluster:
             "execution.checkpointing.savepoint-dir": f"file://{self.savepoints}",
             "state.checkpoints.dir": f"file://{self.folder / 'checkpoints'}",  # 1.20 reads these names
             "state.savepoints.dir": f"file://{self.savepoints}",
+            "resourcemanager.standalone.start-up-time": 3_600_000,  # after it, jobs without a free slot fail at once
             "heartbeat.interval": 1000,
             "heartbeat.timeout": 6000,
             "cluster.registration.initial-timeout": 100,
