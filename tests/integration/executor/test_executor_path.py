@@ -234,6 +234,30 @@ async def test_an_engine_that_is_down_uses_up_no_attempt_and_opens_its_breaker(e
     assert await executors.value("SELECT breaker FROM engine") == "closed"
 
 
+async def test_the_breaker_of_an_engine_that_nothing_waits_for_closes_when_the_engine_is_back(
+    executors: Stand,
+) -> None:
+    """Nobody would ask it before the next start, and its alert would stay."""
+    await executors.register("back", breaker={"open_seconds": 0.3})
+    await executors.register("gone", revision=2, url="http://127.0.0.1:1", breaker={"open_seconds": 0.3})
+    async with executors.running():
+
+        async def known() -> bool:
+            return await executors.value("SELECT count(*) FROM engine") == 2
+
+        await until(known, why="both engines are known")
+        await executors.rows(
+            "UPDATE engine SET breaker = 'open', breaker_since = now(), probe_at = now(), failures = 5"
+        )
+
+        async def settled() -> bool:
+            found = await executors.rows("SELECT id, breaker, failures FROM engine ORDER BY id")
+            back, gone = ((row["breaker"], row["failures"]) for row in found)
+            return back == ("closed", 0) and gone[0] == "open" and gone[1] > 5
+
+        await until(settled, why="the one that answers is closed, the other was counted as silent once more")
+
+
 async def test_what_waits_says_what_for_once(executors: Stand) -> None:
     limited, nowhere, forever = uuid4(), uuid4(), scripted(never_ends=True)
     await executors.register(concurrency=5)

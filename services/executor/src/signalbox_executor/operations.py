@@ -1,4 +1,4 @@
-"""Answers operations: tests of connections, in a pass of their own."""
+"""Asks engines whether they answer: for operations that want to know, and where a silent one has nothing to do."""
 
 import asyncio
 import time
@@ -21,13 +21,15 @@ from signalbox_executor.store.operations import ConnectionTest, Operation
 
 TEST_SECONDS = 10.0
 """Most time a test of a connection may take."""
+IDLE_SECONDS = 5.0
+"""A silent engine is asked so long after its time has come: by then a start or a look would have asked it."""
 _NO_RUN = "sb-connection-test"
 """A run key that no task has: an engine that answers says that it does not know it."""
 
 
 @dataclass
 class ConnectionTests:
-    """Answers `engine.test`."""
+    """Answers `engine.test`, and closes the breaker of an engine that answers again while nothing waits for it."""
 
     database: Database
     registry: EngineRegistry
@@ -37,7 +39,16 @@ class ConnectionTests:
         """Test the connections of the operations that were kept. One that fails keeps no other from its answer."""
         async with self.database.connection() as connection:
             due = await operations.tests(connection, self.reachable())
-        await asyncio.gather(*(self._test(test) for test in due))
+            idle = await engines.to_ask_idle(connection, self.reachable(), idle_seconds=IDLE_SECONDS)
+        await asyncio.gather(*(self._test(test) for test in due), *(self._ask_idle(engine_id) for engine_id in idle))
+
+    async def _ask_idle(self, engine_id: str) -> None:
+        outcome, reason, _ = await self._ask(engine_id)
+        async with self.database.unit_of_work() as work:
+            if outcome is Outcome.DONE:
+                await engines.answered(work.connection, [engine_id])
+            else:
+                await engines.failed(work.connection, engine_id, reason)
 
     async def _test(self, test: ConnectionTest) -> None:
         began = time.monotonic()
@@ -51,12 +62,15 @@ class ConnectionTests:
                 answer(work, test.operation, outcome, reason, answered if outcome is Outcome.DONE else None)
 
     async def _try(self, test: ConnectionTest) -> tuple[Outcome, str, Mapping[str, JsonValue]]:
-        adapter = self.registry.get(test.engine_id)
         if not test.known:
             return Outcome.REFUSED, f"there is no engine {test.engine_id}", {}
-        if not test.reached or adapter is None:
-            why = self.registry.why_not(test.engine_id)
-            return Outcome.FAILED, f"no executor that runs can reach {test.engine_id}{f': {why}' if why else ''}", {}
+        return await self._ask(test.engine_id, reached=test.reached)
+
+    async def _ask(self, engine_id: str, *, reached: bool = True) -> tuple[Outcome, str, Mapping[str, JsonValue]]:
+        adapter = self.registry.get(engine_id)
+        if not reached or adapter is None:
+            why = self.registry.why_not(engine_id)
+            return Outcome.FAILED, f"no executor that runs can reach {engine_id}{f': {why}' if why else ''}", {}
         details: Mapping[str, JsonValue] = {}
         try:
             async with asyncio.timeout(TEST_SECONDS):

@@ -51,6 +51,16 @@ WHERE id = ANY ($1) AND (failures > 0 OR breaker = 'open' OR last_answer_at IS N
 """
 
 
+# Silent engines that nobody asked although it was time: nothing waits for them. Whoever raises the time asks.
+_ASK_IDLE: Final = """
+UPDATE engine SET probe_at = now() + breaker_seconds * interval '1 second'
+WHERE id IN (
+    SELECT id FROM engine
+    WHERE breaker = 'open' AND NOT deleted AND id = ANY ($1) AND probe_at < now() - $2 * interval '1 second'
+    FOR UPDATE SKIP LOCKED)
+RETURNING id
+"""
+
 # INVARIANT raised only, in the transaction that keeps the definitions up to it: a task waits until then.
 _SAW: Final = "UPDATE seen SET revision = checked_version(revision, $1) WHERE revision < $1"
 
@@ -121,6 +131,11 @@ async def note_error(connection: Connection, engine_id: str, reason: str) -> Non
         "UPDATE engine SET last_error = $2, version = version + 1 WHERE id = $1 AND last_error IS DISTINCT FROM $2",
         engine_id, reason[:2000],
     )  # fmt: skip
+
+
+async def to_ask_idle(connection: Connection, reachable: Sequence[str], *, idle_seconds: float) -> list[str]:
+    """Engines with an open breaker that no start and no look asked for so long: this process shall ask them now."""
+    return [row["id"] for row in await connection.fetch(_ASK_IDLE, list(reachable), idle_seconds)]
 
 
 async def answered(connection: Connection, engine_ids: Sequence[str]) -> None:
