@@ -2,7 +2,7 @@
 of its own would cost the machine more than the question.
 
 The connections live on a loop in a thread of their own, so that it does not matter on which loop a test runs or when
-that ends. One that nobody used for a moment is closed, and one that broke is opened anew.
+that ends. One that nobody used for a moment is closed, and a broken one is replaced.
 """
 
 import asyncio

@@ -237,7 +237,7 @@ async def test_an_engine_that_is_down_uses_up_no_attempt_and_opens_its_breaker(e
 async def test_the_breaker_of_an_engine_that_nothing_waits_for_closes_when_the_engine_is_back(
     executors: Stand,
 ) -> None:
-    """Nobody would ask it before the next start, and its alert would stay."""
+    """Nothing would probe it before the next start, and its alert would stay."""
     await executors.register("back", breaker={"open_seconds": 0.3})
     await executors.register("gone", revision=2, url="http://127.0.0.1:1", breaker={"open_seconds": 0.3})
     async with executors.running():

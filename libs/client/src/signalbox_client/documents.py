@@ -23,7 +23,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def _braces(text: str) -> Any:
-    """JSON, or an object of YAML in braces; what is neither is told as JSON."""
+    """JSON, or an object of YAML in braces; the error of what is neither is that of JSON."""
     try:
         return _json(text)
     except InvalidDocument:

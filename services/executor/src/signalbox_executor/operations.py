@@ -1,4 +1,4 @@
-"""Asks engines whether they answer: for operations that want to know, and where a silent one has nothing to do."""
+"""Probes engines: for `engine.test`, and where a breaker is open and no task waits for the engine."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ from signalbox_executor.store.operations import ConnectionTest, Operation
 TEST_SECONDS = 10.0
 """Most time a test of a connection may take."""
 IDLE_SECONDS = 5.0
-"""A silent engine is asked so long after its time has come: by then a start or a look would have asked it."""
+"""How long a probe of an idle engine is overdue before it is made: until then a start or a poll makes it."""
 _NO_RUN = "sb-connection-test"
 """A run key that no task has: an engine that answers says that it does not know it."""
 
@@ -39,11 +39,11 @@ class ConnectionTests:
         """Test the connections of the operations that were kept. One that fails keeps no other from its answer."""
         async with self.database.connection() as connection:
             due = await operations.tests(connection, self.reachable())
-            idle = await engines.to_ask_idle(connection, self.reachable(), idle_seconds=IDLE_SECONDS)
-        await asyncio.gather(*(self._test(test) for test in due), *(self._ask_idle(engine_id) for engine_id in idle))
+            idle = await engines.take_idle_probes(connection, self.reachable(), idle_seconds=IDLE_SECONDS)
+        await asyncio.gather(*(self._test(test) for test in due), *(self._probe_idle(engine_id) for engine_id in idle))
 
-    async def _ask_idle(self, engine_id: str) -> None:
-        outcome, reason, _ = await self._ask(engine_id)
+    async def _probe_idle(self, engine_id: str) -> None:
+        outcome, reason, _ = await self._probe(engine_id)
         async with self.database.unit_of_work() as work:
             if outcome is Outcome.DONE:
                 await engines.answered(work.connection, [engine_id])
@@ -64,9 +64,9 @@ class ConnectionTests:
     async def _try(self, test: ConnectionTest) -> tuple[Outcome, str, Mapping[str, JsonValue]]:
         if not test.known:
             return Outcome.REFUSED, f"there is no engine {test.engine_id}", {}
-        return await self._ask(test.engine_id, reached=test.reached)
+        return await self._probe(test.engine_id, reached=test.reached)
 
-    async def _ask(self, engine_id: str, *, reached: bool = True) -> tuple[Outcome, str, Mapping[str, JsonValue]]:
+    async def _probe(self, engine_id: str, *, reached: bool = True) -> tuple[Outcome, str, Mapping[str, JsonValue]]:
         adapter = self.registry.get(engine_id)
         if not reached or adapter is None:
             why = self.registry.why_not(engine_id)

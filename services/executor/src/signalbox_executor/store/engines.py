@@ -51,8 +51,8 @@ WHERE id = ANY ($1) AND (failures > 0 OR breaker = 'open' OR last_answer_at IS N
 """
 
 
-# Silent engines that nobody asked although it was time: nothing waits for them. Whoever raises the time asks.
-_ASK_IDLE: Final = """
+# Open breakers whose time to probe is past: no task waits for these engines. The replica that moves the time probes.
+_PROBE_IDLE: Final = """
 UPDATE engine SET probe_at = now() + breaker_seconds * interval '1 second'
 WHERE id IN (
     SELECT id FROM engine
@@ -133,9 +133,9 @@ async def note_error(connection: Connection, engine_id: str, reason: str) -> Non
     )  # fmt: skip
 
 
-async def to_ask_idle(connection: Connection, reachable: Sequence[str], *, idle_seconds: float) -> list[str]:
-    """Engines with an open breaker that no start and no look asked for so long: this process shall ask them now."""
-    return [row["id"] for row in await connection.fetch(_ASK_IDLE, list(reachable), idle_seconds)]
+async def take_idle_probes(connection: Connection, reachable: Sequence[str], *, idle_seconds: float) -> list[str]:
+    """Engines whose probe is overdue by so much, because no start and no poll made it: this process probes them now."""
+    return [row["id"] for row in await connection.fetch(_PROBE_IDLE, list(reachable), idle_seconds)]
 
 
 async def answered(connection: Connection, engine_ids: Sequence[str]) -> None:
