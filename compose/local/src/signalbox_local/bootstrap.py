@@ -19,6 +19,7 @@ ADMINISTRATOR = "admin"
 TOKEN = re.compile(r"\bsbt_\w+_[\w-]+")
 DAYS = 365
 SECONDS = 15
+ADMIN_SECONDS = 120
 PASSWORD_BYTES = 15
 
 
@@ -133,5 +134,14 @@ def _admin(stack: Signalbox, *words: str) -> str:
     spec = supervisor.read_spec(stack.api.folder)
     assert spec is not None, "the gateway runs"
     command: Sequence[str] = [sys.executable, "-m", stack.api_spec.package, "admin", *words]
-    done = subprocess.run(command, env=dict(spec.environment), capture_output=True, text=True, check=False, timeout=60)
+    environment = dict(spec.environment)
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=ADMIN_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise CannotContinue(
+            f"`{stack.api_spec.package} admin {words[0]}` took longer than {ADMIN_SECONDS} s",
+            "`make up` again when the machine has less to do",
+        ) from None
     return done.stdout + done.stderr

@@ -10,7 +10,7 @@ from signalbox_local import folders, probe, supervisor
 from signalbox_local.ports import PortBook, is_free
 from signalbox_local.process import Lifetime, ServerProcess
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0  # 5 to 10 on a machine with nothing else to do; one with wrong settings ends at once
 STOP_SECONDS = 20.0
 """A service drains for up to 15 s."""
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "PYTHONPATH")

@@ -29,6 +29,12 @@ class AnswerModel(BaseModel):
     )
 
 
+class _MadeModel(AnswerModel):
+    """Base of what `create_model` makes: it has no source, which pydantic would look for in every loaded module."""
+
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+
 def from_record(name: str, record: type[BaseModel], *, without: Collection[str] = (), **more: Any) -> Any:
     """A model with the fields of a fact's record, less some and with others. Its docstring is the record's."""
     kept: dict[str, Any] = {
@@ -36,7 +42,7 @@ def from_record(name: str, record: type[BaseModel], *, without: Collection[str] 
         for field, info in record.model_fields.items()
         if field not in without and field not in more
     }
-    made: Any = create_model(name, __base__=AnswerModel, __doc__=record.__doc__, **more, **kept)
+    made: Any = create_model(name, __base__=_MadeModel, __doc__=record.__doc__, **more, **kept)
     return made
 
 
@@ -49,7 +55,7 @@ def page_of(model: type[BaseModel], name: str | None = None) -> type[BaseModel]:
     """One page of a list of these."""
     list_of: Any = list
     return create_model(
-        name or f"{model.__name__}Page", __base__=AnswerModel, __doc__="One page of a list.",
+        name or f"{model.__name__}Page", __base__=_MadeModel, __doc__="One page of a list.",
         items=(list_of[model], Field(description="In the order of the list.")),
         next_cursor=(str | None, Field(description="`cursor` of the next page; null on the last one.")),
     )  # fmt: skip
