@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-alerts test-compose test-data-platform test-flink test-hosts test-secure test-upgrade test-k8s test-kubernetes test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console test-console-oozie fuzz lock sbom sizes clean
+.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-alerts test-compose test-data-platform test-flink test-hosts test-secure test-upgrade test-k8s test-kubernetes test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console test-console-oozie fuzz lock release sbom sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -159,6 +159,9 @@ fuzz: setup ## generated requests against a real gateway for ten minutes (SECOND
 lock: setup ## resolve the workspace into requirements.lock (UPGRADE=1: newest versions)
 	@$(BIN)/uv lock -q $(if $(UPGRADE),--upgrade)
 	@$(BIN)/uv export -q --all-packages --all-groups --no-emit-workspace --format requirements-txt --no-header --no-annotate -o requirements.lock
+
+release: setup ## record the commit that is checked out in deploy/releases.toml, with the digests of its migrations
+	@$(BIN)/python tests/support/releases.py
 
 sbom: setup ## what each image holds as CycloneDX in build/sbom/; fails on a licence that is not allowed
 	@mkdir -p build/sbom

@@ -1,7 +1,8 @@
 """What is committed is what the code says, and nothing a release has said is broken.
 
-The last release is found by its tag (`v*`) in git. Before the first one there is no promise yet: the same checks then
-run against the committed schemas and samples, and each test's name says which of the two it was.
+The last release is found by its tag (`v*`) in git, or by `deploy/releases.toml`. Before the first one there is no
+promise yet: the same checks then run against the committed schemas and samples, and each test's name says which of the
+two it was.
 """
 
 import json
@@ -20,6 +21,7 @@ from signalbox_contracts.generate import HOME, RELEASED, generated, keep_for_goo
 from signalbox_contracts.samples import samples
 from signalbox_contracts.topics import TOPICS, topic, topic_of
 from signalbox_contracts.wire import decode, encode
+from support.releases import newest_release
 
 WANTED = generated()
 SCHEMAS = tuple(path for path in WANTED if path.startswith("schemas/"))
@@ -33,11 +35,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout
 
 
-def _last_release() -> str:
-    return (_git("describe", "--tags", "--abbrev=0", "--match", "v[0-9]*") or "").strip()
-
-
-RELEASE = _last_release()
+RELEASE = newest_release()
 BASIS = RELEASE or "no release yet, committed files"
 
 

@@ -1,7 +1,8 @@
 """An older version is upgraded to this checkout under load, service by service, then put back, then upgraded again.
 
-The older version is the newest release before this commit (a tag `v…`). Before the first release it is the last commit
-that changed a migration in place: nothing older can be upgraded. `SIGNALBOX_UPGRADE_FROM` names another.
+The older version is the newest release before this commit: a tag `v…`, else an entry of `deploy/releases.toml`. Before
+the first release it is the last commit that changed a migration in place: nothing older can be upgraded.
+`SIGNALBOX_UPGRADE_FROM` names another.
 Both versions run with the packages of this checkout's environment.
 """
 
@@ -21,11 +22,12 @@ import pytest
 
 from demo.api import Api, Unexpected
 from deployment.installation import HOME, SCRIPTED, SERVICES, Installation
+from support.releases import newest_release
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(1200)]
 EVERY_SECONDS = 0.1
 GIVE_UP_SECONDS = 120
-MIGRATIONS = ("services/*/migrations/*", "libs/chassis/src/signalbox_chassis/persistence/migrations")
+MIGRATIONS = ("services/*/migrations/*", "libs/chassis/src/signalbox_chassis/persistence/tables.py")
 
 
 def git(*words: str) -> bytes:
@@ -36,10 +38,7 @@ def older_version() -> str:
     """What to upgrade from: a name that git knows."""
     if named := os.environ.get("SIGNALBOX_UPGRADE_FROM"):
         return named
-    try:
-        return git("describe", "--tags", "--abbrev=0", "--match", "v[0-9]*", "HEAD^").decode().strip()
-    except subprocess.CalledProcessError:
-        return git("log", "-1", "--format=%h", "--", *MIGRATIONS).decode().strip()
+    return newest_release() or git("log", "-1", "--format=%h", "--", *MIGRATIONS).decode().strip()
 
 
 def is_clone() -> bool:

@@ -46,11 +46,16 @@ def judge(found: str | None, versions: Path) -> SchemaState:
 
 def revisions(versions: Path) -> list[str]:
     """The revisions of a history, the newest first."""
+    return [script.revision for script in history(versions).walk_revisions()]
+
+
+def history(versions: Path) -> ScriptDirectory:
+    """The migrations of a folder."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.set_main_option("path_separator", "os")
     config.set_main_option("version_locations", str(versions))
-    return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    return ScriptDirectory.from_config(config)
 
 
 def newer(spec: ServiceSpec, found: str) -> str:

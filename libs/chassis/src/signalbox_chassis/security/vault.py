@@ -275,7 +275,7 @@ class Vault:
         return _decrypt(AESGCM(data_key), row["ciphertext"], about, row["name"]).decode()
 
 
-_TABLES: Final = """
+TABLES_V1: Final = """
 CREATE SEQUENCE IF NOT EXISTS secret_version;
 CREATE TABLE IF NOT EXISTS secret (
     name        text PRIMARY KEY,
@@ -351,7 +351,7 @@ async def provision_vault(
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted}")
             await connection.execute(f"SET LOCAL search_path = {quoted}")
             await connection.execute("SET LOCAL client_min_messages = warning")
-            await connection.execute(_TABLES)
+            await connection.execute(TABLES_V1)
             await _grant(connection, _WRITER, quoted, writer_role)
             for role, uses in readers.items():
                 await _grant(connection, _READER, quoted, role, uses)
