@@ -23,6 +23,8 @@ from signalbox_chassis.security.vault import Vault, provision_vault
 from signalbox_contracts.definitions.rules import Retries
 from signalbox_contracts.definitions.work import ProcessWork, ScriptedWork
 from signalbox_contracts.ids import run_key
+from signalbox_executor.engines.port import Watched
+from signalbox_executor.engines.process.adapter import ProcessEngine
 from support.executor import TOPICS, Stand, Store, ensure, rules_of, spec
 from support.proofs import proves
 
@@ -158,6 +160,59 @@ async def test_a_process_gets_the_value_and_nothing_else_holds_it(
     assert VALUE not in "".join(capsys.readouterr()) + caplog.text
     for path in place.blobs.rglob("*"):
         assert not path.is_file() or VALUE.encode() not in path.read_bytes()
+
+
+async def test_a_secret_in_a_result_is_stars_wherever_the_result_goes(place: Place) -> None:
+    """Results are read by whoever may read tasks, by later steps and by notifications: logs alone are not enough.
+
+    The value is changed while the task runs: what counts is what it was given.
+    """
+    await place.vault.set("db", VALUE, ["work"])
+    gate = place.stand.folder / "gate"
+    written = (
+        f"until [ -e '{gate}' ]; do :; done; "
+        """printf '{"url": "pg://%s@host", "%s": [1, "\\u0063%s"], "n": 12}' "$P" "$P" "${P#c}" >"$SIGNALBOX_RESULT" """
+    )
+    async with place.stand.running(**place.settings):
+        task = await place.start(written, environment={"P": "secret://db"})
+
+        async def runs() -> bool:
+            return (await place.state(task))[0] == "RUNNING"
+
+        await until(runs, "the task runs")
+        await place.vault.set("db", "another-value-of-the-secret", ["work"])
+        gate.touch()
+        assert (await place.ends(task))[0] == "SUCCEEDED"
+        plain = await place.start("""echo '{"word": "correct"}' > "$SIGNALBOX_RESULT" """)
+        assert (await place.ends(plain))[0] == "SUCCEEDED"
+    rows = await place.stand.rows("SELECT result::text AS result FROM task WHERE id = ANY ($1)", [task, plain])
+    stars = "*" * len(VALUE)
+    assert [json.loads(row["result"]) for row in sorted(rows, key=lambda row: len(row["result"]))] == [
+        {"word": "correct"},
+        {"url": f"pg://{stars}@host", stars: [1, stars], "n": 12},
+    ]
+    assert VALUE.encode() not in await bytes_in_topics(place.stand)
+    assert VALUE not in await text_of_tables(place.stand)
+
+
+async def test_what_a_run_wrote_is_withheld_where_nobody_can_tell_its_secrets(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shown unmasked it would be told; left unwritten the task would run for ever."""
+
+    async def unreadable(self: ProcessEngine, watched: Watched) -> frozenset[str]:
+        raise ValueError("the record is damaged")
+
+    monkeypatch.setattr(ProcessEngine, "secrets", unreadable)
+    await place.vault.set("db", VALUE, ["work"])
+    async with place.stand.running(**place.settings):
+        other = await place.start("""echo 1 > "$SIGNALBOX_RESULT" """)
+        task = await place.start("""printf '"%s"' "$P" > "$SIGNALBOX_RESULT" """, environment={"P": "secret://db"})
+        state, _, error, _ = await place.ends(task)
+        assert (await place.ends(other))[0] == "SUCCEEDED"
+    assert state == "FAILED"
+    assert "is withheld" in error
+    assert VALUE not in await text_of_tables(place.stand)
 
 
 @pytest.mark.parametrize(

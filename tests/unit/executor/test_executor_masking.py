@@ -12,11 +12,14 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import JsonValue
+from pydantic_core import to_json
 
 from signalbox_chassis.blobs import Blobs
-from signalbox_executor.engines.port import LogPage, Watched
+from signalbox_executor.engines.port import MESSAGE_LENGTH, LogPage, Watched, bounded
 from signalbox_executor.logs import LogKeeper
 from signalbox_executor.masking import Mask
+from signalbox_executor.run_masks import mask_message
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store.logs import Copy
 
@@ -165,3 +168,46 @@ async def test_a_small_log_is_one_object(tmp_path: Path) -> None:
     pieces, end = await keep(tmp_path, b"one line with secret-value\n", segment=10**6)
     assert pieces == {0: b"one line with ************\n"}
     assert end is None
+
+
+def test_json_is_masked_in_its_texts_names_and_numbers() -> None:
+    mask = Mask(frozenset({"hunter2-päss", "123456789"}))
+    given: JsonValue = {"hunter2-päss": ["x hunter2-päss", {"n": 123456789.5, "m": -1123456789, "k": 12345678}], "b": [True, None]}
+    shown = mask.clean_json(given)
+    stars = "*" * 13
+    assert shown == {stars: [f"x {stars}", {"n": "*" * 9, "m": "*" * 9, "k": 12345678}], "b": [True, None]}
+    assert len(to_json(shown)) == len(to_json(given))
+    assert Mask(frozenset()).clean_json(given) == given
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    before=st.text(max_size=8),
+    after=st.text(max_size=8),
+    value=st.text('ab1é"\\/ ', min_size=6, max_size=12),
+    other=_JSON,
+)
+def test_masked_json_holds_no_value_and_is_never_longer(before: str, after: str, value: str, other: JsonValue) -> None:
+    """A result may fill its 16 KiB: masked it must still be one."""
+    given: JsonValue = [before + value + after, before + value, {before + value: other}]
+    written = to_json(Mask(frozenset({value})).clean_json(given))
+    assert len(written) <= len(to_json(given))
+    first, second, _ = json.loads(written)
+    assert value not in first
+    assert value not in second
+
+
+def test_a_message_that_was_cut_ends_in_no_beginning_of_a_value() -> None:
+    secret = "correct-horse-battery"
+    message = bounded("x" * (MESSAGE_LENGTH - 8) + secret)
+    assert message.endswith("correct…")
+    shown = mask_message(Mask(frozenset({secret})), message)
+    assert "corre" not in shown
+    assert len(shown) == len(message)

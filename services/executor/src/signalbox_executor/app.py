@@ -60,7 +60,7 @@ def executor(
     service.dead_letters.answer_operations(control)
     registry = EngineRegistry(open or opener(context), close_after_seconds=settings.engine_timeout_seconds)
     member = Membership()
-    observer = Observer(service.database, registry, member, settings, service.telemetry, wakes)
+    observer = Observer(service.database, registry, member, settings, service.telemetry, wakes, secrets=secrets)
     submitter = Submitter(
         service.database, registry, settings, service.telemetry, secrets=secrets, on_recorded=observer.recorded
     )

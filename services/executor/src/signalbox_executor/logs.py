@@ -19,10 +19,11 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.isolation import note_fault
 from signalbox_executor import measurements
-from signalbox_executor.engines.capabilities import FetchesLogs, RemembersSecrets
+from signalbox_executor.engines.capabilities import FetchesLogs
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, LogPage
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.masking import Mask
+from signalbox_executor.run_masks import mask_of_run
 from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import logs
@@ -186,10 +187,7 @@ class LogKeeper:
         """The values the run was given, as the engine remembers them, and those its references stand for now."""
         if copy.work is None:
             return Mask(frozenset())
-        engine, known = self.registry.get(copy.engine_id), await self.secrets.values(copy.work)
-        if isinstance(engine, RemembersSecrets):
-            known |= await engine.secrets(copy.watched)
-        return Mask(known)
+        return await mask_of_run(self.secrets, self.registry.get(copy.engine_id), copy.watched, copy.work)
 
     async def _done(self, copy: Copy) -> None:
         async with self.database.connection() as connection:

@@ -1,4 +1,4 @@
-"""Masking: secret values in the output of runs are replaced by stars, also in the forms programs print them in.
+"""Masking: secret values in what runs write are replaced by stars, also in the forms programs print them in.
 
 A value is found whole, line by line where it has lines, and as base64, URL, JSON and hexadecimal text. Stars take as
 many bytes as what they hide, so offsets in the log stay true.
@@ -10,9 +10,16 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote, quote_plus
 
+from pydantic import JsonValue
+from pydantic_core import to_json
+
 SHORTEST: Final = 6
 """Shorter values are in every text: masking them would hide the log, and tell the value by its gaps."""
 _SHORTEST_BASE64: Final = 8
+CUT: Final = "…"
+"""Ends a text of an engine that was cut."""
+SHORTEST_BEGINNING: Final = 4
+"""A cut value of which less is left is not hidden: stars after every third word would tell how it begins."""
 
 
 class Mask:
@@ -38,6 +45,35 @@ class Mask:
             if start < stop:
                 shown[start:stop] = b"*" * (stop - start)
         return bytes(shown)
+
+    def clean_text(self, text: str) -> str:
+        """The text with stars. What may be the beginning of a value is hidden before `…` too: a text was cut there."""
+        return CUT.join(
+            self._clean_part(part.encode("utf-8", "replace"), cut=place > 0)
+            for place, part in reversed(list(enumerate(reversed(text.split(CUT)))))
+        )
+
+    def _clean_part(self, data: bytes, *, cut: bool) -> str:
+        shown = bytearray(self.clean(data, last=True))
+        begun = self._beginning_at_the_end(data) if cut else 0
+        if begun >= SHORTEST_BEGINNING:
+            shown[-begun:] = b"*" * begun
+        return shown.decode("utf-8", "replace")
+
+    def clean_json(self, value: JsonValue) -> JsonValue:
+        """The same JSON with stars in its texts and names, and texts of stars for numbers that hold a value.
+
+        It never takes more bytes than before. Of two names that become the same the last one stays.
+        """
+        if isinstance(value, str):
+            return self.clean_text(value)
+        if isinstance(value, dict):
+            return {self.clean_text(name): self.clean_json(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [self.clean_json(part) for part in value]
+        if isinstance(value, int | float) and not isinstance(value, bool) and self._intervals(number := to_json(value)):
+            return "*" * (len(number) - 2)  # without the two quotes
+        return value
 
     def _intervals(self, data: bytes) -> list[tuple[int, int]]:
         """Where values are, each place of each value: they may overlap, and one may begin another."""

@@ -40,6 +40,8 @@ from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.lifecycle import judge
 from signalbox_executor.membership import Membership
 from signalbox_executor.progress import ProgressReporter
+from signalbox_executor.run_masks import ReportMasker
+from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.spans import SpanBudget
 from signalbox_executor.store import engines, finish, observe, stop, waiting, workers
@@ -78,17 +80,20 @@ class Observer:
     tracing: Telemetry
     wakes: WakeUps
     spans: SpanBudget = field(default_factory=SpanBudget)
+    secrets: Secrets = field(default_factory=Secrets)
     _recent: dict[str, dict[UUID, RecentRun]] = field(default_factory=dict[str, "dict[UUID, RecentRun]"])
     _fences: dict[str, tuple[int, float]] = field(default_factory=dict[str, "tuple[int, float]"])
     _alarm: asyncio.TimerHandle | None = None
     _passes: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
     _due: dict[str, float] = field(default_factory=dict[str, float])
     _progress: ProgressReporter = field(init=False)
+    _masker: ReportMasker = field(init=False)
     _stops_sent: dict[tuple[UUID, int], float] = field(default_factory=dict[tuple[UUID, int], float])
     _streaks: dict[str, FailureStreak] = field(default_factory=dict[str, FailureStreak])
 
     def __post_init__(self) -> None:
         self._progress = ProgressReporter(self.database, self.settings.engine_timeout_seconds)
+        self._masker = ReportMasker(self.database, self.secrets)
 
     async def start(self) -> None:
         pass
@@ -252,7 +257,8 @@ class Observer:
         for faulty in await isolate(watches, observe_some, part="observe", raised=ENGINE_ERRORS):
             seen[faulty.item.watched.run_key] = not_understood(faulty.item.watched, faulty.reason)
         crash_points.point("executor.seen")
-        return seen
+        async with asyncio.timeout(self.settings.engine_timeout_seconds):
+            return await self._masker.clean(adapter, watches, seen)
 
     async def poll_all(self, engine_id: str, adapter: Engine, fence: int) -> None:
         """Poll everything that runs on the engine: read the rows, then ask the engine, then write."""

@@ -43,6 +43,8 @@ from signalbox_executor.engines.port import (
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.group_commit import GroupCommitter
 from signalbox_executor.lifecycle import Outcome, Verdict, budget, retry_delay
+from signalbox_executor.masking import Mask
+from signalbox_executor.run_masks import mask_message
 from signalbox_executor.secrets import Secrets
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.spans import SpanBudget
@@ -177,6 +179,8 @@ class SubmitAttempt:
         task = claim.task
         self._key = run_key(task.id, task.attempt)
         self._watched = Watched(self._key, task.attempt)
+        self._mask = Mask(frozenset())
+        """Of the values that were sent: engines repeat what they refuse."""
         self._submission = Submission(
             run_key=self._key,
             task_id=task.id,
@@ -232,8 +236,9 @@ class SubmitAttempt:
         try:
             with measurements.engine_request(engine_id, "submit"):
                 async with asyncio.timeout(settings.engine_timeout_seconds):
-                    submission = replace(self._submission, resent=self._unclear)
-                    handle = await self._engine.submit(await self._submitter.secrets.fill(submission))
+                    submission = await self._submitter.secrets.fill(replace(self._submission, resent=self._unclear))
+                    self._mask = Mask(frozenset(submission.secrets))
+                    handle = await self._engine.submit(submission)
         except EngineRefused as refused:
             await self._refused(refused)
             return None
@@ -250,7 +255,7 @@ class SubmitAttempt:
         arrived = not isinstance(error, EngineUnavailable) or error.may_have_arrived
         self._unclear = self._unclear or arrived
         self._failures += 1
-        task, reason = self._claim.task, str(error) or "no answer in time"
+        task, reason = self._claim.task, mask_message(self._mask, str(error)) or "no answer in time"
         async with self._submitter.database.unit_of_work() as work:
             facts.publish_changes(work, await submit.unreachable(work.connection, task.id, task.fence, reason))
             await engines.failed(work.connection, task.engine_id, reason)
@@ -260,7 +265,7 @@ class SubmitAttempt:
     async def _refused(self, refused: EngineRefused) -> None:
         """The end of the attempt if no other copy can be on its way; else the key is sealed, or the task is UNKNOWN."""
         crash_points.point("executor.refused")
-        reason = bounded(str(refused))
+        reason = mask_message(self._mask, str(refused))
         cause = EndCause.CHANGED if isinstance(refused, WorldChanged) else EndCause.REFUSED
         if refused.sealed:
             await self._settle(self._attempt_result(cause, reason))

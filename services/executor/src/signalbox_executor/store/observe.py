@@ -6,9 +6,12 @@ from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.runtime.isolation import note_fault
 from signalbox_contracts.definitions.rules import Retries
+from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.tasks import Phase
 from signalbox_contracts.states import TaskState
@@ -43,6 +46,10 @@ FROM task t LEFT JOIN engine e ON e.id = t.engine_id
 WHERE t.engine_id = $1 AND t.state IN {observed}
 """)
 _RUNS: Final = with_states("SELECT EXISTS (SELECT FROM task t WHERE t.engine_id = $1 AND t.state IN {observed})")
+_WORK_WITH_SECRETS: Final = """
+SELECT t.id, (t.spec -> 'work')::text AS work FROM task t WHERE t.id = ANY ($1) AND t.spec::text LIKE '%secret://%'
+"""
+_WORK: Final[TypeAdapter[Work]] = TypeAdapter(Work)
 _WATCHED: Final = _WATCHED_COLUMNS + "AND t.id > $3 ORDER BY t.id LIMIT $4"
 _WATCHED_OF: Final = _WATCHED_COLUMNS + "AND t.id = ANY ($3) ORDER BY t.id"
 
@@ -60,6 +67,18 @@ async def plans_of(connection: Connection, task_ids: Sequence[UUID]) -> dict[UUI
     """The plan of each of these tasks."""
     rows = await connection.fetch("SELECT id, plan_id FROM task WHERE id = ANY ($1)", list(task_ids))
     return {row["id"]: row["plan_id"] for row in rows}
+
+
+async def work_with_secrets(connection: Connection, task_ids: Sequence[UUID]) -> dict[UUID, Work | None]:
+    """The work of those of these tasks that refers to secrets; None for work that cannot be read."""
+    found: dict[UUID, Work | None] = {}
+    for row in await connection.fetch(_WORK_WITH_SECRETS, list(task_ids)):
+        try:
+            found[row["id"]] = _WORK.validate_json(row["work"])
+        except ValueError as error:
+            note_fault("results", error)
+            found[row["id"]] = None
+    return found
 
 
 async def acquire(connection: Connection, engine_id: str, worker: UUID, *, lease_seconds: float) -> int | None:

@@ -14,6 +14,7 @@ from signalbox_executor.engines.kubernetes.pods import MAX_MESSAGE_BYTES, Pod, n
 from signalbox_executor.engines.result import read_result
 
 MAX_NAMED_INDEXES: Final = 20
+MAX_TERMINATION_TEXT: Final = 500
 _ORDINARY: Final = frozenset({"", "Error", "Completed"})
 
 
@@ -109,5 +110,6 @@ def describe_end(pod: Pod) -> str:
     if pod.reason not in _ORDINARY:
         parts.append(f"{pod.reason}: {pod.message}" if pod.message else pod.reason)
     if pod.result:
-        parts.append(pod.result.strip()[:500])
+        text = pod.result.strip()
+        parts.append(text if len(text) <= MAX_TERMINATION_TEXT else f"{text[:MAX_TERMINATION_TEXT]}…")
     return ", ".join(parts)
