@@ -172,7 +172,8 @@ async def test_a_small_log_is_one_object(tmp_path: Path) -> None:
 
 def test_json_is_masked_in_its_texts_names_and_numbers() -> None:
     mask = Mask(frozenset({"hunter2-päss", "123456789"}))
-    given: JsonValue = {"hunter2-päss": ["x hunter2-päss", {"n": 123456789.5, "m": -1123456789, "k": 12345678}], "b": [True, None]}
+    numbers: JsonValue = {"n": 123456789.5, "m": -1123456789, "k": 12345678}
+    given: JsonValue = {"hunter2-päss": ["x hunter2-päss", numbers], "b": [True, None]}
     shown = mask.clean_json(given)
     stars = "*" * 13
     assert shown == {stars: [f"x {stars}", {"n": "*" * 9, "m": "*" * 9, "k": 12345678}], "b": [True, None]}
