@@ -85,7 +85,7 @@ LATER = steps({"id": "a", **templated("{{ steps.b.result }}")}, {"id": "b", "dep
         ("engine", {"limits": {"concurrency": -1}}, "concurrency", "-1"),
         ("pipeline", {"steps": []}, "steps", "at least 1"),
         ("pipeline", CYCLE, "steps.0.depends_on", "steps wait for each other: "),
-        ("pipeline", LATER, "steps.0.work.argv", "step 'b' is not one this step waits for: none"),
+        ("pipeline", LATER, "steps.0.work.argv", "step 'b' is not one this step waits for: it waits for none"),
         ("pipeline", steps({"id": "a", "depends_on": ["nope"]}), "steps.0.depends_on.0", "'a' depends on 'nope'"),
         ("pipeline", steps({"id": "a"}, {"id": "a"}), "steps.1.id", "'a' is used more than once"),
         ("pipeline", steps({"id": "my-step"}), "id", "my-step"),

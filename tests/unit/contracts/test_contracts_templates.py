@@ -55,7 +55,7 @@ def test_a_template_is_rendered(text: str, rendered: str) -> None:
         ("{{ steps }}", "steps.<id>.result"),
         ("{{ steps['later'].result }}", "'later'"),
         ("{{ steps.later.result }}", "'later'"),
-        ("{{ params.dya }}", "'dya' is not declared: day"),
+        ("{{ params.dya }}", "'dya' is not declared: allowed are day"),
         ("x" * 20_000, "characters"),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested|line"),
     ],

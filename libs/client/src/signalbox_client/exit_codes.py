@@ -37,10 +37,8 @@ def handle_errors() -> Generator[None]:
     try:
         yield
     except Refused as refused:
-        echo(f"error: {plain(refused.detail)}")
-        for one in refused.errors:
-            value = f" {plain(one['value'])}" if one.get("value") else ""
-            echo(f"  {plain(one.get('field', ''))}{value}: {plain(one.get('allowed', ''))}")
+        for line in _refusal(refused):
+            echo(plain(line))
         for user in refused.users:
             echo(f"  used by {plain(user)}")
         echo(f"  problem {plain(refused.slug)}, trace {plain(refused.trace_id)}")
@@ -60,6 +58,17 @@ def handle_errors() -> Generator[None]:
     except (KeyboardInterrupt, typer.Abort):
         echo("interrupted")
         sys.exit(INTERRUPTED)
+
+
+def _refusal(refused: Refused) -> list[str]:
+    """What was refused, then each field. A detail that only repeats its one field is not told twice."""
+    fields = [
+        (str(one.get("field", "")), f" {one['value']}" if one.get("value") else "", str(one.get("allowed", "")))
+        for one in refused.errors
+    ]
+    if len(fields) == 1 and refused.detail == f"{fields[0][0]}: {fields[0][2]}":
+        return [f"error: {''.join(fields[0][:2])}: {fields[0][2]}"]
+    return [f"error: {refused.detail}", *(f"  {field}{value}: {allowed}" for field, value, allowed in fields)]
 
 
 def _code(status: int) -> int:

@@ -226,8 +226,8 @@ def _check_path(line: int, path: tuple[str, ...], params: frozenset[str] | None,
         if len(path) < 3 or path[2] != "result":
             raise InvalidTemplate(f"line {line}: {parts_of_text!r} is not allowed: say steps.<id>.result")
         if steps is not None and path[1] not in steps:
-            allowed = ", ".join(sorted(steps)) or "none"
+            allowed = f"allowed are {', '.join(sorted(steps))}" if steps else "it waits for none"
             raise InvalidTemplate(f"line {line}: step {path[1]!r} is not one this step waits for: {allowed}")
     if path[0] == "params" and params is not None and len(path) > 1 and path[1] not in params:
-        allowed = ", ".join(sorted(params)) or "none"
+        allowed = f"allowed are {', '.join(sorted(params))}" if params else "there are no parameters"
         raise InvalidTemplate(f"line {line}: parameter {path[1]!r} is not declared: {allowed}")
