@@ -218,9 +218,9 @@ def test_a_problem_is_reported_with_its_fields_and_has_its_exit_code(server: str
 def test_a_problem_that_only_repeats_its_field_is_one_line_with_the_value(server: str) -> None:
     wrong = {"field": "event_date", "value": "2026-02-30", "allowed": "is no day"}
     Server.answers[:] = [(422, {"type": "/problems/invalid", "detail": "event_date: is no day", "errors": [wrong]})]
-    told = run(server, "plan", "pause", "p1").stderr
-    assert told.startswith("error: event_date 2026-02-30: is no day\n")
-    assert told.count("is no day") == 1
+    printed = run(server, "plan", "pause", "p1").stderr
+    assert printed.startswith("error: event_date 2026-02-30: is no day\n")
+    assert printed.count("is no day") == 1
 
 
 def test_what_destroys_asks_and_without_a_terminal_needs_yes(server: str) -> None:
