@@ -32,9 +32,15 @@ async def test_on_a_folder(check: Check, tmp_path: Path) -> None:
 
 async def test_blobs_are_for_their_owner_only(tmp_path: Path) -> None:
     """Logs may hold what a program should not have printed: other accounts of the host must not read them."""
-    await folder_store(tmp_path).write("logs/1", b"text")
+    store = folder_store(tmp_path)
     assert (tmp_path / "blobs").stat().st_mode & 0o077 == 0
-    assert (tmp_path / "blobs" / "logs" / "1").stat().st_mode & 0o077 == 0
+    (tmp_path / "blobs").chmod(0o755)  # made by somebody else
+    await store.write("logs/1/2", b"text")
+    (tmp_path / "artifact").write_bytes(b"code")
+    await store.write_file("artifacts/3", tmp_path / "artifact")
+    made = sorted((tmp_path / "blobs").rglob("*"))
+    assert [path.name for path in made] == ["artifacts", "3", "logs", "1", "2"]
+    assert [oct(path.stat().st_mode & 0o777) for path in made] == ["0o700", "0o600", "0o700", "0o700", "0o600"]
 
 
 async def test_a_process_killed_in_mid_write_leaves_no_half_blob(tmp_path: Path) -> None:
@@ -63,7 +69,7 @@ async def test_a_folder_with_spaces_in_its_address_is_that_folder(tmp_path: Path
 async def test_an_error_of_the_file_system_is_one_line_of_ours(tmp_path: Path) -> None:
     blobs = folder_store(tmp_path)
     await blobs.write("a", b"a blob, so no folder")
-    with pytest.raises(BlobStoreFailed, match="Not a directory") as failed:
+    with pytest.raises(BlobStoreFailed, match=r"Not a directory|File exists") as failed:
         await blobs.write("a/b", b"")
     assert "\n" not in str(failed.value)
 

@@ -198,7 +198,7 @@ class Signalbox:
             "SIGNALBOX_KAFKA_BOOTSTRAP": servers["kafka"],
             "SIGNALBOX_DATABASE_URL": roles[name],
             "SIGNALBOX_HTTP_HOST": "127.0.0.1",
-            "SIGNALBOX_BLOB_URL": f"file://{folders.make(self.folder / 'blobs')}",
+            "SIGNALBOX_BLOB_URL": f"file://{folders.make(self.folder / 'blobs', 0o700)}",
             "SIGNALBOX_EGRESS_ALLOW": _joined("127.0.0.1", "localhost", os.environ.get("SIGNALBOX_EGRESS_ALLOW", "")),
             **{declared.variable: str(service.book[port]) for port, declared in spec.ports.items()},
         }

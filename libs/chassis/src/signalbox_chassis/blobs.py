@@ -73,17 +73,31 @@ class Blobs:
     async def write(self, key: str, content: bytes, *, replace: bool = False) -> None:
         """Store a blob atomically; raises `BlobExists` unless `replace`."""
         with _translated():
+            self._make_folders(_checked(key))
             try:
-                await obstore.put_async(self._store, _checked(key), content, mode="overwrite" if replace else "create")
+                await obstore.put_async(self._store, key, content, mode="overwrite" if replace else "create")
             except AlreadyExistsError:
                 raise BlobExists(key) from None
-            if self._folder is not None:
-                (self._folder / key).chmod(0o600)
+            self._close(key)
 
     async def write_file(self, key: str, path: Path) -> None:
         """Store the content of a file atomically, in parts: memory stays small. Replaces what is there."""
         with _translated():
-            await obstore.put_async(self._store, _checked(key), path, max_concurrency=2)
+            self._make_folders(_checked(key))
+            await obstore.put_async(self._store, key, path, max_concurrency=2)
+            self._close(key)
+
+    def _make_folders(self, key: str) -> None:
+        """Closed, before a blob is in them: a new blob is open for a moment, and the folder of all may be open."""
+        if self._folder is not None and not (self._folder / key).parent.is_dir():
+            folder = self._folder
+            for name in key.split("/")[:-1]:
+                folder /= name
+                folder.mkdir(0o700, exist_ok=True)
+
+    def _close(self, key: str) -> None:
+        if self._folder is not None:
+            (self._folder / key).chmod(0o600)
 
     async def size(self, key: str) -> int | None:
         """How many bytes a blob has; None if there is none."""
