@@ -113,7 +113,29 @@ async def test_a_killed_starter_is_noticed_while_a_run_lives(stand: ProcessStand
 
 
 @pytest.mark.parametrize(
-    "name", ["BASH_ENV", "ENV", "PATH", "PYTHONPATH", "PYTHONWARNINGS", "BROWSER", "LD_PRELOAD", "HOME", "PERL5OPT"]
+    "name",
+    [
+        "BASH_ENV",
+        "ENV",
+        "PATH",
+        "PYTHONPATH",
+        "PYTHONWARNINGS",
+        "BROWSER",
+        "LD_PRELOAD",
+        "HOME",
+        "PERL5OPT",
+        # clients that run commands from a file that a variable names
+        "PSQLRC",
+        "KUBECONFIG",
+        "AWS_CONFIG_FILE",
+        "MYSQL_HOME",
+        "WGETRC",
+        "CURL_HOME",
+        "RSYNC_RSH",
+        "MAVEN_OPTS",
+        "FLINK_CONF_DIR",
+        "PSQL_PAGER",
+    ],
 )
 async def test_a_variable_that_loaders_or_interpreters_read_is_refused(stand: ProcessStand, name: str) -> None:
     assert isinstance(stand.engine, ProcessEngine)

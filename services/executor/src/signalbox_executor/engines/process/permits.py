@@ -32,12 +32,23 @@ _READ_BY_LOADERS: Final = frozenset({
     "GCONV_PATH", "GETCONF_DIR", "LOCPATH", "NLSPATH", "HOSTALIASES", "RESOLV_HOST_CONF", "LOCALDOMAIN", "RES_OPTIONS",
     "TERMINFO", "TERMCAP", "AWKPATH", "AWKLIBPATH", "SHELL", "MAKEFLAGS", "LESSOPEN", "LESSCLOSE", "MANPAGER", "TMPDIR",
     "OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES", "SSLKEYLOGFILE", "R_HOME", "R_PROFILE", "R_PROFILE_USER",
+    "PSQLRC", "PGSYSCONFDIR", "MYSQL_HOME", "ODBCINI", "ODBCSYSINI", "ODBCINSTINI", "TNS_ADMIN", "ORACLE_HOME",
+    "KUBECONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "BOTO_CONFIG", "DOCKER_CONFIG", "GNUPGHOME",
+    "KRB5_CONFIG", "SASL_PATH", "SASL_CONF_PATH", "CURL_HOME", "WGETRC", "SYSTEM_WGETRC", "TAR_OPTIONS", "ZIPOPT",
+    "PARALLEL", "SVN_SSH", "HGRCPATH", "MAILRC", "MAILCAPS", "MAKEFILES", "CC", "CXX", "GOFLAGS", "GOENV", "GOROOT",
+    "FPATH", "IPYTHONDIR", "GS_LIB", "GDAL_DRIVER_PATH", "GTK_MODULES", "GTK_PATH", "GIO_EXTRA_MODULES",
 })  # fmt: skip
 """Variables that turn an allowed program into another one: what it loads, runs first, or finds under a name."""
 _READ_BY_LOADERS_PREFIXES: Final = (
     "BASH", "PYTHON", "PERL", "RUBY", "NODE_", "NPM_", "LUA", "PHP", "TCL", "GEM_", "BUNDLE_", "GIT_", "SSH_", "DYLD_",
     "MALLOC_", "GLIBC_", "DOTNET_", "COMPLUS_", "MONO_", "JULIA_", "GUILE_", "ERL_", "XDG_", "R_LIBS", "SPARK_",
     "HADOOP_", "VIRTUAL_ENV", "CONDA_", "PIP_", "UV_", "LESS", "TK_", "EMACS", "VIM",
+    "PYSPARK_", "CLOUDSDK_", "HELM_", "ANSIBLE_", "TF_", "CARGO_", "RUSTC", "RUSTUP_", "RSYNC_", "LIBMYSQL_PLUGIN",
+    "R_ENVIRON", "JUPYTER_", "MAGICK_", "GST_", "CAML_",
+)  # fmt: skip
+_READ_BY_LOADERS_SUFFIXES: Final = (
+    "_OPTS", "_JAVA_OPTIONS", "_CONF_DIR", "_PAGER", "_EDITOR", "_ASKPASS", "_RSH", "_PRELOAD", "_PLUGINS",
+    "_PLUGIN_PATH",
 )  # fmt: skip
 
 
@@ -144,7 +155,11 @@ class Permits:
     def _may_set(self, name: str) -> bool:
         if self.variables:
             return any(name == one or (one.endswith("*") and name.startswith(one[:-1])) for one in self.variables)
-        return name not in _READ_BY_LOADERS and not name.startswith(_READ_BY_LOADERS_PREFIXES)
+        return (
+            name not in _READ_BY_LOADERS
+            and not name.startswith(_READ_BY_LOADERS_PREFIXES)
+            and not name.endswith(_READ_BY_LOADERS_SUFFIXES)
+        )
 
     def _which_variables(self) -> str:
         if self.variables:
