@@ -117,6 +117,17 @@ async def test_each_handler_gets_its_events_in_one_call() -> None:
     assert (made.__name__, changed.__name__) == ("made", "changed"), "decorating leaves the function as it is"
 
 
+def test_an_event_that_a_handler_does_not_want_is_not_handled() -> None:
+    router = Router()
+
+    @router.on(Made, only=lambda event: event.data.number > 0)
+    async def made(work: UnitOfWork, events: Sequence[Received[Made]]) -> None: ...
+
+    first, second, other = (received.event for received in batch_of([("M", None), ("M", None), ("C", None)]))
+    assert made
+    assert [router.handles(event) for event in (first, second, other)] == [False, True, False]
+
+
 async def test_what_a_handler_raises_ends_the_batch() -> None:
     router = Router()
 

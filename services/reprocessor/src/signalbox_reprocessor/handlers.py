@@ -11,7 +11,7 @@ from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.messages.plans import PlanStated
 from signalbox_contracts.messages.reprocessing import ReprocessingCancel, ReprocessingStart
 from signalbox_contracts.messages.states import Outcome
-from signalbox_contracts.messages.tasks import TasksStated
+from signalbox_contracts.messages.tasks import TaskRecord, TasksStated, TasksStatedData
 from signalbox_contracts.states import PLAN_ENDS, TaskState
 from signalbox_reprocessor import facts
 from signalbox_reprocessor.store import jobs
@@ -57,13 +57,9 @@ def follow(wake: Callable[[], None]) -> Router:
     """The plans of jobs end, and tasks of workers fail."""
     router = Router()
 
-    @router.on(PlanStated)
+    @router.on(PlanStated, only=lambda event: event.data.state in PLAN_ENDS)
     async def plans(work: UnitOfWork, events: Sequence[Received[PlanStated]]) -> None:
-        ends = {
-            received.event.data.plan_id: received.event.data
-            for received in events
-            if received.event.data.state in PLAN_ENDS
-        }
+        ends = {received.event.data.plan_id: received.event.data for received in events}
         for id, job in (await jobs.lock(work.connection, list(ends))).items():
             if job["status"] in LIVE and job["planned_at"] is not None:
                 sums = await jobs.ledger_sums(work.connection, id)
@@ -71,18 +67,21 @@ def follow(wake: Callable[[], None]) -> Router:
                 await jobs.finish(work.connection, id, status, error)
         work.on_commit(wake)
 
-    @router.on(TasksStated)
+    @router.on(TasksStated, only=lambda event: bool(_failed_workers(event.data)))
     async def tasks(work: UnitOfWork, events: Sequence[Received[TasksStated]]) -> None:
         for received in events:
             data = received.event.data
-            failed = [task for task in data.tasks if task.state is TaskState.FAILED and _is_worker(task.item_key)]
-            if failed and (job := (await jobs.lock(work.connection, [data.plan_id])).get(data.plan_id)):
-                for task in failed if job["status"] in LIVE else ():
+            if job := (await jobs.lock(work.connection, [data.plan_id])).get(data.plan_id):
+                for task in _failed_workers(data) if job["status"] in LIVE else ():
                     words = task.error or f"its task failed: {task.cause.value if task.cause else 'unknown'}"
                     index = int(task.item_key.removeprefix(facts.ITEM))
                     await jobs.fail_worker(work.connection, data.plan_id, index, words)
 
     return router
+
+
+def _failed_workers(data: TasksStatedData) -> list[TaskRecord]:
+    return [task for task in data.tasks if task.state is TaskState.FAILED and _is_worker(task.item_key)]
 
 
 def _is_worker(key: str) -> bool:

@@ -25,15 +25,18 @@ class Router:
 
     def __init__(self) -> None:
         self._handlers: dict[type[Event[Any]], Handler[Any]] = {}
+        self._relevant: dict[type[Event[Any]], Callable[[Any], bool]] = {}
         self._repeats: dict[type[Event[Any]], Handler[Any]] = {}
 
-    def on(self, message: type[E]) -> Callable[[Handler[E]], Handler[E]]:
-        """Register the handler of one message class."""
+    def on(self, message: type[E], *, only: Callable[[E], bool] | None = None) -> Callable[[Handler[E]], Handler[E]]:
+        """Register the handler of one message class. Events that are not `only` cost no transaction."""
 
         def register(handler: Handler[E]) -> Handler[E]:
             if message in self._handlers:
                 raise HandlerTwice(message.__name__)
             self._handlers[message] = handler
+            if only is not None:
+                self._relevant[message] = only
             return handler
 
         return register
@@ -48,7 +51,9 @@ class Router:
         return register
 
     def handles(self, event: Event[Any]) -> bool:
-        return type(event) in self._handlers
+        """Whether the event has a handler and is one of those it wants."""
+        relevant = self._relevant.get(type(event))
+        return type(event) in self._handlers and (relevant is None or relevant(event))
 
     async def handle(self, work: UnitOfWork, batch: Batch) -> None:
         """Run the handlers of the batch inside the open transaction."""

@@ -97,6 +97,7 @@ class Settler:
                 await asyncio.sleep(0)  # a batch of large pages takes seconds to decode: others get their turn between
             try:
                 event = read(record)
+                is_handled = self._router.handles(event)
             except Exception as unreadable:  # whatever reading raises is the record's own fault
                 if isinstance(unreadable, UnknownType) and record.topic.unknown == "skip":
                     _SETTLED.labels(record.topic.name, "unknown").inc()
@@ -104,7 +105,7 @@ class Settler:
                 fault = unreadable
                 await self._with_retries(lambda record=record, error=fault: self._park(record, None, error))
             else:
-                if self._router.handles(event):
+                if is_handled:
                     known.append(Received(event, record, trace_of(record, event.traceparent, event.tracestate)))
                 else:
                     _SETTLED.labels(record.topic.name, "not_for_us").inc()
