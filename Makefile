@@ -74,30 +74,37 @@ test-spark: setup ## the Spark engine on a real master and worker (needs a Java 
 	@$(PYTEST) -m $(REAL) tests/engines/spark tests/engines/test_engines_conformance.py -k spark
 
 test-compose: setup ## the stack of compose/ on a real Docker engine (root and docker.io, or SIGNALBOX_TEST_DOCKER_HOST; 10 to 25 minutes)
+	@$(BIN)/python tests/deployment/needs.py compose
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_compose.py tests/deployment/test_deployment_compose_secure.py
 
 test-k8s: setup ## k8s/overlays/dev on a real cluster (root; needs docker.io and what `make test-kubernetes` compiles)
+	@$(BIN)/python tests/deployment/needs.py k8s
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_k8s.py
 
 test-secure: setup ## Kafka with SASL, TLS and an access list, PostgreSQL and Redis over TLS (needs redis-server, postgresql, openssl; 4 minutes)
+	@$(BIN)/python tests/deployment/needs.py secure
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_secure.py
 
 test-alerts: setup ## each alert fires once in a real Prometheus on a running stack (needs prometheus, and what test-secure needs; 8 minutes)
+	@$(BIN)/python tests/deployment/needs.py alerts
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_alerts.py
 
 test-hosts: setup ## deploy/install.sh and upgrade.sh on a real systemd, in a container of a real Docker engine
+	@$(BIN)/python tests/deployment/needs.py hosts
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_hosts.py tests/deployment/test_deployment_hosts_secure.py
 
 test-upgrade: setup ## from the newest release (or SIGNALBOX_UPGRADE_FROM) to this checkout under load, and back (3 minutes)
+	@$(BIN)/python tests/deployment/needs.py upgrade
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_upgrade.py
 
 test-data-platform: setup ## the jobs of compose/data-platform on a real Spark (a full Java 17) over four simulated days, and in containers with a real HDFS
+	@$(BIN)/python tests/deployment/needs.py data-platform
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_data_platform.py tests/deployment/test_deployment_data_platform_hdfs.py
 

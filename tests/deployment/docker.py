@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from deployment.needs import COMPOSE_FOLDERS
 from signalbox_local.process import OWNED, ServerProcess
 from signalbox_local.settings import cache_folder
 
@@ -122,13 +123,9 @@ def _compose_plugin() -> Path:
     if target.exists():
         return folder
     target.parent.mkdir(parents=True, exist_ok=True)
-    for place in (
-        "/usr/libexec/docker/cli-plugins",
-        "/usr/lib/docker/cli-plugins",
-        "/usr/local/lib/docker/cli-plugins",
-    ):
-        if (Path(place) / target.name).exists():
-            target.symlink_to(Path(place) / target.name)
+    for place in COMPOSE_FOLDERS:
+        if (place / target.name).exists():
+            target.symlink_to(place / target.name)
             return folder
     print("compiling docker compose, once (some minutes)", file=sys.stderr)
     draft = target.with_suffix(".new")

@@ -56,8 +56,9 @@ class Counter:
         """Count; whether the limit allows it."""
         if self.redis_url and time.monotonic() >= self._away_until:
             try:
+                shared = self._shared()  # loads its library at the first call: no time in which Redis could answer
                 async with asyncio.timeout(REDIS_SECONDS):
-                    return bool(await self._shared().hit(limit, *key, cost=cost))
+                    return bool(await shared.hit(limit, *key, cost=cost))
             except Exception as error:  # its own errors, those of the connection, a timeout: all the same here
                 self._away_until = time.monotonic() + AWAY_SECONDS
                 log.warning("Redis does not answer (%s): each gateway counts rate limits alone", redis_fault(error))
