@@ -11,10 +11,11 @@ project=${COMPOSE_PROJECT_NAME:-signalbox}
 [ "$#" -eq 1 ] || { echo "usage: backup.sh FOLDER" >&2; exit 2; }
 folder=$1
 umask 077
-mkdir -p "$folder"
+docker compose version >/dev/null 2>&1 || { echo "backup.sh: there is no docker compose 2: install docker-compose-plugin" >&2; exit 1; }
 export COMPOSE_FILE=${COMPOSE_FILE:-$here/compose.yaml}
 compose() { docker compose -p "$project" "$@"; }
 [ -n "$(compose ps -q --status running postgres)" ] || { echo "backup.sh: postgres of project $project does not run: start the stack" >&2; exit 1; }
+mkdir -p "$folder" 2>/dev/null || { echo "backup.sh: $folder cannot be made" >&2; exit 1; }
 
 # files first: the database may then know of a log that is not among them, never the other way round
 image=$(docker inspect --format '{{.Config.Image}}' "$(compose ps -q executor)")

@@ -30,7 +30,7 @@ put() { # NAME VALUE
   made=$((made + 1))
 }
 
-mkdir -p "$folder" || { echo "make-secrets.sh: $folder cannot be made" >&2; exit 1; }
+mkdir -p "$folder" 2>/dev/null || { echo "make-secrets.sh: $folder cannot be made" >&2; exit 1; }
 chmod 0700 "$folder"
 if [ "${SECURE:-no}" = yes ]; then
   KAFKA_USERS=yes

@@ -13,7 +13,10 @@ folder=$1
 for file in database.dump files.tar.gz; do
   [ -s "$folder/$file" ] || { echo "restore.sh: $folder/$file is missing or empty: name a folder that backup.sh wrote" >&2; exit 1; }
 done
+[ "$(head -c 5 "$folder/database.dump")" = PGDMP ] || { echo "restore.sh: $folder/database.dump is no dump of PostgreSQL" >&2; exit 1; }
+gzip -qt "$folder/files.tar.gz" 2>/dev/null || { echo "restore.sh: $folder/files.tar.gz is damaged" >&2; exit 1; }
 [ "${2:-}" = --yes ] || { echo "restore.sh: this replaces the database and the files of project $project; say --yes" >&2; exit 2; }
+docker compose version >/dev/null 2>&1 || { echo "restore.sh: there is no docker compose 2: install docker-compose-plugin" >&2; exit 1; }
 export COMPOSE_FILE=${COMPOSE_FILE:-$here/compose.yaml}
 compose() { docker compose -p "$project" "$@"; }
 services="planner executor scheduler notifier reprocessor api-gateway"
@@ -23,7 +26,7 @@ sql() { compose exec -T postgres sh -c 'PGPASSWORD="$(cat $POSTGRES_PASSWORD_FIL
 compose stop $services
 compose up -d --wait postgres kafka redis
 compose run --rm -T provision # the roles, which a dump does not hold
-sql 'pg_restore --list' < "$folder/database.dump" > /dev/null || { echo "restore.sh: $folder/database.dump is no dump of PostgreSQL: nothing was changed" >&2; exit 1; }
+sql 'pg_restore --list' < "$folder/database.dump" > /dev/null || { echo "restore.sh: PostgreSQL cannot read $folder/database.dump: the data was not changed; docker compose up -d starts the services again" >&2; exit 1; }
 sql 'psql -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -U signalbox -d postgres -c "DROP DATABASE IF EXISTS signalbox WITH (FORCE)" -c "CREATE DATABASE signalbox"'
 sql 'pg_restore -h 127.0.0.1 -U signalbox -d signalbox --exit-on-error' < "$folder/database.dump"
 image=$(compose config --format json | sed -n 's/^ *"image": "\(.*\/executor:.*\)",*$/\1/p' | head -1)

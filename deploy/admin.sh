@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # admin.sh WORDS: `python -m signalbox_gateway admin WORDS` with the settings of this host, such as `admin.sh create ann`.
 set -euo pipefail
+[ -f /etc/signalbox/signalbox.env ] || { echo "admin.sh: Signalbox is not installed here: deploy/install.sh" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || { echo "admin.sh: run it as root" >&2; exit 1; }
 set -a
 # shellcheck disable=SC1091

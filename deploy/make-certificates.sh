@@ -16,7 +16,7 @@ days=${DAYS:-825}
 mode=${FILE_MODE:-0444}
 command -v openssl >/dev/null || { echo "make-certificates.sh: openssl is missing" >&2; exit 1; }
 umask 077
-mkdir -p "$folder" || { echo "make-certificates.sh: $folder cannot be made" >&2; exit 1; }
+mkdir -p "$folder" 2>/dev/null || { echo "make-certificates.sh: $folder cannot be made" >&2; exit 1; }
 made=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

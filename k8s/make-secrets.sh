@@ -7,6 +7,7 @@ set -euo pipefail
 [ "$#" -eq 2 ] || { echo "usage: make-secrets.sh NAMESPACE FOLDER" >&2; exit 2; }
 namespace=$1 folder=$2
 kubectl=${KUBECTL:-kubectl}
+command -v "${kubectl%% *}" >/dev/null || { echo "make-secrets.sh: there is no kubectl: install it, or set KUBECTL" >&2; exit 1; }
 for file in admin_database_url secret_key redis_url {api_gateway,executor,planner,scheduler,notifier,reprocessor,reprocessor_worker}_database_url; do
   [ -s "$folder/$file" ] || { echo "make-secrets.sh: $folder/$file is missing: run compose/make-secrets.sh $folder" >&2; exit 1; }
 done

@@ -93,6 +93,22 @@ async def test_containers_run_as_nobody_special_on_a_root_that_cannot_be_written
         assert "postgresql://" not in shown, "an address with its password is in the environment"
 
 
+async def test_the_profile_engines_starts_an_engine_that_runs_a_job(stack: ComposeStack) -> None:
+    """With the settings that are shipped; without `scripted:9200` among them its address is refused as an inner one."""
+    stack.up("engines")
+    listed = stack.compose("--profile", "engines", "config", "--services").split()
+    assert set(listed) - set(stack.compose("config", "--services").split()) == {"scripted"}
+    async with session(stack.admin_token("third")) as opened:
+        api = Api(stack.url, opened)
+        connection = {"kind": "scripted", "url": "http://scripted:9200"}
+        engine = {"id": "scripted", "name": "scripted", "observe_every_seconds": 0.5, "connection": connection}
+        await api.define("engines", engine)
+        work = {"kind": "scripted", "script": {"run_seconds": 0.5}}
+        await api.define("jobs", {"id": "tried", "name": "tried", "engine": "scripted", "work": work})
+        plan = await api.ask("POST", "/jobs/tried/start", {})
+        assert (await api.ended(plan["id"], seconds=120))["state"] == "SUCCEEDED"
+
+
 def test_prometheus_scrapes_every_service(stack: ComposeStack) -> None:
     image = stand_ins.prometheus(stack.docker)
     if image is None:

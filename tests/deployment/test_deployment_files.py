@@ -1,6 +1,8 @@
 """What is shipped fits together: scripts parse, copies are equal, bad input is one line."""
 
+import gzip
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -65,6 +67,48 @@ def test_a_docker_that_will_not_do_is_one_line(engine: str, line: str, tmp_path:
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.splitlines() == [line]
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("compose/make-secrets.sh file", "make-secrets.sh: file cannot be made"),
+        ("deploy/make-certificates.sh file", "make-certificates.sh: file cannot be made"),
+        ("compose/backup.sh backup", "backup.sh: there is no docker compose 2: install docker-compose-plugin"),
+        ("k8s/check.sh k8s/overlays/prod", "check.sh: there is no kubectl: install it, or set KUBECTL"),
+        ("k8s/make-secrets.sh signalbox none", "make-secrets.sh: there is no kubectl: install it, or set KUBECTL"),
+        ("deploy/admin.sh create ann", "admin.sh: Signalbox is not installed here: deploy/install.sh"),
+    ],
+)
+def test_what_a_script_lacks_is_one_line_and_it_leaves_nothing_behind(command: str, line: str, tmp_path: Path) -> None:
+    if command.startswith("deploy/admin.sh") and Path("/etc/signalbox").exists():
+        pytest.skip("Signalbox is installed on this machine")
+    (tmp_path / "file").touch()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("bash", "env", "dirname", "mkdir", "openssl", "id"):
+        (programs / name).symlink_to(shutil.which(name) or "/missing")
+    script, *words = command.split()
+    done = subprocess.run(
+        [HOME / script, *words], env={"PATH": str(programs)}, cwd=tmp_path, capture_output=True, text=True, timeout=30,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [line]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "programs"]
+
+
+@pytest.mark.parametrize("damaged", ["database.dump", "files.tar.gz"])
+def test_a_damaged_backup_is_refused_before_anything_is_stopped(damaged: str, tmp_path: Path) -> None:
+    (tmp_path / "database.dump").write_bytes(b"PGDMP and so on")
+    (tmp_path / "files.tar.gz").write_bytes(gzip.compress(b"files"))
+    (tmp_path / damaged).write_bytes(b"something else")
+    done = subprocess.run(
+        [HOME / "compose/restore.sh", tmp_path, "--yes"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"restore.sh: {tmp_path}/{damaged} is ")
 
 
 def test_a_backup_that_is_none_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
