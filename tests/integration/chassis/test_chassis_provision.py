@@ -112,10 +112,21 @@ async def test_a_database_that_does_not_let_us_in_is_named_without_its_password(
     assert "not-the-one" not in str(caught.value)
 
 
-async def test_a_broker_that_is_not_there_is_named(place: Place) -> None:
+async def test_a_broker_that_is_not_there_is_named_and_nothing_is_made(place: Place) -> None:
+    """Without this a mistyped address of Kafka leaves roles whose passwords nobody keeps, and half an installation."""
     settings = place.settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:9"})
-    with pytest.raises(ProvisionFailed, match=r"topics on 127\.0\.0\.1:9"):
+    with pytest.raises(ProvisionFailed, match=r"^Kafka: 127\.0\.0\.1:9 does not answer: .*: nothing was made$"):
         await provision_services(settings, SPECS, known={}, role_prefix=place.role_prefix)
+    connection = await connect(place.settings.database_url.get_secret_value())
+    try:
+        assert not await connection.fetchval(
+            "SELECT count(*) FROM pg_namespace WHERE nspname = ANY ($1)", [spec.schema for spec in SPECS]
+        )
+        assert not await connection.fetchval(
+            "SELECT count(*) FROM pg_roles WHERE starts_with(rolname, $1)", place.role_prefix
+        )
+    finally:
+        await connection.close()
 
 
 def test_a_service_without_migrations_is_named(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ async def provision_services(
     `passwords` is a folder that may hold the passwords of the services' Kafka users.
     """
     await _refuse_newer(settings, specs)
+    await _reach_kafka(settings)
     topics = asyncio.create_task(
         _create_topics(settings, [*topics_of(specs), *map(source_topic, settings.sources)], replication)
     )
@@ -117,12 +118,19 @@ def topics_of(specs: Sequence[ServiceSpec]) -> list[Topic]:
     return [*TOPICS, *(topic for spec in specs if spec.own_topics for topic in spec.load(spec.own_topics))]
 
 
-async def _create_topics(settings: ServiceSettings, topics: Sequence[Topic], replication: int) -> None:
+async def _reach_kafka(settings: ServiceSettings) -> None:
+    """Look before anything is changed. Without it roles and schemas are left behind when Kafka is not there."""
     try:
         await settings.kafka.check()
-        await create_topics(settings.kafka, topics, prefix=settings.topic_prefix, replication=replication)
     except KafkaRefused as error:
         raise ProvisionFailed(str(error)) from error
+    except KafkaError as error:
+        raise ProvisionFailed(f"Kafka: {error.args[0]}: nothing was made") from error
+
+
+async def _create_topics(settings: ServiceSettings, topics: Sequence[Topic], replication: int) -> None:
+    try:
+        await create_topics(settings.kafka, topics, prefix=settings.topic_prefix, replication=replication)
     except (KafkaError, TopicRefused, TopicMissing, OSError) as error:
         raise ProvisionFailed(f"topics on {settings.kafka_bootstrap}: {type(error).__name__}: {error}") from error
 
