@@ -167,7 +167,7 @@ lock: setup ## resolve the workspace into requirements.lock (UPGRADE=1: newest v
 	@$(BIN)/uv lock -q $(if $(UPGRADE),--upgrade)
 	@$(BIN)/uv export -q --all-packages --all-groups --no-emit-workspace --format requirements-txt --no-header --no-annotate -o requirements.lock
 
-release: setup ## record the commit that is checked out in deploy/releases.toml, with the digests of its migrations
+release: setup ## record the commit that is checked out in deploy/releases.toml, with its migrations and the samples of its messages
 	@$(BIN)/python tests/support/releases.py
 
 sbom: setup ## what each image holds as CycloneDX in build/sbom/; fails on a licence that is not allowed

@@ -7,6 +7,7 @@ Both versions run with the packages of this checkout's environment.
 """
 
 import asyncio
+import compileall
 import io
 import os
 import subprocess
@@ -57,6 +58,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("older")
     with tarfile.open(fileobj=io.BytesIO(git("archive", "--format=tar", version, "libs", "services"))) as archive:
         archive.extractall(folder, filter="data")
+    compileall.compile_dir(folder, quiet=2, workers=2)  # as an installed version is
     commits = int(git("rev-list", "--count", f"{version}..HEAD"))
     print(f"\nupgrading from {version}, {commits} commits before this one")
     return folder

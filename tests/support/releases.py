@@ -4,7 +4,8 @@ A release is a tag `vMAJOR.MINOR.PATCH` in git. Where the tags did not come alon
 `deploy/releases.toml` names the commit. The entry also has a digest of the SQL of each migration, so that a migration
 that was released cannot be edited unnoticed, with or without git.
 
-`python tests/support/releases.py` adds the entry of the commit that is checked out. Run it once, at a release.
+`python tests/support/releases.py` adds the entry of the commit that is checked out, and keeps the samples of its
+messages, which every later version reads. Run it once, at a release.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from alembic.runtime.migration import MigrationContext
 
 from signalbox_chassis.persistence.schema_version import history
 from signalbox_chassis.security.vault import TABLES_V1
+from signalbox_contracts.generate import generated, keep_for_good
 from signalbox_contracts.services import ServiceSpec, installed_services
 
 HOME: Final = Path(__file__).parents[2]
@@ -129,7 +131,8 @@ def main() -> int:
         return 1
     with FILE.open("a") as file:
         file.write(entry(version, commit, migration_digests()))
-    print(f"{version} is {commit}: commit {FILE.relative_to(HOME)}")
+    keep_for_good(HOME / "libs/contracts", version, generated())
+    print(f"{version} is {commit}: commit {FILE.relative_to(HOME)} and the samples of its messages")
     return 0
 
 
