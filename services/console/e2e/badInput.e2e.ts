@@ -3,13 +3,12 @@ import { readFileSync } from 'node:fs';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { adminPassword, base, launch, onPage, open, signedIn } from './browser.ts';
-import { api, PASSWORD, seed } from './seed.ts';
+import { api, PASSWORD } from './seed.ts';
 
 let browser: Browser;
 let admin: BrowserContext;
 
 beforeAll(async () => {
-  await seed();
   browser = await launch();
   admin = await signedIn(browser, 'admin', adminPassword());
 });

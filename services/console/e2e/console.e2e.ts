@@ -1,45 +1,18 @@
 /** The console in a real Chromium against the real stack. */
 import type { Browser, BrowserContext } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { adminPassword, base, launch, onPage, open, signedIn } from './browser.ts';
-import { seeded, type Ids } from './pages.ts';
 import { api, PASSWORD } from './seed.ts';
 
 let browser: Browser;
 let admin: BrowserContext;
-let made: Ids;
+const made = inject('ids');
 
 beforeAll(async () => {
-  made = await seeded();
   browser = await launch();
   admin = await signedIn(browser, 'admin', adminPassword());
 });
 afterAll(() => browser?.close());
-
-test('from the overview to the line with the error in three clicks and a word', () =>
-  onPage(admin, async (page) => {
-    await open(page, '/');
-    await page
-      .getByRole('region', { name: 'Failed' })
-      .first()
-      .getByRole('link', { name: 'Billing export' })
-      .first()
-      .click();
-    await page.getByRole('link', { name: 'upload' }).first().click();
-    await page.getByLabel('Find in the log').fill('ERROR');
-    await page.getByRole('button', { name: 'Find next' }).click();
-    await page.locator('.log-line.found', { hasText: 'connection refused: db-7.example:5432' }).waitFor();
-  }));
-
-test('why a run waits stands on its page, with the command that frees it; its limit is raised there', () =>
-  onPage(admin, async (page) => {
-    await open(page, `/runs/${made.live}`);
-    await page.getByText(/3 of 3 slots are taken/).waitFor();
-    await page.getByRole('tab', { name: 'Rules' }).click();
-    await page.getByLabel('At once').fill('4');
-    await page.getByRole('button', { name: 'Change now' }).click();
-    await page.getByText(/4 of 4 slots are taken/).waitFor();
-  }));
 
 test('what others do appears without a reload', () =>
   onPage(admin, async (page) => {
@@ -51,33 +24,6 @@ test('what others do appears without a reload', () =>
     });
     await page.getByRole('link', { name: 'Seen live' }).first().waitFor();
   }));
-
-test('markup in names and logs stays text', () =>
-  onPage(admin, async (page, problems) => {
-    let alerted = false;
-    page.on('dialog', (dialog) => {
-      alerted = true;
-      void dialog.dismiss();
-    });
-    await open(page, `/runs/${made.markup}`);
-    await page.getByRole('heading', { name: /<img src=x onerror=alert\(1\)>/ }).waitFor();
-    expect(alerted).toBe(false);
-    expect(problems).toEqual([]);
-  }));
-
-test('a session that ends in the middle of a form loses nothing typed', async () => {
-  const context = await signedIn(browser, 'olga', PASSWORD);
-  await onPage(context, async (page) => {
-    await open(page, '/rerun');
-    await open(page, '/pipelines');
-    await page.getByRole('button', { name: 'Run Daily recommendations' }).click();
-    await page.getByLabel('Reason').fill('typed with care');
-    await context.clearCookies();
-    await page.getByText('Your session has ended').waitFor({ timeout: 60_000 });
-    expect(await page.getByLabel('Reason').inputValue()).toBe('typed with care');
-  });
-  await context.close();
-});
 
 test('a viewer is offered nothing that changes, and is refused by the server anyway', async () => {
   const context = await signedIn(browser, 'vera', PASSWORD);

@@ -137,7 +137,7 @@ export async function seed(): Promise<Record<'live' | 'failed' | 'bulk' | 'marku
     items: items(240, (at) => ({ run_seconds: 0.2, ...(at % 40 === 13 ? { exit_code: 1, message: 'schema of 2019' } : {}) })),
   }); // prettier-ignore
   const live = await must('POST', '/plans', {
-    name: 'Backfill of clicks', rules: { limit: 3 }, items: items(60, (at) => ({ run_seconds: at < 3 ? 900 : 5, log: LOG })),
+    name: 'Backfill of clicks', rules: { limit: 3 }, items: items(60, (at) => ({ run_seconds: at < 3 ? 7200 : 5, log: LOG })),
   }); // prettier-ignore
   const markup = await must('POST', '/plans', {
     name: '<img src=x onerror=alert(1)> מחר \u202e evil', items: items(1, () => ({ log: '<script>alert(1)</script>\n\u001b[32mgreen\u001b[0m' })),

@@ -3,7 +3,6 @@ import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { adminPassword, launch, onPage, open, signedIn } from './browser.ts';
 import { COORDINATOR, OTHER_COORDINATOR, startOozie, type Oozie } from './oozieAnswers.ts';
-import { seeded } from './pages.ts';
 import { api } from './seed.ts';
 
 let browser: Browser;
@@ -11,7 +10,6 @@ let admin: BrowserContext;
 let oozie: Oozie;
 
 beforeAll(async () => {
-  await seeded();
   oozie = await startOozie();
   const engine = {
     id: 'oozie',

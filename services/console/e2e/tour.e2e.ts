@@ -1,26 +1,23 @@
-/** The pictures of docs/console.md: made by the test run, kept with SIGNALBOX_TOUR=1. */
-import { mkdtempSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** The pictures of docs/console.md: made by the test run with SIGNALBOX_TOUR=1. */
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { adminPassword, launch, onPage, open, signedIn } from './browser.ts';
 import { startOozie, type Oozie } from './oozieAnswers.ts';
-import { PAGES, seeded, type Ids } from './pages.ts';
+import { PAGES } from './pages.ts';
 import { api } from './seed.ts';
 
-const docs = fileURLToPath(new URL('../../../docs/console/', import.meta.url));
-const folder = process.env.SIGNALBOX_TOUR ? docs : mkdtempSync(join(tmpdir(), 'tour-'));
+const folder = fileURLToPath(new URL('../../../docs/console/', import.meta.url));
+
 const TOUR = ['overview', 'run', 'task', 'run-graph', 'schedule', 'incidents', 'rerun'];
 
 let browser: Browser;
 let admin: BrowserContext;
-let ids: Ids;
 let oozie: Oozie;
 
 beforeAll(async () => {
-  ids = await seeded();
   oozie = await startOozie();
   await api('POST', '/engines', { id: 'oozie', name: 'Oozie', connection: { kind: 'oozie', url: oozie.url } });
   browser = await launch();
@@ -34,7 +31,7 @@ afterAll(async () => {
 test.each(TOUR)('a picture of %s', (name) =>
   onPage(admin, async (page) => {
     await page.setViewportSize({ width: 1280, height: 800 });
-    await open(page, PAGES[name]!(ids));
+    await open(page, PAGES[name]!(inject('ids')));
     await page.getByText('live', { exact: true }).waitFor();
     if (name === 'task') await page.locator('.log-line').first().waitFor();
     const path = join(folder, `${name}.png`);

@@ -1,22 +1,23 @@
-import { Group, MultiSelect, Text } from '@mantine/core';
+import { Group, Text } from '@mantine/core';
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { useEffect, useRef, useState, type MouseEvent } from 'react';
+import { memo, useCallback, useEffect, useRef, useState, type MouseEvent } from 'react';
 import type { Schemas } from '../api/client';
-import { TASK_STATES, token } from '../state/tokens';
 import { Answer, Empty } from '../ui/Answer';
+import { ItemFilter } from './ItemFilter';
 import { ItemRow } from './ItemRow';
+import { rowsAround, slotsOf, type Range } from './slots';
 import { PAGE, useItemPages } from './useItemPages';
 
 type Item = Schemas['Item'];
 const route = getRouteApi('/runs/$id');
 const ROW = 34;
+const OVERSCAN = 8;
 const AHEAD = 40;
 
 /** The plan's items, as many as are looked at: pages come while one scrolls, rows exist only where they are seen. */
 export function Items({ plan }: { plan: Schemas['Plan'] }) {
   const search = route.useSearch();
-  const navigate = route.useNavigate();
   const filter = {
     ...(search.state ? { state: search.state } : {}),
     ...(search.decision ? { decision: search.decision } : {}),
@@ -27,32 +28,8 @@ export function Items({ plan }: { plan: Schemas['Plan'] }) {
   return (
     <>
       <Group gap="xs" mb="xs" align="flex-end">
-        <MultiSelect
-          label="State"
-          w={260}
-          data={TASK_STATES.map((state) => ({ value: state, label: token('TaskState', state).word }))}
-          value={search.state ?? []}
-          onChange={(state) =>
-            void navigate({ search: (old) => ({ ...old, state: state.length ? state : undefined }), replace: true })
-          }
-          clearable
-        />
-        <MultiSelect
-          label="Decision"
-          w={200}
-          data={['run', 'skip', 'blocked']}
-          value={search.decision ?? []}
-          onChange={(decision) =>
-            void navigate({
-              search: (old) => ({ ...old, decision: decision.length ? decision : undefined }),
-              replace: true,
-            })
-          }
-          clearable
-        />
-        <Text size="sm" c="dimmed" role="status">
-          {loaded.toLocaleString('en')} loaded{total !== undefined && ` of ${total.toLocaleString('en')}`}
-        </Text>
+        <ItemFilter />
+        <Loaded loaded={loaded} total={total} />
       </Group>
       {first && (
         <Answer query={first} key={JSON.stringify(filter)}>
@@ -71,12 +48,19 @@ export function Items({ plan }: { plan: Schemas['Plan'] }) {
   );
 }
 
-type Range = { first: number; last: number };
+const Loaded = memo(function Loaded({ loaded, total }: { loaded: number; total: number | undefined }) {
+  return (
+    <Text size="sm" c="dimmed" role="status">
+      {loaded.toLocaleString('en')} loaded{total !== undefined && ` of ${total.toLocaleString('en')}`}
+    </Text>
+  );
+});
+
 type RowsProps = {
   row: (index: number) => Item | undefined;
   count: number;
   more: boolean;
-  look: (range: Range) => void;
+  look: (range: { first: number; last: number }) => void;
 };
 
 function Rows({ row, count, more, look }: RowsProps) {
@@ -86,7 +70,11 @@ function Rows({ row, count, more, look }: RowsProps) {
     count,
     getScrollElement: () => box.current,
     estimateSize: () => ROW,
-    overscan: 12,
+    overscan: OVERSCAN,
+    rangeExtractor: useCallback(
+      (range: Range) => rowsAround(range, slotsOf(box.current?.clientHeight ?? 0, ROW, OVERSCAN)),
+      [],
+    ),
   });
   const seen = virtual.getVirtualItems();
   // whole pages, so that scrolling within one asks for nothing
@@ -114,7 +102,7 @@ function Rows({ row, count, more, look }: RowsProps) {
       <div style={{ height: virtual.getTotalSize(), position: 'relative' }}>
         {seen.map(({ index, start }) => {
           const item = row(index);
-          return item && <ItemRow key={item.key} item={item} index={index} start={start} />;
+          return item && <ItemRow key={index % seen.length} item={item} index={index} start={start} />;
         })}
       </div>
     </div>

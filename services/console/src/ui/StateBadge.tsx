@@ -1,8 +1,11 @@
+import { memo } from 'react';
 import { token, type Kind } from '../state/tokens';
 import { ICONS } from './icons';
 
+type Props = { kind: Kind; state: string | null | undefined; count?: number };
+
 /** A state as icon, word and colour. */
-export function StateBadge({ kind, state, count }: { kind: Kind; state: string | null | undefined; count?: number }) {
+export const StateBadge = memo(function StateBadge({ kind, state, count }: Props) {
   if (!state) return <span className="dim">–</span>;
   const { word, tone, icon } = token(kind, state);
   const Icon = ICONS[icon];
@@ -13,4 +16,4 @@ export function StateBadge({ kind, state, count }: { kind: Kind; state: string |
       {word}
     </span>
   );
-}
+});
