@@ -135,16 +135,23 @@ function EngineBody({ engine }: { engine: Schemas['Engine'] }) {
 
 function Working({ id }: { id: string }) {
   const query = $api.useQuery('get', '/api/v1/tasks', {
-    params: { query: { engine: [id], state: ['CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN', 'QUEUED'], limit: 50 } },
+    params: { query: { engine: [id], state: ['CLAIMED', 'SUBMITTING', 'RUNNING', 'UNKNOWN'], limit: 50 } },
   });
+  const queued = $api.useQuery('get', '/api/v1/tasks', {
+    params: { query: { engine: [id], state: ['QUEUED'], limit: 20 } },
+  });
+  const waiting = queued.data?.items ?? [];
   return (
-    <Part title="Tasks here now">
+    <Part
+      title="Tasks here now"
+      beside={<span className="dim">what holds slots first{waiting.length === 20 && ', then the newest queued'}</span>}
+    >
       <Answer query={query} lines={3}>
         {({ items }) =>
-          items.length ? (
+          items.length || waiting.length ? (
             <DataTable
               label="Tasks here now"
-              rows={items}
+              rows={[...items, ...waiting]}
               idOf={(task) => task.id}
               columns={[
                 {

@@ -52,9 +52,14 @@ const COLUMNS: Columns<Incident> = [
     cell: ({ row }) => <StateBadge kind="IncidentState" state={row.original.state} />,
   },
   { header: 'Do', id: 'do', enableSorting: false, cell: ({ row }) => <IncidentControls incident={row.original} /> },
-  { header: 'Severity', accessorKey: 'severity' },
+  { header: 'Severity', accessorKey: 'severity', meta: { wide: true } },
   { header: 'Times', accessorKey: 'occurrences' },
-  { header: 'First', accessorKey: 'first_at', cell: ({ row }) => <Time at={row.original.first_at} /> },
+  {
+    header: 'First',
+    accessorKey: 'first_at',
+    meta: { wide: true },
+    cell: ({ row }) => <Time at={row.original.first_at} />,
+  },
   { header: 'Last', accessorKey: 'last_at', cell: ({ row }) => <Time at={row.original.last_at} /> },
   {
     header: 'Who',
@@ -65,7 +70,7 @@ const COLUMNS: Columns<Incident> = [
           until <Time at={one.snoozed_until_at} exact />
         </>
       ) : (
-        (one.acknowledged_by ?? '–')
+        (one.acknowledged_by ?? <span className="dim">–</span>)
       ),
   },
 ];

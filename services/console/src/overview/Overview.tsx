@@ -10,12 +10,23 @@ import { EnginesTable } from '../engines/EnginesTable';
 import { dayAgo } from '../runs/since';
 
 const Throughput = lazy(() => import('./Throughput'));
+const UNFINISHED = [
+  'ACCEPTED',
+  'RESOLVING',
+  'PREVIEWED',
+  'AWAITING_APPROVAL',
+  'RUNNING',
+  'PAUSED',
+  'CANCELLING',
+] as const;
 const NEEDS = ['AWAITING_APPROVAL', 'PREVIEWED', 'PAUSED'];
 
 export function Overview() {
   const may = useMay();
   const created_after = dayAgo();
   const counts = $api.useQuery('get', '/api/v1/plans/counts', { params: { query: { created_after } } });
+  // what runs or waits for somebody counts however old it is
+  const now = $api.useQuery('get', '/api/v1/plans/counts', { params: { query: { state: [...UNFINISHED] } } });
   const live = $api.useQuery('get', '/api/v1/plans', { params: { query: { state: [...LIVE_PLANS], limit: 8 } } });
   const failed = $api.useQuery('get', '/api/v1/plans', {
     params: { query: { state: [...FAILED_PLANS], created_after, limit: 8 } },
@@ -28,37 +39,40 @@ export function Overview() {
     { params: { query: { state: ['open'], limit: 50 } } },
     { enabled: may('incident.read') },
   );
-  const of = (...states: readonly string[]) =>
-    states.reduce((sum, state) => sum + (counts.data?.counts[state] ?? 0), 0);
-  const open = incidents.data?.items.length ?? 0;
+  const sum = (counted: Record<string, number> | undefined, states: readonly string[]) =>
+    counted && states.reduce((total, state) => total + (counted[state] ?? 0), 0);
+  const of = (...states: readonly string[]) => sum(now.data?.counts, states);
+  const today = (...states: readonly string[]) => sum(counts.data?.counts, states);
+  const open = incidents.data?.items.length;
   return (
-    <Page title="Overview" words="What was started in the last 24 hours, and what needs somebody now">
+    <Page title="Overview" words="What needs somebody now, what runs, and what ended of the last 24 hours">
       <div className="tiles">
-        <Tile count={of('RUNNING', 'CANCELLING')} what="running" search={{ state: ['RUNNING', 'CANCELLING'] }} />
-        <Tile count={of('ACCEPTED', 'RESOLVING')} what="about to start" search={{ state: ['ACCEPTED', 'RESOLVING'] }} />
-        <Tile count={of(...NEEDS)} what="wait for somebody" search={{ state: NEEDS }} tone="warned" />
-        <Tile count={of(...FAILED_PLANS)} what="failed" search={{ state: [...FAILED_PLANS], days: '1' }} tone="loud" />
-        <Tile count={of('SUCCEEDED')} what="succeeded" search={{ state: ['SUCCEEDED'], days: '1' }} />
         {may('incident.read') && (
           <Link className={`tile ${open ? 'loud' : ''}`} to="/incidents" search={{ state: ['open'] }}>
-            <b>{open}</b>
+            <b>
+              {open ?? '–'}
+              {incidents.data?.next_cursor && '+'}
+            </b>
             <span>open incidents</span>
           </Link>
         )}
+        <Tile
+          count={today(...FAILED_PLANS)}
+          what="failed"
+          search={{ state: [...FAILED_PLANS], days: '1' }}
+          tone="loud"
+        />
+        <Tile count={of(...NEEDS)} what="wait for somebody" search={{ state: NEEDS }} tone="warned" />
+        <Tile count={of('RUNNING', 'CANCELLING')} what="running" search={{ state: ['RUNNING', 'CANCELLING'] }} />
+        <Tile count={of('ACCEPTED', 'RESOLVING')} what="about to start" search={{ state: ['ACCEPTED', 'RESOLVING'] }} />
+        <Tile count={today('SUCCEEDED')} what="succeeded" search={{ state: ['SUCCEEDED'], days: '1' }} />
       </div>
-      <Part title="Runs per hour">
-        <Suspense fallback={<Loading lines={4} />}>
-          <Throughput />
-        </Suspense>
-      </Part>
       <div className="grid">
-        <Part title="Running and waiting">
-          <Answer query={live} lines={4}>
-            {(page) =>
-              page.items.length ? <RunsTable rows={page.items} brief label="Running and waiting" /> : <NothingRuns />
-            }
-          </Answer>
-        </Part>
+        {(needs.data?.items.length ?? 0) > 0 && (
+          <Part title="Waits for somebody">
+            <RunsTable rows={needs.data!.items} brief label="Waits for somebody" />
+          </Part>
+        )}
         <Part title="Failed">
           <Answer query={failed} lines={4}>
             {(page) =>
@@ -70,11 +84,18 @@ export function Overview() {
             }
           </Answer>
         </Part>
-        {(needs.data?.items.length ?? 0) > 0 && (
-          <Part title="Waits for somebody">
-            <RunsTable rows={needs.data!.items} brief label="Waits for somebody" />
-          </Part>
-        )}
+        <Part title="Running and waiting">
+          <Answer query={live} lines={4}>
+            {(page) =>
+              page.items.length ? <RunsTable rows={page.items} brief label="Running and waiting" /> : <NothingRuns />
+            }
+          </Answer>
+        </Part>
+        <Part title="Runs per hour">
+          <Suspense fallback={<Loading lines={4} />}>
+            <Throughput />
+          </Suspense>
+        </Part>
         <Part title="Engines">
           <Answer query={engines} lines={4}>
             {(page) => <EnginesTable rows={page.items} brief />}
@@ -85,10 +106,15 @@ export function Overview() {
   );
 }
 
-function Tile(props: { count: number; what: string; search: { state: string[]; days?: string }; tone?: string }) {
+function Tile(props: {
+  count: number | undefined;
+  what: string;
+  search: { state: string[]; days?: string };
+  tone?: string;
+}) {
   return (
     <Link className={`tile ${props.count ? (props.tone ?? '') : ''}`} to="/runs" search={props.search}>
-      <b>{props.count.toLocaleString('en')}</b>
+      <b>{props.count?.toLocaleString('en') ?? '–'}</b>
       <span>{props.what}</span>
     </Link>
   );

@@ -8,6 +8,7 @@ import { Facts, Json } from '../ui/Json';
 import { Meter } from '../ui/Meter';
 import { counted, shown } from '../ui/names';
 import { Page, Part } from '../ui/Page';
+import { Sentence } from '../ui/Sentence';
 import { StateBadge } from '../ui/StateBadge';
 import { Time, Took } from '../ui/Time';
 import { Controls } from './Controls';
@@ -78,11 +79,16 @@ function PlanBody({ plan }: { plan: Schemas['Plan'] }) {
       )}
       <Part title="Progress" beside={<span className="dim">{counted(plan.counts.total ?? 0, 'item')}</span>}>
         <Meter counts={plan.counts} words />
+        {plan.reason && (
+          <p className={`why ${plan.ended_at ? 'ended' : ''}`} dir="auto">
+            <Sentence text={plan.reason} />
+          </p>
+        )}
         {!plan.ended_at && plan.waiting.length > 0 && (
           <div aria-label="Why it waits" role="group">
             {plan.waiting.map((one) => (
               <p className="why" key={`${one.why}${one.holder}`}>
-                {one.sentence}
+                <Sentence text={one.sentence} />
               </p>
             ))}
           </div>
@@ -99,7 +105,6 @@ function PlanBody({ plan }: { plan: Schemas['Plan'] }) {
               ['Event date', plan.event_date],
               ['Origin', plan.origin],
               ['Project', plan.project],
-              ['Reason', plan.reason || null],
             ]}
           />
         </div>

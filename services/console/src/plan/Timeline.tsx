@@ -6,7 +6,8 @@ import { useRef } from 'react';
 import { http, type Schemas } from '../api/client';
 import { token } from '../state/tokens';
 import { Answer, Empty } from '../ui/Answer';
-import { duration } from '../ui/instants';
+import { absolute, duration } from '../ui/instants';
+import { useUtc } from '../ui/preferences';
 import { useNow } from '../ui/Time';
 import { barOf, spanOf, type Timed } from './bars';
 
@@ -57,6 +58,7 @@ export function Timeline({ plan }: { plan: Schemas['Plan'] }) {
 function Bars({ tasks, ended }: { tasks: Timed[]; ended: string | null }) {
   const box = useRef<HTMLDivElement>(null);
   const now = useNow();
+  const utc = useUtc();
   const span = spanOf(tasks, ended ? Date.parse(ended) : now);
   const virtual = useVirtualizer({
     count: tasks.length,
@@ -67,6 +69,16 @@ function Bars({ tasks, ended }: { tasks: Timed[]; ended: string | null }) {
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- a part that scrolls has to be reached
     <div className="bars" ref={box} role="region" aria-label="Timeline" tabIndex={0}>
+      <div className="bar-axis" aria-hidden>
+        <span className="bar-name">from {absolute(new Date(span.from).toISOString(), utc)}</span>
+        <div className="bar-lane">
+          {[0, 25, 50, 75, 100].map((at) => (
+            <span key={at} className="bar-tick" style={{ left: `${at}%` }}>
+              {duration(((span.to - span.from) * at) / 100_000)}
+            </span>
+          ))}
+        </div>
+      </div>
       <div style={{ height: virtual.getTotalSize(), position: 'relative' }}>
         {virtual.getVirtualItems().map(({ index, start }) => {
           const task = tasks[index]!;

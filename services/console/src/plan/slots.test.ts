@@ -4,7 +4,13 @@ import { rowsAround, slotsOf } from './slots';
 const range = (startIndex: number, endIndex: number, count: number) => ({ startIndex, endIndex, overscan: 3, count });
 
 test('as many rows exist wherever one is, also at the ends', () => {
-  for (const [start, end] of [[0, 9], [1, 11], [500, 510], [990, 999]] as const) // prettier-ignore
+  for (const [start, end] of [
+    [0, 9],
+    [1, 11],
+    [500, 510],
+    [990, 999],
+  ] as const)
+    // prettier-ignore
     expect(rowsAround(range(start, end, 1000), 17)).toHaveLength(17);
 });
 

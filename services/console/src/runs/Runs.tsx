@@ -2,6 +2,7 @@ import { Button, Group, Select, TextInput } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
+import { useState } from 'react';
 import { $api, http } from '../api/client';
 import { PLAN_STATES } from '../state/tokens';
 import { Answer, Empty } from '../ui/Answer';
@@ -21,6 +22,7 @@ export function Runs() {
   const set = (part: Partial<RunSearch>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   const type = useDebouncedCallback((q: string) => set({ q: q || undefined }), 250);
   const filters = filtersOf(search);
+  const [cleared, setCleared] = useState(0); // what was typed goes with the filters
   const unstated = filtersOf({ ...search, state: undefined });
   const counts = $api.useQuery('get', '/api/v1/plans/counts', { params: { query: unstated } });
   const runs = useInfiniteQuery({
@@ -47,7 +49,7 @@ export function Runs() {
         </>
       }
     >
-      <Group gap="xs" mb="sm" align="flex-end">
+      <Group gap="xs" mb="sm" align="flex-end" key={cleared}>
         <TextInput
           data-search
           label="Name"
@@ -83,7 +85,14 @@ export function Runs() {
           onBlur={(event) => set({ label: event.currentTarget.value.trim() || undefined })}
         />
         {Object.keys(search).length > 0 && (
-          <Button variant="subtle" onClick={() => void navigate({ search: {} })} key="all">
+          <Button
+            variant="subtle"
+            onClick={() => {
+              type.cancel();
+              setCleared(cleared + 1);
+              void navigate({ search: {} });
+            }}
+          >
             All runs
           </Button>
         )}

@@ -35,6 +35,22 @@ const created: Columns<Plan>[number] = {
   cell: ({ row: { original: plan } }) => <Time at={plan.created_at} />,
 };
 
+/** What the run is, when it was wanted, and what ended or holds it: the rest is on its page. */
+const described: Columns<Plan>[number] = {
+  ...name,
+  cell: ({ row: { original: plan } }) => (
+    <div className="described">
+      <Link to="/runs/$id" params={{ id: plan.id }} dir="auto" title={plan.name}>
+        {shown(plan.name) || plan.id}
+      </Link>
+      <div className="dim" title={reasonOf(plan)}>
+        <Time at={plan.created_at} />
+        {reasonOf(plan) && ` · ${reasonOf(plan)}`}
+      </div>
+    </div>
+  ),
+};
+
 const ALL: Columns<Plan> = [
   name,
   state,
@@ -45,17 +61,23 @@ const ALL: Columns<Plan> = [
     enableSorting: false,
     cell: ({ row: { original: plan } }) => <Why plan={plan} />,
   },
-  { header: 'By', accessorKey: 'actor', cell: ({ row }) => <span className="clip short">{row.original.actor}</span> },
+  {
+    header: 'By',
+    accessorKey: 'actor',
+    meta: { wide: true },
+    cell: ({ row }) => <span className="clip short">{row.original.actor}</span>,
+  },
   {
     header: 'Took',
     id: 'took',
+    meta: { wide: true },
     accessorFn: (plan) =>
       plan.started_at ? (plan.ended_at ? Date.parse(plan.ended_at) : Date.now()) - Date.parse(plan.started_at) : 0,
     cell: ({ row: { original: plan } }) => <Took from={plan.started_at} to={plan.ended_at} />,
   },
   created,
 ];
-const BRIEF: Columns<Plan> = [name, state, progress, created];
+const BRIEF: Columns<Plan> = [described, state, progress];
 
 type Props = { rows: Plan[]; label: string; brief?: boolean; onPointer?: (over: boolean) => void };
 
@@ -64,6 +86,8 @@ export function RunsTable({ rows, label, brief, onPointer }: Props) {
     <DataTable rows={rows} columns={brief ? BRIEF : ALL} label={label} idOf={(plan) => plan.id} onPointer={onPointer} />
   );
 }
+
+const reasonOf = (plan: Plan) => (plan.ended_at ? '' : plan.waiting[0]?.sentence) || shown(plan.reason ?? '');
 
 function Why({ plan }: { plan: Plan }) {
   const first = plan.waiting[0];

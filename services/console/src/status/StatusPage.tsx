@@ -59,12 +59,14 @@ export function StatusPage() {
                   <Empty title="Kafka does not say">{status.kafka.problem}</Empty>
                 )}
               </Part>
-              <Part title="Runs by state">
-                <ByState kind="PlanState" counts={status.plans} />
-              </Part>
-              <Part title="Tasks by state">
-                <ByState kind="TaskState" counts={status.tasks} />
-              </Part>
+              <div>
+                <Part title="Runs by state">
+                  <ByState kind="PlanState" counts={status.plans} />
+                </Part>
+                <Part title="Tasks by state">
+                  <ByState kind="TaskState" counts={status.tasks} />
+                </Part>
+              </div>
             </div>
           </>
         )}

@@ -9,6 +9,7 @@ import { CopyMenu, Id } from '../ui/Copy';
 import { Facts, Json } from '../ui/Json';
 import { shown } from '../ui/names';
 import { Page, Part } from '../ui/Page';
+import { Sentence } from '../ui/Sentence';
 import { StateBadge } from '../ui/StateBadge';
 import { Time, Took } from '../ui/Time';
 import { useAction } from '../ui/useAction';
@@ -91,7 +92,11 @@ function TaskBody({ task, attempt }: { task: Task; attempt: number }) {
   return (
     <>
       <Part title="Now">
-        {task.waiting && <p className="why">{task.waiting.sentence}</p>}
+        {task.waiting && (
+          <p className="why">
+            <Sentence text={task.waiting.sentence} />
+          </p>
+        )}
         {task.error && (
           <p className="why" role="alert">
             {task.error}

@@ -1,5 +1,20 @@
-import { flexRender, getCoreRowModel, getSortedRowModel, useReactTable, type ColumnDef } from '@tanstack/react-table';
+import {
+  flexRender,
+  getCoreRowModel,
+  getSortedRowModel,
+  useReactTable,
+  type ColumnDef,
+  type RowData,
+} from '@tanstack/react-table';
 import { useState } from 'react';
+
+declare module '@tanstack/react-table' {
+  // eslint-disable-next-line @typescript-eslint/no-unused-vars -- its parameters have to be those of the library
+  interface ColumnMeta<TData extends RowData, TValue> {
+    /** Left out of a narrow window; on a phone, where rows are laid out as cards, it is there. */
+    wide?: boolean;
+  }
+}
 
 export type Columns<T> = ColumnDef<T>[];
 
@@ -12,7 +27,15 @@ type Props<T> = {
   onPointer?: (over: boolean) => void;
 };
 
-/** A table that sorts by its heads; wide ones scroll by themselves. `j` and `k` go from row to row. */
+/** Heads that say nothing beside what is in the cell. */
+const PLAIN = ['State', 'Do'];
+
+const labelOf = (head: unknown) => (typeof head === 'string' && !PLAIN.includes(head) ? head : undefined);
+
+/**
+ * A table that sorts by its heads; wide ones scroll by themselves, and on a phone each row is a card. `j` and `k` go
+ * from row to row. The roles are said since a browser forgets them when rows are laid out as cards.
+ */
 export function DataTable<T>({ rows, columns, label, idOf, onPointer }: Props<T>) {
   const [sorting, setSorting] = useState<{ id: string; desc: boolean }[]>([]);
   const table = useReactTable({
@@ -29,15 +52,26 @@ export function DataTable<T>({ rows, columns, label, idOf, onPointer }: Props<T>
     // a region that scrolls has to be reached by the keyboard
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
     <div className="table-scroll" role="region" aria-label={label} tabIndex={0}>
-      <table className="table" onPointerEnter={() => onPointer?.(true)} onPointerLeave={() => onPointer?.(false)}>
+      <table
+        role="table"
+        className="table cards"
+        onPointerEnter={() => onPointer?.(true)}
+        onPointerLeave={() => onPointer?.(false)}
+      >
         <thead>
           {table.getHeaderGroups().map((group) => (
-            <tr key={group.id}>
+            <tr role="row" key={group.id}>
               {group.headers.map((header) => {
                 const sorted = header.column.getIsSorted();
                 const head = flexRender(header.column.columnDef.header, header.getContext());
                 return (
-                  <th key={header.id} scope="col" aria-sort={sorted ? order[sorted] : undefined}>
+                  <th
+                    role="columnheader"
+                    className={header.column.columnDef.meta?.wide ? 'wide-only' : undefined}
+                    key={header.id}
+                    scope="col"
+                    aria-sort={sorted ? order[sorted] : undefined}
+                  >
                     {header.column.getCanSort() ? (
                       <button type="button" className="sort" onClick={header.column.getToggleSortingHandler()}>
                         {head}
@@ -54,9 +88,16 @@ export function DataTable<T>({ rows, columns, label, idOf, onPointer }: Props<T>
         </thead>
         <tbody>
           {table.getRowModel().rows.map((row) => (
-            <tr key={row.id}>
+            <tr role="row" key={row.id}>
               {row.getVisibleCells().map((cell) => (
-                <td key={cell.id}>{flexRender(cell.column.columnDef.cell, cell.getContext())}</td>
+                <td
+                  role="cell" // eslint-disable-line jsx-a11y/no-interactive-element-to-noninteractive-role -- a cell of a table is none
+                  className={cell.column.columnDef.meta?.wide ? 'wide-only' : undefined}
+                  data-label={labelOf(cell.column.columnDef.header)}
+                  key={cell.id}
+                >
+                  {flexRender(cell.column.columnDef.cell, cell.getContext())}
+                </td>
               ))}
             </tr>
           ))}

@@ -23,12 +23,14 @@ export function Meter({ counts, words = false }: { counts: Counts; words?: boole
           <span key={name} className={`fill-${tone}`} style={{ flexGrow: counts[name] }} />
         ))}
       </div>
-      <span className="meter-words">
-        {words ? text : total ? `${done(counts).toLocaleString('en')} of ${total.toLocaleString('en')}` : '–'}
-      </span>
+      <span className="meter-words">{words ? text : total ? briefly(counts, total) : '–'}</span>
     </div>
   );
 }
+
+/** What failed, else what is done: the one number that people look for. */
+const briefly = (counts: Counts, total: number) =>
+  `${counts.failed ? `${counts.failed.toLocaleString('en')} failed` : done(counts).toLocaleString('en')} of ${total.toLocaleString('en')}`;
 
 const done = (counts: Counts) =>
   (counts.succeeded ?? 0) + (counts.failed ?? 0) + (counts.skipped ?? 0) + (counts.cancelled ?? 0);
