@@ -178,7 +178,7 @@ function Working({ id }: { id: string }) {
                   id: 'why',
                   cell: ({ row }) => (
                     <span className="clip long" title={row.original.waiting?.sentence}>
-                      {row.original.waiting?.sentence ?? '–'}
+                      {row.original.waiting?.sentence ?? <span className="dim">–</span>}
                     </span>
                   ),
                 },

@@ -1,7 +1,7 @@
 /** What a browser has and jsdom has not; the API is played by msw, and a call that no test expects fails it. */
 import '@testing-library/jest-dom/vitest';
 import { notifications } from '@mantine/notifications';
-import { cleanup } from '@testing-library/react';
+import { cleanup, configure } from '@testing-library/react';
 import { afterAll, afterEach, vi } from 'vitest';
 import { server } from './server';
 
@@ -26,6 +26,7 @@ globalThis.Request = class extends NodeRequest {
   }
 };
 
+configure({ asyncUtilTimeout: 15_000 }); // on a busy machine what is waited for comes late
 server.listen({ onUnhandledRequest: 'error' });
 afterEach(() => {
   cleanup();
