@@ -17,6 +17,12 @@ BLOCK_BYTES: Final = 65_536
 """Bytes in which whole items are looked for at once."""
 TURN_BYTES: Final = 65_536
 """Bytes read before other requests get their turn."""
+TURN_ITEMS: Final = 1000
+"""Items read before other requests get their turn: sixty thousand fit in one block."""
+MAX_FIELDS: Final = 100
+"""Of the body itself; no body has so many."""
+MAX_SPACE: Final = 65_536
+"""Bytes of white space in a row."""
 _SPACE: Final = re.compile(rb"[ \t\n\r]*")
 _NEXT_ITEM: Final = re.compile(r"[ \t\n\r]*,[ \t\n\r]*(?=\S)")
 
@@ -40,6 +46,7 @@ class ItemStream:
     max_field_bytes: int
     _at: int = 0
     _turn_at: int = 0
+    _turn_items: int = 0
 
     async def read(self) -> SplitBody:
         """All of it. Raises `InvalidJson` with the place."""
@@ -48,7 +55,10 @@ class ItemStream:
         while not self._taken(b"}"):
             if body.fields or body.items is not None:
                 self._expect(b",", "is not JSON: ',' or '}' is expected")
+            if len(body.fields) == MAX_FIELDS:
+                raise InvalidJson("", f"at most {MAX_FIELDS} fields are allowed")
             await self._add_field(body)
+            await self._give_turn(0)
         self._skip()
         if self._at < len(self.raw):
             raise InvalidJson("", "is not JSON: there is more after its end")
@@ -81,13 +91,17 @@ class ItemStream:
             start = self._at
             self._value(f"{self.name}.{len(items)}", self.max_item_bytes)
             items.append(self.raw[start : self._at])
-            if self._at - self._turn_at > TURN_BYTES:
-                self._turn_at = self._at
-                await asyncio.sleep(0)
+            await self._give_turn(len(items))
         return items
 
+    async def _give_turn(self, items: int) -> None:
+        """Let other requests go on where much was read since they did."""
+        if self._at - self._turn_at > TURN_BYTES or items - self._turn_items >= TURN_ITEMS:
+            self._turn_at, self._turn_items = self._at, items
+            await asyncio.sleep(0)
+
     def _take_short(self, items: list[bytes]) -> bool:
-        """Add the items that lie in one block of ASCII, all but the last: most bodies are nothing else.
+        """Add some items that lie in one block of ASCII, not the last one: most bodies are nothing else.
 
         The position is then before the next item; True when the list is full and the position is behind its last one.
         """
@@ -95,9 +109,10 @@ class ItemStream:
         if not block.isascii():
             return False
         text, at = block.decode(), 0
+        enough = min(self.max_items, len(items) + TURN_ITEMS)
         try:
-            while len(items) < self.max_items:
-                _, end = parse(text, at)
+            while len(items) < enough:
+                _, end = parse(text, at, short=True)
                 following = _NEXT_ITEM.match(text, end)
                 if following is None or end - at > self.max_item_bytes:
                     return False
@@ -135,8 +150,10 @@ class ItemStream:
             window = min(max_bytes, window * 8)
 
     def _skip(self) -> None:
-        space = _SPACE.match(self.raw, self._at)
+        space = _SPACE.match(self.raw, self._at, self._at + MAX_SPACE)
         assert space is not None
+        if space.end() - self._at == MAX_SPACE:
+            raise InvalidJson("", f"is not JSON: more than {MAX_SPACE} bytes of white space")
         self._at = space.end()
 
     def _taken(self, character: bytes) -> bool:

@@ -22,8 +22,8 @@ from signalbox_gateway.http.problems import MAX_ERRORS, invalid, invalid_all
 
 MAX_ITEM_BYTES: Final = MAX_MESSAGE_BYTES - ENVELOPE_BYTES
 """An item travels in one message."""
-BATCH_ITEMS: Final = 2000
-BATCH_BYTES: Final = 524_288
+BATCH_ITEMS: Final = 1000
+BATCH_BYTES: Final = 262_144
 """Items checked before other requests get their turn."""
 SOME_RUN: Final = {"id": str(UUID(int=0)), "name": "", "actor": "user:somebody"}
 """What templates are tried with; the planner has the values of the plan."""
@@ -58,8 +58,15 @@ async def read_items(texts: Sequence[bytes]) -> list[RequestedItem]:
         except ValidationError as error:
             raise invalid_all([_placed(problem, len(items)) for problem in problems_in(error)]) from None
         await asyncio.sleep(0)
-    if problems := list(_misfits(items, texts))[:MAX_ERRORS]:
-        raise invalid_all(problems)
+    problems: list[FieldProblem] = []
+    keys: dict[str, int] = {}
+    for start in range(0, len(items), BATCH_ITEMS):
+        problems += _misfits(items[start : start + BATCH_ITEMS], texts, start, keys)
+        if len(problems) >= MAX_ERRORS:
+            break
+        await asyncio.sleep(0)
+    if problems:
+        raise invalid_all(problems[:MAX_ERRORS])
     return items
 
 
@@ -76,9 +83,11 @@ def _batches(texts: Sequence[bytes]) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _misfits(items: Sequence[RequestedItem], texts: Sequence[bytes]) -> Iterator[FieldProblem]:
-    keys: dict[str, int] = {}
-    for number, item in enumerate(items):
+def _misfits(
+    items: Sequence[RequestedItem], texts: Sequence[bytes], start: int, keys: dict[str, int]
+) -> Iterator[FieldProblem]:
+    """What is wrong with some items, the first of which is `start`. `keys` are the numbers of those before, by key."""
+    for number, item in enumerate(items, start):
         first = keys.setdefault(item.key, number)
         if first != number:
             yield FieldProblem(f"items.{number}.key", repr(item.key)[:100], f"is used by items.{first} already")
@@ -104,6 +113,8 @@ async def check_engines(connection: Connection, items: Sequence[RequestedItem]) 
     known = await store.load_all(connection, "engine", sorted(wanted))
     wrong: list[FieldProblem] = []
     for number, item in enumerate(items):
+        if number % BATCH_ITEMS == 0:
+            await asyncio.sleep(0)
         engine = known.get(item.engine or "")
         if engine is None:
             words = f"is not an engine: {await _engine_words(connection)}" if not wrong else "is not an engine"
