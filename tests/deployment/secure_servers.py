@@ -64,7 +64,8 @@ def secure_servers(folder: Path) -> Generator[SecureServers]:
     )  # fmt: skip
     kafka = KafkaCluster(folder / "kafka", extra=_kafka_properties(secrets))
     programs = Programs(replace(load(), postgres_bin=_postgres_with_tls()))
-    settings = {**FAST, **_postgres_settings(folder, secrets)}
+    keys = _postgres_folder(folder)
+    settings = {**FAST, **_postgres_settings(keys, secrets)}
     postgres = PostgresServer(folder / "postgres", settings=settings, programs=programs)
     redis = _redis(folder, secrets, redis_port)
     made = SecureServers(secrets, kafka, postgres)
@@ -79,7 +80,8 @@ def secure_servers(folder: Path) -> Generator[SecureServers]:
         redis.wait(10)
         kafka.stop()
         postgres.discard()
-        shutil.rmtree(kafka.folder, ignore_errors=True)
+        for place in (kafka.folder, keys):
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def installation_on(servers: SecureServers, folder: Path) -> Installation:
@@ -111,10 +113,15 @@ def _postgres_with_tls() -> str:
     return str(found[-1].parent)
 
 
-def _postgres_settings(folder: Path, secrets: Path) -> dict[str, str]:
-    """Certificate and key where the server's own user can read them, and nobody else."""
+def _postgres_folder(folder: Path) -> Path:
+    """A place that the server's own user can enter."""
     place = Path("/var/tmp") / f"signalbox-{os.getpid()}-{folder.name}"
     place.mkdir(mode=0o755, exist_ok=True)
+    return place
+
+
+def _postgres_settings(place: Path, secrets: Path) -> dict[str, str]:
+    """Certificate and key where the server's own user can read them, and nobody else."""
     for name in ("postgres.crt", "postgres.key"):
         shutil.copy(secrets / name, place / name)
         (place / name).chmod(0o600)
