@@ -12,7 +12,7 @@ export const adminPassword = () => readFileSync(process.env.SIGNALBOX_PASSWORD_F
 
 export async function signedIn(browser: Browser, username: string, password: string): Promise<BrowserContext> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
-  context.setDefaultTimeout(30_000);
+  context.setDefaultTimeout(90_000); // a busy machine is slow, not broken
   const answer = await context.request.post(`${base}/api/v1/auth/login`, {
     data: { username, password, cookie: true },
   });
