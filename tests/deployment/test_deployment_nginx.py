@@ -1,4 +1,4 @@
-"""`deploy/nginx/signalbox.conf` in a real nginx, before a stand-in of the gateway that answers what it was asked."""
+"""`deploy/nginx/signalbox.conf` in a real nginx, before a stand-in of the gateway that answers with its headers."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ http {{
 """
 
 
-class Asked(BaseHTTPRequestHandler):
+class Echo(BaseHTTPRequestHandler):
     """Answers with the headers of the request."""
 
     def do_GET(self) -> None:
@@ -47,7 +47,7 @@ def port(tmp_path: Path) -> Generator[int]:
     if nginx is None:
         pytest.skip("there is no nginx")
     plain, secure = free_ports(2)
-    gateway = HTTPServer(("127.0.0.1", 0), Asked)
+    gateway = HTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=gateway.serve_forever, daemon=True).start()
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={NAME}",
@@ -78,7 +78,7 @@ def port(tmp_path: Path) -> Generator[int]:
 
 
 def ask(port: int, path: str, headers: dict[str, str]) -> dict[str, str]:
-    """What the gateway was asked."""
+    """The headers that the gateway received."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     for attempt in range(100):
@@ -98,8 +98,8 @@ def ask(port: int, path: str, headers: dict[str, str]) -> dict[str, str]:
 @pytest.mark.parametrize("path", ["/console/", "/api/v1/plans", "/api/v1/auth/login", "/api/v1/ws"])
 def test_the_gateway_sees_the_host_that_the_browser_names_with_its_port(port: int, path: str) -> None:
     """The live feed lets only pages of its own origin in: without the port no page at another port than 443 is live."""
-    asked = ask(port, path, {"Connection": "Upgrade", "Upgrade": "websocket", "X-Forwarded-For": "203.0.113.9"})
-    assert asked["host"] == f"{NAME}:{port}"
-    assert asked["x-forwarded-proto"] == "https"
-    assert asked["x-forwarded-for"] == "127.0.0.1"
-    assert asked.get("upgrade") == ("websocket" if path == "/api/v1/ws" else None)
+    received = ask(port, path, {"Connection": "Upgrade", "Upgrade": "websocket", "X-Forwarded-For": "203.0.113.9"})
+    assert received["host"] == f"{NAME}:{port}"
+    assert received["x-forwarded-proto"] == "https"
+    assert received["x-forwarded-for"] == "127.0.0.1"
+    assert received.get("upgrade") == ("websocket" if path == "/api/v1/ws" else None)
