@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import threading
 import time
 from typing import Any
 
 import pytest
+from fastapi import Request
 
 from signalbox_contracts.messages.requests import RequestedItem
+from signalbox_gateway.http import bodies
 from signalbox_gateway.http.problems import MAX_ERRORS, Problem
 from signalbox_gateway.plan_requests import validation
 
@@ -88,3 +91,24 @@ async def test_others_get_their_turn_while_a_hundred_thousand_items_are_read() -
     assert len(read) == 100_000
     assert turns > 20
     print(f"100,000 items read in {time.monotonic() - began:.2f} s, {turns} turns for others")
+
+
+async def test_a_large_body_is_put_together_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A join of 60 MiB on the loop is a pause of everybody else."""
+    chunks = [b"a" * 70_000, b"b" * 70_000, b""]
+    threads: set[int] = set()
+
+    async def receive() -> dict[str, Any]:
+        chunk = chunks.pop(0)
+        return {"type": "http.request", "body": chunk, "more_body": bool(chunks)}
+
+    def joined(parts: list[bytes]) -> bytes:
+        threads.add(threading.get_ident())
+        return b"".join(parts)
+
+    monkeypatch.setattr(bodies, "_joined", joined)
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+    assert await bodies.large_body(request) == b"a" * 70_000 + b"b" * 70_000
+    assert await bodies.large_body(request) is await request.body()
+    assert threads
+    assert threading.get_ident() not in threads

@@ -122,12 +122,26 @@ async def json_body(request: Request, media_types: tuple[str, ...] = (JSON,)) ->
     return cast("dict[str, JsonValue]", value)
 
 
+async def large_body(request: Request) -> bytes:
+    """The body, put together in a thread: a join of 60 MiB holds neither the loop nor, in a thread, the GIL."""
+    if not hasattr(request, "_body"):
+        chunks = [chunk async for chunk in request.stream()]
+        request._body = await asyncio.to_thread(_joined, chunks)  # pyright: ignore[reportPrivateUsage]
+    return await request.body()
+
+
+def _joined(chunks: list[bytes]) -> bytes:
+    joined = b"".join(chunks)
+    chunks.clear()  # a thousand of them are given back here, not on the loop
+    return joined
+
+
 async def split_body(
     request: Request, name: str, *, max_items: int, max_item_bytes: int
 ) -> tuple[dict[str, JsonValue], list[bytes] | None]:
     """A large body: its fields, and the items of the list `name` as JSON texts, each within its cap."""
     _require_json(request)
-    raw = await request.body()
+    raw = await large_body(request)
     if not raw:
         return {}, None
     try:

@@ -29,7 +29,7 @@ from signalbox_gateway.definitions import store
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.gc_pause import gc_pause
 from signalbox_gateway.http.access import Principal, permission, require, require_definition
-from signalbox_gateway.http.bodies import body, body_of, split_body
+from signalbox_gateway.http.bodies import body, body_of, large_body, split_body
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.prefix_router import PrefixRouter
@@ -95,7 +95,7 @@ class Retry(BaseModel):
 )
 async def plan_create(request: Request, deps: Deps, principal: Starter) -> Response:
     """Start a plan of 1 to 100,000 items, of one job, or of what selections find; those can be previewed first."""
-    large = len(await request.body()) > _LARGE_BYTES  # read before: a slow caller must not pause the collector
+    large = len(await large_body(request)) > _LARGE_BYTES  # read before: a slow caller must not pause the collector
     with gc_pause(large):
         fields, texts = await split_body(
             request, "items", max_items=MAX_PLAN_ITEMS, max_item_bytes=validation.MAX_ITEM_BYTES
