@@ -26,7 +26,7 @@ def test_the_first_key_wraps_and_each_unwraps() -> None:
     assert both.unwrap("s", old.newest, wrapped, b"about") == b"data key"
 
 
-@pytest.mark.parametrize("text", ["", ",", "not base64!", base64.b64encode(b"short").decode()])
+@pytest.mark.parametrize("text", ["", ",", "not base64!", base64.b64encode(b"short").decode(), "A" * 43 + "="])
 def test_a_key_that_is_none_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(ValueError, match="key") as refused:
         Keys(text)
