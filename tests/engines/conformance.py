@@ -13,7 +13,7 @@ import pytest
 from engines.harness import EngineHarness, WorkRequest, new_submission, until, watched
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.vocabulary import RESULT_BYTES
-from signalbox_executor.engines.capabilities import PROTOCOLS, Capability, FetchesLogs, Seals
+from signalbox_executor.engines.capabilities import PROTOCOLS, Capability, FetchesLogs, NotifiesEnds, Seals
 from signalbox_executor.engines.port import (
     ENDS,
     EndCause,
@@ -312,6 +312,25 @@ class EngineConformance:
             assert rest.data
         assert (await harness.engine.logs(watched(submission), offset=rest.next_offset)).data == b""
         assert (await harness.engine.logs(Watched("sb-unknown-1", 1))).data == b""
+
+    async def test_a_run_is_over_when_its_end_is_noticed(self, harness: EngineHarness) -> None:
+        needs(harness, Capability.END_NOTICES)
+        assert isinstance(harness.engine, NotifiesEnds)
+        noticed: list[str] = []
+        harness.engine.on_end(noticed.append)
+        submissions = [new_submission(harness, WorkRequest(exit_code=code)) for code in (0, 3)]
+        for submission in submissions:
+            await harness.engine.submit(submission)
+
+        async def all_of_them() -> bool:
+            return len(noticed) == len(submissions)
+
+        await until(all_of_them, "each end is noticed", harness.deadline_seconds)
+        seen = await harness.engine.observe([watched(submission) for submission in submissions])
+        assert {key: one.phase for key, one in seen.items()} == dict(
+            zip((one.run_key for one in submissions), (Phase.SUCCEEDED, Phase.FAILED), strict=True)
+        )
+        assert set(noticed) == set(seen)
 
     async def test_an_engine_out_of_reach_says_nothing_of_any_run(self, harness: EngineHarness) -> None:
         """ "Unreachable" read as "not found" would end tasks whose work runs on."""

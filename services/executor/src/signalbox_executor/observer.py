@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -23,10 +24,11 @@ from signalbox_chassis.runtime.loops import FAILING_PASSES, FailureStreak
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_chassis.runtime.wake_ups import WakeUps
+from signalbox_contracts.ids import task_of_run_key
 from signalbox_contracts.messages.tasks import Phase
 from signalbox_contracts.states import TASK_ENDS, TASKS_HOLDING_A_SLOT
 from signalbox_executor import facts, measurements
-from signalbox_executor.engines.capabilities import ExplainsWaiting
+from signalbox_executor.engines.capabilities import ExplainsWaiting, NotifiesEnds
 from signalbox_executor.engines.port import (
     ENDS,
     Engine,
@@ -58,6 +60,8 @@ ENGINE_ERRORS: Final = (EngineUnavailable, EngineThrottled, TimeoutError)
 _FIRST = UUID(int=0)
 FIRST_POLL_SECONDS = 0.02
 """How soon after its record a run is polled; then after twice as long, and so on."""
+ONLY_ONCE = float("inf")
+"""The pace of a run that is polled one more time: its engine says when it ends."""
 GATHER_SECONDS = 0.005
 """Runs that are due so soon are polled together."""
 
@@ -110,10 +114,20 @@ class Observer:
         return {streak.name: streak.trouble for streak in self._streaks.values() if streak.trouble}
 
     def recorded(self, engine_id: str, task_ids: Sequence[UUID]) -> None:
-        """Poll these soon, and then less and less often until the engine's own interval is reached."""
+        """Poll these soon, and then less and less often until the engine's own interval is reached.
+
+        Where the engine says when a run ends it is polled soon once: the notice may have come before the record.
+        """
         recent_runs = self._recent.setdefault(engine_id, {})
         due = time.monotonic() + FIRST_POLL_SECONDS
-        recent_runs.update((id, RecentRun(due, FIRST_POLL_SECONDS)) for id in task_ids)
+        pace = ONLY_ONCE if isinstance(self.registry.get(engine_id), NotifiesEnds) else FIRST_POLL_SECONDS
+        recent_runs.update((id, RecentRun(due, pace)) for id in task_ids)
+        self._set_alarm()
+
+    def _end_noticed(self, engine_id: str, run_key: str) -> None:
+        """The engine says that this run is over: poll it now."""
+        task_id, _ = task_of_run_key(run_key)
+        self._recent.setdefault(engine_id, {})[task_id] = RecentRun(time.monotonic(), ONLY_ONCE)
         self._set_alarm()
 
     async def one_pass(self) -> None:
@@ -133,6 +147,8 @@ class Observer:
         adapter = self.registry.get(engine.id)
         if adapter is None:
             return
+        if isinstance(adapter, NotifiesEnds):
+            adapter.on_end(partial(self._end_noticed, engine.id))
         task = asyncio.create_task(self._pass(engine, adapter, what), name=f"observe {engine.id}")
         self._passes[engine.id] = task
         task.add_done_callback(lambda ended, id=engine.id: self._ended(id, ended))

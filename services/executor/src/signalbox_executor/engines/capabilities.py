@@ -4,7 +4,7 @@ A capability with methods is a protocol here: `isinstance(engine, Seals)`. The r
 conformance suite checks that an engine has exactly the protocols its kind declares.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, runtime_checkable
@@ -24,6 +24,7 @@ __all__ = [
     "ControlsJobs",
     "ExplainsWaiting",
     "FetchesLogs",
+    "NotifiesEnds",
     "PausesDags",
     "PinsArtifacts",
     "Progress",
@@ -66,6 +67,7 @@ class Capability(Enum):
     NOTES = "notes"
     DAGS = "DAGs"
     JOB_CONTROL = "job control"
+    END_NOTICES = "end notices"
 
 
 @runtime_checkable
@@ -76,6 +78,18 @@ class Seals(Protocol):
         """None: no run of this key exists, nor ever will. Otherwise the handle of the run that exists: adopt it.
 
         Atomic against a concurrent submit, and repeatable.
+        """
+        ...
+
+
+@runtime_checkable
+class NotifiesEnds(Protocol):
+    """Can say at once that a run is over, so that nobody has to poll for it."""
+
+    def on_end(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the run key of each run that ends; it replaces the listener before.
+
+        A notice is a hint: it may be missing, and it may come for a run that is not over. `observe` tells the truth.
         """
         ...
 
@@ -263,5 +277,6 @@ PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.NOTES: Annotates,
     Capability.DAGS: PausesDags,
     Capability.JOB_CONTROL: ControlsJobs,
+    Capability.END_NOTICES: NotifiesEnds,
 }
 """The capabilities that have methods."""

@@ -5,7 +5,7 @@ Crash points (`process.*`) stand where a kill of the executor must leave the run
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,10 @@ class ProcessEngine:
         with _disk_as_engine():
             await asyncio.to_thread(inspection.cancel, folder)
 
+    def on_end(self, listener: Callable[[str], None]) -> None:
+        """Only of runs that this executor started since its own start: the keeper of each says when it is over."""
+        self._starter.on_end = listener
+
     async def seal(self, watched: Watched) -> Handle | None:
         folder = self._folder(watched.run_key)
         with _disk_as_engine():
@@ -108,7 +112,7 @@ class ProcessEngine:
 
     async def close(self) -> None:
         """End the starter; supervisors and their runs go on."""
-        await self._starter.close()
+        await self._starter.stop()
 
     def _folder(self, run_key: str) -> Path:
         if self._expected_host_id not in (None, self.host_id):

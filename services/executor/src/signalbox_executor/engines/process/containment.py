@@ -76,10 +76,10 @@ def end_descendants(pause: Any) -> None:
     reap()
 
 
-def close_inherited() -> None:
-    """Close what we were not given on purpose: all but the three standard streams."""
+def close_inherited(given: int) -> None:
+    """Close what we were not given on purpose: all but the three standard streams and this one."""
     for name in list(Path("/proc/self/fd").iterdir()):
-        if int(name.name) > 2:
+        if int(name.name) > 2 and int(name.name) != given:
             with suppress(OSError):
                 os.close(int(name.name))
 

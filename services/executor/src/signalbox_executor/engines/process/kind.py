@@ -89,6 +89,7 @@ KIND = EngineKind(
             Capability.LOGS,
             Capability.SEALS,
             Capability.REMEMBERS_SECRETS,
+            Capability.END_NOTICES,
         }
     ),
     secret_places=SECRET_PLACES["process"],

@@ -7,6 +7,7 @@ supervisors it made live on, and a start it did not answer is repeated like any 
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,14 @@ import signalbox_contracts
 import signalbox_executor
 from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.tasks import cancel
+from signalbox_contracts.ids import is_run_key
 from signalbox_executor.engines.process import supervisor
 
 _PACKAGES: Final = (signalbox_executor, signalbox_chassis, signalbox_contracts)
 _ROOTS: Final = [str(Path(str(package.__file__)).parents[1]) for package in _PACKAGES]
-_SERVE: Final = f"import sys; sys.path[:0] = {_ROOTS!r}; from {supervisor.__name__} import serve; serve()"
+_SERVE: Final = (
+    f"import sys; sys.path[:0] = {_ROOTS!r}; from {supervisor.__name__} import serve; serve(int(sys.argv[1]))"
+)
 # isolated and without site-packages: what a supervisor imports is the standard library and two folders of ours
 _COMMAND: Final = (sys.executable, "-I", "-S", "-c", _SERVE)
 _HANDED_ON: Final = ("SIGNALBOX_CRASH_AT",)
@@ -28,6 +32,36 @@ _HANDED_ON: Final = ("SIGNALBOX_CRASH_AT",)
 
 class StarterGone(OSError):
     """The starter ended before it answered; the run may have started."""
+
+
+class EndNotices:
+    """The pipe on which the keepers of runs say that these are over: a run key a line. It outlives the starter.
+
+    Neither end ever waits: a notice that finds the pipe full is lost, and the run is seen by the next poll.
+    """
+
+    def __init__(self, on_end: Callable[[str], None]) -> None:
+        self._reading, self.writing = os.pipe()
+        for end in (self._reading, self.writing):
+            os.set_blocking(end, False)
+        self._on_end = on_end
+        self._rest = b""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._reading, self._read)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._reading)
+        os.close(self._reading)
+        os.close(self.writing)
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError):
+            *lines, rest = (self._rest + os.read(self._reading, 65_536)).split(b"\n")
+            self._rest = rest[:100]
+            for line in lines:
+                run_key = line.decode("ascii", "replace")
+                if is_run_key(run_key):
+                    self._on_end(run_key)
 
 
 class Starter:
@@ -41,6 +75,9 @@ class Starter:
         self._number = 0
         self._beginning: asyncio.Task[None] | None = None
         self._begin = asyncio.Lock()
+        self._notices: EndNotices | None = None
+        self.on_end: Callable[[str], None] = lambda run_key: None
+        """Called with the run key when nothing of a run is left."""
 
     async def start(self, folder: Path) -> int:
         """What became of the start, as an exit code of `supervisor`. Raises `StarterGone`."""
@@ -71,6 +108,13 @@ class Starter:
         if reader is not None:
             await reader
 
+    async def stop(self) -> None:
+        """End the starter's process for good, and take no notices any more."""
+        await self.close()
+        if self._notices is not None:
+            self._notices.close()
+            self._notices = None
+
     def _reader_ended(self) -> bool:
         return self._reader is None or self._reader.done()
 
@@ -90,14 +134,18 @@ class Starter:
             return self._process
 
     async def _begin_process(self, environment: dict[str, str]) -> None:
+        if self._notices is None:
+            self._notices = EndNotices(lambda run_key: self.on_end(run_key))
         process = await asyncio.create_subprocess_exec(
             *_COMMAND,
+            str(self._notices.writing),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             cwd="/",
             env=environment,
             start_new_session=True,
+            pass_fds=(self._notices.writing,),
         )
         self._environment, self._process = environment, process
         self._reader = asyncio.create_task(self._read(process), name="answers of the starter")

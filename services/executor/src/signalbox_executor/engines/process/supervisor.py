@@ -2,7 +2,8 @@
 
 `serve` is the starter's process: it reads `number folder` lines and answers each with `number code`. For each it forks
 a process that forks the supervisor and waits until that says what became of the start; the supervisor lives on in a
-session of its own, whatever happens to the starter and the executor.
+session of its own, whatever happens to the starter and the executor. When nothing of the run is left, its key goes to
+the pipe of end notices, for whoever still reads there.
 
 The program starts in two steps, so that a kill at any point leaves either nothing or a recorded start: it is forked and
 waits; its pid goes into the start record on disk; only then is it let go. If we die before that, it sees the pipe close
@@ -36,9 +37,9 @@ PASSING, LASTING = "p", "l"
 _PASSING_ERRORS = (errno.ETXTBSY, errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE, errno.EIO)
 
 
-def serve() -> NoReturn:
-    """Answer until nobody asks any more: the pipe closes with the executor."""
-    containment.close_inherited()
+def serve(notices: int) -> NoReturn:
+    """Answer until nobody asks any more: the pipe closes with the executor. `notices` is the pipe of end notices."""
+    containment.close_inherited(notices)
     containment.hide_memory()  # the secrets of runs pass through here
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes in between
     gc.freeze()  # what is loaded is shared with every supervisor; a collection would copy it
@@ -46,33 +47,33 @@ def serve() -> NoReturn:
         number, _, folder = line.rstrip("\n").partition(" ")
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _answer(number, Path(folder))
+            _answer(number, Path(folder), notices)
     os._exit(0)
 
 
-def _answer(number: str, folder: Path) -> NoReturn:
+def _answer(number: str, folder: Path, notices: int) -> NoReturn:
     code = FAILED
     try:
-        code = main(folder)
+        code = main(folder, notices)
     finally:
         with suppress(OSError):  # the executor may be gone
             os.write(1, f"{number} {code}\n".encode())
         os._exit(0)
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, notices: int) -> int:
     """Fork the keeper, which forks the supervisor, and wait for what that reports about the start."""
     report_from, report_to = os.pipe()
     if os.fork() == 0:
         os.close(report_from)
         os.setsid()
-        _keep(folder, report_to)
+        _keep(folder, report_to, notices)
     os.close(report_to)
     report = os.read(report_from, 1)
     return report[0] if report else FAILED
 
 
-def _keep(folder: Path, report_to: int) -> NoReturn:
+def _keep(folder: Path, report_to: int, notices: int) -> NoReturn:
     """The keeper: outlives the supervisor by as long as it takes to end what that left. It never returns.
 
     While it lives nobody takes the run for ended: it holds a lock of its own.
@@ -85,12 +86,17 @@ def _keep(folder: Path, report_to: int) -> NoReturn:
         containment.adopt_orphans()
         supervisor = os.fork()
         if supervisor == 0:
+            os.close(notices)  # a run has no way to the executor
             if lock is not None:
                 os.close(lock)
             _supervise_and_exit(folder, report_to)
         os.close(report_to)
         os.waitpid(supervisor, 0)
         containment.end_descendants(lambda: time.sleep(0.01))
+        if lock is not None:
+            os.close(lock)  # first: whoever gets the notice finds the run over
+        with suppress(OSError):  # the executor may be gone, or slow to read
+            os.write(notices, f"{folder.name}\n".encode())
     finally:
         os._exit(0)
 
