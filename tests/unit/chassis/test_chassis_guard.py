@@ -123,7 +123,16 @@ def test_every_special_range_is_refused_from_its_first_address_to_its_last(netwo
 
 
 @pytest.mark.parametrize(
-    "url", ["http://[::ffff:0:127.0.0.1]/", "http://168.63.129.16/", "http://[fec0::1]/", "http://u:p@1.1.1.1/"]
+    "url",
+    [
+        "http://[::ffff:0:127.0.0.1]/",
+        "http://[3fff::1]/",
+        "http://[5f00::1]/",
+        "http://[fec0::1]/",
+        "http://192.88.99.1/",
+        "http://168.63.129.16/",
+        "http://u:p@1.1.1.1/",
+    ],
 )
 def test_known_ways_inside_are_closed(url: str) -> None:
     with pytest.raises(AddressRefused):

@@ -104,8 +104,8 @@ def test_a_repeated_name_is_found_without_comparing_all_with_all() -> None:
             return str.__eq__(self, other)
 
     pairs: list[tuple[str, Any]] = [(Name(f"k{n}"), n) for n in range(2000)]
-    with pytest.raises(InvalidJson, match="k7"):
-        _object([*pairs, (Name("k7"), 0)])
+    with pytest.raises(InvalidJson, match="k1999"):
+        _object([*pairs, (Name("k1999"), 0)])
     assert compared < 20_000
 
 
