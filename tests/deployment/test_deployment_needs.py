@@ -1,4 +1,4 @@
-"""What a target of the Makefile needs is said in a line each before anything starts."""
+"""A target of the Makefile names each thing it lacks in a line before anything starts."""
 
 import re
 from pathlib import Path

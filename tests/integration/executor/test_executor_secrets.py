@@ -198,7 +198,7 @@ async def test_a_secret_in_a_result_is_stars_wherever_the_result_goes(place: Pla
 async def test_what_a_run_wrote_is_withheld_where_nobody_can_tell_its_secrets(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shown unmasked it would be told; left unwritten the task would run for ever."""
+    """Shown unmasked it would be disclosed; left unwritten the task would run for ever."""
 
     async def unreadable(self: ProcessEngine, watched: Watched) -> frozenset[str]:
         raise ValueError("the record is damaged")

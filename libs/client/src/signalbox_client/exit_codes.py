@@ -61,7 +61,7 @@ def handle_errors() -> Generator[None]:
 
 
 def _refusal(refused: Refused) -> list[str]:
-    """What was refused, then each field. A detail that only repeats its one field is not told twice."""
+    """What was refused, then each field; one line where the detail only repeats its one field."""
     fields = [
         (str(one.get("field", "")), f" {one['value']}" if one.get("value") else "", str(one.get("allowed", "")))
         for one in refused.errors

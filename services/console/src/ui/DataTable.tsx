@@ -34,7 +34,7 @@ const labelOf = (head: unknown) => (typeof head === 'string' && !PLAIN.includes(
 
 /**
  * A table that sorts by its heads; wide ones scroll by themselves, and on a phone each row is a card. `j` and `k` go
- * from row to row. The roles are said since a browser forgets them when rows are laid out as cards.
+ * from row to row. The roles are set because a browser forgets them when rows are laid out as cards.
  */
 export function DataTable<T>({ rows, columns, label, idOf, onPointer }: Props<T>) {
   const [sorting, setSorting] = useState<{ id: string; desc: boolean }[]>([]);

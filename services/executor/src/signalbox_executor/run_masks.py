@@ -29,7 +29,7 @@ MAX_AT_ONCE: Final = 8
 async def mask_of_run(secrets: Secrets, engine: Engine | None, watched: Watched, work: Work | None) -> Mask:
     """The values the run was given, as its engine remembers them, and those its references stand for now.
 
-    Raises `EngineUnavailable` where neither engine nor vault can tell.
+    Raises `EngineUnavailable` where neither engine nor vault knows them.
     """
     remembered = await engine.secrets(watched) if isinstance(engine, RemembersSecrets) else frozenset[str]()
     try:
