@@ -105,6 +105,24 @@ async def test_a_slow_a_failing_and_a_redirecting_receiver_delay_nobody_else(not
     assert answer == "HTTP 302: answer 302 (a redirect is not followed)"
 
 
+async def test_a_notifier_that_is_stopped_records_what_a_receiver_is_taking(notifiers: Notifiers) -> None:
+    """Or every rolling restart would send the messages under way a second time."""
+    taking = asyncio.Event()
+
+    async def slow(_: web.Request) -> web.Response:
+        taking.set()
+        await asyncio.sleep(0.3)
+        return web.Response()
+
+    async with receiver(slow) as hook:
+        await notifiers.define(webhook("hook", hook.url), subscription("s", "hook", "workflow.started"))
+        async with notifiers.notifying():
+            await notifiers.publish(plan_state("ACCEPTED", "RUNNING"))
+            await asyncio.wait_for(taking.wait(), 30)
+        assert await states_of(notifiers, "sent") == 1
+        assert await notifiers.value("SELECT attempts FROM delivery") == 1
+
+
 @proves("F44")
 async def test_a_receiver_that_is_gone_closes_its_channel_and_the_fallback_is_used(notifiers: Notifiers) -> None:
     async with receiver(status(410)) as gone, receiver() as spare:

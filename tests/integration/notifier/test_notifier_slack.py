@@ -106,7 +106,12 @@ async def test_an_incident_is_one_message_that_is_edited_and_its_recovery_a_repl
             await until(lambda: shown("exit code 1 in run 1"), why="a new round is a new message")
             await notifiers.publish(failure(2))
             await until(lambda: shown("×2)", 1), why="a message that Slack forgot is posted again")
-    assert await notifiers.value("SELECT count(*) FROM delivery WHERE state NOT IN ('sent', 'dropped')") == 0
+
+            async def settled() -> bool:
+                unsent = "SELECT count(*) FROM delivery WHERE state NOT IN ('sent', 'dropped')"
+                return await notifiers.value(unsent) == 0
+
+            await until(settled, why="every message is sent or dropped")
     assert await notifiers.value("SELECT max(attempts - throttled) FROM delivery") == 1
 
 

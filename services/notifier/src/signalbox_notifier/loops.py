@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +39,8 @@ from signalbox_notifier.telling import Telling, deadline_notice, update_after
 
 log = logging.getLogger(__name__)
 MAX_CHANNELS_AT_ONCE = 500
+STOP_SECONDS = 3.0
+"""How long a notifier that is stopped waits for the answers of receivers."""
 _SENT = Counter("signalbox_notifier_tries_total", "Tries to deliver, by how they ended", ["state"])
 
 
@@ -53,12 +55,16 @@ class Sending:
     wake_live: Callable[[], None]
     """Wakes the live feeds: a message to one was written."""
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> None:
         """Connections are made when they are needed."""
 
     async def stop(self) -> None:
-        """Drop what is being sent: it is sent once more when its lease is over."""
+        """Let messages under way arrive and be recorded; one that takes longer is sent once more after its lease."""
+        self._stopping.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=STOP_SECONDS)
         await cancel(*self._tasks.values())
         await self.senders.http.close()
 
@@ -74,11 +80,13 @@ class Sending:
     async def _drain(self, channel_id: str) -> None:
         """Send everything that is due to one channel, one message after the other, at its rate."""
         try:
-            while await self._send_next(channel_id):
+            while not self._stopping.is_set() and await self._send_next(channel_id):
                 async with self.database.connection() as connection:
                     known = await definitions.channel(connection, channel_id)
                 if known is not None:
-                    await asyncio.sleep(min(60 / known.channel.messages_per_minute, 60.0) * 0.9)
+                    seconds = min(60 / known.channel.messages_per_minute, 60.0) * 0.9
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._stopping.wait(), seconds)
         except Exception:
             log.exception("channel %s: its deliveries are tried again later", channel_id)
 
