@@ -86,7 +86,8 @@ class RelaySettings:
 class Relay:
     """Sends what the outbox holds. `wake` after a commit; without it rows wait at most one poll.
 
-    Commands go at once, facts a moment later, together: no order is kept between topics.
+    Commands go at once. Facts go at once when none went a moment ago and no command went with them, else a moment
+    later, together: no order is kept between topics.
     """
 
     def __init__(self, database: Database, settings: RelaySettings, tracing: Telemetry) -> None:
@@ -103,6 +104,7 @@ class Relay:
         """When rows were last sent, or there were none to send, on the monotonic clock."""
         self._loop = Loop("relay", self._pass, settings.poll_seconds, max_backoff_seconds=2.0)
         self._facts_due: asyncio.TimerHandle | None = None
+        self._facts_sent_at = 0.0
         self._age_loop = Loop("relay age", self._look_at_age, 2.0)
 
     @property
@@ -111,13 +113,21 @@ class Relay:
 
     def wake(self, topics: Iterable[str]) -> None:
         """Send what was just committed on these topics."""
+        with_command = not all(topic in FACTS for topic in topics)
         if self._facts_due is None and any(topic in FACTS for topic in topics):
-            self._facts_due = asyncio.get_running_loop().call_later(FACTS_SECONDS, self._send_facts)
-        if not all(topic in FACTS for topic in topics):
+            wait = FACTS_SECONDS
+            if not with_command:
+                wait += self._facts_sent_at - time.monotonic()
+            if wait > 0:
+                self._facts_due = asyncio.get_running_loop().call_later(wait, self._send_facts)
+            else:
+                self._send_facts()
+        if with_command:
             self._loop.wake()
 
     def _send_facts(self) -> None:
         self._facts_due = None
+        self._facts_sent_at = time.monotonic()
         self._loop.wake()
 
     async def start(self) -> None:
