@@ -70,22 +70,11 @@ async def tail(blobs: Blobs, pieces: list[Chunk], lines: int) -> tuple[bytes, in
         end = end or piece.offset + len(text)
         kept.append(text)
         seen += text.count(b"\n")
-        if seen > lines:
+        if seen > lines or not lines:
             break
     content = b"".join(reversed(kept))
     parts = content.splitlines(keepends=True)
     return b"".join(parts[-lines:]) if lines else b"", end
-
-
-async def more(blobs: Blobs, task: UUID, attempt: int, *, since: int) -> tuple[bytes, int, bool]:
-    """What came after an offset, the offset after that, and whether nothing more will come."""
-    pieces, ended = await chunks(blobs, task, attempt)
-    new = [piece for piece in pieces if piece.offset >= since]
-    texts, at = [b""], since
-    async for text, end in read(blobs, new, since=since):
-        texts.append(text)
-        at = end
-    return b"".join(texts), at, ended
 
 
 async def rest() -> None:

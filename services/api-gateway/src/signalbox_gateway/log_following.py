@@ -50,32 +50,30 @@ class AttemptLog:
         self._database, self._blobs, self._task, self._attempt, self._actor = database, blobs, task, attempt, actor
         self._over_at: float | None = None
 
-    async def stored(self, tail: int | None, since: int) -> tuple[bytes, int]:
-        """What is stored now, and the offset after it."""
+    async def stored(self, since: int) -> AsyncIterator[Piece]:
+        """What is stored now, from an offset on, a chunk at a time."""
         pieces, _ = await attempt_logs.chunks(self._blobs, self._task, self._attempt)
-        if tail is not None:
-            return await attempt_logs.tail(self._blobs, pieces, tail)
-        pieces_read, at = [b""], since
         async for text, end in attempt_logs.read(self._blobs, pieces, since=since):
-            pieces_read.append(text)
-            at = end
-        return b"".join(pieces_read), at
+            yield text, end, False
+
+    async def tail(self, lines: int) -> tuple[bytes, int]:
+        """The last lines that are stored now, and the offset after them."""
+        pieces, _ = await attempt_logs.chunks(self._blobs, self._task, self._attempt)
+        return await attempt_logs.tail(self._blobs, pieces, lines)
 
     async def followed(
-        self, task: queries.Answer, text: bytes, at: int, may: Callable[[], Awaitable[bool]]
+        self, task: queries.Answer, since: int, may: Callable[[], Awaitable[bool]]
     ) -> AsyncIterator[Piece]:
-        """What is stored, then what comes (perhaps nothing), until the log has ended or an hour is over.
+        """What is stored after an offset, then what comes, until the log has ended or an hour is over.
 
         It ends as well when the caller's token does.
         """
-        yield text, at, False
-        give_up_at, sent_at, looked_at, checked_at = (
-            time.monotonic() + MAX_FOLLOW_SECONDS,
-            0.0,
-            0.0,
-            time.monotonic(),
-        )
-        while time.monotonic() < give_up_at:
+        async for piece in self.stored(since):
+            yield piece
+            since = piece[1]
+        began = checked_at = time.monotonic()
+        sent_at = looked_at = 0.0
+        while time.monotonic() < began + MAX_FOLLOW_SECONDS:
             now = time.monotonic()
             if now - checked_at > TOKEN_SECONDS:
                 if not await may():
@@ -90,8 +88,12 @@ class AttemptLog:
                 if self._over_at is None and self._is_past(task):
                     self._over_at = now
             over = self._over_at is not None and now - self._over_at > LAST_WORDS_SECONDS
-            new, at, ended = await attempt_logs.more(self._blobs, self._task, self._attempt, since=at)
-            yield new, at, ended or over
+            pieces, ended = await attempt_logs.chunks(self._blobs, self._task, self._attempt)
+            new = [piece for piece in pieces if piece.offset >= since]
+            async for text, end in attempt_logs.read(self._blobs, new, since=since):
+                yield text, end, False
+                since = end
+            yield b"", since, ended or over
             if ended or over:
                 return
             await attempt_logs.rest()

@@ -83,11 +83,12 @@ class LogTopics:
         task_id = wanted.task
         source = AttemptLog(self._deps.database, self._deps.blobs, task_id, attempt, self._actor)
         try:
-            text, at = await source.stored(None, wanted.after or 0)
-            await self._answer("subscribed", {"id": wanted.id, "sequence": wanted.after or 0, "newest": at})
+            since = wanted.after or 0
+            _, newest = await source.tail(0)
+            await self._answer("subscribed", {"id": wanted.id, "sequence": since, "newest": max(since, newest)})
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
             about = {"id": wanted.id, "task_id": task_id, "attempt": attempt}
-            async for piece, offset, ended in source.followed(task, text, at, lambda: self._may(task_id)):
+            async for piece, offset, ended in source.followed(task, since, lambda: self._may(task_id)):
                 for start in range(0, len(piece) or int(ended), MAX_TEXT):
                     part = piece[start : start + MAX_TEXT]
                     is_last = start + MAX_TEXT >= len(piece)

@@ -136,24 +136,48 @@ async def task_logs(
     if deps.blobs is None:
         raise Problem("unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")
     log = AttemptLog(deps.database, deps.blobs, id, attempt or task["attempt"], request.state.principal.actor)
+
+    async def pieces() -> AsyncIterator[Piece]:
+        at = since
+        if tail is not None:
+            text, at = await log.tail(tail)
+            yield text, at, False
+        if follow:
+            async for piece in log.followed(task, at, lambda: still_may(request, "task.read")):
+                yield piece
+        elif tail is None:
+            async for piece in log.stored(at):
+                yield piece
+
+    stream = pieces()
     try:
-        text, at = await log.stored(tail, since)
+        first = await anext(stream)  # a store that fails now is a problem, not a cut answer
+    except StopAsyncIteration:
+        first = b"", since, False
     except BlobStoreFailed as failed:
         raise Problem("unavailable", f"the blob store does not answer: {failed}") from failed
-    if not follow:
-        return Response(text, media_type="text/plain; charset=utf-8", headers=_TEXT)
-    pieces = log.followed(task, text, at, lambda: still_may(request, "task.read"))
-    stream = _marked(pieces) if marks else (text async for text, _, _ in pieces if text)
-    return StreamingResponse(stream, media_type="text/plain; charset=utf-8", headers=_TEXT)
+    content = _marked(first, stream) if marks and follow else _texts(first, stream)
+    return StreamingResponse(content, media_type="text/plain; charset=utf-8", headers=_TEXT)
 
 
-async def _marked(pieces: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
+async def _texts(first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
+    yield first[0]
+    async for text, _, _ in rest:
+        yield text
+
+
+async def _marked(first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
     """Each piece with the offset after it; a silent log repeats its offset."""
+    yield _mark(*first)
     marked_at = time.monotonic()
-    async for text, offset, ended in pieces:
+    async for text, offset, ended in rest:
         if text or ended or time.monotonic() - marked_at > HEARTBEAT_SECONDS:
             marked_at = time.monotonic()
-            yield text.replace(b"\0", b"?") + b"\0%d\n" % offset + (b"\0end\n" if ended else b"")
+            yield _mark(text, offset, ended)
+
+
+def _mark(text: bytes, offset: int, ended: bool) -> bytes:
+    return text.replace(b"\0", b"?") + b"\0%d\n" % offset + (b"\0end\n" if ended else b"")
 
 
 async def _task(deps: Dependencies, id: UUID) -> queries.Answer | None:
