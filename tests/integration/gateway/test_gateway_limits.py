@@ -19,6 +19,7 @@ from pydantic import SecretStr, ValidationError
 from signalbox_gateway.settings import GatewaySettings
 from signalbox_local.redis import RedisServer
 from support.gateway import Gateway, running_gateway, second_gateway
+from support.proofs import proves
 
 GOOD = "four unrelated words here"
 CALLS = 100
@@ -140,6 +141,7 @@ def self_signed(folder: Path) -> tuple[str, str]:
     return str(folder / "cert.pem"), str(folder / "key.pem")
 
 
+@proves("F27")
 async def test_two_gateways_count_an_account_together_and_each_alone_while_redis_is_away(
     api: Gateway, own_redis: RedisServer
 ) -> None:
