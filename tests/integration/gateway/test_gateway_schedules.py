@@ -275,7 +275,7 @@ async def test_a_trigger_is_tried_against_the_newest_events_before_it_is_saved_a
 
 
 async def test_signing_secrets_are_encrypted_again_with_the_newest_key_and_requests_still_fit(api: Gateway) -> None:
-    old, new = (b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+    old, new = (b64encode(bytes(range(number, number + 32))).decode() for number in (1, 2))
     secret = "whsec_" + b64encode(b"r" * 32).decode()
     sealed = webhooks.seal(Keys(old), "shop", [secret])
     connection = await connect(api.database_url, **connect_arguments(api.schema, "test"))

@@ -7,7 +7,7 @@ from pydantic import SecretStr, ValidationError
 
 from signalbox_chassis.security.vault import Keys, VaultSettings
 
-ONE, TWO = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+ONE, TWO = (base64.b64encode(bytes(range(n, n + 32))).decode() for n in (1, 2))
 
 
 def settings(secret_key: str = "", secrets_url: str = "") -> VaultSettings:

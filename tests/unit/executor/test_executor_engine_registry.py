@@ -6,9 +6,10 @@ import pytest
 
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.engine import ScriptedConnection
+from signalbox_contracts.definitions.secrets import SECRET_PLACES
 from signalbox_executor.engines.kind import EngineNotOpened
 from signalbox_executor.engines.port import Engine
-from signalbox_executor.engines.registry import EngineRegistry
+from signalbox_executor.engines.registry import KINDS, EngineRegistry
 from signalbox_executor.store.engines import Registered
 
 
@@ -82,3 +83,8 @@ async def test_one_engine_that_cannot_be_opened_keeps_no_other_from_it() -> None
     assert (engines.get("bad"), engines.why_not("bad")) == (None, "RuntimeError: a bug")
     await engines.update([registered(2, "bad")])
     assert (engines.get("bad"), engines.why_not("bad")) == (cast("Engine", made[1]), "")
+
+
+def test_secrets_may_stand_where_a_definition_is_taken_and_nowhere_else() -> None:
+    """Otherwise the page of an engine promises what saving a job refuses."""
+    assert {kind: one.secret_places for kind, one in KINDS.items() if one.secret_places} == SECRET_PLACES

@@ -419,8 +419,8 @@ def _read_key(text: str) -> bytes:
         raise ValueError("a key is not base64") from None
     if len(key) != _KEY:
         raise ValueError(f"a key has {len(key)} bytes: {_KEY} are needed")
-    if not any(key):  # what an unset variable or an empty file becomes
-        raise ValueError("a key is zero throughout: random bytes are needed")
+    if len(set(key)) < _KEY // 4:  # zeros of an empty file, one letter again and again; of random keys one in 10^35
+        raise ValueError("a key repeats few bytes: random bytes are needed")
     return key
 
 

@@ -15,6 +15,7 @@ SecretRef = Annotated[str, Field(pattern=r"^secret://[A-Za-z0-9]([A-Za-z0-9._-]{
 SECRET_PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "process": ("environment.*",),
     "kubernetes": ("environment.*", "secret_files.*"),
+    "spark": ("environment.*",),
 }
 """Where `secret://name` may stand in work of a kind: `field`, or `field.*` for the values of a mapping.
 

@@ -8,6 +8,7 @@ import aiohttp
 from signalbox_chassis.blobs import Blobs, BlobStoreFailed
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_contracts.definitions.engine import SparkConnection
+from signalbox_contracts.definitions.secrets import SECRET_PLACES
 from signalbox_executor.engines.capabilities import Capability
 from signalbox_executor.engines.http_access import headers_of
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened
@@ -95,7 +96,7 @@ KIND = EngineKind(
             Capability.WAITING,
         }
     ),
-    secret_places=("environment.*",),
+    secret_places=SECRET_PLACES["spark"],
     settings=SparkEngineSettings,
     upkeep=remove_old,
 )
