@@ -58,7 +58,7 @@ def test_rules_and_dashboards_ask_for_metrics_that_there_are() -> None:
 
 def test_the_table_for_people_on_call_names_metrics_that_there_are() -> None:
     page = (HOME / "docs/operations.md").read_text()
-    table = page.partition("## What to read at 3 a.m.")[2].partition("\n## ")[0]
+    table = page.partition("## Metrics to read first")[2].partition("\n## ")[0]
     named = {f"signalbox_{name}" for name in re.findall(r"`([a-z]+(?:_[a-z]+)+|plans)`", table)}
     assert len(named) >= 15
     assert named <= {name.removesuffix("_count") for name in declared()}
