@@ -171,9 +171,9 @@ class ServiceSettings(Settings):
     )
     """Kafka brokers as `host:port`, separated by commas."""
     kafka_security_protocol: Protocol = "PLAINTEXT"
-    """How to talk to the brokers; with `SASL_` as a user, with `SSL` encrypted and their certificates verified."""
+    """The protocol of the brokers; with `SASL_` as a user, with `SSL` encrypted and their certificates verified."""
     kafka_sasl_mechanism: Mechanism = "SCRAM-SHA-512"
-    """How the user is shown to the brokers. `PLAIN` needs `SASL_SSL`."""
+    """How the user authenticates. `PLAIN` needs `SASL_SSL`."""
     kafka_user: str = Field(
         default="",
         pattern=r"^[a-zA-Z0-9._-]{0,100}$",
@@ -181,7 +181,7 @@ class ServiceSettings(Settings):
     )
     """This service's own user, which the brokers' access list knows."""
     kafka_password: SecretStr = SecretStr("")
-    """Its password."""
+    """The user's password."""
     kafka_ca: str = ""
     """Certificates of the authorities that the brokers' certificates must come from, as PEM; `SIGNALBOX_KAFKA_CA_FILE`
     names their file. Empty: those of the system."""
@@ -197,41 +197,41 @@ class ServiceSettings(Settings):
     database_pool_size: int = Field(default=8, ge=2, le=100)
     """Connections this process keeps to PostgreSQL, one more is used by the outbox relay."""
     topic_prefix: str = Field(default="signalbox.", pattern=r"^[a-zA-Z0-9._-]{0,100}$", json_schema_extra=_PREFIX_WORDS)
-    """What every topic name starts with."""
+    """Prefix of every topic name."""
     group_prefix: str = Field(default="signalbox.", pattern=r"^[a-zA-Z0-9._-]{0,100}$", json_schema_extra=_PREFIX_WORDS)
-    """What every consumer group starts with; the service's name and `.control` or `.facts` follow."""
+    """Prefix of every consumer group; the service's name and `.control` or `.facts` follow."""
     batch_max_messages: int = Field(default=200, ge=1, le=1000)
-    """Most messages that are handled in one transaction."""
+    """Maximum number of messages handled in one transaction."""
     session_timeout_seconds: float = Field(default=6.0, ge=1, le=60)
     """After this long without a heartbeat Kafka gives a consumer's partitions to another."""
     fetch_wait_seconds: float = Field(default=0.01, ge=0.001, le=0.5)
     """How long the broker holds an empty fetch of some partitions, while records of others wait here; 0.5 s of all."""
     retry_seconds: float = Field(default=30.0, ge=0.1, le=120)
-    """How long a batch waits out a passing fault in place before its messages are fetched again."""
+    """How long a batch is retried in place after a transient failure, before its messages are fetched again."""
     handler_timeout_seconds: float = Field(default=30.0, ge=0.1, le=120)
-    """Most time one handler run may take, its transaction included."""
+    """Maximum time of one handler run, its transaction included."""
     relay_batch: int = Field(default=500, ge=1, le=5000)
-    """Most outbox rows sent in one go."""
+    """Maximum number of outbox rows sent at once."""
     relay_poll_seconds: float = Field(default=0.25, ge=0.01, le=10)
-    """How often the relay looks for rows that nobody in this process woke it for."""
+    """How often the relay polls for rows that another process wrote."""
     stuck_seconds: float = Field(default=60.0, ge=5, le=3600)
     """The watchdog ends the process when messages wait this long without progress although Kafka answers."""
     drain_seconds: float = Field(default=15.0, ge=0, le=300)
-    """Most time a stop may take before what is left is cut off."""
+    """Maximum time of an orderly stop; then the rest is aborted."""
     inbox_days: int = Field(default=14, ge=8, le=400)
     """Days the inbox remembers which events were handled: longer than topics keep them (7 days)."""
     outbox_days: int = Field(default=7, ge=1, le=400)
     """Days sent outbox rows are kept, to be replayed after a loss of Kafka."""
     retention_days: int = Field(default=90, ge=1, le=36_500)
-    """Days that what has ended is kept: plans, tasks, their logs, answered operations, settled dead letters."""
+    """Days that ended objects are kept: plans, tasks, their logs, answered operations, settled dead letters."""
     prune_batch: int = Field(default=1000, ge=10, le=20_000)
-    """Most rows that one pass of the retention deletes in one transaction."""
+    """Maximum number of rows that retention deletes in one transaction."""
     http_host: str = "127.0.0.1"
     """Address of `/livez`, `/readyz` and `/metrics`."""
     http_port: int = Field(default=0, ge=0, le=65535)
     """Port of the same; 0 takes a free one and logs it."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severe log line that is written."""
+    """The lowest severity that is logged."""
     otlp_endpoint: str = Field(
         default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
     )

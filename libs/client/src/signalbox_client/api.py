@@ -95,7 +95,7 @@ class Api:
                 while chunk := response.read1(65_536):
                     yield chunk
             except (OSError, HTTPException) as error:
-                raise Unreachable(f"the answer broke off: {error}") from None
+                raise Unreachable(f"the answer was incomplete: {error}") from None
 
     def _json(
         self, method: str, path: str, params: Params | None, body: Any = None, headers: Mapping[str, str] | None = None

@@ -104,14 +104,14 @@ def root(
 @command(app, "login")
 def login(
     url: Annotated[str, typer.Option("--url", envvar=contexts.URL, help="where the API is")] = contexts.DEFAULT_URL,
-    username: Annotated[str, typer.Option("--username", "-u", help="sign in with a password")] = "",
-    name: Annotated[str, typer.Option("--name", help="what to call this context")] = "",
+    username: Annotated[str, typer.Option("--username", "-u", help="log in with a password")] = "",
+    name: Annotated[str, typer.Option("--name", help="name of the context")] = "",
     token_file: Annotated[str, typer.Option("--token-file", help="file that holds the token")] = "",
     insecure: Annotated[bool, typer.Option("--insecure", help="send the token over plain http")] = False,
-    oidc: Annotated[bool, typer.Option("--oidc", help="sign in at the OpenID provider, in a browser")] = False,
+    oidc: Annotated[bool, typer.Option("--oidc", help="log in with the OpenID provider, in a browser")] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="with --oidc: print the address only")] = False,
 ) -> None:
-    """Sign in with a password or in a browser, or keep a key that works.
+    """Log in with a password or in a browser, or store a key.
 
     A password or a key is read from a prompt or the standard input.
     """
@@ -141,7 +141,7 @@ def login(
 
 @command(app, "logout")
 def logout() -> None:
-    """Forget the context in use. Its key or session stays good: `auth logout` ends a session, `key delete` a key."""
+    """Forget the context in use. Its key or session stays valid: see `auth logout` and `key delete`."""
     kept = contexts.load()
     if kept.known.pop(kept.current, None) is None:
         raise contexts.NotLoggedIn("nobody is logged in")

@@ -52,7 +52,7 @@ def file() -> Path:
 def load() -> Contexts:
     try:
         if file().stat().st_mode & 0o077:
-            raise BadContext(f"{file()} can be read by others: chmod 600 it, and take its tokens as known to them")
+            raise BadContext(f"{file()} can be read by others: run chmod 600, and revoke its tokens")
         content = json.loads(file().read_text())
         known = {name: Context(**one) for name, one in content["known"].items()}
         return Contexts(content["current"], known)
@@ -85,7 +85,7 @@ def refresh(name: str | None = None) -> Context:
     name = name or kept.current
     context = kept.known.get(name)
     if context is None or not context.refresh_token:
-        raise NotLoggedIn("no session is kept here: `signalbox login --username NAME` begins one")
+        raise NotLoggedIn("there is no session here: run `signalbox login --username NAME`")
     tokens: Any = Api(context.url, "").post("/auth/refresh", {"refresh_token": context.refresh_token})
     kept.known[name] = renewed = with_tokens(context.url, tokens)
     save(kept)
@@ -101,7 +101,7 @@ def checked_url(url: str) -> str:
     """The address without a slash at its end. Raises `BadContext`."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadContext(f"{url!r} is not an address: http://… or https://… is")
+        raise BadContext(f"{url!r} is not a URL: it begins with http:// or https://")
     return url.rstrip("/").removesuffix("/api/v1")
 
 
@@ -126,11 +126,11 @@ def api(name: str | None = None) -> Api:
         for known, context in contexts.known.items():
             if context.url == checked_url(url):
                 return _api_of(known, context)
-        raise NotLoggedIn(f"no token is kept for {url}: run `signalbox login --url {url}`, or set {TOKEN}")
+        raise NotLoggedIn(f"there is no token for {url}: run `signalbox login --url {url}`, or set {TOKEN}")
     name = name or contexts.current
     context = contexts.known.get(name)
     if context is None:
         if name:
-            raise BadContext(f"there is no context {name}: {', '.join(sorted(contexts.known)) or 'none is kept'}")
+            raise BadContext(f"there is no context {name}: {', '.join(sorted(contexts.known)) or 'none is stored'}")
         raise NotLoggedIn(f"nobody is logged in: run `signalbox login --url URL`, or set {TOKEN}")
     return _api_of(name, context)

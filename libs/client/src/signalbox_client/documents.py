@@ -82,7 +82,7 @@ def _plain(value: Any, above: tuple[int, ...], place: str) -> Any:
     """The same value with the types of JSON; refuses what JSON does not have."""
     if isinstance(value, dict | list):
         if id(cast("Any", value)) in above:
-            raise InvalidDocument(f"{place}: an anchor that holds itself")
+            raise InvalidDocument(f"{place}: an anchor that contains itself")
         if len(above) >= MAX_DEPTH:
             raise InvalidDocument(f"{place}: at most {MAX_DEPTH} levels are allowed")
         inside = (*above, id(cast("Any", value)))
@@ -102,4 +102,4 @@ def _name(name: Any, place: str) -> str:
         return "true" if name else "false"
     if isinstance(name, str | int | float):
         return str(name)
-    raise InvalidDocument(f"{place or 'the document'}: {type(name).__name__} is no name of a field")
+    raise InvalidDocument(f"{place or 'the document'}: {type(name).__name__} is not allowed as the name of a field")

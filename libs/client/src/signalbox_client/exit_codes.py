@@ -14,12 +14,12 @@ from signalbox_client.output import echo, plain
 DONE, BADLY, USAGE, MISSING, WHO, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 MEANING: Final = {
     DONE: "done",
-    BADLY: "what was waited for ended badly, or was refused",
-    USAGE: "the command, its input or the moment was wrong; nothing was changed",
-    MISSING: "there is no such thing",
+    BADLY: "the awaited work failed, or was refused",
+    USAGE: "the command or its input was wrong, or not possible now; nothing was changed",
+    MISSING: "there is no such object",
     WHO: "not logged in, or not allowed",
-    UNREACHABLE: "the API does not answer, or did not in time",
-    INTERRUPTED: "interrupted; what was asked for goes on",
+    UNREACHABLE: "the API did not answer in time",
+    INTERRUPTED: "interrupted; requested work continues",
 }
 
 

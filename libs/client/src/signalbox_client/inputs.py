@@ -19,16 +19,16 @@ def _format(value: str) -> str:
 
 
 Form = Annotated[str, typer.Option("-o", "--output", callback=_format, help=" | ".join(FORMATS))]
-Reason = Annotated[str, typer.Option("--reason", help="why; kept with what is done")]
+Reason = Annotated[str, typer.Option("--reason", help="the reason; kept with the action")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 File = Annotated[str, typer.Option("-f", "--file", help="YAML or JSON; `-` is the standard input")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="most entries")]
-Everything = Annotated[bool, typer.Option("--all", help="all entries, over as many pages as it takes")]
-Rate = Annotated[float | None, typer.Option("--starts-per-minute", min=0.001, help="most starts a minute")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="maximum number of entries")]
+Everything = Annotated[bool, typer.Option("--all", help="all entries, page by page")]
+Rate = Annotated[float | None, typer.Option("--starts-per-minute", min=0.001, help="maximum starts a minute")]
 State = Annotated[list[str] | None, typer.Option("--state", help="only these; repeatable")]
 Label = Annotated[list[str] | None, typer.Option("--label", help="`key:value`; repeatable, all of them")]
-Wait = Annotated[bool, typer.Option("--wait", help="wait for the end; the exit code says how it ended")]
-Timeout = Annotated[float | None, typer.Option("--timeout", min=0, help="most seconds to wait")]
+Wait = Annotated[bool, typer.Option("--wait", help="wait for the end; the exit code shows the result")]
+Timeout = Annotated[float | None, typer.Option("--timeout", min=0, help="maximum seconds to wait")]
 
 
 chosen: list[str] = []

@@ -91,7 +91,7 @@ class Feed:
         if code == FORBIDDEN:
             raise Refused(403, {"type": "/problems/forbidden", "detail": "the live feed needs plan.read"})
         if self._failures >= TRIES:
-            raise Unreachable(f"the live feed closes again and again (code {code})")
+            raise Unreachable(f"the live feed keeps closing (code {code})")
 
 
 def _address(url: str) -> str:

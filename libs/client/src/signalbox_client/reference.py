@@ -12,10 +12,11 @@ from signalbox_client.app import app
 FILE: Final = Path(__file__).parents[4] / "docs" / "cli.md"
 _HEAD: Final = """# `signalbox`, the command line
 
-Everything it does is a call of [the API](architecture/api.md); every operation has a command. Data goes to stdout,
-talk to stderr; `-o json` is the API's own answer and stable, tables are not. Where: `SIGNALBOX_API_URL` and
-`SIGNALBOX_TOKEN`, or a context kept by `signalbox login` (`$XDG_CONFIG_HOME/signalbox/contexts.json`, readable by its
-owner only). `signalbox --install-completion` adds completion to your shell.
+Every command is a call of [the API](architecture/api.md); every operation has a command. Data goes to stdout,
+messages to stderr. `-o json` prints the API's own answer and is stable; tables are not. `SIGNALBOX_API_URL` and
+`SIGNALBOX_TOKEN` name the API and the token; else the context is used that `signalbox login` stored in
+`$XDG_CONFIG_HOME/signalbox/contexts.json`, readable by its owner only. `signalbox --install-completion` adds completion
+to your shell.
 
 This page is generated (`make generate`).
 """

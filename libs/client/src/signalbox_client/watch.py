@@ -69,7 +69,7 @@ def until(api: Api, path: str, good: Callable[[dict[str, Any]], bool], timeout: 
     found = api.get(path)
     while not good(found):
         if give_up_at is not None and time.monotonic() >= give_up_at:
-            raise TookTooLong(f"it is {found['state']} still, and goes on")
+            raise TookTooLong(f"it is still {found['state']} and continues")
         found = api.get(path, {"wait": "2s", "min_version": int(found["version"]) + 1})
     return found
 
@@ -88,7 +88,7 @@ def _follow(
             return found
         if give_up_at is not None and time.monotonic() >= give_up_at:
             shown.end()
-            raise TookTooLong(f"it is {found['state']} still, and goes on")
+            raise TookTooLong(f"it is still {found['state']} and continues")
         seconds = (
             _LOOK_SECONDS if give_up_at is None else max(1, min(_LOOK_SECONDS, int(give_up_at - time.monotonic())))
         )

@@ -31,44 +31,44 @@ class GatewaySettings(VaultSettings, EgressSettings):
     token_issuer: str = Field(default="signalbox", min_length=1, max_length=200)
     """`iss` of access tokens. Those of another issuer are refused."""
     access_token_seconds: int = Field(default=600, ge=5, le=3600)
-    """How long an access token is good."""
+    """How long an access token is valid."""
     session_days: int = Field(default=30, ge=1, le=365)
     """How long a login lasts at most, however often it is refreshed."""
     signing_key_days: int = Field(default=30, ge=1, le=365)
     """After how many days access tokens are signed with a fresh key. The one before is good for another hour."""
     password_hashes_at_once: int = Field(default=1, ge=1, le=64)
-    """How many passwords are hashed at once; up to 32 more wait, and the rest is answered 429."""
+    """How many passwords are hashed at once; up to 32 more wait, others are answered 429."""
     registration: Literal["", "on", "off"] = ""
     """Whether anybody may register. Empty: only where `api_host` is a loopback address."""
     registration_role: Literal["", "viewer", "user", "operator"] = "user"
-    """The role of who registers. Empty: none, until an administrator binds one."""
+    """The role of people who register. Empty: none, until an administrator binds one."""
     oidc_issuer: str = Field(
         default="", pattern=r"^(https?://[^\s?#@]+)?$", json_schema_extra=allowed("`https://id.example`")
     )
-    """The OpenID provider that people sign in at, as its metadata names itself. Empty: there is none."""
+    """The OpenID provider for logins, with the issuer name of its metadata. Empty: there is none."""
     oidc_client_id: str = Field(default="", max_length=500)
-    """Which client of the provider this is."""
+    """The client id at the provider."""
     oidc_client_secret: SecretStr = SecretStr("")
     """The client's secret. Empty: a public client, with PKCE alone."""
     oidc_redirect_url: str = Field(
         default="", pattern=r"^(https?://[^\s?#@]+/api/v1/auth/oidc/callback)?$",
         json_schema_extra=allowed("`https://signalbox.example/api/v1/auth/oidc/callback`"),
     )  # fmt: skip
-    """Where the provider sends browsers back to, exactly as it has it registered."""
+    """The redirect URL, exactly as registered at the provider."""
     oidc_scopes: str = Field(
         default="openid profile email", pattern=r"^openid( [!-~]+)*$", max_length=500,
         json_schema_extra=allowed("`openid`, and more words after it"),
     )  # fmt: skip
     """The scopes requested from the provider."""
     oidc_name: str = Field(default="OpenID", min_length=1, max_length=100)
-    """What the console calls the provider."""
+    """The provider's name in the console."""
     oidc_role: Literal["", "viewer", "user", "operator"] = ""
-    """The role of who signs in at the provider for the first time. Empty: none, until an administrator binds one."""
+    """The role given at the first login with the provider. Empty: none, until an administrator binds one."""
     redis_url: SecretStr = Field(
         default=SecretStr(""), validation_alias=AliasChoices("SIGNALBOX_REDIS_URL", "redis_url", "REDIS_URL"),
         json_schema_extra=allowed("`redis://…` or `rediss://…`"),
     )  # fmt: skip
-    """Redis that counts rate limits for all gateways. Empty, or while it is away: each gateway counts alone.
+    """Redis that counts rate limits for all gateways. Empty, or while it is down: each gateway counts alone.
     `REDIS_URL`, or `REDIS_HOST` with `REDIS_PORT`, is read as well."""
     calls_per_minute: int = Field(default=60_000, ge=10, le=10_000_000)
     """How many calls an account may make."""
@@ -88,14 +88,14 @@ class GatewaySettings(VaultSettings, EgressSettings):
     )  # fmt: skip
     """Origins of pages beside the API's own that may call it, with a token: never with a cookie."""
     trusted_proxies: str = ""
-    """Addresses and networks of proxies whose `X-Forwarded-For` is believed, separated by commas."""
+    """Addresses and networks of proxies whose `X-Forwarded-For` is trusted, separated by commas."""
     secure_cookies: bool = False
     """Whether browsers send session cookies over TLS only: for a proxy in front that ends TLS."""
     answer_seconds: float = Field(default=60.0, ge=0.1, le=3600)
     """How long a plan's owners may be silent before the gateway queries them. A request or a command without an answer
     is sent again after a sixth or a third of it. Doubled each time."""
     audit_days: int = Field(default=400, ge=1, le=36_500)
-    """How long entries of the audit trail stay."""
+    """How long entries of the audit trail are kept."""
     trace_store_url: str = Field(
         default="", pattern=r"^(https?://\S+)?$", json_schema_extra=allowed("`http://…` or `https://…`")
     )
@@ -149,7 +149,7 @@ class GatewaySettings(VaultSettings, EgressSettings):
     """Where a gateway posts an alarm when the notifier is dead or late, and when it is well again: Slack's incoming
     webhooks take it. Empty: only the metric `signalbox_notifier_late_seconds` and the log show it."""
     notifications_late_seconds: float = Field(default=60.0, ge=5, le=86_400)
-    """For how long the notifier may read nothing before that is an alarm."""
+    """How long the notifier may read nothing before the alarm."""
     live_urls: str = Field(
         default="", pattern=r"^(https?://[^\s,]+(,https?://[^\s,]+)*)?$",
         json_schema_extra=allowed("`http://host:port`, several separated by commas"),

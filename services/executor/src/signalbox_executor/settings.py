@@ -18,11 +18,11 @@ class ExecutorSettings(VaultSettings, EgressSettings):
     """The host this executor runs on: process engines with this host id are its own. Empty: the id kept in
     `process_folder`, or the host's own name."""
     log_seconds: float = Field(default=15.0, ge=0.05, le=600)
-    """How often what a running attempt wrote goes to the blob store."""
+    """How often the output of a running attempt is copied to the blob store."""
     log_follow_seconds: float = Field(default=2.0, ge=0.05, le=600)
     """The same while somebody follows the attempt."""
     log_max_bytes: int = Field(default=64 * 1024 * 1024, ge=65_536, le=1024**3)
-    """Most bytes of one attempt's log that are kept: three quarters from its beginning, one from its end."""
+    """Maximum bytes of one attempt's log that are kept: three quarters from its beginning, one from its end."""
     worker_lease_seconds: float = Field(default=30.0, ge=0.5, le=600)
     """A worker that has not renewed its lease for this long is dead, and what it claimed is taken over."""
     renew_seconds: float = Field(default=10.0, ge=0.1, le=200)
@@ -30,30 +30,30 @@ class ExecutorSettings(VaultSettings, EgressSettings):
     claim_seconds: float = Field(default=0.5, ge=0.02, le=60)
     """How often a worker looks for tasks to claim when nothing woke it."""
     claim_batch: int = Field(default=200, ge=1, le=1000)
-    """Most tasks claimed in one transaction."""
+    """Maximum number of tasks claimed in one transaction."""
     max_submitting: int = Field(default=400, ge=1, le=10_000)
-    """Most tasks one worker submits at once; it claims no more than that."""
+    """Maximum number of tasks that one worker submits at once; it claims no more than that."""
     take_over_seconds: float = Field(default=2.0, ge=0.1, le=60)
-    """How often a worker looks for dead ones."""
+    """How often a worker looks for dead workers."""
     engine_lease_seconds: float = Field(default=30.0, ge=0.5, le=600)
     """An engine's observer that finished no pass for this long loses the engine to another worker."""
     observe_batch: int = Field(default=1000, ge=1, le=10_000)
-    """Most runs an engine is asked about in one call."""
+    """Maximum number of runs observed in one call of an engine."""
     engine_timeout_seconds: float = Field(default=60.0, ge=0.1, le=600)
-    """Most time one call of an engine may take, whatever its adapter does."""
+    """Maximum time of one call of an engine, whatever its adapter does."""
     resend_seconds: float = Field(default=30.0, ge=0.05, le=600)
-    """Most time between two sends of a submit whose answer is missing; the first waits are shorter."""
+    """Maximum time between two sends of a submit without an answer; the first waits are shorter."""
     stop_seconds: float = Field(default=5.0, ge=0.05, le=600)
-    """How often a run that is to stop and is not seen ended is asked again."""
+    """How often the stop of a run is sent again until the run has ended."""
     unknown_seconds: float = Field(default=30.0, ge=0, le=86_400)
-    """How long a task stays UNKNOWN before the policies `fail` and `retry` act: it may be seen again."""
+    """How long a task stays UNKNOWN before the policies `fail` and `retry` act: its run may be seen again."""
 
     publish_delay_seconds: float = Field(default=0.5, ge=0.02, le=60)
     """How long a transition may wait for the next fact of its task before it is published by itself."""
     explain_seconds: float = Field(default=1.0, ge=0.05, le=600)
-    """How often the reasons why tasks wait are looked at."""
+    """How often the reasons why tasks wait are computed."""
     explain_after_seconds: float = Field(default=0.5, ge=0, le=600)
-    """How long a task is queued before the reason is looked for: most do not wait."""
+    """How long a task is queued before its reason is computed: most do not wait."""
 
     @field_validator("renew_seconds")
     @classmethod

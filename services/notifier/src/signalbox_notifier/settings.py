@@ -13,9 +13,9 @@ from signalbox_chassis.settings import allowed
 class NotifierSettings(EgressSettings, VaultSettings):
     aliases: ClassVar = {**VaultSettings.aliases, "redis_url": setting_aliases.redis_url}
     send_timeout_seconds: float = Field(default=15.0, ge=1, le=60)
-    """How long one try to send may take, reading the answer included."""
+    """Time limit of one try to send, reading the answer included."""
     incident_update_seconds: float = Field(default=300.0, ge=1, le=86_400)
-    """Shortest time between two messages about one incident to one channel; a subscription's digest may be longer."""
+    """Minimum time between two messages about one incident to one channel; a subscription's digest may be longer."""
     notifications_late_seconds: float = Field(default=60.0, ge=5, le=86_400)
     """A message that is due for so long without a try, or facts that are not read for so long, are late: the event
     `system.notifications_late` goes to every channel that is not."""
@@ -26,7 +26,7 @@ class NotifierSettings(EgressSettings, VaultSettings):
     )
     """Where Slack's Web API is."""
     smtp_host: str = ""
-    """SMTP server for e-mail. Empty: e-mail channels say that none is configured."""
+    """SMTP server for e-mail. Empty: deliveries to e-mail channels fail with that reason."""
     smtp_port: int = Field(default=587, ge=1, le=65535)
     """Port of the SMTP server."""
     smtp_security: str = Field(
@@ -36,7 +36,7 @@ class NotifierSettings(EgressSettings, VaultSettings):
     smtp_username: str = ""
     """User name for the SMTP server; empty for none."""
     smtp_password: SecretStr = SecretStr("")
-    """Its password."""
+    """The user's password."""
     smtp_from: str = Field(
         default="signalbox@localhost", pattern=r"^[^@\s,<>]{1,64}@[^@\s,<>]{1,255}$",
         json_schema_extra=allowed("an e-mail address"),
@@ -53,5 +53,5 @@ class NotifierSettings(EgressSettings, VaultSettings):
     live_keep_seconds: float = Field(default=3600.0, ge=60, le=604_800)
     """How long events of the live feed are kept: a client that was away for longer needs a snapshot."""
     redis_url: SecretStr = Field(default=SecretStr(""), json_schema_extra=allowed("`redis://…`"))
-    """Redis that wakes the live feeds of several notifiers. Empty: each looks by itself, every half second.
+    """Redis that wakes the live feeds of several notifiers. Empty: each polls every half second.
     `REDIS_HOST` with `REDIS_PORT` is read as well."""

@@ -55,12 +55,14 @@ def user_create(
     username: str,
     email: Annotated[str | None, typer.Option("--email")] = None,
     name: Name = "",
-    service: Annotated[bool, typer.Option("--service", help="a program: it has keys and no password")] = False,
+    service: Annotated[
+        bool, typer.Option("--service", help="an account of a program: it has keys and no password")
+    ] = False,
     role: Annotated[str | None, typer.Option("--role", help="viewer, user, operator or admin, everywhere")] = None,
     reason: Reason = "",
     output: Form = "table",
 ) -> None:
-    """Make an account. A person's first password is read from the standard input, or asked for."""
+    """Create an account. A person's first password is read from the standard input or a prompt."""
     password = None if service else inputs.secret_value(f"password of {username}")
     body: dict[str, Any] = {
         "username": username, "kind": "service" if service else "user", "email": email, "name": name,
@@ -74,8 +76,8 @@ def user_update(
     username: str,
     email: Annotated[str | None, typer.Option("--email")] = None,
     name: Annotated[str | None, typer.Option("--name", help="the full name")] = None,
-    disabled: Annotated[bool | None, typer.Option("--disable/--enable", help="whether it may sign in")] = None,
-    password: Annotated[bool, typer.Option("--password", help="set another one, from the standard input")] = False,
+    disabled: Annotated[bool | None, typer.Option("--disable/--enable", help="whether it may log in")] = None,
+    password: Annotated[bool, typer.Option("--password", help="set a new password, from the standard input")] = False,
     reason: Reason = "",
     output: Form = "table",
 ) -> None:
@@ -110,20 +112,18 @@ def key_show(id: str, output: Form = "table") -> None:
 
 @command(key, "create")
 def key_create(
-    username: Annotated[str | None, typer.Option("--user", help="whose; your own unless named")] = None,
-    label: Annotated[str, typer.Option("--label", help="what it is for")] = "",
-    scope: Annotated[
-        list[str] | None, typer.Option("--scope", help="a permission; repeatable. All unless named")
-    ] = None,
-    days: Annotated[int | None, typer.Option("--days", min=1, help="how long it is good")] = None,
+    username: Annotated[str | None, typer.Option("--user", help="the account; your own by default")] = None,
+    label: Annotated[str, typer.Option("--label", help="a label, such as its purpose")] = "",
+    scope: Annotated[list[str] | None, typer.Option("--scope", help="a permission; repeatable. Default: all")] = None,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="how long it is valid")] = None,
     reason: Reason = "",
     output: Form = "table",
 ) -> None:
-    """Make a key. It is shown only now."""
+    """Create a key. It is shown only once."""
     body = {"username": username, "label": label, "scopes": scope or ["*"], "days": days, "reason": reason}
     found: Any = api().post("/keys", body)
     if output == "table":
-        echo("keep it, it is shown only now")
+        echo("store it now: it is not shown again")
         print(found["key"])
         return
     one(found, output, KEYS)
@@ -131,7 +131,7 @@ def key_create(
 
 @command(key, "delete")
 def key_delete(id: str, yes: Yes = False) -> None:
-    """Make a key worthless for good."""
+    """Revoke a key."""
     inputs.sure(f"Revoke key {id}?", yes)
     api().delete(place("keys", id))
     echo(f"key {id} is revoked")

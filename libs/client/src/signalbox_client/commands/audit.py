@@ -32,16 +32,16 @@ def audit_list(
     everything: Everything = False,
     output: Form = "table",
 ) -> None:
-    """List what was done and refused, newest first."""
+    """List actions and refusals, newest first."""
     wanted = {"actor": actor, "target": target, "action": action, "outcome": outcome, "since": since, "until": until}
     rows(api().pages("/audit", wanted, limit=row_limit(limit, everything)), output, ENTRIES, name="seq")
 
 
 @command(audit, "export")
 def audit_export(
-    from_seq: Annotated[int, typer.Option("--from", min=1, help="the first entry wanted")] = 1,
+    from_seq: Annotated[int, typer.Option("--from", min=1, help="first entry to export")] = 1,
 ) -> None:
-    """Print the trail as JSON Lines, the oldest entry first."""
+    """Print the audit trail as JSON Lines, oldest entry first."""
     for chunk in api().stream("/audit/export", {"from_seq": from_seq}):
         sys.stdout.buffer.write(chunk)
     sys.stdout.flush()
@@ -49,7 +49,7 @@ def audit_export(
 
 @command(audit, "verify")
 def audit_verify(output: Form = "table") -> None:
-    """Check every entry against the one before. Fails when one was changed or is missing."""
+    """Verify the hash chain of all entries. Fails if an entry was changed or is missing."""
     found: Any = api().get("/audit/verify")
     one(found, output, VERIFIED, name="last_seq")
     if not found["good"]:

@@ -36,7 +36,7 @@ def with_browser(url: str, name: str, *, open_browser: bool) -> contexts.Context
     with browser_login.Listener() as listener:
         query = urlencode({"port": listener.port, "challenge": browser_login.challenge_of(verifier)})
         where = f"{url}{methods['oidc']['url']}?{query}"
-        echo(f"sign in with your browser at {where}")
+        echo(f"log in with your browser at {where}")
         if open_browser:
             webbrowser.open(where)
         code = listener.code(browser_login.SECONDS)
@@ -58,7 +58,7 @@ def _keep(url: str, tokens: Any, name: str) -> contexts.Context:
 
 @command(auth, "methods")
 def auth_methods(url: Url = contexts.DEFAULT_URL, output: Form = "table") -> None:
-    """How people can sign in there."""
+    """Show how people can log in."""
     one(Api(contexts.checked_url(url), "").get("/auth/methods"), output, METHODS, name="password")
 
 
@@ -70,7 +70,7 @@ def auth_register(
     url: Url = contexts.DEFAULT_URL,
     output: Form = "table",
 ) -> None:
-    """Make an account for yourself, where the operator lets people do so."""
+    """Create your own account, if the operator allows registration."""
     body = {"username": username, "email": email, "name": name, "password": inputs.secret_value("password")}
     where = contexts.checked_url(url)
     one(Api(where, "").post("/auth/register", body), output, USERS, name="username")
@@ -81,7 +81,7 @@ def auth_register(
 def auth_refresh() -> None:
     """Get a fresh access token for the context in use. Commands do so by themselves."""
     context = contexts.refresh(inputs.chosen[0] if inputs.chosen else None)
-    echo(f"the session of {context.username} goes on")
+    echo(f"the session of {context.username} is refreshed")
 
 
 @command(auth, "logout")
@@ -100,7 +100,7 @@ def auth_logout(
 
 @command(auth, "password")
 def auth_password() -> None:
-    """Change your password: the old one and the new one, a line each. Every session ends."""
+    """Change your password: enter the old one and the new one, a line each. Every session ends."""
     old, new = inputs.two_secret_values("current password", "new password")
     answered: Any = api().post("/auth/password", {"current_password": old, "new_password": new})
     echo(f"the password is changed; sessions ended: {answered['sessions']}. Log in again")

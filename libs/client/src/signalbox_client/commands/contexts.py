@@ -25,13 +25,13 @@ def context_list(output: Form = "table") -> None:
 
 @command(context, "use")
 def context_use(name: str) -> None:
-    """Call this one from now on."""
+    """Use this context from now on."""
     kept = contexts.load()
     if name not in kept.known:
-        raise contexts.BadContext(f"there is no context {name}: {', '.join(sorted(kept.known)) or 'none is kept'}")
+        raise contexts.BadContext(f"there is no context {name}: {', '.join(sorted(kept.known)) or 'none is stored'}")
     kept.current = name
     contexts.save(kept)
-    echo(f"{kept.known[name].url} is in use")
+    echo(f"{kept.known[name].url} is the current context now")
 
 
 @command(context, "remove")
@@ -43,4 +43,4 @@ def context_remove(name: str) -> None:
     if kept.current == name:
         kept.current = ""
     contexts.save(kept)
-    echo(f"context {name} is forgotten")
+    echo(f"context {name} is removed")

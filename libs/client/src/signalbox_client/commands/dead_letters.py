@@ -48,7 +48,7 @@ def dead_letter_show(id: str, output: Form = "table") -> None:
 def dead_letter_redrive(
     ids: list[str], reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Feed parked messages again to the one handler that failed."""
+    """Give parked messages again to the handler that failed."""
     answer = api().post("/dead-letters/redrive", {"ids": ids, "reason": reason})
     show_answer(answer, output, wait=wait, timeout=timeout)
 
@@ -62,7 +62,7 @@ def dead_letter_drop(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Give parked messages up; `--reason` is needed."""
+    """Drop parked messages; `--reason` is required."""
     inputs.sure(f"Give up {len(ids)} parked messages?", yes)
     answer = api().post("/dead-letters/drop", {"ids": ids, "reason": reason})
     show_answer(answer, output, wait=wait, timeout=timeout)
@@ -70,7 +70,7 @@ def dead_letter_drop(
 
 @command(operation, "show")
 def operation_show(id: str, wait: Wait = False, timeout: Timeout = None, output: Form = "table") -> None:
-    """Show what was asked for, and the answer."""
+    """Show an operation and its result."""
     if wait:
         one(watch.operation(api(), id, timeout=timeout or 60), output, OPERATION)
     else:

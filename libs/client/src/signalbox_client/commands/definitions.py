@@ -12,7 +12,7 @@ from signalbox_client.command import command, group
 from signalbox_client.inputs import Everything, File, Form, Label, Limit, Yes, api
 from signalbox_client.output import Column, ago, echo, one, rows
 
-IfRevision = Annotated[int | None, typer.Option("--if-revision", help="only if this is still the present revision")]
+IfRevision = Annotated[int | None, typer.Option("--if-revision", help="only if this is still the current revision")]
 OptionalFile = Annotated[str, typer.Option("-f", "--file", help="compare with this file: YAML or JSON")]
 _CHANGED: tuple[Column, ...] = (
     ("revision", "revision"), ("changed", "updated_at"), ("by", "updated_by"),
@@ -131,7 +131,7 @@ def _add_history(app: typer.Typer, kind: DefinitionCommands) -> None:
             changes = api().get(place(kind.path, id, "diff"), params)["changes"]
         rows(changes, output, _CHANGES, name="path", empty="no differences")
 
-    @command(app, "usage", help=f"List what uses {kind.a_kind}. While there is any, it cannot be deleted.")
+    @command(app, "usage", help=f"List what uses {kind.a_kind}. While anything uses it, it cannot be deleted.")
     def usage(id: str, output: Form = "table") -> None:
         users = api().get(place(kind.path, id, "usage"))["users"]
         rows([{"id": user} for user in users], output, (("used by", "id"),), empty="nothing uses it")

@@ -18,12 +18,14 @@ engine = GROUPS["engine"]
 def engine_update(
     id: str,
     file: Annotated[str, typer.Option("-f", "--file", help="the whole definition; `-` is the standard input")] = "",
-    concurrency: Annotated[int | None, typer.Option("--concurrency", min=0, help="most tasks at once")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=0, help="maximum number of tasks at once")
+    ] = None,
     starts_per_minute: Rate = None,
     if_revision: IfRevision = None,
     output: Form = "table",
 ) -> None:
-    """Change an engine to what a file says, or only its limits."""
+    """Save the next version of an engine from a file, or change only its limits."""
     named = {"concurrency": concurrency, "starts_per_minute": starts_per_minute}
     changes = {name: value for name, value in named.items() if value is not None}
     if bool(file) == bool(changes):
@@ -45,13 +47,13 @@ def engine_pause(id: str, reason: Reason = "", output: Form = "table") -> None:
 
 @command(engine, "drain")
 def engine_drain(id: str, reason: Reason = "", output: Form = "table") -> None:
-    """Start nothing new, and see when the last running task has ended."""
+    """Start nothing new on an engine, and report when its last running task has ended."""
     one(api().post(place("engines", id, "drain"), {"reason": reason}), output, ENGINE.lines)
 
 
 @command(engine, "resume")
 def engine_resume(id: str, reason: Reason = "", output: Form = "table") -> None:
-    """Take new work again."""
+    """Start new work on an engine again."""
     one(api().post(place("engines", id, "resume"), {"reason": reason}), output, ENGINE.lines)
 
 
@@ -59,5 +61,5 @@ def engine_resume(id: str, reason: Reason = "", output: Form = "table") -> None:
 def engine_test(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Try the connection of an engine."""
+    """Test the connection of an engine."""
     show_answer(api().post(place("engines", id, "test"), {"reason": reason}), output, wait=wait, timeout=timeout)

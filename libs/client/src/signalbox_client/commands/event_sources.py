@@ -32,11 +32,11 @@ def event_source_show(name: str, output: Form = "table") -> None:
 @command(event_source, "set")
 def event_source_set(
     name: str,
-    tolerance: Annotated[int, typer.Option("--tolerance", help="seconds a timestamp may be from now")] = 300,
+    tolerance: Annotated[int, typer.Option("--tolerance", help="maximum seconds between a timestamp and now")] = 300,
     description: str = "",
     output: Form = "table",
 ) -> None:
-    """Keep the signing secret of a source (whsec_…), from the standard input; two lines while one replaces another."""
+    """Store the signing secret of a source (whsec_…), from the standard input; two lines while one replaces another."""
     secrets = inputs.secret_value("signing secret").split()
     body = {"signing_secrets": secrets, "tolerance_seconds": tolerance, "description": description}
     one(api().put(place("event-sources", name), body), output, _SOURCE, name="name")
@@ -44,7 +44,7 @@ def event_source_set(
 
 @command(event_source, "delete")
 def event_source_delete(name: str, yes: Yes = False) -> None:
-    """Forget the signing secrets of a source."""
+    """Delete the signing secrets of a source."""
     inputs.sure(f"Forget the signing secrets of {name}?", yes)
     api().delete(place("event-sources", name))
-    echo(f"source {name} has no signing secret any more")
+    echo(f"the signing secrets of source {name} are deleted")

@@ -11,7 +11,7 @@ from signalbox_client.inputs import Everything, Form, Limit, api
 from signalbox_client.output import Column, one, rows
 
 event = group("Events of other systems, and what triggers made of them.")
-_DATA = 'name=value of the data; repeatable. JSON is read as such (11, true, [1]); "11" in quotes is a text'
+_DATA = 'name=value of the data; repeatable. JSON is read as such (11, true, [1]); "11" in quotes is a string'
 _MATCHES: tuple[Column, ...] = (
     ("at", "at"), ("source", "source"), ("event", "event_id"), ("type", "event_type"), ("trigger", "trigger_id"),
     ("outcome", "outcome"), ("plan", "plan_id"), ("state", "plan_state"), ("why", "why"),
@@ -31,13 +31,13 @@ _HOURS: tuple[Column, ...] = (("hour", "hour"), ("source", "source"), ("outcome"
 def event_send(
     source: str,
     type: Annotated[str, typer.Option("--type", help="the CloudEvents type")],
-    id: Annotated[str, typer.Option("--id", help="identifies it with the source; made when missing")] = "",
+    id: Annotated[str, typer.Option("--id", help="identifies it with the source; generated if missing")] = "",
     subject: str = "",
     data: Annotated[list[str] | None, typer.Option("-d", "--data", help=_DATA)] = None,
     file: Annotated[str, typer.Option("-f", "--file", help="the data: YAML or JSON; `-` is the standard input")] = "",
     output: Form = "table",
 ) -> None:
-    """Send a CloudEvent. The same source and id again start nothing more."""
+    """Send a CloudEvent. Sending the same source and id again starts nothing."""
     if file and data:
         raise typer.BadParameter("give either --file or --data")
     content = inputs.document(file) if file else inputs.values(data, "--data")
@@ -54,7 +54,7 @@ def event_list(
     all: Everything = False,
     output: Form = "table",
 ) -> None:
-    """List what triggers made of events, the newest first."""
+    """List events with the outcome of each trigger, newest first."""
     params = {"source": source, "trigger": trigger, "outcome": outcome}
     found = api().pages("/events", params, limit=inputs.row_limit(limit, all))
     rows(found, output, _MATCHES, name="event_id", empty="no trigger looked at an event yet")
@@ -75,5 +75,5 @@ def event_hours(hours: int = 24, output: Form = "table") -> None:
 
 @command(event, "show")
 def event_show(id: str, source: str | None = None, output: Form = "table") -> None:
-    """From an event to its plans: what every trigger made of it."""
+    """Show an event, the outcome of every trigger, and its plans."""
     rows(api().get(place("events", id), {"source": source})["matches"], output, _MATCHES, name="plan_id")

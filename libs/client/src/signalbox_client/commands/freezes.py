@@ -18,16 +18,16 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 @command(freeze, "start")
 def freeze_start(
-    reason: Annotated[str, typer.Option("--reason", help="why; everybody who waits reads it")],
-    id: Annotated[str, typer.Option("--id", help="what to call it; made of the reason when missing")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="the reason; shown to everybody whose work waits")],
+    id: Annotated[str, typer.Option("--id", help="its id; derived from the reason if missing")] = "",
     engine: Annotated[list[str] | None, typer.Option("--engine", help="only this engine; repeatable")] = None,
     project: Annotated[list[str] | None, typer.Option("--project", help="only this project; repeatable")] = None,
     until: Annotated[str, typer.Option("--until", help="when it ends, as 2026-03-31T06:00:00Z")] = "",
     lasts: Annotated[str, typer.Option("--for", help="how long it lasts, as 90m, 2h, 1d")] = "",
-    drain: Annotated[bool, typer.Option("--drain", help="say when the last running task has ended")] = False,
+    drain: Annotated[bool, typer.Option("--drain", help="report when the last running task has ended")] = False,
     output: Form = "table",
 ) -> None:
-    """Start nothing new, everywhere, in some projects or on some engines. What runs goes on."""
+    """Start nothing new: everywhere, in some projects or on some engines. Running work continues."""
     if until and lasts:
         raise typer.BadParameter("give either --until or --for")
     body: dict[str, Any] = {
@@ -41,7 +41,7 @@ def freeze_start(
 
 
 def unfreeze(id: str) -> None:
-    """Lift a freeze: everything goes on exactly as it was."""
+    """Lift a freeze: work continues as before."""
     api().delete(place("freezes", id))
     echo(f"freeze {id} is lifted")
 

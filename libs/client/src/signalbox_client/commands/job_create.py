@@ -18,19 +18,23 @@ def job_create(
     context: typer.Context,
     id: Annotated[str, typer.Argument(help="the job's id; the application's or image's name if left out")] = "",
     file: Annotated[str, typer.Option("-f", "--file", help="YAML or JSON; `-` is the standard input")] = "",
-    spark: Annotated[str, typer.Option("--spark", help="a Spark application: .py or JAR, as the workers see it")] = "",
-    image: Annotated[str, typer.Option("--image", help="a container image, as the cluster pulls it")] = "",
+    spark: Annotated[str, typer.Option("--spark", help="a Spark application: .py or JAR, a path on the workers")] = "",
+    image: Annotated[str, typer.Option("--image", help="a container image that the cluster can pull")] = "",
     env: Annotated[list[str] | None, typer.Option("--env", help="NAME=value of the work; repeatable")] = None,
-    engine: Annotated[str, typer.Option("--engine", help="what it runs on")] = "",
-    max_attempts: Annotated[int | None, typer.Option("--max-attempts", min=1, help="most tries")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="the engine")] = "",
+    max_attempts: Annotated[
+        int | None, typer.Option("--max-attempts", min=1, help="maximum number of attempts")
+    ] = None,
     main_class: Annotated[str, typer.Option("--class", help="main class of a JAR")] = "",
     arg: Annotated[list[str] | None, typer.Option("--arg", help="argument of the application; repeatable")] = None,
     conf: Annotated[list[str] | None, typer.Option("--conf", help="spark.name=value; repeatable")] = None,
-    jar: Annotated[list[str] | None, typer.Option("--jar", help="JAR it needs; repeatable")] = None,
-    py_file: Annotated[list[str] | None, typer.Option("--py-file", help="Python it needs; repeatable")] = None,
-    with_file: Annotated[list[str] | None, typer.Option("--with-file", help="file it needs; repeatable")] = None,
+    jar: Annotated[list[str] | None, typer.Option("--jar", help="a JAR that it needs; repeatable")] = None,
+    py_file: Annotated[
+        list[str] | None, typer.Option("--py-file", help="a Python file that it needs; repeatable")
+    ] = None,
+    with_file: Annotated[list[str] | None, typer.Option("--with-file", help="a file that it needs; repeatable")] = None,
     completions: Annotated[
-        int | None, typer.Option("--completions", min=1, help="more than 1: an Indexed Job of so many")
+        int | None, typer.Option("--completions", min=1, help="more than 1: an Indexed Job with this number")
     ] = None,
     index: Annotated[
         list[int] | None, typer.Option("--index", min=0, help="run only this index of them; repeatable")

@@ -33,7 +33,7 @@ def job_schedule(
     zone: Annotated[str, typer.Option("--zone", help="time zone of the rule")] = "UTC",
     output: Form = "table",
 ) -> None:
-    """Start a job by a cron rule; replaces the rule it has."""
+    """Start a job by a cron rule; replaces its current rule."""
     one(api().post(place("jobs", id, "schedule"), {"cron": cron, "zone": zone}), output, SCHEDULE, name="scheduleId")
 
 
@@ -54,7 +54,7 @@ def job_executions(id: str, limit: Limit = 50, all: Everything = False, output: 
 
 @command(job, "pins")
 def job_pins(id: str, output: Form = "table") -> None:
-    """List the JARs the newest version of a job was pinned to, the one in force first."""
+    """List the JARs that the newest version of a job was pinned to, the current one first."""
     rows(api().get(place("jobs", id, "artifact"))["items"], output, PINS, name="sha256", empty="no run pinned one yet")
 
 
@@ -62,7 +62,7 @@ def job_pins(id: str, output: Form = "table") -> None:
 def job_artifact(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Fetch the JAR of a job again and pin what its URL gives now."""
+    """Fetch the JAR of a job again from its URL, and pin it."""
     answer = api().post(place("jobs", id, "artifact"), {"reason": reason})
     show_answer(answer, output, wait=wait, timeout=timeout)
 
@@ -82,6 +82,6 @@ def job_savepoint(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Take a savepoint of the execution that runs."""
+    """Take a savepoint of the running execution."""
     answer = api().post(place("jobs", id, "savepoints"), {"stop": stop, "reason": reason})
     show_answer(answer, output, wait=wait, timeout=timeout)

@@ -12,7 +12,7 @@ from signalbox_client.inputs import Form, Reason, Timeout, Wait, Yes, api
 from signalbox_client.output import echo
 
 job = GROUPS["job"]
-Kill = Annotated[bool, typer.Option("--kill", help="stop what runs as well")]
+Kill = Annotated[bool, typer.Option("--kill", help="stop running work as well")]
 
 
 @command(job, "start")
@@ -59,4 +59,4 @@ def job_stop(
     if stopped["operations"]:
         show_answer(stopped, output, wait=wait, timeout=timeout)
     else:
-        echo(f"no plan of job {id} is live")
+        echo(f"job {id} has no live plan")

@@ -15,7 +15,7 @@ live_ticket = group("Tickets of the live feed, for programs that cannot send a h
 
 @command(live_ticket, "create")
 def live_ticket_create(output: Form = "table") -> None:
-    """Make a ticket for one WebSocket: good once, for 30 seconds."""
+    """Create a ticket for one WebSocket: valid once, for 30 seconds."""
     one(api().post("/ws/tickets"), output, (("ticket", "ticket"), ("until", "expires_at")))
 
 
@@ -26,7 +26,7 @@ def watch(
     user: Annotated[str, typer.Option("--user", help="only what this user started")] = "",
     project: str = "",
     type: Annotated[list[str] | None, typer.Option("--type", help="event types; `*` is allowed; repeatable")] = None,
-    timeout: Annotated[float | None, typer.Option("--timeout", min=0, help="most seconds to watch")] = None,
+    timeout: Annotated[float | None, typer.Option("--timeout", min=0, help="maximum seconds to watch")] = None,
     output: Annotated[str, typer.Option("-o", "--output", help="table | jsonl")] = "table",
 ) -> None:
     """Print events as they happen, of all plans or of some."""
@@ -41,7 +41,7 @@ def watch(
     feed = Feed(api(), plan or None, after, {name: value for name, value in given.items() if value})
     for event in feed.events(give_up_at=None if timeout is None else time.monotonic() + timeout):
         if "snapshot_needed" in event:
-            echo(f"earlier events are not kept: signalbox plan show {plan}")
+            echo(f"earlier events were deleted: signalbox plan show {plan}")
             continue
         print(json.dumps(event, separators=(",", ":")) if output == "jsonl" else _line(event), flush=True)
         if plan and event["task_id"] is None and event["status"] in PLAN_ENDS:

@@ -60,7 +60,7 @@ DELIVERY: tuple[Column, ...] = (
 def channel_test(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Send a test message to a channel; with --wait, print what the receiver answered."""
+    """Send a test message to a channel; with --wait, print the receiver's answer."""
     show_answer(api().post(place("channels", id, "test"), {"reason": reason}), output, wait=wait, timeout=timeout)
 
 
@@ -71,7 +71,7 @@ def channel_preview(
     event_type: Annotated[str, typer.Option("--event-type", help="what the message is about")] = "workflow.failed",
     output: Form = "table",
 ) -> None:
-    """Show a sample message in the words of the channel's templates. Nothing is sent."""
+    """Show a sample message made with the channel's templates. Nothing is sent."""
     if bool(id) == bool(file):
         raise typer.BadParameter("give either the id of a saved channel or --file")
     body: dict[str, Any] = {"channel": inputs.document(file)} if file else {"id": id}
@@ -103,7 +103,7 @@ def incident_show(id: str, output: Form = "table") -> None:
 def incident_acknowledge(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Say that somebody looks after it."""
+    """Report that somebody works on an incident."""
     show_answer(
         api().post(place("incidents", id, "acknowledge"), {"reason": reason}), output, wait=wait, timeout=timeout
     )
@@ -118,7 +118,7 @@ def incident_snooze(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Send nothing about it until then."""
+    """Send nothing about an incident until then."""
     body = {"until_at": until, "reason": reason}
     show_answer(api().post(place("incidents", id, "snooze"), body), output, wait=wait, timeout=timeout)
 
@@ -142,7 +142,7 @@ def delivery_list(
     all: Everything = False,
     output: Form = "table",
 ) -> None:
-    """List messages to channels, newest first; `--state dead` lists those given up."""
+    """List deliveries, newest first; `--state dead` lists those that were given up."""
     params = {"channel": channel, "state": state, "event_type": event_type, "plan": plan, "incident": incident}
     rows(
         api().pages("/deliveries", params, limit=inputs.row_limit(limit, all)),
@@ -162,7 +162,7 @@ def delivery_show(id: str, output: Form = "table") -> None:
 def delivery_resend(
     ids: list[str], reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Send deliveries once more, with the ids they had."""
+    """Send deliveries again, with the same ids."""
     show_answer(api().post("/deliveries/resend", {"ids": ids, "reason": reason}), output, wait=wait, timeout=timeout)
 
 

@@ -27,7 +27,7 @@ def oozie_kill(
     job: str, engine: Server, action: Numbers = None, reason: Reason = "", yes: Yes = False, timeout: Timeout = None,
     output: Form = "table",
 ) -> None:  # fmt: skip
-    """Kill a workflow, a coordinator, some of its actions, or a bundle, and wait until it is."""
+    """Kill a workflow, a coordinator, some of its actions, or a bundle, and wait until it is killed."""
     inputs.sure(f"Kill {job}{' actions ' + ', '.join(action) if action else ''}?", yes)
     _control({"job": job, "action": "kill", "numbers": _numbers(action)}, engine, reason, timeout, output)
 
@@ -36,7 +36,7 @@ def oozie_kill(
 def oozie_suspend(
     job: str, engine: Server, reason: Reason = "", timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Suspend a job, and wait until it is."""
+    """Suspend a job, and wait until it is suspended."""
     _control({"job": job, "action": "suspend"}, engine, reason, timeout, output)
 
 
@@ -44,7 +44,7 @@ def oozie_suspend(
 def oozie_resume(
     job: str, engine: Server, reason: Reason = "", timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Resume a suspended job, and wait until it is."""
+    """Resume a suspended job, and wait until it runs."""
     _control({"job": job, "action": "resume"}, engine, reason, timeout, output)
 
 
@@ -53,7 +53,7 @@ def oozie_ignore(
     job: str, engine: Server, action: Numbers = None, reason: Reason = "", timeout: Timeout = None,
     output: Form = "table",
 ) -> None:  # fmt: skip
-    """Close failed actions of a coordinator, or a failed coordinator: they count as dealt with."""
+    """Set failed actions of a coordinator, or a failed coordinator, to IGNORED."""
     _control({"job": job, "action": "ignore", "numbers": _numbers(action)}, engine, reason, timeout, output)
 
 
@@ -62,13 +62,13 @@ def oozie_change(
     job: str,
     engine: Server,
     end: Annotated[str, typer.Option("--end", help="when the coordinator ends (ISO 8601)")] = "",
-    pause: Annotated[str, typer.Option("--pause", help="from when on it makes no new actions (ISO 8601)")] = "",
+    pause: Annotated[str, typer.Option("--pause", help="when it stops creating actions (ISO 8601)")] = "",
     concurrency: Annotated[int | None, typer.Option("--concurrency", min=1, help="how many actions at once")] = None,
     reason: Reason = "",
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Change a coordinator's end, pause time or concurrency, and wait until it is."""
+    """Change a coordinator's end, pause time or concurrency, and wait until Oozie shows it."""
     changes = {"end_at": end or None, "pause_at": pause or None, "concurrency": concurrency}
     if not any(changes.values()):
         raise typer.BadParameter("give what is to change: --end, --pause, --concurrency")
@@ -87,7 +87,7 @@ def oozie_show(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Print a text that Oozie has of a job."""
+    """Print Oozie's log, definition or another document of a job."""
     body = {"job": job, "document": document, "reason": reason}
     details = _answered(place("engines", engine, "oozie", "show"), body, timeout)["details"]
     if output != "table":

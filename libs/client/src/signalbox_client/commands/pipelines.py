@@ -78,7 +78,7 @@ def pipeline_run(
 def pipeline_graph(
     id: str, plan: Annotated[str, typer.Option("--plan", help="with the states of this plan's steps")] = ""
 ) -> None:  # fmt: skip
-    """Draw the steps of a pipeline, and what each waits for."""
+    """Draw the steps of a pipeline and their dependencies."""
     if plan:
         steps = api().get(place("plans", plan))["steps"]
     else:

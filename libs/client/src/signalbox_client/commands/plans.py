@@ -82,13 +82,13 @@ def plan_counts(output: Form = "table") -> None:
 
 @command(plan, "show")
 def plan_show(id: str, output: Form = "table") -> None:
-    """Show a plan, and why it does not move."""
+    """Show a plan, and why it waits."""
     one(api().get(place("plans", id)), output, PLAN)
 
 
 @command(plan, "watch")
 def plan_watch(id: str, timeout: Timeout = None, output: Form = "table") -> None:
-    """Follow a plan to its end; the exit code says how it ended."""
+    """Follow a plan to its end; the exit code shows the result."""
     found = watch.plan(api(), id, timeout=timeout)
     one(found, output, PLAN)
     watch.plan_ended_well(api(), found)
@@ -96,7 +96,7 @@ def plan_watch(id: str, timeout: Timeout = None, output: Form = "table") -> None
 
 @command(plan, "events")
 def plan_events(id: str, limit: Limit = 200, all: Everything = False, output: Form = "table") -> None:
-    """List the moves of a plan."""
+    """List the state transitions of a plan."""
     rows(api().pages(place("plans", id, "events"), limit=inputs.row_limit(limit, all)), output, EVENTS, name="version")
 
 
@@ -157,7 +157,7 @@ def plan_forecast(id: str, output: Form = "table") -> None:
 
 @command(plan, "export")
 def plan_export(id: str, form: Annotated[str, typer.Option("--form", help="jsonl | csv")] = "jsonl") -> None:
-    """Write a whole plan to the standard output: a line for each item, with its task."""
+    """Write a complete plan to the standard output: one line per item, with its task."""
     for chunk in api().stream(place("plans", id, "export"), {"form": form}):
         sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
@@ -166,7 +166,7 @@ def plan_export(id: str, form: Annotated[str, typer.Option("--form", help="jsonl
 @command(plan, "apply")
 def plan_apply(
     id: str,
-    preview_hash: Annotated[str, typer.Option("--hash", help="the hash of the preview, as `plan show` has it")],
+    preview_hash: Annotated[str, typer.Option("--hash", help="the hash of the preview, from `plan show`")],
     confirm_deletions: Annotated[
         bool, typer.Option("--confirm-deletions", help="delete the directories that the preview lists")
     ] = False,
@@ -175,7 +175,7 @@ def plan_apply(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Start exactly what a preview shows; refused with the difference if the world has moved."""
+    """Start exactly what a preview shows; refused with the difference if something changed since."""
     applied = api().post(
         place("plans", id, "apply"),
         {"preview_hash": preview_hash, "confirm_deletions": confirm_deletions, "reason": reason},
@@ -187,7 +187,7 @@ def plan_apply(
 def plan_reject(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Do not want what a preview shows."""
+    """Reject a preview: its plan ends."""
     show_answer(api().post(place("plans", id, "reject"), {"reason": reason}), output, wait=wait, timeout=timeout)
 
 
@@ -195,7 +195,7 @@ def plan_reject(
 def plan_pause(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Start nothing new of a plan."""
+    """Pause a plan: it starts nothing new."""
     show_answer(api().post(place("plans", id, "pause"), {"reason": reason}), output, wait=wait, timeout=timeout)
 
 
@@ -203,7 +203,7 @@ def plan_pause(
 def plan_resume(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Go on with a paused plan."""
+    """Resume a paused plan."""
     show_answer(api().post(place("plans", id, "resume"), {"reason": reason}), output, wait=wait, timeout=timeout)
 
 
@@ -217,7 +217,7 @@ def plan_cancel(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """End a plan: what waits is cancelled, what runs goes on to its end."""
+    """Cancel a plan: waiting work is cancelled, running work continues to its end."""
     inputs.sure(f"Cancel plan {id}?", yes)
     answer = api().post(place("plans", id, "cancel"), {"kill": kill, "reason": reason})
     show_answer(answer, output, wait=wait, timeout=timeout)
@@ -227,15 +227,15 @@ def plan_cancel(
 def plan_rules(
     id: str,
     file: Annotated[str, typer.Option("-f", "--file", help="the whole rules; `-` is the standard input")] = "",
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="the limit; what is not named stays")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="the new limit; other rules stay")] = None,
     starts_per_minute: Rate = None,
-    priority: Annotated[int | None, typer.Option("--priority", min=0, max=100, help="higher goes first")] = None,
+    priority: Annotated[int | None, typer.Option("--priority", min=0, max=100, help="a higher one goes first")] = None,
     reason: Reason = "",
     wait: Wait = False,
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Change how a plan runs, while it does."""
+    """Change the rules of a running plan."""
     named = {"limit": limit, "starts_per_minute": starts_per_minute, "priority": priority}
     changes = {name: value for name, value in named.items() if value is not None}
     if bool(file) == bool(changes):
@@ -254,6 +254,6 @@ def plan_retry(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Run what failed once more, as a linked plan."""
+    """Run the failed items again, as a linked plan."""
     answer = api().post(place("plans", id, "retry"), {"item_keys": item or [], "reason": reason})
     started(answer, output, wait=wait, timeout=timeout)

@@ -16,7 +16,7 @@ reprocess = group("Files of events that are sent again.")
 JOBS: Final = "/api/admin/reprocessing/jobs"
 ENDS: Final = frozenset({"completed", "failed", "cancelled"})
 REST_SECONDS: Final = 1.0
-Why = Annotated[str, typer.Option("--reason", help="why; kept with the job")]
+Why = Annotated[str, typer.Option("--reason", help="the reason; kept with the job")]
 Many = list[str] | None
 
 
@@ -55,16 +55,16 @@ def reprocess_start(
     s3_path: Annotated[str, typer.Option(help="s3://bucket/prefix/")] = "",
     local_path: Annotated[str, typer.Option(help="a folder on the reprocessor's host")] = "",
     stream_id: Annotated[Many, typer.Option(help="only events of these streams; repeatable")] = None,
-    connection_id: Annotated[Many, typer.Option(help="where they go; repeatable")] = None,
+    connection_id: Annotated[Many, typer.Option(help="destinations; repeatable")] = None,
     file: Annotated[Many, typer.Option(help="only these files, by path or name; repeatable")] = None,
     date_from: Annotated[str, typer.Option(help="RFC 3339, included")] = "",
     date_to: Annotated[str, typer.Option(help="RFC 3339, included")] = "",
-    start_file: Annotated[str, typer.Option(help="begin with this file")] = "",
-    start_line: Annotated[int | None, typer.Option(min=0, help="and with this line of it")] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="send so many events, with one worker")] = None,
+    start_file: Annotated[str, typer.Option(help="first file")] = "",
+    start_line: Annotated[int | None, typer.Option(min=0, help="first line of the first file")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="send this number of events, with one worker")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="read and count, send nothing")] = False,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="events a crash repeats at most")] = None,
-    retry_attempts: Annotated[int | None, typer.Option(min=0, help="tries to read a file")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="maximum number of events that a crash repeats")] = None,
+    retry_attempts: Annotated[int | None, typer.Option(min=0, help="attempts to read a file")] = None,
     distribution: Annotated[str, typer.Option(help="modulo | balanced")] = "modulo",
     rate: Annotated[float | None, typer.Option(help="events a second, of the whole job")] = None,
     engine: Annotated[str, typer.Option(help="the process engine that runs the workers")] = "",
@@ -73,7 +73,7 @@ def reprocess_start(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Send files of events again; prints the job, or with --wait how it ended."""
+    """Send event files again; prints the job, or with --wait its result."""
     given: dict[str, Any] = {
         "s3_path": s3_path, "local_path": local_path, "stream_ids": stream_id, "connection_ids": connection_id,
         "files": file, "date_from": date_from, "date_to": date_to, "start_file": start_file,
@@ -106,13 +106,13 @@ def reprocess_show(id: str, output: Form = "table") -> None:
 
 @command(reprocess, "workers")
 def reprocess_workers(id: str, output: Form = "table") -> None:
-    """Show how far each worker of a job is."""
+    """Show the progress of each worker of a job."""
     rows(api().get(JOBS + place(id, "workers"))["workers"], output, WORKERS, empty="its files are not listed yet")
 
 
 @command(reprocess, "samples")
 def reprocess_samples(id: str, output: Form = "table") -> None:
-    """Show the first lines that could not be sent, and how each begins."""
+    """Show the first lines that could not be sent, with their beginning."""
     found = api().get(JOBS + place(id, "bad-lines"))["bad_lines"]
     rows(found, output, BAD_LINES, empty="every line that was read could be sent or was skipped")
 
@@ -120,9 +120,9 @@ def reprocess_samples(id: str, output: Form = "table") -> None:
 @command(reprocess, "logs")
 def reprocess_logs(
     id: str,
-    tail: Annotated[int, typer.Option(min=0, max=1000, help="so many last lines of each worker")] = 50,
-    since: Annotated[float | None, typer.Option(min=0.1, max=864_000, help="only of so many last seconds")] = None,
-    sort: Annotated[bool, typer.Option("--sort", help="lines of all workers in the order of their times")] = False,
+    tail: Annotated[int, typer.Option(min=0, max=1000, help="number of last lines of each worker")] = 50,
+    since: Annotated[float | None, typer.Option(min=0.1, max=864_000, help="only the last N seconds")] = None,
+    sort: Annotated[bool, typer.Option("--sort", help="lines of all workers, ordered by time")] = False,
     output: Form = "table",
 ) -> None:
     """Show the last lines of a job's workers, each with its worker."""
@@ -143,7 +143,7 @@ def reprocess_logs(
 def reprocess_cancel(
     id: str, reason: Why = "", yes: Yes = False, wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Stop the workers of a job. What they sent stays sent."""
+    """Stop the workers of a job. Events that were sent are not taken back."""
     inputs.sure(f"Cancel reprocessing job {id}?", yes)
     answer = api().post(JOBS + place(id, "cancel"), {"reason": reason})
     job = _ended(answer["job"], timeout) if wait else answer["job"]
@@ -154,7 +154,7 @@ def reprocess_cancel(
 def reprocess_retry(
     id: str, reason: Why = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
-    """Read the failed files of a job once more, from where each broke, as a job of its own."""
+    """Read the failed files of a job again, from where each failed, as a new job."""
     _show(api().post(JOBS + place(id, "retry"), {"reason": reason}), output, wait=wait, timeout=timeout)
 
 
@@ -174,7 +174,7 @@ def _ended(job: dict[str, Any], timeout: float | None) -> dict[str, Any]:
     last = ""
     while job["status"] not in ENDS:
         if give_up_at is not None and time.monotonic() >= give_up_at:
-            raise TookTooLong(f"job {job['id']} goes on: signalbox reprocess show {job['id']}")
+            raise TookTooLong(f"job {job['id']} still runs: signalbox reprocess show {job['id']}")
         time.sleep(REST_SECONDS)
         job = api().get(JOBS + place(job["id"]))
         line = f"{job['status']}: {_files(job)} files, {job['total_lines']} lines, {job['success_count']} sent"

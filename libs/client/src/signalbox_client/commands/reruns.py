@@ -18,7 +18,7 @@ def plan_rerun(
     id: str,
     scope: Annotated[str, typer.Option("--scope", help="start | failed | from | only")] = "failed",
     step: Annotated[list[str] | None, typer.Option("--step", help="for `from` and `only`; repeatable")] = None,
-    latest: Annotated[bool, typer.Option("--latest", help="the newest version, not the one that ran")] = False,
+    latest: Annotated[bool, typer.Option("--latest", help="the newest version, not the version that ran")] = False,
     param: Annotated[list[str] | None, typer.Option("-p", "--param", help="name=value; repeatable")] = None,
     reason: Reason = "",
     wait: Wait = False,

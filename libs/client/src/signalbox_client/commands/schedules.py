@@ -23,7 +23,7 @@ Date = Annotated[str, typer.Option("--date", help="event date, as 2026-03-31; el
 
 @command(schedule, "preview")
 def schedule_preview(cron: str, zone: str = "UTC", count: int = 10, output: Form = "table") -> None:
-    """Say a cron rule in words and list its next instants."""
+    """Describe a cron rule in words and list its next instants."""
     found = api().post("/schedules/preview", {"cron": cron, "zone": zone, "count": count})
     if output == "table":
         echo(found["words"])
@@ -47,20 +47,20 @@ def schedule_ticks(
     all: Everything = False,
     output: Form = "table",
 ) -> None:
-    """List what became of a schedule's ticks, the newest first."""
+    """List the past ticks of a schedule with their outcome, newest first."""
     found = api().pages(place("schedules", id, "ticks"), {"outcome": outcome}, limit=inputs.row_limit(limit, all))
     rows(found, output, _TICKS, name="tick_id", empty="no ticks yet: `signalbox schedule next` shows when")
 
 
 @command(schedule, "pause")
 def schedule_pause(id: str, reason: Reason = "", output: Form = "table") -> None:
-    """Skip every tick from now on; the reason becomes the schedule's note."""
+    """Pause a schedule: every tick is skipped. The reason becomes the schedule's note."""
     one(api().post(place("schedules", id, "pause"), {"reason": reason}), output, SCHEDULE.lines)
 
 
 @command(schedule, "resume")
 def schedule_resume(id: str, reason: Reason = "", output: Form = "table") -> None:
-    """Fire again, from the next tick on."""
+    """Resume a schedule, from its next tick on."""
     one(api().post(place("schedules", id, "resume"), {"reason": reason}), output, SCHEDULE.lines)
 
 
@@ -74,7 +74,7 @@ def schedule_run(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Start what a schedule starts, now."""
+    """Start the target of a schedule now."""
     body = {"event_date": date or None, "params": inputs.pairs(param, "--param"), "reason": reason}
     started(api().post(place("schedules", id, "run"), body), output, wait=wait, timeout=timeout)
 
@@ -98,7 +98,7 @@ def schedule_backfill(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Fire the ticks of a range: those that are missing, those whose plan failed, or all."""
+    """Fire the ticks of a range: the missing ones, those whose plan failed, or all."""
     body = {
         "from_at": from_at, "until_at": until_at, "overlap": overlap, "at_most": at_most, "preview": dry_run,
         "only": only, "order": order, "concurrency": concurrency, "reason": reason,
@@ -106,7 +106,7 @@ def schedule_backfill(
     found = api().post(place("schedules", id, "backfill"), body)
     if dry_run:
         if output == "table":
-            echo(f"{found['fires']} would fire, {found['fired_before']} fired before")
+            echo(f"{found['fires']} would fire, {found['fired_before']} have fired before")
         rows(found["ticks"], output, _BACKFILL, name="due_at")
         return
     show_answer(found, output, wait=wait, timeout=timeout)

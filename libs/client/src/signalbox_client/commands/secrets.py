@@ -37,14 +37,14 @@ def secret_set(
     description: str = "",
     output: Form = "table",
 ) -> None:
-    """Keep a value: from the standard input, or asked for."""
+    """Store a secret value, read from the standard input or a prompt."""
     body = {"value": inputs.secret_value(f"value of {name}"), "uses": use or ["work"], "description": description}
     one(api().put(place("secrets", name), body), output, COLUMNS, name="name")
 
 
 @command(secret, "delete")
 def secret_delete(name: str, yes: Yes = False) -> None:
-    """Forget a secret that no definition names."""
+    """Delete a secret that no definition uses."""
     inputs.sure(f"Forget secret {name}?", yes)
     api().delete(place("secrets", name))
-    echo(f"secret {name} is forgotten")
+    echo(f"secret {name} is deleted")

@@ -27,7 +27,7 @@ ME: tuple[Column, ...] = (
 
 
 def status(output: Form = "table") -> None:
-    """Show how the parts are: what listens, what waits, what is parked."""
+    """Show the state of all services: consumers, waiting work, parked messages."""
     state = api().get("/status")
     if output != "table":
         one(state, output, ())
@@ -50,7 +50,7 @@ def status(output: Form = "table") -> None:
 
 
 def trace(id: str, output: Form = "table") -> None:
-    """Draw a trace: what happened when, in which service."""
+    """Draw a trace: what happened when, and in which service."""
     found = api().get(place("traces", id))
     if output != "table":
         one(found, output, (), name="trace_id")
@@ -60,7 +60,7 @@ def trace(id: str, output: Form = "table") -> None:
 
 
 def whoami(output: Form = "table") -> None:
-    """Show who the token is, and what it may."""
+    """Show the account of the token, and its permissions."""
     one(api().get("/me"), output, ME, name="name")
 
 

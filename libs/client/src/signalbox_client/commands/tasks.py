@@ -62,7 +62,7 @@ def task_show(id: str, output: Form = "table") -> None:
 
 @command(task, "watch")
 def task_watch(id: str, timeout: Timeout = None, output: Form = "table") -> None:
-    """Follow a task to its end; the exit code says how it ended."""
+    """Follow a task to its end; the exit code shows the result."""
     found = watch.task(api(), id, timeout=timeout)
     one(found, output, FIELDS)
     watch.ended_well(found, "task")
@@ -70,13 +70,13 @@ def task_watch(id: str, timeout: Timeout = None, output: Form = "table") -> None
 
 @command(task, "attempts")
 def task_attempts(id: str, output: Form = "table") -> None:
-    """List the tries of a task."""
+    """List the attempts of a task."""
     rows(api().pages(place("tasks", id, "attempts")), output, ATTEMPTS, name="attempt", empty="not tried yet")
 
 
 @command(task, "events")
 def task_events(id: str, output: Form = "table") -> None:
-    """List the moves of a task."""
+    """List the state transitions of a task."""
     rows(api().pages(place("tasks", id, "events")), output, EVENTS, name="version", empty="nothing was said of it yet")
 
 
@@ -84,9 +84,9 @@ def task_events(id: str, output: Form = "table") -> None:
 def task_logs(
     id: str,
     attempt: int | None = None,
-    tail: Annotated[int | None, typer.Option("--tail", min=0, help="only so many lines from the end")] = None,
-    since: Annotated[int, typer.Option("--since", min=0, help="from this byte on")] = 0,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on until the attempt has ended")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, help="number of lines from the end")] = None,
+    since: Annotated[int, typer.Option("--since", min=0, help="start at this byte")] = 0,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="follow until the attempt has ended")] = False,
 ) -> None:
     """Print the log of a task."""
     path, params = place("tasks", id, "logs"), {"attempt": attempt, "tail": tail, "since": since or None}
@@ -107,7 +107,7 @@ def task_cancel(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """End one task; its plan goes on."""
+    """Cancel one task; its plan continues."""
     inputs.sure(f"Cancel task {id}?", yes)
     answer = api().post(place("tasks", id, "cancel"), {"kill": kill, "reason": reason})
     show_answer(answer, output, wait=wait, timeout=timeout)
@@ -116,14 +116,14 @@ def task_cancel(
 @command(task, "resolve")
 def task_resolve(
     id: str,
-    reason: Annotated[str, typer.Option("--reason", help="why you are sure; kept in its history under your name")],
-    adopt: Annotated[bool, typer.Option("--adopt", help="the run is there: watch it")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="the reason; kept in its history under your name")],
+    adopt: Annotated[bool, typer.Option("--adopt", help="the run exists: observe it")] = False,
     retry: Annotated[
-        bool, typer.Option("--retry", help="it is over: run the next attempt, whatever was used up")
+        bool, typer.Option("--retry", help="it has ended: run the next attempt, whatever the retries allow")
     ] = False,
-    fail: Annotated[bool, typer.Option("--fail", help="it is over, and so is the task")] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="it has ended, and the task has failed")] = False,
     attempt: Annotated[
-        int | None, typer.Option("--attempt", min=1, help="the attempt you looked at (the present one)")
+        int | None, typer.Option("--attempt", min=1, help="the attempt that you saw (default: the current one)")
     ] = None,
     handle: Annotated[str | None, typer.Option("--handle", help="with --adopt: the engine's name of the run")] = None,
     yes: Yes = False,
@@ -131,7 +131,7 @@ def task_resolve(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Decide what became of a task in UNKNOWN, after a look at its engine."""
+    """Decide what happened to an UNKNOWN task, after checking its engine."""
     chosen = [name for name, given in (("adopt", adopt), ("retry", retry), ("fail", fail)) if given]
     if len(chosen) != 1:
         raise typer.BadParameter("exactly one of --adopt, --retry and --fail is needed")

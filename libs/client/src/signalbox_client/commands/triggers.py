@@ -24,7 +24,7 @@ def trigger_dry_run(
     events: Annotated[int, typer.Option("--events", min=1, max=500, help="how many of the newest events")] = 100,
     output: Form = "table",
 ) -> None:
-    """Show what a trigger would make of the newest events. Nothing starts."""
+    """Show how a trigger would match the newest events. Nothing starts."""
     if bool(id) == bool(file):
         raise typer.BadParameter("give either the id of a saved trigger or --file")
     body: dict[str, Any] = {"trigger": inputs.document(file)} if file else {"id": id}
@@ -34,7 +34,7 @@ def trigger_dry_run(
         return
     rows(found["events"], output, _JUDGED, name="event_id", empty="the trigger looks at none of these events")
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found["outcomes"].items()))
-    echo(f"of the newest {found['read']} events {found['not_looked_at']} are not looked at; {counts or 'none matched'}")
+    echo(f"of the newest {found['read']} events {found['not_looked_at']} were skipped; {counts or 'none matched'}")
     if found["unreadable"]:
         echo(f"{found['unreadable']} more records are no CloudEvents: `signalbox dead-letter list`")
     if not found["complete"]:

@@ -13,8 +13,8 @@ from signalbox_client.output import Column, ago, echo, one, rows, state, took
 
 workflow = group("Airflow DAGs, and their runs.")
 Param = Annotated[list[str] | None, typer.Option("-p", "--param", help="name=value of the run's conf; repeatable")]
-Note = Annotated[str, typer.Option("--note", help="why; kept with the run")]
-Number = Annotated[int | None, typer.Option(help="a number of yours, passed on in the run's conf")]
+Note = Annotated[str, typer.Option("--note", help="the reason; kept with the run")]
+Number = Annotated[int | None, typer.Option(help="your own number, passed on in the run's conf")]
 
 COLUMNS: tuple[Column, ...] = (
     ("workflow", "id"), ("name", "name"), ("dag", "dag_id"), ("engine", "engine"), ("version", "version"),
@@ -89,13 +89,13 @@ def workflow_delete(id: str, if_revision: IfRevision = None, yes: Yes = False) -
 
 @command(workflow, "pause")
 def workflow_pause(id: str, reason: Reason = "", output: Form = "table") -> None:
-    """Pause the DAG of a workflow in Airflow, and wait until it is."""
+    """Pause the DAG of a workflow in Airflow, and wait until it is paused."""
     _change_dag(id, "pause", reason, output)
 
 
 @command(workflow, "resume")
 def workflow_resume(id: str, reason: Reason = "", output: Form = "table") -> None:
-    """Let the DAG of a workflow go on in Airflow, and wait until it does."""
+    """Resume the DAG of a workflow in Airflow, and wait until it is resumed."""
     _change_dag(id, "resume", reason, output)
 
 
@@ -116,7 +116,7 @@ def workflow_run(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Trigger a run: prints it, or with --wait how it ended."""
+    """Trigger a run: prints it, or with --wait its result."""
     body: dict[str, Any] = {"parameters": inputs.values(param, "--param"), "note": note}
     body |= {name: value for name, value in (("task_id", task_id), ("dataset_id", dataset_id)) if value is not None}
     _show(id, api().post(place("workflows", id, "runs"), body), output, wait=wait, timeout=timeout)
@@ -145,7 +145,7 @@ def workflow_control(
     timeout: Timeout = None,
     output: Form = "table",
 ) -> None:
-    """Stop, retry, pause, resume or modify (its note) a run; with --wait, until the run it is about has ended."""
+    """Stop, retry, pause, resume or modify (its note) a run; with --wait, until that run has ended."""
     answer = api().post(place("workflows", id, "runs", run_id, "control"), {"action": action, "note": note})
     _show(id, answer["run"], output, wait=wait, timeout=timeout)
 

@@ -17,6 +17,6 @@ class FlinkEngineSettings(EngineSettings):
     flink_jar_max_bytes: int = Field(default=512 * 1024 * 1024, ge=1024, le=8 * 1024**3)
     """Largest JAR that is fetched for a Flink job."""
     flink_jar_seconds: float = Field(default=600.0, ge=1, le=7200)
-    """Longest time one try to fetch a JAR may take."""
+    """Time limit for fetching a JAR."""
     flink_jar_keep_hours: float = Field(default=24.0, ge=1, le=8760)
-    """How long a JAR that Signalbox uploaded stays on a JobManager. Jobs that run need it no longer."""
+    """How long a JAR that Signalbox uploaded stays on a JobManager. Running jobs do not need it any more."""

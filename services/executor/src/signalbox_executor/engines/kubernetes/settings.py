@@ -19,10 +19,10 @@ class KubernetesEngineSettings(EngineSettings):
         validation_alias=AliasChoices("SIGNALBOX_K8S_CONFIG_PATH", "k8s_config_path", "K8S_CONFIG_PATH"),
         json_schema_extra=allowed("`local` or an absolute path"),
     )  # fmt: skip
-    """The kubeconfig of the default engine `kubernetes`, allowed as if it stood in `kubernetes_config_files`.
+    """The kubeconfig of the default engine `kubernetes`, allowed as if it were listed in `kubernetes_config_files`.
     `K8S_CONFIG_PATH` is read as well."""
     kubernetes_timeout_seconds: float = Field(default=30.0, ge=1, le=300)
-    """Longest time of one call of an API server."""
+    """Time limit of one call of an API server."""
 
     @property
     def allowed_files(self) -> frozenset[str]:
