@@ -42,17 +42,19 @@ module_of() {
 
 # The web console is built with the host's Node, or in a container of it. Without either the gateway serves the API alone.
 console() {
-  local target=build/console
-  mkdir -p build
+  local target=build/console draft=build/console-draft
+  local steps="npm ci --omit=dev --ignore-scripts --no-audit --no-fund --silent && npx vite build --logLevel warn --outDir ../console --emptyOutDir"
   [ -f "$target/index.html" ] && [ -z "$(find services/console/src services/console/package-lock.json -newer "$target/index.html" -print -quit)" ] && return
+  rm -rf "$draft" && mkdir -p "$draft"  # a copy: the packages of whoever works on the console stay as they are
+  (cd services/console && cp -r package.json package-lock.json .npmrc index.html vite.config.ts src public "../../$draft/")
   if command -v npm >/dev/null; then
-    (cd services/console && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --silent && npx vite build --logLevel warn --outDir "../../$target" --emptyOutDir)
+    (cd "$draft" && sh -c "$steps")
   elif docker image inspect node:22-slim >/dev/null 2>&1 || docker pull -q node:22-slim >/dev/null 2>&1; then
-    docker run --rm -v "$PWD:/work" -w /work/services/console node:22-slim \
-      sh -c "npm ci --omit=dev --ignore-scripts --silent && npx vite build --logLevel warn --outDir ../../$target --emptyOutDir"
+    docker run --rm -v "$PWD:/work" -w "/work/$draft" node:22-slim sh -c "$steps"
   else
     echo "build.sh: no Node and no image node:22-slim: the api-gateway is built without the web console" >&2
   fi
+  rm -rf "$draft"
 }
 
 [ "$#" -gt 0 ] || set -- "${all[@]}"

@@ -2,7 +2,7 @@
 import type { Browser, BrowserContext } from 'playwright-core';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { adminPassword, base, launch, onPage, open, signedIn } from './browser.ts';
-import { api, PASSWORD } from './seed.ts';
+import { api, PASSWORD, reprocess } from './seed.ts';
 
 let browser: Browser;
 let admin: BrowserContext;
@@ -44,11 +44,12 @@ test('a viewer is offered nothing that changes, and is refused by the server any
 
 test('the logs of workers: per worker, by time, found, paused; the address with a token is refused', () =>
   onPage(admin, async (page, problems) => {
-    const refused = await page.goto(`${base}/api/admin/reprocessing/jobs/${made.reprocessing}/logs/view?token=t`);
+    const { id } = await reprocess(2);
+    const refused = await page.goto(`${base}/api/admin/reprocessing/jobs/${id}/logs/view?token=t`);
     expect(refused?.status()).toBe(400);
-    await page.goto(`${base}/api/admin/reprocessing/jobs/${made.reprocessing}/logs/view`);
+    await page.goto(`${base}/api/admin/reprocessing/jobs/${id}/logs/view`);
     await page.getByRole('heading', { name: 'Logs of workers' }).waitFor();
-    expect(page.url()).toBe(`${base}/console/reprocessing/${made.reprocessing}/logs`);
+    expect(page.url()).toBe(`${base}/console/reprocessing/${id}/logs`);
     for (const worker of [0, 1])
       await page
         .getByRole('region', { name: `Log of worker ${worker}` })
@@ -69,6 +70,7 @@ test('the logs of workers: per worker, by time, found, paused; the address with 
     await page.getByRole('button', { name: 'Resume' }).click();
     await page.getByText('read again every 2 s').waitFor();
     expect(problems).toEqual([]);
+    expect((await api('POST', `/api/admin/reprocessing/jobs/${id}/cancel`, {})).status).toBe(202);
   }));
 
 test('lines that could not be sent are shown as they begin to an operator, and to no viewer', async () => {

@@ -40,7 +40,6 @@ const step = (id: string, script: object, after: string[] = [], more: object = {
   ...more,
 });
 
-/** Twenty files of events, so two workers; the rate keeps them running for some minutes. */
 function eventFiles(): string {
   const folder = `${process.env.SIGNALBOX_STACK_FOLDER}/events/console-${Date.now()}`;
   mkdirSync(folder, { recursive: true });
@@ -52,6 +51,12 @@ function eventFiles(): string {
 } // prettier-ignore
 
 export const PASSWORD = 'eleven unrelated words';
+
+/** A job over twenty files of events, so with two workers; the rate says how long it runs. */
+export const reprocess = (max_events_per_second: number): Promise<{ id: string }> =>
+  must('POST', '/api/admin/reprocessing/jobs', {
+    local_path: eventFiles(), connection_ids: ['lake'], dry_run: true, max_events_per_second, reason: 'to be watched',
+  }); // prettier-ignore
 
 export async function seed(): Promise<Record<'live' | 'failed' | 'bulk' | 'markup' | 'reprocessing', string>> {
   const once = [409];
@@ -142,8 +147,6 @@ export async function seed(): Promise<Record<'live' | 'failed' | 'bulk' | 'marku
   const markup = await must('POST', '/plans', {
     name: '<img src=x onerror=alert(1)> מחר \u202e evil', items: items(1, () => ({ log: '<script>alert(1)</script>\n\u001b[32mgreen\u001b[0m' })),
   }); // prettier-ignore
-  const reprocessing = await must('POST', '/api/admin/reprocessing/jobs', {
-    local_path: eventFiles(), connection_ids: ['lake'], dry_run: true, max_events_per_second: 20, reason: 'to be watched',
-  }); // prettier-ignore
+  const reprocessing = await reprocess(20);
   return { live: live.id, failed: failed.id, bulk: bulk.id, markup: markup.id, reprocessing: reprocessing.id };
 }

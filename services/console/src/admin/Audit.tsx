@@ -96,7 +96,15 @@ export function Audit() {
                 idOf={(entry) => String(entry.seq)}
                 columns={[
                   { header: 'When', accessorKey: 'at', cell: ({ row }) => <Time at={row.original.at} exact /> },
-                  { header: 'Who', accessorKey: 'actor' },
+                  {
+                    header: 'Who',
+                    accessorKey: 'actor',
+                    cell: ({ row }) => (
+                      <span className="clip short" title={row.original.actor}>
+                        {row.original.actor}
+                      </span>
+                    ),
+                  },
                   { header: 'Action', accessorKey: 'action' },
                   {
                     header: 'Target',
@@ -108,7 +116,17 @@ export function Audit() {
                     ),
                   },
                   { header: 'Outcome', accessorKey: 'outcome' },
-                  { header: 'Why', id: 'reason', accessorFn: (entry) => entry.reason || entry.detail || '–' },
+                  {
+                    header: 'Why',
+                    id: 'reason',
+                    meta: { wide: true },
+                    accessorFn: (entry) => entry.reason || entry.detail || '–',
+                    cell: ({ getValue }) => (
+                      <span className="clip" title={getValue<string>()}>
+                        {getValue<string>()}
+                      </span>
+                    ),
+                  },
                   {
                     header: 'More',
                     id: 'more',

@@ -67,7 +67,7 @@ const COLUMNS: Columns<Incident> = [
     cell: ({ row: { original: one } }) =>
       one.snoozed_until_at && one.state === 'snoozed' ? (
         <>
-          until <Time at={one.snoozed_until_at} exact />
+          ends <Time at={one.snoozed_until_at} />
         </>
       ) : (
         (one.acknowledged_by ?? <span className="dim">–</span>)
