@@ -1,4 +1,4 @@
-"""The envelope of everything said on Kafka: a CloudEvents 1.0 event in structured JSON.
+"""The envelope of every message on Kafka: a CloudEvents 1.0 event in structured JSON.
 
 A message is a subclass of `Event` with its own `type` and `data`. Events are frozen values; `of` builds one, deriving
 the id of a fact from its aggregate and version. There is no clock and no randomness here: the caller brings `time`,

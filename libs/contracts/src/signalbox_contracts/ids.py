@@ -1,4 +1,4 @@
-"""Where ids come from: pure derivations, so that a crash, a replay and a repetition all say the same id.
+"""Derived ids: pure functions, so that a crash, a replay and a repetition give the same id.
 
 Every function here is a promise about stored data: changing one renames what already exists. `tests/unit/contracts`
 pins one value of each.

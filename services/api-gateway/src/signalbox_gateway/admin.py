@@ -1,8 +1,6 @@
-"""`python -m signalbox_gateway admin …`: principals and their tokens, until users and roles have routes of their own;
-and the read model made again from its owners.
+"""`python -m signalbox_gateway admin …`: accounts and keys by command on the host, and rebuilds of the read model.
 
-Exits 0, 1 (it cannot be done
-as things are) or 2 (wrong words or settings).
+Exits 0, 1 (not possible now) or 2 (wrong arguments or settings).
 """
 
 import argparse
@@ -80,16 +78,16 @@ async def _rewrap(settings: GatewaySettings) -> int:
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m signalbox_gateway admin", description="principals, tokens, and the read model made again"
+        prog="python -m signalbox_gateway admin", description="accounts, keys, and a rebuild of the read model"
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for command, what in (("create", "a new principal with a token"), ("token", "one more token of a principal")):
+    for command, what in (("create", "create an account with a key"), ("token", "create another key of an account")):
         one = commands.add_parser(command, help=what)
         one.add_argument("name")
-        one.add_argument("--days", type=_days, default=None, help="how long the token is good (without end)")
-    commands.add_parser("revoke", help="make a token worthless").add_argument("token_id")
-    commands.add_parser("list", help="who there is, with which tokens")
-    commands.add_parser("rebuild", help="empty the read model and have it made again from its owners")
+        one.add_argument("--days", type=_days, default=None, help="days until the key expires (default: never)")
+    commands.add_parser("revoke", help="revoke a key").add_argument("token_id")
+    commands.add_parser("list", help="list accounts with their keys")
+    commands.add_parser("rebuild", help="empty the read model and rebuild it from its owners")
     commands.add_parser("rewrap", help="wrap all secrets with the newest of the keys")
     one = commands.add_parser("prune", help="delete what is past retention from the read model")
     add_prune_options(one)

@@ -1,4 +1,4 @@
-"""The consumer groups of the services as Kafka sees them: members and lag. Asked at most every two seconds."""
+"""The consumer groups of the services as Kafka sees them: members and lag. Queried at most every two seconds."""
 
 import asyncio
 import time

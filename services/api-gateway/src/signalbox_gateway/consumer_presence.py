@@ -1,4 +1,4 @@
-"""Whether those are there who should act on what waits: the planner and the executors, as Kafka sees their groups."""
+"""Whether the planner and the executors run, as Kafka sees their consumer groups: they act on what waits."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

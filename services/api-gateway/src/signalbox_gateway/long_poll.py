@@ -1,4 +1,4 @@
-"""Waiting for the read model to move: woken by this process's commits, and looking again where another one wrote."""
+"""Long polling of the read model: woken by commits of this process, polling for commits of others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable

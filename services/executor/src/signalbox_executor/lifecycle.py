@@ -1,4 +1,4 @@
-"""The rules of a task's life, pure: what an observation means, who pays for another try, when, and why a task waits.
+"""The lifecycle of a task, pure: what an observation means, which budget pays for a retry, and why a task waits.
 
 The parts of a decision that two processes could race for (the cancel flag, how many attempts were used) are not here:
 they are a CASE in the statement that writes the row (`store/finish.py`).

@@ -1,4 +1,4 @@
-"""How late the notifier is, and who is told of it by a channel that is not."""
+"""How late the notifier is; reports it through channels that are not late."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""What facts are worth telling, in the words of subscriptions. Pure.
+"""Which facts become notifications, in the terms of subscriptions. Pure.
 
 Nine event types are documented: `workflow.triggered`, `started`, `completed`, `failed`, `stopped`, `retried`, and
 `task.started`, `completed`, `failed`. `workflow_failed` means `workflow.failed`. A workflow here is any plan.

@@ -1,4 +1,4 @@
-"""How a Kafka client reaches the brokers: addresses, TLS, and who it is. Every client of Signalbox is made here.
+"""How a Kafka client connects to the brokers: addresses, TLS, user. Every client of Signalbox is created here.
 
 A text instead of a `KafkaConnection` is the addresses alone: plain text, without a user.
 """

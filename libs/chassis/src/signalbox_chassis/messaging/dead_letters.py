@@ -1,4 +1,4 @@
-"""Parked messages: kept whole in a table, announced on a topic, fed again to the one handler that failed.
+"""Parked messages: kept unchanged in a table, announced on a topic, redriven to the one handler that failed.
 
 States: PARKED → REDRIVING → REDRIVEN, or back to PARKED when it fails again; PARKED → DROPPED. A redrive is asked for
 by an operation message, which only marks the rows; a loop does the work, one transaction per message.

@@ -1,4 +1,4 @@
-"""The messages the chassis itself sends: that something was parked, what became of it, and of an operation."""
+"""The messages of the chassis itself: a message was parked, its later state, and the result of an operation."""
 
 import base64
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What becomes of a message: done, retried later, parked, or not for us. There is no fifth end.
+"""Settles each message: done, retried, parked, or not for this service.
 
 A batch is one transaction. If it fails for a reason that does not pass by itself, its messages are handled one by one,
 so that only the one at fault is parked. Passing faults are waited out in place; after `retry_seconds` the batch is

@@ -1,4 +1,4 @@
-"""Which failures pass by themselves. The list is explicit: a handler's own `OSError` must not be retried for ever."""
+"""Which failures are transient. The list is explicit: a handler's own `OSError` must not be retried for ever."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""JSON log lines on stderr, with the ids of what is being handled, and no secrets."""
+"""JSON log lines on stderr, with the ids of the work in progress, and without secrets."""
 
 import logging
 import re

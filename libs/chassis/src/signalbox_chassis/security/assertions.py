@@ -1,4 +1,4 @@
-"""Short-lived assertions between two services: what one has checked, signed so that the other can rely on it.
+"""Short-lived signed assertions between two services: one has checked a caller, the other relies on it.
 
 The key is derived from the key-encryption keys both have. It signs nothing else, and never leaves a process.
 """

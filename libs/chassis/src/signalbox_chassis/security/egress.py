@@ -1,4 +1,4 @@
-"""The address guard: what a user can make us call, and what not.
+"""The address guard: which addresses a user can make the services call.
 
 Addresses of this host, of private networks, of cloud metadata services and of protocols that wrap them are refused
 unless the operator allows them. Three gates, each at the last moment it can be: `check_url` on every request and every

@@ -1,4 +1,4 @@
-"""`plans.v1`: what became true of a plan. The key is the plan id.
+"""`plans.v1`: facts about plans. The key is the plan id.
 
 `plan.state` is the whole state, so a reader needs only the newest version; `transitions` are the moves since the last
 one sent, so nobody misses a step. A terminal one carries the expected counts: a reader then knows when it has

@@ -1,4 +1,4 @@
-"""`requests.v1`: what is asked of a plan, from its first page to its end. The key is the plan id.
+"""`requests.v1`: requests and commands about a plan, from its first page to its end. The key is the plan id.
 
 A request too large for one message comes in numbered pages; pages may be repeated, and only the last one starts the
 plan, when all others are there.

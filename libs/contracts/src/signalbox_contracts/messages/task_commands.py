@@ -1,4 +1,4 @@
-"""`task-commands.v1`: what the planner wants to be so. The key is the plan id.
+"""`task-commands.v1`: commands of the planner to the executors. The key is the plan id.
 
 Commands are level-triggered: `tasks.ensure` means "make sure these exist and tell me their state". The planner repeats
 them until it hears, under fresh ids, so that a repetition is not taken for a duplicate; handling one twice

@@ -1,4 +1,4 @@
-"""`tasks.v1`: what became true of tasks. The key is the plan id.
+"""`tasks.v1`: facts about tasks. The key is the plan id.
 
 Each task is stated whole, with its own version: an older version is ignored, and a reader that missed some loses
 nothing, because `transitions` are the moves since the last fact.

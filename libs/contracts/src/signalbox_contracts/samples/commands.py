@@ -1,4 +1,4 @@
-"""Samples of what is asked: requests, operations, ticks, triggers, task commands, definitions."""
+"""Samples of commands: requests, operations, ticks, triggers, task commands, definitions."""
 
 from collections.abc import Iterator
 from datetime import timedelta

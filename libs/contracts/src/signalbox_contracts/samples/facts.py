@@ -1,4 +1,4 @@
-"""Samples of what became true: plans, tasks, states, deliveries, parked messages."""
+"""Samples of facts: plans, tasks, states, deliveries, parked messages."""
 
 from collections.abc import Iterator
 from typing import Any

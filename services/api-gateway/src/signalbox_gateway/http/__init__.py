@@ -1,1 +1,1 @@
-"""What holds for every route: who may, what is wrong, once only, pages, versions, traces."""
+"""What holds for every route: permissions, problems, idempotency, pages, versions, traces."""

@@ -1,4 +1,4 @@
-"""A router that is passed over at once by requests of other paths."""
+"""A router that is skipped for requests with another path prefix."""
 
 from typing import Any
 

@@ -46,7 +46,7 @@ async def create(
 
 
 async def revoke(connection: Connection, id: str) -> Row | None:
-    """Make a key worthless for good."""
+    """Revoke a key."""
     revoked_at = func.coalesce(Key.revoked_at, func.now())
     statement: Any = update(Key).where(col(Key.id) == id).values(revoked_at=revoked_at)
     return await fetchrow(connection, statement.returning(*_SHOWN))

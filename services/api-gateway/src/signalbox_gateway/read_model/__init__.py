@@ -1,1 +1,1 @@
-"""The read model: `rows` turns facts into rows (pure), `store` writes them, `reading` reads them for the routes."""
+"""The read model: `rows` turns facts into rows (pure), `writes` stores them, `queries` reads them for the routes."""

@@ -1,7 +1,7 @@
-"""What the gateway said and its readers may have lost: requests, commands and definitions are said again.
+"""Resends requests, commands and definitions that their readers may have lost.
 
-Kafka may have been wiped, or a reader restored to a time before it read. What is said again is the same message from
-the outbox with the same id, so whoever handled it drops it. Nothing here is needed while all is well.
+Kafka may have been wiped, or a reader restored from a backup. The same message is sent from the outbox with the same
+id, so a reader that handled it drops it. In normal operation nothing is resent.
 """
 
 import time
@@ -53,7 +53,7 @@ WHERE day = $1 AND topic IN ('requests.v1', 'operations.v1') AND key = $2 AND se
 """
 
 
-# A transaction's rows have its time or a later one; none takes two seconds to commit, or is only said twice.
+# A transaction's rows have its time or a later one; none takes two seconds to commit; else it is only published twice.
 _KNOWN: Final = """
 SELECT (SELECT count(*) FROM definition WHERE NOT deleted) AS known,
     least(now(), (SELECT min(created_at) FROM outbox WHERE topic = 'definitions.v1' AND sent_at IS NULL))
@@ -75,7 +75,7 @@ class Resender:
     _read_at: float = 0.0
 
     async def requests(self) -> bool:
-        """Say requests and commands again that nobody answered."""
+        """Resend requests and commands that nobody answered."""
         async with self.database.unit_of_work() as work:
             plans = await work.connection.fetch(_UNANSWERED_PLANS, self.answer_seconds / 6)
             await resend_plans(work.connection, {row["id"]: row["created_at"] for row in plans})
@@ -95,14 +95,14 @@ class Resender:
                 await connection.execute(_COMMAND_AGAIN, row["requested_at"].date(), key, row["requested_at"])
 
     async def definitions(self) -> None:
-        """Say definitions again that are not on their topic, or not in their newest form."""
+        """Publish definitions again that are missing on their topic, or are not there in their newest form."""
         made: Any = consumer(self.kafka)
         reader = cast("Consumer", made)
         try:
             await reader.start()
             partitions = [TopicPartition(_DEFINITIONS.full_name(self.topic_prefix), 0)]
             reader.assign(partitions)
-            # each was said once at least: fewer records than that were wiped meanwhile
+            # each was published at least once: fewer records mean that the topic was wiped
             known, before = await self._known()
             (end,) = (await reader.end_offsets(partitions)).values()
             fewer = self._end is None or end < self._end or end < known

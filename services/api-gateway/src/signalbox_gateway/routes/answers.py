@@ -348,7 +348,7 @@ class Span(AnswerModel):
 
 
 class Trace(AnswerModel):
-    """Every span of a trace, the earliest first."""
+    """Every span of a trace, earliest first."""
 
     trace_id: str
     spans: list[Span]

@@ -65,7 +65,7 @@ class Verification(answers.AnswerModel):
 async def audit_list(
     deps: Deps,
     actor: Annotated[str, Query(max_length=255, description="Who: `user:ann`.")] = "",
-    target: Annotated[str, Query(max_length=500, description="A path, such as `/plans/…`, and what is below.")] = "",
+    target: Annotated[str, Query(max_length=500, description="A path, such as `/plans/…`, and those below.")] = "",
     action: Annotated[str, Query(max_length=100, description="An operation id.")] = "",
     outcome: Annotated[
         str, Query(pattern="^(done|refused|unauthenticated|failed)?$", description="How it ended.")
@@ -90,9 +90,9 @@ async def audit_list(
     responses={200: {"content": {"application/x-ndjson": _LINES}}},
 )  # fmt: skip
 async def audit_export(
-    deps: Deps, from_seq: Annotated[int, Query(ge=1, le=2**62, description="The first entry wanted.")] = 1
+    deps: Deps, from_seq: Annotated[int, Query(ge=1, le=2**62, description="The first entry to export.")] = 1
 ) -> Response:
-    """The trail as JSON Lines, the oldest entry first. Each line holds what its hash was made of."""
+    """The audit trail as JSON Lines, oldest entry first. Each line holds the input of its hash."""
     await _chain_all(deps)
 
     async def lines() -> AsyncIterator[bytes]:
@@ -104,7 +104,7 @@ async def audit_export(
 
 @router.get("/verify", operation_id="audit_verify", response_model=Verification, dependencies=[Verifier])
 async def audit_verify(deps: Deps) -> Response:
-    """Check every entry against the one before."""
+    """Verify the hash chain of all entries."""
     await _chain_all(deps)
     found = await audit.verify(deps.database)
     return answer(

@@ -27,7 +27,7 @@ SignedIn = Annotated[Principal, Depends(permission("session.end"))]
     openapi_extra=body(models.Register), dependencies=[Depends(public("auth.register"))],
 )  # fmt: skip
 async def auth_register(request: Request, deps: Deps) -> Response:
-    """Make an account for oneself, where the operator lets people do so."""
+    """Create one's own account, if the operator allows registration."""
     if not deps.settings.may_register:
         raise Problem("forbidden", "registration is switched off here: an administrator makes accounts")
     written = await private_body_of(request, models.Register)
@@ -49,7 +49,7 @@ async def auth_register(request: Request, deps: Deps) -> Response:
     dependencies=[Depends(public("auth.login"))],
 )  # fmt: skip
 async def auth_login(request: Request, deps: Deps) -> Response:
-    """Sign in with a password."""
+    """Log in with a password."""
     written = await private_body_of(request, models.LoginBody)
     caller = caller_of(request, deps)
     request.state.actor = f"user:{written.username}"
@@ -72,7 +72,7 @@ async def auth_login(request: Request, deps: Deps) -> Response:
     dependencies=[Depends(public("auth.refresh"))],
 )  # fmt: skip
 async def auth_refresh(request: Request, deps: Deps) -> Response:
-    """Go on with a session. A refresh token is good once; one that comes again ends its session."""
+    """Refresh a session. A refresh token is valid once; using it again ends its session."""
     written = await private_body_of(request, models.Refresh)
     try:
         login = await deps.identity.logins.refresh(written.refresh_token.get_secret_value())
@@ -109,7 +109,7 @@ async def auth_logout(request: Request, deps: Deps, principal: SignedIn) -> Resp
 async def auth_password(
     request: Request, deps: Deps, principal: Annotated[Principal, Depends(permission("password.change"))]
 ) -> Response:
-    """Change one's password. Every session ends, this one too."""
+    """Change the caller's password. Every session ends, this one too."""
     written = await private_body_of(request, models.PasswordChange)
     if principal.session is None:
         raise Problem("forbidden", "a key cannot change a password: log in")

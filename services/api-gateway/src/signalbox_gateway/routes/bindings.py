@@ -61,7 +61,7 @@ async def binding_show(id: UUID, deps: Deps, _: Reader) -> Response:
     openapi_extra=body(models.BindingCreate),
 )  # fmt: skip
 async def binding_create(request: Request, deps: Deps, principal: Editor) -> Response:
-    """Give an account a role, everywhere or for one project, one engine, or both. It holds within seconds."""
+    """Give an account a role, everywhere or for one project, one engine, or both. It takes effect within seconds."""
     written = await body_of(request, models.BindingCreate)
 
     async def act(work: UnitOfWork) -> Answer:
@@ -84,7 +84,7 @@ async def binding_create(request: Request, deps: Deps, principal: Editor) -> Res
 
 @router.delete("/{id}", operation_id="binding_delete", status_code=204)
 async def binding_delete(id: UUID, request: Request, deps: Deps, principal: Editor) -> Response:
-    """Take a role away. It is gone within seconds, on every gateway."""
+    """Remove a role. That takes effect within seconds, on every gateway."""
 
     async def act(work: UnitOfWork) -> Answer:
         await accounts.lock(work.connection)

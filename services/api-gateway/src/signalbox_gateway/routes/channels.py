@@ -59,7 +59,7 @@ class ChannelPreviewAnswer(AnswerModel):
     openapi_extra=body(Why),
 )  # fmt: skip
 async def channel_test(request: Request, deps: Deps, principal: Operator, id: str) -> Response:
-    """Send a test message. The operation is answered with what the receiver answered."""
+    """Send a test message. The operation's result is the receiver's answer."""
     given = await body_of(request, Why)
 
     async def act(work: UnitOfWork) -> Answer:

@@ -38,7 +38,7 @@ class Letters(BaseModel):
     openapi_extra=body(Letters),
 )
 async def dead_letter_redrive(request: Request, deps: Deps, principal: Operator) -> Response:
-    """Feed parked messages again to the one handler that failed."""
+    """Give parked messages again to the handler that failed."""
     return await _ask(request, deps, principal, DeadLetterRedrive, await body_of(request, Letters))
 
 
@@ -50,7 +50,7 @@ async def dead_letter_redrive(request: Request, deps: Deps, principal: Operator)
     openapi_extra=body(Letters),
 )
 async def dead_letter_drop(request: Request, deps: Deps, principal: Operator) -> Response:
-    """Give parked messages up, for a reason."""
+    """Drop parked messages, with a reason."""
     letters = await body_of(request, Letters)
     if not letters.reason.strip():
         raise invalid("reason", letters.reason, "a reason is needed to give a message up")

@@ -175,7 +175,7 @@ def _add_history(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
 
     @router.get(
         "/{id}/usage", operation_id=f"{entry.kind}_usage", dependencies=[Depends(reader)], response_model=answers.Users,
-        description=f"List what uses {entry.a_kind}, as `kind:id`. While there is any, it cannot be deleted.",
+        description=f"List what uses {entry.a_kind}, as `kind:id`. While anything uses it, it cannot be deleted.",
     )  # fmt: skip
     async def usage(id: str, deps: Deps) -> Response:
         async with deps.database.connection() as connection:

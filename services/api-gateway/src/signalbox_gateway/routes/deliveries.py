@@ -52,7 +52,7 @@ async def delivery_list(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Messages to channels with every try, the newest first. `state=dead` are those given up."""
+    """Deliveries with every try, newest first. `state=dead` are those that were given up."""
     begin = after("deliveries", cursor)
     wanted = DeliveryFilter(channel=channel, state=state, event_type=event_type, plan=plan, incident=incident)
     async with deps.database.connection() as connection:
@@ -62,7 +62,7 @@ async def delivery_list(
 
 @router.get("/{id}", operation_id="delivery_show", response_model=answers.Delivery, dependencies=[Reader])
 async def delivery_show(deps: Deps, id: UUID) -> Response:
-    """One message to a channel, with every try and what the receiver answered."""
+    """One message to a channel, with every try and the receiver's answer."""
     async with deps.database.connection() as connection:
         found = await notifications.delivery(connection, id)
     if found is None:
@@ -75,7 +75,7 @@ async def delivery_show(deps: Deps, id: UUID) -> Response:
     openapi_extra=body(Resend),
 )  # fmt: skip
 async def delivery_resend(request: Request, deps: Deps, principal: Operator) -> Response:
-    """Send deliveries that have ended once more, with the ids they had."""
+    """Send ended deliveries again, with the same ids."""
     given = await body_of(request, Resend)
 
     async def act(work: UnitOfWork) -> Answer:

@@ -42,7 +42,7 @@ class Why(BaseModel):
     "/{id}/pause", operation_id="engine_pause", response_model=_ENGINE, openapi_extra={**body(Why), **IF_MATCH}
 )
 async def engine_pause(request: Request, deps: Deps, principal: Operator, id: str) -> Response:
-    """Nothing new starts on it; what runs goes on."""
+    """Nothing new starts on it; running work continues."""
     return await _intake(request, deps, principal, id, "paused")
 
 
@@ -50,7 +50,7 @@ async def engine_pause(request: Request, deps: Deps, principal: Operator, id: st
     "/{id}/drain", operation_id="engine_drain", response_model=_ENGINE, openapi_extra={**body(Why), **IF_MATCH}
 )
 async def engine_drain(request: Request, deps: Deps, principal: Operator, id: str) -> Response:
-    """As pause, until the last running task has ended; the engine's state then says so."""
+    """As pause; the engine's state shows when the last running task has ended."""
     return await _intake(request, deps, principal, id, "draining")
 
 
@@ -58,7 +58,7 @@ async def engine_drain(request: Request, deps: Deps, principal: Operator, id: st
     "/{id}/resume", operation_id="engine_resume", response_model=_ENGINE, openapi_extra={**body(Why), **IF_MATCH}
 )
 async def engine_resume(request: Request, deps: Deps, principal: Operator, id: str) -> Response:
-    """It takes new work again."""
+    """It starts new work again."""
     return await _intake(request, deps, principal, id, "open")
 
 
@@ -66,7 +66,7 @@ async def engine_resume(request: Request, deps: Deps, principal: Operator, id: s
     "/{id}/test", operation_id="engine_test", response_model=answers.Operation, status_code=202, openapi_extra=body(Why)
 )
 async def engine_test(request: Request, deps: Deps, principal: Operator, id: str) -> Response:
-    """Let an executor try the connection; the operation is answered with what it found."""
+    """Let an executor test the connection; the operation's result has what it found."""
     payload = await body_of(request, Why)
 
     async def act(work: UnitOfWork) -> Answer:

@@ -73,7 +73,7 @@ async def event_source_show(name: SourceName, deps: Deps) -> Response:
 
 @router.put("/{name}", operation_id="event_source_set", response_model=EventSource, openapi_extra=body(EventSourceSet))
 async def event_source_set(name: SourceName, request: Request, deps: Deps, principal: Writer) -> Response:
-    """Keep the signing secrets of a source, over earlier ones."""
+    """Store the signing secrets of a source; they replace earlier ones."""
     wanted = await body_of(request, EventSourceSet)
     keys = secret_keys(deps)
     try:
@@ -90,7 +90,7 @@ async def event_source_set(name: SourceName, request: Request, deps: Deps, princ
 
 @router.delete("/{name}", operation_id="event_source_delete", status_code=204)
 async def event_source_delete(name: SourceName, deps: Deps, _: Writer) -> Response:
-    """Forget the signing secrets of a source: its requests need a token then."""
+    """Delete the signing secrets of a source: then its requests need a token."""
     async with deps.database.unit_of_work() as work:
         if not await store.delete(work.connection, name):
             raise missing("event source", name)

@@ -41,7 +41,7 @@ Outcome = Literal[
 # One path of the document may have one name for a place: GET /events/{id} is an event, POST /events/{id} its source.
 SourceInPath = Annotated[str, Path(alias="id", description="The source: whose events these are.")]
 SourceFilter = Annotated[str | None, Query(max_length=255, description="Only events of this source.")]
-TriggerFilter = Annotated[str | None, Query(max_length=128, description="Only what this trigger made of them.")]
+TriggerFilter = Annotated[str | None, Query(max_length=128, description="Only outcomes of this trigger.")]
 OutcomeFilter = Annotated[Outcome | None, Query(description="Only events with this outcome.")]
 
 
@@ -161,7 +161,7 @@ Sender = Annotated[Principal, Depends(_event_sender)]
 async def event_send(source: SourceInPath, request: Request, deps: Deps, principal: Sender) -> Response:
     """Send a CloudEvent, structured or binary, with a token or a Standard Webhooks signature.
 
-    The same (source, id) again starts nothing more.
+    Sending the same (source, id) again starts nothing.
     """
     signed: SignedRequest | None = getattr(request.state, "signed", None)
     event = await _event(request, source, deps.clock.now(), signed)
@@ -227,7 +227,7 @@ async def event_list(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """What triggers made of events, the newest first: matched and its plan, or why not."""
+    """Events with the outcome of each trigger, newest first: the plan of a match, or the reason."""
     start = after("matches", cursor)
     wanted = MatchFilter(source=source, trigger=trigger, outcome=outcome)
     async with deps.database.connection() as connection:
@@ -239,7 +239,7 @@ async def event_list(
 async def event_hours(
     deps: Deps, hours: Annotated[int, Query(ge=1, le=720, description="How many hours back.")] = 24
 ) -> Response:
-    """Events by hour, source and outcome: what came in, what it started, what did not match."""
+    """Counts of events by hour, source and outcome: received, started plans, not matched."""
     async with deps.database.connection() as connection:
         outcomes = await starts.events_by_hour(connection, hours)
         return answer({"items": outcomes, "sources": await starts.sources_by_hour(connection, hours)})
@@ -247,7 +247,7 @@ async def event_hours(
 
 @router.get("/{id}", operation_id="event_show", response_model=EventAnswer, dependencies=[Reader])
 async def event_show(id: str, deps: Deps, source: SourceFilter = None) -> Response:
-    """From an event to its plans. Without `source`, the newest event with this id."""
+    """An event, the outcome of each trigger, and its plans. Without `source`, the newest event with this id."""
     async with deps.database.connection() as connection:
         found = await starts.matches(connection, MatchFilter(source=source, event=id), limit=200, before=None)
     if not found.items:

@@ -74,7 +74,7 @@ class JobSavepoint(BaseModel):
     openapi_extra=body(JobSchedule),
 )
 async def job_schedule(id: str, request: Request, deps: Deps, principal: Scheduler) -> Response:
-    """Start the job by a cron rule of six fields, seconds first. Replaces the rule it has."""
+    """Start the job by a cron rule of six fields, seconds first. Replaces its current rule."""
     wanted = await body_of(request, JobSchedule)
     if len(wanted.cron.split()) != 6:
         raise invalid("cron", wanted.cron, "six fields are allowed here, seconds first, such as `0 * * * * *`")
@@ -98,7 +98,7 @@ async def job_schedule(id: str, request: Request, deps: Deps, principal: Schedul
 
 @router.delete("/{id}/schedule", operation_id="job_unschedule", status_code=204)
 async def job_unschedule(id: str, request: Request, deps: Deps, principal: Scheduler) -> Response:
-    """Remove the job's cron rule; executions under way go on."""
+    """Remove the job's cron rule; running executions continue."""
 
     async def act(work: UnitOfWork) -> Answer:
         await load(work.connection, KINDS["job"], id)
@@ -135,7 +135,7 @@ async def job_executions(id: str, deps: Deps, _: Reader, limit: Limit = 50, curs
 
 @router.get("/{id}/artifact", operation_id="job_pins", response_model=flink_answers.PinPage)
 async def job_pins(id: str, deps: Deps, _: Reader) -> Response:
-    """Show which JARs the newest version of a job was pinned to, the one in force first."""
+    """Show which JARs the newest version of a job was pinned to, the current one first."""
     async with deps.database.connection() as connection:
         saved = await load(connection, KINDS["job"], id)
     pins = await recorded.pins(_blobs(deps), id, saved.version)
@@ -150,7 +150,7 @@ async def job_pins(id: str, deps: Deps, _: Reader) -> Response:
     openapi_extra=body(JobArtifact),
 )
 async def job_artifact(id: str, request: Request, deps: Deps, principal: Writer) -> Response:
-    """Fetch the JAR of the newest version again and pin what its URL gives now."""
+    """Fetch the JAR of the newest version again from its URL, and pin it."""
     wanted = await body_of(request, JobArtifact)
 
     async def act(work: UnitOfWork) -> Answer:
@@ -183,7 +183,7 @@ async def job_savepoints(id: str, deps: Deps, _: Reader) -> Response:
     openapi_extra=body(JobSavepoint),
 )
 async def job_savepoint(id: str, request: Request, deps: Deps, principal: Operator) -> Response:
-    """Take a savepoint of the execution that runs; with `stop` the execution ends with it."""
+    """Take a savepoint of the running execution; with `stop` the execution ends with it."""
     wanted = await body_of(request, JobSavepoint)
 
     async def act(work: UnitOfWork) -> Answer:

@@ -67,7 +67,7 @@ async def incident_list(
 
 @router.get("/{id}", operation_id="incident_show", response_model=answers.Incident, dependencies=[Reader])
 async def incident_show(deps: Deps, id: UUID) -> Response:
-    """How often it happened, since when, and who looks after it."""
+    """How often it happened, since when, and who acknowledged it."""
     async with deps.database.connection() as connection:
         found = await notifications.incident(connection, id)
     if found is None:
@@ -80,7 +80,7 @@ async def incident_show(deps: Deps, id: UUID) -> Response:
     openapi_extra=body(Why),
 )  # fmt: skip
 async def incident_acknowledge(request: Request, deps: Deps, principal: Operator, id: UUID) -> Response:
-    """Say that somebody looks after it."""
+    """Report that somebody works on it."""
     given = await body_of(request, Why)
     return await _ask(request, deps, principal, IncidentAcknowledge, id, given.reason)
 

@@ -34,7 +34,7 @@ async def key_list(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Keys without their secrets: one's own, or all for an administrator."""
+    """Keys without their secrets: the caller's own, for an administrator all."""
     begin = after("names", cursor)
     whose = username if principal.is_admin else principal.name
     if username not in (None, whose):
@@ -56,7 +56,7 @@ async def key_show(id: str, deps: Deps, principal: Reader) -> Response:
     "", operation_id="key_create", status_code=201, response_model=models.NewKey, openapi_extra=body(models.KeyCreate)
 )
 async def key_create(request: Request, deps: Deps, principal: Editor) -> Response:
-    """Make a key. Its text is in this answer only; it never may do more than its account."""
+    """Create a key. Its secret is in this answer only; it never has more permissions than its account."""
     written = await body_of(request, models.KeyCreate)
     username = principal.name if written.username is None else written.username
     _check_scopes(principal, written.scopes)
@@ -82,7 +82,7 @@ async def key_create(request: Request, deps: Deps, principal: Editor) -> Respons
 
 @router.delete("/{id}", operation_id="key_delete", status_code=204)
 async def key_delete(id: str, request: Request, deps: Deps, principal: Editor) -> Response:
-    """Make a key worthless for good."""
+    """Revoke a key."""
 
     async def act(work: UnitOfWork) -> Answer:
         request.state.before = _shown(await _load(work.connection, principal, id))

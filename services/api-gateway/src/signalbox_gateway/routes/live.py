@@ -50,7 +50,7 @@ LIVE: Final = [Depends(_live)]
 
 @router.post("/ws/tickets", operation_id="live_ticket_create", status_code=201, response_model=LiveTicket)
 async def live_ticket_create(request: Request, deps: Deps, _: Follower) -> Response:
-    """Make a ticket for one WebSocket: good once, for 30 seconds, and only for pages of the same origin."""
+    """Create a ticket for one WebSocket: valid once, for 30 seconds, and only for pages of the same origin."""
     ticket = tickets.new_ticket()
     sealed = tickets.seal(ticket, request.headers.get("authorization", ""))
     async with deps.database.connection() as connection:

@@ -18,7 +18,7 @@ router = PrefixRouter(tags=["me"])
 async def me_show(
     request: Request, deps: Deps, principal: Annotated[Principal, Depends(permission("me.read"))]
 ) -> Response:
-    """Who the token is, what it may, and until when it is good."""
+    """The account of the token, its permissions and its expiry."""
     by_cookie = principal.session is not None and "authorization" not in request.headers
     csrf_token = await deps.identity.authentication.csrf_token(principal.session) if by_cookie else None
     return answer(

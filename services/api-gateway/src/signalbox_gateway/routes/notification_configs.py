@@ -73,7 +73,7 @@ async def notification_config_show(deps: Deps, id: str) -> Response:
     openapi_extra=body(NotificationConfigWrite), dependencies=[ChannelEditor],
 )  # fmt: skip
 async def notification_config_create(request: Request, deps: Deps, principal: Editor) -> Response:
-    """Save a channel and a subscription to it under one id, which is made of the name."""
+    """Save a channel and a subscription to it under one id, derived from the name."""
     written = await _read(request, deps)
     id = str(complete({"name": written.name})["id"])
 

@@ -37,7 +37,7 @@ Text = Annotated[str, Query(max_length=4096, description="What the provider adds
     dependencies=[Depends(public("auth.login"))],
 )  # fmt: skip
 async def auth_methods(deps: Deps) -> Response:
-    """How people can sign in here."""
+    """How people can log in here."""
     provider = {"name": deps.settings.oidc_name, "url": f"{COOKIE_PATH}/login"} if deps.identity.provider else None
     return answer({"password": True, "registration": deps.settings.may_register, "oidc": provider})
 
@@ -50,7 +50,12 @@ async def auth_oidc_login(
     request: Request,
     deps: Deps,
     return_to: Annotated[
-        str, Query(max_length=500, pattern=r"^/(console/[A-Za-z0-9._~/?=&%+:,@-]*)?$", description="A page of ours.")
+        str,
+        Query(
+            max_length=500,
+            pattern=r"^/(console/[A-Za-z0-9._~/?=&%+:,@-]*)?$",
+            description="The page to return to.",
+        ),
     ] = "/console/",
     port: Annotated[
         int | None, Query(ge=1024, le=65535, description="Of a command line that listens on 127.0.0.1.")
@@ -59,7 +64,7 @@ async def auth_oidc_login(
         str, Query(pattern="^([A-Za-z0-9_-]{43})?$", description="With `port`: SHA-256 of its verifier, base64url.")
     ] = "",
 ) -> Response:
-    """Begin to sign in at the OpenID provider: for browsers."""
+    """Start a login with the OpenID provider, for browsers."""
     request.state.as_page = True
     provider = _provider(deps)
     if (port is None) != (not challenge):
@@ -84,7 +89,7 @@ async def auth_oidc_login(
 async def auth_oidc_callback(
     request: Request, deps: Deps, state: Text = "", code: Text = "", error: Text = "", iss: Text = ""
 ) -> Response:
-    """Where the OpenID provider sends the browser back to. A login comes back once."""
+    """The redirect URL of the OpenID provider. A login is accepted once."""
     request.state.as_page = True
     request.state.actor = "openid login"
     provider = _provider(deps)
@@ -110,7 +115,7 @@ async def auth_oidc_callback(
     openapi_extra=body(models.Handover), dependencies=[Depends(public("auth.login"))], responses={404: _NOT_SET},
 )  # fmt: skip
 async def auth_oidc_tokens(request: Request, deps: Deps) -> Response:
-    """Fetch the tokens of a login that a command line began. A code is good for a minute."""
+    """Get the tokens of a login that a command line started. A code is valid for a minute."""
     _provider(deps)
     written = await private_body_of(request, models.Handover)
     try:

@@ -60,7 +60,7 @@ class OozieShowRequest(BaseModel):
     openapi_extra=body(OozieControlRequest),
 )  # fmt: skip
 async def oozie_control(id: str, request: Request, deps: Deps, principal: Operator) -> Response:
-    """Kill, suspend, resume, ignore or change a job of an Oozie server; the operation says what was read back."""
+    """Kill, suspend, resume, ignore or change a job of an Oozie server; the operation has the state read back."""
     wanted = await body_of(request, OozieControlRequest)
     return await _ask(id, request, deps, principal, OozieControl, wanted)
 

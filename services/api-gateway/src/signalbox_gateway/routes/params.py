@@ -35,7 +35,7 @@ def known(words: type[OpenEnum]) -> Any:
     return AfterValidator(check)
 
 
-Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of a page.")]
+Limit = Annotated[int, Query(ge=1, le=200, description="Maximum number of entries on a page.")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
 _ANY = "Only these; repeat it for any of several."
 Words = Annotated[list[Annotated[str, Field(max_length=255)]], Query(max_length=50, description=_ANY)]

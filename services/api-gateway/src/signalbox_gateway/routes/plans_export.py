@@ -83,7 +83,7 @@ async def _engine_limit(connection: Connection, plan: UUID) -> int | None:
     responses={200: {"content": _FORMS}},
 )  # fmt: skip
 async def plan_export(deps: Deps, id: UUID, form: Form = "jsonl") -> Response:
-    """The whole plan as one file: a line for each item, with its task."""
+    """The complete plan as one file: one line per item, with its task."""
     async with deps.database.connection() as connection:
         if await queries.plan(connection, id) is None:
             raise missing("plan", id)

@@ -106,7 +106,7 @@ async def plan_show(
 
 @router.get("/{id}/events", operation_id="plan_events", response_model=answers.page_of(answers.PlanEvent))
 async def plan_events(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """The moves of a plan with actor and reason, the first one first."""
+    """The state transitions of a plan with actor and reason, oldest first."""
     begin = after("events", cursor)
     async with deps.database.connection() as connection:
         await _must_be_there(connection, id)

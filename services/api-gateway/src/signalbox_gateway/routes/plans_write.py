@@ -131,7 +131,7 @@ async def plan_create(request: Request, deps: Deps, principal: Starter) -> Respo
     openapi_extra=body(Apply),
 )
 async def plan_apply(id: UUID, request: Request, deps: Deps, principal: Applier) -> Response:
-    """Start exactly what the preview shows. It is REFUSED with the difference if the world has moved."""
+    """Start exactly what the preview shows. It is REFUSED with the difference if something changed since."""
     apply = await body_of(request, Apply)
     return await _command(
         request, deps, principal, id, PlanApply, apply.reason, check=lambda plan: check_apply(plan, apply),
@@ -147,7 +147,7 @@ async def plan_apply(id: UUID, request: Request, deps: Deps, principal: Applier)
     openapi_extra=body(Why),
 )
 async def plan_reject(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
-    """Do not want what the preview shows: the plan is REFUSED."""
+    """Reject the preview: the plan is REFUSED."""
     payload = await body_of(request, Why)
     return await _command(request, deps, principal, id, PlanReject, payload.reason)
 
@@ -160,7 +160,7 @@ async def plan_reject(id: UUID, request: Request, deps: Deps, principal: Control
     openapi_extra=body(Why),
 )
 async def plan_pause(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
-    """Start nothing new of this plan. It is PAUSED once the executors have confirmed it."""
+    """Pause the plan: it starts nothing new. It is PAUSED once the executors have confirmed it."""
     payload = await body_of(request, Why)
     return await _command(request, deps, principal, id, PlanPause, payload.reason)
 
@@ -173,7 +173,7 @@ async def plan_pause(id: UUID, request: Request, deps: Deps, principal: Controll
     openapi_extra=body(Why),
 )
 async def plan_resume(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
-    """Go on with a paused plan."""
+    """Resume a paused plan."""
     payload = await body_of(request, Why)
     return await _command(request, deps, principal, id, PlanResume, payload.reason)
 
@@ -199,7 +199,7 @@ async def plan_cancel(id: UUID, request: Request, deps: Deps, principal: Control
     openapi_extra=body(NewRules),
 )
 async def plan_rules(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
-    """Run by other rules from now on: the whole of them."""
+    """Replace all rules of the plan."""
     change = await body_of(request, NewRules)
     return await _command(request, deps, principal, id, PlanRulesRequest, change.reason, rules=change.rules)
 
@@ -212,7 +212,7 @@ async def plan_rules(id: UUID, request: Request, deps: Deps, principal: Controll
     openapi_extra=body(Retry),
 )
 async def plan_retry(id: UUID, request: Request, deps: Deps, principal: Starter) -> Response:
-    """Run what failed once more, as a linked plan."""
+    """Run the failed items again, as a linked plan."""
     retry = await body_of(request, Retry)
     key = idempotency_key(request)
     child = child_plan_id(id, f"{principal.name}:{key}" if key else str(uuid4()))

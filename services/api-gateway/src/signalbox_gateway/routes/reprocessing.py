@@ -63,7 +63,7 @@ _ENDED: Final = frozenset(status.value for status in REPROCESSING_ENDS)
     openapi_extra=body(ReprocessingStartBody),
 )
 async def reprocess_start(request: Request, deps: Deps, principal: Starter) -> Response:
-    """Send files of events again. 200 once the files are listed; 202 when that takes longer than ten seconds."""
+    """Send event files again. 200 once the files are listed; 202 when that takes longer than ten seconds."""
     payload = await body_of(request, ReprocessingStartBody)
     config = ReprocessingConfig.model_validate(payload.model_dump(exclude={"engine", "reason"}))
     return await _start(request, deps, principal, config, engine=payload.engine, reason=payload.reason)
@@ -77,7 +77,7 @@ async def reprocess_list(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Jobs, newest first. `q` is part of the id or of what was asked."""
+    """Jobs, newest first. `q` is part of the id or of the request."""
     begin = after("reprocessing", cursor)
     async with deps.database.connection() as connection:
         found = await rows.list_jobs(connection, status=status, q=q, after=begin, limit=limit)
@@ -117,7 +117,7 @@ async def reprocess_samples(id: UUID, deps: Deps) -> Response:
     openapi_extra=body(ReprocessingWhy),
 )
 async def reprocess_cancel(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
-    """Stop the workers of a job. What they sent stays sent, and the ledger says how much that is."""
+    """Stop the workers of a job. Events that were sent are not taken back; the ledger has their number."""
     payload = await body_of(request, ReprocessingWhy)
 
     async def act(work: UnitOfWork) -> Answer:
@@ -147,7 +147,7 @@ async def reprocess_cancel(id: UUID, request: Request, deps: Deps, principal: Co
     openapi_extra=body(ReprocessingWhy),
 )
 async def reprocess_retry(id: UUID, request: Request, deps: Deps, principal: Starter) -> Response:
-    """Read the files of an ended job that failed once more, from where each broke, as a job of its own."""
+    """Read the failed files of an ended job again, from where each failed, as a new job."""
     payload = await body_of(request, ReprocessingWhy)
     row = await _load(deps, id)
     if row["status"] not in _ENDED:

@@ -44,11 +44,11 @@ async def reprocess_logs(
     id: UUID,
     deps: Deps,
     principal: Annotated[Any, Depends(permission("reprocessing.read"))],
-    tail: Annotated[int, Query(ge=0, le=1000, description="So many last lines of each worker.")] = 50,
-    since: Annotated[float | None, Query(gt=0, le=864_000, description="Only lines of so many last seconds.")] = None,
-    sort: Annotated[bool, Query(description="Lines of all workers in the order of their times.")] = False,
+    tail: Annotated[int, Query(ge=0, le=1000, description="Number of last lines of each worker.")] = 50,
+    since: Annotated[float | None, Query(gt=0, le=864_000, description="Only lines of the last N seconds.")] = None,
+    sort: Annotated[bool, Query(description="Lines of all workers, ordered by time.")] = False,
 ) -> Response:
-    """The last lines of the workers' present tries, of each worker or merged. A worker that runs is behind by 2 s."""
+    """The last lines of the workers' current attempts, of each worker or merged; up to 2 s old."""
     async with deps.database.connection() as connection:
         job = await rows.load(connection, id)
         if job is None:

@@ -148,7 +148,7 @@ class BackfillPreview(AnswerModel):
     openapi_extra=body(CronRule),
 )  # fmt: skip
 async def schedule_preview(request: Request, deps: Deps) -> Response:
-    """Say a cron rule in words and list its next instants. Nothing is saved."""
+    """Describe a cron rule in words and list its next instants. Nothing is saved."""
     rule = await body_of(request, CronRule)
     try:
         zone = cron.zone(rule.zone)
@@ -181,7 +181,7 @@ async def schedule_ticks(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """What became of a schedule's ticks, the newest first: the plan, or why nothing started."""
+    """Past ticks of a schedule, newest first, with the plan or the reason why nothing started."""
     start = after("ticks", cursor)
     async with deps.database.connection() as connection:
         await load(connection, KINDS["schedule"], id)
@@ -203,7 +203,7 @@ async def schedule_pause(id: str, request: Request, deps: Deps, principal: Write
     openapi_extra={**body(ScheduleNote), **IF_MATCH},
 )  # fmt: skip
 async def schedule_resume(id: str, request: Request, deps: Deps, principal: Writer) -> Response:
-    """Fire again, from the next tick on."""
+    """Resume the schedule, from its next tick on."""
     return await _set_paused(request, deps, principal, id, paused=False)
 
 
@@ -212,7 +212,7 @@ async def schedule_resume(id: str, request: Request, deps: Deps, principal: Writ
     openapi_extra=body(ScheduleRun),
 )  # fmt: skip
 async def schedule_run(id: str, request: Request, deps: Deps, principal: Starter) -> Response:
-    """Start what the schedule starts, now. Its ticks and its overlap policy are not concerned."""
+    """Start the schedule's target now, independent of its ticks and its overlap policy."""
     wanted = await body_of(request, ScheduleRun)
     plan_id = plan_requests.plan_id(principal, idempotency_key(request))
 

@@ -60,7 +60,7 @@ async def secret_show(name: SecretName, deps: Deps, _: Reader) -> Response:
     "/{name}", operation_id="secret_set", response_model=answers.Secret, openapi_extra={**body(SecretSet), **IF_MATCH}
 )
 async def secret_set(name: SecretName, request: Request, deps: Deps, principal: Editor) -> Response:
-    """Keep a value, over an older one if there is one."""
+    """Store a value; it replaces an older one."""
     try:
         secret = await body_of(request, SecretSet)
     except Problem as problem:  # the value is in no answer, also when it is of the wrong kind
@@ -82,7 +82,7 @@ async def secret_set(name: SecretName, request: Request, deps: Deps, principal: 
 
 @router.delete("/{name}", operation_id="secret_delete", status_code=204, openapi_extra=IF_MATCH)
 async def secret_delete(name: SecretName, request: Request, deps: Deps, principal: Editor) -> Response:
-    """Forget a secret that no definition names."""
+    """Delete a secret that no definition uses."""
     await _must_match(request, deps, name)
     async with deps.database.connection() as connection:
         users = await store.users_of_secret(connection, name)

@@ -42,7 +42,7 @@ _TEXT: Final = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": 
 HEARTBEAT_SECONDS: Final = 15.0
 """How long a followed log with marks is silent before its offset is repeated: what is in between keeps it open."""
 _MARKS: Final = (
-    "With `follow`: after each piece, and every 15 s, a zero byte, the offset to go on from (`since`) and a line end; "
+    "With `follow`: after each piece, and every 15 s, a zero byte, the next offset (`since`) and a line end; "
     "at the end of the log a zero byte and `end`. Zero bytes of the log itself are sent as `?`."
 )
 
@@ -104,7 +104,7 @@ async def task_show(
 
 @router.get("/{id}/attempts", operation_id="task_attempts", response_model=answers.page_of(answers.Attempt))
 async def task_attempts(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """The tries of a task."""
+    """The attempts of a task."""
     begin = after("attempts", cursor)
     await _must_be_there(deps, id)
     async with deps.database.connection() as connection:
@@ -113,7 +113,7 @@ async def task_attempts(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor 
 
 @router.get("/{id}/events", operation_id="task_events", response_model=answers.page_of(answers.TaskEvent))
 async def task_events(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """The moves of a task."""
+    """The state transitions of a task."""
     begin = after("events", cursor)
     await _must_be_there(deps, id)
     async with deps.database.connection() as connection:
@@ -125,13 +125,13 @@ async def task_logs(
     deps: Deps,
     request: Request,
     id: UUID,
-    attempt: Annotated[int | None, Query(ge=1, description="Which try; the present one unless named.")] = None,
+    attempt: Annotated[int | None, Query(ge=1, description="Which attempt; by default the current one.")] = None,
     tail: Annotated[int | None, Query(ge=0, le=100_000, description="Only the last lines.")] = None,
     since: Annotated[int, Query(ge=0, description="Only from this byte on.")] = 0,
-    follow: Annotated[bool, Query(description="Stream what comes until the attempt has ended.")] = False,
+    follow: Annotated[bool, Query(description="Stream new output until the attempt has ended.")] = False,
     marks: Annotated[bool, Query(description=_MARKS)] = False,
 ) -> Response:
-    """The log of an attempt, the present one unless named."""
+    """The log of an attempt, by default of the current one."""
     task = await _must_be_there(deps, id)
     if deps.blobs is None:
         raise Problem("unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")

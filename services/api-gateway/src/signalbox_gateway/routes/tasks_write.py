@@ -49,7 +49,7 @@ class Resolve(BaseModel):
     openapi_extra=body(Cancel),
 )
 async def task_cancel(id: UUID, request: Request, deps: Deps, principal: Controller) -> Response:
-    """End one task; its plan goes on."""
+    """Cancel one task; its plan continues."""
     cancel = await body_of(request, Cancel)
 
     async def act(work: UnitOfWork) -> Answer:
@@ -77,7 +77,7 @@ async def task_cancel(id: UUID, request: Request, deps: Deps, principal: Control
     openapi_extra=body(Resolve),
 )
 async def task_resolve(id: UUID, request: Request, deps: Deps, principal: Operator) -> Response:
-    """Decide about a task in UNKNOWN. The executor has the last word: see what the operation answers."""
+    """Decide about a task in UNKNOWN. The executor decides finally: see the operation's result."""
     resolve = await body_of(request, Resolve)
     if not resolve.reason.strip():
         raise invalid("reason", resolve.reason, "a reason is needed: it is kept with the decision")

@@ -24,7 +24,7 @@ router = PrefixRouter(prefix="/traces", tags=["traces"], dependencies=[Depends(p
 
 @router.get("/{trace_id}", operation_id="trace_show", response_model=answers.Trace)
 async def trace_show(deps: Deps, trace_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> Response:
-    """Every span of a trace, the earliest first."""
+    """Every span of a trace, earliest first."""
     if not deps.settings.trace_store_url:
         raise Problem("not-found", "no trace store is configured")
     found = await _fetch(f"{deps.settings.trace_store_url.rstrip('/')}/traces/{trace_id}")

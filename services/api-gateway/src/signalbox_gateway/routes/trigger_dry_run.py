@@ -74,7 +74,7 @@ class TriggerDryRunAnswer(AnswerModel):
     "/dry-run", operation_id="trigger_dry_run", response_model=TriggerDryRunAnswer, openapi_extra=body(TriggerDryRun)
 )  # fmt: skip
 async def trigger_dry_run(request: Request, deps: Deps, _: Reader) -> Response:
-    """Judge the newest events by a trigger, saved or not. Nothing starts, and nothing is kept."""
+    """Match the newest events with a trigger, saved or not. Nothing starts, and nothing is stored."""
     wanted = await body_of(request, TriggerDryRun)
     trigger = await _trigger(deps, wanted)
     try:

@@ -55,7 +55,7 @@ async def user_show(username: str, deps: Deps, _: Reader) -> Response:
     "", operation_id="user_create", status_code=201, response_model=models.User, openapi_extra=body(models.UserCreate)
 )
 async def user_create(request: Request, deps: Deps, principal: Editor) -> Response:
-    """Make an account: of a person, or of a program that signs in with keys."""
+    """Create an account: of a person, or of a program that uses keys."""
     written = await private_body_of(request, models.UserCreate)
     check_name(written.username)
     email = checked_email(written.email) if written.email is not None else None
@@ -83,7 +83,7 @@ async def user_create(request: Request, deps: Deps, principal: Editor) -> Respon
     "/{username}", operation_id="user_update", response_model=models.User, openapi_extra=body(models.UserUpdate)
 )
 async def user_update(username: str, request: Request, deps: Deps, principal: Editor) -> Response:
-    """Change an account. To disable it, or to set its password, ends its sessions."""
+    """Change an account. Disabling it or setting its password ends its sessions."""
     written = await private_body_of(request, models.UserUpdate)
     email = checked_email(written.email) if written.email is not None else None
     hashed = None

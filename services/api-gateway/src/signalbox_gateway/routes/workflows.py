@@ -75,7 +75,7 @@ async def workflow_list(
     "", operation_id="workflow_create", status_code=201, response_model=Workflow, openapi_extra=body(WorkflowWrite)
 )
 async def workflow_create(request: Request, deps: Deps, principal: Editor) -> Response:
-    """Save a workflow. Its id is made of its name."""
+    """Save a workflow. Its id is derived from its name."""
     written = await body_of(request, WorkflowWrite)
     job = _job(str(complete({"name": written.name})["id"]), written)
 
@@ -102,7 +102,7 @@ async def workflow_show(id: str, request: Request, deps: Deps) -> Response:
 
 @router.put("/{id}", operation_id="workflow_update", response_model=Workflow, openapi_extra=body(WorkflowWrite))
 async def workflow_update(id: str, request: Request, deps: Deps, principal: Editor) -> Response:
-    """Save the next version of a workflow; runs under way keep theirs."""
+    """Save the next version of a workflow; running runs keep their version."""
     job = _job(id, await body_of(request, WorkflowWrite))
 
     async def act(work: UnitOfWork) -> Answer:
@@ -145,7 +145,7 @@ async def workflow_delete(id: str, request: Request, deps: Deps, principal: Edit
     openapi_extra=body(DagChange),
 )  # fmt: skip
 async def workflow_pause(id: str, request: Request, deps: Deps, principal: Controller) -> Response:
-    """Pause the workflow's DAG in Airflow: every run of it, also those of others, stays queued there."""
+    """Pause the workflow's DAG in Airflow: all its runs, also those of others, stay queued there."""
     return await _change_dag(id, request, deps, principal, paused=True)
 
 
@@ -154,7 +154,7 @@ async def workflow_pause(id: str, request: Request, deps: Deps, principal: Contr
     openapi_extra=body(DagChange),
 )  # fmt: skip
 async def workflow_resume(id: str, request: Request, deps: Deps, principal: Controller) -> Response:
-    """Let the workflow's DAG go on in Airflow."""
+    """Resume the workflow's DAG in Airflow."""
     return await _change_dag(id, request, deps, principal, paused=False)
 
 

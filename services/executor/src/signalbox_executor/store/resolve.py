@@ -1,4 +1,4 @@
-"""A person's word on one attempt that its engine cannot tell: the run is this one, it is over, or it failed."""
+"""A person's decision about one UNKNOWN attempt: adopt a run, retry, or fail."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""What stands before the queued tasks of each plan on each engine, and saying it in their rows."""
+"""What blocks the queued tasks of each plan on each engine, written into their rows."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

@@ -1,1 +1,1 @@
-"""All SQL of the planner, by noun: plans, items, and what is to be told again."""
+"""All SQL of the planner, by noun: plans, items, and what is to be republished."""
