@@ -22,11 +22,11 @@ setup: .venv/.installed ## make the environment in .venv from requirements.lock
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-build-isolation --no-deps $(PACKAGES:%=-e %)
 	@touch $@
 
-demo: setup ## one pipeline on the real stack, run twice, the executor killed in its second step; says what was promised and seen
+demo: setup ## run a pipeline twice on the real stack, kill the executor in its second step, and check the result
 	@$(BIN)/signalbox-local up --services
 	@cd tests && ../$(BIN)/python -m demo
 
-demo-reprocessing: setup ## 200 files of events sent again, two workers killed, everything counted twice
+demo-reprocessing: setup ## send 200 event files to Kafka again, kill two workers, and verify the counts
 	@$(BIN)/signalbox-local up --services
 	@cd tests && ../$(BIN)/python -m demo.reprocessing
 
@@ -36,7 +36,7 @@ up: setup ## start Kafka, PostgreSQL, Redis and the services under .local/, and 
 down: setup ## stop what `make up` started, and nothing else
 	@$(BIN)/signalbox-local down
 
-status: setup ## say what of the local stack is running and healthy
+status: setup ## show which parts of the local stack run and are healthy
 	@$(BIN)/signalbox-local status
 
 env: setup ## print the addresses of the local stack as shell exports
@@ -46,7 +46,7 @@ test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL an
 	@$(BIN)/signalbox-local fetch
 	@$(BIN)/python tests/support/parts.py
 
-e2e: setup ## the whole stack through its API and command line, services killed meanwhile (many minutes)
+e2e: setup ## test the complete stack through its API and command line while services are killed (many minutes)
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m e2e tests/e2e
 
@@ -108,16 +108,16 @@ test-data-platform: setup ## the jobs of compose/data-platform on a real Spark (
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -s -m deployment tests/deployment/test_deployment_data_platform.py tests/deployment/test_deployment_data_platform_hdfs.py
 
-engines: setup ## the engines that need servers of their own, each in turn (KIND=flink for one)
+engines: setup ## test the engines that need their own servers, one after the other (KIND=flink for one)
 	@$(BIN)/signalbox-local fetch
 	@$(PYTEST) -m $(REAL) tests/engines/$(KIND) $(if $(KIND),tests/engines/test_engines_conformance.py -k $(KIND))
 
-chaos: setup ## thousands of tasks while everything is killed, frozen, cut off and restarted, then judged; and three broken products caught (more than ten minutes)
+chaos: setup ## fault injection on the complete stack under load, then invariants are checked; and three known defects must be found (more than ten minutes)
 	@$(BIN)/signalbox-local fetch
 	@cd tests && ../$(BIN)/python -m chaos $(ARGS)
 	@$(PYTEST) -m chaos -k caught tests/chaos
 
-bench: setup .local/bench/peers/.installed ## measure tasks, starts and plans beside peers and floors; prints, asserts no time
+bench: setup .local/bench/peers/.installed ## measure tasks, starts and plans beside peers and floors; prints times, asserts none
 	@$(BIN)/signalbox-local fetch
 	@cd tests && PYTHONPATH=example/src ../$(BIN)/python -m bench $(PARTS)
 
@@ -126,7 +126,7 @@ bench: setup .local/bench/peers/.installed ## measure tasks, starts and plans be
 	@.local/bench/peers/bin/pip install -q --disable-pip-version-check -r tests/bench/peers/requirements.txt
 	@touch $@
 
-check: lint types imports generated api test ## everything CI checks
+check: lint types imports generated api test ## everything that CI checks
 
 lint: setup ## style
 	@$(BIN)/ruff check .
