@@ -18,8 +18,8 @@ SHORTEST: Final = 6
 _SHORTEST_BASE64: Final = 8
 CUT: Final = "…"
 """Ends a text of an engine that was cut."""
-SHORTEST_BEGINNING: Final = 4
-"""A cut value of which less is left is not hidden: stars after every third word would tell how it begins."""
+SHORTEST_PART: Final = 4
+"""A cut value of which less is left is not hidden: stars after every third word would tell how it begins or ends."""
 
 
 class Mask:
@@ -32,12 +32,19 @@ class Mask:
     def __bool__(self) -> bool:
         return bool(self._values)
 
-    def clean(self, data: bytes, *, last: bool) -> bytes:
+    def clean(self, data: bytes, *, last: bool, after_gap: bool = False, before_gap: bool = False) -> bytes:
         """What can be shown of `data`: shorter than it where its end may be the beginning of a secret, unless `last`.
 
-        The next piece must begin where this one was cut.
+        The next piece must begin where this one was cut. At a gap, where bytes were lost, what may be the rest or the
+        beginning of a value is hidden too: after one, less data than the longest value has is not shown, unless `last`.
         """
+        if after_gap and not last and self._values and len(data) < len(self._values[0]):
+            return b""
         hidden = self._intervals(data)
+        if after_gap and (rest := self._rest_at_the_beginning(data)) >= SHORTEST_PART:
+            hidden = sorted([(0, rest), *hidden])
+        if before_gap and (begun := self._beginning_at_the_end(data)) >= SHORTEST_PART:
+            hidden = sorted([*hidden, (len(data) - begun, len(data))])
         end = len(data) if last else self._settled(data, hidden)
         shown = bytearray(data[:end])
         for start, stop in hidden:
@@ -54,11 +61,7 @@ class Mask:
         )
 
     def _clean_part(self, data: bytes, *, cut: bool) -> str:
-        shown = bytearray(self.clean(data, last=True))
-        begun = self._beginning_at_the_end(data) if cut else 0
-        if begun >= SHORTEST_BEGINNING:
-            shown[-begun:] = b"*" * begun
-        return shown.decode("utf-8", "replace")
+        return self.clean(data, last=True, before_gap=cut).decode("utf-8", "replace")
 
     def clean_json(self, value: JsonValue) -> JsonValue:
         """The same JSON with stars in its texts and names, and texts of stars for numbers that hold a value.
@@ -99,6 +102,16 @@ class Mask:
         for value in self._values:
             for size in range(min(len(value) - 1, len(data)), longest, -1):
                 if data.endswith(value[:size]):
+                    longest = size
+                    break
+        return longest
+
+    def _rest_at_the_beginning(self, data: bytes) -> int:
+        """How many bytes at the beginning may be the rest of a value."""
+        longest = 0
+        for value in self._values:
+            for size in range(min(len(value) - 1, len(data)), longest, -1):
+                if data.startswith(value[-size:]):
                     longest = size
                     break
         return longest
