@@ -319,6 +319,8 @@ def test_a_file_is_yaml_1_2_with_the_types_of_json(text: str, found: dict[str, A
         ("- 1\n", "must hold one object"),
         ("a: .inf\n", "a: float is not allowed"),
         ("a: !!python/object:os.system x\n", "line 1"),
+        ("a: !!bool maybe\n", "not what its tag says"),
+        ("a: !!int\n", "not what its tag says"),
     ],
 )
 def test_a_file_that_is_no_document_says_where_in_one_line(text: str, words: str) -> None:

@@ -144,3 +144,22 @@ def test_the_timeline_puts_every_step_on_the_time_of_the_plan() -> None:
     first, second, total = timeline_lines([{"id": "a", **step}, {"id": "b", **later}], datetime.now(UTC))
     assert first.index("█") < second.index("█")
     assert "20.000 s" in total
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("!!binary aGk=", "bytes is not allowed"),
+        ("!!timestamp 2026-01-31", "date is not allowed"),
+        ("!!bool maybe", "'maybe' is not what its tag says"),
+        ("!!timestamp abc", "'abc' is not what its tag says"),
+        ("!!float ''", "'' is not what its tag says"),
+        ("!!map x", "dict is not allowed"),
+    ],
+)
+def test_a_value_that_json_does_not_have_is_refused_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    """Without it `validate` calls the file valid, and `apply` ends with a traceback."""
+    with pytest.raises(InvalidFile, match=words) as caught:
+        read_documents(written(tmp_path, f"id: a\nname: {text}\n"))
+    assert "daily.yaml:2:7: " in str(caught.value)
+    assert caught.value.field == "name"

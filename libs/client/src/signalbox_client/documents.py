@@ -74,6 +74,8 @@ def _yaml(text: str) -> Any:
         raise InvalidDocument(f"{place}{error.problem or error.context}") from None
     except (YAMLError, ValueError, TypeError) as error:
         raise InvalidDocument(str(error).splitlines()[0]) from None
+    except (LookupError, AttributeError):  # ruamel.yaml, of `!!bool maybe` and `!!int ""`
+        raise InvalidDocument("a value is not what its tag says") from None
     except RecursionError:
         raise InvalidDocument("is nested too deeply") from None
 

@@ -210,6 +210,11 @@ class _Reader:
             value: Any = self._scalars.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
         except (yaml.YAMLError, ValueError) as error:
             raise self._invalid(node, path, str(error)[:200]) from None
+        except (LookupError, AttributeError, TypeError):  # PyYAML, of a word that is not what its tag says
+            raise self._invalid(node, path, f"{node.value!r} is not what its tag says") from None
+        if not isinstance(value, str | int | float | None):
+            kind = type(value).__name__
+            raise self._invalid(node, path, f"{kind} is not allowed: text, numbers, true, false and null are")
         if isinstance(value, float) and not isfinite(value):
             raise self._invalid(node, path, f"{node.value} is not a number of JSON")
         return value
