@@ -108,17 +108,17 @@ class Written:
 
 @dataclass
 class WithGap:
-    """An engine that let go of the bytes from `begin` to `end`, in pages of `most` bytes."""
+    """An engine that let go of the bytes from `begin` to `end`, in pages of `page` bytes."""
 
     data: bytes
     begin: int
     end: int
-    most: int
+    page: int
 
     async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
         if self.begin <= offset < self.end:
             offset = self.end
-        end = min(offset + min(limit, self.most), self.begin if offset < self.begin else len(self.data))
+        end = min(offset + min(limit, self.page), self.begin if offset < self.begin else len(self.data))
         return LogPage(offset, self.data[offset:end])
 
 
@@ -176,13 +176,13 @@ async def test_a_log_whose_cut_falls_on_the_beginning_of_a_secret_keeps_its_end(
     assert b"secret" not in b"".join(pieces.values())
 
 
-@pytest.mark.parametrize("most", [5, 10**6])
+@pytest.mark.parametrize("page", [5, 10**6])
 @pytest.mark.parametrize("cut", range(1, 12))
-async def test_a_secret_that_lies_across_a_gap_is_hidden_on_both_sides(tmp_path: Path, cut: int, most: int) -> None:
+async def test_a_secret_that_lies_across_a_gap_is_hidden_on_both_sides(tmp_path: Path, cut: int, page: int) -> None:
     """Without it the log of a run shows all of a secret but its first byte where the engine let go of what precedes."""
     before, value, after = b"a line\n" * 20, b"secret-value", b"\nand the end"
     data = before + value + b"lost" * 10 + value + after
-    gap = WithGap(data, len(before) + cut, len(data) - len(after) - cut, most)
+    gap = WithGap(data, len(before) + cut, len(data) - len(after) - cut, page)
     pieces, end = await keep_of(tmp_path, gap)
     part = b"*" * cut if cut >= 4 else None  # shorter ones are not hidden
     stored = b"".join(pieces[at] for at in sorted(pieces))
