@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from signalbox_client import command, contexts, documents, inputs, output, reference, watch, waterfall
 from signalbox_client.api import Api, Refused, Unreachable
-from signalbox_client.app import ALONE, OURS
+from signalbox_client.app import ALONE, OURS, app
 from signalbox_client.commands import dead_letters, definitions, plans, secrets, status, tasks
 from signalbox_client.contexts import BadContext, Context, Contexts, NotLoggedIn
 from signalbox_client.exit_codes import EndedBadly
@@ -192,13 +193,10 @@ def test_a_list_is_read_over_as_many_pages_as_it_takes(server: str) -> None:
     ]  # fmt: skip
 
 
-def run(server: str, *words: str, token: str = "sbt_x") -> subprocess.CompletedProcess[str]:
-    environment = {
-        "PATH": os.environ["PATH"], "HOME": "/nowhere", "SIGNALBOX_API_URL": server, "SIGNALBOX_TOKEN": token,
-    }  # fmt: skip
-    return subprocess.run(
-        [str(COMMAND), *words], env=environment, capture_output=True, text=True, timeout=30, check=False, input=""
-    )
+def run(server: str, *words: str, token: str = "sbt_x") -> Result:
+    """The command line in this process: starting an interpreter for each would take most of the time."""
+    environment = {"HOME": "/nowhere", "SIGNALBOX_API_URL": server, "SIGNALBOX_TOKEN": token}
+    return CliRunner().invoke(app, list(words), env=environment, catch_exceptions=False)
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 3), (409, 2), (412, 2), (422, 2), (500, 5)])
@@ -209,7 +207,7 @@ def test_a_problem_is_reported_with_its_fields_and_has_its_exit_code(server: str
     }  # fmt: skip
     Server.answers[:] = [(status, problem)]
     done = run(server, "plan", "pause", "p1")
-    assert (done.returncode, done.stdout) == (code, "")
+    assert (done.exit_code, done.stdout) == (code, "")
     assert "no such thing" in done.stderr
     assert "rules.limit -1: at least 0" in done.stderr
     assert "trace abc" in done.stderr
@@ -225,7 +223,7 @@ def test_a_problem_that_only_repeats_its_field_is_one_line_with_the_value(server
 
 def test_what_destroys_asks_and_without_a_terminal_needs_yes(server: str) -> None:
     done = run(server, "job", "delete", "nightly")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "--yes" in done.stderr
     assert Server.requests == []
 
@@ -238,27 +236,27 @@ TASK = {"id": "t1", "state": "UNKNOWN", "attempt": 2, "engine": "local", "run_ke
 )
 def test_a_word_on_an_unknown_task_is_one_word(server: str, words: tuple[str, ...]) -> None:
     done = run(server, "task", "resolve", "t1", "--reason", "looked", "--yes", *words)
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert Server.requests == []
 
 
 def test_a_word_on_an_unknown_task_needs_a_reason(server: str) -> None:
     done = run(server, "task", "resolve", "t1", "--fail", "--yes")
-    assert (done.returncode, Server.requests) == (2, [])
+    assert (done.exit_code, Server.requests) == (2, [])
     assert "--reason" in done.stderr
 
 
 def test_a_word_on_an_unknown_task_is_about_the_attempt_that_was_shown(server: str) -> None:
     Server.answers[:] = [(200, TASK)]
     done = run(server, "task", "resolve", "t1", "--retry", "--reason", "looked")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "Task t1 on local is UNKNOWN in attempt 2" in " ".join(done.stderr.replace("│", " ").split())
     assert len(Server.requests) == 1, "asked for, and nothing sent without --yes"
     for words, attempt in ((("--adopt", "--handle", "run-1"), 2), (("--fail", "--attempt", "1"), 1)):
         Server.requests.clear()
         Server.answers[:] = [(200, TASK), (202, {"operation_id": "o1", "task": TASK})]
         done = run(server, "task", "resolve", "t1", "--reason", "looked", "--yes", *words, "-o", "name")
-        assert (done.returncode, done.stdout) == (0, "o1\n"), done.stderr
+        assert (done.exit_code, done.stdout) == (0, "o1\n"), done.stderr
         assert [(method, path) for method, path, _, _ in Server.requests][-1] == ("POST", "/api/v1/tasks/t1/resolve")
         assert json.loads(Server.bodies[-1]) == {
             "action": words[0].removeprefix("--"), "attempt": attempt, "reason": "looked",
@@ -282,14 +280,14 @@ def test_a_plan_that_failed_ends_with_the_errors_of_its_first_tasks(
 
 def test_a_server_that_is_not_there_has_its_exit_code() -> None:
     done = run("http://127.0.0.1:1", "plan", "cancel", "p1", "--yes")
-    assert done.returncode == 5
+    assert done.exit_code == 5
     assert "does not answer" in done.stderr
 
 
 def test_empty_lists_say_what_to_do(server: str) -> None:
     Server.answers[:] = [(200, {"items": [], "next_cursor": None})]
     done = run(server, "job", "list")
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.exit_code, done.stdout) == (0, "")
     assert "signalbox job create" in done.stderr
 
 
@@ -347,7 +345,7 @@ def test_contexts_that_others_can_read_are_refused(tmp_path: Path, monkeypatch: 
 
 def test_a_token_with_a_newline_is_one_line_and_exit_code_2(server: str) -> None:
     done = run(server, "plan", "list", token="sbt_a\nb")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "Traceback" not in done.stderr
     assert "SIGNALBOX_TOKEN is not a token" in done.stderr
     assert "sbt_a" not in done.stderr
@@ -436,7 +434,7 @@ def test_a_followed_log_goes_on_where_it_was_after_a_restart_of_the_api() -> Non
 def test_a_job_is_made_of_an_image_or_an_application(server: str, words: list[str], definition: dict[str, Any]) -> None:
     Server.answers[:] = [(201, {"id": "x", "name": "x", "version": 1, "revision": 1})]
     done = run(server, "job", "create", "-o", "json", *words)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert json.loads(Server.bodies[-1]) == definition
 
 
@@ -446,4 +444,4 @@ def test_a_job_is_made_of_an_image_or_an_application(server: str, words: list[st
 )
 def test_a_job_of_an_image_takes_no_options_of_spark(server: str, words: tuple[str, ...]) -> None:
     done = run(server, "job", "create", *words)
-    assert (done.returncode, Server.requests) == (2, [])
+    assert (done.exit_code, Server.requests) == (2, [])
