@@ -117,7 +117,7 @@ class Hurt:
         for node in nodes:
             await asyncio.to_thread(node.start)
         for node in nodes:
-            await asyncio.to_thread(node.wait_ready)
+            await asyncio.to_thread(node.wait_ready, 180)  # three brokers start beside everything else
 
     async def _link(self, fault: Fault) -> None:
         links = self.world.links

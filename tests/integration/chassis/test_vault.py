@@ -199,8 +199,8 @@ async def test_keys_change_without_a_value_being_decrypted(place: Place) -> None
     assert await place.vault("executor", both).read(["s"], "work") == {"s": VALUE}
     with pytest.raises(SecretUnreadable, match="is not among"):
         await place.vault("executor", newer).read(["s"], "work")
-    assert await place.vault("gateway", both).rewrap() == 1
-    assert await place.vault("gateway", both).rewrap() == 0
+    assert await place.vault("gateway", both).rewrap() == (1, [])
+    assert await place.vault("gateway", both).rewrap() == (0, [])
     assert await place.sql("SELECT ciphertext FROM secret_value") == [before]
     assert await place.vault("executor", newer).read(["s"], "work") == {"s": VALUE}
 

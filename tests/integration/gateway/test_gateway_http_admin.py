@@ -106,6 +106,11 @@ async def test_secrets_are_wrapped_with_a_new_key_by_the_writers_role_alone(
         "0 event sources are now encrypted with the newest key", "2 secrets are now wrapped with the newest key"
     ]  # fmt: skip
     assert (await admin.run("rewrap")).out.endswith("\n0 secrets are now wrapped with the newest key\n")
+    forget_its_key = f"UPDATE {role}_secrets.secret_value SET key_id = 'gone' WHERE name = 'a'"  # noqa: S608
+    await admin.connection.execute(forget_its_key)
+    lost = await admin.run("rewrap")
+    assert (lost.code, lost.out.splitlines()[-1]) == (1, "0 secrets are now wrapped with the newest key")
+    assert "1 secrets have a key that was not given: a" in lost.err
     owner = await connect(postgres_url)
     await owner.execute(f"DROP SCHEMA {role}_secrets CASCADE")
     await owner.close()

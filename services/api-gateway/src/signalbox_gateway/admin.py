@@ -14,6 +14,7 @@ import asyncpg
 
 from signalbox_chassis.persistence.connection import Connection, connect, connect_arguments
 from signalbox_chassis.persistence.retention import add_prune_options, prune_all
+from signalbox_chassis.security.vault import SecretUnreadable
 from signalbox_chassis.settings import USAGE
 from signalbox_gateway.identity import principals
 from signalbox_gateway.read_model import prune
@@ -45,9 +46,7 @@ async def _do(arguments: argparse.Namespace, settings: GatewaySettings) -> None:
             gone = await rebuild.empty(connection)
             print(f"emptied of {gone} plans; a running gateway asks their owners for everything within seconds")
         elif arguments.command == "rewrap":
-            sources = await rewrap_sources(connection, settings.secret_key.get_secret_value())
-            print(f"{sources} event sources are now encrypted with the newest key")
-            print(f"{await _rewrap(settings)} secrets are now wrapped with the newest key")
+            await _rewrap(connection, settings)
         elif arguments.command == "prune":
             days, batch = arguments.days or settings.retention_days, settings.prune_batch
             print(await prune_all(connection, prune.RETENTION, days, batch, dry_run=arguments.dry_run))
@@ -61,19 +60,29 @@ async def _do(arguments: argparse.Namespace, settings: GatewaySettings) -> None:
             print(made)
 
 
-async def _rewrap(settings: GatewaySettings) -> int:
-    """Wrap every data key with the newest key of `SIGNALBOX_SECRET_KEY`; the others are not needed any more."""
+async def _rewrap(connection: Connection, settings: GatewaySettings) -> None:
+    """Wrap every data key with the newest key of `SIGNALBOX_SECRET_KEY`; without an error the others can be dropped."""
+    lost: list[str] = []
+    try:
+        sources = await rewrap_sources(connection, settings.secret_key.get_secret_value())
+        print(f"{sources} event sources are now encrypted with the newest key")
+    except SecretUnreadable as error:
+        lost.append(f"no event source was encrypted again: {error}")
     vault = settings.vault()
     if vault is None:
         raise principals.CannotDo("no secrets are kept: SIGNALBOX_SECRETS_URL and SIGNALBOX_SECRET_KEY are not set")
     await vault.start()
     try:
-        total = 0
-        while done := await vault.rewrap():
-            total += done
-        return total
+        count, unreadable = await vault.rewrap()
     finally:
         await vault.stop()
+    print(f"{count} secrets are now wrapped with the newest key")
+    if unreadable:
+        lost.append(f"{len(unreadable)} secrets have a key that was not given: {', '.join(unreadable[:20])}")
+    if lost:
+        raise principals.CannotDo(
+            f"{'; '.join(lost)}. Name the older key too, or set them again; keep all keys until then"
+        )
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:

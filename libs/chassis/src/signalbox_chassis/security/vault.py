@@ -171,7 +171,7 @@ FROM secret s LEFT JOIN secret_value v USING (name, version) WHERE s.name = ANY 
 """
 _OLD_KEYS: Final = """
 SELECT v.name, v.version, s.uses, v.key_id, v.wrapped FROM secret_value v JOIN secret s USING (name, version)
-WHERE v.key_id <> $1 ORDER BY v.name LIMIT $2
+WHERE v.key_id <> $1 AND v.name > $2 ORDER BY v.name LIMIT $3
 """
 # INVARIANT a value that was set anew meanwhile has another version, and keeps its own key.
 _REWRAP: Final = "UPDATE secret_value SET key_id = $3, wrapped = $4 WHERE name = $1 AND version = $2 AND key_id = $5"
@@ -250,18 +250,30 @@ class Vault:
             logs.hide(value)
         return values
 
-    async def rewrap(self, limit: int = 500) -> int:
-        """Wrap data keys with the newest key, at most so many; how many there were. 0: older keys can be dropped."""
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(_OLD_KEYS, self._keys.newest, limit)
-            for row in rows:
-                about = _about(row["name"], row["version"], row["uses"])
-                data_key = self._keys.unwrap(row["name"], row["key_id"], row["wrapped"], about)
-                wrapped = self._keys.wrap(data_key, about)
-                await connection.execute(
-                    _REWRAP, row["name"], row["version"], self._keys.newest, wrapped, row["key_id"]
-                )
-        return len(rows)
+    async def rewrap(self, batch: int = 500) -> tuple[int, list[str]]:
+        """Wrap every data key with the newest key; how many had an older one, and the secrets whose key is not here.
+
+        With none of those the older keys can be dropped.
+        """
+        count, unreadable, after = 0, list[str](), ""
+        while True:
+            async with self._database.connection() as connection:
+                rows = await connection.fetch(_OLD_KEYS, self._keys.newest, after, batch)
+                for row in rows:
+                    about = _about(row["name"], row["version"], row["uses"])
+                    try:
+                        data_key = self._keys.unwrap(row["name"], row["key_id"], row["wrapped"], about)
+                    except SecretUnreadable:
+                        unreadable.append(row["name"])
+                        continue
+                    wrapped = self._keys.wrap(data_key, about)
+                    await connection.execute(
+                        _REWRAP, row["name"], row["version"], self._keys.newest, wrapped, row["key_id"]
+                    )
+                    count += 1
+            if not rows:
+                return count, unreadable
+            after = rows[-1]["name"]
 
     def _seal(self, name: str, version: int, uses: Sequence[str], value: str) -> _Sealed:
         about = _about(name, version, uses)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from signalbox_client import inputs
+from signalbox_client import exit_codes, inputs
 from signalbox_client.api import Refused, place
 from signalbox_client.command import command, started
 from signalbox_client.commands.definitions import GROUPS
@@ -26,7 +26,7 @@ def pipeline_validate(files: Files, output: Form = "table") -> None:
     documents, problems = checked(files)
     if problems:
         rows(problems, output, _PROBLEMS, name="place")
-        raise typer.Exit(1)
+        raise typer.Exit(exit_codes.USAGE)
     echo(f"{len(documents)} pipelines are valid")
 
 
@@ -40,14 +40,16 @@ def pipeline_apply(
     documents, problems = checked(files)
     if problems:
         rows(problems, output, _PROBLEMS, name="place")
-        raise typer.Exit(1)
+        raise typer.Exit(exit_codes.USAGE)
     body = {"pipelines": [document.value for document in documents], "dry_run": dry_run}
     try:
         outcomes = api().post("/pipelines/apply", body)["items"]
     except Refused as refused:
+        if refused.status not in (400, 409, 422):
+            raise
         rows(problems_of(documents, refused), output, _PROBLEMS, name="place")
         echo(f"nothing was saved; trace {refused.trace_id}")
-        raise typer.Exit(1) from None
+        raise typer.Exit(exit_codes.USAGE) from None
     rows(outcomes, output, _OUTCOMES)
 
 
