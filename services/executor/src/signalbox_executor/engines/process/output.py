@@ -23,14 +23,28 @@ class Output:
         self._offset = 0
         self._room = 0
         self._file: BinaryIO | None = None
+        self._path = folder
         self._tail: list[Path] = []
 
     def write(self, data: bytes) -> None:
+        """Keep it. What a full disk does not take is left out: a reader sees the gap, and the run goes on."""
         while data:
-            if not self._room:
-                self._next_segment()
-            assert self._file is not None
-            written = self._file.write(data[: self._room])
+            begins = not self._room
+            try:
+                if begins:
+                    self._next_segment()
+                assert self._file is not None
+                written = self._file.write(data[: self._room])
+            except OSError:
+                if begins:
+                    self._path.unlink(missing_ok=True)
+                self._offset += len(data)
+                self._room = 0
+                return
+            if begins and self._offset >= HEAD_SEGMENTS * self._segment_bytes:
+                self._tail.append(self._path)
+                if len(self._tail) > TAIL_SEGMENTS:
+                    self._tail.pop(0).unlink()
             self._offset += written
             self._room -= written
             data = data[written:]
@@ -41,12 +55,9 @@ class Output:
 
     def _next_segment(self) -> None:
         self.close()
-        path = self._folder / f"{_PREFIX}{self._offset}"
-        if self._offset >= HEAD_SEGMENTS * self._segment_bytes:
-            self._tail.append(path)
-            if len(self._tail) > TAIL_SEGMENTS:
-                self._tail.pop(0).unlink()
-        self._file = open(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb", buffering=0)  # noqa: PTH123, SIM115
+        self._path = self._folder / f"{_PREFIX}{self._offset}"
+        opened = os.open(self._path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        self._file = open(opened, "wb", buffering=0)  # noqa: PTH123, SIM115
         self._room = self._segment_bytes
 
 

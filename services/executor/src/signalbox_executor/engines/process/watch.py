@@ -123,8 +123,7 @@ class Watch:
             self._selector.unregister(self._output)
             os.close(self._output)
             return False
-        with suppress(OSError):  # a full disk costs the log, never the run
-            self._log.write(data)
+        self._log.write(data)
         return True
 
     def _seconds_left(self) -> float | None:
