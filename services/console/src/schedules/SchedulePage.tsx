@@ -63,7 +63,7 @@ function Ticks({ id }: { id: string }) {
                     accessorKey: 'due_at',
                     cell: ({ row }) => <Time at={row.original.due_at} exact />,
                   },
-                  { header: 'In', id: 'in', cell: ({ row }) => <Time at={row.original.due_at} /> },
+                  { header: 'From now', id: 'in', cell: ({ row }) => <Time at={row.original.due_at} /> },
                   { header: 'For the day', accessorKey: 'event_date' },
                 ]}
               />
