@@ -16,7 +16,7 @@ from signalbox_gateway.run_hints import MAX_A_MINUTE, MAX_WAITING, RunHints
 from support.deadlines import wait_until
 from support.gateway import running_gateway
 
-SECRET = base64.b64encode(b"k" * 32).decode()
+SECRET = base64.b64encode(bytes(range(32))).decode()
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
