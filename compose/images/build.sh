@@ -45,7 +45,7 @@ console() {
   local target=build/console draft=build/console-draft
   local steps="npm ci --omit=dev --ignore-scripts --no-audit --no-fund --silent && npx vite build --logLevel warn --outDir ../console --emptyOutDir"
   [ -f "$target/index.html" ] && [ -z "$(find services/console/src services/console/package-lock.json -newer "$target/index.html" -print -quit)" ] && return
-  rm -rf "$draft" && mkdir -p "$draft"  # a copy: the packages of whoever works on the console stay as they are
+  rm -rf "$draft" && mkdir -p "$draft"  # a copy: the packages that developers installed stay
   (cd services/console && cp -r package.json package-lock.json .npmrc index.html vite.config.ts src public "../../$draft/")
   if command -v npm >/dev/null; then
     (cd "$draft" && sh -c "$steps")

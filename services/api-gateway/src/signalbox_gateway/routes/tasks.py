@@ -163,7 +163,8 @@ async def task_logs(
 async def _texts(first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
     yield first[0]
     async for text, _, _ in rest:
-        yield text
+        if text:
+            yield text
 
 
 async def _marked(first: Piece, rest: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
