@@ -24,7 +24,7 @@ COMMIT_FIRST: Final[Profile] = replace(
     shape=Shape(
         brokers=1,
         replaced={one.name: "commit_first.py" for one in SERVICES},
-        armed={one.name: "bus.received:2" for one in SERVICES},
+        armed={one.name: "control.committed" for one in SERVICES},
     ),
 )
 """Messages that were being handled when a service was killed are lost."""

@@ -49,8 +49,9 @@ SHORT_TIMES: Final = {
     "SIGNALBOX_HANDLER_TIMEOUT_SECONDS": "10",
     "SIGNALBOX_STUCK_SECONDS": "20",
     "SIGNALBOX_DATABASE_POOL_SIZE": "6",
-    # the planner's queries would heal what was lost on the way: here nothing may be lost
+    # the planner's queries, and what the gateway sends again, would heal what was lost: here nothing may be lost
     "SIGNALBOX_RECONCILE_SECONDS": "600",
+    "SIGNALBOX_ANSWER_SECONDS": "3600",
 }
 
 

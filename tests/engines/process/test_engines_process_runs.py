@@ -4,6 +4,8 @@ import asyncio
 import os
 import resource
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -139,19 +141,35 @@ def test_of_a_long_output_head_and_tail_are_kept(tmp_path: Path) -> None:
     assert read_output(tmp_path, 300, 100) == (300, b"")
 
 
-def test_what_a_full_disk_did_not_take_is_a_gap_in_the_output(tmp_path: Path) -> None:
-    """Otherwise what follows stands where the lost bytes were, and the log counts as complete."""
-    output = Output(tmp_path)
-    output.write(b"before")
+@contextmanager
+def full_disk() -> Generator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
-        output.write(b"lost")
-        output.write(b"lost as well")
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
+
+
+def test_what_a_full_disk_did_not_take_at_the_end_is_seen(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    output.write(b"before")
+    with full_disk():
+        output.write(b"lost")
+        output.close()
+    assert read_output(tmp_path, 0, 100) == (0, b"before")
+    assert read_output(tmp_path, 6, 100) == (10, b"")
+
+
+def test_what_a_full_disk_did_not_take_is_a_gap_in_the_output(tmp_path: Path) -> None:
+    """Otherwise what follows stands where the lost bytes were, and the log counts as complete."""
+    output = Output(tmp_path)
+    output.write(b"before")
+    with full_disk():
+        output.write(b"lost")
+        output.write(b"lost as well")
     output.write(b"after")
     output.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["output.0", "output.22"]

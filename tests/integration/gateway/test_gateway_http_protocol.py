@@ -149,7 +149,9 @@ async def test_values_of_another_type_and_addresses_inside_are_refused(
     assert answer.fields == [field]
 
 
-@pytest.mark.parametrize("query", ["created_after=0.5", "limit=1&limit=2", "q=a&q=b"])
+@pytest.mark.parametrize(
+    "query", ["created_after=0.5", "limit=1&limit=2", "q=a&q=b", "limit=7.0", "limit=%2B7", "limit=1_0"]
+)
 async def test_a_query_is_read_as_it_is_written_or_refused(api: Gateway, query: str) -> None:
     assert (await api.request("GET", f"/plans?{query}")).problem == (422, "invalid")
     assert (await api.request("GET", "/plans?state=RUNNING&state=FAILED")).status == 200

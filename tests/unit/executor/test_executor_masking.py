@@ -190,6 +190,15 @@ async def test_a_secret_that_lies_across_a_gap_is_hidden_on_both_sides(tmp_path:
     assert end == {"bytes": len(data), "truncated": True}
 
 
+@pytest.mark.parametrize("page", [5, 10**6])
+async def test_a_log_whose_last_bytes_are_lost_counts_as_truncated(tmp_path: Path, page: int) -> None:
+    """Without it the log of a run at whose end the disk was full counts as complete."""
+    before = b"a line\n" * 20
+    pieces, end = await keep_of(tmp_path, WithGap(before + b"lost", len(before), len(before) + 4, page))
+    assert b"".join(pieces[at] for at in sorted(pieces)) == before
+    assert end == {"bytes": len(before) + 4, "truncated": True}
+
+
 def test_after_a_gap_nothing_is_shown_before_it_is_known_to_be_no_rest_of_a_value() -> None:
     mask = Mask(frozenset({"secret-value"}))
     assert mask.clean(b"ecret-", last=False, after_gap=True) == b""

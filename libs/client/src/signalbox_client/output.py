@@ -64,6 +64,11 @@ def took(start: object, end: object) -> str:
     return _span(max(0.0, (until - datetime.fromisoformat(str(start))).total_seconds()))
 
 
+def attempt_of(found: Any) -> str:
+    """Which attempt of how many: attempts that the infrastructure lost do not use up those of the user."""
+    return f"{found['attempt']}/{found['max_attempts'] + found['infrastructure_faults']}"
+
+
 def _span(seconds: float) -> str:
     for size, word in ((86_400, "d"), (3_600, "h"), (60, "m")):
         if seconds >= size:

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from signalbox_client.api import Api, place
 from signalbox_client.exit_codes import EndedBadly, TookTooLong
-from signalbox_client.output import cut, echo, plain, state, took
+from signalbox_client.output import attempt_of, cut, echo, plain, state, took
 
 GOOD: Final = frozenset({"SUCCEEDED"})
 MAX_ERRORS: Final = 3
@@ -134,7 +134,7 @@ def plan_line(found: dict[str, Any]) -> str:
 
 
 def task_line(found: dict[str, Any]) -> str:
-    return "  ".join([state(found["state"]), f"attempt {found['attempt']}/{found['max_attempts']}"])
+    return "  ".join([state(found["state"]), f"attempt {attempt_of(found)}"])
 
 
 def _sentence(found: dict[str, Any]) -> str:

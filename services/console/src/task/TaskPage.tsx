@@ -104,7 +104,7 @@ function TaskBody({ task, attempt }: { task: Task; attempt: number }) {
         )}
         <Facts
           rows={[
-            ['Attempt', `${task.attempt} of ${task.max_attempts}`],
+            ['Attempt', attemptOf(task)],
             ['Queued', <Time key="q" at={task.queued_at} />],
             ['Ran', <Took key="t" from={task.started_at} to={task.ended_at} />],
             ['Exit code', task.exit_code],
@@ -152,6 +152,13 @@ function TaskBody({ task, attempt }: { task: Task; attempt: number }) {
       </Tabs>
     </>
   );
+}
+
+/** Attempts that the infrastructure lost do not use up those of the user. */
+function attemptOf(task: Task) {
+  const lost = task.infrastructure_faults;
+  const why = lost === 0 ? '' : ` (${lost} repeated after ${lost === 1 ? 'a fault' : 'faults'} of the infrastructure)`;
+  return `${task.attempt} of ${task.max_attempts + lost}${why}`;
 }
 
 function Handle({ task }: { task: Task }) {

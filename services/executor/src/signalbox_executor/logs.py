@@ -158,11 +158,11 @@ class LogKeeper:
             if not mask and len(raw) >= limit:
                 return begin, raw, False
             following = await self._read(copy, engine, begin + len(raw), limit)
+            if following.offset > begin + len(raw):  # the engine let go of what followed
+                return begin, mask.clean(raw, last=True, after_gap=after_gap, before_gap=True), False
             if not following.data:
                 shown = mask.clean(raw, last=copy.ended, after_gap=after_gap)
                 return begin if shown else offset, shown, True  # with nothing stored, the gap is still to be seen
-            if following.offset > begin + len(raw):  # the engine let go of what followed
-                return begin, mask.clean(raw, last=True, after_gap=after_gap, before_gap=True), False
             if shown := mask.clean(raw, last=False, after_gap=after_gap):
                 return begin, shown, False
             raw += following.data

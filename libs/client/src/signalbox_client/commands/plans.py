@@ -10,7 +10,7 @@ from signalbox_client.api import place
 from signalbox_client.command import PLAN, command, error_in_short, group, reasons, show_answer, started, waits_for
 from signalbox_client.commands.jobs import Kill
 from signalbox_client.inputs import Everything, File, Form, Label, Limit, Rate, Reason, State, Timeout, Wait, Yes, api
-from signalbox_client.output import Column, ago, one, rows, state, took
+from signalbox_client.output import Column, ago, attempt_of, one, rows, state, took
 
 plan = group("What a request was expanded into: every execution is one.")
 
@@ -36,7 +36,7 @@ ITEMS: tuple[Column, ...] = (
 )  # fmt: skip
 TASKS: tuple[Column, ...] = (
     ("task", "id"), ("state", lambda found: state(found["state"])), ("item", "item_key"), ("engine", "engine"),
-    ("attempt", lambda found: f"{found['attempt']}/{found['max_attempts']}"),
+    ("attempt", attempt_of),
     ("took", lambda found: took(found["started_at"], found["ended_at"])), ("waits for", waits_for),
     ("error", error_in_short),
 )  # fmt: skip

@@ -14,14 +14,14 @@ from signalbox_client.command import command, group, show_answer, waits
 from signalbox_client.commands.jobs import Kill
 from signalbox_client.commands.plans import TASKS
 from signalbox_client.inputs import Everything, Form, Limit, Reason, State, Timeout, Wait, Yes, api
-from signalbox_client.output import Column, one, plain, rows, state
+from signalbox_client.output import Column, attempt_of, one, plain, rows, state
 
 task = group("Items that run on an engine, with their attempts and logs.")
 _RECONNECT_SECONDS: Final = 120.0
 """How long a followed log may be out of reach."""
 FIELDS: tuple[Column, ...] = (
     ("task", "id"), ("item", "item_key"), ("state", "state"), ("waits", waits), ("plan", "plan_id"),
-    ("engine", "engine"), ("attempt", lambda found: f"{found['attempt']}/{found['max_attempts']}"),
+    ("engine", "engine"), ("attempt", attempt_of),
     ("run key", "run_key"), ("handle", "handle"), ("phase", "phase"), ("exit code", "exit_code"), ("cause", "cause"),
     ("error", "error"), ("progress", "progress.message"), ("result", "result"),
     ("pending", "pending_operation.operation"), ("queued", "queued_at"),

@@ -1,7 +1,8 @@
 """Paths and query parameters, before a route looks at them."""
 
+import re
 from collections.abc import Iterator
-from typing import get_origin
+from typing import Any, Final, get_args, get_origin
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -9,6 +10,9 @@ from fastapi.routing import APIRoute
 
 from signalbox_gateway.http.bodies import NO_ZERO
 from signalbox_gateway.http.problems import Problem, invalid
+
+_INTEGER: Final = re.compile("-?[0-9]{1,20}")
+"""Pydantic also takes `7.0`, `+7` and `1_0` as an integer."""
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -36,14 +40,16 @@ def only_known_parameters(request: Request) -> None:
             raise invalid(name, value, f"is not a parameter of this route: {words} allowed")
         if "\0" in value:
             raise invalid(name, value, NO_ZERO)
-        if name in seen and not known[name]:
+        if name in seen and get_origin(known[name]) is not list:
             raise invalid(name, value, "is given more than once")
+        if int in (known[name], *get_args(known[name])) and not _INTEGER.fullmatch(value):
+            raise invalid(name, value, "a whole number in plain digits is allowed")
         seen.add(name)
 
 
-def _parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
-    """Name, and whether it may be repeated."""
+def _parameters(dependant: Dependant) -> Iterator[tuple[str, Any]]:
+    """Name and type."""
     for field in dependant.query_params:
-        yield field.alias, get_origin(field.field_info.annotation) is list
+        yield field.alias, field.field_info.annotation
     for inner in dependant.dependencies:
         yield from _parameters(inner)

@@ -5,6 +5,7 @@ for bytes that were let go gets what follows, and sees from the offset that some
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -25,6 +26,7 @@ class Output:
         self._file: BinaryIO | None = None
         self._path = folder
         self._tail: list[Path] = []
+        self._lost = False
 
     def write(self, data: bytes) -> None:
         """Keep it. What a full disk does not take is left out: a reader sees the gap, and the run goes on."""
@@ -39,8 +41,9 @@ class Output:
                 if begins:
                     self._path.unlink(missing_ok=True)
                 self._offset += len(data)
-                self._room = 0
+                self._room, self._lost = 0, True
                 return
+            self._lost = False
             if begins and self._offset >= HEAD_SEGMENTS * self._segment_bytes:
                 self._tail.append(self._path)
                 if len(self._tail) > TAIL_SEGMENTS:
@@ -50,11 +53,18 @@ class Output:
             data = data[written:]
 
     def close(self) -> None:
+        """When the last bytes were lost, an empty segment after them tells a reader so."""
+        if self._lost:
+            with suppress(OSError):
+                self._next_segment()
+        self._close_segment()
+
+    def _close_segment(self) -> None:
         if self._file is not None:
             self._file.close()
 
     def _next_segment(self) -> None:
-        self.close()
+        self._close_segment()
         self._path = self._folder / f"{_PREFIX}{self._offset}"
         opened = os.open(self._path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
         self._file = open(opened, "wb", buffering=0)  # noqa: PTH123, SIM115
