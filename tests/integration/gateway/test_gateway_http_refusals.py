@@ -265,6 +265,14 @@ async def test_a_body_is_json_and_nothing_else(api: Gateway, headers: dict[str, 
     assert answer.status == status, answer.text
 
 
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "application/x-www-form-urlencoded"])
+async def test_without_a_body_its_type_does_not_matter(api: Gateway, media_type: str) -> None:
+    """aiohttp and curl name one with an empty body."""
+    headers = {"Content-Type": media_type, "Content-Length": "0"}
+    answer = await api.request("POST", f"/jobs/{JOB['id']}/start", data=b"", headers=headers)
+    assert answer.status == 202, answer.text
+
+
 async def test_a_request_with_two_tokens_is_refused(api: Gateway) -> None:
     """Whichever of both a proxy checked, the other one must not count."""
     headers = CIMultiDict([("Authorization", f"Bearer {api.token}"), ("Authorization", "Bearer sbt_other")])

@@ -152,7 +152,12 @@ async def split_body(
 
 
 def _require_json(request: Request, media_types: tuple[str, ...] = (JSON,)) -> None:
-    """Refuse a body in another form. A body without `Content-Type` is taken as JSON."""
+    """Refuse a body in another form. A body without `Content-Type` is taken as JSON.
+
+    Without a body its type does not matter: aiohttp says `application/octet-stream` then, `curl -d ''` names a form.
+    """
+    if request.headers.get("content-length") == "0":
+        return
     media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if media_type not in media_types:
         raise Problem("unsupported-media-type", f"{media_type[:100]} is not allowed: {media_types[0]} is")
