@@ -24,7 +24,9 @@ def reprocessor(settings: ReprocessorSettings) -> Service:
         settings,
         subscriptions=[
             Subscription("control", (topic("operations.v1"),), control),
-            Subscription("facts", (topic("plans.v1"), topic("tasks.v1")), handlers.follow(wake)),
+            Subscription(
+                "facts", (topic("plans.v1"), topic("tasks.v1")), handlers.follow(wake), fetch_min_bytes=65_536
+            ),
         ],
         sends=[topic("requests.v1"), topic("states.v1")],
     )

@@ -39,6 +39,10 @@ class Subscription:
     name: Literal["control", "events", "facts"]
     topics: tuple[Topic, ...]
     router: Router
+    fetch_min_bytes: int = 1
+    """Less than this waits in Kafka for half a second: for followers whom nobody waits for, so that they do not take
+    the processor from those who do the work.
+    """
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ class Bus:
             session_timeout_ms=int(settings.session_timeout_seconds * 1000),
             heartbeat_interval_ms=max(100, int(settings.session_timeout_seconds * 1000 / 6)),
             fetch_max_wait_ms=int(settings.fetch_wait_seconds * 1000),
+            fetch_min_bytes=subscription.fetch_min_bytes,
             max_partition_fetch_bytes=2 * 1_048_576,
             parser=_parse,
             decoder=_decode,
