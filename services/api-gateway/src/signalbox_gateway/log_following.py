@@ -68,10 +68,14 @@ class AttemptLog:
 
         It ends as well when the caller's token does.
         """
+        began = checked_at = time.monotonic()
         async for piece in self.stored(since):
+            if (now := time.monotonic()) - checked_at > TOKEN_SECONDS:
+                if not await may():
+                    return
+                checked_at = now
             yield piece
             since = piece[1]
-        began = checked_at = time.monotonic()
         sent_at = looked_at = 0.0
         while time.monotonic() < began + MAX_FOLLOW_SECONDS:
             now = time.monotonic()
