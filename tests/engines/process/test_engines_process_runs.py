@@ -1,6 +1,7 @@
 """How a program is run: its environment, its limits, its output, and what is refused."""
 
 import asyncio
+import errno
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ from engines.process.harness import SHELL, Harness
 from engines.process.stand import ProcessStand
 from signalbox_contracts.definitions.work import ProcessWork
 from signalbox_executor.engines.port import EndCause, EngineRefused, EngineUnavailable, Phase, Submission
+from signalbox_executor.engines.process import records, supervisor
 from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessHost, WrongHost, load_host_id
 from signalbox_executor.engines.process.output import Output, read_output
 from signalbox_executor.engines.process.permits import Permits
@@ -175,6 +177,24 @@ def test_what_a_full_disk_did_not_take_is_a_gap_in_the_output(tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["output.0", "output.22"]
     assert read_output(tmp_path, 0, 100) == (0, b"before")
     assert read_output(tmp_path, 6, 100) == (22, b"after")
+
+
+def test_an_end_that_the_disk_does_not_take_is_written_when_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the supervisor dies with the exit code, and the program runs a second time."""
+    faults, write_end = [OSError(errno.EIO, "a broken disk"), OSError(errno.ENOSPC, "a full disk")], records.write_end
+
+    def broken(folder: Path, record: dict[str, Any]) -> None:
+        if faults:
+            raise faults.pop()
+        write_end(folder, record)
+
+    monkeypatch.setattr(records, "write_end", broken)
+    supervisor._end(tmp_path, 1.0, phase="succeeded", exit_code=0)  # pyright: ignore[reportPrivateUsage]
+    end = records.read(tmp_path, records.END)
+    assert end is not None
+    assert (end["phase"], end["exit_code"], end["started_at"]) == ("succeeded", 0, 1.0)
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [

@@ -1,5 +1,6 @@
 """The command line without a server: what it covers, prints and refuses."""
 
+import io
 import json
 import os
 import stat
@@ -370,6 +371,15 @@ def test_a_marked_log_is_read_completely_wherever_its_pieces_end_and_goes_on_fro
     broken.broke_off()
     assert b"".join(broken.feed(b"half a line\n\x0016\n")) == b"half a line\n"
     assert (broken.offset, broken.ended) == (16, False)
+
+
+def test_a_letter_that_comes_in_two_pieces_is_one_letter_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    for at in range(3):
+        tasks._write("é\n".encode()[at : at + 1])  # pyright: ignore[reportPrivateUsage]
+    assert terminal.getvalue() == "é\n"
 
 
 def test_a_followed_log_goes_on_where_it_was_after_a_restart_of_the_api() -> None:

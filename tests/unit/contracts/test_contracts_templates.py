@@ -28,6 +28,7 @@ VALUES: dict[str, Any] = {
         ("{{ params.parts | join(',') }}", "a,b"),
         ("{{ 'many' if params.n > 2 else 'few' }}", "many"),
         ("${#list} {# kept #} {% kept %}", "${#list} {# kept #} {% kept %}"),
+        ("${#list} {# kept #} {% kept %} {{ event_date }}", "${#list} {# kept #} {% kept %} 2026-03-28"),
         ("{{ run.id }}-{{ run.attempt + 1 }}\n", "r1-2\n"),
         ("{{ params.nothing | default('x') }}", "x"),
     ],
