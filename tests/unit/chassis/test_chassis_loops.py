@@ -55,6 +55,19 @@ def test_a_back_off_doubles_up_to_its_maximum(n: int, first: float, maximum: flo
     assert longest >= backoff(n - 1, first_seconds=first, max_seconds=maximum, random_=lambda: 1.0)
 
 
+async def test_a_loop_outlives_a_cancelled_error_that_nobody_sent_it() -> None:
+    """aiokafka hands on those of its own tasks: the loop ended, and nothing showed it."""
+
+    async def stray() -> bool:
+        raise asyncio.CancelledError
+
+    passes = Passes(stray, True)
+    loop = Loop("sweep", passes, LONG, max_backoff_seconds=0.001)
+    await loop.start()
+    await passes.reached(3)
+    await loop.stop()
+
+
 async def test_a_pass_that_raises_is_logged_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
     passes = Passes(ValueError("first"), KeyError("second"), True)
     loop = Loop("sweep", passes, LONG, max_backoff_seconds=0.001)

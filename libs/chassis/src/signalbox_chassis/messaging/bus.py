@@ -16,7 +16,7 @@ from faststream.exceptions import NackMessage
 from faststream.kafka import KafkaBroker
 from prometheus_client import Counter
 
-from signalbox_chassis.messaging.connection import KafkaConnection
+from signalbox_chassis.messaging.connection import KafkaConnection, end_fetches
 from signalbox_chassis.messaging.consumer import Consumer, KafkaRecord
 from signalbox_chassis.messaging.received import Record
 from signalbox_chassis.messaging.router import Router
@@ -93,6 +93,8 @@ class Bus:
     async def stop(self) -> None:
         """Let the running batch end, commit its offsets, leave the groups."""
         broker, self._broker = self._broker, None
+        for reader in self.consumers().values():
+            await end_fetches(reader)
         self._readers.clear()
         if broker is not None:
             await broker.stop()

@@ -21,6 +21,8 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from signalbox_chassis.runtime.tasks import cancel
+
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 CHECK_SECONDS: Final = 5.0
@@ -135,7 +137,25 @@ def consumer(kafka: Kafka, **options: Any) -> AIOKafkaConsumer:
     nothing is read.
     """
     given: Mapping[str, Any] = {"enable_auto_commit": False, "auto_offset_reset": "earliest", **options}
-    return AIOKafkaConsumer(**connection_of(kafka).options(), **given)
+    return _Consumer(**connection_of(kafka).options(), **given)
+
+
+class _Consumer(AIOKafkaConsumer):
+    async def stop(self) -> None:
+        await end_fetches(self)
+        await super().stop()
+
+
+async def end_fetches(reader: Any) -> None:
+    """End what a consumer fetches, before it is stopped.
+
+    While Kafka does not answer, aiokafka 0.14.0 hands the CancelledError of a fetch that it cancels itself on to
+    whoever stops the consumer (`Fetcher.close`): who would end there, and the consumer would keep its connections.
+    """
+    fetcher = getattr(reader, "_fetcher", None)
+    if fetcher is not None:
+        await cancel(fetcher._fetch_task, *fetcher._pending_tasks)
+        fetcher._pending_tasks.clear()
 
 
 def producer(kafka: Kafka, **options: Any) -> AIOKafkaProducer:

@@ -110,7 +110,9 @@ class Loop:
             self._wake.clear()
             try:
                 more = await self.one_pass()
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                    raise
                 self._streak.failed(error)
                 log.exception("loop pass failed", extra={"loop": self.name, "failures": self._streak.failures})
                 seconds = backoff(self._streak.failures, first_seconds=0.1, max_seconds=self.max_backoff_seconds)
@@ -119,6 +121,12 @@ class Loop:
             self._streak.succeeded()
             if not more:
                 await _rest(self._wake, self.every_seconds * random.uniform(0.9, 1.1))
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled this loop. A library may hand on the CancelledError of a task of its own."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def _rest(until: asyncio.Event, seconds: float) -> None:
