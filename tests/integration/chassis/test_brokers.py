@@ -16,7 +16,7 @@ async def test_a_service_reaches_kafka_by_the_second_broker_when_the_first_does_
 
 
 async def test_a_consumer_ends_although_one_of_its_fetches_waits_to_try_again(stand: Stand) -> None:
-    """aiokafka handed the CancelledError of that fetch on to whoever stopped the consumer."""
+    """Without it `stop` raises the CancelledError of that fetch."""
     reader: Any = consumer(stand.bootstrap)
     await reader.start()
     waiting = asyncio.create_task(asyncio.sleep(3600))

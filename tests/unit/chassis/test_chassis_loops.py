@@ -55,8 +55,8 @@ def test_a_back_off_doubles_up_to_its_maximum(n: int, first: float, maximum: flo
     assert longest >= backoff(n - 1, first_seconds=first, max_seconds=maximum, random_=lambda: 1.0)
 
 
-async def test_a_loop_outlives_a_cancelled_error_that_nobody_sent_it() -> None:
-    """aiokafka hands on those of its own tasks: the loop ended, and nothing showed it."""
+async def test_a_loop_that_was_not_cancelled_continues_after_a_cancelled_error() -> None:
+    """aiokafka raises those of its own tasks: the loop ended, and nothing showed it."""
 
     async def stray() -> bool:
         raise asyncio.CancelledError

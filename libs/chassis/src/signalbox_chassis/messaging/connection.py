@@ -147,10 +147,10 @@ class _Consumer(AIOKafkaConsumer):
 
 
 async def end_fetches(reader: Any) -> None:
-    """End what a consumer fetches, before it is stopped.
+    """Cancel what a consumer fetches, before it is stopped.
 
-    While Kafka does not answer, aiokafka 0.14.0 hands the CancelledError of a fetch that it cancels itself on to
-    whoever stops the consumer (`Fetcher.close`): who would end there, and the consumer would keep its connections.
+    While Kafka does not answer, `stop` of aiokafka 0.14.0 raises the CancelledError of a fetch that it cancelled itself
+    (`Fetcher.close`): the caller ends as if it was cancelled, and the consumer keeps its connections.
     """
     fetcher = getattr(reader, "_fetcher", None)
     if fetcher is not None:

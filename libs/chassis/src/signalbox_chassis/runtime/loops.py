@@ -124,7 +124,7 @@ class Loop:
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody cancelled this loop. A library may hand on the CancelledError of a task of its own."""
+    """Whether somebody cancelled this loop. A library may raise the CancelledError of a task of its own."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
