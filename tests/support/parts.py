@@ -28,6 +28,8 @@ SERVICES: Final = [
     for folder in sorted((HOME / "tests" / "integration").iterdir())
     if folder.is_dir() and folder.name not in {"executor", *_WITH_THE_REST} and not folder.name.startswith("_")
 ]
+MODEL: Final = ["tests/unit/protocol"]
+"""A processor for minutes, and nothing else."""
 OOZIE: Final = ["-mcore", "tests/engines/oozie"]
 """Mostly waits for the server. With an empty cache its jars are fetched first, which takes less than a minute."""
 CHAOS: Final = ["tests/chaos"]
@@ -44,12 +46,13 @@ class Part:
 
 
 def main(options: list[str]) -> int:
-    elsewhere = [f"--ignore={folder}" for folder in (EXECUTOR[0], *OUTAGES, *SERVICES, *CHAOS)]
+    elsewhere = [f"--ignore={folder}" for folder in (EXECUTOR[0], *OUTAGES, *SERVICES, *MODEL, *CHAOS)]
     began = time.monotonic()
     side_by_side = {
         "the executor, and outages of minutes": [*EXECUTOR, *OUTAGES],
         "the executor's deaths and the other services": [*DEATHS, *SERVICES],
         "the rest": ["tests", *elsewhere],
+        "the claim protocol's model": MODEL,
         "the core of the Oozie engine on a real server": OOZIE,
     }
     with tempfile.TemporaryDirectory() as folder:

@@ -40,7 +40,10 @@ class Case:
     starts: tuple[int, ...] = (1,)
     """How many starts the engine may have."""
     arrived: bool = False
-    """Cancelled only after the engine has its start. A held run is released when its row has the cancel."""
+    """Cancelled only after the engine has its start. A held run is released when its row has the cancel.
+
+    One that is then forgotten is released when it is RUNNING.
+    """
     retries: Retries = ONCE
     limits: TimeLimits = NO_LIMITS
     on_unknown: OnUnknown = "fail"
@@ -59,7 +62,7 @@ DEAF = TimeLimits(running_seconds=0.2, cancelling_seconds=0.2)
 
 ALIKE = [
     Case(
-        name="unknown for good", when="state = 'UNKNOWN'", script={"run_seconds": 0.3, "forget_at_end": True},
+        name="unknown for good", when="state = 'UNKNOWN'", script={"held": True, "forget_at_end": True},
         ends="CANCELLED",
     ),
     Case(
@@ -179,6 +182,9 @@ async def cancelled_when(stand: Stand, case: Case, *, kill: bool) -> UUID:
     plan = uuid4()
     task = case.spec(plan)
     await stand.send(rules_of(plan), ensure(plan, [task]))
+    forgotten = case.script.get("forget_at_end")
+    if forgotten:  # before its start is recorded, it would be started once more
+        await released(stand, task.task_id, when="state = 'RUNNING'")
 
     async def there() -> bool:
         row = await stand.value(f"SELECT {case.when} FROM task WHERE id = $1", task.task_id)  # noqa: S608
@@ -186,18 +192,18 @@ async def cancelled_when(stand: Stand, case: Case, *, kill: bool) -> UUID:
 
     await until(there, seconds=60, why=f"{case.name}: {case.when}")
     await stand.send(cancel_of(plan, kill=kill))
-    if case.script.get("held"):
-        await released(stand, task.task_id)
+    if case.script.get("held") and not forgotten:
+        await released(stand, task.task_id, when="cancel_requested_at IS NOT NULL")
     return task.task_id
 
 
-async def released(stand: Stand, task: UUID) -> None:
-    """Let the held run of a task end, once the task's row has the cancel."""
+async def released(stand: Stand, task: UUID, *, when: str) -> None:
+    """Let the held run of a task end, once the task's row is as `when` says."""
 
-    async def stopped() -> bool:
-        return await stand.value("SELECT cancel_requested_at IS NOT NULL FROM task WHERE id = $1", task)
+    async def recorded() -> bool:
+        return bool(await stand.value(f"SELECT {when} FROM task WHERE id = $1", task))  # noqa: S608
 
-    await until(stopped, seconds=60, why="the cancel is recorded")
+    await until(recorded, seconds=60, why=when)
     await stand.release(task)
 
 

@@ -47,9 +47,9 @@ TAGS: Final[Mapping[str, str]] = {
     "bindings": "Who has which role, and where.",
     "me": "Whose token this is.",
 }
-_NOT_OF_OPERATIONS: Final = frozenset({405, 408, 431})
+_NOT_OF_OPERATIONS: Final = frozenset({405, 408})
 """Statuses of paths and connections: no operation gives them."""
-_ALWAYS: Final = (400, 401, 403, 422, 429, 500, 503)
+_ALWAYS: Final = (400, 401, 403, 422, 429, 431, 500, 503)
 _NO_KEY: Final = "auth"
 """The tag of operations whose answers are never stored: they hold credentials."""
 _HEADERS: Final[Mapping[str, Mapping[str, Any]]] = {
