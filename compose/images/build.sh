@@ -4,13 +4,14 @@
 #   SIGNALBOX_REGISTRY  what image names begin with (signalbox)
 #   SIGNALBOX_VERSION   their tag (the version in pyproject.toml)
 #   BASE                the image they stand on (python:3.11-slim)
+#   NGINX_IMAGE         the image the console stands on (nginx:1.28)
 #   BUILD_OPTIONS       more options of `docker build`, such as `--network host`
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 registry=${SIGNALBOX_REGISTRY:-signalbox}
 version=${SIGNALBOX_VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml | head -1)}
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-all=(planner executor scheduler notifier reprocessor api-gateway reprocessing-worker tools)
+all=(planner executor scheduler notifier reprocessor api-gateway console reprocessing-worker tools)
 base_members="libs/contracts libs/chassis"
 
 refuse() { echo "build.sh: $*" >&2; exit 1; }
@@ -26,6 +27,7 @@ members_of() {
     planner | scheduler | notifier | reprocessor | api-gateway) echo "$base_members services/$1" ;;
     executor) echo "$base_members services/executor services/reprocessor" ;;
     reprocessing-worker) echo "$base_members services/reprocessor" ;;
+    console) ;; # it has an own Dockerfile
     tools) echo "$base_members libs/client services/planner services/executor services/scheduler services/notifier services/reprocessor services/api-gateway" ;;
     *) refuse "there is no image $1; there are: ${all[*]}" ;;
   esac
@@ -40,7 +42,7 @@ module_of() {
   esac
 }
 
-# The web console is built with the host's Node, or in a container of it. Without either the gateway serves the API alone.
+# The web console is built with the host's Node, or in a container of it. Without either the images serve the API alone.
 console() {
   local target=build/console draft=build/console-draft
   local steps="npm ci --omit=dev --ignore-scripts --no-audit --no-fund --silent && npx vite build --logLevel warn --outDir ../console --emptyOutDir"
@@ -52,7 +54,7 @@ console() {
   elif docker image inspect node:22-slim >/dev/null 2>&1 || docker pull -q node:22-slim >/dev/null 2>&1; then
     docker run --rm -v "$PWD:/work" -w "/work/$draft" node:22-slim sh -c "$steps"
   else
-    echo "build.sh: no Node and no image node:22-slim: the api-gateway is built without the web console" >&2
+    echo "build.sh: no Node and no image node:22-slim: the images are built without the web console" >&2
   fi
   rm -rf "$draft"
 }
@@ -62,14 +64,22 @@ for image in "$@"; do members_of "$image" >/dev/null; done
 mkdir -p build
 touch build/.keep
 for image in "$@"; do
-  [ "$image" != api-gateway ] || console
+  dockerfile=service
+  case $image in
+    api-gateway) console ;;
+    console) console && dockerfile=console ;;
+  esac
   began=$SECONDS
   # shellcheck disable=SC2086
-  DOCKER_BUILDKIT=$buildkit docker build -q ${BUILD_OPTIONS:-} -f compose/images/service.Dockerfile -t "$registry/$image:$version" \
-    --build-arg "BASE=${BASE:-python:3.11-slim}" --build-arg "IMAGE=$image" --build-arg "MODULE=$(module_of "$image")" \
-    --build-arg "MEMBERS=$(members_of "$image")" --build-arg "VERSION=$version" --build-arg "REVISION=$revision" . >/dev/null
+  DOCKER_BUILDKIT=$buildkit docker build -q ${BUILD_OPTIONS:-} -f "compose/images/$dockerfile.Dockerfile" -t "$registry/$image:$version" \
+    --build-arg "BASE=${BASE:-python:3.11-slim}" --build-arg "NGINX=${NGINX_IMAGE:-nginx:1.28}" --build-arg "IMAGE=$image" \
+    --build-arg "MODULE=$(module_of "$image")" --build-arg "MEMBERS=$(members_of "$image")" --build-arg "VERSION=$version" \
+    --build-arg "REVISION=$revision" . >/dev/null
   mkdir -p build/sbom
-  docker run --rm --network none "$registry/$image:$version" python /opt/signalbox/sbom.py > "build/sbom/$image.json"
+  case $image in
+    console) docker run --rm --network none --entrypoint cat "$registry/$image:$version" /opt/signalbox/sbom.json ;;
+    *) docker run --rm --network none "$registry/$image:$version" python /opt/signalbox/sbom.py ;;
+  esac > "build/sbom/$image.json"
   size=$(docker image inspect --format '{{.Size}}' "$registry/$image:$version")
   echo "$registry/$image:$version  $((size / 1000000)) MB  $((SECONDS - began)) s"
 done

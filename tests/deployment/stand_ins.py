@@ -1,4 +1,4 @@
-"""Images that stand in for those of a registry: PostgreSQL and Redis from Debian, Kafka as the local stack fetches it.
+"""Images that stand in for those of a registry: PostgreSQL, Redis and nginx from Debian, Kafka as the stack has it.
 
 `python:3.11-slim` is unpacked from Debian's packages. Where a registry answers, none of this is needed.
 """
@@ -29,7 +29,7 @@ def _tag(name: str, file: str) -> str:
     return f"signalbox-test/{name}:{hashlib.sha256(sources).hexdigest()[:12]}"
 
 
-NAMES: Final = {name: _tag(name, name) for name in ("postgres", "kafka", "redis")}
+NAMES: Final = {name: _tag(name, name) for name in ("postgres", "kafka", "redis", "nginx")}
 PLATFORM_NAMES: Final = {
     "namenode": _tag("namenode", "hadoop"),
     "datanode": _tag("datanode", "hadoop"),

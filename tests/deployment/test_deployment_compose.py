@@ -143,7 +143,7 @@ def test_a_port_in_use_is_named_and_another_one_does(stack: ComposeStack) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with pytest.raises(DockerFailed, match=rf"127\.0\.0\.1:{port}.*(already allocated|already in use)"):
-            stack.compose("up", "-d", "api-gateway", SIGNALBOX_PORT=port)
+            stack.compose("up", "-d", "console", SIGNALBOX_PORT=port)
     stack.up()
 
 

@@ -32,7 +32,8 @@ def test_the_broker_of_the_cluster_is_set_up_like_that_of_compose() -> None:
 
 def test_every_way_runs_every_service() -> None:
     composed = yaml.safe_load((HOME / "compose/compose.yaml").read_text())["services"]
-    assert set(composed) >= {*SERVICES, "provision"}
+    assert set(composed) >= {*SERVICES, "provision", "console"}
+    assert [name for name in composed if name in SERVICES | {"console"} and "ports" in composed[name]] == ["console"]
     for name in SERVICES:
         assert composed[name]["read_only"] is True
         assert composed[name]["depends_on"]["provision"] == {"condition": "service_completed_successfully"}

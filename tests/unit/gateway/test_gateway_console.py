@@ -1,10 +1,7 @@
 """The console's files are served with a policy that lets no inline script run, and nothing beside them is."""
 
 import gzip
-from collections.abc import MutableMapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
@@ -12,15 +9,9 @@ from fastapi import FastAPI, Request, Response
 from signalbox_gateway.http import console
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.routes import reprocessing_logs
+from support.asgi import get
 
 SCRIPT = "console.log('here');\n" * 200
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 def application(folder: Path) -> FastAPI:
@@ -34,27 +25,6 @@ def application(folder: Path) -> FastAPI:
 
     app.add_exception_handler(Problem, problem)
     return app
-
-
-async def get(app: FastAPI, path: str, encoding: str = "") -> Answer:
-    """What a browser gets; the path is as it comes off the wire, decoded once, with its query."""
-    path, _, query = path.partition("?")
-    sent: list[MutableMapping[str, Any]] = []
-
-    async def receive() -> MutableMapping[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
-        "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "",
-        "headers": [(b"host", b"localhost"), (b"accept-encoding", encoding.encode())],
-    }  # fmt: skip
-    await app(scope, receive, send)
-    headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
 @pytest.fixture

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Start nginx with what is known only here: the gateway, the name servers, and the proxies in front.
+#
+#   SIGNALBOX_GATEWAY          host and port of the API (api-gateway:8000)
+#   SIGNALBOX_TRUSTED_PROXIES  addresses and networks of proxies in front, separated by commas
+set -eu
+cd "$(dirname "$0")"
+here=${SIGNALBOX_NGINX_FOLDER:-/tmp}
+{
+  echo "map '' \$gateway { default 'http://${SIGNALBOX_GATEWAY:-api-gateway:8000}'; }"
+  names=$(awk '/^nameserver/ { print ($2 ~ /:/) ? "[" $2 "]" : $2 }' /etc/resolv.conf | tr '\n' ' ')
+  [ -z "$names" ] || echo "resolver $names valid=5s;" # a gateway that is made again has another address
+  for proxy in $(echo "${SIGNALBOX_TRUSTED_PROXIES:-}" | tr , ' '); do echo "set_real_ip_from $proxy;"; done
+} > "$here/here.conf"
+cp nginx.conf "$here/" # what it includes is looked for beside it
+exec nginx -e stderr -p "$here" -c "$here/nginx.conf" -g 'daemon off;'
