@@ -155,6 +155,12 @@ def test_the_rest_is_the_gateways_as_it_was_asked_for(front: Front, path: str) -
     assert (received["upgrade"], received["connection"]) == ("websocket", "upgrade")
 
 
+def test_no_other_protocol_passes_than_that_of_websockets(front: Front) -> None:
+    received = json.loads(front.ask("/api/v1/me", Upgrade="h2c", Connection="Upgrade, HTTP2-Settings").body)
+    assert "upgrade" not in received
+    assert received.get("connection", "") == ""
+
+
 def test_large_requests_reach_the_gateway_which_has_its_own_bounds(front: Front) -> None:
     assert json.loads(front.ask("/api/v1/plans", body=b"x" * 3_000_000).body)["size"] == 3_000_000
     assert json.loads(front.ask(f"/api/v1/plans?q={'x' * 60_000}").body)["path"].endswith("x" * 60_000)
