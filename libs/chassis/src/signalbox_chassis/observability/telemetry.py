@@ -4,16 +4,15 @@ Without an address nothing is recorded, yet a caller's `traceparent` still trave
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 _propagator = TraceContextTextMapPropagator()
 TRACE_HEADERS = ("traceparent", "tracestate")
@@ -24,13 +23,7 @@ class Telemetry:
 
     def __init__(self, service: str, *, otlp_endpoint: str = "", ratio: float = 1.0) -> None:
         self.recording = bool(otlp_endpoint)
-        self._provider: TracerProvider | None = None
-        if self.recording:
-            self._provider = TracerProvider(
-                resource=Resource.create({"service.name": service}), sampler=ParentBased(TraceIdRatioBased(ratio))
-            )
-            exporter = OTLPSpanExporter(endpoint=f"{otlp_endpoint.rstrip('/')}/v1/traces", timeout=5)
-            self._provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=20_000))
+        self._provider = _provider(service, otlp_endpoint, ratio) if otlp_endpoint else None
         self.tracer = trace.get_tracer("signalbox", tracer_provider=self._provider or trace.NoOpTracerProvider())
 
     def stop(self) -> None:
@@ -39,6 +32,22 @@ class Telemetry:
         if provider:
             provider.force_flush(5_000)
             provider.shutdown()
+
+
+def _provider(service: str, otlp_endpoint: str, ratio: float) -> "TracerProvider":
+    # imported here: a process that records nothing starts sooner without them
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": service}), sampler=ParentBased(TraceIdRatioBased(ratio))
+    )
+    exporter = OTLPSpanExporter(endpoint=f"{otlp_endpoint.rstrip('/')}/v1/traces", timeout=5)
+    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=20_000))
+    return provider
 
 
 def extract(headers: Mapping[str, str]) -> Context:
