@@ -34,6 +34,11 @@ const letters = async (page: Page) => {
   );
 }; // prettier-ignore
 
+const NO_SESSION = {
+  type: '/problems/unauthenticated', title: 'Who you are is not known', status: 401,
+  detail: 'the session has ended', trace_id: '',
+}; // prettier-ignore
+
 const unknown = (page: Page) =>
   page.route(/\/api\/v1\/tasks\/[^/?]+$/, async (route) => {
     const response = await route.fetch();
@@ -44,9 +49,11 @@ const chosen = (name: RegExp) => async (page: Page) => {
   await page.locator('main tbody input[type="checkbox"]').first().check();
   await page.getByRole('button', { name }).click();
 };
+const inTable = (label: string, name: RegExp) => (page: Page) =>
+  page.getByRole('region', { name: label }).getByRole('button', { name }).first().click();
 const ended = async (page: Page) => {
   await page.route(/\/api\/v1\//, (route) =>
-    route.fulfill({ status: 401, contentType: 'application/json', body: '{}' }),
+    route.fulfill({ status: 401, contentType: 'application/problem+json', body: JSON.stringify(NO_SESSION) }),
   );
 };
 
@@ -76,7 +83,7 @@ const DIALOGS: Record<string, Dialog> = {
   'resume-schedule': { at: () => '/schedules/half-minute', by: /^Resume$/ },
   backfill: { at: () => '/schedules/nightly', by: /^Backfill/ },
   'new-trigger': { at: () => '/triggers', by: /^New trigger$/ },
-  silence: { at: () => '/incidents', by: /^Silence/ },
+  silence: { at: () => '/incidents', by: /^Snooze/ },
   'register-engine': { at: () => '/engines', by: /^Register engine$/ },
   'test-engine': { at: () => '/engines/scripted', by: /^Test$/ },
   'drain-engine': { at: () => '/engines/scripted', by: /^Drain$/ },
@@ -86,12 +93,13 @@ const DIALOGS: Record<string, Dialog> = {
   freeze: { at: () => '/freezes', by: /^Freeze…$/ },
   entry: { at: () => '/audit', by: /^All of entry/ },
   account2: { at: () => '/users', by: /^New account$/ },
-  role: { at: () => '/users', by: /^Give a role$/ },
+  role: { at: () => '/users', by: /^Grant a role$/ },
   key: { at: () => '/users', by: /^New key$/ },
   disable: { at: () => '/users', by: /^Disable/ },
-  revoke: { at: () => '/users', by: /^Revoke/ },
+  revoke: { at: () => '/users', by: inTable('Keys', /^Revoke/) },
+  'revoke-role': { at: () => '/users', by: inTable('Roles', /^Revoke/) },
   secret: { at: () => '/secrets', by: /^Set a secret$/ },
-  forget: { at: () => '/secrets', by: /^Forget/ },
+  forget: { at: () => '/secrets', by: /^Delete/ },
 }; // prettier-ignore
 
 let browser: Browser;

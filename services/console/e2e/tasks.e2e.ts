@@ -115,7 +115,7 @@ describe('clicks', () => {
       const tile = page.getByRole('link', { name: /open incidents/ });
       await tile.getByText(/[1-9]/).waitFor({ timeout: 60_000 });
       await tile.click();
-      await page.getByRole('button', { name: /^Silence/ }).first().click();
+      await page.getByRole('button', { name: /^Snooze/ }).first().click();
       await page.getByRole('menuitem', { name: /Monday/ }).click();
       await page.getByText(/Silent until Monday/).waitFor();
     })(); // prettier-ignore

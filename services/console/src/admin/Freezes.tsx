@@ -51,7 +51,7 @@ export function FreezesPage() {
           },
           { header: 'Next', id: 'next', cell: ({ row }) => <Time at={row.original.state?.next_at} exact /> },
           {
-            header: 'Do',
+            header: 'Actions',
             id: 'do',
             enableSorting: false,
             cell: ({ row: { original: one } }) =>
@@ -60,7 +60,7 @@ export function FreezesPage() {
                   label="Lift"
                   takesReason={false}
                   title={`Lift ${one.name || one.id}`}
-                  words="It is taken away; what waited for it starts."
+                  words="It ends; what waited for it starts."
                   run={() =>
                     act('Lifted', () => http.DELETE('/api/v1/freezes/{id}', { params: { path: { id: one.id } } }))
                   }

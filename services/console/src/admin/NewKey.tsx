@@ -34,7 +34,7 @@ export function NewKey() {
           <form
             onSubmit={(event) => {
               event.preventDefault();
-              void act('The key is made', async () => {
+              void act('The key is created', async () => {
                 const answer = await http.POST('/api/v1/keys', { body: { label, days: Number(days) || null } });
                 setMade(answer.data?.key ?? '');
                 return answer;
@@ -51,10 +51,10 @@ export function NewKey() {
                 value={label}
                 onChange={(event) => setLabel(event.currentTarget.value)}
               />
-              <NumberInput label="Good for days" min={1} max={3650} value={days} onChange={setDays} />
+              <NumberInput label="Valid for days" min={1} max={3650} value={days} onChange={setDays} />
               <Group justify="flex-end">
                 <Button type="submit" loading={busy}>
-                  Make
+                  Create
                 </Button>
               </Group>
             </Stack>

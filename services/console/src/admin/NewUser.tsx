@@ -18,7 +18,7 @@ export function NewUser() {
     return ok;
   };
   return (
-    <FormButton label="New account" submit="Make" busy={busy} run={run}>
+    <FormButton label="New account" submit="Create" busy={busy} run={run}>
       <TextInput
         label="User name"
         required

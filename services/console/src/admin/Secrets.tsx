@@ -42,19 +42,19 @@ export function Secrets() {
           { header: 'Changed', accessorKey: 'updated_at', cell: ({ row }) => <Time at={row.original.updated_at} /> },
           { header: 'By', accessorKey: 'updated_by' },
           {
-            header: 'Do',
+            header: 'Actions',
             id: 'do',
             enableSorting: false,
             cell: ({ row: { original: one } }) =>
               may('secret.write') ? (
                 <Ask
-                  label="Forget"
+                  label="Delete"
                   takesReason={false}
                   color="red"
-                  title={`Forget ${one.name}`}
-                  words="Its value is gone for good. One that a definition still names is not forgotten."
+                  title={`Delete ${one.name}`}
+                  words="Its value cannot be restored. A secret that a definition still names is not deleted."
                   run={() =>
-                    act('Forgotten', () =>
+                    act('Deleted', () =>
                       http.DELETE('/api/v1/secrets/{name}', { params: { path: { name: one.name } } }),
                     )
                   }

@@ -21,7 +21,7 @@ export function SetSecret() {
     return ok;
   };
   return (
-    <FormButton label="Set a secret" submit="Keep" busy={busy} run={run}>
+    <FormButton label="Set a secret" submit="Save" busy={busy} run={run}>
       <TextInput
         label="Name"
         description="Written as secret://NAME in definitions"

@@ -8,7 +8,7 @@ import { CopyMenu } from '../ui/Copy';
 import { Page, Part } from '../ui/Page';
 import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
-import { GiveRole } from './GiveRole';
+import { GrantRole } from './GrantRole';
 import { NewKey } from './NewKey';
 import { NewUser } from './NewUser';
 
@@ -46,7 +46,7 @@ function Accounts() {
           { header: 'Since', accessorKey: 'created_at', cell: ({ row }) => <Time at={row.original.created_at} /> },
           { header: 'State', id: 'disabled', accessorFn: (one) => (one.disabled ? 'disabled' : 'in use') },
           {
-            header: 'Do',
+            header: 'Actions',
             id: 'do',
             enableSorting: false,
             cell: ({ row: { original: one } }) =>
@@ -81,7 +81,7 @@ function Roles() {
   const { act } = useAction();
   const query = $api.useQuery('get', '/api/v1/bindings', { params: { query: { limit: 200 } } });
   return (
-    <Part title="Roles" beside={may('binding.write') && <GiveRole />}>
+    <Part title="Roles" beside={may('binding.write') && <GrantRole />}>
       <ListPart
         query={query}
         label="Roles"
@@ -96,21 +96,21 @@ function Roles() {
           },
           { header: 'Project', id: 'project', accessorFn: (one) => (one.project === '*' ? 'all' : one.project) },
           { header: 'Engine', id: 'engine', accessorFn: (one) => (one.engine === '*' ? 'all' : one.engine) },
-          { header: 'Given by', accessorKey: 'created_by' },
+          { header: 'Granted by', accessorKey: 'created_by' },
           {
-            header: 'Do',
+            header: 'Actions',
             id: 'do',
             enableSorting: false,
             cell: ({ row: { original: one } }) =>
               may('binding.write') ? (
                 <Ask
-                  label="Take away"
+                  label="Revoke"
                   takesReason={false}
                   color="red"
-                  title={`Take ${one.role} away from ${one.username}`}
+                  title={`Revoke ${one.role} of ${one.username}`}
                   words="Holds within seconds, for sessions and keys alike."
                   run={() =>
-                    act('Taken away', () => http.DELETE('/api/v1/bindings/{id}', { params: { path: { id: one.id } } }))
+                    act('Revoked', () => http.DELETE('/api/v1/bindings/{id}', { params: { path: { id: one.id } } }))
                   }
                 />
               ) : null,
@@ -143,7 +143,7 @@ function Keys() {
           { header: 'Last used', id: 'used', cell: ({ row }) => <Time at={row.original.last_used_at} /> },
           { header: 'Expires', id: 'expires', cell: ({ row }) => <Time at={row.original.expires_at} /> },
           {
-            header: 'Do',
+            header: 'Actions',
             id: 'do',
             enableSorting: false,
             cell: ({ row: { original: one } }) =>

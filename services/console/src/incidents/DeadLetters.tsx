@@ -41,7 +41,7 @@ export function DeadLetters() {
     },
     { header: 'Service', accessorKey: 'service' },
     { header: 'From', id: 'topic', accessorFn: (one) => `${one.topic} ${one.partition}:${one.offset}` },
-    { header: 'Type', id: 'type', accessorFn: (one) => one.event_type ?? '–' },
+    { header: 'Type', id: 'type', meta: { wide: true }, accessorFn: (one) => one.event_type ?? '–' },
     { header: 'Error', accessorKey: 'error' },
     {
       header: 'More',

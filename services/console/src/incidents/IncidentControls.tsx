@@ -5,7 +5,7 @@ import { useMay } from '../session/me';
 import { useAction } from '../ui/useAction';
 import { untils } from './snooze';
 
-/** Take it, silence it, close it. */
+/** Acknowledge it, snooze it, resolve it. */
 export function IncidentControls({ incident }: { incident: Schemas['Incident'] }) {
   const may = useMay();
   const { act, busy } = useAction();
@@ -18,12 +18,12 @@ export function IncidentControls({ incident }: { incident: Schemas['Incident'] }
           size="compact-sm"
           variant="light"
           loading={busy}
-          aria-label={`Take ${incident.title}`}
+          aria-label={`Acknowledge ${incident.title}`}
           onClick={() =>
-            void act('It is yours', () => http.POST('/api/v1/incidents/{id}/acknowledge', { ...path, body: {} }))
+            void act('Acknowledged', () => http.POST('/api/v1/incidents/{id}/acknowledge', { ...path, body: {} }))
           }
         >
-          Take
+          Acknowledge
         </Button>
       )}
       <Menu position="bottom-end">
@@ -32,9 +32,9 @@ export function IncidentControls({ incident }: { incident: Schemas['Incident'] }
             size="compact-sm"
             variant="default"
             rightSection={<IconChevronDown size={12} />}
-            aria-label={`Silence ${incident.title}`}
+            aria-label={`Snooze ${incident.title}`}
           >
-            Silence
+            Snooze
           </Button>
         </Menu.Target>
         <Menu.Dropdown>
@@ -42,7 +42,7 @@ export function IncidentControls({ incident }: { incident: Schemas['Incident'] }
             <Menu.Item
               key={label}
               onClick={() =>
-                void act(`Silent ${label}`, () =>
+                void act(`Snoozed ${label}`, () =>
                   http.POST('/api/v1/incidents/{id}/snooze', { ...path, body: { until_at: at, reason: label } }),
                 )
               }
@@ -55,10 +55,10 @@ export function IncidentControls({ incident }: { incident: Schemas['Incident'] }
       <Button
         size="compact-sm"
         variant="default"
-        aria-label={`Close ${incident.title}`}
-        onClick={() => void act('Closed', () => http.POST('/api/v1/incidents/{id}/resolve', { ...path, body: {} }))}
+        aria-label={`Resolve ${incident.title}`}
+        onClick={() => void act('Resolved', () => http.POST('/api/v1/incidents/{id}/resolve', { ...path, body: {} }))}
       >
-        Close
+        Resolve
       </Button>
     </Group>
   );

@@ -51,9 +51,9 @@ const COLUMNS: Columns<Incident> = [
     accessorKey: 'state',
     cell: ({ row }) => <StateBadge kind="IncidentState" state={row.original.state} />,
   },
-  { header: 'Do', id: 'do', enableSorting: false, cell: ({ row }) => <IncidentControls incident={row.original} /> },
+  { header: 'Actions', id: 'do', enableSorting: false, cell: ({ row }) => <IncidentControls incident={row.original} /> },
   { header: 'Severity', accessorKey: 'severity', meta: { wide: true } },
-  { header: 'Times', accessorKey: 'occurrences' },
+  { header: 'Count', accessorKey: 'occurrences' },
   {
     header: 'First',
     accessorKey: 'first_at',
@@ -67,7 +67,7 @@ const COLUMNS: Columns<Incident> = [
     cell: ({ row: { original: one } }) =>
       one.snoozed_until_at && one.state === 'snoozed' ? (
         <>
-          ends <Time at={one.snoozed_until_at} />
+          until <Time at={one.snoozed_until_at} />
         </>
       ) : (
         (one.acknowledged_by ?? <span className="dim">–</span>)

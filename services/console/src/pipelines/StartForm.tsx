@@ -108,7 +108,7 @@ function Fields({
           );
         })}
         <TextInput
-          label="For the day"
+          label="Event date"
           description="Empty: yesterday"
           type="date"
           value={eventDate}

@@ -64,7 +64,7 @@ export function Controls({ plan }: { plan: Schemas['Plan'] }) {
           label="Retry failures"
           variant="filled"
           icon={<IconReload size={14} />}
-          words={`Makes a new run, linked to this one, of the ${failures.toLocaleString('en')} items that failed or were cancelled.`}
+          words={`Makes a new run, linked to this one, of the ${failures === 1 ? 'one item' : `${failures.toLocaleString('en')} items`} that failed or ${failures === 1 ? 'was' : 'were'} cancelled.`}
           run={async (reason) => {
             let made = '';
             const ok = await act('The retry is started', async () => {

@@ -101,7 +101,7 @@ export function Backfill({ schedule }: { schedule: Schemas['Schedule'] }) {
                         accessorKey: 'due_at',
                         cell: ({ row }) => <Time at={row.original.due_at} exact />,
                       },
-                      { header: 'For the day', accessorKey: 'event_date' },
+                      { header: 'Event date', accessorKey: 'event_date' },
                       { header: 'Decision', accessorKey: 'decision' },
                     ]}
                   />

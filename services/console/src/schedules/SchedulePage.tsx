@@ -64,7 +64,7 @@ function Ticks({ id }: { id: string }) {
                     cell: ({ row }) => <Time at={row.original.due_at} exact />,
                   },
                   { header: 'From now', id: 'in', cell: ({ row }) => <Time at={row.original.due_at} /> },
-                  { header: 'For the day', accessorKey: 'event_date' },
+                  { header: 'Event date', accessorKey: 'event_date' },
                 ]}
               />
             ) : (

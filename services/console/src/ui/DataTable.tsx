@@ -28,7 +28,7 @@ type Props<T> = {
 };
 
 /** Heads that say nothing beside what is in the cell. */
-const PLAIN = ['State', 'Do'];
+const PLAIN = ['State', 'Actions'];
 
 const labelOf = (head: unknown) => (typeof head === 'string' && !PLAIN.includes(head) ? head : undefined);
 

@@ -8,13 +8,13 @@ import { ROLES, type Role } from './roles';
 const EMPTY = { username: '', role: 'viewer' as Role, project: '', engine: '', reason: '' };
 
 /** A role for an account, everywhere or for one project, one engine, or both. */
-export function GiveRole() {
+export function GrantRole() {
   const { act, busy } = useAction();
   const [typed, setTyped] = useState(EMPTY);
   const set = (part: Partial<typeof EMPTY>) => setTyped((old) => ({ ...old, ...part }));
   const run = async () => {
     const body = { ...typed, project: typed.project || '*', engine: typed.engine || '*' };
-    const ok = await act('The role is given', () => http.POST('/api/v1/bindings', { body }));
+    const ok = await act('The role is granted', () => http.POST('/api/v1/bindings', { body }));
     if (ok) setTyped(EMPTY);
     return ok;
   };
@@ -28,7 +28,7 @@ export function GiveRole() {
     />
   );
   return (
-    <FormButton label="Give a role" submit="Give" busy={busy} run={run}>
+    <FormButton label="Grant a role" submit="Grant" busy={busy} run={run}>
       {field('username', 'User name')}
       <Select
         label="Role"
