@@ -21,7 +21,7 @@ from signalbox_contracts.messages.states import (
     OperationResultData,
     Outcome,
 )
-from signalbox_contracts.messages.tasks import EndCause, TaskProgressData, TasksStated
+from signalbox_contracts.messages.tasks import EndCause, Phase, TaskProgressData, TasksStated
 from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
 from signalbox_gateway.read_model import queries, reprocessing, status, writes
@@ -250,7 +250,7 @@ async def test_a_plan_sums_up_why_its_tasks_wait_and_forgets_it_when_they_run(mo
 async def test_each_try_of_a_task_is_kept_with_how_it_ended(model: ReadModel) -> None:
     plan = uuid.uuid4()
     facts = [
-        task_record(plan, 0, S.RUNNING, 4, handle="one"),
+        task_record(plan, 0, S.RUNNING, 4, handle="one", phase=Phase.RUNNING),
         task_record(plan, 0, S.QUEUED, 5, attempt=2, cause=EndCause.FAILED, error="exit 1", exit_code=1),
         task_record(plan, 0, S.RUNNING, 8, attempt=2, handle="two"),
         task_record(plan, 0, S.SUCCEEDED, 9, attempt=2, handle="two", cause=EndCause.COMPLETED, exit_code=0),
@@ -263,6 +263,7 @@ async def test_each_try_of_a_task_is_kept_with_how_it_ended(model: ReadModel) ->
     first, second = tries.items
     assert (first["attempt"], first["handle"], first["cause"], first["exit_code"]) == (1, "one", "failed", 1)
     assert (first["state"], second["state"]) == ("FAILED", "SUCCEEDED"), "an ended try runs no more"
+    assert first["phase"] == "failed"
     assert (second["attempt"], second["handle"], second["cause"], second["exit_code"]) == (2, "two", "completed", 0)
 
 

@@ -354,13 +354,19 @@ async def task_attempts(connection: Connection, id: UUID, *, limit: int, after: 
 
 
 _CAUSES: Final = {"completed": TaskState.SUCCEEDED.value, "cancelled": TaskState.CANCELLED.value}
+_END_PHASES: Final = {
+    "completed": "succeeded", "failed": "failed", "killed": "killed", "cancelled": "killed", "lost": "lost",
+}  # fmt: skip
+_LIVE_PHASES: Final = frozenset({"submitted", "running", "suspended"})
 
 
 def _attempt(row: Row) -> Answer:
-    """A try. One that ended says so: its last state may have been published while it ran."""
+    """A try. One that ended says so: its last state and phase may have been published while it ran."""
     attempt: Answer = {**_ATTEMPT, **from_json(row["record"])}
     if row["ended"] and attempt["state"] not in _TASK_ENDS:
         attempt["state"] = _CAUSES.get(attempt["cause"], TaskState.FAILED.value)
+    if row["ended"] and attempt["phase"] in _LIVE_PHASES:
+        attempt["phase"] = _END_PHASES.get(attempt["cause"])
     return attempt
 
 
