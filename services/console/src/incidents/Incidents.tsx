@@ -51,7 +51,12 @@ const COLUMNS: Columns<Incident> = [
     accessorKey: 'state',
     cell: ({ row }) => <StateBadge kind="IncidentState" state={row.original.state} />,
   },
-  { header: 'Actions', id: 'do', enableSorting: false, cell: ({ row }) => <IncidentControls incident={row.original} /> },
+  {
+    header: 'Actions',
+    id: 'do',
+    enableSorting: false,
+    cell: ({ row }) => <IncidentControls incident={row.original} />,
+  },
   { header: 'Severity', accessorKey: 'severity', meta: { wide: true } },
   { header: 'Count', accessorKey: 'occurrences' },
   {
