@@ -183,6 +183,7 @@ def test_a_gateway_that_is_away_is_a_problem_that_says_so(front: Front) -> None:
 
 
 def test_each_line_of_its_log_is_json_without_the_query(front: Front) -> None:
+    front.ask("/console/plans/1?code=of-a-login")
     front.ask('/api/v1/"quoted"?code=of-a-login')
 
     def logged() -> bool:
@@ -190,7 +191,7 @@ def test_each_line_of_its_log_is_json_without_the_query(front: Front) -> None:
 
     block_until(logged, seconds=30, why="the request is logged", poll_seconds=0.1)
     lines = [json.loads(line) for line in (front.folder / "nginx.log").read_text().splitlines()]
-    assert lines[-1]["path"] == '/api/v1/"quoted"'
+    assert [line["path"] for line in lines[-2:]] == ["/console/plans/1", '/api/v1/"quoted"']
     assert "of-a-login" not in json.dumps(lines)
 
 

@@ -109,7 +109,7 @@ describe('clicks', () => {
     expect(taken).toBe(3);
   });
 
-  test('silence an incident until Monday: 3', async () => {
+  test('snooze an incident until Monday: 3', async () => {
     await api('POST', '/pipelines/billing/run', { reason: 'for the incident' });
     const taken = await from(async (page) => {
       const tile = page.getByRole('link', { name: /open incidents/ });
@@ -117,7 +117,7 @@ describe('clicks', () => {
       await tile.click();
       await page.getByRole('button', { name: /^Snooze/ }).first().click();
       await page.getByRole('menuitem', { name: /Monday/ }).click();
-      await page.getByText(/Silent until Monday/).waitFor();
+      await page.getByText(/Snoozed until Monday/).waitFor();
     })(); // prettier-ignore
     expect(taken).toBe(3);
   });

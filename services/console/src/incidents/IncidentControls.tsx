@@ -12,7 +12,7 @@ export function IncidentControls({ incident }: { incident: Schemas['Incident'] }
   if (!may('incident.operate') || incident.state === 'recovered') return <span className="dim">–</span>;
   const path = { params: { path: { id: incident.id } } };
   return (
-    <Group gap={6} wrap="nowrap">
+    <Group gap={6} className="incident-controls">
       {incident.state === 'open' && (
         <Button
           size="compact-sm"
