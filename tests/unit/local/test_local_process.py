@@ -104,6 +104,20 @@ def test_a_process_that_ends_while_starting_is_reported_with_its_log(sleeper: Se
     assert str(sleeper.log) in failed.value.what
 
 
+def test_a_killed_process_that_had_not_gone_yet_is_started_again_once(tmp_path: Path, sleeper: ServerProcess) -> None:
+    """SIGKILL takes a moment with a large process: `up` right after it found it running, and called it broken."""
+    sleeper.start(SLEEP, life=OWNED)
+    later = server(tmp_path)
+    later.start(SLEEP, life=OWNED)
+    before = sleeper.pid
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    later.wait_ready(lambda: later.pid not in (None, before), seconds=DEADLINE_SECONDS)
+    os.kill(later.pid or 0, signal.SIGKILL)
+    with pytest.raises(ServerNotReady, match="ended while starting"):
+        later.wait_ready(lambda: False, seconds=DEADLINE_SECONDS)
+
+
 def test_a_process_that_never_answers_is_reported_with_its_pid(sleeper: ServerProcess) -> None:
     sleeper.start(SLEEP, life=OWNED)
     with pytest.raises(ServerNotReady, match=rf"pid {sleeper.pid}\) did not answer within 0 s"):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from signalbox_local import launch
@@ -68,6 +69,8 @@ class ServerProcess:
         self.stop_signal = stop_signal
         self.stop_seconds = stop_seconds
         self._log_start = 0
+        self._start_again: Callable[[], None] | None = None
+        """Starts what `start` found running: that may have been about to end."""
 
     # ------------------------------------------------------------------ what is
 
@@ -105,7 +108,9 @@ class ServerProcess:
         Raises ServerNotReady when it cannot even be executed.
         """
         if self.running():
+            self._start_again = partial(self.start, command, life=life, env=env, account=account)
             return
+        self._start_again = None
         self._trim_log()
         record = {"name": self.name, "stop_signal": int(self.stop_signal), "stop_seconds": self.stop_seconds}
         with append_private(self.log) as log:
@@ -118,14 +123,21 @@ class ServerProcess:
         child.returncode = 0
 
     def wait_ready(self, answers: Callable[[], bool], *, seconds: float) -> None:
-        """Wait until `answers()`. Raises ServerNotReady, with the log's tail, when the process ends or time is up."""
+        """Wait until `answers()`. Raises ServerNotReady, with the log's tail, when the process ends or time is up.
+
+        A process that ran before `start` and ends now, such as one just killed, is started once.
+        """
         deadline = time.monotonic() + seconds
         while True:
             alive = self.running()
             if alive and answers():
                 return
             if not alive:
-                raise self._not_ready("ended while starting")
+                if self._start_again is None:
+                    raise self._not_ready("ended while starting")
+                self._start_again()
+                self._start_again = None
+                continue
             if time.monotonic() > deadline:
                 raise self._not_ready(f"(pid {alive.pid}) did not answer within {seconds:.0f} s")
             time.sleep(POLL_SECONDS)
