@@ -2,22 +2,29 @@ import { useSyncExternalStore } from 'react';
 import { absolute, duration, relative } from './instants';
 import { useUtc } from './preferences';
 
-/** One clock for every time on the page. */
+/** One clock for every time on the page. It goes while one of them is shown. */
 let now = Date.now();
+let timer: ReturnType<typeof setInterval> | undefined;
 const listeners = new Set<() => void>();
-setInterval(() => {
+
+function tick() {
   now = Date.now();
   if (document.visibilityState === 'visible') listeners.forEach((listener) => listener());
-}, 1000);
+}
 
-export const useNow = () =>
-  useSyncExternalStore(
-    (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    () => now,
-  );
+function listen(listener: () => void) {
+  if (listeners.size === 0) {
+    now = Date.now();
+    timer = setInterval(tick, 1000);
+  }
+  listeners.add(listener);
+  return () => {
+    listeners.delete(listener);
+    if (listeners.size === 0) clearInterval(timer);
+  };
+}
+
+export const useNow = () => useSyncExternalStore(listen, () => now);
 
 /** Relative, with the instant itself on hover. `exact` shows the instant. */
 export function Time({ at, exact = false }: { at: string | null | undefined; exact?: boolean }) {
