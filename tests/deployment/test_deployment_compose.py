@@ -71,7 +71,10 @@ async def test_a_backup_is_restored_on_an_empty_machine(stack: ComposeStack) -> 
         stack.down(volumes=True)
         assert "does not run: start the stack" in stack.script("backup.sh", str(folder), check=False)
         stack.script("restore.sh", str(folder), "--yes")
-        assert await plans(api) == before
+        after = await plans(api)
+        assert [one["id"] for one in after] == [one["id"] for one in before]
+        for old, new in zip(before, after, strict=True):
+            assert {name: new[name] for name in new if new[name] != old[name]} == {}
         assert before
         demonstration = Demonstration(api)
         await demonstration.define(stack.demo_database())
@@ -80,7 +83,10 @@ async def test_a_backup_is_restored_on_an_empty_machine(stack: ComposeStack) -> 
 
 async def plans(api: Api) -> list[dict[str, Any]]:
     """Every plan as people see it. A restored database counts its versions on from a later number."""
-    return [{name: value for name, value in plan.items() if name != "version"} for plan in await api.every("/plans")]
+    found = await api.every("/plans")
+    for plan in found:
+        del plan["version"], plan["expected"]["task_versions"]
+    return found
 
 
 async def test_containers_run_as_nobody_special_on_a_root_that_cannot_be_written(stack: ComposeStack) -> None:
