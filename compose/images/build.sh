@@ -27,7 +27,7 @@ members_of() {
     planner | scheduler | notifier | reprocessor | api-gateway) echo "$base_members services/$1" ;;
     executor) echo "$base_members services/executor services/reprocessor" ;;
     reprocessing-worker) echo "$base_members services/reprocessor" ;;
-    console) ;; # it has an own Dockerfile
+    console) ;; # it has its own Dockerfile
     tools) echo "$base_members libs/client services/planner services/executor services/scheduler services/notifier services/reprocessor services/api-gateway" ;;
     *) refuse "there is no image $1; there are: ${all[*]}" ;;
   esac
