@@ -172,12 +172,11 @@ release: setup ## record the commit that is checked out in deploy/releases.toml,
 
 sbom: setup ## what each image holds as CycloneDX in build/sbom/; fails on a licence that is not allowed
 	@mkdir -p build/sbom
-	@for names in compose/images/packages/*.txt; do \
-		image=$$(basename $$names .txt); words="--names $$names"; \
-		[ $$image != api-gateway ] || words="$$words --console services/console/package-lock.json"; \
+	@for image in $(basename $(notdir $(wildcard compose/images/packages/*.txt))) console; do \
+		words="--names compose/images/packages/$$image.txt"; \
+		[ $$image != console ] || words="--names /dev/null --console services/console/package-lock.json"; \
 		$(BIN)/python compose/images/sbom.py --check $$words && $(BIN)/python compose/images/sbom.py $$words > build/sbom/$$image.json || exit 1; \
 	done
-	@$(BIN)/python compose/images/sbom.py --names /dev/null --console services/console/package-lock.json > build/sbom/console.json
 
 sizes: setup ## functions over 50 and modules over 400 lines
 	@$(BIN)/python tests/support/sizes.py

@@ -19,7 +19,3 @@ if [ "$image" = executor ]; then
     chmod 0755 "/opt/signalbox/programs/$program"
   done
 fi
-if [ "$image" = api-gateway ] && [ -f build/console/index.html ]; then
-  cp -r build/console /opt/signalbox/console
-  cp services/console/package-lock.json /opt/signalbox/console-lock.json # for sbom.py
-fi

@@ -42,7 +42,7 @@ module_of() {
   esac
 }
 
-# The web console is built with the host's Node, or in a container of it. Without either the images serve the API alone.
+# The web console is built with the host's Node, or in a container of it. Without either its image serves the API alone.
 console() {
   local target=build/console draft=build/console-draft
   local steps="npm ci --omit=dev --ignore-scripts --no-audit --no-fund --silent && npx vite build --logLevel warn --outDir ../console --emptyOutDir"
@@ -54,7 +54,7 @@ console() {
   elif docker image inspect node:22-slim >/dev/null 2>&1 || docker pull -q node:22-slim >/dev/null 2>&1; then
     docker run --rm -v "$PWD:/work" -w "/work/$draft" node:22-slim sh -c "$steps"
   else
-    echo "build.sh: no Node and no image node:22-slim: the images are built without the web console" >&2
+    echo "build.sh: no Node and no image node:22-slim: the image console is built without the web console" >&2
   fi
   rm -rf "$draft"
 }
@@ -65,10 +65,7 @@ mkdir -p build
 touch build/.keep
 for image in "$@"; do
   dockerfile=service
-  case $image in
-    api-gateway) console ;;
-    console) console && dockerfile=console ;;
-  esac
+  if [ "$image" = console ]; then console; dockerfile=console; fi
   began=$SECONDS
   # shellcheck disable=SC2086
   DOCKER_BUILDKIT=$buildkit docker build -q ${BUILD_OPTIONS:-} -f "compose/images/$dockerfile.Dockerfile" -t "$registry/$image:$version" \

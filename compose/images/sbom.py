@@ -1,7 +1,7 @@
 """`python sbom.py`: the packages of this environment as a CycloneDX 1.5 document; `--check` names licences to look at.
 
 `--names FILE` takes the packages that are named in the file, a line each, alone. `--console FILE` is the console's
-`package-lock.json`, whose packages belong to the document as well; in the gateway's image it lies beside this file.
+`package-lock.json`, whose packages belong to the document as well.
 
 Exits 1 with `--check` when a package has another licence than those that are allowed with Apache-2.0 programs.
 """
@@ -89,9 +89,7 @@ def main() -> int:
     packages = installed()
     if chosen.names:
         packages = {name: packages[name] for name in chosen.names.read_text(encoding="utf-8").split()}
-    beside = Path(__file__).with_name("console-lock.json")
-    lock = chosen.console or (beside if beside.is_file() else None)
-    console = console_packages(lock) if lock else {}
+    console = console_packages(chosen.console) if chosen.console else {}
     if chosen.check:
         lines = problems(packages, console)
         for line in lines:

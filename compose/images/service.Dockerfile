@@ -19,7 +19,6 @@ COPY LICENSE ./
 COPY libs libs
 COPY services services
 COPY compose/local/src/signalbox_local/examples examples
-COPY build build
 COPY compose/images/assemble.sh compose/images/sbom.py compose/images/healthcheck.py compose/images/entrypoint.sh ./
 ARG MEMBERS
 RUN ./assemble.sh "${IMAGE}" ${MEMBERS}

@@ -18,8 +18,9 @@ from engines.kubernetes.cluster import KubernetesCluster
 
 NAMESPACE: Final = "signalbox-dev"
 OVERLAY: Final = HOME / "k8s/overlays/dev"
-PORTS: Final = (5432, 6379, 8000, 9092, 9093, *range(9101, 9107), 9110)
+PORTS: Final = (5432, 6379, 8000, 8080, 9092, 9093, *range(9101, 9107), 9110)
 SERVICES: Final = ("planner", "executor", "scheduler", "notifier", "reprocessor", "api-gateway")
+DEPLOYMENTS: Final = (*SERVICES, "console")
 REGISTRY_NAMES: Final = {"postgres": "postgres:17", "kafka": "apache/kafka:4.1.0", "redis": "redis:7"}
 """What the manifests call the images that the stand-ins stand in for."""
 CLAIMS: Final = {"data-postgres-0": 999, "data-kafka-0": 1000, "signalbox-files": 10001}
@@ -67,6 +68,9 @@ class ManifestCluster(KubernetesCluster):
             "runtime-config": "admissionregistration.k8s.io/v1beta1=true",
         }
 
+    volumes: Path
+    """Where `prepare` makes the folders of the claims."""
+
     @property
     def program(self) -> str:
         """The binary that is kubectl when it is called with that word."""
@@ -77,6 +81,7 @@ class ManifestCluster(KubernetesCluster):
         taken = [port for port in PORTS if _taken(port)]
         if taken:
             raise RuntimeError(f"ports {taken} of this machine are in use; the pods share its network and need them")
+        self.volumes = folder
         self._import(docker, folder)
         for claim, user in CLAIMS.items():
             self.kubectl("apply", "-f", "-", stdin=json.dumps(_volume(claim, user, folder / claim)))
@@ -101,7 +106,7 @@ class ManifestCluster(KubernetesCluster):
         for name, tag in REGISTRY_NAMES.items():
             docker.run("tag", stand_ins.NAMES[name], tag)
         archive = folder / "images.tar"
-        ours = [f"signalbox/{name}:{version()}" for name in (*SERVICES, "tools")]
+        ours = [f"signalbox/{name}:{version()}" for name in (*DEPLOYMENTS, "reprocessing-worker", "tools")]
         docker.run("save", "-o", str(archive), *ours, *REGISTRY_NAMES.values())
         program = self._runtime.program("ctr")
         subprocess.run(
@@ -117,7 +122,7 @@ class ManifestCluster(KubernetesCluster):
     def ready(self, seconds: int = 600, *, servers: bool = True) -> None:
         """Return when the job is done and every part has rolled out."""
         self._waited("wait", "--for=condition=complete", "job/provision", f"--timeout={seconds}s", seconds=seconds)
-        ours = [f"deployment/{name}" for name in SERVICES]
+        ours = [f"deployment/{name}" for name in DEPLOYMENTS]
         for part in (*(("statefulset/postgres", "statefulset/kafka") if servers else ()), *ours):
             self._waited("rollout", "status", part, f"--timeout={seconds}s", seconds=seconds)
 
@@ -130,7 +135,7 @@ class ManifestCluster(KubernetesCluster):
     def state(self) -> str:
         """Pods, events and logs, for whoever reads a failed test."""
         shown = [self.ours("get", "pods", "-o", "wide"), self.ours("get", "events", "--sort-by=.lastTimestamp")[-6000:]]
-        selectors = [f"app.kubernetes.io/name={name}" for name in ("provision", *SERVICES)]
+        selectors = [f"app.kubernetes.io/name={name}" for name in ("provision", *DEPLOYMENTS)]
         shown += [self._logs(selector) for selector in selectors]
         return "\n".join(shown)
 

@@ -63,7 +63,7 @@ class Front:
             connection.close()
 
 
-def started(folder: Path, gateway: int, proxies: str) -> tuple[subprocess.Popen[bytes], int]:
+def started(folder: Path, gateway: str, proxies: str, lookup: str = "") -> tuple[subprocess.Popen[bytes], int]:
     """What the image starts, with its folder and port moved."""
     if shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin") is None:
         pytest.skip("there is no nginx")
@@ -76,16 +76,27 @@ def started(folder: Path, gateway: int, proxies: str) -> tuple[subprocess.Popen[
     shutil.copy2(HOME / "compose/images/nginx.sh", folder)
     (folder / "run").mkdir()
     environment = {
-        "PATH": f"{os.environ['PATH']}:/usr/sbin", "SIGNALBOX_GATEWAY": f"127.0.0.1:{gateway}",
-        "SIGNALBOX_TRUSTED_PROXIES": proxies, "SIGNALBOX_NGINX_FOLDER": str(folder / "run"),
+        "PATH": f"{os.environ['PATH']}:/usr/sbin", "SIGNALBOX_GATEWAY": gateway,
+        "SIGNALBOX_GATEWAY_LOOKUP": lookup, "SIGNALBOX_TRUSTED_PROXIES": proxies,
+        "SIGNALBOX_NGINX_FOLDER": str(folder / "run"),
     }  # fmt: skip
     with (folder / "nginx.log").open("wb") as log:
         return subprocess.Popen(["sh", folder / "nginx.sh"], env=environment, stdout=log, stderr=log), port
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What the image is started with, beside its files."""
+
+    proxies: str = ""
+    lookup: str = ""
+    host: str = "127.0.0.1"
+    """By which the gateway is found."""
+
+
 @pytest.fixture
 def front(tmp_path: Path, request: pytest.FixtureRequest) -> Generator[Front]:
-    """Its parameter is the proxies that are trusted."""
+    settings: Settings = getattr(request, "param", Settings())
     (tmp_path / "console" / "assets").mkdir(parents=True)
     (tmp_path / "console" / "index.html").write_text("<!doctype html><title>Signalbox</title>")
     (tmp_path / "console" / "icon.svg").write_text("<svg/>")
@@ -94,7 +105,8 @@ def front(tmp_path: Path, request: pytest.FixtureRequest) -> Generator[Front]:
     (tmp_path / "secret").write_text("not of the console")
     gateway = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=gateway.serve_forever, daemon=True).start()
-    server, port = started(tmp_path, gateway.server_port, getattr(request, "param", ""))
+    address = f"{settings.host}:{gateway.server_port}"
+    server, port = started(tmp_path, address, settings.proxies, settings.lookup)
     made = Front(port, gateway, tmp_path)
 
     def answers() -> bool:
@@ -166,7 +178,7 @@ def test_large_requests_reach_the_gateway_which_has_its_own_bounds(front: Front)
     assert json.loads(front.ask(f"/api/v1/plans?q={'x' * 60_000}").body)["path"].endswith("x" * 60_000)
 
 
-@pytest.mark.parametrize("front", ["127.0.0.1, 10.0.0.0/8"], indirect=True)
+@pytest.mark.parametrize("front", [Settings("127.0.0.1, 10.0.0.0/8")], indirect=True)
 def test_a_trusted_proxy_names_the_caller(front: Front) -> None:
     received = json.loads(front.ask("/api/v1/me", X_Forwarded_For="198.51.100.1, 203.0.113.9, 10.1.2.3").body)
     assert received["x-forwarded-for"] == "203.0.113.9"
@@ -180,6 +192,20 @@ def test_a_gateway_that_is_away_is_a_problem_that_says_so(front: Front) -> None:
     assert answer.headers["retry-after"] == "2"
     assert json.loads(answer.body)["type"] == "/problems/unavailable"
     assert front.ask("/console/").status == 200
+
+
+@pytest.mark.parametrize("front", [Settings(lookup="start", host="localhost")], indirect=True)
+def test_a_name_that_only_the_system_knows_is_looked_up_at_the_start(front: Front) -> None:
+    """As in Kubernetes, where short names need the search domains that nginx's own resolver does not read."""
+    received = json.loads(front.ask("/api/v1/me?wait=1s", Host="signalbox.test", Upgrade="websocket").body)
+    assert (received["path"], received["host"]) == ("/api/v1/me?wait=1s", "signalbox.test")
+    assert received["upgrade"] == "websocket"
+
+
+def test_a_name_that_nobody_knows_at_the_start_ends_it_with_a_line(tmp_path: Path) -> None:
+    server, _ = started(tmp_path, "nowhere.invalid:8000", "", "start")
+    assert server.wait(60) != 0
+    assert "nowhere.invalid" in (tmp_path / "nginx.log").read_text()
 
 
 def test_each_line_of_its_log_is_json_without_the_query(front: Front) -> None:
@@ -196,6 +222,6 @@ def test_each_line_of_its_log_is_json_without_the_query(front: Front) -> None:
 
 
 def test_a_proxy_that_is_no_address_ends_it_with_a_line(tmp_path: Path) -> None:
-    server, _ = started(tmp_path, 1, "nonsense/99")
+    server, _ = started(tmp_path, "127.0.0.1:1", "nonsense/99")
     assert server.wait(60) != 0
     assert "nonsense/99" in (tmp_path / "nginx.log").read_text()

@@ -34,6 +34,7 @@ def test_every_way_runs_every_service() -> None:
     composed = yaml.safe_load((HOME / "compose/compose.yaml").read_text())["services"]
     assert set(composed) >= {*SERVICES, "provision", "console"}
     assert [name for name in composed if name in SERVICES | {"console"} and "ports" in composed[name]] == ["console"]
+    assert (HOME / "k8s/base/console.yaml").is_file()
     for name in SERVICES:
         assert composed[name]["read_only"] is True
         assert composed[name]["depends_on"]["provision"] == {"condition": "service_completed_successfully"}
@@ -49,6 +50,7 @@ def test_every_way_names_the_version_of_this_checkout() -> None:
     for overlay in ("dev", "prod"):
         images = yaml.safe_load((HOME / "k8s/overlays" / overlay / "kustomization.yaml").read_text())["images"]
         assert {image["newTag"] for image in images} == {version()}
+        assert {image["name"] for image in images} == {f"signalbox/{name}" for name in (*SERVICES, "console", "tools")}
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,20 @@ import pytest
 import yaml
 
 from demo.api import Api
-from deployment.cluster import NAMESPACE, OVERLAY, SERVICES, ManifestCluster
+from deployment.cluster import DEPLOYMENTS, NAMESPACE, OVERLAY, SERVICES, ManifestCluster
 from deployment.compose_stack import HOME, TOKEN, version
 from deployment.demonstration import Demonstration, session
 from deployment.docker import Docker
 from deployment.secure_servers import SecureServers, secure_servers
 from signalbox_chassis.persistence.connection import connect
+from support.deadlines import wait_until
+from support.reprocessing import write_events
 
 pytestmark = [pytest.mark.deployment, pytest.mark.timeout(3600)]
-URL = "http://127.0.0.1:8000"
+URL = "http://127.0.0.1:8080"
+"""The console's nginx, with the API behind it."""
+JOBS = "/api/admin/reprocessing/jobs"
+FILES, LINES = 12, 50
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +43,10 @@ def cluster(images: Docker) -> Generator[ManifestCluster]:
 
 
 async def test_work_survives_a_killed_pod_and_everything_down_and_up(cluster: ManifestCluster) -> None:
-    admin = ("python", "-m", "signalbox_gateway", "admin", "create", "admin")
-    shown = cluster.ours("exec", "deployment/api-gateway", "-c", "service", "--", *admin)
-    token = TOKEN.search(shown)
-    assert token
-    async with session(token.group()) as opened:
+    async with session(administrator(cluster, "admin")) as opened:
+        async with opened.get(f"{URL}/console/") as page:
+            assert page.status == 200
+            assert "<title>Signalbox" in await page.text()
         demonstration = Demonstration(Api(URL, opened))
         await demonstration.define(database(cluster))
         first = await demonstration.initial_load(interrupt=lambda: kill_executor(cluster))
@@ -124,6 +128,35 @@ def test_a_service_account_may_do_nothing_but_what_its_service_needs(cluster: Ma
         assert not may(account, "get", "secrets")
 
 
+async def test_files_of_events_are_sent_again_by_pods_of_the_workers_image(cluster: ManifestCluster) -> None:
+    events = cluster.volumes / "signalbox-files" / "events"
+    await asyncio.to_thread(write_events, events, FILES, LINES)
+    topics = ("/opt/kafka/bin/kafka-topics.sh", "--bootstrap-server", "kafka:9092", "--create", "--if-not-exists")
+    cluster.ours("exec", "kafka-0", "--", *topics, "--topic", "bulker-destinations")
+    cluster.ours("set", "env", "deployment/reprocessor", "SIGNALBOX_REPROCESSING_KAFKA_BOOTSTRAP=kafka:9092")
+    cluster.ready()
+    async with session(administrator(cluster, "eve")) as opened:
+        api = Api(URL, opened)
+        in_cluster = {"kind": "kubernetes", "config": "local", "namespace": NAMESPACE}
+        await api.define("engines", {"id": "cluster", "name": "This cluster", "connection": in_cluster})
+        body = {"local_path": "/var/lib/signalbox/events", "connection_ids": ["lake"], "engine": "cluster"}
+        path = f"{JOBS}/{(await api.ask('POST', JOBS, body))['id']}"
+
+        async def ended() -> bool:
+            return (await api.ask("GET", path))["status"] in ("completed", "failed", "cancelled")
+
+        await wait_until(ended, seconds=300, why="the job has ended", poll_seconds=0.5)
+        job = await api.ask("GET", path)
+        logs = await api.ask("GET", f"{path}/logs?tail=20")
+    assert (job["status"], job["total_workers"]) == ("completed", 2), (job, logs)
+    assert (job["total_lines"], job["success_count"], job["balanced"]) == (FILES * LINES, FILES * LINES, True)
+    image = cluster.ours("get", "job", job["k8s_job_name"], "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+    assert image == f"signalbox/reprocessing-worker:{version()}"
+    offsets = ("/opt/kafka/bin/kafka-get-offsets.sh", "--bootstrap-server", "kafka:9092")
+    sent = cluster.ours("exec", "kafka-0", "--", *offsets, "--topic", "bulker-destinations")
+    assert sum(int(line.rpartition(":")[2]) for line in sent.split()) == FILES * LINES
+
+
 def test_services_of_a_cluster_reach_secure_servers_with_users_of_their_own(
     cluster: ManifestCluster, run_folder: Path, tmp_path: Path
 ) -> None:
@@ -142,7 +175,7 @@ def test_services_of_a_cluster_reach_secure_servers_with_users_of_their_own(
         subprocess.run(script, env={**os.environ, "KUBECTL": kubectl}, check=True, capture_output=True, timeout=120)
         overlay = tmp_path / "k8s/overlays/secure"
         overlay.mkdir()
-        names = ("tools", *SERVICES)
+        names = ("tools", *DEPLOYMENTS)
         (overlay / "kustomization.yaml").write_text(
             yaml.safe_dump(
                 {
@@ -167,8 +200,7 @@ def test_services_of_a_cluster_reach_secure_servers_with_users_of_their_own(
         )
         cluster.kubectl("apply", "-k", str(overlay))
         cluster.ready(servers=False)
-        admin = ("python", "-m", "signalbox_gateway", "admin", "create", "ann")
-        assert TOKEN.search(cluster.ours("exec", "deployment/api-gateway", "-c", "service", "--", *admin))
+        assert administrator(cluster, "ann")
         assert asyncio.run(encrypted(servers)) == {f"signalbox_{name.replace('-', '_')}": True for name in SERVICES}
         cluster.ours("delete", "deployment,job", "--all", "--wait", "--timeout=180s")
 
@@ -184,6 +216,14 @@ async def encrypted(servers: SecureServers) -> dict[str, bool]:
     finally:
         await admin.close()
     return {row["usename"]: row["ssl"] for row in rows}
+
+
+def administrator(cluster: ManifestCluster, name: str) -> str:
+    """The token of a new one."""
+    admin = ("python", "-m", "signalbox_gateway", "admin", "create", name)
+    token = TOKEN.search(cluster.ours("exec", "deployment/api-gateway", "-c", "service", "--", *admin))
+    assert token
+    return token.group()
 
 
 def pods(cluster: ManifestCluster) -> str:

@@ -50,8 +50,9 @@ def pod_template(events: Path) -> dict[str, Any]:
     places = sorted(path for path in here if path.exists() and not any(up in here for up in path.parents))
     volumes = [{"name": f"host-{n}", "hostPath": {"path": str(path)}} for n, path in enumerate(places)]
     mounts = [{"name": f"host-{n}", "mountPath": str(path), "readOnly": True} for n, path in enumerate(places)]
-    container = {"name": "main", "imagePullPolicy": "Never", "volumeMounts": mounts}
-    return {"spec": {"hostNetwork": True, "volumes": volumes, "containers": [container]}}
+    as_root: dict[str, Any] = {"securityContext": None}
+    container = {"name": "main", "imagePullPolicy": "Never", "volumeMounts": mounts, **as_root}
+    return {"spec": {"hostNetwork": True, "volumes": volumes, "containers": [container], **as_root}}
 
 
 def pod_settings(folder: Path) -> dict[str, Any]:

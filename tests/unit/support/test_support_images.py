@@ -62,7 +62,7 @@ def test_entries_of_the_lock_come_with_their_hashes(name: str, code: int, tmp_pa
     assert (name in done.stderr) == (code == 1)
 
 
-def test_the_packages_of_the_console_are_in_the_gateways_bill_of_materials() -> None:
+def test_the_packages_of_the_console_are_in_its_bill_of_materials() -> None:
     sbom = script("sbom")
     console = sbom.console_packages(HOME / "services/console/package-lock.json")
     assert sbom.problems({}, console) == []

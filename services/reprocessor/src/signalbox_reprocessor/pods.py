@@ -1,6 +1,6 @@
 """Workers on Kubernetes: the Indexed Job of a job, with the ConfigMap and the Secret that its document names. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,9 +15,15 @@ CONFIG_FILE: Final = "worker.json"
 FOLDER: Final = "/config/job"
 MAX_FILE_LIST_BYTES: Final = 16_000
 """A longer list of files is left out: the plan has to fit into messages, and workers read the ledger."""
+_CONTAINER: Final = "main"
+"""What the Kubernetes engine calls the container of a work's image."""
 NO_RETRY_EXIT_CODES: Final = (2, 3, 4)
 """Usage, the worker cannot run as things are, files failed: another pod ends likewise."""
-
+POD_SECURITY: Final = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+CONTAINER_SECURITY: Final = {
+    "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+}  # fmt: skip
+"""What a namespace that enforces the Pod Security Standard `restricted` asks for; the workers' image runs so."""
 
 PREFIX: Final = "reprocess-"
 """What the names of the Job, of its objects and of the service's secrets begin with; the job's id follows."""
@@ -54,8 +60,18 @@ def indexed_job(job_id: UUID, settings: ReprocessorSettings, files: Sequence[Lis
         secret_files_name=f"reprocess-{job_id}-config", files_at=FOLDER, completions=count,
         parallelism=min(count, settings.k8s_max_parallel_workers), retries_per_index=WORKER_ATTEMPTS,
         no_retry_exit_codes=NO_RETRY_EXIT_CODES, labels={"job-id": str(job_id)}, stop_grace_seconds=10,
-        pod_template=settings.pod_template,
+        pod_template=pod_template(settings.pod_template),
     )  # fmt: skip
+
+
+def pod_template(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """`raw` with a restricted security context where it names none (null: none at all)."""
+    spec: dict[str, Any] = {"securityContext": POD_SECURITY, **raw.get("spec", {})}
+    containers: list[dict[str, Any]] = spec.get("containers", [])
+    named: dict[str, Any] = next((one for one in containers if one.get("name") == _CONTAINER), {"name": _CONTAINER})
+    others = [one for one in containers if one is not named]
+    spec["containers"] = [{"securityContext": CONTAINER_SECURITY, **named}, *others]
+    return {**raw, "spec": spec}
 
 
 def secret_values(job_id: UUID, settings: ReprocessorSettings, worker: dict[str, Any]) -> dict[str, str]:

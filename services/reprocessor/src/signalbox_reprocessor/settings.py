@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
@@ -93,8 +93,11 @@ class ReprocessorSettings(VaultSettings):
 
     @field_validator("reprocessing_pod_template")
     @classmethod
-    def _an_object_too(cls, value: str) -> str:
-        _properties(SecretStr(value))
+    def _a_pod_template(cls, value: str) -> str:
+        spec = _properties(SecretStr(value)).get("spec", {})
+        containers = cast("dict[str, Any]", spec).get("containers", []) if isinstance(spec, dict) else None
+        if not isinstance(containers, list) or not all(isinstance(one, dict) for one in cast("list[Any]", containers)):
+            raise ValueError('must be like {"spec": {"containers": [{"name": "main", …}], …}}')
         return value
 
     @model_validator(mode="after")
