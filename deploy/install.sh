@@ -17,13 +17,15 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 kafka='' database='' admin_file='' redis_file='' ca_file='' kafka_file='' name=$(hostname -f 2>/dev/null || hostname) start=yes
 while [ "$#" -gt 0 ]; do
   case $1 in
-    --kafka) kafka=${2:-}; shift ;;
-    --database) database=${2:-}; shift ;;
-    --database-admin-url-file) admin_file=${2:-}; shift ;;
-    --redis-url-file) redis_file=${2:-}; shift ;;
-    --ca-file) ca_file=${2:-}; shift ;;
-    --kafka-admin-password-file) kafka_file=${2:-}; shift ;;
-    --name) name=${2:-}; shift ;;
+    --kafka | --database | --database-admin-url-file | --redis-url-file | --ca-file | --kafka-admin-password-file | --name)
+      [ "$#" -gt 1 ] || { echo "install.sh: $1 needs a value" >&2; exit 2; } ;;&
+    --kafka) kafka=$2; shift ;;
+    --database) database=$2; shift ;;
+    --database-admin-url-file) admin_file=$2; shift ;;
+    --redis-url-file) redis_file=$2; shift ;;
+    --ca-file) ca_file=$2; shift ;;
+    --kafka-admin-password-file) kafka_file=$2; shift ;;
+    --name) name=$2; shift ;;
     --no-start) start=no ;;
     -h | --help) sed -n '2,/^set/p' "$0" | sed '$d; s/^# \{0,1\}//'; exit 0 ;;
     *) echo "install.sh: $1 is no option; --help lists them" >&2; exit 2 ;;
@@ -47,6 +49,8 @@ problems() {
       ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || echo "port $port of this host is in use: stop what listens there"
     done
   fi
+  { [ -z "$ca_file" ] && { [ ! -d "$sites" ] || [ -f "$etc/tls/server.crt" ]; }; } || command -v openssl >/dev/null \
+    || echo "no openssl for certificates: dnf install openssl, or apt-get install openssl"
   [[ $name =~ ^[A-Za-z0-9.-]+$ ]] || echo "--name must be a host name: '$name'"
 }
 

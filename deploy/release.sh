@@ -1,6 +1,8 @@
 # Sourced by install.sh and upgrade.sh: what both do. Needs $source (the checkout) and $python.
 opt=/opt/signalbox
 etc=/etc/signalbox
+sites=/etc/nginx/conf.d
+umask 022 # the services' user reads what root makes here; secrets get modes of their own
 services="planner executor scheduler notifier reprocessor api-gateway"
 
 refuse() { echo "$(basename "$0"): $*" >&2; exit 1; }
@@ -31,7 +33,8 @@ host_problems() {
 release_name() {
   local version digest
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$source/pyproject.toml" | head -1)
-  digest=$(cd "$source" && find requirements.lock libs services/*/src deploy compose/images/packages -type f ! -name '*.pyc' -print0 \
+  # shellcheck disable=SC2046
+  digest=$(cd "$source" && find requirements.lock libs services/*/src deploy compose/images/packages $(ls -d build/console 2>/dev/null || true) -type f ! -name '*.pyc' -print0 \
     | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-8)
   echo "$version-$digest"
 }
@@ -59,12 +62,24 @@ make_release() {
   done
   "$tools/uv" pip install -q --no-cache --compile-bytecode --python "$release/bin/python" --no-deps "$release"/build/wheels/*.whl
   rm -rf "$release/build"
-  [ ! -f "$source/build/console/index.html" ] || cp -r "$source/build/console" "$release/console"
+  if [ -f "$source/build/console/index.html" ]; then cp -r "$source/build/console" "$release/console"
+  else echo "this release has no web console: $source/build/console is missing (docs/deployment.md says how to build it)"; fi
   mkdir -p "$release/docs"
   cp "$source/docs/operations.md" "$source/docs/deployment.md" "$release/docs/" 2>/dev/null || true
   cp "$source/LICENSE" "$release/"
   "$release/bin/python" -c 'import signalbox_gateway, signalbox_executor, signalbox_chassis'
   touch "$release/.complete"
+}
+
+# Export the variables of a file as systemd reads it: what is behind `=` is the value, with spaces and all; nothing is run.
+export_settings() { # FILE
+  local line
+  while IFS= read -r line || [ -n "$line" ]; do
+    [[ $line =~ ^[[:space:]]*([A-Za-z_][A-Za-z0-9_]*)=(.*[^[:space:]])?[[:space:]]*$ ]] || continue
+    local name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
+    [[ ! $value =~ ^\"(.*)\"$ && ! $value =~ ^\'(.*)\'$ ]] || value=${BASH_REMATCH[1]}
+    export "$name=$value"
+  done < "$1"
 }
 
 switch_to() { # NAME: in one step
@@ -81,24 +96,25 @@ install_units() {
 
 # A new site that nginx refuses is taken back.
 install_site() { # NAME
-  local site=/etc/nginx/conf.d/signalbox.conf
-  [ -d /etc/nginx/conf.d ] || { echo "no nginx here: $source/deploy/nginx/signalbox.conf is the site for wherever it runs"; return; }
+  local site=$sites/signalbox.conf problem
+  [ -d "$sites" ] || { echo "no nginx here: $source/deploy/nginx/signalbox.conf is the site for wherever it runs"; return; }
   [ ! -f "$site" ] || { echo "$site stays as it is"; return; }
-  sed "s/@NAME@/$1/g" "$source/deploy/nginx/signalbox.conf" > "$site"
   if [ ! -f "$etc/tls/server.crt" ]; then
     mkdir -p "$etc/tls"
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj "/CN=$1" -addext "subjectAltName=DNS:$1" \
-      -keyout "$etc/tls/server.key" -out "$etc/tls/server.crt" 2>/dev/null
+    problem=$(openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj "/CN=$1" -addext "subjectAltName=DNS:$1" \
+      -keyout "$etc/tls/server.key" -out "$etc/tls/server.crt" 2>&1) || refuse "there is no certificate for the site: $(tail -1 <<< "$problem")"
     chmod 0600 "$etc/tls/server.key"
     echo "$etc/tls holds a certificate that nobody signed: put yours in its place"
   fi
-  nginx -t -q 2>/tmp/signalbox-nginx.$$ || { rm -f "$site"; refuse "nginx refuses the site, which was taken back: $(head -1 /tmp/signalbox-nginx.$$)"; }
-  rm -f /tmp/signalbox-nginx.$$
+  sed "s/@NAME@/$1/g" "$source/deploy/nginx/signalbox.conf" > "$site"
+  problem=$(nginx -t -q 2>&1) || { rm -f "$site"; refuse "nginx refuses the site, which was taken back: $(head -1 <<< "$problem")"; }
   # SELinux keeps nginx from every port that is not the web's own
   [ "$(getenforce 2>/dev/null || true)" != Enforcing ] || setsebool -P httpd_can_network_connect on
   if firewall-cmd -q --state 2>/dev/null && ! firewall-cmd -q --query-service=https; then
     echo "the firewall is closed for the site: firewall-cmd --permanent --add-service=https --add-service=http && firewall-cmd --reload"
   fi
+  ! systemctl is-active -q nginx || systemctl reload nginx || true
+  systemctl is-active -q nginx || echo "nginx does not run: systemctl enable --now nginx"
 }
 
 wait_ready() { # SECONDS

@@ -1,13 +1,15 @@
 """`deploy/nginx/signalbox.conf` in a real nginx, before a stand-in of the gateway that answers with its headers."""
 
 import json
+import re
 import shutil
 import ssl
 import subprocess
 import threading
 from collections.abc import Generator
-from http.client import HTTPSConnection
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import closing, contextmanager
+from http.client import HTTPResponse, HTTPSConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,9 +30,15 @@ http {{
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with the headers of the request."""
+    """Answers with the headers of the request; a followed log has one line, and goes on until the caller leaves."""
 
     def do_GET(self) -> None:
+        if "follow=true" in self.path:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"the first line\n")
+            self.rfile.read()
+            return
         body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -47,7 +55,7 @@ def port(tmp_path: Path) -> Generator[int]:
     if nginx is None:
         pytest.skip("there is no nginx")
     plain, secure = free_ports(2)
-    gateway = HTTPServer(("127.0.0.1", 0), Echo)
+    gateway = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=gateway.serve_forever, daemon=True).start()
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={NAME}",
@@ -77,29 +85,42 @@ def port(tmp_path: Path) -> Generator[int]:
         gateway.server_close()
 
 
-def ask(port: int, path: str, headers: dict[str, str]) -> dict[str, str]:
-    """The headers that the gateway received."""
+@contextmanager
+def answer_to(port: int, path: str, headers: dict[str, str]) -> Generator[HTTPResponse]:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     for attempt in range(100):
         connection = HTTPSConnection("127.0.0.1", port, context=context, timeout=30)
-        try:
-            connection.request("GET", path, headers={"Host": f"{NAME}:{port}", **headers})
-            return json.loads(connection.getresponse().read())
-        except ConnectionRefusedError:  # nginx is not there yet
-            if attempt == 99:
-                raise
-            threading.Event().wait(0.1)
-        finally:
-            connection.close()
-    raise AssertionError
+        with closing(connection):
+            try:
+                connection.request("GET", path, headers={"Host": f"{NAME}:{port}", **headers})
+            except ConnectionRefusedError:  # nginx is not there yet
+                if attempt == 99:
+                    raise
+                threading.Event().wait(0.1)
+                continue
+            yield connection.getresponse()
+            return
 
 
-@pytest.mark.parametrize("path", ["/console/", "/api/v1/plans", "/api/v1/auth/login", "/api/v1/ws"])
+FEEDS = ("/api/v1/ws", "/api/v1/ws/user/ann", "/api/v1/ws/workflow/nightly", "/api/v1/ws/user/ann/workflow/nightly")
+
+
+@pytest.mark.parametrize("path", ["/console/", "/api/v1/plans", "/api/v1/auth/login", *FEEDS])
 def test_the_gateway_sees_the_host_that_the_browser_names_with_its_port(port: int, path: str) -> None:
     """The live feed lets only pages of its own origin in: without the port no page at another port than 443 is live."""
-    received = ask(port, path, {"Connection": "Upgrade", "Upgrade": "websocket", "X-Forwarded-For": "203.0.113.9"})
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "X-Forwarded-For": "203.0.113.9"}
+    with answer_to(port, path, upgrade) as answer:
+        received = json.loads(answer.read())
     assert received["host"] == f"{NAME}:{port}"
     assert received["x-forwarded-proto"] == "https"
     assert received["x-forwarded-for"] == "127.0.0.1"
-    assert received.get("upgrade") == ("websocket" if path == "/api/v1/ws" else None)
+    assert received.get("upgrade") == ("websocket" if path in FEEDS else None)
+
+
+def test_a_followed_log_arrives_line_by_line_and_may_be_silent_for_an_hour(port: int) -> None:
+    """Buffered, a slow job shows nothing for minutes; with the time of other answers a silent log is cut."""
+    with answer_to(port, "/api/v1/tasks/1/logs?follow=true", {}) as answer:
+        assert answer.readline() == b"the first line\n"
+    site = (HOME / "deploy" / "nginx" / "signalbox.conf").read_text()
+    assert re.findall(r"proxy_read_timeout (\w+);", site) == ["3600s"]
