@@ -18,10 +18,11 @@ compose() { docker compose -p "$project" "$@"; }
 mkdir -p "$folder" 2>/dev/null || { echo "backup.sh: $folder cannot be made" >&2; exit 1; }
 
 # files first: the database may then know of a log that is not among them, never the other way round
-image=$(docker inspect --format '{{.Config.Image}}' "$(compose ps -q executor)")
+# shellcheck disable=SC2046
+read -r image <<< "$(docker inspect --format '{{.Config.Image}}' $(compose ps -aq executor))"
 docker run --rm --user 0 --network none --entrypoint tar \
   -v "${project}_blobs:/data/blobs:ro" -v "${project}_process:/data/process:ro" -v "${project}_work:/data/work:ro" \
-  "$image" -C /data -czf - . > "$folder/files.tar.gz.new"
+  "$image" -C /data -czf - . > "$folder/files.tar.gz.new" || [ $? -eq 1 ] # 1: a file was written to or deleted meanwhile
 compose exec -T postgres sh -c 'PGPASSWORD="$(cat $POSTGRES_PASSWORD_FILE)" pg_dump -h 127.0.0.1 -U signalbox -Fc signalbox' \
   > "$folder/database.dump.new"
 mv "$folder/files.tar.gz.new" "$folder/files.tar.gz"

@@ -25,9 +25,11 @@ sql() { compose exec -T postgres sh -c 'PGPASSWORD="$(cat $POSTGRES_PASSWORD_FIL
 # shellcheck disable=SC2086
 compose stop $services
 compose up -d --wait postgres kafka redis
-compose run --rm -T provision # the roles, which a dump does not hold
 sql 'pg_restore --list' < "$folder/database.dump" > /dev/null || { echo "restore.sh: PostgreSQL cannot read $folder/database.dump: the data was not changed; docker compose up -d starts the services again" >&2; exit 1; }
-sql 'psql -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -U signalbox -d postgres -c "DROP DATABASE IF EXISTS signalbox WITH (FORCE)" -c "CREATE DATABASE signalbox"'
+empty='psql -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -U signalbox -d postgres -c "DROP DATABASE IF EXISTS signalbox WITH (FORCE)" -c "CREATE DATABASE signalbox"'
+sql "$empty" # first: provision refuses the schemas of a newer version, and a backup is how one goes back
+compose run --rm -T provision # the roles, which a dump does not hold
+sql "$empty"
 sql 'pg_restore -h 127.0.0.1 -U signalbox -d signalbox --exit-on-error' < "$folder/database.dump"
 image=$(compose config --format json | sed -n 's/^ *"image": "\(.*\/executor:.*\)",*$/\1/p' | head -1)
 docker run --rm -i --user 0 --network none --entrypoint tar \

@@ -114,6 +114,70 @@ def test_a_damaged_backup_is_refused_before_anything_is_stopped(damaged: str, tm
     assert line.startswith(f"restore.sh: {tmp_path}/{damaged} is ")
 
 
+def run_with_docker(
+    folder: Path, docker: str, *words: str | Path
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """A script with a stand-in of docker, which first writes its words as a line; and these lines."""
+    programs, calls = folder / "programs", folder / "calls"
+    programs.mkdir()
+    (programs / "docker").write_text(f"#!/bin/bash\necho \"$*\" >> '{calls}'\ncalls='{calls}'\n{docker}")
+    (programs / "docker").chmod(0o755)
+    done = subprocess.run(
+        words, env={"PATH": f"{programs}:/usr/bin:/bin"}, capture_output=True, text=True, timeout=60, check=False
+    )
+    return done, calls.read_text().splitlines()
+
+
+def test_a_backup_of_a_newer_version_is_left_by_restoring_the_older_one(tmp_path: Path) -> None:
+    """`provision` of the older version refuses the newer schemas: they must be gone before it runs."""
+    backup = tmp_path / "a backup"
+    backup.mkdir()
+    (backup / "database.dump").write_bytes(b"PGDMP and so on")
+    (backup / "files.tar.gz").write_bytes(gzip.compress(b"files"))
+    docker = """
+case $* in
+  *"run --rm -T provision"*) grep -q "DROP DATABASE" "$calls" || exit 1 ;; # newer schemas
+  *"config --format json"*) echo '      "image": "signalbox/executor:0.1.0",' ;;
+  *pg_restore* | *-xzf*) cat > /dev/null ;;
+esac
+"""
+    done, calls = run_with_docker(tmp_path, docker, HOME / "compose/restore.sh", backup, "--yes")
+    assert done.returncode == 0, done.stderr
+    steps = [
+        "pg_restore --list",
+        "DROP DATABASE",
+        "provision",
+        "DROP DATABASE",
+        "pg_restore -h",
+        "-xzf",
+        "up -d --wait",
+    ]
+    at = 0
+    for step in steps:
+        at = next(n for n, call in enumerate(calls) if n >= at and step in call) + 1
+
+
+@pytest.mark.parametrize(("code", "done_well"), [(1, True), (2, False)])
+def test_a_file_that_is_written_during_the_backup_does_not_end_it(code: int, done_well: bool, tmp_path: Path) -> None:
+    """tar exits with 1 then, and the stack works while it is backed up. With 2 it could not read something."""
+    docker = f"""
+case $* in
+  *"ps -q --status running postgres"*) echo 1 ;;
+  *"ps -aq executor"*) printf '2\n3\n' ;; # two of them
+  inspect*) printf 'signalbox/executor:0.1.0\nsignalbox/executor:0.1.0\n' ;;
+  *" -czf "*) echo files; exit {code} ;;
+  *pg_dump*) echo PGDMP ;;
+esac
+"""
+    folder = tmp_path / "a backup"
+    done, calls = run_with_docker(tmp_path, docker, HOME / "compose/backup.sh", folder)
+    assert (done.returncode == 0) is done_well, done.stderr
+    assert sum("signalbox/executor:0.1.0 -C /data -czf - ." in call for call in calls) == 1
+    assert {file.name for file in folder.iterdir() if file.suffix != ".new"} == (
+        {"files.tar.gz", "database.dump"} if done_well else set()
+    )
+
+
 def test_a_backup_that_is_none_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
     done = subprocess.run(
         [HOME / "compose/restore.sh", tmp_path, "--yes"], capture_output=True, text=True, timeout=30, check=False
