@@ -71,6 +71,22 @@ def test_prometheus_scrapes_every_service_of_the_compose_file() -> None:
     assert set(configuration["scrape_configs"][0]["dns_sd_configs"][0]["names"]) == ours - {"provision"}
 
 
+def test_a_service_whose_last_container_stopped_is_missed() -> None:
+    """Its name is then gone from the DNS, and with it the target: `up` is not 0 but absent."""
+    rule = next(rule for rule in rules() if rule["alert"] == "SignalboxServiceDown")
+    configuration = yaml.safe_load((OBSERVE / "prometheus/prometheus.yml").read_text())
+    names = set(configuration["scrape_configs"][0]["dns_sd_configs"][0]["names"])
+    assert set(re.findall(r'absent\(up\{job="signalbox", service="([a-z-]+)"\}\)', rule["expr"])) == names
+
+
+def test_the_pod_monitor_gives_the_labels_that_rules_and_dashboards_ask_for() -> None:
+    """The operator's own job is NAMESPACE/NAME: each `absent(up{job="signalbox", …})` would fire for ever."""
+    monitor = yaml.safe_load((HOME / "k8s/components/monitoring/podmonitor.yaml").read_text())
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    made = {one["targetLabel"]: one.get("replacement") for one in endpoint["relabelings"]}
+    assert made == {"service": None, "job": "signalbox"}
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: apt-get install prometheus")
 @pytest.mark.parametrize("words", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")])
 def test_promtool_takes_the_rules_and_each_alert_fires(words: tuple[str, ...]) -> None:
