@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import urllib.request
 from collections.abc import AsyncGenerator, Generator
 from datetime import UTC, date, datetime
@@ -140,6 +141,58 @@ def test_job_checks_look_for_a_living_process_or_a_clean_end(name: str, tmp_path
     assert platform.check(name) == 0, "it ended well"
     (platform.runs / f"{name}.exit").write_text("3\n")
     assert platform.check(name) == 1, "it failed"
+
+
+def test_the_jobs_know_their_day_on_the_python_of_the_spark_image() -> None:
+    """`apache/spark:4.0.0` is made of Ubuntu 22.04, whose Python 3.10 has no `datetime.UTC`: no job would start."""
+    words = "import datetime; del datetime.UTC; import days; print(days.event_date())"
+    done = subprocess.run(
+        [sys.executable, "-c", words], cwd=PLATFORM / "jobs", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert date.fromisoformat(done.stdout.strip())
+
+
+def test_a_password_with_special_characters_is_no_part_of_an_address() -> None:
+    services = yaml.safe_load((PLATFORM / "docker_compose/serving.yml").read_text())["services"]
+    for name in ("recommendation_loader", "recommendation_api"):
+        environment = services[name]["environment"]
+        assert environment["DATABASE_URL"] == "postgresql://postgres@postgres:5432/recommendations"
+        assert "POSTGRES_PASSWORD" in environment["PGPASSWORD"]
+
+
+@pytest.mark.parametrize(
+    ("watched", "calls", "code"),
+    [
+        ("0", ["run", "watch p1"], 0),
+        ("1 0", ["run", "watch p1", "rerun p1", "watch p2"], 0),
+        ("5 0", ["run", "watch p1", "watch p1"], 0),
+        ("5 1 1", ["run", "watch p1", "watch p1", "rerun p1", "watch p2"], 1),
+    ],
+)
+def test_the_daily_script_runs_again_what_failed_and_watches_on_what_it_lost(
+    watched: str, calls: list[str], code: int, tmp_path: Path
+) -> None:
+    """An API that is away for a minute fails no plan: running it again is refused, and ended the script."""
+    stand_in = tmp_path / "signalbox"
+    stand_in.write_text(f"""#!/bin/bash
+cd {tmp_path}
+case "$1 $2" in
+  "pipeline run") echo run >> calls; echo p1 ;;
+  "plan watch")
+    echo "watch $3" >> calls; [ -f codes ] || echo "{watched}" > codes
+    read -r code rest < codes; echo "$rest" > codes; exit "$code" ;;
+  "plan rerun") echo "rerun $3" >> calls; echo p2 ;;
+esac
+""")
+    stand_in.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RETRY_SECONDS": "0"}
+    script = PLATFORM / "scheduler/scripts" / SCRIPTS[1]
+    done = subprocess.run([script], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (tmp_path / "calls").read_text().splitlines() == calls
+    assert done.returncode == code
+    last = done.stdout.splitlines()[-1]
+    assert ("end, duration " if code == 0 else "failed after ") in last
 
 
 # ---- the jobs, on a stack of their own

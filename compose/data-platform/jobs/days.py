@@ -2,7 +2,7 @@
 
 import json
 import os
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 MODES = ("initial_load", "incremental")
@@ -16,7 +16,8 @@ def event_date() -> date:
     """EVENT_DATE, or yesterday in UTC."""
     text = os.environ.get("EVENT_DATE", "")
     try:
-        return date.fromisoformat(text) if text else datetime.now(UTC).date() - timedelta(1)
+        utc = timezone.utc  # noqa: UP017, the Python 3.10 of Spark's image has no `datetime.UTC`
+        return date.fromisoformat(text) if text else datetime.now(utc).date() - timedelta(1)
     except ValueError:
         raise WrongSetting(f"EVENT_DATE must be a date such as 2026-01-31, not {text!r}") from None
 

@@ -15,18 +15,23 @@ WAIT_SECONDS=${WAIT_SECONDS:-7200}
 began=$(date -u +%s)
 log() { echo "$(date -u +%FT%TZ) daily $EVENT_DATE: $*"; }
 
+failed() { # MESSAGE
+  log "failed after $(($(date -u +%s) - began)) s: $*"
+  exit 1
+}
+
 log "start, window of $PROCESSING_WINDOW_DAYS days"
 plan=$(signalbox pipeline run "${PIPELINE:-recommendations}" -p mode=incremental -p "processing_window_days=$PROCESSING_WINDOW_DAYS" \
-  --date "$EVENT_DATE" --reason "daily load" -o name)
+  --date "$EVENT_DATE" --reason "daily load" -o name) || failed "the pipeline was not started"
 try=0
-until signalbox plan watch "$plan" --timeout "$WAIT_SECONDS"; do
-  if [ "$try" -ge "$RETRIES" ]; then
-    log "failed after $((try + 1)) tries and $(($(date -u +%s) - began)) s: signalbox plan timeline $plan"
-    exit 1
-  fi
+until code=0; signalbox plan watch "$plan" --timeout "$WAIT_SECONDS" || code=$?; [ "$code" -eq 0 ]; do
+  [ "$try" -lt "$RETRIES" ] || failed "$((try + 1)) tries: signalbox plan timeline $plan"
   try=$((try + 1))
   log "plan $plan did not succeed; try $((try + 1)) of $((RETRIES + 1)) in ${RETRY_SECONDS:-60} s"
   sleep "${RETRY_SECONDS:-60}"
-  plan=$(signalbox plan rerun "$plan" --reason "daily load, try $((try + 1))" -o name)
+  # 1: it failed. Anything else is the API's silence or the end of the wait, and the plan goes on: it is watched again
+  if [ "$code" -eq 1 ]; then
+    plan=$(signalbox plan rerun "$plan" --reason "daily load, try $((try + 1))" -o name) || failed "plan $plan was not run again"
+  fi
 done
 log "end, duration $(($(date -u +%s) - began)) s"
