@@ -19,6 +19,14 @@ umask 077
 
 random() { head -c "$1" /dev/urandom | base64 | tr -d '\n'; }
 password() { random 24 | tr '+/' '-_'; }
+quoted() { # FILE: a password of your own may hold what has a meaning in an address
+  local text i one LC_ALL=C
+  text=$(cat "$1")
+  for ((i = 0; i < ${#text}; i++)); do
+    one=${text:i:1}
+    case $one in [a-zA-Z0-9._~-]) printf %s "$one" ;; *) printf '%%%02X' "$(($(printf %d "'$one") & 255))" ;; esac
+  done
+}
 made=0
 keep() { # NAME VALUE
   [ -s "$folder/$1" ] || put "$1" "$2"
@@ -37,7 +45,7 @@ if [ "${SECURE:-no}" = yes ]; then
   "$here/../deploy/make-certificates.sh" "$folder"
 fi
 keep postgres_password "$(password)"
-keep admin_database_url "postgresql://signalbox:$(cat "$folder/postgres_password")@$database"
+keep admin_database_url "postgresql://signalbox:$(quoted "$folder/postgres_password")@$database"
 for role in api_gateway executor planner scheduler notifier reprocessor reprocessor_worker; do
   keep "${role}_database_url" "postgresql://signalbox_$role:$(password)@$database"
 done
@@ -47,7 +55,7 @@ if [ "${KAFKA_USERS:-no}" = yes ]; then
   done
 fi
 keep redis_password "$(password)"
-keep redis_url "${REDIS_SCHEME:-redis}://:$(cat "$folder/redis_password")@$redis"
+keep redis_url "${REDIS_SCHEME:-redis}://:$(quoted "$folder/redis_password")@$redis"
 if [ "${SECURE:-no}" = yes ]; then
   for file in "$folder"/*_database_url; do
     grep -q '?' "$file" || put "$(basename "$file")" "$(cat "$file")?sslmode=verify-full&sslrootcert=$ca"

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
@@ -99,6 +100,34 @@ def test_what_a_script_lacks_is_one_line_and_it_leaves_nothing_behind(command: s
     assert done.returncode == 1
     assert done.stderr.splitlines() == [line]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "programs"]
+
+
+def test_a_cluster_with_one_api_that_is_away_is_still_a_cluster(tmp_path: Path) -> None:
+    """`kubectl api-resources` then lists all others, and exits with 1."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("""#!/bin/sh
+case $1 in
+  kustomize) printf 'apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  namespace: signalbox\n' ;;
+  api-resources) echo 'deployments deploy apps/v1 true Deployment'; exit 1 ;;
+esac
+""")
+    kubectl.chmod(0o755)
+    done = subprocess.run(
+        [HOME / "k8s/check.sh", "overlay"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_passwords_of_ones_own_are_written_into_addresses_as_addresses_want_them(tmp_path: Path) -> None:
+    password = "a@b/c:d%e?f#g h&é"
+    (tmp_path / "postgres_password").write_text(password)
+    (tmp_path / "redis_password").write_text(password)
+    subprocess.run([HOME / "compose/make-secrets.sh", tmp_path], check=True, capture_output=True, timeout=60)
+    for name, host in (("admin_database_url", "postgres"), ("redis_url", "redis")):
+        address = urlsplit((tmp_path / name).read_text())
+        assert address.hostname == host
+        assert unquote(address.password or "") == password
 
 
 @pytest.mark.parametrize("damaged", ["database.dump", "files.tar.gz"])
