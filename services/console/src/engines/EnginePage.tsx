@@ -1,4 +1,3 @@
-import { notifications } from '@mantine/notifications';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { $api, http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
@@ -14,6 +13,7 @@ import { StateBadge } from '../ui/StateBadge';
 import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
 import { Slots } from './EnginesTable';
+import { testEngine } from './testEngine';
 
 export function EnginePage() {
   const { id = '' } = useParams({ strict: false });
@@ -50,20 +50,7 @@ function EngineControls({ engine }: { engine: Schemas['Engine'] }) {
       <Ask
         label="Test"
         words="Asks the engine whether it answers, and which version it is."
-        run={async (reason) => {
-          const { data, error } = await http.POST('/api/v1/engines/{id}/test', { ...path, body: { reason } });
-          if (error) return act('', () => Promise.resolve({ error }));
-          const { data: done } = await http.GET('/api/v1/operations/{id}', {
-            params: { path: { id: data.id }, query: { wait: '20s', until: 'end' } },
-          });
-          const good = done?.state === 'done';
-          notifications.show({
-            title: good ? 'The engine answers' : `The test ${done?.state ?? 'has no answer yet'}`,
-            message: done?.answer ?? '',
-            color: good ? 'teal' : 'red',
-          });
-          return true;
-        }}
+        run={(reason) => testEngine(engine.id, reason)}
       />
       {engine.intake === 'open' ? (
         <>

@@ -7,7 +7,8 @@ import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
 
 type Only = 'missing' | 'failed' | 'all';
-const day = (text: string) => `${text}T00:00:00Z`;
+/** From the beginning of the first day to the end of the last. */
+const rangeOf = (from: string, until: string) => ({ from_at: `${from}T00:00:00Z`, until_at: `${until}T23:59:59Z` });
 
 /** Ticks of the past, started now: first which would fire and which not. */
 export function Backfill({ schedule }: { schedule: Schemas['Schedule'] }) {
@@ -18,16 +19,22 @@ export function Backfill({ schedule }: { schedule: Schemas['Schedule'] }) {
   const [only, setOnly] = useState<Only>('missing');
   const [preview, setPreview] = useState<Schemas['BackfillPreview']>();
   const [problem, setProblem] = useState('');
+  const [looks, setLooks] = useState(false);
   const path = { params: { path: { id: schedule.id } } };
-  const body = { from_at: day(from), until_at: day(until), only };
+  const body = { ...rangeOf(from, until), only };
   const look = async () => {
     setProblem('');
-    const { data, error } = await http.POST('/api/v1/schedules/{id}/backfill', {
-      ...path,
-      body: { ...body, preview: true },
-    });
-    if (error) setProblem([wordsOf(error).detail, ...wordsOf(error).fields].join(' · '));
-    else setPreview(data as Schemas['BackfillPreview']);
+    setLooks(true);
+    try {
+      const sent = { ...path, body: { ...body, preview: true } };
+      const { data, error } = await http.POST('/api/v1/schedules/{id}/backfill', sent);
+      if (error) throw error as unknown;
+      setPreview(data as Schemas['BackfillPreview']);
+    } catch (error) {
+      const { detail, fields } = wordsOf(error);
+      setProblem([detail, ...fields].join(' · '));
+    }
+    setLooks(false);
   };
   const start = async () => {
     const ok = await act('The backfill has begun', () =>
@@ -48,7 +55,11 @@ export function Backfill({ schedule }: { schedule: Schemas['Schedule'] }) {
           }}
         >
           <Stack gap="sm">
-            {problem && <Alert color="red">{problem}</Alert>}
+            {problem && (
+              <Alert color="red" role="alert">
+                {problem}
+              </Alert>
+            )}
             <SimpleGrid cols={{ base: 1, xs: 3 }}>
               <TextInput
                 type="date"
@@ -88,7 +99,8 @@ export function Backfill({ schedule }: { schedule: Schemas['Schedule'] }) {
             {preview && (
               <>
                 <Text size="sm" role="status">
-                  {preview.fires} would fire; {preview.fired_before} fired before.
+                  {preview.fires.toLocaleString('en')} would fire; {preview.fired_before.toLocaleString('en')} fired
+                  before.
                 </Text>
                 <div style={{ maxHeight: 260, overflow: 'auto' }}>
                   <DataTable
@@ -112,8 +124,8 @@ export function Backfill({ schedule }: { schedule: Schemas['Schedule'] }) {
               <Button variant="default" onClick={close}>
                 Close
               </Button>
-              <Button type="submit" loading={busy} disabled={preview?.fires === 0}>
-                {preview ? `Start ${preview.fires}` : 'Preview'}
+              <Button type="submit" loading={busy || looks} disabled={preview?.fires === 0}>
+                {preview ? `Start ${preview.fires.toLocaleString('en')}` : 'Preview'}
               </Button>
             </Group>
           </Stack>

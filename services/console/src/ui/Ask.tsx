@@ -40,11 +40,13 @@ export function Ask({
   const [busy, setBusy] = useState(false);
   const submit = async () => {
     setBusy(true);
-    if (await run(reason)) {
+    try {
+      if (!(await run(reason))) return;
       close();
       setReason('');
+    } finally {
+      setBusy(false);
     }
-    setBusy(false);
   };
   return (
     <>

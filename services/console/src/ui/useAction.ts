@@ -5,13 +5,30 @@ import { http, wordsOf } from '../api/client';
 
 type Result = { data?: unknown; error?: unknown };
 
-const operationOf = (data: unknown) => (data as { operation_id?: string } | undefined)?.operation_id;
+/** The operations that an answer names: what becomes of them is known later. */
+function operationsOf(data: unknown): string[] {
+  const answer = data as
+    { operation_id?: string; operations?: { operation_id: string }[]; operation?: string; id?: string } | undefined;
+  if (answer?.operations) return answer.operations.map((one) => one.operation_id);
+  const id = answer?.operation_id ?? (answer?.operation ? answer.id : undefined);
+  return id ? [id] : [];
+}
+
+const MAX_WAITS = 15; // of 20 s
+const AGAIN_MS = 2_000;
 
 /** What became of an operation that was taken: the reason when it was refused after all, else nothing. */
 async function refusalOf(id: string): Promise<string | null> {
   const query = { wait: '20s', until: 'end' as const };
-  const { data } = await http.GET('/api/v1/operations/{id}', { params: { path: { id }, query } });
-  return data && ['refused', 'failed'].includes(data.state) ? data.answer || data.state : null;
+  for (let waits = 0; waits < MAX_WAITS; waits++) {
+    const answer = await http.GET('/api/v1/operations/{id}', { params: { path: { id }, query } }).catch(() => null);
+    if (answer?.error && answer.response.status < 500) return null;
+    const state = answer?.data?.state;
+    if (state && state !== 'pending')
+      return ['refused', 'failed'].includes(state) ? answer.data?.answer || state : null;
+    if (!state) await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+  return null;
 }
 
 /**
@@ -27,8 +44,7 @@ export function useAction() {
       const { data, error } = await call();
       if (error) throw error;
       notifications.show({ message: done, color: 'teal', autoClose: 4000 });
-      const operation = operationOf(data);
-      if (operation) void follow(operation);
+      for (const operation of operationsOf(data)) void follow(operation);
       return true;
     } catch (error) {
       if ((error as { status?: number } | null)?.status === 401) return false; // the page asks who one is
@@ -41,7 +57,7 @@ export function useAction() {
     }
   };
   const follow = async (operation: string) => {
-    const reason = await refusalOf(operation).catch(() => null);
+    const reason = await refusalOf(operation);
     if (reason) notifications.show({ title: 'Refused', message: reason, color: 'red', autoClose: false });
     void client.invalidateQueries();
   };
