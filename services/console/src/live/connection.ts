@@ -34,3 +34,6 @@ export const useConnection = () =>
     },
     () => state,
   );
+
+/** How often a page reads again by itself; not while it is held still. For `refetchInterval`. */
+export const every = (milliseconds: number) => () => (state.paused ? (false as const) : milliseconds);

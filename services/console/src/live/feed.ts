@@ -70,8 +70,8 @@ export function follow(client: QueryClient): () => void {
       if (body.subscribed) {
         wait = FIRST_WAIT_MS;
         change({ feed: 'live' });
-        // whatever happened while nobody followed
-        void client.invalidateQueries();
+        // whatever happened while nobody followed; a page that is held still reads it when it goes on
+        if (!connection().paused) void client.invalidateQueries();
       }
       if (body.events) take(body.events);
     };
@@ -96,5 +96,8 @@ export function follow(client: QueryClient): () => void {
 /** Stop or go on showing what changes. */
 export function setPaused(client: QueryClient, paused: boolean) {
   change({ paused, held: 0 });
+  // a timer that already goes would read once more
+  for (const query of client.getQueryCache().findAll({ type: 'active' }))
+    for (const observer of query.observers) observer.setOptions(observer.options);
   if (!paused) void client.invalidateQueries();
 }

@@ -4,6 +4,7 @@ import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { http } from '../api/client';
 import type { Schemas } from '../api/client';
+import { every } from '../live/connection';
 import { dayAgo } from '../runs/since';
 import { Answer } from '../ui/Answer';
 import { useUtc } from '../ui/preferences';
@@ -29,7 +30,12 @@ async function newest(): Promise<{ plans: Schemas['Plan'][]; all: boolean }> {
 /** How many runs ended in each hour, from the newest thousand. */
 export default function Throughput() {
   const utc = useUtc();
-  const query = useQuery({ queryKey: ['throughput'], queryFn: newest, refetchInterval: 60_000, staleTime: 30_000 });
+  const query = useQuery({
+    queryKey: ['throughput'],
+    queryFn: newest,
+    refetchInterval: every(60_000),
+    staleTime: 30_000,
+  });
   return (
     <Answer query={query} lines={4}>
       {({ plans, all }) => {

@@ -1,4 +1,5 @@
 import { $api, type Schemas } from '../api/client';
+import { every } from '../live/connection';
 import { Time } from '../ui/Time';
 import { duration } from '../ui/instants';
 
@@ -8,7 +9,7 @@ export function Forecast({ plan }: { plan: Schemas['Plan'] }) {
     'get',
     '/api/v1/plans/{id}/forecast',
     { params: { path: { id: plan.id } } },
-    { enabled: ['RUNNING', 'PAUSED'].includes(plan.state), refetchInterval: 20_000 },
+    { enabled: ['RUNNING', 'PAUSED'].includes(plan.state), refetchInterval: every(20_000) },
   );
   const found = query.data;
   if (plan.ended_at || !found) return null;

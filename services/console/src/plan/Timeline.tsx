@@ -4,6 +4,7 @@ import { Link } from '@tanstack/react-router';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import { useRef } from 'react';
 import { http, type Schemas } from '../api/client';
+import { every } from '../live/connection';
 import { token } from '../state/tokens';
 import { Answer, Empty } from '../ui/Answer';
 import { absolute, duration } from '../ui/instants';
@@ -33,7 +34,7 @@ export function Timeline({ plan }: { plan: Schemas['Plan'] }) {
   const query = useQuery({
     queryKey: ['get', '/api/v1/plans/{id}/tasks', { params: { path: { id: plan.id } } }, 'timeline'],
     queryFn: () => started(plan.id),
-    refetchInterval: plan.ended_at ? false : 10_000,
+    refetchInterval: plan.ended_at ? false : every(10_000),
   });
   return (
     <Answer query={query}>

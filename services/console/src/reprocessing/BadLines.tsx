@@ -1,4 +1,5 @@
 import { $api } from '../api/client';
+import { every } from '../live/connection';
 import { Answer, Empty } from '../ui/Answer';
 import { DataTable } from '../ui/DataTable';
 import { Part } from '../ui/Page';
@@ -9,7 +10,7 @@ export function BadLines({ id, runs }: { id: string; runs: boolean }) {
     'get',
     '/api/admin/reprocessing/jobs/{id}/bad-lines',
     { params: { path: { id } } },
-    { refetchInterval: runs ? 5_000 : false },
+    { refetchInterval: runs ? every(5_000) : false },
   );
   return (
     <Part title="Lines that could not be sent">

@@ -2,6 +2,7 @@ import { Text } from '@mantine/core';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { useDeferredValue, useMemo, useState } from 'react';
 import { $api } from '../api/client';
+import { every } from '../live/connection';
 import { Answer, Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
 import { Page, Part } from '../ui/Page';
@@ -28,7 +29,7 @@ export function ReprocessingLogs() {
     'get',
     '/api/admin/reprocessing/jobs/{id}',
     { params: { path: { id } } },
-    { refetchInterval: 3_000 },
+    { refetchInterval: every(3_000) },
   );
   const runs = !job.data || ['pending', 'running'].includes(job.data.status);
   const { workers, query } = useWorkerLogs(id, runs, paused);

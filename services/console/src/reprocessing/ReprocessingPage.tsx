@@ -1,5 +1,6 @@
 import { Link, useParams } from '@tanstack/react-router';
 import { $api, http, type Schemas } from '../api/client';
+import { every } from '../live/connection';
 import { useMay } from '../session/me';
 import { Answer, Empty } from '../ui/Answer';
 import { Ask } from '../ui/Ask';
@@ -19,7 +20,7 @@ const many = (count: number) => count.toLocaleString('en');
 export function ReprocessingPage() {
   const { id = '' } = useParams({ strict: false });
   const path = { params: { path: { id } } };
-  const query = $api.useQuery('get', '/api/admin/reprocessing/jobs/{id}', path, { refetchInterval: 3_000 });
+  const query = $api.useQuery('get', '/api/admin/reprocessing/jobs/{id}', path, { refetchInterval: every(3_000) });
   const may = useMay();
   const { act } = useAction();
   const job = query.data;
@@ -125,7 +126,7 @@ function Workers({ id }: { id: string }) {
     'get',
     '/api/admin/reprocessing/jobs/{id}/workers',
     { params: { path: { id } } },
-    { refetchInterval: 3_000 },
+    { refetchInterval: every(3_000) },
   );
   return (
     <Part title="Workers">

@@ -1,4 +1,5 @@
 import { $api } from '../api/client';
+import { every } from '../live/connection';
 import { Time } from '../ui/Time';
 
 export function NextTick({ id }: { id: string }) {
@@ -6,7 +7,7 @@ export function NextTick({ id }: { id: string }) {
     'get',
     '/api/v1/schedules/{id}/next',
     { params: { path: { id }, query: { count: 1 } } },
-    { refetchInterval: 30_000 },
+    { refetchInterval: every(30_000) },
   );
   return <Time at={query.data?.ticks[0]?.due_at} />;
 }

@@ -1,4 +1,5 @@
 import { $api, type Schemas } from '../api/client';
+import { every } from '../live/connection';
 import { Answer, Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
 import { DataTable } from '../ui/DataTable';
@@ -10,7 +11,7 @@ type Groups = Schemas['ConsumerGroup'];
 
 /** Whether what is shown is true: the database, Kafka, what is not yet read. */
 export function StatusPage() {
-  const query = $api.useQuery('get', '/api/v1/status', {}, { refetchInterval: 5_000 });
+  const query = $api.useQuery('get', '/api/v1/status', {}, { refetchInterval: every(5_000) });
   return (
     <Page
       title="System status"
