@@ -100,6 +100,8 @@ export const router = createRouter({
   routeTree: tree,
   basepath: '/console',
   defaultPreload: 'intent',
+  // another run or job is another page: nothing that was typed or ticked for the one is there for the other
+  defaultRemountDeps: ({ params }) => params,
   defaultErrorComponent: ({ error, reset }) => <Failed error={error} again={reset} />,
   scrollRestoration: true,
 });

@@ -75,7 +75,7 @@ function SignInForm() {
   );
 }
 
-export function SignIn() {
+export function SignIn({ refused }: { refused?: string }) {
   return (
     <main className="signin">
       <Paper withBorder p="xl" radius="md" maw={380} mx="auto" mt="12vh">
@@ -89,6 +89,11 @@ export function SignIn() {
             says who and where the password is.
           </Text>
         </Stack>
+        {refused && (
+          <Alert color="red" role="alert" mb="md">
+            {refused}
+          </Alert>
+        )}
         <SignInForm />
         <OtherWays />
       </Paper>

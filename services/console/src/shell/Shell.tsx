@@ -1,4 +1,4 @@
-import { AppShell, Burger, Button, Menu, useMantineColorScheme } from '@mantine/core';
+import { AppShell, Burger, Button, Menu, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
 import { useDisclosure, useMediaQuery } from '@mantine/hooks';
 import { spotlight, Spotlight } from '@mantine/spotlight';
 import { useQueryClient } from '@tanstack/react-query';
@@ -7,8 +7,7 @@ import { IconKeyboard, IconLogout, IconMoon, IconSearch, IconSun, IconUser } fro
 import { useEffect } from 'react';
 import { follow } from '../live/feed';
 import { useMay, useMe } from '../session/me';
-import { http } from '../api/client';
-import { signedOut } from '../session/session';
+import { signOut } from '../session/signOut';
 import { setUtc, useUtc } from '../ui/preferences';
 import { ConnectionState } from './ConnectionState';
 import { Freezes } from './Freezes';
@@ -82,14 +81,11 @@ export function Shell() {
 }
 
 function Preferences({ help }: { help: () => void }) {
-  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const { setColorScheme } = useMantineColorScheme();
   const utc = useUtc();
   const me = useMe().data;
-  const dark = colorScheme === 'dark';
-  const leave = async () => {
-    await http.POST('/api/v1/auth/logout', { body: { everywhere: false } });
-    signedOut();
-  };
+  const dark = useComputedColorScheme() === 'dark';
+  const client = useQueryClient();
   return (
     <Menu position="bottom-end">
       <Menu.Target>
@@ -115,7 +111,7 @@ function Preferences({ help }: { help: () => void }) {
         <Menu.Item leftSection={<IconKeyboard size={16} />} onClick={help}>
           Keyboard
         </Menu.Item>
-        <Menu.Item leftSection={<IconLogout size={16} />} onClick={() => void leave()}>
+        <Menu.Item leftSection={<IconLogout size={16} />} onClick={() => void signOut(client)}>
           Sign out
         </Menu.Item>
       </Menu.Dropdown>
