@@ -1,6 +1,7 @@
 import { useQueries } from '@tanstack/react-query';
 import { useRef } from 'react';
 import { http, type Schemas } from '../api/client';
+import { every } from '../live/connection';
 
 type Item = Schemas['Item'];
 type Page = { items: Item[]; next_cursor: string | null };
@@ -32,13 +33,16 @@ export function useItemPages(id: string, filter: object, first: number, last: nu
           if (error) throw error;
           return data;
         },
-        refetchInterval: lives ? 15_000 : (false as const),
+        refetchInterval: lives ? every(15_000) : (false as const),
       };
     }),
   });
   wanted.forEach((page, at) => {
     const data = answers[at]?.data;
-    if (data) pages[page] = data;
+    if (!data) return;
+    // items came into this page or went out of it: the pages behind it begin elsewhere, and are read again when seen
+    if (pages[page] && pages[page].next_cursor !== data.next_cursor) pages.length = page + 1;
+    pages[page] = data;
   });
   const end = pages.at(-1);
   return {
