@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Select, TextInput } from '@mantine/core';
+import { Button, Group, Modal, Select } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { IconDownload, IconShieldCheck } from '@tabler/icons-react';
@@ -8,6 +8,7 @@ import { http, wordsOf, type Schemas } from '../api/client';
 import { Answer, Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
 import { DataTable } from '../ui/DataTable';
+import { FilterField } from '../ui/FilterField';
 import { Json } from '../ui/Json';
 import { Page } from '../ui/Page';
 import { Time } from '../ui/Time';
@@ -44,12 +45,12 @@ export function Audit() {
   const set = (part: Partial<typeof search>) =>
     void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
   const field = (name: 'actor' | 'action' | 'target', label: string, placeholder: string) => (
-    <TextInput
+    <FilterField
       label={label}
       placeholder={placeholder}
       w={180}
-      defaultValue={search[name]}
-      onBlur={(event) => set({ [name]: event.currentTarget.value.trim() || undefined })}
+      value={search[name]}
+      apply={(value) => set({ [name]: value })}
     />
   );
   return (

@@ -1,4 +1,4 @@
-import { $api, http } from '../api/client';
+import { http } from '../api/client';
 import { useMay } from '../session/me';
 import { Empty } from '../ui/Answer';
 import { Ask } from '../ui/Ask';
@@ -7,11 +7,12 @@ import { ListPart } from '../ui/ListPart';
 import { Page } from '../ui/Page';
 import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
+import { useList } from '../ui/useList';
 import { NewFreeze } from './NewFreeze';
 
 /** When nothing new may start, where, and why. */
 export function FreezesPage() {
-  const query = $api.useQuery('get', '/api/v1/freezes', { params: { query: { limit: 100 } } });
+  const query = useList('/api/v1/freezes', { limit: 100 });
   const may = useMay();
   const { act } = useAction();
   return (

@@ -1,5 +1,5 @@
 import { Badge } from '@mantine/core';
-import { $api, http } from '../api/client';
+import { http } from '../api/client';
 import { useMay } from '../session/me';
 import { Empty } from '../ui/Answer';
 import { Ask } from '../ui/Ask';
@@ -8,6 +8,7 @@ import { CopyMenu } from '../ui/Copy';
 import { Page, Part } from '../ui/Page';
 import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
+import { useList } from '../ui/useList';
 import { GrantRole } from './GrantRole';
 import { NewKey } from './NewKey';
 import { NewUser } from './NewUser';
@@ -29,7 +30,7 @@ export function Users() {
 }
 
 function Accounts() {
-  const query = $api.useQuery('get', '/api/v1/users', { params: { query: { limit: 200 } } });
+  const query = useList('/api/v1/users', { limit: 200 });
   const may = useMay();
   const { act } = useAction();
   return (
@@ -79,7 +80,7 @@ function Accounts() {
 function Roles() {
   const may = useMay();
   const { act } = useAction();
-  const query = $api.useQuery('get', '/api/v1/bindings', { params: { query: { limit: 200 } } });
+  const query = useList('/api/v1/bindings', { limit: 200 });
   return (
     <Part title="Roles" beside={may('binding.write') && <GrantRole />}>
       <ListPart
@@ -122,7 +123,7 @@ function Roles() {
 }
 
 function Keys() {
-  const query = $api.useQuery('get', '/api/v1/keys', { params: { query: { limit: 200 } } });
+  const query = useList('/api/v1/keys', { limit: 200 });
   const may = useMay();
   const { act } = useAction();
   return (

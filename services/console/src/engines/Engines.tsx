@@ -1,9 +1,9 @@
-import { $api } from '../api/client';
 import { DefinitionList } from '../definitions/DefinitionList';
+import { useList } from '../ui/useList';
 import { ENGINE_COLUMNS } from './EnginesTable';
 
 export function Engines() {
-  const query = $api.useQuery('get', '/api/v1/engines', { params: { query: { limit: 200 } } });
+  const query = useList('/api/v1/engines', { limit: 200 });
   return (
     <DefinitionList
       kind="engine"

@@ -13,14 +13,18 @@ import { Page } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
 import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
+import { useList } from '../ui/useList';
 
 type Letter = Schemas['DeadLetterEntry'];
 
 export function DeadLetters() {
-  const query = $api.useQuery('get', '/api/v1/dead-letters', { params: { query: { limit: 100 } } });
+  const query = useList('/api/v1/dead-letters', { limit: 100 });
   const may = useMay();
   const { act } = useAction();
-  const [chosen, setChosen] = useState<string[]>([]);
+  const [ticked, setChosen] = useState<string[]>([]);
+  // somebody else may have dealt with some of them meanwhile: only what is there, and parked, is acted on
+  const parked = new Set((query.data?.items ?? []).filter((one) => one.state === 'PARKED').map((one) => one.id));
+  const chosen = ticked.filter((id) => parked.has(id));
   const toggle = (id: string) =>
     setChosen((old) => (old.includes(id) ? old.filter((one) => one !== id) : [...old, id]));
   const columns: Columns<Letter> = [

@@ -1,6 +1,6 @@
 import { Group } from '@mantine/core';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { $api, type Schemas } from '../api/client';
+import type { Schemas } from '../api/client';
 import { TOKENS } from '../state/tokens';
 import { Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
@@ -10,6 +10,7 @@ import { Page } from '../ui/Page';
 import { shown } from '../ui/names';
 import { StateBadge } from '../ui/StateBadge';
 import { Time } from '../ui/Time';
+import { useList } from '../ui/useList';
 import { IncidentControls } from './IncidentControls';
 
 const route = getRouteApi('/incidents');
@@ -83,9 +84,7 @@ const COLUMNS: Columns<Incident> = [
 export function Incidents() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const query = $api.useQuery('get', '/api/v1/incidents', {
-    params: { query: { limit: 100, ...(search.state ? { state: search.state } : {}) } },
-  });
+  const query = useList('/api/v1/incidents', { limit: 100, ...(search.state ? { state: search.state } : {}) });
   return (
     <Page
       title="Incidents"

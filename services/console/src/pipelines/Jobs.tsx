@@ -1,9 +1,10 @@
 import { Link } from '@tanstack/react-router';
-import { $api, type Schemas } from '../api/client';
+import type { Schemas } from '../api/client';
 import { DefinitionList } from '../definitions/DefinitionList';
 import type { Columns } from '../ui/DataTable';
 import { shown } from '../ui/names';
 import { Time } from '../ui/Time';
+import { useList } from '../ui/useList';
 import { StartForm } from './StartForm';
 
 const COLUMNS: Columns<Schemas['Job']> = [
@@ -32,7 +33,7 @@ const COLUMNS: Columns<Schemas['Job']> = [
 ];
 
 export function Jobs() {
-  const query = $api.useQuery('get', '/api/v1/jobs', { params: { query: { limit: 100 } } });
+  const query = useList('/api/v1/jobs', { limit: 100 });
   return (
     <DefinitionList
       kind="job"

@@ -1,9 +1,10 @@
 import { Link } from '@tanstack/react-router';
-import { $api, type Schemas } from '../api/client';
+import type { Schemas } from '../api/client';
 import { DefinitionList } from '../definitions/DefinitionList';
 import type { Columns } from '../ui/DataTable';
 import { shown } from '../ui/names';
 import { Time } from '../ui/Time';
+import { useList } from '../ui/useList';
 import { StartForm } from './StartForm';
 
 type Pipeline = Schemas['Pipeline'];
@@ -39,7 +40,7 @@ const COLUMNS: Columns<Pipeline> = [
 ];
 
 export function Pipelines() {
-  const query = $api.useQuery('get', '/api/v1/pipelines', { params: { query: { limit: 100 } } });
+  const query = useList('/api/v1/pipelines', { limit: 100 });
   return (
     <DefinitionList
       kind="pipeline"

@@ -1,9 +1,9 @@
-import { $api } from '../api/client';
 import { EventTable } from '../ui/EventTable';
+import { useList } from '../ui/useList';
 
 /** What became of the plan, in order, with who and why. */
 export function Events({ id }: { id: string }) {
-  const query = $api.useQuery('get', '/api/v1/plans/{id}/events', { params: { path: { id }, query: { limit: 200 } } });
+  const query = useList('/api/v1/plans/{id}/events', { limit: 200 }, { id });
   const actor = {
     header: 'By',
     id: 'actor',

@@ -1,5 +1,5 @@
 import { Link } from '@tanstack/react-router';
-import { $api, type Schemas } from '../api/client';
+import type { Schemas } from '../api/client';
 import { Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
 import type { Columns } from '../ui/DataTable';
@@ -7,6 +7,7 @@ import { ListPart } from '../ui/ListPart';
 import { Page } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
 import { Time } from '../ui/Time';
+import { useList } from '../ui/useList';
 import { StartReprocessing } from './StartReprocessing';
 
 type Job = Schemas['ReprocessingJob'];
@@ -42,7 +43,7 @@ const COLUMNS: Columns<Job> = [
 ];
 
 export function Reprocessing() {
-  const query = $api.useQuery('get', '/api/admin/reprocessing/jobs', { params: { query: { limit: 50 } } });
+  const query = useList('/api/admin/reprocessing/jobs', { limit: 50 });
   return (
     <Page
       title="Reprocessing"

@@ -1,11 +1,12 @@
 import { Alert, Button, Group, Modal, Radio, Stack, Text, TextInput } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { http, wordsOf, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
 import { StateBadge } from '../ui/StateBadge';
 import { DataTable } from '../ui/DataTable';
+import { counted, shown } from '../ui/names';
 import { ACTIONS, fits, type Action } from './bulkActions';
 import type { Filters } from './filters';
 
@@ -52,8 +53,16 @@ function BulkForm({ filters, close }: { filters: Filters; close: () => void }) {
   const [busy, setBusy] = useState(false);
   const [done, setDone] = useState(false);
   const [problem, setProblem] = useState('');
+  const closed = useRef(false);
+  useEffect(() => {
+    closed.current = false;
+    return () => {
+      closed.current = true;
+    };
+  }, []);
   const preview = async () => {
     setBusy(true);
+    setProblem('');
     try {
       const found = await matching(filters, action);
       setLines(found.plans.map((plan) => ({ plan, outcome: '' })));
@@ -66,8 +75,9 @@ function BulkForm({ filters, close }: { filters: Filters; close: () => void }) {
   const run = async () => {
     setBusy(true);
     for (const line of lines ?? []) {
+      if (closed.current) break; // whoever closes it wants it to stop
       const outcome = await ACTIONS[action].call(line.plan.id, reason).then(
-        ({ error }) => (error ? { ok: false, outcome: wordsOf(error).detail } : { ok: true, outcome: 'taken' }),
+        ({ error }) => (error ? { ok: false, outcome: wordsOf(error).detail } : { ok: true, outcome: 'requested' }),
         (error: unknown) => ({ ok: false, outcome: wordsOf(error).title }),
       );
       setLines((old) => old?.map((one) => (one.plan.id === line.plan.id ? { ...one, ...outcome } : one)));
@@ -103,7 +113,7 @@ function BulkForm({ filters, close }: { filters: Filters; close: () => void }) {
         <>
           <Text size="sm" role="status">
             {lines.length
-              ? `${ACTIONS[action].label} would touch ${lines.length} runs${more ? `; only the first ${AT_MOST} are taken at once` : ''}.`
+              ? `${ACTIONS[action].label} would touch ${counted(lines.length, 'run')}${more ? `; only the first ${AT_MOST} are taken at once` : ''}.`
               : 'No run of this filter can take that now.'}
           </Text>
           {lines.length > 0 && (
@@ -113,7 +123,7 @@ function BulkForm({ filters, close }: { filters: Filters; close: () => void }) {
                 rows={lines}
                 idOf={(line) => line.plan.id}
                 columns={[
-                  { header: 'Run', id: 'name', accessorFn: (line) => line.plan.name },
+                  { header: 'Run', id: 'name', accessorFn: (line) => shown(line.plan.name) },
                   {
                     header: 'State',
                     id: 'state',
@@ -128,11 +138,11 @@ function BulkForm({ filters, close }: { filters: Filters; close: () => void }) {
       )}
       <Group justify="flex-end">
         <Button variant="default" onClick={close}>
-          Close
+          {busy && lines?.length ? 'Stop' : 'Close'}
         </Button>
         {lines?.length && !done ? (
           <Button loading={busy} color={action === 'cancel' ? 'red' : undefined} onClick={() => void run()}>
-            {ACTIONS[action].label} {lines.length} runs
+            {ACTIONS[action].label} {counted(lines.length, 'run')}
           </Button>
         ) : (
           !done && (

@@ -1,12 +1,11 @@
-import { Button, Group, Select, TextInput } from '@mantine/core';
-import { useDebouncedCallback } from '@mantine/hooks';
+import { Button, Group, Select } from '@mantine/core';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { useState } from 'react';
 import { $api, http } from '../api/client';
 import { PLAN_STATES } from '../state/tokens';
 import { Answer, Empty } from '../ui/Answer';
 import { CopyMenu } from '../ui/Copy';
+import { FilterField } from '../ui/FilterField';
 import { Page } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
 import { useSteadyRows } from '../ui/useSteadyRows';
@@ -20,9 +19,7 @@ export function Runs() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const set = (part: Partial<RunSearch>) => void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
-  const type = useDebouncedCallback((q: string) => set({ q: q || undefined }), 250);
   const filters = filtersOf(search);
-  const [cleared, setCleared] = useState(0); // what was typed goes with the filters
   const unstated = filtersOf({ ...search, state: undefined });
   const counts = $api.useQuery('get', '/api/v1/plans/counts', { params: { query: unstated } });
   const runs = useInfiniteQuery({
@@ -49,13 +46,14 @@ export function Runs() {
         </>
       }
     >
-      <Group gap="xs" mb="sm" align="flex-end" key={cleared}>
-        <TextInput
+      <Group gap="xs" mb="sm" align="flex-end">
+        <FilterField
           data-search
           label="Name"
           placeholder="part of the name"
-          defaultValue={search.q}
-          onChange={(event) => type(event.currentTarget.value)}
+          atOnce
+          value={search.q}
+          apply={(q) => set({ q })}
           w={220}
         />
         <Select
@@ -70,29 +68,16 @@ export function Runs() {
           ]}
           onChange={(days) => set({ days: days || undefined })}
         />
-        <TextInput
-          label="By"
-          placeholder="user:ann"
-          defaultValue={search.actor}
-          w={140}
-          onBlur={(event) => set({ actor: event.currentTarget.value.trim() || undefined })}
-        />
-        <TextInput
+        <FilterField label="By" placeholder="user:ann" w={140} value={search.actor} apply={(actor) => set({ actor })} />
+        <FilterField
           label="Label"
           placeholder="key:value"
-          defaultValue={search.label}
           w={140}
-          onBlur={(event) => set({ label: event.currentTarget.value.trim() || undefined })}
+          value={search.label}
+          apply={(label) => set({ label })}
         />
         {Object.keys(search).length > 0 && (
-          <Button
-            variant="subtle"
-            onClick={() => {
-              type.cancel();
-              setCleared(cleared + 1);
-              void navigate({ search: {} });
-            }}
-          >
+          <Button variant="subtle" onClick={() => void navigate({ search: {} })}>
             All runs
           </Button>
         )}

@@ -14,5 +14,9 @@ test('the address becomes the filters of the API', () => {
 
 test('what is copied can be typed as it stands', () => {
   expect(commandOf({ state: ['FAILED'], q: "it's" })).toBe(`signalbox plan list --state FAILED --q 'it'\\''s'`);
+  const now = Date.parse('2026-03-29T12:34:56Z');
+  expect(commandOf({ days: '1', parent: 'p1' }, now)).toBe(
+    'signalbox plan list --parent p1 --created-after 2026-03-28T12:30:00.000Z',
+  );
   expect(pathOf({ state: ['FAILED', 'REFUSED'] })).toBe('/api/v1/plans?state=FAILED&state=REFUSED');
 });

@@ -30,11 +30,13 @@ export type Filters = ReturnType<typeof filtersOf>;
 
 const quoted = (text: string) => (/^[\w.:@/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
-export function commandOf(search: RunSearch): string {
+export function commandOf(search: RunSearch, now = Date.now()): string {
   const words = ['signalbox plan list'];
   for (const state of search.state ?? []) words.push(`--state ${quoted(state)}`);
-  for (const name of ['q', 'project', 'actor', 'label', 'target'] as const)
+  for (const name of ['q', 'project', 'actor', 'label', 'target', 'parent'] as const)
     if (search[name]) words.push(`--${name} ${quoted(search[name])}`);
+  const { created_after: after } = filtersOf(search, now);
+  if (after) words.push(`--created-after ${after}`);
   return words.join(' ');
 }
 

@@ -1,8 +1,9 @@
 import { Link } from '@tanstack/react-router';
-import { $api, type Schemas } from '../api/client';
+import type { Schemas } from '../api/client';
 import { DefinitionList } from '../definitions/DefinitionList';
 import type { Columns } from '../ui/DataTable';
 import { shown } from '../ui/names';
+import { useList } from '../ui/useList';
 import { NextTick } from './NextTick';
 
 type Schedule = Schemas['Schedule'];
@@ -34,7 +35,7 @@ const COLUMNS: Columns<Schedule> = [
 ];
 
 export function Schedules() {
-  const query = $api.useQuery('get', '/api/v1/schedules', { params: { query: { limit: 100 } } });
+  const query = useList('/api/v1/schedules', { limit: 100 });
   return (
     <DefinitionList
       kind="schedule"

@@ -1,7 +1,7 @@
-import { $api } from '../api/client';
 import { EventTable } from '../ui/EventTable';
+import { useList } from '../ui/useList';
 
 export function TaskEvents({ id }: { id: string }) {
-  const query = $api.useQuery('get', '/api/v1/tasks/{id}/events', { params: { path: { id }, query: { limit: 200 } } });
+  const query = useList('/api/v1/tasks/{id}/events', { limit: 200 }, { id });
   return <EventTable query={query} kind="TaskState" column={{ header: 'Attempt', accessorKey: 'attempt' }} />;
 }

@@ -1,13 +1,15 @@
-import { Group, TextInput } from '@mantine/core';
+import { Group } from '@mantine/core';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { $api } from '../api/client';
 import { Answer, Empty } from '../ui/Answer';
 import { DataTable } from '../ui/DataTable';
+import { FilterField } from '../ui/FilterField';
 import { ListPart } from '../ui/ListPart';
 import { grouped } from '../ui/groups';
 import { Page, Part } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
 import { Time } from '../ui/Time';
+import { useList } from '../ui/useList';
 import { CopyMenu } from '../ui/Copy';
 
 const route = getRouteApi('/events');
@@ -16,14 +18,10 @@ const route = getRouteApi('/events');
 export function Events() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const query = $api.useQuery('get', '/api/v1/events', {
-    params: {
-      query: {
-        limit: 100,
-        ...(search.source ? { source: search.source } : {}),
-        ...(search.trigger ? { trigger: search.trigger } : {}),
-      },
-    },
+  const query = useList('/api/v1/events', {
+    limit: 100,
+    ...(search.source ? { source: search.source } : {}),
+    ...(search.trigger ? { trigger: search.trigger } : {}),
   });
   const set = (part: Partial<typeof search>) =>
     void navigate({ search: (old) => ({ ...old, ...part }), replace: true });
@@ -34,19 +32,8 @@ export function Events() {
       actions={<CopyMenu cli="signalbox event list" path="/api/v1/events" json={query.data} />}
     >
       <Group mb="sm" gap="xs">
-        <TextInput
-          label="Source"
-          data-search
-          w={180}
-          defaultValue={search.source}
-          onBlur={(event) => set({ source: event.currentTarget.value.trim() || undefined })}
-        />
-        <TextInput
-          label="Trigger"
-          w={180}
-          defaultValue={search.trigger}
-          onBlur={(event) => set({ trigger: event.currentTarget.value.trim() || undefined })}
-        />
+        <FilterField label="Source" data-search w={180} value={search.source} apply={(source) => set({ source })} />
+        <FilterField label="Trigger" w={180} value={search.trigger} apply={(trigger) => set({ trigger })} />
       </Group>
       <Sources />
       <ListPart

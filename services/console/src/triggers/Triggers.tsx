@@ -1,10 +1,11 @@
 import { Link } from '@tanstack/react-router';
-import { $api, type Schemas } from '../api/client';
+import type { Schemas } from '../api/client';
 import { DefinitionList } from '../definitions/DefinitionList';
 import type { Columns } from '../ui/DataTable';
 import { shown } from '../ui/names';
 import { matches } from './matches';
 import { Time } from '../ui/Time';
+import { useList } from '../ui/useList';
 
 type Trigger = Schemas['Trigger'];
 
@@ -27,7 +28,7 @@ const COLUMNS: Columns<Trigger> = [
 ];
 
 export function Triggers() {
-  const query = $api.useQuery('get', '/api/v1/triggers', { params: { query: { limit: 100 } } });
+  const query = useList('/api/v1/triggers', { limit: 100 });
   return (
     <DefinitionList
       kind="trigger"

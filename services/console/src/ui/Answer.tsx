@@ -11,6 +11,10 @@ export type Query<T> = {
   isPending: boolean;
   dataUpdatedAt: number;
   refetch: () => unknown;
+  /** Of a list that is read page by page. */
+  hasNextPage?: boolean;
+  isFetchingNextPage?: boolean;
+  fetchNextPage?: () => unknown;
 };
 
 /** What a query shows: loading, failed, or its answer. An old answer stays, with its age, when the server is away. */

@@ -1,6 +1,7 @@
 import type { Kind } from '../state/tokens';
-import { Answer, Empty, type Query } from './Answer';
-import { DataTable, type Columns } from './DataTable';
+import { Empty, type Query } from './Answer';
+import type { Columns } from './DataTable';
+import { ListPart } from './ListPart';
 import { StateBadge } from './StateBadge';
 import { Time } from './Time';
 
@@ -34,14 +35,12 @@ export function EventTable<E extends StateEvent>({
     { header: 'Version', id: 'version', accessorFn: (event) => event.version },
   ];
   return (
-    <Answer query={query}>
-      {({ items }) =>
-        items.length ? (
-          <DataTable label="Events" rows={items} idOf={(event) => String(event.version)} columns={columns} />
-        ) : (
-          <Empty title="No events yet" />
-        )
-      }
-    </Answer>
+    <ListPart
+      query={query}
+      label="Events"
+      idOf={(event) => String(event.version)}
+      columns={columns}
+      empty={<Empty title="No events yet" />}
+    />
   );
 }
