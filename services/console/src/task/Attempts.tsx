@@ -1,6 +1,7 @@
 import { Group, Select } from '@mantine/core';
 import { getRouteApi } from '@tanstack/react-router';
 import { $api, type Schemas } from '../api/client';
+import { token } from '../state/tokens';
 import { Answer, Empty } from '../ui/Answer';
 import { DataTable } from '../ui/DataTable';
 import { Part } from '../ui/Page';
@@ -37,9 +38,7 @@ export function Attempts({ task }: { task: Schemas['Task'] }) {
                 {
                   header: 'Took',
                   id: 'took',
-                  cell: ({ row }) => (
-                    <Took from={row.original.started_at} to={row.original.ended_at ?? row.original.started_at} />
-                  ),
+                  cell: ({ row }) => <Took from={startOf(row.original, task)} to={row.original.ended_at} />,
                 },
                 { header: 'Error', id: 'error', accessorFn: (one) => one.error ?? '–' },
               ]}
@@ -53,6 +52,10 @@ export function Attempts({ task }: { task: Schemas['Task'] }) {
     </Answer>
   );
 }
+
+/** When an attempt began; of one that is over without a known end there is no duration. */
+export const startOf = (one: Attempt, task: Pick<Schemas['Task'], 'attempt' | 'state'>) =>
+  one.ended_at || (one.attempt === task.attempt && !token('TaskState', task.state).ends) ? one.started_at : null;
 
 const LINES: [string, (one: Attempt) => string][] = [
   ['Cause', (one) => one.cause ?? '–'],

@@ -4,8 +4,9 @@ import { useVirtualizer } from '@tanstack/react-virtual';
 import { IconArrowDown, IconArrowUp, IconDownload } from '@tabler/icons-react';
 import { useDeferredValue, useEffect, useMemo, useRef, useState } from 'react';
 import { Empty } from '../ui/Answer';
+import { counted } from '../ui/names';
 import { AnsiLine } from './AnsiLine';
-import { filtered, found } from './logLines';
+import { filtered, found, linkOf } from './logLines';
 import { useLog } from './logStream';
 
 const route = getRouteApi('/tasks/$id');
@@ -23,7 +24,7 @@ export function LogView({ task, attempt }: { task: string; attempt: number }) {
   const wanted = useDeferredValue(text);
   const lines = useMemo(() => (log.partial ? [...log.lines, log.partial] : log.lines), [log.lines, log.partial]);
   const shown = useMemo(() => filtered(lines, level), [lines, level]);
-  const hits = useMemo(() => found(lines, wanted), [lines, wanted]);
+  const hits = useMemo(() => found(lines, wanted, shown), [lines, wanted, shown]);
   const hitSet = useMemo(() => new Set(hits), [hits]);
   const box = useRef<HTMLDivElement>(null);
   const count = shown ? shown.length : lines.length;
@@ -83,7 +84,7 @@ export function LogView({ task, attempt }: { task: string; attempt: number }) {
           <IconArrowDown size={16} />
         </ActionIcon>
         <Text size="sm" role="status" pb={7}>
-          {wanted.trim() ? `${hits.length.toLocaleString('en')} lines` : ''}
+          {wanted.trim() ? counted(hits.length, 'line') : ''}
         </Text>
         <Select
           label="Level"
@@ -116,7 +117,7 @@ export function LogView({ task, attempt }: { task: string; attempt: number }) {
         </Button>
       </Group>
       <Text size="sm" c="dimmed" mb={4} role="status">
-        {(lines.length + log.dropped).toLocaleString('en')} lines
+        {counted(lines.length + log.dropped, 'line')}
         {log.dropped > 0 && `, the newest ${lines.length.toLocaleString('en')} here`}
         {log.problem ? ` · ${log.problem}` : log.following ? ' · following' : ' · complete'}
       </Text>
@@ -141,11 +142,15 @@ export function LogView({ task, attempt }: { task: string; attempt: number }) {
                   style={{ transform: `translateY(${start}px)` }}
                 >
                   <a
-                    href={`?line=${number}`}
+                    href={`?${new URLSearchParams(linkOf(attempt, number))}`}
                     aria-label={`Link to line ${number}`}
                     onClick={(event) => {
                       event.preventDefault();
-                      void navigate({ search: (old) => ({ ...old, line: number }), replace: true, resetScroll: false });
+                      void navigate({
+                        search: (old) => ({ ...old, ...linkOf(attempt, number) }),
+                        replace: true,
+                        resetScroll: false,
+                      });
                     }}
                   >
                     {number}

@@ -60,11 +60,12 @@ export function TaskPage() {
 function TaskControls({ task }: { task: Task }) {
   const may = useMay();
   const { act } = useAction();
+  const plan = $api.useQuery('get', '/api/v1/plans/{id}', { params: { path: { id: task.plan_id } } }).data;
   if (token('TaskState', task.state).ends) return null;
   return (
     <>
       {task.state === 'UNKNOWN' && may('task.resolve') && <Resolve task={task} />}
-      {may('plan.control') && !task.cancel_requested && (
+      {plan && may('plan.control', plan.actor, plan.project) && !task.cancel_requested && (
         <Ask
           label="Cancel"
           color="red"

@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest';
-import { append, EMPTY_LOG, filtered, found, KEPT_LINES, levelOf, unmark } from './logLines';
+import { append, EMPTY_LOG, filtered, found, KEPT_LINES, levelOf, linkOf, unmark } from './logLines';
 
 test('marks are taken out of the text, wherever a chunk ends', () => {
-  expect(unmark('one\ntwo\n\u00008\nthree')).toEqual({ text: 'one\ntwo\nthree', offset: 8, ended: false, rest: '' });
-  expect(unmark('one\n\u00004')).toEqual({ text: 'one\n', offset: undefined, ended: false, rest: '\u00004' });
+  expect(unmark('one\ntwo\n\u00008\nthree')).toEqual({
+    marked: 'one\ntwo\n', text: 'three', offset: 8, ended: false, rest: '',
+  }); // prettier-ignore
+  expect(unmark('one\n\u00004')).toMatchObject({ marked: '', text: 'one\n', offset: undefined, rest: '\u00004' });
   expect(unmark('last\n\u0000end')).toMatchObject({ text: 'last\n', ended: true });
 });
 
@@ -26,4 +28,9 @@ test('levels and search', () => {
   expect(filtered(lines, null)).toBeNull();
   expect(found(lines, 'EXCEPTION')).toEqual([2]);
   expect(found(lines, ' ')).toEqual([]);
+  expect(found(['ERROR a', 'INFO a'], 'a', [0])).toEqual([0]); // one cannot go to a line that is not shown
+});
+
+test('the link to a line names its attempt', () => {
+  expect(String(new URLSearchParams(linkOf(2, '40')))).toBe('attempt=2&line=40');
 });

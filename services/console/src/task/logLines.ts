@@ -5,22 +5,36 @@ export const KEPT_LINES = 200_000;
 const LONGEST_LINE = 10_000;
 export const EMPTY_LOG: Log = { lines: [], dropped: 0, partial: '', offset: 0, ended: false };
 
-/** Takes text apart from marks. What is not yet known to be either is given back as `rest`. */
-export function unmark(chunk: string): { text: string; offset?: number; ended: boolean; rest: string } {
+/**
+ * Takes text apart from marks: `marked` is the text before the last mark with an offset, `text` what comes behind it.
+ * What is not yet known to be either is given back as `rest`.
+ */
+export function unmark(chunk: string): {
+  marked: string;
+  text: string;
+  offset?: number;
+  ended: boolean;
+  rest: string;
+} {
+  let marked = '';
   let text = '';
   let offset: number | undefined;
   let ended = false;
   let at = 0;
   for (;;) {
     const zero = chunk.indexOf('\0', at);
-    if (zero < 0) return { text: text + chunk.slice(at), offset, ended, rest: '' };
+    if (zero < 0) return { marked, text: text + chunk.slice(at), offset, ended, rest: '' };
     text += chunk.slice(at, zero);
     const end = chunk.indexOf('\n', zero);
     const mark = end < 0 ? chunk.slice(zero + 1) : chunk.slice(zero + 1, end);
     if (mark === 'end') ended = true;
-    else if (end < 0) return { text, offset, ended, rest: chunk.slice(zero) };
-    else if (/^\d+$/.test(mark)) offset = Number(mark);
-    if (end < 0) return { text, offset, ended, rest: '' };
+    else if (end < 0) return { marked, text, offset, ended, rest: chunk.slice(zero) };
+    else if (/^\d+$/.test(mark)) {
+      offset = Number(mark);
+      marked += text;
+      text = '';
+    }
+    if (end < 0) return { marked, text, offset, ended, rest: '' };
     at = end + 1;
   }
 }
@@ -67,9 +81,13 @@ export function filtered(lines: string[], level: string | null): number[] | null
   });
 }
 
-/** Where a text occurs, as indexes of lines. */
-export function found(lines: string[], text: string): number[] {
+/** The address of a line, with its attempt: without it the link shows another log when the task is tried again. */
+export const linkOf = (attempt: number, line: string) => ({ attempt: String(attempt), line });
+
+/** Where a text occurs, as indexes of lines; only among those that are shown, if not all are. */
+export function found(lines: string[], text: string, shown: number[] | null = null): number[] {
   const wanted = text.trim().toLowerCase();
   if (!wanted) return [];
+  if (shown) return shown.filter((at) => lines[at]!.toLowerCase().includes(wanted));
   return lines.flatMap((line, at) => (line.toLowerCase().includes(wanted) ? [at] : []));
 }

@@ -13,6 +13,7 @@ export function useLog(task: string, attempt: number): LogState {
   useEffect(() => {
     const abort = new AbortController();
     let log: Log = EMPTY_LOG;
+    let marked: Log = EMPTY_LOG; // up to the last offset: from there it is read again when the connection breaks
     let problem = '';
     let timer: ReturnType<typeof setTimeout> | undefined;
     const show = () => {
@@ -22,6 +23,7 @@ export function useLog(task: string, attempt: number): LogState {
       }, SHOW_MS);
     };
     const read = async () => {
+      log = marked;
       const query = new URLSearchParams({
         attempt: String(attempt),
         follow: 'true',
@@ -33,7 +35,7 @@ export function useLog(task: string, attempt: number): LogState {
       if (!response.ok || !response.body) {
         const body = (await response.json().catch(() => ({}))) as { detail?: string };
         problem = body.detail ?? `the server answered ${response.status}`;
-        if (response.status < 500 && response.status !== 401) log = { ...log, ended: true };
+        if (response.status < 500 && ![401, 429].includes(response.status)) log = { ...log, ended: true };
         return;
       }
       problem = '';
@@ -44,8 +46,11 @@ export function useLog(task: string, attempt: number): LogState {
         if (done) break;
         const part = unmark(rest + value);
         rest = part.rest;
-        log = append(log, part.text);
-        if (part.offset !== undefined) log = { ...log, offset: part.offset };
+        if (part.offset !== undefined) {
+          log = part.marked ? append(log, part.marked) : log;
+          log = marked = { ...log, offset: part.offset };
+        }
+        if (part.text) log = append(log, part.text);
         if (part.ended) log = { ...log, ended: true };
         show();
       }
