@@ -2,6 +2,8 @@ import { Button, Group, Modal, MultiSelect, Radio, Stack, TextInput } from '@man
 import { useDisclosure } from '@mantine/hooks';
 import { useState } from 'react';
 import { $api, http } from '../api/client';
+import { instantOf } from '../ui/instants';
+import { useUtc } from '../ui/preferences';
 import { useAction } from '../ui/useAction';
 
 export function NewFreeze() {
@@ -25,6 +27,7 @@ function Form({ close }: { close: () => void }) {
   const [mode, setMode] = useState<'hold' | 'drain'>('hold');
   const [chosen, setChosen] = useState<string[]>([]);
   const [ends, setEnds] = useState('');
+  const utc = useUtc();
   return (
     <form
       onSubmit={(event) => {
@@ -34,7 +37,7 @@ function Form({ close }: { close: () => void }) {
           reason,
           mode,
           engines: chosen,
-          ends_at: ends ? new Date(ends).toISOString() : null,
+          ends_at: ends ? instantOf(ends, utc) : null,
         };
         void act('Frozen', () => http.POST('/api/v1/freezes', { body })).then((ok) => ok && close());
       }}
@@ -63,7 +66,7 @@ function Form({ close }: { close: () => void }) {
           </Group>
         </Radio.Group>
         <TextInput
-          label="Until"
+          label={utc ? 'Until (UTC)' : 'Until (local time)'}
           description="Empty: until it is lifted"
           type="datetime-local"
           value={ends}

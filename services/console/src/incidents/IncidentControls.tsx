@@ -2,6 +2,7 @@ import { Button, Group, Menu } from '@mantine/core';
 import { IconChevronDown } from '@tabler/icons-react';
 import { http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
+import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
 import { untils } from './snooze';
 
@@ -41,6 +42,7 @@ export function IncidentControls({ incident }: { incident: Schemas['Incident'] }
           {untils(new Date()).map(({ label, at }) => (
             <Menu.Item
               key={label}
+              rightSection={<Time at={at} exact />}
               onClick={() =>
                 void act(`Snoozed ${label}`, () =>
                   http.POST('/api/v1/incidents/{id}/snooze', { ...path, body: { until_at: at, reason: label } }),
@@ -55,6 +57,7 @@ export function IncidentControls({ incident }: { incident: Schemas['Incident'] }
       <Button
         size="compact-sm"
         variant="default"
+        disabled={busy}
         aria-label={`Resolve ${incident.title}`}
         onClick={() => void act('Resolved', () => http.POST('/api/v1/incidents/{id}/resolve', { ...path, body: {} }))}
       >

@@ -20,3 +20,12 @@ test('runs are counted in the hour they ended, and what still runs or is too old
   expect(hours[22]).toEqual({ hour: '11:00', succeeded: 0, failed: 2, other: 0 });
   expect(hours.reduce((sum, hour) => sum + hour.succeeded, 0)).toBe(1);
 });
+
+test('in a zone that is half an hour off, an hour begins at half past', () => {
+  const zone = process.env['TZ'];
+  process.env['TZ'] = 'Asia/Kolkata';
+  expect(byHour([], Date.parse('2026-03-29T12:30:00Z'), false)[23]!.hour).toBe('17:30');
+  expect(byHour([], Date.parse('2026-03-29T12:30:00Z'), true)[23]!.hour).toBe('12:00');
+  if (zone === undefined) delete process.env['TZ'];
+  else process.env['TZ'] = zone;
+});

@@ -13,7 +13,8 @@ export function byHour(plans: Plan[], now: number, utc: boolean): Hour[] {
   const hours = Array.from({ length: 24 }, (_, at) => {
     const start = new Date((last - 23 + at) * HOUR);
     const hour = String(utc ? start.getUTCHours() : start.getHours()).padStart(2, '0');
-    return { hour: `${hour}:00`, succeeded: 0, failed: 0, other: 0 };
+    const minute = String(utc ? 0 : start.getMinutes()).padStart(2, '0'); // some zones are half an hour off
+    return { hour: `${hour}:${minute}`, succeeded: 0, failed: 0, other: 0 };
   });
   for (const plan of plans) {
     if (!plan.ended_at) continue;

@@ -33,9 +33,9 @@ export function RulesForm({ plan }: { plan: Schemas['Plan'] }) {
           rows={[
             ['At once', rules.limit ?? 'no limit'],
             ['Starts per minute', rules.starts_per_minute ?? 'no limit'],
-            ['Priority', rules.priority ?? 0],
+            ['Priority', rules.priority ?? 50],
             ['Canary', rules.canary ? `first ${rules.canary.first}` : 'none'],
-            ['Brake', rules.brake ? `at ${100 * rules.brake.failure_ratio} % failures` : 'none'],
+            ['Brake', rules.brake ? `at ${draftOf(rules).brake} % failures` : 'none'],
             ['Order', (rules.order ?? 'oldest_first').replace('_', ' ')],
           ]}
         />

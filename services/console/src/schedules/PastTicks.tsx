@@ -5,6 +5,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { http, type Schemas } from '../api/client';
+import { every } from '../live/connection';
 import { Answer, Empty } from '../ui/Answer';
 import { DataTable } from '../ui/DataTable';
 import { Part } from '../ui/Page';
@@ -36,7 +37,7 @@ export default function PastTicks({ id }: { id: string }) {
   const query = useQuery({
     queryKey: ['get', '/api/v1/schedules/{id}/ticks', { params: { path: { id } } }],
     queryFn: () => newest(id),
-    refetchInterval: 30_000,
+    refetchInterval: every(30_000),
   });
   return (
     <Part title="Past ticks">
@@ -58,7 +59,7 @@ export default function PastTicks({ id }: { id: string }) {
                   </Button>
                 )}
               </Group>
-              <Ticks rows={ticks.filter((tick) => !day || tick.due_at.startsWith(day)).slice(0, SHOWN)} />
+              <Ticks key={day} rows={ticks.filter((tick) => !day || tick.due_at.startsWith(day))} />
               {!all && (
                 <Text size="xs" c="dimmed">
                   The newest {(PAGES * 200).toLocaleString('en')} ticks; there were more.
@@ -99,29 +100,38 @@ function Calendar({ days, choose }: { days: Map<string, Day>; choose: (day: stri
   );
 } // prettier-ignore
 
-function Ticks({ rows }: { rows: Schemas['TickAnswer'][] }) {
+export function Ticks({ rows }: { rows: Schemas['TickAnswer'][] }) {
+  const [whole, setWhole] = useState(false);
+  if (!rows.length) return <Empty title="No tick of this day" />;
   return (
-    <DataTable
-      label="Past ticks"
-      rows={rows}
-      idOf={(tick) => tick.tick_id}
-      columns={[
-        { header: 'Due', accessorKey: 'due_at', cell: ({ row }) => <Time at={row.original.due_at} exact /> },
-        {
-          header: 'Outcome',
-          accessorKey: 'outcome',
-          cell: ({ row: { original: tick } }) =>
-            tick.plan_id ? (
-              <Link to="/runs/$id" params={{ id: tick.plan_id }}>
-                {tick.plan_state ? <StateBadge kind="PlanState" state={tick.plan_state} /> : 'started'}
-              </Link>
-            ) : (
-              <span title={tick.detail}>
-                {tick.outcome === 'FIRED' ? 'fired' : `skipped: ${tick.detail || tick.cause}`}
-              </span>
-            ),
-        },
-      ]}
-    />
+    <>
+      <DataTable
+        label="Past ticks"
+        rows={whole ? rows : rows.slice(0, SHOWN)}
+        idOf={(tick) => tick.tick_id}
+        columns={[
+          { header: 'Due', accessorKey: 'due_at', cell: ({ row }) => <Time at={row.original.due_at} exact /> },
+          {
+            header: 'Outcome',
+            accessorKey: 'outcome',
+            cell: ({ row: { original: tick } }) =>
+              tick.plan_id ? (
+                <Link to="/runs/$id" params={{ id: tick.plan_id }}>
+                  {tick.plan_state ? <StateBadge kind="PlanState" state={tick.plan_state} /> : 'started'}
+                </Link>
+              ) : (
+                <span title={tick.detail}>
+                  {tick.outcome === 'FIRED' ? 'fired' : `skipped: ${tick.detail || tick.cause}`}
+                </span>
+              ),
+          },
+        ]}
+      />
+      {rows.length > SHOWN && !whole && (
+        <Button mt="sm" variant="default" onClick={() => setWhole(true)}>
+          Show all {rows.length.toLocaleString('en')}
+        </Button>
+      )}
+    </>
   );
 }

@@ -13,5 +13,6 @@ test('a day is as bad as its ticks', () => {
   ]);
   expect([...days.values()].map((day) => day.level)).toEqual([2, 0, 1, 3]);
   expect(wordsOf('2026-03-28', days.get('2026-03-28'))).toBe('2026-03-28: 2 ticks, 1 failed');
+  expect(wordsOf('2026-03-27', days.get('2026-03-27'))).toBe('2026-03-27: 1 tick');
   expect(wordsOf('2026-01-01', undefined)).toBe('2026-01-01: no tick');
 });

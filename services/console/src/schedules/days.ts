@@ -1,4 +1,5 @@
 import { FAILED_PLANS } from '../state/tokens';
+import { counted } from '../ui/names';
 
 type Tick = { due_at: string; outcome: string; plan_state?: string | null };
 /** A day of a schedule: how many ticks it had, how many failed or were left out, and how bad that is (0 to 3). */
@@ -24,7 +25,7 @@ export function byDay(ticks: readonly Tick[]): Map<string, Day> {
 
 export function wordsOf(date: string, day: Day | undefined): string {
   if (!day) return `${date}: no tick`;
-  const parts = [`${day.total} ticks`];
+  const parts = [counted(day.total, 'tick')];
   if (day.failed) parts.push(`${day.failed} failed`);
   if (day.skipped) parts.push(`${day.skipped} left out`);
   return `${date}: ${parts.join(', ')}`;

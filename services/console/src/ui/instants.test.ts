@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { absolute, duration, relative } from './instants';
+import { absolute, duration, instantOf, relative } from './instants';
 
 test('durations have two units at most', () => {
   expect(duration(0.2)).toBe('0 s');
@@ -19,4 +19,9 @@ test('instants before and after now, and nonsense', () => {
 
 test('UTC is named', () => {
   expect(absolute('2026-03-29T01:02:03.456Z', true)).toBe('2026-03-29 01:02:03 UTC');
+});
+
+test('what is typed is meant in the zone in which times are shown', () => {
+  expect(instantOf('2026-03-29T08:00', true)).toBe('2026-03-29T08:00:00.000Z');
+  expect(instantOf('2026-03-29T08:00', false)).toBe(new Date(2026, 2, 29, 8).toISOString());
 });

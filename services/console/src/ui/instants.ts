@@ -24,6 +24,9 @@ export function relative(instant: string, now: number): string {
   return seconds > 0 ? `in ${unit}` : `${unit} ago`;
 }
 
+/** The instant of what is typed as date and time (`2026-03-29T08:00`), in the zone in which times are shown. */
+export const instantOf = (typed: string, utc: boolean) => new Date(utc ? `${typed}Z` : typed).toISOString();
+
 const two = (part: number) => String(part).padStart(2, '0');
 
 export function absolute(instant: string, utc: boolean): string {
