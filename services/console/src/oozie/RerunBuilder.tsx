@@ -3,7 +3,7 @@ import { Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { $api, http } from '../api/client';
 import { RuleFields } from '../plan/RuleFields';
-import { Empty } from '../ui/Answer';
+import { Answer, Empty } from '../ui/Answer';
 import { Page, Part } from '../ui/Page';
 import { useAction } from '../ui/useAction';
 import { bodyOf, coordinatorsOf, FIRST, idsOf, wrongWith, type Draft } from './rerun';
@@ -42,7 +42,9 @@ export function RerunBuilder() {
       title="Rerun Oozie"
       words="Nothing starts here: you get a preview with the decision of every item, and what would be deleted"
     >
-      {engines.data && oozie.length === 0 ? (
+      {!engines.data ? (
+        <Answer query={engines}>{() => null}</Answer>
+      ) : oozie.length === 0 ? (
         <Empty title="No Oozie is registered">
           <Link className="link" to="/engines">
             Register one
@@ -76,18 +78,19 @@ export function RerunBuilder() {
                   data={coordinatorsOf((known.data?.items ?? []).map((task) => task.item_key))}
                   value={draft.coordinators}
                   error={error('coordinators')}
-                  maxTags={200}
                   onChange={(typed) => set({ coordinators: idsOf(typed) })}
                 />
                 <Group grow align="flex-start">
                   <TextInput
                     label="From day"
+                    description="UTC; without a last day only this one"
                     type="date"
                     value={draft.from}
                     onChange={(event) => set({ from: event.currentTarget.value })}
                   />
                   <TextInput
                     label="To day"
+                    description="UTC; without a first day only this one"
                     type="date"
                     value={draft.until}
                     error={error('until')}

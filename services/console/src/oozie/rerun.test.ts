@@ -52,6 +52,12 @@ test('what is wrong is named by its field', () => {
   ).toEqual(['coordinators', 'engine', 'numbers', 'until']);
 });
 
+test('more coordinators than one preview takes are refused, not left out', () => {
+  const many = Array.from({ length: 201 }, (_, at) => `${at}-C`);
+  expect(wrongWith({ ...draft, coordinators: many }).coordinators).toMatch(/At most 200 of each; these are 201/);
+  expect(wrongWith({ ...draft, coordinators: many.slice(1) })).toEqual({});
+});
+
 test('coordinators of earlier runs are offered once each', () => {
   const keys = ['0000001-261128-oozie-C@7', '0000001-261128-oozie-C@8', 'part-1', '0000002-261128-oozie-C@1'];
   expect(coordinatorsOf(keys)).toEqual(['0000001-261128-oozie-C', '0000002-261128-oozie-C']);

@@ -24,6 +24,7 @@ export const FIRST: Draft = {
   refresh: false, order: 'oldest_first', rules: { ...draftOf({} as Schemas['Rules']), limit: 4 }, name: '', reason: '',
 }; // prettier-ignore
 
+const MAX_IDS = 200; // of coordinators, and of bundles
 const ACTION = /^(\S+-C)@\d+$/;
 
 /** Coordinators of earlier runs, by the keys of their actions: the newest first. */
@@ -53,6 +54,9 @@ export function wrongWith(draft: Draft): Partial<Record<keyof Draft, string>> {
   const wrong: Partial<Record<keyof Draft, string>> = {};
   if (!draft.engine) wrong.engine = 'Which Oozie?';
   if (!draft.coordinators.length) wrong.coordinators = 'At least one coordinator or bundle';
+  const bundles = draft.coordinators.filter((id) => id.endsWith('-B')).length;
+  if (Math.max(bundles, draft.coordinators.length - bundles) > MAX_IDS)
+    wrong.coordinators = `At most ${MAX_IDS} of each; these are ${draft.coordinators.length}`;
   if (rangesOf(draft.numbers) === null) wrong.numbers = 'Ranges such as 1-20, 31';
   if (draft.from && draft.until && draft.until < draft.from) wrong.until = 'After the first day';
   if (draft.scope === 'nodes' && !draft.nodes.length) wrong.nodes = 'At least one node';

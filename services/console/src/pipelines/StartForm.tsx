@@ -87,6 +87,7 @@ function Fields({
             description: param.description || undefined,
             required: param.required,
             error: texts[name] ? wrong[name] : undefined,
+            placeholder: textOf(param.default) || undefined, // an empty field means the default
           };
           const choices = param.choices?.map(textOf) ?? (param.type === 'boolean' ? ['true', 'false'] : undefined);
           return choices ? (

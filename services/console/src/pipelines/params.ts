@@ -7,9 +7,12 @@ export function valueOf(param: Param, text: string): { value?: unknown; wrong?: 
   if (text === '') return param.required && param.default === undefined ? { wrong: 'is needed' } : {};
   switch (param.type ?? 'string') {
     case 'integer':
-      return /^-?\d+$/.test(text) ? { value: Number(text) } : { wrong: 'is a whole number' };
+      if (!/^-?\d+$/.test(text)) return { wrong: 'is a whole number' };
+      return Number.isSafeInteger(Number(text))
+        ? { value: Number(text) }
+        : { wrong: 'has too many digits for a browser: use the command line' };
     case 'number':
-      return Number.isFinite(Number(text)) ? { value: Number(text) } : { wrong: 'is a number' };
+      return text.trim() && Number.isFinite(Number(text)) ? { value: Number(text) } : { wrong: 'is a number' };
     case 'boolean':
       return ['true', 'false'].includes(text) ? { value: text === 'true' } : { wrong: 'is true or false' };
     case 'date':

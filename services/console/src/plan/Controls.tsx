@@ -6,6 +6,7 @@ import { http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
 import { token } from '../state/tokens';
 import { Ask } from '../ui/Ask';
+import { counted, shown } from '../ui/names';
 import { useAction } from '../ui/useAction';
 
 /** Pause, resume, cancel, retry: only what the plan's state and the caller's roles allow. */
@@ -46,14 +47,18 @@ export function Controls({ plan }: { plan: Schemas['Plan'] }) {
           label="Cancel"
           color="red"
           icon={<IconX size={14} />}
-          title={`Cancel ${plan.name}`}
-          words={`${(plan.counts.waiting ?? 0).toLocaleString('en')} waiting items will not start. ${active} run now.`}
+          title={`Cancel ${shown(plan.name)}`}
+          words={`${counted(plan.counts.waiting ?? 0, 'waiting item')} will not start. Running now: ${active.toLocaleString('en')}.`}
           run={(reason) =>
             act('Cancel requested', () => http.POST('/api/v1/plans/{id}/cancel', { ...path, body: { reason, kill } }))
           }
         >
           <Checkbox
-            label={`End the ${active} that run now, too`}
+            label={
+              active === 1
+                ? 'End the one that runs now, too'
+                : `End the ${active.toLocaleString('en')} that run now, too`
+            }
             checked={kill}
             onChange={(event) => setKill(event.currentTarget.checked)}
           />

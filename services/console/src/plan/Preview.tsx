@@ -4,7 +4,7 @@ import { http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
 import { Answer } from '../ui/Answer';
 import { Ask } from '../ui/Ask';
-import { counted } from '../ui/names';
+import { counted, shown } from '../ui/names';
 import { Part } from '../ui/Page';
 import { Time } from '../ui/Time';
 import { useAction } from '../ui/useAction';
@@ -83,7 +83,7 @@ function Apply({ plan, deletes, all }: { plan: Schemas['Plan']; deletes: number;
     <Ask
       label="Apply"
       variant="filled"
-      title={`Start ${plan.name}`}
+      title={`Start ${shown(plan.name)}`}
       ready={confirmed || !asks}
       run={(reason) =>
         act('Apply requested', () =>

@@ -6,6 +6,7 @@ import { http, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
 import { token } from '../state/tokens';
 import { Ask } from '../ui/Ask';
+import { shown } from '../ui/names';
 import { useAction } from '../ui/useAction';
 
 type Scope = NonNullable<Schemas['PlanRerunInput']['scope']>;
@@ -38,7 +39,13 @@ export function RerunSteps({ plan }: { plan: Schemas['Plan'] }) {
     return ok;
   };
   return (
-    <Ask label="Rerun steps" title={`Rerun ${plan.name}`} icon={<IconArrowBackUp size={14} />} run={run}>
+    <Ask
+      label="Rerun steps"
+      title={`Rerun ${shown(plan.name)}`}
+      icon={<IconArrowBackUp size={14} />}
+      ready={!chooses || steps.length > 0}
+      run={run}
+    >
       <Radio.Group label="What runs again" value={scope} onChange={(value) => setScope(value as Scope)}>
         <Stack gap={6} mt={4}>
           {SCOPES.map(([value, label]) => (

@@ -9,6 +9,7 @@ export function RuleFields({ draft, set }: { draft: RulesDraft; set: (part: Part
       description={description}
       placeholder="none"
       min={0}
+      allowNegative={false} // a lone minus would be sent as no limit
       value={draft[name]}
       onChange={(value) => set({ [name]: value })}
       {...more}

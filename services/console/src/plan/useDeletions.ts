@@ -19,5 +19,6 @@ export function useDeletions(id: string) {
       }
       return { paths, all: cursor === null };
     },
+    refetchInterval: false, // a preview does not change; of a large one these are many pages
   });
 }
