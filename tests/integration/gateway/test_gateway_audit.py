@@ -77,6 +77,15 @@ async def test_every_refusal_is_in_it(api: Gateway) -> None:
     assert (wrong["action"], wrong["detail"]) == ("auth_login", "wrong password")
 
 
+async def test_a_path_with_a_zero_byte_does_not_stop_the_trail(api: Gateway) -> None:
+    """Anybody may call such a path. The column takes no zero byte, and every later entry would wait for ever."""
+    assert (await api.request("GET", "/jobs/zero%00byte", token="forged.to.ken")).status == 401
+    (entry, *_) = await entries(api, "outcome=unauthenticated&action=job_show")
+    assert entry["target"] == "/jobs/zero\0byte"
+    assert [one["seq"] for one in await entries(api, "target=/jobs/zero%EF%BF%BDbyte")] == [entry["seq"]]
+    assert (await api.ask("GET", "/audit/verify"))["good"]
+
+
 @proves("gateway.identity.audit: the head's row is locked: two gateways")
 async def test_gateways_that_chain_at_once_give_no_two_entries_one_place(api: Gateway) -> None:
     """Without it two gateways that chain together would make two entries with one number, or a broken chain."""

@@ -76,18 +76,9 @@ async def chain(database: Database) -> bool:
             seq += 1
             before = chained(before, seq, _text(row["at"]), row["record"])
             entry = from_json(row["record"])
-            columns.append(
-                (
-                    seq,
-                    row["at"],
-                    entry["actor"],
-                    entry["action"],
-                    entry["target"],
-                    entry["outcome"],
-                    row["record"],
-                    before,
-                )
-            )
+            # a path may have been called with a zero byte, which no column takes; the record keeps it as an escape
+            texts = [entry[name].replace("\0", "\ufffd") for name in ("actor", "action", "target", "outcome")]
+            columns.append((seq, row["at"], *texts, row["record"], before))
         await work.connection.execute(_APPEND, *map(list, zip(*columns, strict=True)))
         await work.connection.execute("UPDATE audit_head SET seq = $1, hash = $2", seq, before)
         await work.connection.execute("DELETE FROM audit_pending WHERE seq = ANY($1)", [row["seq"] for row in rows])
