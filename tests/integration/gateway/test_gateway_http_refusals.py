@@ -249,6 +249,9 @@ async def test_a_cursor_beyond_every_position_is_the_end(api: Gateway) -> None:
         cursor = base64.urlsafe_b64encode(json.dumps([kind, 2**40, nobody]).encode()).decode().rstrip("=")
         page = await api.ask("GET", f"/plans/{started['id']}/{place}?cursor={cursor}")
         assert page == {"items": [], "next_cursor": None}
+    cursor = base64.urlsafe_b64encode(json.dumps(["versions", 2**40]).encode()).decode().rstrip("=")
+    await api.ask("POST", "/jobs", {**JOB, "id": "one-version"})
+    assert len((await api.ask("GET", f"/jobs/one-version/versions?cursor={cursor}"))["items"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ ORDER BY id LIMIT $7
 """  # noqa: S608
 _VERSIONS: Final = """
 SELECT version, revision, body, created_at, created_by, reason FROM definition_version
-WHERE kind = $1 AND id = $2 AND version < $3 ORDER BY version DESC LIMIT $4
+WHERE kind = $1 AND id = $2 AND version < $3::bigint ORDER BY version DESC LIMIT $4
 """
 _USERS: Final = """
 SELECT kind || ':' || id AS name FROM definition_reference WHERE to_kind = $1 AND to_id = $2 ORDER BY 1 LIMIT $3
