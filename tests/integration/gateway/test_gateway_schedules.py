@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from yarl import URL
 
 from signalbox_chassis.persistence.connection import connect, connect_arguments
 from signalbox_chassis.security.vault import Keys, SecretUnreadable
@@ -187,7 +188,10 @@ def signed(secret: str, id: str, at: int, body: bytes) -> dict[str, str]:
 
 async def post(api: Gateway, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, Any]:
     url = f"{api.url}/api/v1{path}"
-    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as got:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(URL(url, encoded=True), data=body, headers=headers) as got,
+    ):
         return got.status, await got.json()
 
 
@@ -213,6 +217,8 @@ async def test_a_signed_event_needs_no_token_and_a_forged_old_or_replayed_one_is
     later = {**plain, **signed(secret, "m1", now + 1, body)}
     assert (await post(api, "/events/bank", body, later))[0] == 202, "a sender's own retry is signed anew"
     assert (await post(api, "/events/lake", body, good))[0] == 401
+    assert (await post(api, "/events/ba%00nk", body, good))[0] == 401
+    assert (await post(api, "/events/bank?retry=1", body, {**plain, **signed(secret, "m6", now, body)}))[0] == 422
     await api.request("DELETE", "/event-sources/bank")
     assert (await post(api, "/events/bank", body, {**plain, **signed(secret, "m5", now, body)}))[0] == 401
 
@@ -233,6 +239,9 @@ async def test_a_cloudevent_comes_structured_or_binary_and_a_part_of_a_source_is
     assert (await post(api, "/events/lake", b"[]", many))[0] == 415
     json_binary = {**binary, "content-type": "application/json"}
     assert (await post(api, "/events/lake", b"{", json_binary))[0] == 422
+    for headers, body in (({**binary, "ce-subject": "a%00b"}, b"a"), ({**binary, "ce-id": "b2"}, b"a\0b")):
+        status, refused = await post(api, "/events/lake", body, headers)
+        assert (status, refused["errors"][0]["allowed"]) == (422, "a zero byte is not allowed")
     assert (await post(api, "/events/lake", b"x" * 300_000, binary))[0] == 413
 
 

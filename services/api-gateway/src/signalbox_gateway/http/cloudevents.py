@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from fastapi import Request
 from pydantic import JsonValue
 
-from signalbox_gateway.http.bodies import JSON, json_body
+from signalbox_gateway.http.bodies import JSON, NO_ZERO, json_body
 from signalbox_gateway.http.problems import Problem, invalid
 
 STRUCTURED: Final = "application/cloudevents+json"
@@ -30,6 +30,9 @@ async def _binary(request: Request, media_type: str, kind: str) -> dict[str, Any
     found: dict[str, Any] = {
         name[3:]: unquote(value) for name, value in request.headers.items() if name.startswith("ce-")
     }
+    for name, value in found.items():
+        if "\0" in value:
+            raise invalid(name, value, NO_ZERO)
     found["datacontenttype"] = media_type
     raw = await request.body()
     if kind == JSON or kind.endswith("+json"):
@@ -39,6 +42,8 @@ async def _binary(request: Request, media_type: str, kind: str) -> dict[str, Any
             found["data"] = raw.decode()
         except UnicodeDecodeError:
             raise invalid("body", None, f"is not text in UTF-8, as {media_type[:100]} says") from None
+        if b"\0" in raw:
+            raise invalid("body", None, NO_ZERO)
     elif raw:
         found["data_base64"] = base64.b64encode(raw).decode()
     return found

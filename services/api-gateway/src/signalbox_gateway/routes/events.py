@@ -16,13 +16,14 @@ from signalbox_contracts.vocabulary import Instant
 from signalbox_contracts.wire import MessageTooLarge
 from signalbox_gateway import webhooks
 from signalbox_gateway.definitions import store
-from signalbox_gateway.http.access import Principal, permission
+from signalbox_gateway.http.access import Principal, count_call, permission
 from signalbox_gateway.http.bodies import body
 from signalbox_gateway.http.cloudevents import attributes_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, built, checked, invalid
+from signalbox_gateway.http.queries import only_known_parameters
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.read_model import starts
 from signalbox_gateway.read_model.starts import MatchFilter
@@ -134,19 +135,22 @@ async def _event_sender(request: Request, deps: Deps, source: SourceInPath) -> P
     if "webhook-signature" not in request.headers or "authorization" in request.headers:
         return await _by_token(request, deps)
     async with deps.database.connection() as connection:
-        sealed = await sources.sealed(connection, source)
-    if sealed is None:
-        raise Problem("unauthenticated", f"no signing secret of source {source[:100]} is kept here")
+        sealed = None if "\0" in source else await sources.sealed(connection, source)
     try:
+        if sealed is None:
+            raise webhooks.SignatureRefused(f"no signing secret of source {source[:100]} is kept here")
         keys = webhooks.unseal(secret_keys(deps), source, sealed["key_id"], sealed["secrets"])
         request.state.signed = webhooks.verify(
             source, keys, dict(request.headers), await request.body(), now=deps.clock.now(),
             tolerance_seconds=sealed["tolerance_seconds"],
         )  # fmt: skip
     except webhooks.SignatureRefused as error:
+        await count_call(request, deps, None)
         raise Problem("unauthenticated", str(error)) from None
-    request.state.principal = Principal(f"webhook:{source}", "webhook", frozenset({"event.send"}), None)
-    return request.state.principal
+    principal = request.state.principal = Principal(f"webhook:{source}", "webhook", frozenset({"event.send"}), None)
+    await count_call(request, deps, principal.name)
+    only_known_parameters(request)
+    return principal
 
 
 _by_token = permission("event.send")
