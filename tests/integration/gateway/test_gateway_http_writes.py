@@ -111,6 +111,13 @@ async def test_a_refused_request_does_not_use_its_key_up(api: Gateway) -> None:
     assert (await api.request("POST", "/plans", {"items": [item(0)]}, headers=headers)).status == 202
 
 
+async def test_an_engine_is_never_unchanged_since_its_state_is_not_part_of_its_revision(api: Gateway) -> None:
+    """A caller that waits for `drained` with `If-None-Match` would wait for ever."""
+    shown = await api.request("GET", "/engines/scripted")
+    again = await api.request("GET", "/engines/scripted", headers={"If-None-Match": shown.headers["ETag"]})
+    assert (again.status, "state" in again.body) == (200, True)
+
+
 async def test_a_definition_that_moved_on_is_neither_overwritten_nor_deleted(api: Gateway) -> None:
     await api.ask("POST", "/jobs", {**JOB, "id": "moved"})
     old = (await api.request("GET", "/jobs/moved")).headers["ETag"]
