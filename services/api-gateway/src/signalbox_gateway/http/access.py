@@ -17,7 +17,7 @@ from fastapi.routing import iter_route_contexts
 from signalbox_gateway.http import anonymous
 from signalbox_gateway.http.addresses import client_address, limit_key
 from signalbox_gateway.http.dependencies import Dependencies, Deps
-from signalbox_gateway.http.objects import LIST, MAKES, find, place_of
+from signalbox_gateway.http.objects import LIST, MAKES, Place, find, place_of
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.http.queries import only_known_parameters
 from signalbox_gateway.identity import objects, roles
@@ -76,7 +76,13 @@ async def still_may(request: Request, name: str) -> bool:
         return True  # the operator lets callers without a token in, for as long as this process runs
     tokens = request.app.state.tokens
     principal: Principal | None = await (tokens.principal(given[0]) if given else tokens.of_cookie(cookie))
-    return principal is not None and principal.may(name)
+    if principal is None or not principal.may(name):
+        return False
+    reach, place = principal.reach(name), place_of(request)
+    if reach.everywhere or not isinstance(place, Place):
+        return reach.everywhere
+    found = await find(request.app.state.dependencies.database, place, request.path_params)
+    return found is not None and reach.sees(found)
 
 
 def public(name: str, *, any_query: bool = False) -> Checker:

@@ -222,6 +222,6 @@ def _wait_seconds(request: Request) -> float:
     """The time of `Prefer: wait=N` (RFC 7240), at most ten seconds."""
     for preference in request.headers.get("prefer", "").split(","):
         name, _, value = preference.strip().partition("=")
-        if name.lower() == "wait" and value.isdigit():
+        if name.lower() == "wait" and value.isascii() and value.isdigit():
             return min(float(value), WAIT_SECONDS)
     return WAIT_SECONDS
