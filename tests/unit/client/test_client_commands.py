@@ -14,11 +14,13 @@ from typing import Any, ClassVar
 
 import pytest
 from typer.testing import CliRunner, Result
+from websockets.sync.server import ServerConnection
+from websockets.sync.server import serve as serve_websockets
 
-from signalbox_client import command, contexts, documents, inputs, output, reference, watch, waterfall
+from signalbox_client import command, contexts, documents, inputs, live, output, reference, watch, waterfall
 from signalbox_client.api import Api, Refused, Unreachable
 from signalbox_client.app import ALONE, OURS, app
-from signalbox_client.commands import dead_letters, definitions, plans, secrets, status, tasks
+from signalbox_client.commands import dead_letters, definitions, oozie_jobs, plans, secrets, status, tasks
 from signalbox_client.contexts import BadContext, Context, Contexts, NotLoggedIn
 from signalbox_client.exit_codes import EndedBadly
 from signalbox_contracts.definitions import KINDS
@@ -140,7 +142,7 @@ class Server(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
             return
-        raw = json.dumps(body).encode()
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         if status == 302:
             self.send_header("Location", "http://127.0.0.1:1/")
@@ -285,6 +287,123 @@ def test_a_server_that_is_not_there_has_its_exit_code() -> None:
     assert "does not answer" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("status", "answer", "code"),
+    [(200, b"<html>", 5), (200, b"[]", 5), (200, b"", 5), (404, b"<html>", 3), (502, b"", 5)],
+)
+def test_a_server_that_is_not_signalbox_is_one_line_with_its_address(
+    server: str, status: int, answer: bytes, code: int
+) -> None:
+    """A proxy, a captive portal, or the console's address without its API."""
+    Server.answers[:] = [(status, answer)]
+    done = run(server, "plan", "list", "-o", "json")
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert f"{server} does not answer as the API of Signalbox" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://host:99999", "http://host:x", "http://host:0", "http://"])
+def test_an_address_that_is_none_is_one_line_and_exit_code_2(url: str) -> None:
+    done = run(url, "plan", "list")
+    assert done.exit_code == 2
+    assert "is not a URL" in done.stderr
+
+
+def test_a_host_that_no_name_can_have_is_not_reached() -> None:
+    done = run("http://a..b", "plan", "cancel", "p1", "--yes")
+    assert done.exit_code == 5
+    assert "does not answer" in done.stderr
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("wait", [False, True])
+def test_what_begins_several_operations_prints_one_json_list(server: str, count: int, wait: bool) -> None:
+    begun = [{"operation_id": f"o{number}", "plan_id": f"p{number}"} for number in range(count)]
+    ended = [{"id": f"o{number}", "operation": "plan.cancel", "state": "done"} for number in range(count)]
+    Server.answers[:] = [(202, {"operations": begun}), *((200, one) for one in ended)]
+    done = run(server, "job", "stop", "nightly", "--yes", "-o", "json", *(["--wait"] if wait else []))
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == (ended if wait else begun)
+
+
+def test_good_files_are_an_empty_json_list(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("id: p\nsteps: [{id: a, engine: e, work: {kind: scripted, script: {}}}]\n")
+    done = run("http://127.0.0.1:1", "pipeline", "validate", str(file), "-o", "json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, []), done.stderr
+
+
+def test_the_log_of_another_system_does_not_steer_a_terminal(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv(contexts.URL, server)
+    monkeypatch.setenv(contexts.TOKEN, "sbt_x")
+    details = {"job": "1-W", "cut": False, "command": "oozie \x1b[2Jjob", "text": "a\x1b]0;title\x07b\n"}
+    Server.answers[:] = [(202, {"id": "o"}), (200, {"id": "o", "operation": "o", "state": "done", "details": details})]
+    oozie_jobs.oozie_show("1-W", "oozie")
+    Server.answers[:] = [(200, b"key\r\n\x1b[2J=1\n")]
+    plans.plan_export("p", "csv")
+    assert terminal.getvalue() == "ab\nkey\n=1\n"
+
+
+def test_a_terminal_without_the_letters_of_a_table_shows_others(server: str) -> None:
+    plan = {
+        "id": "p1", "state": "SUCCEEDED", "name": "näme", "actor": "user:ann", "created_at": "2026-01-01T00:00:00Z",
+        "started_at": None, "ended_at": None, "waiting": [],
+        "counts": dict.fromkeys(("total", "succeeded", "failed", "skipped", "cancelled"), 0),
+    }  # fmt: skip
+    Server.answers[:] = [(200, {"items": [plan], "next_cursor": None})] * 2
+    environment = {**os.environ, "SIGNALBOX_API_URL": server, "SIGNALBOX_TOKEN": "x", "PYTHONIOENCODING": "ascii"}
+    for form, shown in (("table", "? SUCCEEDED"), ("yaml", '"n\\xE4me"')):
+        command = [str(COMMAND), "plan", "list", "-o", form]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, shown in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_the_named_context_is_forgotten_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    contexts.save(Contexts("a", {"a": Context("http://a", "ta"), "b": Context("http://b", "tb")}))
+    assert CliRunner().invoke(app, ["--context", "b", "logout"]).exit_code == 0
+    assert contexts.load() == Contexts("a", {"a": Context("http://a", "ta")})
+    assert CliRunner().invoke(app, ["--context", "b", "logout"]).exit_code == 4
+
+
+def test_a_word_that_json_does_not_have_is_a_text() -> None:
+    assert inputs.values(["a=NaN", "b=-Infinity", "c=1"], "-d") == {"a": "NaN", "b": "-Infinity", "c": 1}
+
+
+def test_a_key_of_two_lines_is_refused_before_it_is_sent(server: str, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("sbt_a\nsbt_b\n")
+    done = run(server, "login", "--url", server, "--token-file", str(file))
+    assert (done.exit_code, "sbt_" in done.stderr, Server.requests) == (2, False, [])
+
+
+def test_the_live_feed_goes_on_with_a_fresh_token_when_the_one_in_use_has_ended() -> None:
+    tokens: list[str] = []
+
+    def serve(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        tokens.append(connection.request.headers["Authorization"])
+        connection.recv()
+        if tokens[-1] == "Bearer old":
+            connection.close(live.UNAUTHENTICATED)
+            return
+        connection.send(json.dumps({"subscribed": {"id": "watch", "sequence": 0}}))
+        connection.send(json.dumps({"events": [{"sequence": 1}]}))
+        connection.recv()
+
+    with serve_websockets(serve, "127.0.0.1", 0, subprotocols=[live.PROTOCOL]) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.socket.getsockname()[1]}"
+        feed = live.Feed(Api(url, "old", renew=lambda: "fresh"))
+        assert next(feed.events()) == {"sequence": 1}
+        assert tokens == ["Bearer old", "Bearer fresh"]
+        with pytest.raises(Refused, match="valid token"):
+            next(live.Feed(Api(url, "old")).events())
+        listening.shutdown()
+
+
 def test_empty_lists_say_what_to_do(server: str) -> None:
     Server.answers[:] = [(200, {"items": [], "next_cursor": None})]
     done = run(server, "job", "list")
@@ -378,7 +497,7 @@ def test_a_letter_that_comes_in_two_pieces_is_one_letter_on_a_terminal(monkeypat
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdout", terminal)
     for at in range(3):
-        tasks._write("é\n".encode()[at : at + 1])  # pyright: ignore[reportPrivateUsage]
+        output.write_through("é\n".encode()[at : at + 1])
     assert terminal.getvalue() == "é\n"
 
 

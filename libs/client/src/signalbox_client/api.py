@@ -22,6 +22,9 @@ MAX_BYTES: Final = 256 * 1024 * 1024
 """Most of an answer that is read: an untrusted one must not fill the memory."""
 
 
+_NOT_OURS: Final = "does not answer as the API of Signalbox: is the address right?"
+
+
 class Unreachable(Exception):
     """The API does not answer, or not as itself."""
 
@@ -33,9 +36,9 @@ class Refused(Exception):
         self.status = status
         self.slug = str(problem.get("type", "")).rpartition("/")[2] or str(status)
         self.detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
-        self.errors: list[dict[str, Any]] = [one for one in problem.get("errors", ()) if isinstance(one, dict)]
+        self.errors: list[dict[str, Any]] = [one for one in problem.get("errors") or () if isinstance(one, dict)]
         self.trace_id = str(problem.get("trace_id", ""))
-        self.users: list[str] = [str(one) for one in problem.get("users", ())]
+        self.users: list[str] = [str(one) for one in problem.get("users") or ()]
         super().__init__(self.detail)
 
 
@@ -79,11 +82,13 @@ class Api:
         left = limit
         while left is None or left > 0:
             size = 200 if left is None else min(200, left)
-            page = self.get(path, {**(params or {}), "limit": size, "cursor": cursor})
-            items = page["items"]
+            page: Any = self.get(path, {**(params or {}), "limit": size, "cursor": cursor})
+            try:
+                items, cursor = page["items"], page.get("next_cursor")
+            except (TypeError, KeyError, AttributeError):
+                raise Refused(200, {"detail": f"{self.url} {_NOT_OURS}"}) from None
             yield from items
             left = None if left is None else left - len(items)
-            cursor = page.get("next_cursor")
             if not cursor:
                 return
 
@@ -107,8 +112,7 @@ class Api:
         for attempt in range(1, TRIES + 1):
             try:
                 with self._send(method, path, params, raw, given) as response:
-                    content = response.read(MAX_BYTES)
-                return json.loads(content) if content else None
+                    return self._read(response.status, response.read(MAX_BYTES))
             except (Unreachable, OSError, HTTPException) as error:
                 if attempt == TRIES or not again:
                     raise error if isinstance(error, Unreachable) else Unreachable(str(error)) from None
@@ -119,6 +123,27 @@ class Api:
             time.sleep(0.2 * 2**attempt)
         raise AssertionError("the last try returns or raises")
 
+    def _read(self, status: int, content: bytes) -> Any:
+        """The JSON of a good answer; None for an empty one. Raises `Refused` for what no API of ours answers."""
+        if not content:
+            return None
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError):
+            raise Refused(status, {"detail": f"{self.url} {_NOT_OURS}"}) from None
+
+    @property
+    def bearer(self) -> str:
+        """The token in use."""
+        return self._fresh[-1] if self._fresh else self.token
+
+    def renewed(self) -> bool:
+        """Take a fresh token, where there is a session that gives one."""
+        if self.renew is None:
+            return False
+        self._fresh.append(self.renew())
+        return True
+
     def _send(
         self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]
     ) -> HTTPResponse:
@@ -126,9 +151,8 @@ class Api:
         try:
             return self._send_once(method, path, params, body, headers)
         except Refused as refused:
-            if refused.status != 401 or self.renew is None:
+            if refused.status != 401 or not self.renewed():
                 raise
-            self._fresh.append(self.renew())
             return self._send_once(method, path, params, body, headers)
 
     def _send_once(
@@ -137,7 +161,7 @@ class Api:
         path = path if path.startswith("/api/") else BASE + path
         request = urllib.request.Request(self.url.rstrip("/") + path + _query(params), data=body, method=method)
         request.add_header("Accept", "application/json")
-        if token := self._fresh[-1] if self._fresh else self.token:
+        if token := self.bearer:
             request.add_header("Authorization", f"Bearer {token}")
         if body is not None:
             request.add_header("Content-Type", "application/json")
@@ -147,10 +171,10 @@ class Api:
             return cast("HTTPResponse", _opener(self.url).open(request, timeout=self.seconds))
         except urllib.error.HTTPError as error:
             with error:
-                raise _refused(error.code, error.read(1 << 20)) from None
+                raise _refused(self.url, error.code, error.read(1 << 20)) from None
         except urllib.error.URLError as error:
             raise Unreachable(f"{self.url} does not answer: {error.reason}") from None
-        except (TimeoutError, OSError, HTTPException) as error:
+        except (TimeoutError, OSError, HTTPException, UnicodeError, OverflowError) as error:  # a host, a port
             raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from None
 
 
@@ -169,12 +193,14 @@ def _query(params: Params | None) -> str:
     return f"?{urlencode(pairs)}" if pairs else ""
 
 
-def _refused(status: int, raw: bytes) -> Refused:
+def _refused(url: str, status: int, raw: bytes) -> Refused:
     try:
         problem: Any = json.loads(raw)
-    except ValueError:
-        problem = {}
-    return Refused(status, cast("dict[str, Any]", problem) if isinstance(problem, dict) else {})
+    except (ValueError, RecursionError):
+        problem = None
+    if not isinstance(problem, dict):
+        problem = {"detail": f"HTTP {status}: {url} {_NOT_OURS}"}
+    return Refused(status, cast("dict[str, Any]", problem))
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:

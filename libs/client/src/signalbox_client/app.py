@@ -1,5 +1,6 @@
 """`signalbox`: the command line. Everything it does is a call of the API."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -131,6 +132,8 @@ def login(
         token = Path(token_file).read_text().strip() if token_file else inputs.secret_value("key").strip()
     except OSError as error:
         raise typer.BadParameter(f"{token_file} cannot be read: {error.strerror}") from None
+    if not contexts.is_token(token):
+        raise typer.BadParameter("this is no key: printable characters without spaces are allowed")
     me = Api(where, token).get("/me")
     kept = contexts.load()
     kept.known[name] = contexts.Context(where, token, me["name"])
@@ -143,15 +146,19 @@ def login(
 def logout() -> None:
     """Forget the context in use. Its key or session stays valid: see `auth logout` and `key delete`."""
     kept = contexts.load()
-    if kept.known.pop(kept.current, None) is None:
-        raise contexts.NotLoggedIn("nobody is logged in")
-    kept.current = next(iter(kept.known), "")
+    name = inputs.chosen[0] if inputs.chosen else kept.current
+    if kept.known.pop(name, None) is None:
+        raise contexts.NotLoggedIn(f"there is no context {name}" if name else "nobody is logged in")
+    if name == kept.current:
+        kept.current = next(iter(kept.known), "")
     contexts.save(kept)
     echo("logged out")
 
 
 def main() -> None:
     """Run the command line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the terminal's encoding lacks ends no command
+        sys.stdout.reconfigure(errors="replace")
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:

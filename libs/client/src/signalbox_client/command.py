@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 
 from signalbox_client import inputs, watch
 from signalbox_client.exit_codes import handle_errors
-from signalbox_client.output import Column, ago, cut, echo, one, plain
+from signalbox_client.output import Column, ago, cut, echo, one, plain, rows
 
 P = ParamSpec("P")
 WIDEST: Final = 60
@@ -58,15 +58,18 @@ def command(
 
 
 def show_answer(response: dict[str, Any], form: str, *, wait: bool, timeout: float | None) -> None:
-    """What came of a control call: with `wait`, the answers of the operations it began."""
-    operations = response.get("operations") or [response]
-    if not wait:
-        for operation in operations:
-            one(operation, form, OPERATION, name="operation_id")
+    """What came of a control call: the operation it began, or a list of them; with `wait`, as they were answered."""
+    several = "operations" in response
+    found: list[dict[str, Any]] = response["operations"] if several else [response]
+    if wait:
+        ids = [operation.get("operation_id") or operation["id"] for operation in found]
+        found = [watch.operation(inputs.api(), id, timeout=timeout or 60) for id in ids]
+    name = "id" if wait else "operation_id"
+    if several and form != "table":
+        rows(found, form, OPERATION, name=name)
         return
-    for operation in operations:
-        id = operation.get("operation_id") or operation["id"]
-        one(watch.operation(inputs.api(), id, timeout=timeout or 60), form, OPERATION)
+    for operation in found:
+        one(operation, form, OPERATION, name=name)
 
 
 def started(plan: dict[str, Any], form: str, *, wait: bool, timeout: float | None) -> None:

@@ -99,10 +99,19 @@ def _api_of(name: str, context: Context) -> Api:
 
 def checked_url(url: str) -> str:
     """The address without a slash at its end. Raises `BadContext`."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadContext(f"{url!r} is not a URL: it begins with http:// or https://")
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise BadContext(f"{url!r} is not a URL: it begins with http:// or https://, then a host")
     return url.rstrip("/").removesuffix("/api/v1")
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can be sent as a token."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def is_plain_and_remote(url: str) -> bool:
@@ -115,7 +124,7 @@ def api(name: str | None = None) -> Api:
     """What a command calls. A token given by the environment wins, then the named context, then the one in use."""
     name = name or os.environ.get(CONTEXT) or None
     token = os.environ.get(TOKEN, "").strip()
-    if token and not _TOKEN.fullmatch(token):
+    if token and not is_token(token):
         raise BadContext(f"{TOKEN} is not a token: printable characters without spaces are allowed")
     if token and name is None:
         return Api(checked_url(os.environ.get(URL) or DEFAULT_URL), token)

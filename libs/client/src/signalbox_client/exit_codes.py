@@ -76,4 +76,4 @@ def _code(status: int) -> int:
         return WHO
     if status == 404:
         return MISSING
-    return UNREACHABLE if status >= 500 else USAGE
+    return UNREACHABLE if status >= 500 or status < 400 else USAGE  # below 400: what answers is no API of ours

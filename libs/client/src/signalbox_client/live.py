@@ -52,7 +52,7 @@ class Feed:
             time.sleep(min(0.1 * 2**self._failures, 3.0))
 
     def _connection(self, give_up_at: float | None) -> Iterator[dict[str, Any]]:
-        headers = {"Authorization": f"Bearer {self.api.token}"}
+        headers = {"Authorization": f"Bearer {self.api.bearer}"}
         with connect(
             _address(self.api.url), additional_headers=headers, subprotocols=[PROTOCOL], max_size=MAX_BYTES,
             proxy=None, open_timeout=10, close_timeout=1,
@@ -86,7 +86,7 @@ class Feed:
             yield event
 
     def _give_up_when_refused(self, code: int) -> None:
-        if code == UNAUTHENTICATED:
+        if code == UNAUTHENTICATED and (self._failures or not self.api.renewed()):
             raise Refused(401, {"type": "/problems/unauthenticated", "detail": "a valid token is needed"})
         if code == FORBIDDEN:
             raise Refused(403, {"type": "/problems/forbidden", "detail": "the live feed needs plan.read"})

@@ -1,5 +1,6 @@
 """What commands print: data on stdout in the form that was asked for, everything else on stderr."""
 
+import codecs
 import json
 import os
 import re
@@ -16,6 +17,7 @@ _CONTROL: Final = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_][^\x1b\x07]*(?:\x07|\x1b\\)?"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
+_decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 STATES: Final = {
     "SUCCEEDED": ("✓", 32), "COMPLETED_WITH_ERRORS": ("!", 33), "FAILED": ("✗", 31), "REFUSED": ("✗", 31),
     "RESOLVING": ("◌", 36), "PREVIEWED": ("◇", 36), "AWAITING_APPROVAL": ("◈", 33),
@@ -37,6 +39,15 @@ def colourful(stream: Any = None) -> bool:
 def echo(text: str) -> None:
     """Talk: to stderr, so that it never mixes with data."""
     print(text, file=sys.stderr)
+
+
+def write_through(chunk: bytes) -> None:
+    """Write bytes as they came, but on a terminal without anything that could steer it."""
+    if sys.stdout.isatty():
+        sys.stdout.write(plain(_decoder.decode(chunk)))
+    else:
+        sys.stdout.buffer.write(chunk)
+    sys.stdout.flush()
 
 
 def state(word: object) -> str:
@@ -152,4 +163,5 @@ def _bare(text: str) -> str:
 def _yaml(value: Any) -> str:
     import yaml  # slow to import, and rarely wanted
 
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    every_letter = (sys.stdout.encoding or "").lower().startswith("utf")
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=every_letter)

@@ -1,6 +1,5 @@
 """`signalbox audit`: who did what, and whether the trail is as it was written."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from signalbox_client.command import command, group
 from signalbox_client.exit_codes import EndedBadly
 from signalbox_client.inputs import Everything, Form, Limit, api, row_limit
-from signalbox_client.output import Column, ago, one, rows
+from signalbox_client.output import Column, ago, one, rows, write_through
 
 audit = group("Who did what.")
 ENTRIES: tuple[Column, ...] = (
@@ -43,8 +42,7 @@ def audit_export(
 ) -> None:
     """Print the audit trail as JSON Lines, oldest entry first."""
     for chunk in api().stream("/audit/export", {"from_seq": from_seq}):
-        sys.stdout.buffer.write(chunk)
-    sys.stdout.flush()
+        write_through(chunk)
 
 
 @command(audit, "verify")

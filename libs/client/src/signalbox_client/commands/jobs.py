@@ -56,7 +56,6 @@ def job_stop(
     inputs.sure(f"Cancel every live plan of job {id}?", yes)
     body = {"reason": reason, **({"kill": True} if kill else {})}
     stopped = api().post(place("jobs", id, "stop"), body)
-    if stopped["operations"]:
-        show_answer(stopped, output, wait=wait, timeout=timeout)
-    else:
+    show_answer(stopped, output, wait=wait, timeout=timeout)
+    if not stopped["operations"]:
         echo(f"job {id} has no live plan")

@@ -29,7 +29,7 @@ def oozie_rerun(
     bundle: Annotated[Many, typer.Option("--bundle", help="a bundle's id; repeatable")] = None,
     action: Annotated[Many, typer.Option("--action", help="numbers of actions: 7 or 3-9; repeatable")] = None,
     since: Annotated[str, typer.Option("--from", help="nominal or creation times from this one on (ISO 8601)")] = "",
-    until: Annotated[str, typer.Option("--until", help="last file")] = "",
+    until: Annotated[str, typer.Option("--until", help="nominal or creation times up to this one")] = "",
     name: Annotated[str, typer.Option("--name", help="workflows of this name")] = "",
     user: Annotated[str, typer.Option("--user", help="workflows of this user")] = "",
     text: Annotated[str, typer.Option("--text", help="workflows whose name, user or id contains this")] = "",
@@ -109,7 +109,7 @@ def _selection(**given: Any) -> dict[str, Any]:
 def number_range(text: str) -> list[int]:
     """Both ends of a range of action numbers."""
     first, dash, last = text.partition("-")
-    if not first.isdigit() or (dash and not last.isdigit()):
+    if not text.isascii() or not first.isdigit() or (dash and not last.isdigit()):
         raise typer.BadParameter(f"{text!r} is no number and no range such as 3-9", param_hint="--action")
     return [int(first), int(last or first)]
 

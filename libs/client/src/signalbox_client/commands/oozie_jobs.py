@@ -9,7 +9,7 @@ from signalbox_client.api import place
 from signalbox_client.command import command
 from signalbox_client.commands.oozie import number_range, oozie
 from signalbox_client.inputs import Form, Reason, Timeout, api
-from signalbox_client.output import Column, echo, one
+from signalbox_client.output import Column, echo, one, plain, write_through
 
 Server = Annotated[str, typer.Option("--engine", help="the Oozie server")]
 Numbers = Annotated[
@@ -95,8 +95,8 @@ def oozie_show(
         return
     if details["cut"]:
         echo(f"cut: only the {'end' if document in _LOGS else 'beginning'} is shown")
-    echo(details["command"])
-    typer.echo(details["text"].rstrip("\n"))
+    echo(plain(details["command"]))
+    write_through(details["text"].rstrip("\n").encode() + b"\n")
 
 
 def _control(body: dict[str, Any], engine: str, reason: str, timeout: float | None, output: str) -> None:

@@ -10,7 +10,7 @@ from signalbox_client.command import command, started
 from signalbox_client.commands.definitions import GROUPS
 from signalbox_client.drawings import graph_lines
 from signalbox_client.inputs import Form, Reason, Timeout, Wait, api
-from signalbox_client.output import Column, echo, rows
+from signalbox_client.output import Column, echo, plain, rows
 
 pipeline = GROUPS["pipeline"]
 Files = Annotated[list[str], typer.Argument(help="files and folders with pipelines in YAML or JSON")]
@@ -24,8 +24,9 @@ _OUTCOMES: tuple[Column, ...] = (("pipeline", "id"), ("outcome", "outcome"), ("v
 def pipeline_validate(files: Files, output: Form = "table") -> None:
     """Check files without a server: every problem with file, line and column."""
     documents, problems = checked(files)
-    if problems:
+    if problems or output != "table":
         rows(problems, output, _PROBLEMS, name="place")
+    if problems:
         raise typer.Exit(exit_codes.USAGE)
     echo(f"{len(documents)} pipelines are valid")
 
@@ -89,7 +90,7 @@ def pipeline_graph(
             {**step, "depends_on": [_edge(one) for one in step["depends_on"]], "state": ""} for step in saved["steps"]
         ]
     for line in graph_lines(steps):
-        print(line)
+        print(plain(line))
 
 
 def _edge(dependency: dict[str, Any]) -> str:

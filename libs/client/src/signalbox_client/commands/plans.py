@@ -1,6 +1,5 @@
 """`signalbox plan`."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from signalbox_client.api import place
 from signalbox_client.command import PLAN, command, error_in_short, group, reasons, show_answer, started, waits_for
 from signalbox_client.commands.jobs import Kill
 from signalbox_client.inputs import Everything, File, Form, Label, Limit, Rate, Reason, State, Timeout, Wait, Yes, api
-from signalbox_client.output import Column, ago, attempt_of, one, rows, state, took
+from signalbox_client.output import Column, ago, attempt_of, one, rows, state, took, write_through
 
 plan = group("What a request was expanded into: every execution is one.")
 
@@ -159,8 +158,7 @@ def plan_forecast(id: str, output: Form = "table") -> None:
 def plan_export(id: str, form: Annotated[str, typer.Option("--form", help="jsonl | csv")] = "jsonl") -> None:
     """Write a complete plan to the standard output: one line per item, with its task."""
     for chunk in api().stream(place("plans", id, "export"), {"form": form}):
-        sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
+        write_through(chunk)
 
 
 @command(plan, "apply")

@@ -1,7 +1,5 @@
 """`signalbox task`."""
 
-import codecs
-import sys
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
@@ -14,7 +12,7 @@ from signalbox_client.command import command, group, show_answer, waits
 from signalbox_client.commands.jobs import Kill
 from signalbox_client.commands.plans import TASKS
 from signalbox_client.inputs import Everything, Form, Limit, Reason, State, Timeout, Wait, Yes, api
-from signalbox_client.output import Column, attempt_of, one, plain, rows, state
+from signalbox_client.output import Column, attempt_of, one, rows, state, write_through
 
 task = group("Items that run on an engine, with their attempts and logs.")
 _RECONNECT_SECONDS: Final = 120.0
@@ -94,7 +92,7 @@ def task_logs(
         _follow(path, params)
         return
     for chunk in api().stream(path, params):
-        _write(chunk)
+        write_through(chunk)
 
 
 @command(task, "cancel")
@@ -160,7 +158,7 @@ def _follow(path: str, params: dict[str, Any]) -> None:
         try:
             for chunk in api().stream(path, {**params, "follow": "true", "marks": "true"}):
                 for text in reader.feed(chunk):
-                    _write(text)
+                    write_through(text)
                 give_up_at, failures = time.monotonic() + _RECONNECT_SECONDS, 0
             reader.broke_off()
         except (Unreachable, Refused) as error:
@@ -195,15 +193,3 @@ class MarkedLog:
     def broke_off(self) -> None:
         """Forget what has no mark: it comes again."""
         self._buffer = b""
-
-
-_decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-
-def _write(chunk: bytes) -> None:
-    """As it came, but on a terminal without anything that could steer it."""
-    if sys.stdout.isatty():
-        sys.stdout.write(plain(_decoder.decode(chunk)))
-    else:
-        sys.stdout.buffer.write(chunk)
-    sys.stdout.flush()
