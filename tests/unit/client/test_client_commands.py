@@ -21,6 +21,7 @@ from signalbox_client import command, contexts, documents, inputs, live, output,
 from signalbox_client.api import Api, Refused, Unreachable
 from signalbox_client.app import ALONE, OURS, app
 from signalbox_client.commands import dead_letters, definitions, oozie_jobs, plans, secrets, status, tasks
+from signalbox_client.commands.live import watch as watch_events
 from signalbox_client.contexts import BadContext, Context, Contexts, NotLoggedIn
 from signalbox_client.exit_codes import EndedBadly
 from signalbox_contracts.definitions import KINDS
@@ -347,7 +348,7 @@ def test_the_log_of_another_system_does_not_steer_a_terminal(server: str, monkey
 
 
 def test_a_terminal_without_the_letters_of_a_table_shows_others(server: str) -> None:
-    plan = {
+    plan: dict[str, Any] = {
         "id": "p1", "state": "SUCCEEDED", "name": "näme", "actor": "user:ann", "created_at": "2026-01-01T00:00:00Z",
         "started_at": None, "ended_at": None, "waiting": [],
         "counts": dict.fromkeys(("total", "succeeded", "failed", "skipped", "cancelled"), 0),
@@ -402,6 +403,25 @@ def test_the_live_feed_goes_on_with_a_fresh_token_when_the_one_in_use_has_ended(
         with pytest.raises(Refused, match="valid token"):
             next(live.Feed(Api(url, "old")).events())
         listening.shutdown()
+
+
+def test_a_plan_that_has_ended_is_not_watched_for_ever(
+    server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The feed replays nothing unless positions to, and nothing more comes."""
+    positions: list[Any] = []
+
+    def connection(feed: live.Feed, _: Any) -> Iterator[dict[str, Any]]:
+        positions.append(feed.after)
+        yield from feed._read({"subscribed": {"id": "watch", "sequence": 7, "newest": 7}})  # pyright: ignore[reportPrivateUsage]
+        pytest.fail("it goes on")
+
+    monkeypatch.setattr(live.Feed, "_connection", connection)
+    monkeypatch.setenv(contexts.URL, server)
+    monkeypatch.setenv(contexts.TOKEN, "sbt_x")
+    Server.answers[:] = [(200, {"id": "p1", "state": "FAILED"})]
+    watch_events(plan="p1")
+    assert (positions, capsys.readouterr().err) == ([None], "plan p1 has ended: FAILED\n")
 
 
 def test_empty_lists_say_what_to_do(server: str) -> None:

@@ -36,6 +36,8 @@ class Feed:
     def events(self, *, give_up_at: float | None = None) -> Iterator[dict[str, Any]]:
         """Events in the order of their plan. `{"snapshot_needed": …}` comes where events are not kept any more.
 
+        Of one plan also `{"subscribed": …}`, each time the feed begins to send: nothing after `newest` has happened.
+
         Ends at `give_up_at` (monotonic). Raises `Refused`, `Unreachable`.
         """
         while give_up_at is None or time.monotonic() < give_up_at:
@@ -76,7 +78,7 @@ class Feed:
             if name in message:
                 self._failures = 0
                 self.after = message[name]["sequence"] if self.plan is not None else None
-        if "snapshot_needed" in message:
+        if "snapshot_needed" in message or ("subscribed" in message and self.plan is not None):
             yield message
         for event in message.get("events", ()):
             if self.plan is not None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from signalbox_client.api import place
 from signalbox_client.command import command, group
 from signalbox_client.inputs import Form, api
 from signalbox_client.output import echo, one, plain
@@ -42,6 +43,14 @@ def watch(
     for event in feed.events(give_up_at=None if timeout is None else time.monotonic() + timeout):
         if "snapshot_needed" in event:
             echo(f"earlier events were deleted: signalbox plan show {plan}")
+            continue
+        if "subscribed" in event:
+            begun = event["subscribed"]
+            if begun["sequence"] >= begun["newest"]:  # nothing is sent of a plan that has ended: it would be awaited
+                state = api().get(place("plans", plan))["state"]
+                if state in PLAN_ENDS:
+                    echo(f"plan {plan} has ended: {state}")
+                    return
             continue
         print(json.dumps(event, separators=(",", ":")) if output == "jsonl" else _line(event), flush=True)
         if plan and event["task_id"] is None and event["status"] in PLAN_ENDS:
