@@ -240,6 +240,32 @@ async def test_a_person_of_one_project_sees_and_changes_that_project_alone(api: 
         assert (await call("GET", path)).problem == (403, "forbidden"), path
 
 
+async def test_an_administrator_of_one_project_stops_nothing_else_and_lifts_no_freeze_of_others(api: Gateway) -> None:
+    """A freeze acts on what it names, whatever its own project is: without a name it holds everything."""
+    token = (await person(api, "lake-admin", "admin", project="lake"))["access_token"]
+    freeze = {"id": "f", "project": "lake", "reason": "x"}
+    for wider in ({}, {"projects": ["sea"]}, {"projects": ["lake", "sea"]}, {"engines": ["scripted"]}):
+        answer = await api.request("POST", "/freezes", {**freeze, **wider}, token=token)
+        assert answer.problem == (403, "forbidden"), wider
+    assert (await api.request("POST", "/freezes", {**freeze, "projects": ["lake"]}, token=token)).status == 201
+    assert (await api.request("PUT", "/freezes/f", freeze, token=token)).problem == (403, "forbidden")
+    await api.ask("POST", "/freezes", {**freeze, "id": "of-all"})
+    lifted = {**freeze, "projects": ["lake"]}
+    assert (await api.request("PUT", "/freezes/of-all", lifted, token=token)).problem == (403, "forbidden")
+    assert (await api.request("DELETE", "/freezes/of-all", token=token)).problem == (403, "forbidden")
+    assert (await api.request("DELETE", "/freezes/f", token=token)).status == 204
+    await api.ask("DELETE", "/freezes/of-all")
+
+
+async def test_who_has_the_default_project_alone_is_not_notified_of_the_others(api: Gateway) -> None:
+    """A subscription of the project `default` gets the events of every project."""
+    token = (await person(api, "default-operator", "operator", project="default"))["access_token"]
+    channel = {"id": "c", "destination": {"kind": "websocket"}}
+    assert (await api.request("POST", "/channels", channel, token=token)).status == 201
+    answer = await api.request("POST", "/subscriptions", {"id": "s", "channel": "c", "events": ["*"]}, token=token)
+    assert answer.problem == (403, "forbidden"), answer.text
+
+
 async def test_a_person_of_one_engine_sees_what_runs_there(api: Gateway) -> None:
     token = (await person(api, "engine-viewer", "viewer", engine="other"))["access_token"]
     assert [one["id"] for one in (await api.ask("GET", "/jobs", token=token))["items"]] == ["sea-job"]

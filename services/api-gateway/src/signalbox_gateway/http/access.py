@@ -127,7 +127,7 @@ async def require_definition(connection: Any, principal: Principal, permission: 
     """Check a definition as it is saved now; nothing to check when there is none."""
     if not principal.reach(permission).everywhere:
         found = await objects.definition(connection, kind, id)
-        require(principal, permission, *([found] if found else []))
+        require(principal, permission, *([found] if found else []), *await objects.reached_by(connection, kind, id))
         started = await objects.started_by(connection, kind, id)
         require(principal, "plan.start", *started)  # a schedule must not start what its author may not
 
@@ -137,7 +137,8 @@ def require(principal: Principal, permission: str, *objects: Object) -> None:
     reach = principal.reach(permission)
     for found in objects:
         if not reach.changes(found):
-            where = f"project {found.project}" + "".join(f", engine {engine}" for engine in sorted(found.engines)[:5])
+            where = f"project {found.project}" if found.project else "every project"
+            where += "".join(f", engine {engine}" for engine in sorted(found.engines)[:5])
             raise Problem("forbidden", f"this needs the permission {permission} for {where}")
     principal.unchecked.clear()
 
@@ -201,6 +202,9 @@ async def _check_object(request: Request, deps: Dependencies, principal: Princip
         return
     if not reach.changes(found):
         raise Problem("forbidden", f"this needs the permission {name} for this {place.kind}")
+    if place.is_definition and name == f"{place.kind}.write":
+        async with deps.database.connection() as connection:
+            require(principal, name, *await objects.reached_by(connection, place.kind, request.path_params["id"]))
     if request.method == "PUT" and place.is_definition:
         principal.unchecked.append(name)  # it may move to another project
 

@@ -4,7 +4,9 @@ from typing import Final
 from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_gateway.identity.roles import Object
+from signalbox_contracts.definitions.channel import Subscription
+from signalbox_contracts.definitions.freeze import Freeze
+from signalbox_gateway.identity.roles import EVERYTHING, Object
 
 _DEFINITION: Final = """
 SELECT project, '' AS actor, ARRAY(SELECT engines_of($1, $2)) AS engines FROM definition
@@ -22,6 +24,7 @@ SELECT coalesce(p.project, '') AS project, coalesce(p.actor, '') AS actor,
     array_remove(ARRAY[coalesce(t.engine, t.item::jsonb ->> 'engine')], NULL) AS engines
 FROM task t LEFT JOIN plan p ON p.id = t.plan_id WHERE t.id = $1
 """
+_BODY: Final = "SELECT body FROM definition WHERE kind = $1 AND id = $2 AND NOT deleted"
 _TARGET: Final = "SELECT target, actor FROM operation WHERE id = $1"
 _TRACED: Final = "SELECT id FROM plan WHERE trace_id = $1 ORDER BY created_at LIMIT 1"
 
@@ -37,6 +40,22 @@ async def started_by(connection: Connection, kind: str, id: str) -> list[Object]
     rows = await connection.fetch(_STARTED, kind, id)
     found = [await definition(connection, row["to_kind"], row["to_id"]) for row in rows]
     return [one for one in found if one is not None]
+
+
+async def reached_by(connection: Connection, kind: str, id: str) -> list[Object]:
+    """What a definition acts on whatever its own project is: what a freeze stops, whose events a subscription gets."""
+    if kind not in ("freeze", "subscription"):
+        return []
+    body = await connection.fetchval(_BODY, kind, id)
+    if body is None:
+        return []
+    if kind == "subscription":  # of the default project it gets the events of all
+        subscription = Subscription.model_validate_json(body)
+        return [EVERYTHING] if subscription.project == "default" else []
+    freeze = Freeze.model_validate_json(body)
+    if freeze.projects:
+        return [Object(project) for project in freeze.projects]
+    return [Object(EVERYTHING.project, frozenset(freeze.engines))]
 
 
 async def plan(connection: Connection, id: UUID, *, engines: bool = True) -> Object | None:

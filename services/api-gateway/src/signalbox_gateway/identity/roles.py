@@ -114,6 +114,10 @@ class Object:
     is_engine: bool = False
 
 
+EVERYTHING: Final = Object("")
+"""No project has this name: only a binding to all of them covers it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """Where a caller has one permission. `places` are pairs of project and engine."""
