@@ -129,8 +129,8 @@ def _add_reads(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
             if version is not None:
                 definition = await load_version(connection, entry, id, version)
                 shown = {**shown, **definition.model_dump(mode="json"), "version": version}
-        beside = shown.keys() - saved.as_answer().keys()  # an engine's state changes without a new revision
-        if version is None and not beside and not_modified(request, saved.revision):
+        has_state = entry.load_states is not None  # it changes without a new revision
+        if version is None and not has_state and not_modified(request, saved.revision):
             return Response(status_code=304, headers=etag(saved.revision))
         return answer(shown, headers=etag(saved.revision))
 
