@@ -16,6 +16,8 @@ from uuid import UUID
 from pydantic import JsonValue
 from pydantic_core import to_json
 
+from signalbox_chassis.observability.logs import redact
+from signalbox_chassis.runtime.isolation import storable
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.vocabulary import RESULT_BYTES
@@ -55,8 +57,8 @@ _LINK: Final = re.compile(r"https?://[^\s/?#@\\]+([/?#][^\s\x00-\x1f]*)?")
 
 
 def bounded(text: str) -> str:
-    """A text of an engine, without zero characters, cut to the length a message may have."""
-    text = text.replace("\0", "�")
+    """A text of an engine, without what PostgreSQL cannot hold, cut to the length a message may have."""
+    text = storable(text)
     return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…"
 
 
@@ -162,6 +164,7 @@ class EngineUnavailable(Exception):
     """The engine gave no answer that can be believed. A submit may still arrive: send it again with the same key."""
 
     def __init__(self, engine: str, reason: str, *, may_have_arrived: bool = True) -> None:
+        reason = bounded(redact(reason))
         super().__init__(f"{engine} does not answer: {reason}")
         self.engine = engine
         self.reason = reason

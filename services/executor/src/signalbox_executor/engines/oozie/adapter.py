@@ -141,7 +141,9 @@ class OozieEngine:
         await self.rest.close()
 
     async def _running(self, watched: Watched) -> OozieId:
-        seen = (await self._observer.observe([watched]))[watched.run_key]
+        seen = (await self._observer.observe([watched])).get(watched.run_key)
+        if seen is None:
+            raise EngineUnavailable(self.rest.name, "its state of the run is not known", may_have_arrived=False)
         if seen.handle is None or seen.phase in ENDS or seen.phase is Phase.LOST:
             raise EngineRefused(
                 self.rest.name, f"the run is {seen.phase.value}", field="run_key", value=watched.run_key

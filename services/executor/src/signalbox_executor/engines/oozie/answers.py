@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from signalbox_contracts.vocabulary import in_utc
+
 log = logging.getLogger(__name__)
 MAX_TEXT: Final = 1_000_000
 """The longest text of one field that is read: an action's configuration can be large."""
@@ -18,7 +20,7 @@ def _instant(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     instant = parsedate_to_datetime(value)
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return in_utc(instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant)
 
 
 OozieTime = Annotated[datetime, BeforeValidator(_instant)]

@@ -1,7 +1,9 @@
 """The states of many runs in as few calls as Oozie offers: ids repeated in a filter, 500 a call."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,6 +16,7 @@ from signalbox_executor.engines.oozie.answers import (
     WorkflowAnswer,
 )
 from signalbox_executor.engines.oozie.handles import OozieId, Run, parse_handle
+from signalbox_executor.engines.oozie.rest import OozieRefused
 from signalbox_executor.engines.oozie.server import PAGE, OozieServer
 from signalbox_executor.engines.oozie.states import (
     ACTION_ENDS,
@@ -25,8 +28,12 @@ from signalbox_executor.engines.oozie.states import (
 )
 from signalbox_executor.engines.port import ENDS, EngineUnavailable, Observation, Watched, bounded
 
+log = logging.getLogger(__name__)
 DETAILS_PER_PASS: Final = 200
 """How many ended runs are read whole in one pass, to say why they ended; the others are read in the next pass."""
+END_TRIES: Final = 10
+"""After so many passes an end that cannot be read whole is reported without its reason."""
+MAX_REMEMBERED: Final = 10_000
 CHILDREN: Final = 3
 """How deep sub-workflows are followed for the reason of a failure."""
 _CAUSES: Final = {Phase.SUCCEEDED: EndCause.COMPLETED, Phase.FAILED: EndCause.FAILED, Phase.KILLED: EndCause.KILLED}
@@ -38,19 +45,24 @@ class Observer:
     def __init__(self, server: OozieServer, stopped: "set[str] | frozenset[str]" = frozenset()) -> None:
         self._server = server
         self._stopped = stopped
+        self._end_failures: dict[str, int] = {}
 
     async def observe(self, watched: Sequence[Watched]) -> dict[str, Observation]:
-        """One observation for each of these, by run key."""
+        """One observation for each of these, by run key. A run in a state that is not known is left out."""
         seen: dict[str, Observation] = {}
         runs = await self._runs(watched, seen)
         workflows = {key: run for key, run in runs.items() if run.id.type == "workflow"}
         others = [(key, run) for key, run in runs.items() if run.id.type != "workflow"]
-        await self._actions([(key, run) for key, run in others if run.id.action], workflows, seen)
+        unread = await self._actions([(key, run) for key, run in others if run.id.action], workflows, seen)
         await self._workflows(workflows, seen)
         await self._coordinators(
             [(key, run.id) for key, run in others if run.id.type == "coordinator" and not run.id.action], seen
         )
         await self._bundles([(key, run.id) for key, run in others if run.id.type == "bundle"], seen)
+        if unread and not seen:
+            raise unread[0]
+        for key in [key for key, one in seen.items() if one.phase is Phase.OTHER]:
+            log.warning("%s is in a state that is not known: nothing is written of it", seen.pop(key).handle)
         return seen
 
     async def _runs(self, watched: Sequence[Watched], seen: dict[str, Observation]) -> dict[str, Run]:
@@ -93,15 +105,32 @@ class Observer:
     ) -> None:
         """KILLED is also how a workflow fails, so each is read whole, once: it is not watched any more then."""
         now = ended[:DETAILS_PER_PASS]
-        workflows = await asyncio.gather(*(self._server.workflow(str(run.id)) for _, run in now))
-        for (key, run), job in zip(now, workflows, strict=True):
-            if job is None or job.run != run.number:
-                seen[key] = _lost(key, run.handle, _other_run(run, job.run if job else run.number))
-            else:
-                seen[key] = self._of_workflow(key, run, job, await self._reason(job))
+        found = await asyncio.gather(*(self._read_end(key, run, jobs[str(run.id)]) for key, run in now))
+        seen.update({one.run_key: one for one in found})
         for key, run in ended[DETAILS_PER_PASS:]:
-            began = jobs[str(run.id)].started_at
-            seen[key] = self._observation(key, Phase.RUNNING, run.handle, started_at=began)
+            seen[key] = self._later(key, run, jobs[str(run.id)])
+
+    async def _read_end(self, key: str, run: Run, listed: WorkflowAnswer) -> Observation:
+        """How a run ended. One that cannot be read whole hides no other: its end is reported without its reason."""
+        try:
+            job = await self._server.workflow(str(run.id))
+        except (EngineUnavailable, OozieRefused) as error:
+            failures = self._end_failures.get(key, 0) + 1
+            if failures < END_TRIES:
+                log.warning("how %s ended cannot be read yet: %s", run.handle, error)
+                if len(self._end_failures) >= MAX_REMEMBERED:
+                    self._end_failures.clear()
+                self._end_failures[key] = failures
+                return self._later(key, run, listed)
+            return self._of_workflow(key, run, listed, f"how it ended cannot be read: {error}")
+        self._end_failures.pop(key, None)
+        if job is None or job.run != run.number:
+            return _lost(key, run.handle, _other_run(run, job.run if job else run.number))
+        return self._of_workflow(key, run, job, await self._reason(job))
+
+    def _later(self, key: str, run: Run, listed: WorkflowAnswer) -> Observation:
+        """An ended run whose end is read in a later pass."""
+        return self._observation(key, Phase.RUNNING, run.handle, started_at=listed.started_at)
 
     def _of_workflow(self, key: str, run: Run, job: WorkflowAnswer, message: str = "") -> Observation:
         phase = workflow_phase(job.status)
@@ -118,16 +147,25 @@ class Observer:
         for node in failed_nodes(job)[:5]:
             reasons.append(_words(node))
             if node.type == "sub-workflow" and node.external_id and depth < CHILDREN:
-                child = await self._server.workflow(node.external_id)
-                reasons.append(f"child {node.external_id}: {await self._reason(child, depth + 1)}" if child else "")
+                reasons.append(await self._reason_of_child(node.external_id, depth + 1))
         if not reasons:
             return "killed" if job.status == "KILLED" else f"Oozie says {job.status}"
         return "; ".join(part[:700] for part in reasons if part)
 
+    async def _reason_of_child(self, id: str, depth: int) -> str:
+        try:
+            child = await self._server.workflow(id)
+        except (EngineUnavailable, OozieRefused) as error:
+            return f"child {id}: it cannot be read: {error}"
+        return f"child {id}: {await self._reason(child, depth)}" if child else ""
+
     async def _actions(
         self, runs: Sequence[tuple[str, Run]], workflows: dict[str, Run], seen: dict[str, Observation]
-    ) -> None:
-        """Actions of coordinators that had no workflow yet: with one, they are observed as that workflow."""
+    ) -> Sequence[Exception]:
+        """Actions of coordinators that had no workflow yet: with one, they are observed as that workflow.
+
+        One that cannot be read is left out, and why is returned.
+        """
         numbers: dict[str, list[int]] = {}
         for key, run in runs:
             if run.id.number is None:
@@ -135,14 +173,17 @@ class Observer:
             else:
                 numbers.setdefault(run.id.job, []).append(run.id.number)
         pages = await asyncio.gather(*(self._page_of(job, wanted) for job, wanted in numbers.items()))
-        actions = {action.id: action for page in pages for action in page}
+        actions = {action.id: action for page, _ in pages for action in page}
+        unread = {id: error for _, errors in pages for id, error in errors.items()}
         jobs = await self._server.workflows([a.external_id for a in actions.values() if a.external_id])
         for key, run in runs:
             if key in seen:
                 continue
             action = actions.get(str(run.id))
             job = jobs.get(action.external_id or "") if action else None
-            if action is None:
+            if (error := unread.get(str(run.id))) is not None:
+                log.warning("%s cannot be read now: %s", run.handle, error)
+            elif action is None:
                 seen[key] = _lost(key, run.handle, "Oozie does not know the action")
             elif job is not None and job.external_id == key:
                 workflows[key] = Run(parse_handle(job.id).id, job.run)
@@ -150,17 +191,31 @@ class Observer:
                 seen[key] = _lost(key, run.handle, f"its workflow {job.id} was started by another rerun")
             else:
                 seen[key] = self._of_action(key, run, action)
+        return list(unread.values())
 
-    async def _page_of(self, job: str, numbers: Sequence[int]) -> Sequence[CoordinatorActionAnswer]:
-        """The actions with these numbers: one call, if they lie close together."""
+    async def _page_of(
+        self, job: str, numbers: Sequence[int]
+    ) -> tuple[Sequence[CoordinatorActionAnswer], Mapping[str, Exception]]:
+        """The actions with these numbers, in one call if they lie close together; and those that cannot be read."""
         first, last = min(numbers), max(numbers)
         if last - first < PAGE:
-            found = await self._server.coordinator(job, offset=first, length=last - first + 1)
-            actions = found.actions if found else ()
-            if {action.number for action in actions} >= set(numbers):
-                return actions
-        single = await asyncio.gather(*(self._server.coordinator_action(f"{job}@{number}") for number in numbers))
-        return [action for action in single if action is not None]
+            with suppress(EngineUnavailable):  # one action that cannot be read spoils the page
+                found = await self._server.coordinator(job, offset=first, length=last - first + 1)
+                actions = found.actions if found else ()
+                if {action.number for action in actions} >= set(numbers):
+                    return actions, {}
+        ids = [f"{job}@{number}" for number in numbers]
+        single = await asyncio.gather(*map(self._server.coordinator_action, ids), return_exceptions=True)
+        unread: dict[str, Exception] = {}
+        read: list[CoordinatorActionAnswer] = []
+        for id, action in zip(ids, single, strict=True):
+            if isinstance(action, EngineUnavailable | OozieRefused):
+                unread[id] = action
+            elif isinstance(action, BaseException):
+                raise action
+            elif action is not None:
+                read.append(action)
+        return read, unread
 
     def _of_action(self, key: str, run: Run, action: CoordinatorActionAnswer) -> Observation:
         phase = action_phase(action.status)
@@ -200,8 +255,6 @@ class Observer:
         started_at: datetime | None = None,
         ended_at: datetime | None = None,
     ) -> Observation:
-        if phase is Phase.OTHER:
-            raise EngineUnavailable("oozie", f"it names a state of {handle} that is not known")
         cause = _CAUSES.get(phase)
         if phase is Phase.KILLED and key in self._stopped:
             cause = EndCause.CANCELLED
