@@ -37,6 +37,8 @@ class Airflow2:
         self.loses_answers = False
         self.fails_after_notes = False
         self.posts: list[tuple[str, Any]] = []
+        self.odd: dict[str, bytes] = {}
+        """Bodies that are sent as they are, by path."""
 
     async def handle(self, request: web.Request) -> web.Response:
         if request.path == "/api/v1/version":
@@ -45,6 +47,8 @@ class Airflow2:
             return web.json_response({"detail": "not found", "status": 404, "title": "Not Found"}, status=404)
         if request.headers["Authorization"] != aiohttp.encode_basic_auth("ann", self.password):
             return self._recorded("unauthorized")
+        if request.path in self.odd:
+            return web.Response(body=self.odd[request.path], status=200 if request.method == "GET" else 400)
         body = await request.json() if request.can_read_body else None
         if request.method in ("POST", "PATCH") and not request.path.endswith("/list"):
             self.posts.append((request.path.removeprefix("/api/v1"), body))
@@ -224,3 +228,32 @@ async def test_a_wrong_password_and_an_unknown_dag_are_readable() -> None:
             await engine.submit(submission(dag_id="no_such"))
         assert (refused.value.field, refused.value.value) == ("work.dag_id", "no_such")
         assert refused.value.reason.endswith("; it cannot parse held.py"), "a file that breaks takes its DAGs with it"
+
+
+async def test_one_run_whose_answer_cannot_be_read_hides_no_other() -> None:
+    server, other = Airflow2(), "sb-81edcdb3-b82e-460c-9eb6-7702bba3ad9b-1"
+    server.odd["/api/v1/dags/pipeline/dagRuns/" + other] = b'{"dag_id": "pipeline", "state": 7}'
+    async with opened(server) as engine:
+        await engine.submit(submission())
+        runs = [Watched(key, 1, f"pipeline/{key}") for key in (other, RUN_KEY)]
+        assert set(await engine.observe(runs)) == {RUN_KEY}
+
+
+async def test_half_a_letter_in_a_conf_hides_nothing() -> None:
+    """2.x writes it as it is; a list with somebody's half emoji in it could not be read at all."""
+    server = Airflow2()
+    async with opened(server) as engine:
+        await engine.submit(submission(conf={"title": "cut"}))
+        body = json.dumps(server.run).replace("cut", "\\ud83d")
+        server.odd[RUN] = body.encode()
+        assert (await seen(engine)).phase is Phase.SUBMITTED
+
+
+@pytest.mark.parametrize("detail", [["not today"], [{"loc": None, "msg": "not today"}], "not today", {"x": 1}, None, 7])
+async def test_a_refusal_in_another_form_is_a_refusal(detail: Any) -> None:
+    """A proxy in front has forms of its own: without it the submit ends half way, again and again."""
+    server = Airflow2()
+    server.odd["/api/v1/dags/pipeline/dagRuns"] = json.dumps({"detail": detail}).encode()
+    async with opened(server) as engine:
+        with pytest.raises(EngineRefused):
+            await engine.submit(submission())

@@ -88,3 +88,25 @@ async def test_one_engine_that_cannot_be_opened_keeps_no_other_from_it() -> None
 def test_secrets_may_stand_where_a_definition_is_taken_and_nowhere_else() -> None:
     """Otherwise the page of an engine promises what saving a job refuses."""
     assert {kind: one.secret_places for kind, one in KINDS.items() if one.secret_places} == SECRET_PLACES
+
+
+class Stuck(Fake):
+    async def close(self) -> None:
+        await super().close()
+        raise RuntimeError("it does not close")
+
+
+async def test_an_adapter_that_cannot_be_closed_keeps_no_engine_from_its_new_definition() -> None:
+    """Without it no engine is opened or changed any more until the executor is restarted."""
+    made: list[Fake] = []
+
+    async def open_engine(definition: EngineDefinition) -> Engine:
+        made.append(Stuck())
+        return cast("Engine", made[-1])
+
+    engines = EngineRegistry(open_engine, close_after_seconds=0)
+    for revision in (1, 2, 3):
+        await engines.update([registered(revision)])
+    assert engines.get("one") is cast("Engine", made[2])
+    await engines.stop()
+    assert all(one.closed for one in made)

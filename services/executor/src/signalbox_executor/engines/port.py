@@ -26,6 +26,7 @@ __all__ = [
     "ENDS",
     "LINK_LENGTH",
     "MESSAGE_LENGTH",
+    "AnswerUnreadable",
     "EndCause",
     "Engine",
     "EngineRefused",
@@ -170,6 +171,10 @@ class EngineUnavailable(Exception):
         self.reason = reason
         self.may_have_arrived = may_have_arrived
         """False only where the request surely never left: no connection could be made."""
+
+
+class AnswerUnreadable(EngineUnavailable):
+    """The engine answers, and nobody can read this answer: it says nothing of its other answers."""
 
 
 class EngineRefused(Exception):

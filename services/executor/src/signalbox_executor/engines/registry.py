@@ -10,6 +10,7 @@ from socket import gethostname
 from typing import Final
 
 from signalbox_chassis.observability import logs
+from signalbox_chassis.runtime.isolation import note_fault
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened, EngineSettings
 from signalbox_executor.engines.port import Engine
@@ -103,9 +104,10 @@ class EngineRegistry:
     async def update(self, registered: Sequence[Registered]) -> None:
         """Open what is new or changed, and close what was replaced long ago."""
         now = time.monotonic()
-        for _, replaced in [one for one in self._replaced if one[0] <= now]:
-            await replaced.close()
+        due = [engine for until, engine in self._replaced if until <= now]
         self._replaced = [one for one in self._replaced if one[0] > now]
+        for replaced in due:
+            await _close(replaced)
         for engine in registered:
             known = self._engines.get(engine.id)
             if known is not None and known[0] == engine.revision:
@@ -135,7 +137,7 @@ class EngineRegistry:
         self._replaced.clear()
         self._engines.clear()
         for engine in engines:
-            await engine.close()
+            await _close(engine)
 
     async def _open(self, engine: Registered) -> Engine | None:
         """One engine that cannot be opened must not keep the others from it: it is tried again with each update."""
@@ -155,3 +157,11 @@ class EngineRegistry:
         if self._not_opened.get(engine.id) != (engine.revision, reason):
             log.log(level, "engine %s is not opened: %s", engine.id, reason)
         self._not_opened[engine.id] = (engine.revision, reason)
+
+
+async def _close(engine: Engine) -> None:
+    """One that cannot be closed keeps no other engine from what was meant for it."""
+    try:
+        await engine.close()
+    except Exception as error:
+        note_fault("replaced engines", error)

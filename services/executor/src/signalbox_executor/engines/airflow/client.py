@@ -6,6 +6,7 @@ takes basic authentication.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,7 +23,7 @@ from pydantic_core import from_json, to_json
 from signalbox_chassis.security.egress import AddressRefused
 from signalbox_contracts.vocabulary import Value
 from signalbox_executor.engines.airflow.answers import Token, Version
-from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, bounded, is_link
+from signalbox_executor.engines.port import AnswerUnreadable, EngineThrottled, EngineUnavailable, bounded, is_link
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 MAX_RETRY_AFTER_SECONDS: Final = 3600.0
@@ -64,10 +65,20 @@ class Answer:
             detail = self.body[:500].decode(errors="replace")
         if isinstance(detail, list):
             parts: list[Any] = detail  # pyright: ignore[reportUnknownVariableType]
-            detail = "; ".join(f"{'.'.join(map(str, part.get('loc', ())))}: {part.get('msg')}" for part in parts)
+            detail = "; ".join(map(_field_error, parts))
         elif isinstance(detail, dict):
             detail = str(detail.get("reason") or detail)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         return bounded(str(detail).strip() or f"status {self.status}")
+
+
+def _field_error(part: Any) -> str:
+    """`body.conf: what is wrong`; what has another form as it is."""
+    if not isinstance(part, dict):
+        return str(part)
+    error: dict[str, Any] = part  # pyright: ignore[reportUnknownVariableType]
+    place = error.get("loc")
+    names: list[Any] = place if isinstance(place, list) else []  # pyright: ignore[reportUnknownVariableType]
+    return f"{'.'.join(map(str, names))}: {error.get('msg')}"
 
 
 class AnswerTooLong(Exception):
@@ -147,13 +158,16 @@ class AirflowClient:
         return EngineUnavailable(self.name, bounded(f"status {answer.status}: {answer.reason()}"))
 
     def read(self, kind: type[_V], answer: Answer) -> _V:
-        """The answer as this value. Raises `EngineUnavailable` for one that cannot be read."""
+        """The answer as this value. Raises `AnswerUnreadable` for one that cannot be read."""
         if answer.status not in (200, 201):
             raise self.unexpected(answer)
         try:
-            return kind.model_validate_json(answer.body)
-        except ValidationError as error:
-            raise EngineUnavailable(self.name, bounded(f"an answer that cannot be read: {error}")) from None
+            try:
+                return kind.model_validate_json(answer.body)
+            except ValidationError:
+                return kind.model_validate_json(_without_half_letters(answer.body))
+        except (ValueError, RecursionError) as error:
+            raise AnswerUnreadable(self.name, f"an answer that cannot be read: {error}") from None
 
     async def _authorized(self, call: "_Call") -> Answer:
         credentials = await self._credentials()
@@ -266,6 +280,11 @@ async def _read(response: aiohttp.ClientResponse, cut_at: int | None) -> bytes:
 def segment(text: str) -> str:
     """A text as one segment of a path: slashes and dots cannot lead elsewhere."""
     return quote(text, safe="").replace("..", "%2E%2E") if text not in (".", "..") else text.replace(".", "%2E")
+
+
+def _without_half_letters(body: bytes) -> bytes:
+    """The JSON with `?` for halves of letters, which 2.x writes as they are in a `conf`, and our reader refuses."""
+    return json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")
 
 
 def _retry_after(text: str) -> float:

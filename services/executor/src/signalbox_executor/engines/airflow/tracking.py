@@ -6,6 +6,7 @@ anyway: a deleted run never changes again. Few runs are asked for one by one.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from typing import Any, Final
 from signalbox_executor.engines.airflow.answers import DagRun, DagRuns, each
 from signalbox_executor.engines.airflow.client import AirflowClient, Answer
 from signalbox_executor.engines.airflow.runs import find_run
+from signalbox_executor.engines.port import AnswerUnreadable
 
+log = logging.getLogger(__name__)
 FEW_RUNS: Final = 3
 """So many runs are asked for one by one."""
 PAGE_RUNS: Final = 100
@@ -138,8 +141,11 @@ class RunTracker:
                 self._keep([run])
 
         failures = await asyncio.gather(*(ask(name) for name in names), return_exceptions=True)
-        for failure in failures:
-            if isinstance(failure, BaseException):
+        for name, failure in zip(names, failures, strict=True):
+            if isinstance(failure, AnswerUnreadable):
+                log.warning("%s of %s cannot be read: %s", name[1], name[0], failure)
+                self._seen.pop(name, None)
+            elif isinstance(failure, BaseException):
                 raise failure
 
     async def _call(self, method: str, path: str, query: Any = None, body: Any = None) -> Answer:

@@ -4,6 +4,7 @@ Identity: a Flink job's id is a hash of the run key, and one JobManager accepts 
 availability forgets its ids when it ends, so a run is sent to one incarnation only (`records`).
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +24,18 @@ from signalbox_executor.engines.flink.run_logs import RunLogs
 from signalbox_executor.engines.flink.savepoints import Savepoints
 from signalbox_executor.engines.flink.sending import SEND_SECONDS, Sender, SendParts
 from signalbox_executor.engines.flink.uploads import Uploads
-from signalbox_executor.engines.port import EngineRefused, Handle, Identity, LogPage, Observation, Submission, Watched
+from signalbox_executor.engines.port import (
+    AnswerUnreadable,
+    EngineRefused,
+    Handle,
+    Identity,
+    LogPage,
+    Observation,
+    Submission,
+    Watched,
+)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +119,11 @@ class FlinkEngine:
         """Records, checkpoints and back pressure, by two calls a run."""
         found: dict[str, Progress] = {}
         for run in watched:
-            metrics = await self._job_manager.progress(job_id(run))
+            try:
+                metrics = await self._job_manager.progress(job_id(run))
+            except AnswerUnreadable as error:  # of this job alone
+                log.info("the progress of %s cannot be read: %s", run.run_key, error)
+                continue
             if metrics is not None:
                 found[run.run_key] = summarize(*metrics)
         return found

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from signalbox_chassis.blobs import BlobStoreFailed
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.artifacts import FlinkRun
 from signalbox_contracts.ids import run_key_hash128
@@ -59,14 +60,18 @@ class Runs:
         if missing:
             incarnation = await self._job_manager.incarnation()
             for run in missing:
-                seen[run.run_key] = await self._missing(run, incarnation)
+                if (found := await self._missing(run, incarnation)) is not None:
+                    seen[run.run_key] = found
         return seen | await self._details.take(ended, at_once=0 if missing else 1)
 
     async def _needs_details(self, run: Watched, entry: JobEntry) -> bool:
         """Whether how a run ended takes a call of its own."""
         phase = phases.phase_of(entry)
         if phase is Phase.SUCCEEDED:
-            return await self._savepoints.stopped_with_savepoint(run.run_key)
+            try:
+                return await self._savepoints.stopped_with_savepoint(run.run_key)
+            except BlobStoreFailed:
+                return False  # and what is judged now fails as well
         return phase is Phase.FAILED
 
     async def waiting(self, watched: Sequence[Watched]) -> Mapping[str, str]:
@@ -86,7 +91,7 @@ class Runs:
         """What the overview says of a run; None where that says nothing, or its details cannot be had now."""
         try:
             return await self._judged(run, entry)
-        except (EngineUnavailable, EngineThrottled) as error:
+        except (EngineUnavailable, EngineThrottled, BlobStoreFailed) as error:
             log.warning("how %s ended cannot be read now: %s", run.run_key, error)
             return None
 
@@ -133,9 +138,13 @@ class Runs:
             return exceptions.history.entries[0]
         return Failure(stacktrace=exceptions.root_exception) if exceptions.root_exception else None
 
-    async def _missing(self, run: Watched, incarnation: Incarnation) -> Observation:
-        """What it means that Flink does not show a run."""
-        record, now = await self._records.load(run.run_key), self._clock.now()
+    async def _missing(self, run: Watched, incarnation: Incarnation) -> Observation | None:
+        """What it means that Flink does not show a run; None where its record cannot be had now."""
+        try:
+            record, now = await self._records.load(run.run_key), self._clock.now()
+        except BlobStoreFailed as error:
+            log.warning("what became of %s is not known now: %s", run.run_key, error)
+            return None
         young = record is not None and now - record.written_at < timedelta(seconds=YOUNG_SECONDS)
         if record is not None and young and not incarnation.forgot(record.incarnation):
             return Observation(run_key=run.run_key, phase=Phase.SUBMITTED, handle=run.handle, at=now)

@@ -32,7 +32,13 @@ from signalbox_executor.engines.flink.answers import (
     Triggered,
     Uploaded,
 )
-from signalbox_executor.engines.port import EngineRefused, EngineThrottled, EngineUnavailable, bounded
+from signalbox_executor.engines.port import (
+    AnswerUnreadable,
+    EngineRefused,
+    EngineThrottled,
+    EngineUnavailable,
+    bounded,
+)
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """10,000 jobs take about 5 MiB of an overview."""
@@ -258,7 +264,7 @@ class JobManager:
             raise self._unreadable(error) from None
 
     def _unreadable(self, error: ValidationError) -> EngineUnavailable:
-        return EngineUnavailable(self._name, bounded(f"an answer that cannot be read: {error}"))
+        return AnswerUnreadable(self._name, f"an answer that cannot be read: {error}")
 
 
 def _process(task_manager: str | None) -> str:

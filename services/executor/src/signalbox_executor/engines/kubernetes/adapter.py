@@ -7,6 +7,7 @@ Crash points (`kubernetes.*`) stand between the steps.
 """
 
 import asyncio
+import logging
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ from signalbox_executor.engines.port import (
     bounded,
 )
 
+log = logging.getLogger(__name__)
 MAX_CONFLICTS: Final = 50
 """Changes of a Job by others between our reading and our writing it: its controller makes a few."""
 MAX_LOOKUPS_AT_ONCE: Final = 16
@@ -78,12 +80,29 @@ class KubernetesEngine:
         return self._handle(job)
 
     async def observe(self, watched: Sequence[Watched]) -> Mapping[str, Observation]:
-        """From the stream of Jobs; a Job the stream does not know is asked for by name before it counts as lost."""
+        """From the stream of Jobs; a Job the stream does not know is asked for by name before it counts as lost.
+
+        A run that cannot be looked at now is left out. Raises why if that is every one.
+        """
         if not watched:
             return {}
         jobs = await self.jobs_watch.current()
-        found = await asyncio.gather(*(self._observe(run, jobs.get(run.run_key)) for run in watched))
-        return {observation.run_key: observation for observation in found}
+        found = await asyncio.gather(
+            *(self._observe(run, jobs.get(run.run_key)) for run in watched), return_exceptions=True
+        )
+        seen: dict[str, Observation] = {}
+        failures: list[EngineUnavailable] = []
+        for run, one in zip(watched, found, strict=True):
+            if isinstance(one, EngineUnavailable):
+                log.warning("what became of %s cannot be read now: %s", run.run_key, one)
+                failures.append(one)
+            elif isinstance(one, BaseException):
+                raise one
+            else:
+                seen[one.run_key] = one
+        if failures and not seen:
+            raise failures[0]
+        return seen
 
     async def cancel(self, watched: Watched) -> None:
         """No pods, and a deadline that has passed: the Job fails for good, and stays as the memory of its key."""
