@@ -6,15 +6,18 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import aiohttp
 import pytest
 
+from signalbox_contracts.definitions.work import OozieWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_executor.engines.oozie.adapter import OozieEngine
+from signalbox_executor.engines.oozie.job_control import cut_text
 from signalbox_executor.engines.oozie.observation import END_TRIES
 from signalbox_executor.engines.oozie.rest import OozieRest
-from signalbox_executor.engines.port import EngineUnavailable, Observation, Watched
+from signalbox_executor.engines.port import EngineUnavailable, Observation, Submission, Watched
 
 TIME = "Thu, 01 Jan 2026 00:00:00 GMT"
 HEADERS = b"HTTP/1.1 %d OK\r\nConnection: close\r\nContent-Length: %d\r\n%s\r\n"
@@ -27,6 +30,7 @@ class Oozie:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.details: dict[str, bytes] = {}
         self.refusals: dict[str, tuple[int, bytes]] = {}
+        self.submitted = b""
 
     def workflow(self, number: int, status: str, **more: Any) -> Watched:
         id = f"{number:07d}-260101000000000-oozie-W"
@@ -44,6 +48,8 @@ class Oozie:
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, bytes, bytes]:
         if path in self.refusals:
             return *self.refusals[path], b""
+        if path == "jobs" and "filter" not in query:
+            return 201, b"", self.submitted
         if path == "jobs":
             ids = [part.removeprefix("id=") for part in query["filter"][0].split(";")]
             found = [self.jobs[id] for id in ids if id in self.jobs]
@@ -149,3 +155,23 @@ async def test_an_error_in_a_servers_own_letters_can_be_stored() -> None:
         with pytest.raises(EngineUnavailable) as error:
             await observed(engine, oozie.workflow(1, "RUNNING"))
     assert str(error.value).encode().endswith(b"l?uft nicht")
+
+
+def test_a_log_is_cut_to_what_one_message_carries() -> None:
+    long = "\N{CJK UNIFIED IDEOGRAPH-6570}" * 120_000 + "end"
+    shown = cut_text(long, keep_end=True)
+    assert long.endswith(shown)
+    assert 40_000 < len(shown) < 100_000
+    assert cut_text("short", keep_end=False) == "short"
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"id": "a\\u0000b"}', b'{"id": 7}', b"<html>", b'{"id": null}'])
+async def test_a_submit_that_is_answered_without_an_id_has_no_handle(answer: bytes) -> None:
+    """Such a handle cannot be stored, nor can those that other submits recorded in the same moment."""
+    oozie = Oozie()
+    oozie.submitted = answer
+    work = OozieWork(mode="submit", object="coordinator", application_path="hdfs:///daily")
+    async with opened(oozie) as engine:
+        with pytest.raises(EngineUnavailable) as error:
+            await engine.submit(Submission(run_key="sb-1", task_id=UUID(int=1), attempt=1, work=work))
+    assert error.value.may_have_arrived

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pydantic import JsonValue
+from pydantic_core import to_json
 
 from signalbox_contracts.messages.operations import OozieControlData, OozieShowData
 from signalbox_executor.engines.oozie import commands
@@ -18,6 +19,8 @@ from signalbox_executor.engines.oozie.server import OozieServer
 from signalbox_executor.engines.port import EngineRefused
 
 MAX_TEXT: Final = 100_000
+MAX_JSON_BYTES: Final = 200_000
+"""What a text may take as JSON: letters outside of ASCII take up to 4 bytes, control characters 6."""
 _LOGS: Final = frozenset({"log", "errorlog", "auditlog"})
 _SECRET_WORDS: Final = ("password", "passwd", "secret", "token", "credential", "private")
 
@@ -76,10 +79,10 @@ class JobControl:
         id = parse_id(request.job)
         state = await self._status(id)
         text = await self._text(id, request.document)
-        cut = len(text) > MAX_TEXT
-        shown = text[-MAX_TEXT:] if request.document in _LOGS else text[:MAX_TEXT]
+        shown = cut_text(text, keep_end=request.document in _LOGS)
         return {
-            "job": request.job, "document": request.document, "state": state, "text": shown, "cut": cut,
+            "job": request.job, "document": request.document, "state": state, "text": shown,
+            "cut": len(shown) < len(text),
             "command": commands.show_equivalent(str(self._server.rest.url), request),
         }  # fmt: skip
 
@@ -112,6 +115,16 @@ class JobControl:
         if state is None:
             raise EngineRefused(self._name, f"{id}: Oozie does not know it", field="job", value=str(id))
         return state
+
+
+def cut_text(text: str, *, keep_end: bool) -> str:
+    """As much of a text as one message carries."""
+    size = MAX_TEXT
+    while True:
+        shown = text[-size:] if keep_end else text[:size]
+        if len(to_json(shown)) <= MAX_JSON_BYTES:
+            return shown
+        size //= 2
 
 
 def _masked(conf: str) -> str:

@@ -24,6 +24,7 @@ from signalbox_executor.engines.oozie.configuration import (
     run_key_of,
     why_not_allowed,
 )
+from signalbox_executor.engines.oozie.handles import parse_id
 from signalbox_executor.engines.oozie.notifications import Notifications
 from signalbox_executor.engines.oozie.rest import OozieRefused
 from signalbox_executor.engines.oozie.server import OozieServer
@@ -222,9 +223,12 @@ class Submitter:
 
     async def _post(self, work: OozieWork, properties: Mapping[str, str]) -> str:
         try:
-            return (await self._rest.post(IdAnswer, "v2/jobs", properties)).id
+            id = (await self._rest.post(IdAnswer, "v2/jobs", properties)).id
+            return str(parse_id(id))
         except OozieRefused as error:
             raise refused(self._rest.name, error, "work.application_path", work.application_path or "") from error
+        except ValueError as error:
+            raise EngineUnavailable(self._rest.name, f"an answer that names no job: {error}") from None
 
     def _properties(self, submission: Submission, work: OozieWork) -> dict[str, str]:
         path = APPLICATION_PATHS[work.object]

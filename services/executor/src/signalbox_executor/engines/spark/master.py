@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, bounded
-from signalbox_executor.engines.spark.answers import Cluster, Submitted
+from signalbox_executor.engines.spark.answers import DRIVER_ID, Cluster, Submitted
 from signalbox_executor.engines.spark.http import SparkHttp
 
 LAUNCH_BYTES: Final = 65_536
@@ -52,6 +52,8 @@ class Master:
         if not answer.success or not answer.submission_id:
             # such as "Can only accept driver submissions in ALIVE state": another master may be in charge
             raise EngineUnavailable(self._name, bounded(answer.message or "the driver was not accepted"))
+        if not re.fullmatch(DRIVER_ID, answer.submission_id):
+            raise EngineUnavailable(self._name, f"an answer that names no driver: {answer.submission_id!r}")
         return answer.submission_id
 
     async def status(self, driver: str) -> Submitted | None:
