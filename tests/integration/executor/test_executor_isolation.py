@@ -13,15 +13,24 @@ from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.ids import run_key
-from signalbox_contracts.messages.tasks import EndCause, Phase
+from signalbox_contracts.messages.operations import OozieControlData, OozieShow, OozieShowData
+from signalbox_contracts.messages.states import OperationResult, Outcome
+from signalbox_contracts.messages.tasks import EndCause, Phase, TaskProgress
+from signalbox_contracts.topics import topic
+from signalbox_contracts.wire import decode
 from signalbox_executor import facts
-from signalbox_executor.engines.port import Engine, Identity, Observation, Watched
+from signalbox_executor.engine_requests import EngineRequests
+from signalbox_executor.engines.capabilities import Progress
+from signalbox_executor.engines.port import Engine, Identity, Observation, Submission, Watched
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.membership import Membership
 from signalbox_executor.observer import Observer
+from signalbox_executor.progress import ProgressReporter
 from signalbox_executor.settings import ExecutorSettings
-from signalbox_executor.store import accept, engines, observe, submit
-from support.executor import Store
+from signalbox_executor.store import accept, engine_requests, engines, observe, submit
+from signalbox_executor.submitter import Submitter
+from support.executor import Store, operation
+from support.service_fixture import until
 
 
 class OddEngine:
@@ -187,3 +196,99 @@ async def test_a_revision_that_jumps_is_not_taken_and_the_definition_stays(store
     floor = int(datetime.now(UTC).timestamp() * 100)
     await store.engine("e9", revision=floor)  # as after a restore
     assert await store.value("SELECT revision FROM engine WHERE id = 'e9'") == floor
+
+
+class OddJobs(OddEngine):
+    """Shows what a test says of any job."""
+
+    def __init__(self, shown: Callable[[], Any]) -> None:
+        super().__init__()
+        self.shown = shown
+
+    async def show_job(self, request: OozieShowData) -> Mapping[str, Any]:
+        return {"job": request.job, "document": request.document, "text": self.shown()}
+
+    async def control_job(self, request: OozieControlData) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("shown", "outcome", "reason"),
+    [
+        (nonsense, Outcome.FAILED, "it failed half way: RuntimeError: an answer nobody expects"),
+        (lambda: "a\0b\ud800", Outcome.DONE, "the log of "),
+        (lambda: "\x1b[31m" * 100_000, Outcome.DONE, "bytes and are left out"),
+    ],
+    ids=["unexpected", "not storable", "too large"],
+)
+async def test_an_operation_is_answered_whatever_its_engine_answers(
+    store: Store, observer: Observer, shown: Callable[[], Any], outcome: Outcome, reason: str
+) -> None:
+    """Without it the operation is carried out again every second, or its answer is parked: nobody ever gets one."""
+    registry = EngineRegistry(cast(Any, None))
+    registry.get = cast(Any, lambda engine_id: OddJobs(shown))  # pyright: ignore[reportUnknownLambdaType]
+    requests = EngineRequests(observer.database, registry, lambda: ["e1"])
+    event = operation(OozieShow, "engine:e1", engine_id="e1", job="0000001-260101000000000-oozie-W", document="log")
+    async with store.connection() as connection:
+        await engine_requests.keep(connection, event, None)
+    await requests.one_pass()
+
+    async def answered() -> bool:
+        return bool(await store.value("SELECT count(*) FROM outbox"))
+
+    await until(answered, seconds=20, why="the operation was answered")
+    value = await store.value("SELECT value FROM outbox")
+    result = decode(topic("states.v1"), value)
+    assert isinstance(result, OperationResult)
+    assert result.data.outcome is outcome
+    assert reason in result.data.reason
+    assert not await store.value("SELECT count(*) FROM operation")
+
+
+class OddStart(OddEngine):
+    """Answers the first submit in a way that nobody expects."""
+
+    submits = 0
+
+    async def submit(self, submission: Submission) -> str:
+        self.submits += 1
+        if self.submits == 1:
+            raise KeyError("metadata\0")
+        return "h"
+
+    async def progress(self, watched: Sequence[Watched]) -> Mapping[str, Progress]:
+        return {run.run_key: Progress(message="1 jobs failed: bad record a\0b") for run in watched}
+
+
+async def test_a_submit_whose_answer_nobody_expects_is_shown_and_sent_again(store: Store, observer: Observer) -> None:
+    """Without it the task stays SUBMITTING and nothing says why. Its engine answers: no other task waits for that."""
+    await store.plan(1)
+    odd, registry = OddStart(), EngineRegistry(cast(Any, None))
+    registry.get = cast(Any, lambda engine_id: odd)  # pyright: ignore[reportUnknownLambdaType]
+    submitter = Submitter(observer.database, registry, observer.settings, Telemetry("test"))
+    claims = await store.claim(observer.member.id)
+    async with store.connection() as connection, connection.transaction():
+        intended = await submitter.intend(connection, claims)
+    submitter.submit_all(intended)
+
+    async def started() -> bool:
+        return (await store.states()).get("RUNNING") == 1
+
+    await until(started, seconds=20, why="it was sent again")
+    assert b"its answer cannot be understood: KeyError" in await store.value("SELECT value FROM outbox")
+    assert await store.value("SELECT failures FROM engine") == 0
+
+
+async def test_progress_is_published_without_what_no_reader_takes(store: Store, observer: Observer) -> None:
+    """Without it each such message is parked by its readers."""
+    (id,) = await running(store, observer, 1)
+    async with store.connection() as connection:
+        watches = await observe.watched_of(connection, "e1", [id], unknown_seconds=60)
+    seen = {
+        watch.watched.run_key: Observation(
+            run_key=watch.watched.run_key, phase=Phase.RUNNING, handle="h", at=datetime.now(UTC)
+        )
+        for watch in watches
+    }
+    await ProgressReporter(observer.database, 5).report("e1", cast(Engine, OddStart()), watches, seen)
+    assert isinstance(decode(topic("tasks.v1"), await store.value("SELECT value FROM outbox")), TaskProgress)

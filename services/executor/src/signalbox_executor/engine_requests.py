@@ -9,7 +9,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from signalbox_chassis.messaging.transient import Failure, classify
 from signalbox_chassis.persistence.database import Database
+from signalbox_chassis.runtime.isolation import describe_fault, note_fault
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_contracts.artifacts import pin_scope
 from signalbox_contracts.ids import run_key
@@ -88,6 +90,11 @@ class EngineRequests:
             return Outcome.FAILED, str(error), None
         except TimeoutError:
             return Outcome.FAILED, f"not done within {REQUEST_SECONDS:g} s", None
+        except Exception as error:
+            if classify(error) is not Failure.LASTING:
+                raise
+            note_fault("engine requests", error)  # tried again it would fail again, and never be answered
+            return Outcome.FAILED, f"it failed half way: {describe_fault(error)}", None
 
 
 async def _pin(engine: Engine, request: EngineRequest) -> Result:

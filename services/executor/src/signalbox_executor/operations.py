@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from opentelemetry import context as otel_context
 from pydantic import JsonValue
+from pydantic_core import to_json
 
 from signalbox_chassis.observability import telemetry
 from signalbox_chassis.persistence.database import Database, UnitOfWork
-from signalbox_chassis.runtime.isolation import describe_fault
+from signalbox_chassis.runtime.isolation import describe_fault, storable
 from signalbox_contracts.messages.states import OperationResult, OperationResultData, Outcome
+from signalbox_contracts.pages import ENVELOPE_BYTES
+from signalbox_contracts.wire import MAX_MESSAGE_BYTES
 from signalbox_executor import facts
 from signalbox_executor.engines.capabilities import ChecksConnection
 from signalbox_executor.engines.port import EngineRefused, EngineThrottled, EngineUnavailable, Watched
@@ -90,13 +93,16 @@ class ConnectionTests:
 
 
 def answer(work: UnitOfWork, operation: Operation, outcome: Outcome, reason: str, details: JsonValue = None) -> None:
-    """Publish the result of an operation, in its own trace."""
+    """Publish the result of an operation, in its own trace. Details that no message can carry are left out."""
+    details = _readable(details)
+    if (size := len(to_json(details))) > MAX_MESSAGE_BYTES - ENVELOPE_BYTES:
+        reason, details = f"{reason[:1900]}; its details take {size} bytes and are left out", None
     data = OperationResultData(
         operation_id=operation.id,
         target=operation.target,
         operation=operation.kind,
         outcome=outcome,
-        reason=reason[:2000],
+        reason=storable(reason)[:2000],
         details=details,
         took_seconds=max(0.0, (operation.at - operation.requested_at).total_seconds()),
     )
@@ -113,3 +119,14 @@ def answer(work: UnitOfWork, operation: Operation, outcome: Outcome, reason: str
         )
     finally:
         otel_context.detach(token)
+
+
+def _readable(value: JsonValue) -> JsonValue:
+    """The same JSON with texts that every reader takes: no reader takes a message with a zero character in it."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(name): _readable(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_readable(part) for part in value]
+    return value

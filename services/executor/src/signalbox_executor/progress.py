@@ -16,7 +16,7 @@ from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.isolation import isolate, note_fault
 from signalbox_contracts.messages.tasks import Phase, TaskProgress, TaskProgressData
 from signalbox_executor.engines.capabilities import ExplainsWaiting, Progress, ReportsProgress
-from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, EngineUnavailable, Observation
+from signalbox_executor.engines.port import ENDS, Engine, EngineThrottled, EngineUnavailable, Observation, bounded
 from signalbox_executor.facts import SOURCE
 from signalbox_executor.store import observe
 from signalbox_executor.store.observe import Watch
@@ -93,7 +93,8 @@ class ProgressReporter:
                 data = TaskProgressData(
                     plan_id=plan_id, task_id=watch.task_id, attempt=watch.watched.attempt,
                     sequence=int(now.timestamp() * 1000), at=now, fraction=progress.fraction,
-                    message=progress.message, workers=progress.workers, steps=progress.steps, waiting=waiting,
+                    message=bounded(progress.message), workers=progress.workers, steps=progress.steps,
+                    waiting=bounded(waiting),
                 )  # fmt: skip
                 work.publish(
                     TaskProgress.of(data, subject=plan_id, source=SOURCE, time=now, aggregateversion=data.sequence)

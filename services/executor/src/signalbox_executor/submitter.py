@@ -16,12 +16,14 @@ from uuid import UUID
 
 from prometheus_client import Gauge
 
+from signalbox_chassis.messaging.transient import Failure, classify
 from signalbox_chassis.observability import telemetry
 from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.backoff import backoff
+from signalbox_chassis.runtime.isolation import describe_fault, note_fault
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_contracts.ids import run_key
@@ -247,18 +249,32 @@ class SubmitAttempt:
             return Resubmit(throttled.retry_after_seconds * random.uniform(1.0, 1.2), copies=0)
         except (EngineUnavailable, TimeoutError) as error:
             return await self._unavailable(error)
+        except Exception as error:
+            if classify(error) is not Failure.LASTING:
+                raise
+            note_fault("submits", error)
+            return await self._not_understood(error)
         await self._submitter.recorded(self._claim, handle)
         return None
 
     async def _unavailable(self, error: Exception) -> Resubmit:
         crash_points.point("executor.no_answer")
         arrived = not isinstance(error, EngineUnavailable) or error.may_have_arrived
+        return await self._again(str(error) or "no answer in time", arrived=arrived, silent=True)
+
+    async def _not_understood(self, error: Exception) -> Resubmit:
+        """A submit that fails for a reason of ours: shown like silence, and it says nothing of the engine."""
+        return await self._again(f"its answer cannot be understood: {describe_fault(error)}", arrived=True)
+
+    async def _again(self, reason: str, *, arrived: bool, silent: bool = False) -> Resubmit:
+        """Send again after a while, and show why. `silent`: the engine itself does not answer."""
         self._unclear = self._unclear or arrived
         self._failures += 1
-        task, reason = self._claim.task, mask_message(self._mask, str(error)) or "no answer in time"
+        task, reason = self._claim.task, mask_message(self._mask, reason)
         async with self._submitter.database.unit_of_work() as work:
             facts.publish_changes(work, await submit.unreachable(work.connection, task.id, task.fence, reason))
-            await engines.failed(work.connection, task.engine_id, reason)
+            if silent:
+                await engines.failed(work.connection, task.engine_id, reason)
         seconds = 0.02 + backoff(self._failures, first_seconds=0.2, max_seconds=self._submitter.settings.resend_seconds)
         return Resubmit(seconds, copies=1 if arrived else 0)
 
