@@ -27,6 +27,28 @@ URL = "http://127.0.0.1:8080"
 """The console's nginx, with the API behind it."""
 JOBS = "/api/admin/reprocessing/jobs"
 FILES, LINES = 12, 50
+CREATE_TOPIC = """
+import asyncio
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+async def main():
+    admin = AIOKafkaAdminClient(bootstrap_servers="kafka:9092")
+    await admin.start()
+    await admin.create_topics([NewTopic("bulker-destinations", 4, 1)])
+    await admin.close()
+
+asyncio.run(main())
+"""
+COUNT_SENT = """
+import asyncio
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+async def main():
+    async with AIOKafkaConsumer(bootstrap_servers="kafka:9092") as consumer:
+        print(sum((await consumer.end_offsets([TopicPartition("bulker-destinations", n) for n in range(4)])).values()))
+
+asyncio.run(main())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +153,7 @@ def test_a_service_account_may_do_nothing_but_what_its_service_needs(cluster: Ma
 async def test_files_of_events_are_sent_again_by_pods_of_the_workers_image(cluster: ManifestCluster) -> None:
     events = cluster.volumes / "signalbox-files" / "events"
     await asyncio.to_thread(write_events, events, FILES, LINES)
-    topics = ("/opt/kafka/bin/kafka-topics.sh", "--bootstrap-server", "kafka:9092", "--create", "--if-not-exists")
-    cluster.ours("exec", "kafka-0", "--", *topics, "--topic", "bulker-destinations")
+    python(cluster, CREATE_TOPIC)
     cluster.ours("set", "env", "deployment/reprocessor", "SIGNALBOX_REPROCESSING_KAFKA_BOOTSTRAP=kafka:9092")
     cluster.ready()
     async with session(administrator(cluster, "eve")) as opened:
@@ -152,9 +173,7 @@ async def test_files_of_events_are_sent_again_by_pods_of_the_workers_image(clust
     assert (job["total_lines"], job["success_count"], job["balanced"]) == (FILES * LINES, FILES * LINES, True)
     image = cluster.ours("get", "job", job["k8s_job_name"], "-o", "jsonpath={.spec.template.spec.containers[0].image}")
     assert image == f"signalbox/reprocessing-worker:{version()}"
-    offsets = ("/opt/kafka/bin/kafka-get-offsets.sh", "--bootstrap-server", "kafka:9092")
-    sent = cluster.ours("exec", "kafka-0", "--", *offsets, "--topic", "bulker-destinations")
-    assert sum(int(line.rpartition(":")[2]) for line in sent.split()) == FILES * LINES
+    assert int(python(cluster, COUNT_SENT)) == FILES * LINES
 
 
 def test_services_of_a_cluster_reach_secure_servers_with_users_of_their_own(
@@ -216,6 +235,11 @@ async def encrypted(servers: SecureServers) -> dict[str, bool]:
     finally:
         await admin.close()
     return {row["usename"]: row["ssl"] for row in rows}
+
+
+def python(cluster: ManifestCluster, program: str) -> str:
+    """What a program prints in a pod that reaches Kafka."""
+    return cluster.ours("exec", "deployment/planner", "-c", "service", "--", "python", "-c", program)
 
 
 def administrator(cluster: ManifestCluster, name: str) -> str:
