@@ -62,6 +62,20 @@ async def test_a_plan_is_reported_once_a_subscription_however_often_its_facts_co
     assert len(set(ids)) == 4
 
 
+async def test_a_receiver_that_answers_in_binary_gets_each_message_once(notifiers: Notifiers) -> None:
+    """PostgreSQL keeps no zero characters: the try could not be recorded, and was made again after each lease."""
+    async with receiver(lambda _: web.Response(body=b"\0ok\0")) as hook:
+        await notifiers.define(webhook("hook", hook.url), subscription("s", "hook", "workflow.started"))
+        async with notifiers.notifying():
+            await notifiers.publish(plan_state("ACCEPTED", "RUNNING"))
+
+            async def sent() -> bool:
+                return await states_of(notifiers, "sent") == 1
+
+            await until(sent, why="the try is recorded")
+    assert len(hook.got) == 1
+
+
 @proves("F44")
 async def test_a_slow_a_failing_and_a_redirecting_receiver_delay_nobody_else(notifiers: Notifiers) -> None:
     """A delivery that is not taken is tried again with the same id; a redirect is never followed."""

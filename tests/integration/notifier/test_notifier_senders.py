@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,100 @@ async def test_mail_arrives_with_every_kind_of_protection_and_a_wrong_password_i
     assert "Message-ID: <00000000-0000-0000-0000-000000000007@signalbox>" in text
     assert "text/plain" in text
     assert "text/html" in text
+
+
+@contextmanager
+def choosy_mail_server(*known: str) -> Generator[tuple[int, list[Any]]]:
+    """A real SMTP server that knows these recipients alone: its port, and the mails it got."""
+    mails: list[Any] = []
+
+    class Mailbox:
+        async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
+            if address not in known:
+                return "550 no such user"
+            envelope.rcpt_tos.append(address)
+            return "250 OK"
+
+        async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+            mails.append(envelope)
+            return "250 kept"
+
+    (port,) = free_ports(1)
+    controller = Controller(Mailbox(), hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield port, mails
+    finally:
+        controller.stop()
+
+
+async def test_recipients_that_a_mail_server_does_not_know_are_named() -> None:
+    """Without it a person on a list never gets a mail, and nobody can see it. All unknown: no further try."""
+    with choosy_mail_server("ann@example.org") as (port, mails):
+        sent = await mail(port, "none")
+    assert isinstance(sent, Sent)
+    assert sent.answer.endswith("not sent to ben@example.org (550 no such user)")
+    assert len(mails) == 1
+    with choosy_mail_server() as (port, mails):
+        refused = await mail(port, "none")
+    assert isinstance(refused, Gone)
+    assert refused.answer.startswith("not sent to ann@example.org (550 no such user)")
+
+
+async def test_a_mail_server_that_is_slow_at_each_step_has_the_time_of_one_try() -> None:
+    """Else the try outlasts the delivery's lease, and another notifier sends the same mail meanwhile."""
+    released = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer = b"220 slow\r\n"
+        while not released.is_set():
+            await asyncio.sleep(0.6)
+            writer.write(answer)
+            if not await reader.readline():
+                break
+            answer = b"250 OK\r\n"
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    made = settings(
+        smtp_host="127.0.0.1", smtp_port=server.sockets[0].getsockname()[1], smtp_security="none",
+        send_timeout_seconds=1.0,
+    )  # fmt: skip
+    senders = Senders(guarded_session(made), None, made)
+    began = time.monotonic()
+    result = await send(senders, EmailDestination(to=("ann@example.org",)), OUTGOING)
+    await senders.http.close()
+    released.set()
+    server.close()
+    assert result == Failed("no answer in time")
+    assert time.monotonic() - began < 2.5
+
+
+@pytest.mark.parametrize("title", ["one\u2028two", "one\x0btwo", "one\r\ntwo", "one\x85two"])
+async def test_a_title_with_any_character_that_breaks_a_line_is_mailed(title: str) -> None:
+    with choosy_mail_server("ann@example.org", "ben@example.org") as (port, mails):
+        made = settings(smtp_host="127.0.0.1", smtp_port=port, smtp_security="none")
+        senders = Senders(guarded_session(made), None, made)
+        outgoing = replace(OUTGOING, message=OUTGOING.message.model_copy(update={"title": title}))
+        result = await send(senders, EmailDestination(to=("ann@example.org",)), outgoing)
+        await senders.http.close()
+    assert isinstance(result, Sent), result
+    assert "Subject: [error] one two" in mails[0].content.decode()
+
+
+async def test_an_answer_that_makes_no_sense_is_a_result_that_can_be_stored() -> None:
+    """Else the try is never recorded, and the receiver gets the same message after each lease, for ever."""
+    binary = web.Response(body=b"\0\x01\xff\0", content_type="application/octet-stream")
+    absurd = status(503, **{"Retry-After": "Mon, 01 Jan 2026 00:00:00 +99999999999999"})
+    made = settings()
+    senders = Senders(guarded_session(made), None, made)
+    async with receiver(lambda _: binary, absurd) as hook:
+        kept = await send(senders, WebhookDestination(url=hook.url), OUTGOING)
+        failed = await send(senders, WebhookDestination(url=hook.url), OUTGOING)
+        await senders.http.close()
+    assert isinstance(kept, Sent)
+    assert "\0" not in kept.answer
+    assert failed == Failed("HTTP 503: answer 503")
 
 
 async def test_a_receiver_costs_bounded_time_and_memory_whatever_it_answers() -> None:

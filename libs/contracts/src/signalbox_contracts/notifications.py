@@ -160,7 +160,8 @@ def slack_payload(message: Message) -> dict[str, Any]:
 def email(message: Message) -> Email:
     """Text and HTML. Whatever the message holds, it is shown as text."""
     count = f" (x{message.occurrences})" if message.occurrences > 1 else ""
-    subject = f"[{message.severity}] {message.title}{count}".replace("\r", " ").replace("\n", " ")[:200]
+    # every character that breaks a line, such as U+2028: a header with one is refused
+    subject = " ".join(f"[{message.severity}] {message.title}{count}".splitlines())[:200]
     facts = _facts(message)
     lines = [message.title + count, "", *([message.text, ""] if message.text else [])]
     lines += [f"{name}: {value}" for name, value in facts]

@@ -1,5 +1,7 @@
 """E-mail through the configured SMTP server, as text and HTML."""
 
+import asyncio
+from collections.abc import Mapping
 from email.message import EmailMessage
 from email.utils import format_datetime
 
@@ -8,7 +10,7 @@ import aiosmtplib
 from signalbox_contracts.definitions.channel import EmailDestination
 from signalbox_contracts.notifications import email
 from signalbox_notifier.retries import Failed, Gone, Result, Sent
-from signalbox_notifier.senders.outgoing import Outgoing, Senders
+from signalbox_notifier.senders.outgoing import Outgoing, Senders, failure
 
 _LASTING = 500
 
@@ -30,14 +32,26 @@ async def send(senders: Senders, destination: EmailDestination, outgoing: Outgoi
     mail.set_content(rendered.text)
     mail.add_alternative(rendered.html, subtype="html")
     try:
-        _, answer = await aiosmtplib.send(
-            mail, hostname=settings.smtp_host, port=settings.smtp_port, use_tls=settings.smtp_security == "tls",
-            start_tls=settings.smtp_security == "starttls", username=settings.smtp_username or None,
-            password=settings.smtp_password.get_secret_value() or None, timeout=settings.send_timeout_seconds,
-        )  # fmt: skip
+        # of the whole conversation: a server that is slow at each step must not outlast the delivery's lease
+        async with asyncio.timeout(settings.send_timeout_seconds):
+            refused, answer = await aiosmtplib.send(
+                mail, hostname=settings.smtp_host, port=settings.smtp_port, use_tls=settings.smtp_security == "tls",
+                start_tls=settings.smtp_security == "starttls", username=settings.smtp_username or None,
+                password=settings.smtp_password.get_secret_value() or None, timeout=settings.send_timeout_seconds,
+            )  # fmt: skip
     except aiosmtplib.SMTPResponseException as error:
         reason = f"{error.code} {error.message}"[:500]
         return Gone(reason) if error.code >= _LASTING else Failed(reason)
+    except aiosmtplib.SMTPRecipientsRefused as error:
+        everybody = {one.recipient: (one.code, one.message) for one in error.recipients}
+        lasting = all(code >= _LASTING for code, _ in everybody.values())
+        return Gone(_refusals(everybody)) if lasting else Failed(_refusals(everybody))
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        return Failed(f"{type(error).__name__}: {error}"[:500])
-    return Sent(answer[:500])
+        return failure(error)
+    return Sent(f"{answer[:500]}; {_refusals(refused)}" if refused else answer[:500])
+
+
+def _refusals(refused: Mapping[str, tuple[int, str]]) -> str:
+    """The recipients that the server did not take, each with its answer."""
+    given = ", ".join(f"{name} ({code} {answer})" for name, (code, answer) in refused.items())
+    return f"not sent to {given}"[:1000]

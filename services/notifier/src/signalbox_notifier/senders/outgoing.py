@@ -84,7 +84,7 @@ def retry_after(response: aiohttp.ClientResponse) -> float | None:
         pass
     try:
         at = parsedate_to_datetime(given)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
