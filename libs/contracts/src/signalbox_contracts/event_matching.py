@@ -43,7 +43,11 @@ def match(trigger: Trigger, event: TriggerEvent) -> Match | None:
         except LookupError:
             return Match(MatchOutcome.REFUSED, f"mapping.{name}: the event has nothing at {pointer}")
     if trigger.event_date_from is None:
-        return Match(MatchOutcome.MATCHED, params=params, event_date=(event.time - timedelta(days=1)).date())
+        try:
+            yesterday = (event.time - timedelta(days=1)).date()
+        except OverflowError:  # Go writes 0001-01-01T00:00:00Z for "no time"
+            return Match(MatchOutcome.REFUSED, f"time: there is no day before {event.time.isoformat()}")
+        return Match(MatchOutcome.MATCHED, params=params, event_date=yesterday)
     try:
         day = _date(_at(document, trigger.event_date_from))
     except (LookupError, ValueError):

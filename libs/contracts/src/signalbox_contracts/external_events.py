@@ -21,6 +21,8 @@ def read_outside(value: bytes, headers: Headers, record_time: datetime | None) -
     structured, so that a plain `kcat -P` with a CloudEvents document works.
     """
     texts = {name.lower(): (text or b"").decode() for name, text in headers}
+    if any("\0" in text for text in texts.values()):
+        raise ValueError("a header holds a NUL character, which PostgreSQL cannot store")
     binary = "ce_specversion" in texts and not texts.get("content-type", "").lower().startswith(_STRUCTURED)
     attributes = _binary(value, texts) if binary else _structured(value)
     if attributes.get("time") is None:
@@ -48,6 +50,8 @@ def _binary(value: bytes, texts: dict[str, str]) -> dict[str, Any]:
         attributes["data"] = from_json(value, allow_inf_nan=False)
     elif kind.startswith("text/"):
         attributes["data"] = value.decode()
+        if b"\0" in value:
+            raise ValueError("the text holds a NUL character, which PostgreSQL cannot store")
     else:
         attributes["data_base64"] = base64.b64encode(value).decode()
     return attributes
