@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.work import ProcessWork, ScriptedWork
-from signalbox_contracts.messages.requests import PlanRequestData, RequestedItem, RunItems
+from signalbox_contracts.messages.requests import PlanRequestData, RequestedItem, RunItems, RunJob
 from signalbox_planner import expand
 from signalbox_planner.expand import RequestRefused
 from signalbox_planner.plan import Item
@@ -78,3 +79,24 @@ def test_the_project_of_a_list_is_that_of_its_request() -> None:
     data = page(1, 1, PLAIN)
     assert expand.plan_spec(data, NOW, project="billing").project == "billing"
     assert expand.plan_spec(data, NOW, project=None).project == "default"
+
+
+def test_work_that_outgrows_a_message_when_it_is_rendered_is_refused_with_its_size() -> None:
+    """Its command could not be sent: the request was parked, and the plan never left its first state."""
+    words = ["{{ params.blob }}"] * 15
+    large = Job.model_validate(
+        {"id": "j", "name": "j", "engine": "e1", "params": {"blob": {"type": "string"}},
+         "work": {"kind": "process", "argv": words}}
+    )  # fmt: skip
+    day = date(2026, 1, 1)
+    small, _ = expand.job_item(PLAN, RunJob(job=large, params={"blob": "x"}), event_date=day, name="j", actor=ANN)
+    assert small.key == "j"
+    run = RunJob(job=large, params={"blob": "x" * 16_000})
+    with pytest.raises(RequestRefused, match=r"work of job j takes 25\d{4} bytes with its parameters: at most 220000"):
+        expand.job_item(PLAN, run, event_date=day, name="j", actor=ANN)
+
+
+def test_a_request_with_an_event_date_needs_no_day_before_it() -> None:
+    """Go writes the year 1 for an instant that was never set, and an event brings it."""
+    data = page(1, 1, PLAIN, event_date=date(2026, 1, 1))
+    assert expand.plan_spec(data, datetime(1, 1, 1, tzinfo=UTC), project=None).event_date == date(2026, 1, 1)

@@ -14,6 +14,7 @@ from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.messages.requests import PlanRequestData, RequestedItem, RunItems, RunJob, RunPipeline
 from signalbox_planner.graph import Graph
 from signalbox_planner.plan import PAGE_ITEMS, Item, PlanSpec
+from signalbox_planner.render import oversize
 from signalbox_planner.rerun import combination_text
 
 _WORK: Final[TypeAdapter[Any]] = TypeAdapter(Work)
@@ -30,11 +31,12 @@ def plan_spec(data: PlanRequestData, requested_at: datetime, *, project: str | N
 
     `project` is the one the request was made in; a definition brings its own.
     """
-    rules = data.rules
-    yesterday = (requested_at.astimezone(UTC) - timedelta(days=1)).date()
+    rules, day = data.rules, data.event_date
+    if day is None:
+        day = (requested_at.astimezone(UTC) - timedelta(days=1)).date()
     common: dict[str, Any] = {
         "name": data.name, "origin": data.origin, "actor": data.actor, "reason": data.reason, "labels": data.labels,
-        "parent": data.parent, "event_date": data.event_date or yesterday,
+        "parent": data.parent, "event_date": day,
         "priority": rules.priority, "project": project or "default",
     }  # fmt: skip
     own = _SPECS[data.what.kind](data.what, data) if data.what is not None and data.what.kind in _SPECS else {}
@@ -86,7 +88,10 @@ def job_item(plan_id: UUID, what: RunJob, *, event_date: date, name: str, actor:
         raise RequestRefused(f"work of job {job.id}: {error}") from None
     except ValueError as error:
         raise RequestRefused(f"work of job {job.id}, rendered, is not allowed: {str(error)[:500]}") from None
-    return Item(plan_id, 0, str(job.id), str(job.engine), work.model_dump_json()), params
+    text = work.model_dump_json()
+    if too_large := oversize(text, params):
+        raise RequestRefused(f"work of job {job.id} {too_large}")
+    return Item(plan_id, 0, str(job.id), str(job.engine), text), params
 
 
 def bind_params(declared: Mapping[str, Param], values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -140,6 +145,8 @@ def page_items(
         if is_template(work):
             run = _Run(str(plan_id), name, actor, event_date.isoformat())
             work = _rendered_work(item, run)
+        if too_large := oversize(work, {}):
+            raise RequestRefused(f"work of item {item.key!r} {too_large}")
         items.append(Item(plan_id, first + number, item.key, item.engine, work))
     return items
 

@@ -1,9 +1,11 @@
 """Renders the templates of a pipeline's steps. Pure."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.definitions.template import InvalidTemplate, render, render_all, texts, used_steps
@@ -12,6 +14,8 @@ from signalbox_planner.graph import GraphStep
 from signalbox_planner.plan import Plan
 
 _WORK: Final[TypeAdapter[Any]] = TypeAdapter(Work)
+MAX_TASK_BYTES: Final = 220_000
+"""Work with its parameters, as JSON: the command of one task has to fit into a message."""
 _FALSE: Final = frozenset({"", "0", "false", "no", "none", "off"})
 
 
@@ -42,9 +46,20 @@ def work_of(
         written["environment"] = {**pipeline.environment, **written["environment"]}
     rendered = render_all(written, values)
     try:
-        return _WORK.validate_python(rendered).model_dump_json()
+        work: str = _WORK.validate_python(rendered).model_dump_json()
     except ValueError as error:
         raise InvalidTemplate(f"rendered, it is not allowed: {str(error)[:200]}") from None
+    if too_large := oversize(work, values["params"]):
+        raise InvalidTemplate(too_large)
+    return work
+
+
+def oversize(work: str, params: Mapping[str, Any]) -> str:
+    """Why rendered work is too large for a task; empty when it is not."""
+    size = len(work.encode()) + (len(to_json(params)) if params else 0)
+    if size <= MAX_TASK_BYTES:
+        return ""
+    return f"takes {size} bytes with its parameters: at most {MAX_TASK_BYTES} are allowed"
 
 
 def _values(plan: Plan, results: dict[str, Any], combination: str | None) -> dict[str, Any]:
