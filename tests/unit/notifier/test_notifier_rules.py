@@ -12,10 +12,11 @@ from pydantic_core import to_json
 from standardwebhooks.webhooks import Webhook
 
 from signalbox_contracts import notifications as rendering
-from signalbox_contracts.definitions.channel import EVENT_TYPES, MessageTemplates, event_type
+from signalbox_contracts.definitions.channel import EVENT_TYPES, Deadline, MessageTemplates, event_type
 from signalbox_contracts.definitions.problems import problems_in
 from signalbox_contracts.samples.definitions import channels
 from signalbox_notifier import incidents
+from signalbox_notifier.deadlines import deadlines
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, wants
 from signalbox_notifier.retries import MAX_THROTTLED, SCHEDULE_SECONDS, THROTTLED_SECONDS, Failed, retry_in_seconds
 from support.notifier import plan_state, subscription, webhook
@@ -177,3 +178,22 @@ def test_every_channel_has_a_preview_of_every_event_type(kind: str) -> None:
     sample = rendering.sample_message(kind, NOW)
     for channel in channels():
         assert to_json(rendering.payload_for(channel, sample))
+
+
+def test_a_deadline_names_a_time_zone_that_exists() -> None:
+    """With one that does not, the notifier parked every fact of the plans it is about: nobody got a message."""
+    with pytest.raises(ValidationError, match="'Europe/Pragu' is not a time zone"):
+        Deadline(end_by="02:30", zone="Europe/Pragu")
+
+
+@pytest.mark.parametrize(
+    ("created_at", "zone"),
+    [
+        (datetime(1, 1, 1, tzinfo=UTC), "America/New_York"),
+        (datetime(9999, 12, 31, 23, 59, tzinfo=UTC), "UTC"),
+        (datetime(9999, 12, 31, 23, 59, tzinfo=UTC), "Asia/Tokyo"),
+    ],
+)
+def test_a_plan_at_an_end_of_the_calendar_has_no_deadline_beyond_it(created_at: datetime, zone: str) -> None:
+    record = plan_state("ACCEPTED").data.model_copy(update={"created_at": created_at})
+    assert list(deadlines(Deadline(start_by="02:30", end_by="02:30", zone=zone), record)) == []

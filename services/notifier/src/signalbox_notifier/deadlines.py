@@ -9,7 +9,17 @@ from signalbox_contracts.messages.plans import PlanRecord
 
 
 def deadlines(rule: Deadline, record: PlanRecord) -> Iterator[tuple[str, datetime]]:
-    """Each deadline of a plan that has not ended, as (rule, instant)."""
+    """Each deadline of a plan that has not ended, as (rule, instant).
+
+    None beyond the calendar: a plan was created when its event says, which may be in the year 1 or 9999.
+    """
+    try:
+        yield from _deadlines(rule, record)
+    except OverflowError:
+        return
+
+
+def _deadlines(rule: Deadline, record: PlanRecord) -> Iterator[tuple[str, datetime]]:
     if record.ended_at is not None:
         return
     if rule.start_by and record.started_at is None:

@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from signalbox_contracts.definitions import cron
 from signalbox_contracts.definitions.definition import Definition, Labels, ShortText
 from signalbox_contracts.definitions.engine import HttpUrl
 from signalbox_contracts.definitions.secrets import SecretRef
@@ -114,6 +115,11 @@ class Deadline(Value):
     end_by: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
     longer_than_seconds: Seconds | None = None
     zone: ShortText = "UTC"
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        return cron.zone(name).key
 
 
 class Subscription(Definition):
