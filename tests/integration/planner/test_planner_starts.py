@@ -342,6 +342,42 @@ async def test_events_of_a_freeze_are_decided_by_the_policy_of_their_trigger_whe
     )
 
 
+async def test_events_that_cannot_be_read_and_those_of_a_freeze_keep_no_other_from_starting(planners: Planners) -> None:
+    """One event at fault was in the transaction of all; sixty batches that a freeze holds were all a pass looked at."""
+    target, source = job(params={"path": {"type": "json"}}), f"lake/{uuid.uuid4().hex[:8]}"
+    bouncing = trigger(target, source, debounce_seconds=1, match={"sources": [source], "types": ["bounced"]})
+    paced = trigger(target, source, starts_per_minute=600, match={"sources": [source], "types": ["paced"]})
+    batching = trigger(
+        target, source, batch={"max_events": 1}, mapping={"path": "/data/path"},
+        match={"sources": [source], "types": ["batched"]},
+    )  # fmt: skip
+    held = trigger(target, source, id="a-first", project="closed", batch={"max_events": 1, "by": "/data/path"})
+    late = trigger(target, source, id="late", project="closed", debounce_seconds=1, match={"types": ["never"]})
+    freeze = Freeze.model_validate(
+        {"id": "f2", "name": "f2", "reason": "release", "author": "user:ann", "projects": ["closed"]}
+    )
+    await define(planners, target, bouncing, paced, batching, held, late, freeze)
+    async with planners.running():
+        await until_known(planners, "freeze", "f2")
+    await planners.rows(
+        "INSERT INTO batched_event (trigger_id, key, event)"
+        " SELECT 'a-first', n::text, '{}' FROM generate_series(1, 60) AS n"
+    )
+    await planners.rows("INSERT INTO debounced_event VALUES ($1, 'faulty', '{}', now())", bouncing.id)
+    never = outside(source, "l", {}, type="never").model_dump_json()
+    await planners.rows("INSERT INTO debounced_event VALUES ('late', '', $1, now())", never)
+    await planners.rows("INSERT INTO delayed_start VALUES (gen_random_uuid(), $1, now(), '{}')", paced.id)
+    async with planners.running(), planners.executors.running():
+        events = [outside(source, kind, {"path": 1}, type=kind) for kind in ("bounced", "paced", "paced2", "batched")]
+        events[2] = events[2].model_copy(update={"type": "paced"})
+        await planners.executors.send(*events)
+        for one, id in ((bouncing, "bounced"), (paced, "paced"), (paced, "paced2"), (batching, "batched")):
+            await planners.until_state(plan_id_from_trigger(one.id, source, id), "SUCCEEDED")
+        assert [outcome for _, outcome in await until_outcomes(planners, late, 1)] == [MatchOutcome.HELD]
+    assert await planners.value("SELECT count(*) FROM batched_event WHERE trigger_id = 'a-first'") == 60
+    assert await planners.value("SELECT count(*) FROM debounced_event WHERE due_at > now()") == 1, "tried again later"
+
+
 async def test_starts_beyond_the_rate_of_a_trigger_wait_for_their_turn(planners: Planners) -> None:
     target, source = job(), f"lake/{uuid.uuid4().hex[:8]}"
     paced = trigger(target, source, starts_per_minute=30)

@@ -1,10 +1,22 @@
 """Whether a plan of a schedule or trigger may start beside its earlier ones."""
 
 import uuid
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.definitions.trigger import Trigger
+from signalbox_contracts.event_matching import match
+from signalbox_contracts.messages.states import MatchOutcome
+from signalbox_contracts.messages.triggers import TriggerEvent
+from signalbox_planner import matching
+from signalbox_planner.matching import Settled
 from signalbox_planner.starts import MAX_QUEUED, Refuse, StartNow, WaitForPrevious, decide_overlap
+from signalbox_planner.store import starts
+from signalbox_planner.store.definitions import KnownTrigger
+from signalbox_planner.store.starts import TriggerCount
 
 A, B = uuid.UUID(int=1), uuid.UUID(int=2)
 
@@ -33,3 +45,42 @@ def test_as_many_plans_of_a_queue_run_at_once_as_are_allowed_and_none_overtakes_
 def test_a_full_queue_refuses_the_next_plan() -> None:
     assert isinstance(decide_overlap("queue", (A,), MAX_QUEUED - 1), WaitForPrevious)
     assert isinstance(decide_overlap("queue", (A,), MAX_QUEUED), Refuse)
+
+
+def trigger(**changes: Any) -> Trigger:
+    return Trigger.model_validate(
+        {"id": "t", "name": "t", "target": {"kind": "job", "id": "j"}, "match": {}, **changes}
+    )
+
+
+def outside(**changes: Any) -> TriggerEvent:
+    values: dict[str, Any] = {"id": "1", "source": "/s", "type": "t", "time": datetime(1, 1, 1, tzinfo=UTC), "data": {}}
+    return TriggerEvent.model_validate({**values, **changes})
+
+
+def test_an_event_of_the_first_day_of_the_calendar_is_judged_like_any_other() -> None:
+    """Go writes 0001-01-01T00:00:00Z for no time. The event was parked, and no trigger saw it."""
+    refused = match(trigger(), outside())
+    assert refused is not None
+    assert (refused.outcome, refused.why) == (
+        MatchOutcome.REFUSED, "time: there is no day before 0001-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    dated = match(trigger(event_date_from="/data/day"), outside(data={"day": "2026-03-01"}))
+    assert dated is not None
+    assert dated.outcome is MatchOutcome.MATCHED
+
+
+async def test_outcomes_with_long_reasons_are_published_in_pages_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 events that a paused trigger left out after a freeze, with its note: the pass failed for every trigger."""
+
+    async def count(*_: object, **__: object) -> TriggerCount:
+        return TriggerCount(0, 0, None, 1)
+
+    monkeypatch.setattr(starts, "count", count)
+    settled = Settled(KnownTrigger(trigger(), 1), datetime(2026, 3, 1, tzinfo=UTC))
+    for number in range(200):
+        settled.record(outside(id=f"{number}"), MatchOutcome.SKIPPED, "n" * 2000)
+    connection: Any = None
+    work = UnitOfWork(connection, "planner", [])
+    await matching.publish(work, settled)
+    assert len(work.messages) == 2

@@ -22,7 +22,7 @@ from signalbox_contracts.messages.states import (
     TriggerStated,
 )
 from signalbox_contracts.messages.triggers import TriggerEvent
-from signalbox_contracts.vocabulary import MAX_ITEMS
+from signalbox_contracts.pages import packed
 from signalbox_planner.starts import StartRequest, trigger_request
 from signalbox_planner.store import definitions, plans, starts
 from signalbox_planner.store import events as store
@@ -126,8 +126,7 @@ def matched_again(settled: Settled, events: Sequence[TriggerEvent]) -> list[tupl
 async def publish(work: UnitOfWork, settled: Settled) -> None:
     """`trigger.state` with every outcome, in pages."""
     known, now, records = settled.known, settled.now, settled.records
-    for first in range(0, len(records), MAX_ITEMS):
-        page = tuple(records[first : first + MAX_ITEMS])
+    for page in packed(records):
         outcomes: dict[MatchOutcome, int] = defaultdict(int)
         for record in page:
             outcomes[record.outcome] += 1
@@ -172,13 +171,9 @@ async def _settle(work: UnitOfWork, settled: Settled, judged: Sequence[tuple[Tri
 async def admit(work: UnitOfWork, settled: Settled, new: Sequence[tuple[TriggerEvent, Match]]) -> None:
     """What becomes of events that matched and were not taken before."""
     trigger, connection = settled.known.trigger, work.connection
-    freeze = freeze_of(await definitions.freezes(connection), trigger.project, settled.now)
-    if freeze is not None:
-        await store.hold(connection, trigger.id, freeze.id, [event.model_dump_json() for event, _ in new])
-        why = f"freeze {freeze.id}: {freeze.reason}; decided when it ends, policy {trigger.missed.policy}"
-        for event, _ in new:
-            settled.record(event, MatchOutcome.HELD, why)
-    elif trigger.batch is not None:
+    if await hold_if_frozen(work, settled, new):
+        return
+    if trigger.batch is not None:
         texts = [(batch_key(trigger, event), event.model_dump_json()) for event, _ in new]
         await store.add_to_batches(connection, trigger.id, texts)
         why = f"starts with up to {trigger.batch.max_events} events, or after {trigger.batch.max_seconds:g} s"
@@ -192,6 +187,19 @@ async def admit(work: UnitOfWork, settled: Settled, new: Sequence[tuple[TriggerE
             settled.record(event, MatchOutcome.DEBOUNCED, why)
     else:
         await start(work, settled, new)
+
+
+async def hold_if_frozen(work: UnitOfWork, settled: Settled, new: Sequence[tuple[TriggerEvent, Match]]) -> bool:
+    """Hold these events if a freeze holds their trigger; whether one does."""
+    trigger = settled.known.trigger
+    freeze = freeze_of(await definitions.freezes(work.connection), trigger.project, settled.now)
+    if freeze is None:
+        return False
+    await store.hold(work.connection, trigger.id, freeze.id, [event.model_dump_json() for event, _ in new])
+    why = f"freeze {freeze.id}: {freeze.reason}; decided when it ends, policy {trigger.missed.policy}"
+    for event, _ in new:
+        settled.record(event, MatchOutcome.HELD, why)
+    return True
 
 
 async def _publish_sources(

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 from signalbox_chassis.persistence.database import Database, UnitOfWork
+from signalbox_chassis.runtime.isolation import isolate
 from signalbox_contracts.messages.requests import PlanRequestData
 from signalbox_planner import lifecycle
 from signalbox_planner.carrier import save_changes
@@ -79,10 +80,14 @@ class WaitingStarts:
         async with self.database.unit_of_work() as work:
             forgotten = await starts.forget_ended(work.connection)
             waiting = await starts.next_queued(work.connection)
-        for queued in waiting:
-            async with self.database.unit_of_work() as work:
-                await self._start_queued(work, queued)
-        return bool(waiting) or forgotten >= 1000
+        faulty = [
+            found for queued in waiting for found in await isolate([queued], self._start_one, part="queued starts")
+        ]
+        return len(waiting) > len(faulty) or forgotten >= 1000
+
+    async def _start_one(self, waiting: Sequence[QueuedStart]) -> None:
+        async with self.database.unit_of_work() as work:
+            await self._start_queued(work, waiting[0])
 
     async def _start_queued(self, work: UnitOfWork, queued: QueuedStart) -> None:
         known, now, _ = await plans.locked_now(work.connection, [queued.plan_id])

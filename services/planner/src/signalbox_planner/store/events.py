@@ -60,9 +60,15 @@ INSERT INTO delayed_start (plan_id, trigger_id, due_at, request)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[]) ON CONFLICT DO NOTHING
 """
 _DUE: Final = """
+SELECT plan_id FROM delayed_start WHERE due_at <= now() AND NOT trigger_id = ANY ($2) ORDER BY due_at LIMIT $1
+"""
+_TAKE_DELAYED: Final = """
 DELETE FROM delayed_start WHERE plan_id IN (
-  SELECT plan_id FROM delayed_start WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+  SELECT plan_id FROM delayed_start WHERE plan_id = ANY ($1) AND due_at <= now() FOR UPDATE SKIP LOCKED)
 RETURNING request, due_at
+"""
+_POSTPONE: Final = """
+UPDATE delayed_start SET due_at = now() + make_interval(secs => $2) WHERE plan_id = ANY ($1) AND due_at <= now()
 """
 _COUNT: Final = """
 INSERT INTO source_count AS c (source, hour_at, received, unclaimed, repeated, last_event_at, version)
@@ -196,10 +202,20 @@ async def delay(connection: Connection, trigger_id: str, starts: Sequence[tuple[
     )  # fmt: skip
 
 
-async def take_delayed(connection: Connection, max_rows: int = 100) -> list[str]:
-    """The starts whose turn has come, as requests."""
-    rows = await connection.fetch(_DUE, max_rows)
+async def due_delayed(connection: Connection, frozen: Sequence[str], max_rows: int = 100) -> list[UUID]:
+    """The starts whose turn has come, but for those of `frozen` triggers."""
+    return [row["plan_id"] for row in await connection.fetch(_DUE, max_rows, list(frozen))]
+
+
+async def take_delayed(connection: Connection, plans: Sequence[UUID]) -> list[str]:
+    """Take those of these that still wait, as requests."""
+    rows = await connection.fetch(_TAKE_DELAYED, list(plans))
     return [row["request"] for row in sorted(rows, key=lambda row: row["due_at"])]
+
+
+async def postpone_delayed(connection: Connection, plans: Sequence[UUID], seconds: float) -> None:
+    """Try these again later."""
+    await connection.execute(_POSTPONE, list(plans), seconds)
 
 
 async def count_sources(connection: Connection, counts: Sequence[SourceArrivals]) -> list[SourceCount]:

@@ -52,11 +52,17 @@ INSERT INTO debounced_event AS d (trigger_id, key, event, due_at)
 VALUES ($1, $2, $3, now() + make_interval(secs => $4))
 ON CONFLICT (trigger_id, key) DO UPDATE SET event = excluded.event, due_at = excluded.due_at
 """
-_DUE = """
+_DUE = "SELECT trigger_id, key FROM debounced_event WHERE due_at <= now() ORDER BY due_at LIMIT $1"
+_TAKE = """
 DELETE FROM debounced_event WHERE (trigger_id, key) IN (
-    SELECT trigger_id, key FROM debounced_event WHERE due_at <= now() ORDER BY due_at LIMIT $1
+    SELECT trigger_id, key FROM debounced_event
+    WHERE (trigger_id, key) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND due_at <= now()
     FOR UPDATE SKIP LOCKED)
 RETURNING trigger_id, event
+"""
+_POSTPONE = """
+UPDATE debounced_event SET due_at = now() + make_interval(secs => $3)
+WHERE (trigger_id, key) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND due_at <= now()
 """
 
 
@@ -138,9 +144,20 @@ async def debounce(connection: Connection, trigger_id: str, key: str, event: str
     await connection.execute(_DEBOUNCE, trigger_id, key, event, seconds)
 
 
-async def take_debounced(connection: Connection, max_rows: int = 100) -> Sequence[tuple[str, str]]:
-    """Events whose quiet spell is over, as (trigger id, event)."""
-    return [(row["trigger_id"], row["event"]) for row in await connection.fetch(_DUE, max_rows)]
+async def due_debounced(connection: Connection, max_rows: int = 100) -> list[tuple[str, str]]:
+    """Events whose quiet spell is over, as (trigger id, key)."""
+    return [(row["trigger_id"], row["key"]) for row in await connection.fetch(_DUE, max_rows)]
+
+
+async def take_debounced(connection: Connection, keys: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Take those of these that are still due, as (trigger id, event)."""
+    ids, names = [id for id, _ in keys], [name for _, name in keys]
+    return [(row["trigger_id"], row["event"]) for row in await connection.fetch(_TAKE, ids, names)]
+
+
+async def postpone_debounced(connection: Connection, keys: Sequence[tuple[str, str]], seconds: float) -> None:
+    """Try these again later."""
+    await connection.execute(_POSTPONE, [id for id, _ in keys], [name for _, name in keys], seconds)
 
 
 async def prune_events(connection: Connection, max_rows: int = 5000) -> int:
