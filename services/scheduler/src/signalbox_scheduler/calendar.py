@@ -6,7 +6,7 @@ the newest missed one, `all` fires the newest `max` of them, oldest first.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -69,8 +69,11 @@ class Due:
     """When to look again; None for never."""
 
 
-def decide(schedule: Schedule, cursor_at: datetime, now: datetime, frozen: Sequence[Window] = ()) -> Due:
-    """Decide every tick after `cursor_at` whose time to fire has come, at most `MAX_TICKS_PER_PASS` of them."""
+def decide(schedule: Schedule, cursor_at: datetime, now: datetime, frozen: Iterable[Window] = ()) -> Due:
+    """Decide every tick after `cursor_at` whose time to fire has come, at most `MAX_TICKS_PER_PASS` of them.
+
+    `frozen` is iterated for ticks that are left out alone, once for each.
+    """
     grace = timedelta(seconds=schedule.missed.grace_seconds)
     lookahead = MAX_TICKS_PER_PASS + schedule.missed.max
     ripe: list[datetime] = []
@@ -140,7 +143,7 @@ def _kept(schedule: Schedule, missed: Sequence[datetime]) -> set[datetime]:
 
 
 def _decision(
-    schedule: Schedule, due: datetime, now: datetime, missed: bool, kept: bool, frozen: Sequence[Window]
+    schedule: Schedule, due: datetime, now: datetime, missed: bool, kept: bool, frozen: Iterable[Window]
 ) -> Decision:
     if schedule.paused:
         return Skip(due, SkipReason.PAUSED, schedule.note or "the schedule is paused")

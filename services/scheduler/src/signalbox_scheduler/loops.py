@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -20,7 +20,7 @@ from signalbox_scheduler import calendar, facts
 from signalbox_scheduler.calendar import Due, Fire, Window
 from signalbox_scheduler.settings import SchedulerSettings
 from signalbox_scheduler.store import schedules, ticks
-from signalbox_scheduler.store.schedules import Advance, DueSchedule
+from signalbox_scheduler.store.schedules import Advance, DueSchedule, FreezeRow
 from signalbox_scheduler.store.ticks import Tick
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,36 @@ _LATENESS = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
 )  # fmt: skip
 _TICKS = Counter("signalbox_schedule_ticks_total", "Ticks by outcome and cause", ["outcome", "cause"])
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What one pass decided about one schedule, as it is to be stored."""
+
+    schedule: Schedule
+    revision: int
+    ticks: list[Tick]
+    advance: Advance
+
+
+@dataclass
+class FrozenTimes:
+    """When ticks were frozen, from the oldest tick that may still be decided until now.
+
+    Computed when a missed tick first asks: a freeze that returns every few minutes has thousands of windows.
+    """
+
+    rows: Sequence[FreezeRow]
+    now: datetime
+    _windows: list[Window] | None = None
+
+    def __iter__(self) -> Iterator[Window]:
+        if self._windows is None:
+            self._windows = []
+            for row in self.rows:
+                since, until = max(row.began_at, self.now - timedelta(days=30)), self.now + timedelta(seconds=1)
+                self._windows += calendar.windows(row.freeze, since, until, row.lifted_at)
+        return iter(self._windows)
 
 
 @dataclass
@@ -57,7 +87,7 @@ class Scheduling:
         """
         async with self.database.unit_of_work() as work:
             now = await schedules.now(work.connection)
-            projects = calendar.frozen_projects(await self._frozen(work, now), now)
+            projects = await self._frozen_projects(work, now)
             if projects is None:
                 return False
             cause = TickCause.DUE.value
@@ -77,8 +107,7 @@ class Scheduling:
         """Publish stored ticks and decide every schedule that is late or new; True when there may be more."""
         async with self.database.unit_of_work() as work:
             now = await schedules.now(work.connection)
-            frozen = await self._frozen(work, now)
-            projects = calendar.frozen_projects(frozen, now)
+            projects = await self._frozen_projects(work, now)
             if projects is None:
                 return False
             batch = self.settings.tick_batch
@@ -87,23 +116,24 @@ class Scheduling:
                 schedule = self._schedule(one.tick.schedule_id, one.revision, one.definition)
                 self._publish_one(work, one.tick, {schedule.id: (schedule, one.revision)}, now)
             due = await schedules.take_due(work.connection, batch, frozen=projects)
-            decided: list[tuple[DueSchedule, Schedule, Due]] = []
+            frozen = FrozenTimes(await schedules.freezes(work.connection) if due else [], now)
+            decided: list[Decided] = []
             left = TRANSACTION_TICKS - len(stored)
             for one in due:
                 if left <= 0:
                     break
                 if result := await self._decide(work, one, now, frozen):
-                    decided.append((one, *result))
-                    left -= len(result[1].decisions)
+                    decided.append(result)
+                    left -= len(result.ticks)
             await self._record(work, decided, now)
-        more = any(len(result.decisions) > 1 for _, _, result in decided)
+        more = any(len(one.ticks) > 1 for one in decided)
         return batch in (len(stored), len(due)) or more
 
     async def backfill(self) -> bool:
         """Fire the next ticks of one backfill; True when there may be more."""
         async with self.database.unit_of_work() as work:
             now = await schedules.now(work.connection)
-            projects = calendar.frozen_projects(await self._frozen(work, now), now)
+            projects = await self._frozen_projects(work, now)
             backfill = None if projects is None else await ticks.take_backfill(work.connection, frozen=projects)
             if backfill is None:
                 return False
@@ -171,24 +201,25 @@ class Scheduling:
         async with self.database.unit_of_work() as work:
             return await ticks.prune(work.connection, self.settings.tick_keep_days) > 0
 
-    async def _frozen(self, work: UnitOfWork, now: datetime) -> list[Window]:
-        """When ticks were frozen, from the oldest tick that may still be decided until a moment from now."""
-        found: list[Window] = []
-        for row in await schedules.freezes(work.connection):
-            since, until = max(row.began_at, now - timedelta(days=30)), now + timedelta(seconds=1)
-            found += calendar.windows(row.freeze, since, until, row.lifted_at)
-        return found
+    async def _frozen_projects(self, work: UnitOfWork, now: datetime) -> list[str] | None:
+        """The projects whose ticks are held now; None for all. Every pass asks: no window of the past is computed."""
+        rows = [row for row in await schedules.freezes(work.connection) if row.lifted_at is None]
+        windows = [one for row in rows for one in calendar.windows(row.freeze, now, now + timedelta(seconds=1), None)]
+        return calendar.frozen_projects(windows, now)
 
     async def _decide(
-        self, work: UnitOfWork, due: DueSchedule, now: datetime, frozen: Sequence[Window]
-    ) -> tuple[Schedule, Due] | None:
+        self, work: UnitOfWork, due: DueSchedule, now: datetime, frozen: Iterable[Window]
+    ) -> Decided | None:
         """The decisions about one schedule. One that cannot be computed is stopped with the reason, alone."""
         try:
             schedule = self._schedule(due.id, due.revision, due.definition)
             if due.deleted:
-                return schedule, Due((), due.cursor_at, None, None)
-            cursor_at = max(due.cursor_at, due.stored_due_at or due.cursor_at)
-            return schedule, calendar.decide(schedule, cursor_at, now, frozen)
+                result = Due((), due.cursor_at, None, None)
+            else:
+                cursor_at = max(due.cursor_at, due.stored_due_at or due.cursor_at)
+                result = calendar.decide(schedule, cursor_at, now, frozen)
+            made = [_tick(schedule, decision) for decision in result.decisions]
+            return Decided(schedule, due.revision, made, _advance(due, schedule, result))
         except (ValueError, OverflowError, ArithmeticError) as error:
             log.warning("schedule %s is stopped: its ticks cannot be computed: %s", due.id, error)
             await schedules.fail(work.connection, due.id, f"its ticks cannot be computed: {error}")
@@ -200,15 +231,12 @@ class Scheduling:
             known = self._parsed[id] = revision, Schedule.model_validate_json(definition)
         return known[1]
 
-    async def _record(
-        self, work: UnitOfWork, decided: Sequence[tuple[DueSchedule, Schedule, Due]], now: datetime
-    ) -> None:
-        made = [_tick(schedule, decision) for _, schedule, result in decided for decision in result.decisions]
-        known = {schedule.id: (schedule, due.revision) for due, schedule, _ in decided}
+    async def _record(self, work: UnitOfWork, decided: Sequence[Decided], now: datetime) -> None:
+        made = [tick for one in decided for tick in one.ticks]
+        known = {one.schedule.id: (one.schedule, one.revision) for one in decided}
         new = await ticks.insert(work.connection, made)
         self._publish_new(work, made, new, known, now)
-        moved = [_advance(due, schedule, result) for due, schedule, result in decided]
-        await schedules.advance(work.connection, moved)
+        await schedules.advance(work.connection, [one.advance for one in decided])
 
     def _publish_new(
         self,
