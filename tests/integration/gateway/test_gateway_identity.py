@@ -26,7 +26,7 @@ COMMAND = Path(sys.executable).with_name("signalbox")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(postgres_url: str, kafka_bootstrap: str) -> AsyncGenerator[Gateway]:
-    async with running_gateway(postgres_url, kafka_bootstrap, token_cache_seconds=0.5) as made:
+    async with running_gateway(postgres_url, kafka_bootstrap, token_cache_seconds=0.5, logins_per_minute=1_000) as made:
         await made.ask("POST", "/engines", SCRIPTED)
         await made.ask("POST", "/engines", {**SCRIPTED, "id": "other"})
         await made.ask("POST", "/jobs", {**JOB, "id": "lake-job", "project": "lake"})
