@@ -125,7 +125,7 @@ class OozieProcess:
         return [
             str(home / "bin" / "java"), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *opens,
             *(f"-D{name}={value}" for name, value in properties.items()),
-            "-cp", f"{conf}:{files}/classes:{files}/lib/*", "org.apache.oozie.server.EmbeddedOozieServer",
+            "-cp", f"{conf}:{files}/classes:{files}/lib/*", str(SERVER_FILES / "StartOozie.java"),
         ]  # fmt: skip
 
 
