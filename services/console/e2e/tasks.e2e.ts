@@ -171,7 +171,7 @@ describe('clicks', () => {
       await button(dialog(page), 'Preview').click();
       await page.getByText(/would touch [2-9]/).waitFor();
       await button(dialog(page), /^Cancel \d+ runs$/).click();
-      await dialog(page).getByText('taken').nth(1).waitFor();
+      await dialog(page).getByText('requested').nth(1).waitFor();
     })();
     expect(taken).toBe(5);
   });
