@@ -16,7 +16,7 @@ test('a test that gets no answer says so, and can be tried again', async () => {
   expect(start).toBeEnabled();
 });
 
-test('what the engine answered is said', async () => {
+test('the answer of the engine is shown', async () => {
   server.use(
     http.post('*/api/v1/engines/local/test', () => HttpResponse.json({ id: 'o1' }, { status: 202 })),
     http.get('*/api/v1/operations/o1', () => HttpResponse.json({ state: 'failed', answer: 'connection refused' })),

@@ -75,7 +75,7 @@ function BulkForm({ filters, close }: { filters: Filters; close: () => void }) {
   const run = async () => {
     setBusy(true);
     for (const line of lines ?? []) {
-      if (closed.current) break; // whoever closes it wants it to stop
+      if (closed.current) break; // closing the dialog stops the rest
       const outcome = await ACTIONS[action].call(line.plan.id, reason).then(
         ({ error }) => (error ? { ok: false, outcome: wordsOf(error).detail } : { ok: true, outcome: 'requested' }),
         (error: unknown) => ({ ok: false, outcome: wordsOf(error).title }),

@@ -7,7 +7,7 @@ import { Ticks } from './PastTicks';
 const tick = (at: number) =>
   ({ tick_id: `t${at}`, due_at: '2026-03-29T00:00:00Z', outcome: 'FIRED', plan_id: null, detail: `tick ${at}` }) as unknown as Schemas['TickAnswer']; // prettier-ignore
 
-test('of a day with many ticks it is said how many there are, and all can be shown', async () => {
+test('a day with many ticks shows their number, and all of them on request', async () => {
   const { user } = show(<Ticks rows={Array.from({ length: 60 }, (_, at) => tick(at))} />);
   const all = await screen.findByRole('button', { name: 'Show all 60' });
   expect(screen.getAllByRole('row')).toHaveLength(51);

@@ -38,7 +38,7 @@ function Name() {
   return <>signed in as {useMe().data?.name}</>;
 }
 
-test('who signs in next sees nothing of whoever was there before', async () => {
+test('the next user sees nothing of the previous session', async () => {
   server.use(
     http.post('*/api/v1/auth/logout', () => HttpResponse.json({})),
     http.post('*/api/v1/auth/login', () => HttpResponse.json({ csrf_token: 'next' })),

@@ -5,7 +5,7 @@ import { signedOut } from './session';
 
 const ME = '/api/v1/me';
 
-/** End the session. What was read in it is forgotten: whoever signs in next sees nothing of it. */
+/** End the session. Cached answers are removed, so that the next user does not see them. */
 export async function signOut(client: QueryClient) {
   try {
     const { error, response } = await http.POST('/api/v1/auth/logout', { body: { everywhere: false } });

@@ -5,13 +5,13 @@ import { server } from '../testing/server';
 import { useLog } from './logStream';
 
 test('a connection that breaks after a line and before its mark: the line is there once', async () => {
-  const asked: string[] = [];
+  const requests: string[] = [];
   server.use(
     http.get('*/api/v1/tasks/t1/logs', ({ request }) => {
       const since = new URL(request.url).searchParams.get('since') ?? '';
-      asked.push(since);
+      requests.push(since);
       const encoder = new TextEncoder();
-      if (asked.length > 1) return new HttpResponse('two\nthree\n\u000014\n\u0000end\n');
+      if (requests.length > 1) return new HttpResponse('two\nthree\n\u000014\n\u0000end\n');
       return new HttpResponse(
         new ReadableStream({
           start(controller) {
@@ -24,6 +24,6 @@ test('a connection that breaks after a line and before its mark: the line is the
   );
   const { result } = renderHook(() => useLog('t1', 1));
   await waitFor(() => expect(result.current.ended).toBe(true));
-  expect(asked).toEqual(['0', '4']);
+  expect(requests).toEqual(['0', '4']);
   expect(result.current.lines).toEqual(['one', 'two', 'three']);
 });

@@ -36,7 +36,7 @@ function Redrive() {
 const refused = (id: string, reason: string) =>
   answer.get(`*/api/v1/operations/${id}`, () => HttpResponse.json({ state: 'refused', answer: reason }));
 
-test('what an incident refuses later is said: its answer is the operation itself', async () => {
+test('a later refusal of an incident is shown: its answer is the operation itself', async () => {
   server.use(
     answer.post('*/api/v1/incidents/i1/snooze', () =>
       HttpResponse.json(
@@ -51,7 +51,7 @@ test('what an incident refuses later is said: its answer is the operation itself
   expect(await screen.findByText('it recovered meanwhile')).toBeVisible();
 });
 
-test('what each service refuses of dead letters is said', async () => {
+test('refusals of dead letters by each service are shown', async () => {
   const operations = [
     { operation_id: 'o1', service: 'planner', ids: [] },
     { operation_id: 'o2', service: 'executor', ids: [] },
@@ -67,12 +67,12 @@ test('what each service refuses of dead letters is said', async () => {
   expect(await screen.findByText('executor has none')).toBeVisible();
 });
 
-test('a refusal that comes after the first wait is said, too', async () => {
-  let asked = 0;
+test('a refusal after the first wait is shown as well', async () => {
+  let requests = 0;
   server.use(
     answer.post('*/api/v1/incidents/i1/snooze', () => HttpResponse.json({ operation_id: 'o1' }, { status: 202 })),
     answer.get('*/api/v1/operations/o1', () =>
-      HttpResponse.json(++asked < 3 ? { state: 'pending', answer: '' } : { state: 'refused', answer: 'at last' }),
+      HttpResponse.json(++requests < 3 ? { state: 'pending', answer: '' } : { state: 'refused', answer: 'at last' }),
     ),
   );
   const { user } = show(<Snooze />);

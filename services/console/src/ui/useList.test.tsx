@@ -21,10 +21,10 @@ function Letters() {
 }
 
 test('a list that goes on says so, and shows the rest, with the filter it began with', async () => {
-  const asked: string[] = [];
+  const requests: string[] = [];
   server.use(
     http.get('*/api/v1/dead-letters', ({ request }) => {
-      asked.push(new URL(request.url).search);
+      requests.push(new URL(request.url).search);
       const second = request.url.includes('cursor=next');
       return HttpResponse.json({ items: [{ id: second ? 'last' : 'first' }], next_cursor: second ? null : 'next' });
     }),
@@ -35,5 +35,5 @@ test('a list that goes on says so, and shows the rest, with the filter it began 
   expect(await screen.findByRole('cell', { name: 'last' })).toBeVisible();
   expect(screen.getByRole('cell', { name: 'first' })).toBeVisible();
   expect(screen.queryByRole('button', { name: 'Show more' })).toBeNull();
-  expect(asked).toEqual(['?limit=100&state=PARKED', '?limit=100&state=PARKED&cursor=next']);
+  expect(requests).toEqual(['?limit=100&state=PARKED', '?limit=100&state=PARKED&cursor=next']);
 });
