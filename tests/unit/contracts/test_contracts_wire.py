@@ -217,6 +217,8 @@ def test_an_event_without_a_time_takes_the_records_own_so_that_a_redelivery_read
         (json.dumps({**MINIMAL, "source": None}).encode(), ()),
         (json.dumps({**MINIMAL, "specversion": "0.3"}).encode(), ()),
         (b'{"id": NaN}', ()),
+        (json.dumps(MINIMAL).replace("}", ', "data": {"a": [1e400]}}').encode(), ()),
+        (b"[-1e999]", BINARY),
         (b"zero\0", (*BINARY, ("content-type", b"text/plain"))),
         (b"{}", (*BINARY, ("ce_subject", b"zero\0"))),
     ],

@@ -147,6 +147,19 @@ async def test_a_time_that_is_out_of_the_calendar_hides_no_other_run() -> None:
         assert seen["sb-2"].phase is Phase.RUNNING
 
 
+@pytest.mark.parametrize("id", ["0000001-260101000000000-oozie-W", 17])
+async def test_a_run_whose_entry_cannot_be_read_is_not_lost(id: object) -> None:
+    """LOST would try it again beside the run that goes on."""
+    oozie = Oozie()
+    odd, other = oozie.workflow(1, "RUNNING", id=id, run="none"), oozie.workflow(2, "RUNNING")
+    gone = Watched("sb-3", 1, "0000003-260101000000000-oozie-W")
+    async with opened(oozie) as engine:
+        seen = await observed(engine, odd, other)
+        assert {key: one.phase for key, one in seen.items()} == {"sb-2": Phase.RUNNING}
+        seen = await observed(engine, other, gone)
+        assert {key: one.phase for key, one in seen.items()} == {"sb-2": Phase.RUNNING, "sb-3": Phase.LOST}
+
+
 async def test_an_error_in_a_servers_own_letters_can_be_stored() -> None:
     """Oozie's errors come in a header, in ISO 8859-1: what is no UTF-8 cannot be stored as it comes."""
     oozie = Oozie()

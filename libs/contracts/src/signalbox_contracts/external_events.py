@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from datetime import datetime
+from math import isfinite
 from typing import Any, Final, cast
 
 from pydantic_core import from_json
@@ -33,7 +34,7 @@ def read_outside(value: bytes, headers: Headers, record_time: datetime | None) -
 
 
 def _structured(value: bytes) -> dict[str, Any]:
-    document: object = from_json(value, allow_inf_nan=False)
+    document = _json(value)
     if not isinstance(document, dict):
         raise ValueError("the value is not a JSON object with CloudEvents attributes")
     return cast("dict[str, Any]", document)
@@ -47,7 +48,7 @@ def _binary(value: bytes, texts: dict[str, str]) -> dict[str, Any]:
     if not value:
         return attributes
     if kind.endswith(("/json", "+json")):
-        attributes["data"] = from_json(value, allow_inf_nan=False)
+        attributes["data"] = _json(value)
     elif kind.startswith("text/"):
         attributes["data"] = value.decode()
         if b"\0" in value:
@@ -55,3 +56,18 @@ def _binary(value: bytes, texts: dict[str, str]) -> dict[str, Any]:
     else:
         attributes["data_base64"] = base64.b64encode(value).decode()
     return attributes
+
+
+def _json(value: bytes) -> object:
+    """The document; a number that is too large for a float is refused, because it would be stored as null."""
+    document: object = from_json(value, allow_inf_nan=False)
+    parts = [document]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, float) and not isfinite(part):  # 1e400: `allow_inf_nan` is about words only
+            raise ValueError("a number is too large for a float of 64 bits")
+        if isinstance(part, dict):
+            parts += cast("dict[str, object]", part).values()
+        elif isinstance(part, list):
+            parts += cast("list[object]", part)
+    return document

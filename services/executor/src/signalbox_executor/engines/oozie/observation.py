@@ -17,7 +17,7 @@ from signalbox_executor.engines.oozie.answers import (
 )
 from signalbox_executor.engines.oozie.handles import OozieId, Run, parse_handle
 from signalbox_executor.engines.oozie.rest import OozieRefused
-from signalbox_executor.engines.oozie.server import PAGE, OozieServer
+from signalbox_executor.engines.oozie.server import PAGE, Found, OozieServer
 from signalbox_executor.engines.oozie.states import (
     ACTION_ENDS,
     action_phase,
@@ -70,9 +70,11 @@ class Observer:
         found: dict[str, Run] = {}
         unknown = [run for run in watched if run.handle is None]
         ids = await asyncio.gather(*(self._server.workflow_of_key(run.run_key) for run in unknown))
-        looked_up = await self._server.workflows([id for id in ids if id]) if any(ids) else {}
+        looked_up = await self._server.find_workflows([id for id in ids if id])
         for run, id in zip(unknown, ids, strict=True):
-            job = looked_up.get(id or "")
+            job = looked_up.jobs.get(id or "")
+            if id in looked_up.unread:
+                continue
             if job is None:
                 seen[run.run_key] = _lost(run.run_key, None, "Oozie knows no workflow with this key")
             else:
@@ -86,10 +88,13 @@ class Observer:
         return found
 
     async def _workflows(self, runs: Mapping[str, Run], seen: dict[str, Observation]) -> None:
-        jobs = await self._server.workflows([str(run.id) for run in runs.values()]) if runs else {}
+        found = await self._server.find_workflows([str(run.id) for run in runs.values()])
+        jobs = found.jobs
         ended: list[tuple[str, Run]] = []
         for key, run in runs.items():
             job = jobs.get(str(run.id))
+            if str(run.id) in found.unread:
+                continue
             if job is None:
                 seen[key] = _lost(key, run.handle, "Oozie does not know the workflow: purged, or another database")
             elif job.run != run.number:
@@ -175,12 +180,12 @@ class Observer:
         pages = await asyncio.gather(*(self._page_of(job, wanted) for job, wanted in numbers.items()))
         actions = {action.id: action for page, _ in pages for action in page}
         unread = {id: error for _, errors in pages for id, error in errors.items()}
-        jobs = await self._server.workflows([a.external_id for a in actions.values() if a.external_id])
+        found = await self._server.find_workflows([a.external_id for a in actions.values() if a.external_id])
         for key, run in runs:
-            if key in seen:
-                continue
             action = actions.get(str(run.id))
-            job = jobs.get(action.external_id or "") if action else None
+            if key in seen or (action is not None and action.external_id in found.unread):
+                continue
+            job = found.jobs.get(action.external_id or "") if action else None
             if (error := unread.get(str(run.id))) is not None:
                 log.warning("%s cannot be read now: %s", run.handle, error)
             elif action is None:
@@ -228,14 +233,20 @@ class Observer:
         return self._observation(key, phase, run.handle, message)
 
     async def _coordinators(self, ids: Sequence[tuple[str, OozieId]], seen: dict[str, Observation]) -> None:
-        jobs = await self._server.coordinators([str(id) for _, id in ids]) if ids else {}
-        for key, id in ids:
-            seen[key] = self._of_job(key, id, jobs.get(str(id)))
+        self._add_jobs(ids, await self._server.find_coordinators([str(id) for _, id in ids]), seen)
 
     async def _bundles(self, ids: Sequence[tuple[str, OozieId]], seen: dict[str, Observation]) -> None:
-        jobs = await self._server.bundles([str(id) for _, id in ids]) if ids else {}
+        self._add_jobs(ids, await self._server.find_bundles([str(id) for _, id in ids]), seen)
+
+    def _add_jobs(
+        self,
+        ids: Sequence[tuple[str, OozieId]],
+        found: Found[CoordinatorAnswer] | Found[BundleAnswer],
+        seen: dict[str, Observation],
+    ) -> None:
         for key, id in ids:
-            seen[key] = self._of_job(key, id, jobs.get(str(id)))
+            if str(id) not in found.unread:
+                seen[key] = self._of_job(key, id, found.jobs.get(str(id)))
 
     def _of_job(self, key: str, id: OozieId, job: CoordinatorAnswer | BundleAnswer | None) -> Observation:
         """A coordinator or bundle. Its KILLED may mean that all of its actions failed, so it counts as failed."""

@@ -1,8 +1,9 @@
 """What is read of an Oozie server, as values: single jobs, lists by filter, coordinator actions."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar, cast
 
 from signalbox_executor.engines.oozie.answers import (
     BundleAnswer,
@@ -23,6 +24,16 @@ IDS_PER_CALL: Final = 500
 PAGE: Final = 1000
 MAX_NODES: Final = 5000
 READS_AT_ONCE: Final = 8
+_Job = TypeVar("_Job", WorkflowAnswer, CoordinatorAnswer, BundleAnswer)
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[_Job]):
+    """Jobs by id. What is in neither is not known to Oozie."""
+
+    jobs: dict[str, _Job]
+    unread: set[str]
+    """Oozie has these, or may have them: their entry cannot be read."""
 
 
 class OozieServer:
@@ -61,27 +72,42 @@ class OozieServer:
 
     async def workflows(self, ids: Sequence[str]) -> dict[str, WorkflowAnswer]:
         """These workflows, without actions and configuration, in one call for every 500."""
-        found: dict[str, WorkflowAnswer] = {}
+        return (await self.find_workflows(ids)).jobs
+
+    async def find_workflows(self, ids: Sequence[str]) -> Found[WorkflowAnswer]:
+        """These workflows, and which of them cannot be read."""
+        return await self._find("wf", WorkflowAnswer, "id", lambda answer: answer.workflows, ids)
+
+    async def find_coordinators(self, ids: Sequence[str]) -> Found[CoordinatorAnswer]:
+        """These coordinators, without actions, and which of them cannot be read."""
+        return await self._find("coordinator", CoordinatorAnswer, "coordJobId", lambda answer: answer.coordinators, ids)
+
+    async def find_bundles(self, ids: Sequence[str]) -> Found[BundleAnswer]:
+        """These bundles, without coordinators, and which of them cannot be read."""
+        return await self._find("bundle", BundleAnswer, "bundleJobId", lambda answer: answer.bundles, ids)
+
+    async def _find(
+        self,
+        jobtype: str,
+        kind: type[_Job],
+        id_field: str,
+        listed: Callable[[ListAnswer], list[Any]],
+        ids: Sequence[str],
+    ) -> Found[_Job]:
+        found: Found[_Job] = Found({}, set())
         unique = list(dict.fromkeys(ids))
         for start in range(0, len(unique), IDS_PER_CALL):
             part = unique[start : start + IDS_PER_CALL]
-            answer = await self._list("wf", {"id": part}, length=len(part))
-            found |= {job.id: job for job in entries(WorkflowAnswer, answer.workflows)}
+            raw = listed(await self._list(jobtype, {"id": part}, length=len(part)))
+            jobs = {job.id: job for job in entries(kind, raw)}
+            found.jobs.update(jobs)
+            if len(jobs) < len(raw):
+                missing = set(part) - jobs.keys()
+                given = [cast("dict[str, Any]", entry).get(id_field) for entry in raw if isinstance(entry, dict)]
+                named = {id for id in given if isinstance(id, str)}
+                # an entry that does not even say which job it is may be any of those that are missing
+                found.unread.update(missing & named if len(named) == len(raw) else missing)
         return found
-
-    async def coordinators(self, ids: Sequence[str]) -> dict[str, CoordinatorAnswer]:
-        """These coordinators, without actions."""
-        found: dict[str, CoordinatorAnswer] = {}
-        for start in range(0, len(ids), IDS_PER_CALL):
-            part = ids[start : start + IDS_PER_CALL]
-            answer = await self._list("coordinator", {"id": part}, length=len(part))
-            found |= {job.id: job for job in entries(CoordinatorAnswer, answer.coordinators)}
-        return found
-
-    async def bundles(self, ids: Sequence[str]) -> dict[str, BundleAnswer]:
-        """These bundles, without coordinators."""
-        answer = await self._list("bundle", {"id": ids}, length=len(ids))
-        return {job.id: job for job in entries(BundleAnswer, answer.bundles)}
 
     async def list_pages(
         self, jobtype: str, filters: Mapping[str, str | Sequence[str]], *, page: int = PAGE
