@@ -210,6 +210,20 @@ async def test_a_key_may_do_what_its_scopes_and_its_account_may(api: Gateway) ->
     assert (await api.request("GET", "/plans", token=key)).status == 401
 
 
+async def test_a_key_for_accounts_alone_gives_nobody_a_role(api: Gateway) -> None:
+    made = await api.ask("POST", "/keys", {"scopes": ["user.read", "user.write"]})
+    key, password = made["key"], "correct-horse-battery-7"
+    await person(api, "an-operator", "operator")
+    new = {"username": "by-a-key", "password": password}
+    assert (await api.request("POST", "/users", {**new, "role": "admin"}, token=key)).problem == (403, "forbidden")
+    assert (await api.request("GET", "/users/by-a-key")).status == 404
+    taken = await api.request("PUT", "/users/an-operator", {"password": password}, token=key)
+    assert taken.problem == (403, "forbidden")
+    assert (await api.request("POST", "/users", new, token=key)).status == 201
+    assert (await api.request("PUT", "/users/by-a-key", {"password": f"{password}8"}, token=key)).status == 200
+    assert (await api.request("PUT", "/users/an-operator", {"name": "Ann"}, token=key)).status == 200
+
+
 async def test_a_person_of_one_project_sees_and_changes_that_project_alone(api: Gateway) -> None:
     token = (await person(api, "lake-operator", "operator", project="lake"))["access_token"]
 

@@ -1,8 +1,9 @@
-import { Alert, Button, Code, CopyButton, Group, Modal, NumberInput, Stack, TextInput } from '@mantine/core';
+import { Alert, Button, Code, Group, Modal, NumberInput, Stack, TextInput } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useState } from 'react';
 import { http } from '../api/client';
 import { useAction } from '../ui/useAction';
+import { useCopy } from '../ui/useCopy';
 
 /** A key for oneself; its text is shown once. */
 export function NewKey() {
@@ -11,6 +12,7 @@ export function NewKey() {
   const [label, setLabel] = useState('');
   const [days, setDays] = useState<string | number>(90);
   const [made, setMade] = useState('');
+  const { copied, copy } = useCopy(made);
   const leave = () => {
     close();
     setMade('');
@@ -21,14 +23,24 @@ export function NewKey() {
       <Button size="xs" onClick={open}>
         New key
       </Button>
-      <Modal opened={opened} onClose={leave} title="New key">
+      <Modal
+        opened={opened}
+        onClose={leave}
+        title="New key"
+        closeOnClickOutside={!made}
+        closeOnEscape={!made}
+        withCloseButton={!made}
+      >
         {made ? (
           <Stack>
             <Alert color="yellow">It is shown this once. Keep it where your other secrets are.</Alert>
             <Code block>{made}</Code>
-            <CopyButton value={made}>
-              {({ copied, copy }) => <Button onClick={copy}>{copied ? 'Copied' : 'Copy'}</Button>}
-            </CopyButton>
+            <Group justify="flex-end">
+              <Button variant="default" onClick={leave}>
+                Done
+              </Button>
+              <Button onClick={copy}>{copied ? 'Copied' : 'Copy'}</Button>
+            </Group>
           </Stack>
         ) : (
           <form

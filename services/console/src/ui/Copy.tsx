@@ -1,6 +1,7 @@
-import { Button, CopyButton, Menu } from '@mantine/core';
+import { Button, Menu } from '@mantine/core';
 import { IconCopy } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
+import { useCopy } from './useCopy';
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 
@@ -30,26 +31,20 @@ export function CopyMenu({ cli, path, json }: { cli?: string; path: string; json
 }
 
 function CopyItem({ value, children }: { value: string; children: ReactNode }) {
+  const { copied, copy } = useCopy(value);
   return (
-    <CopyButton value={value}>
-      {({ copied, copy }) => (
-        <Menu.Item onClick={copy} closeMenuOnClick={false} aria-live="polite">
-          {copied ? 'Copied' : children}
-        </Menu.Item>
-      )}
-    </CopyButton>
+    <Menu.Item onClick={copy} closeMenuOnClick={false} aria-live="polite">
+      {copied ? 'Copied' : children}
+    </Menu.Item>
   );
 }
 
 /** An id that is long: its beginning is shown, all of it is copied. */
 export function Id({ value, length = 13 }: { value: string; length?: number }) {
+  const { copied, copy } = useCopy(value);
   return (
-    <CopyButton value={value}>
-      {({ copied, copy }) => (
-        <button type="button" className="id" title={`${value}: copy`} aria-label={`Copy ${value}`} onClick={copy}>
-          {copied ? 'copied' : value.slice(0, length)}
-        </button>
-      )}
-    </CopyButton>
+    <button type="button" className="id" title={`${value}: copy`} aria-label={`Copy ${value}`} onClick={copy}>
+      {copied ? 'copied' : value.slice(0, length)}
+    </button>
   );
 }

@@ -51,6 +51,11 @@ async def remove(connection: Connection, id: UUID) -> None:
     await fetch(connection, delete(RoleBinding).where(col(RoleBinding.id) == id).returning(col(RoleBinding.id)))
 
 
+async def has_any(connection: Connection, principal: str) -> bool:
+    """Whether an account has a role anywhere."""
+    return bool(await list_bindings(connection, principal=principal, role="", project="", after="", limit=1))
+
+
 async def project_exists(connection: Connection, project: str) -> bool:
     """Whether any definition has this project."""
     return await connection.fetchval(

@@ -55,8 +55,10 @@ async def user_show(username: str, deps: Deps, _: Reader) -> Response:
     "", operation_id="user_create", status_code=201, response_model=models.User, openapi_extra=body(models.UserCreate)
 )
 async def user_create(request: Request, deps: Deps, principal: Editor) -> Response:
-    """Create an account: of a person, or of a program that uses keys."""
+    """Create an account: of a person, or of a program that uses keys. A role needs `binding.write` as well."""
     written = await private_body_of(request, models.UserCreate)
+    if written.role is not None:
+        _must_grant(principal, "role")
     check_name(written.username)
     email = checked_email(written.email) if written.email is not None else None
     hashed = None
@@ -83,7 +85,10 @@ async def user_create(request: Request, deps: Deps, principal: Editor) -> Respon
     "/{username}", operation_id="user_update", response_model=models.User, openapi_extra=body(models.UserUpdate)
 )
 async def user_update(username: str, request: Request, deps: Deps, principal: Editor) -> Response:
-    """Change an account. Disabling it or setting its password ends its sessions."""
+    """Change an account. Disabling it or setting its password ends its sessions.
+
+    The password of another account that has a role needs `binding.write` as well: it gives that role.
+    """
     written = await private_body_of(request, models.UserUpdate)
     email = checked_email(written.email) if written.email is not None else None
     hashed = None
@@ -94,6 +99,8 @@ async def user_update(username: str, request: Request, deps: Deps, principal: Ed
         await accounts.lock(work.connection)
         before = await load_account(work.connection, username)
         request.state.before = shown_user(before)
+        if hashed is not None and username != principal.name and await bindings.has_any(work.connection, username):
+            _must_grant(principal, "the password of an account with a role")
         values = {"email": email, "title": written.name}
         given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
         if written.disabled is not None and written.disabled != (before["disabled_at"] is not None):
@@ -132,6 +139,12 @@ async def load_account(connection: Connection, username: str) -> Any:
     if row is None:
         raise missing("user", username[:200])
     return row
+
+
+def _must_grant(principal: Principal, what: str) -> None:
+    """Refuse what gives somebody a role, to a credential that may not give roles."""
+    if not principal.reach("binding.write").everywhere:
+        raise Problem("forbidden", f"{what} needs the permission binding.write as well")
 
 
 async def must_keep_an_administrator(connection: Connection, field: str) -> None:
