@@ -1,6 +1,7 @@
 """`kubectl apply -k k8s/overlays/dev` on a real cluster: work through the API, a pod killed, all down and up again."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -154,6 +155,9 @@ async def test_files_of_events_are_sent_again_by_pods_of_the_workers_image(clust
     events = cluster.volumes / "signalbox-files" / "events"
     await asyncio.to_thread(write_events, events, FILES, LINES)
     python(cluster, CREATE_TOPIC)
+    # pods share the host's network here, so a new one gets the port only after the old one is gone
+    recreate = {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}
+    cluster.ours("patch", "deployment/reprocessor", "--type=merge", "-p", json.dumps(recreate))
     cluster.ours("set", "env", "deployment/reprocessor", "SIGNALBOX_REPROCESSING_KAFKA_BOOTSTRAP=kafka:9092")
     cluster.ready()
     async with session(administrator(cluster, "eve")) as opened:
