@@ -6,11 +6,16 @@ from typing import Any
 import pytest
 
 from signalbox_contracts.definitions.reprocessing import ReprocessingConfig
+from signalbox_contracts.messages.plans import Expected
 from signalbox_contracts.messages.reprocessing import ReprocessingStated
+from signalbox_contracts.messages.tasks import EndCause
+from signalbox_contracts.states import PlanState, TaskState
 from signalbox_contracts.topics import topic
 from signalbox_reprocessor import listing, loops
+from signalbox_reprocessor.facts import INDEXED_ITEM
 from signalbox_reprocessor.settings import ReprocessorSettings
 from support.deadlines import wait_until
+from support.read_model import plan_stated, task_record, tasks_stated
 from support.reprocessing import Reprocessors, write_events
 
 MANY = 130
@@ -55,6 +60,30 @@ async def test_a_job_whose_listing_breaks_says_so_and_runs_once_it_is_mended(
     await reprocessors.rows("UPDATE job SET listing_until = now()")
     await wait_until(lambda: is_planned(reprocessors, job), why="it is listed once it is mended")
     assert (await reprocessors.job(job))["error"] is None
+
+
+@pytest.mark.parametrize("plan_first", [False, True])
+async def test_a_job_whose_pods_are_refused_says_why(reprocessors: Reprocessors, plan_first: bool) -> None:
+    """The facts come in two topics, so either may be read first."""
+    write_events(reprocessors.events, 2, 1)
+    job = await reprocessors.planned()
+    words = "the cluster refuses spec.volumes: may not specify more than 1 volume type"
+    refused = task_record(job, 1, TaskState.FAILED, 1, item_key=INDEXED_ITEM, cause=EndCause.REFUSED, error=words)
+    facts = [
+        tasks_stated(job, refused),
+        plan_stated(job, PlanState.FAILED, 2, expected=Expected(items=1, tasks=1, item_pages=1, task_versions=1)),
+    ]
+    whole = "2 files were not read to their end"
+    first, second = reversed(facts) if plan_first else facts
+    await reprocessors.send(first)
+    await wait_until(lambda: says(reprocessors, job, whole if plan_first else words), why="the first is read")
+    await reprocessors.send(second)
+    await wait_until(lambda: says(reprocessors, job, f"{whole}; {words}"), why="the job says both")
+    assert (await reprocessors.job(job))["status"] == "failed"
+
+
+async def says(reprocessors: Reprocessors, job: uuid.UUID, error: str) -> bool:
+    return (await reprocessors.job(job))["error"] == error
 
 
 async def is_planned(reprocessors: Reprocessors, job: uuid.UUID) -> bool:

@@ -7,12 +7,13 @@ from datetime import datetime
 
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.persistence.connection import Row
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.messages.plans import PlanStated
 from signalbox_contracts.messages.reprocessing import ReprocessingCancel, ReprocessingStart
 from signalbox_contracts.messages.states import Outcome
 from signalbox_contracts.messages.tasks import TaskRecord, TasksStated, TasksStatedData
-from signalbox_contracts.states import PLAN_ENDS, TaskState
+from signalbox_contracts.states import PLAN_ENDS, PlanState, TaskState
 from signalbox_reprocessor import facts
 from signalbox_reprocessor.store import jobs
 from signalbox_reprocessor.verdict import judge
@@ -63,7 +64,7 @@ def follow(wake: Callable[[], None]) -> Router:
         for id, job in (await jobs.lock(work.connection, list(ends))).items():
             if job["status"] in LIVE and job["planned_at"] is not None:
                 sums = await jobs.ledger_sums(work.connection, id)
-                status, error = judge(ends[id].state, ends[id].reason, sums)
+                status, error = judge(ends[id].state, ends[id].reason or job["error"] or "", sums)
                 await jobs.finish(work.connection, id, status, error)
         work.on_commit(wake)
 
@@ -71,13 +72,28 @@ def follow(wake: Callable[[], None]) -> Router:
     async def tasks(work: UnitOfWork, events: Sequence[Received[TasksStated]]) -> None:
         for received in events:
             data = received.event.data
-            if job := (await jobs.lock(work.connection, [data.plan_id])).get(data.plan_id):
-                for task in _failed_workers(data) if job["status"] in LIVE else ():
-                    words = task.error or f"its task failed: {task.cause.value if task.cause else 'unknown'}"
+            job = (await jobs.lock(work.connection, [data.plan_id])).get(data.plan_id)
+            for task in _failed_workers(data):
+                if job is None:
+                    continue
+                words = task.error or f"its task failed: {task.cause.value if task.cause else 'unknown'}"
+                if task.item_key == facts.INDEXED_ITEM:
+                    await _say_why_all_failed(work, job, words)
+                elif job["status"] in LIVE:
                     index = int(task.item_key.removeprefix(facts.ITEM))
                     await jobs.fail_worker(work.connection, data.plan_id, index, words)
 
     return router
+
+
+async def _say_why_all_failed(work: UnitOfWork, job: Row, words: str) -> None:
+    """The task of an Indexed Job failed: without its words nobody learns that the cluster refused it, and why."""
+    error: str | None = words
+    if job["status"] == "failed":  # the end of its plan was read first
+        _, error = judge(PlanState.FAILED, words, await jobs.ledger_sums(work.connection, job["id"]))
+    elif job["status"] not in LIVE:
+        return
+    await jobs.explain(work.connection, job["id"], error or words)
 
 
 def _failed_workers(data: TasksStatedData) -> list[TaskRecord]:
@@ -85,4 +101,4 @@ def _failed_workers(data: TasksStatedData) -> list[TaskRecord]:
 
 
 def _is_worker(key: str) -> bool:
-    return key.startswith(facts.ITEM) and key.removeprefix(facts.ITEM).isdigit()
+    return key == facts.INDEXED_ITEM or (key.startswith(facts.ITEM) and key.removeprefix(facts.ITEM).isdigit())

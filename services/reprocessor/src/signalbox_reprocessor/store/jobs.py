@@ -60,6 +60,7 @@ _TASK_FAILED: Final = """
 UPDATE worker SET status = 'failed', error = coalesce(error, $3), completed_at = now(), updated_at = now()
 WHERE job_id = $1 AND worker_index = $2 AND status NOT IN ('completed', 'cancelled')
 """
+_EXPLAIN: Final = "UPDATE job SET error = $2, unpublished = true WHERE id = $1"
 _LEDGER: Final = """
 SELECT count(*) FILTER (WHERE status = 'failed') AS failed,
     count(*) FILTER (WHERE status NOT IN ('done', 'failed', 'skipped')) AS unread,
@@ -160,6 +161,11 @@ async def cancel_unplanned(connection: Connection, job_id: UUID, reason: str) ->
 async def fail_worker(connection: Connection, job_id: UUID, worker_index: int, error: str) -> None:
     """The task of a worker failed for good. What the worker wrote about it stays."""
     await connection.execute(_TASK_FAILED, job_id, worker_index, error)
+
+
+async def explain(connection: Connection, job_id: UUID, error: str) -> None:
+    """Why the job failed, or is about to."""
+    await connection.execute(_EXPLAIN, job_id, error[:2000])
 
 
 async def ledger_sums(connection: Connection, job_id: UUID) -> LedgerSums:

@@ -30,6 +30,8 @@ INDEXES: Final = "signalbox/indexes"
 RUNS_AS: Final = "signalbox/runs-as"
 """The annotation of a Job without pods that has the run key as its name: the name of the Job that runs."""
 CONTAINER: Final = "main"
+FILES_VOLUME: Final = "signalbox-files"
+"""Not only `files`: volumes of a `pod_template` are merged by name, and that is what people call theirs."""
 RESULT_FILE: Final = "/dev/termination-log"
 MAX_OBJECT_BYTES: Final = 1024 * 1024
 """Data of one ConfigMap or Secret (a larger one is answered 422)."""
@@ -194,8 +196,8 @@ def _template(submission: Submission, work: KubernetesWork, placement: Placement
         "automountServiceAccountToken": work.service_account is not None,
     }
     if sources := list(files.sources()):
-        container["volumeMounts"] = [{"name": "files", "mountPath": work.files_at, "readOnly": True}]
-        spec["volumes"] = [{"name": "files", "projected": {"sources": sources}}]
+        container["volumeMounts"] = [{"name": FILES_VOLUME, "mountPath": work.files_at, "readOnly": True}]
+        spec["volumes"] = [{"name": FILES_VOLUME, "projected": {"sources": sources}}]
     if selector := {**placement.node_selector, **work.node_selector}:
         spec["nodeSelector"] = selector
     if work.tolerations:
