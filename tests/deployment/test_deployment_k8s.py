@@ -96,6 +96,10 @@ def test_the_cluster_takes_every_manifest_of_production(cluster: ManifestCluster
     shown = cluster.kubectl("apply", "--dry-run=server", "-k", str(HOME / "k8s/overlays/prod"))
     for kind in ("networkpolicy", "poddisruptionbudget", "horizontalpodautoscaler", "ingress", "deployment", "job"):
         assert f"{kind}." in shown
+    made = list(yaml.safe_load_all(cluster.kubectl("kustomize", str(HOME / "k8s/overlays/prod"))))
+    fixed = {one["metadata"]["name"] for one in made if one["kind"] == "Deployment" and "replicas" in one["spec"]}
+    scaled = {one["metadata"]["name"] for one in made if one["kind"] == "HorizontalPodAutoscaler"}
+    assert (fixed | scaled, fixed & scaled) == ({*DEPLOYMENTS}, set()), "an apply takes nothing back"
     command = [cluster.program, "kubectl", "--kubeconfig", str(cluster.kubeconfig)]
     script = [HOME / "k8s/make-secrets.sh", "signalbox", secrets]
     environment = {**os.environ, "KUBECTL": " ".join(command)}
