@@ -71,6 +71,25 @@ async def test_a_freeze_holds_from_its_start_to_its_end_and_in_the_windows_of_it
     assert len(await claimed(store, me, 1)) == 1
 
 
+async def test_windows_of_a_calendar_that_open_together_hold_as_long_as_the_longest(store: Store) -> None:
+    """Without it the definition is parked, and what was to be frozen starts."""
+    await store.engine(concurrency=100)
+    await store.plan(5)
+    me, now = await store.worker(), datetime.now(UTC)
+    opened = now - timedelta(minutes=5)
+    short = {"cron": f"{opened.minute} {opened.hour} * * *", "duration_seconds": 60}
+    long = {**short, "duration_seconds": 3600}
+    await save(store, freeze(calendar=[short, long, short]))
+    assert await claimed(store, me, 1) == []
+    hourly = {"cron": f"{opened.minute} * * * *", "duration_seconds": 3 * 3600}
+    await save(store, freeze(calendar=[hourly], starts_at=now - timedelta(minutes=1)), 2)
+    assert await claimed(store, me, 1) == [], "three windows had opened before the freeze began"
+    async with store.connection() as connection, connection.transaction():
+        await freezes.extend(connection)
+    ends = await store.value("SELECT max(until_at) FROM freeze_window WHERE from_at < now()")
+    assert ends > now + timedelta(hours=2)
+
+
 @proves("executor.store.claim: freeze.exact")
 async def test_a_claim_that_waited_for_a_freeze_to_be_saved_claims_nothing(store: Store) -> None:
     """INVARIANT freeze.exact: without the second look under the engines' locks this claim would go on after it."""

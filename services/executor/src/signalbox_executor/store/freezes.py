@@ -101,8 +101,16 @@ async def _extend(connection: Connection, freezes: Iterable[Freeze]) -> None:
 
 
 def _calendar(freeze: Freeze, now: datetime) -> list[tuple[datetime, datetime | None]]:
-    """The windows up to the horizon; the same window opens at the same instant in every pass."""
-    return [(window.from_at, window.until_at) for window in freeze_windows(freeze, now, now + HORIZON)]
+    """The windows up to the horizon; the same window opens at the same instant in every pass.
+
+    Of windows that open together the longest stays: one statement cannot write a row twice.
+    """
+    found: dict[datetime, datetime | None] = {}
+    for window in freeze_windows(freeze, now, now + HORIZON):
+        until_at = found.setdefault(window.from_at, window.until_at)
+        if until_at is not None and (window.until_at is None or window.until_at > until_at):
+            found[window.from_at] = window.until_at
+    return list(found.items())
 
 
 def _plain(freeze: Freeze, now: datetime) -> list[tuple[datetime, datetime | None]]:
