@@ -100,6 +100,23 @@ async def test_a_bad_answer_of_the_starter_begins_a_new_one_at_once(stand: Proce
     assert (await stand.end_of(second)).phase is Phase.SUCCEEDED
 
 
+async def test_a_starter_that_could_not_be_begun_once_is_begun_again(
+    stand: ProcessStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it one moment without memory or processes keeps every later start from this host, until a restart."""
+    begin = asyncio.create_subprocess_exec
+
+    async def no_process(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", no_process)
+    with pytest.raises(EngineUnavailable, match="Resource temporarily unavailable"):
+        await stand.engine.submit(first := stand.shell("exit 0"))
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", begin)
+    await stand.engine.submit(first)
+    assert (await stand.end_of(first)).phase is Phase.SUCCEEDED
+
+
 async def test_a_killed_starter_is_noticed_while_a_run_lives(stand: ProcessStand) -> None:
     await stand.engine.submit(stand.shell("exec sleep 600"))
     assert isinstance(stand.engine, ProcessEngine)

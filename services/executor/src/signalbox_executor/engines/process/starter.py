@@ -126,7 +126,7 @@ class Starter:
                 await self.close()
             if self._process is None:
                 # whoever waits may give up in the middle: what is begun is kept for the next
-                if self._beginning is None:
+                if self._beginning is None or self._beginning.done():  # a failed one is begun again
                     self._beginning = asyncio.create_task(self._begin_process(environment), name="begin the starter")
                 await asyncio.shield(self._beginning)
                 self._beginning = None
