@@ -292,7 +292,7 @@ async def test_a_cancel_without_kill_lets_the_run_end_but_tries_no_more(store: S
     assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 1
     assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 0
     async with store.connection() as connection:
-        [stop_row] = await stop.stopping(connection, "e1", limit=10)
+        [stop_row] = await stop.stopping(connection, "e1")
         assert stop_row.watched.handle == "h1"
     assert await _on(store, observed(one, phase=Phase.KILLED, cause=EndCause.KILLED)) == 1
     assert (await row(store, one))["state"] == "CANCELLED"

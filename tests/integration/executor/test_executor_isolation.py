@@ -127,6 +127,20 @@ async def test_one_stop_that_fails_keeps_no_other_run_from_its_stop(store: Store
     assert sorted(engine.stopped) == sorted(run_key(id, 1) for id in ids[1:])
 
 
+async def test_runs_that_never_end_keep_no_other_run_from_its_stop(
+    store: Store, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it 200 runs that an engine lost, once cancelled, hide every later cancel and time limit there."""
+    monkeypatch.setattr("signalbox_executor.observer.MAX_STOPS", 2)
+    ids = await running(store, observer, 5)
+    async with store.connection() as connection:
+        await connection.execute("UPDATE task SET kill = true, cancel_requested_at = now()")
+    engine = OddEngine()
+    for _ in range(3):
+        await observer.stop_runs("e1", cast(Engine, engine))
+    assert sorted(engine.stopped) == sorted(run_key(id, 1) for id in ids), "each once, until `stop_seconds` are over"
+
+
 async def test_a_task_whose_work_cannot_be_read_is_refused_and_the_others_are_claimed(store: Store) -> None:
     """A specification of an earlier release that today's bounds do not allow is such a task."""
     await store.engine(concurrency=100)

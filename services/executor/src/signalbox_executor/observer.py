@@ -5,6 +5,7 @@ Each engine has a pass of its own: one that hangs or is down delays no other.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -49,6 +50,7 @@ from signalbox_executor.spans import SpanBudget
 from signalbox_executor.store import engines, finish, observe, stop, waiting, workers
 from signalbox_executor.store.engines import Registered
 from signalbox_executor.store.rows import Task
+from signalbox_executor.store.stop import Stop
 
 log = logging.getLogger(__name__)
 MAX_STOPS = 200
@@ -92,7 +94,8 @@ class Observer:
     _due: dict[str, float] = field(default_factory=dict[str, float])
     _progress: ProgressReporter = field(init=False)
     _masker: ReportMasker = field(init=False)
-    _stops_sent: dict[tuple[UUID, int], float] = field(default_factory=dict[tuple[UUID, int], float])
+    _stops_sent: dict[str, dict[str, float]] = field(default_factory=dict[str, "dict[str, float]"])
+    """When the stop of a run was last sent, by engine and run key: as long as the run is to stop."""
     _streaks: dict[str, FailureStreak] = field(default_factory=dict[str, FailureStreak])
 
     def __post_init__(self) -> None:
@@ -395,31 +398,38 @@ class Observer:
             facts.publish_changes(work, [*intended, *stubborn])
         crash_points.point("executor.stop_intended")
         async with self.database.connection() as connection:
-            stops = await stop.stopping(connection, engine_id, limit=MAX_STOPS)
-        now = time.monotonic()
-        self._stops_sent = {key: at for key, at in self._stops_sent.items() if at > now - self.settings.stop_seconds}
-        due = [one for one in stops if (one.task_id, one.watched.attempt) not in self._stops_sent]
+            stops = await stop.stopping(connection, engine_id)
+        due = self._due_stops(engine_id, stops)
+        sent = self._stops_sent[engine_id]
         at_once = asyncio.Semaphore(STOPS_AT_ONCE)
 
-        async def ask(one: stop.Stop) -> None:
+        async def ask(one: Stop) -> None:
             async with at_once:
+                sent[one.watched.run_key] = time.monotonic()
                 with measurements.engine_request(engine_id, "cancel"):
                     async with asyncio.timeout(self.settings.engine_timeout_seconds):
                         await adapter.cancel(one.watched)
             crash_points.point("executor.stop_sent")
-            self._stops_sent[one.task_id, one.watched.attempt] = time.monotonic()
 
         unavailable: BaseException | None = None
-        for one, failure in zip(due, await asyncio.gather(*map(ask, due), return_exceptions=True), strict=True):
+        for failure in await asyncio.gather(*map(ask, due), return_exceptions=True):
             if isinstance(failure, ENGINE_ERRORS):
                 unavailable = failure
             elif isinstance(failure, Exception):
-                note_fault("stops", failure)  # asked again with the others of its kind, not in every pass
-                self._stops_sent[one.task_id, one.watched.attempt] = time.monotonic()
+                note_fault("stops", failure)  # sent again with the others of its kind, not in every pass
             elif failure is not None:
                 raise failure
         if unavailable is not None:
             raise unavailable
+
+    def _due_stops(self, engine_id: str, stops: Sequence[Stop]) -> list[Stop]:
+        """The stops to send now, those that were sent longest ago first: runs that never end hide no other."""
+        keys = {one.watched.run_key for one in stops}
+        known = self._stops_sent.get(engine_id, {})
+        sent = self._stops_sent[engine_id] = {key: at for key, at in known.items() if key in keys}
+        before = time.monotonic() - self.settings.stop_seconds
+        due = [one for one in stops if sent.get(one.watched.run_key, -math.inf) <= before]
+        return sorted(due, key=lambda one: sent.get(one.watched.run_key, -math.inf))[:MAX_STOPS]
 
 
 def not_understood(watched: Watched, reason: str) -> Observation:

@@ -85,7 +85,7 @@ RETURNING {columns}
 _STOPPING: Final = with_states("""
 SELECT id, attempt, handle FROM task
 WHERE engine_id = $1 AND state IN {observed} AND stop_intent_at IS NOT NULL
-ORDER BY stop_intent_at LIMIT $2
+ORDER BY stop_intent_at, id
 """)
 
 _NOT_ENDED: Final = "'asked to stop, and not seen ended within its time limit'"
@@ -129,9 +129,9 @@ async def intend_stops(connection: Connection, engine_id: str, *, limit: int) ->
     return tasks_of(await connection.fetch(_OVERDUE, engine_id, limit))
 
 
-async def stopping(connection: Connection, engine_id: str, *, limit: int) -> list[Stop]:
-    """The runs of an engine that are to stop and were not seen ended."""
-    rows = await connection.fetch(_STOPPING, engine_id, limit)
+async def stopping(connection: Connection, engine_id: str) -> list[Stop]:
+    """The runs of an engine that are to stop and were not seen ended: no more than it has slots."""
+    rows = await connection.fetch(_STOPPING, engine_id)
     return [Stop(row["id"], Watched(run_key(row["id"], row["attempt"]), row["attempt"], row["handle"])) for row in rows]
 
 
