@@ -263,7 +263,8 @@ _EMPTY: Final = (
 # `now()` is the transaction's: a scene is made in one, so what was made in it is as old as it is.
 _AN_HOUR_AGO: Final = (
     "UPDATE task SET created_at = created_at - interval '1 hour', queued_at = queued_at - interval '1 hour',"
-    " not_before = not_before - interval '1 hour', started_at = now() - interval '1 hour',"
+    " not_before = not_before - interval '1 hour', submitted_at = submitted_at - interval '1 hour',"
+    " started_at = now() - interval '1 hour',"
     " stop_intent_at = stop_intent_at - interval '1 hour'"
 )
 _EXPIRE: Final = "UPDATE worker SET lease_until = now() - interval '1 second' WHERE id = $1"

@@ -326,7 +326,7 @@ async def test_time_limits_end_what_waits_and_stop_what_runs(store: Store, me: U
     slow = await running(store, me, time_limits=limits)
     assert await _on(store, lambda c: stop.expire(c, limit=10)) == 0
     await store.rows("UPDATE task SET queued_at = now() - interval '11 s', not_before = now() - interval '11 s',"
-                     " started_at = now() - interval '11 s'")  # fmt: skip
+                     " started_at = now() - interval '11 s', submitted_at = now() - interval '11 s'")  # fmt: skip
     assert await _on(store, lambda c: stop.expire(c, limit=10)) == 1
     assert await store.value("SELECT cause FROM task WHERE plan_id = $1", late) == "timed_out"
     assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 1
@@ -335,6 +335,16 @@ async def test_time_limits_end_what_waits_and_stop_what_runs(store: Store, me: U
     await store.rows("UPDATE task SET stop_intent_at = now() - interval '6 s'")
     assert await _on(store, lambda c: stop.give_up_stopping(c, "e1")) == 1
     assert (await row(store, slow))["state"] == "UNKNOWN"
+
+
+async def test_an_engine_whose_clock_is_behind_has_no_run_stopped_before_its_time(store: Store, me: UUID) -> None:
+    """Without it each attempt is stopped as it begins, counts as timed out, and is tried again until none is left."""
+    slow = await running(store, me, time_limits={"running_seconds": 600})
+    await store.rows("UPDATE task SET started_at = now() - interval '1 hour'")
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 0
+    await store.rows("UPDATE task SET submitted_at = now() - interval '11 minutes'")
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 1
+    assert (await row(store, slow))["stop_cause"] == "timed_out"
 
 
 @proves("executor.store.accept: the id is derived")

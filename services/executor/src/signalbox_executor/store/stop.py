@@ -63,7 +63,8 @@ RETURNING {columns}
 )
 
 # INVARIANT the intent is in the row before the call leaves: several engines cannot say "killed", and a stop whose
-# answer was lost must be known. Bound to the attempt: it never stops the next one.
+# answer was lost must be known. Bound to the attempt: it never stops the next one. `started_at` is by the engine's
+# clock: no run began before it was sent, however far that clock is behind.
 _OVERDUE: Final = with_states(
     """
 UPDATE task t SET stop_intent_at = now(), version = t.version + 1,
@@ -73,7 +74,8 @@ WHERE t.id IN (
     SELECT id FROM task
     WHERE engine_id = $1 AND state IN {observed} AND stop_intent_at IS NULL
       AND ((cancel_requested_at IS NOT NULL AND kill)
-           OR now() >= LEAST(COALESCE(started_at, state_at) + running_seconds * interval '1 second',
+           OR now() >= LEAST(GREATEST(COALESCE(started_at, state_at), submitted_at)
+                               + running_seconds * interval '1 second',
                              created_at + total_seconds * interval '1 second'))
     ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
   AND t.state IN {observed} AND t.stop_intent_at IS NULL
