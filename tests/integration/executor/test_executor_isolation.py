@@ -13,9 +13,9 @@ from signalbox_chassis.observability.telemetry import Telemetry
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.ids import run_key
-from signalbox_contracts.messages.operations import OozieControlData, OozieShow, OozieShowData
+from signalbox_contracts.messages.operations import OozieControlData, OozieShow, OozieShowData, PlanRepublish
 from signalbox_contracts.messages.states import OperationResult, Outcome
-from signalbox_contracts.messages.tasks import EndCause, Phase, TaskProgress
+from signalbox_contracts.messages.tasks import EndCause, Phase, TaskProgress, TasksStated
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import decode
 from signalbox_executor import facts
@@ -26,8 +26,9 @@ from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.membership import Membership
 from signalbox_executor.observer import Observer
 from signalbox_executor.progress import ProgressReporter
+from signalbox_executor.recovery.republish import Republisher
 from signalbox_executor.settings import ExecutorSettings
-from signalbox_executor.store import accept, engine_requests, engines, observe, submit
+from signalbox_executor.store import accept, engine_requests, engines, observe, operations, submit
 from signalbox_executor.submitter import Submitter
 from support.executor import Store, operation
 from support.service_fixture import until
@@ -210,6 +211,37 @@ async def test_a_revision_that_jumps_is_not_taken_and_the_definition_stays(store
     floor = int(datetime.now(UTC).timestamp() * 100)
     await store.engine("e9", revision=floor)  # as after a restore
     assert await store.value("SELECT revision FROM engine WHERE id = 'e9'") == floor
+
+
+async def test_a_history_too_long_for_a_message_is_republished_without_its_beginning(
+    store: Store, observer: Observer
+) -> None:
+    """Without it the operation fails in every pass, and with it every later one: no read model is ever rebuilt."""
+    plan, other = await store.plan(2), await store.plan(1)
+    async with store.connection() as connection:
+        await connection.execute(
+            "UPDATE task SET attempt = 101, history = (SELECT jsonb_agg(jsonb_build_object('version', n, 'state',"
+            " 'QUEUED', 'attempt', 1 + n/2, 'at', now(), 'reason', repeat('é', 2000))) FROM generate_series(1, 200) n)"
+            " WHERE plan_id = $1 AND position = 0", plan,
+        )  # fmt: skip
+        await connection.execute(
+            "INSERT INTO attempt (task_id, attempt, cause, error) SELECT t.id, n, 'failed', repeat('é', 2000)"
+            " FROM task t, generate_series(1, 100) n WHERE plan_id = $1 AND position = 0", plan,
+        )  # fmt: skip
+        event = operation(PlanRepublish, f"plan:{plan}", plan_ids=(plan, other))
+        await operations.save_republish(connection, event, None)
+        await connection.execute("DELETE FROM outbox")
+    republisher = Republisher(observer.database)
+    while await republisher.one_pass():
+        pass
+    assert not await store.value("SELECT count(*) FROM operation")
+    rows = await store.rows("SELECT value FROM outbox WHERE topic = 'tasks.v1'")
+    events = [decode(topic("tasks.v1"), row["value"]) for row in rows]
+    records = [task for event in events if isinstance(event, TasksStated) for task in event.data.tasks]
+    assert len(records) == 3
+    longest = max(records, key=lambda record: len(record.transitions))
+    assert longest.transitions[-2].version == 200, "the newest are there"
+    assert longest.attempts[-1].attempt == 100
 
 
 class OddJobs(OddEngine):

@@ -51,7 +51,10 @@ def republish(
     histories: Mapping[UUID, str],
     attempts: Mapping[UUID, Sequence[TaskAttempt]],
 ) -> None:
-    """State these tasks again with all their transitions, under new ids: no reader takes them for duplicates."""
+    """State these tasks again with all their transitions, under new ids: no reader takes them for duplicates.
+
+    Of a task whose history is too long for a message the oldest part is left out.
+    """
     in_order = sorted(tasks, key=lambda task: (task.plan_id, task.id))
     for plan_id, of_plan in groupby(in_order, key=lambda task: task.plan_id):
         plan_tasks = list(of_plan)
@@ -70,7 +73,13 @@ def _full_record(task: Task, history: str | None, attempts: Sequence[TaskAttempt
     if not history and not attempts:
         return now
     transitions = (*(_TRANSITIONS.validate_json(history) if history else ()), *now.transitions)
-    return now.model_copy(update={"transitions": transitions[-MAX_ITEMS:], "attempts": tuple(attempts)[-MAX_ITEMS:]})
+    keep = MAX_ITEMS
+    while keep > len(now.transitions):
+        full = now.model_copy(update={"transitions": transitions[-keep:], "attempts": tuple(attempts)[-keep:]})
+        if len(full.model_dump_json(exclude_none=True).encode()) < MAX_MESSAGE_BYTES - ENVELOPE_BYTES:
+            return full
+        keep //= 2
+    return now
 
 
 def publish_answer(
