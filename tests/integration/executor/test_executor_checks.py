@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
@@ -18,11 +19,21 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 from pydantic import TypeAdapter
 
 from signalbox_chassis.blobs import Blobs
+from signalbox_chassis.runtime.clock import SystemClock
 from signalbox_chassis.security.egress import EgressGuard
+from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.work import Check, CheckWork
+from signalbox_contracts.ids import run_key
+from signalbox_executor.engines.check.kind import open_engine
 from signalbox_executor.engines.check.probes import InvalidCheck, Limits, NotReady, probe
 from signalbox_executor.engines.check.program import ask
+from signalbox_executor.engines.kind import EngineContext
+from signalbox_executor.engines.port import ENDS, Submission, Watched
+from signalbox_executor.engines.process.settings import ProcessEngineSettings
+from signalbox_executor.secrets import Secrets
+from signalbox_executor.settings import ExecutorSettings
 from support.ceph import Ceph
+from support.service_fixture import until
 
 CHECK: TypeAdapter[Any] = TypeAdapter(Check)
 HERE = EgressGuard("127.0.0.1,localhost")
@@ -164,6 +175,64 @@ async def test_a_check_is_asked_again_until_it_is_true_or_its_time_is_over(tmp_p
 
 
 @pytest.mark.s3
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+async def test_a_host_that_no_name_server_can_be_asked_for_is_refused(host: str) -> None:
+    """Without it the check's program ends with a traceback, and its task says `ended with exit code 1`."""
+    for kind in ("tcp", "postgres"):
+        with pytest.raises(InvalidCheck, match="between two dots") as refused:
+            await probe(CHECK.validate_python({"type": kind, "host": host, "port": 1}), limits())
+        assert refused.value.field == "check.host"
+
+
+async def test_a_check_ends_although_a_file_it_read_never_answers(tmp_path: Path) -> None:
+    """Without it a pipe in place of a file, or a network drive that hangs, keeps the task RUNNING for ever."""
+    os.mkfifo(tmp_path / "pid")
+    work = CheckWork(check=CHECK.validate_python({"type": "process", "pid_file": str(tmp_path / "pid")}),
+                     timeout_seconds=0.2)  # fmt: skip
+    wanted = json.dumps({"work": work.model_dump(mode="json"), "allow": "", "folders": [str(tmp_path)]})
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "signalbox_executor.engines.check.program", wanted,
+        env={**os.environ, "SIGNALBOX_RESULT": str(tmp_path / "result")}, stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert await asyncio.wait_for(program.wait(), 60) == 1
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+    assert json.loads((tmp_path / "result").read_text())["found"] == "no answer within 0.2 s"
+
+
+async def test_an_operators_aws_variables_keep_no_check_of_an_object_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a configuration file for other programs makes every such check be refused, whatever is allowed."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    settings = ExecutorSettings.model_construct(host_id="here", egress_allow="")
+    process = ProcessEngineSettings(
+        process_folder=str(tmp_path / "processes"), process_user="0" if os.geteuid() == 0 else ""
+    )
+    context = EngineContext(
+        settings=settings, guard=HERE, secrets=Secrets(), clock=SystemClock(),
+        engine_settings={ProcessEngineSettings: process},
+    )  # fmt: skip
+    definition = Engine.model_validate({"id": "checks", "name": "checks", "connection": {"kind": "check"}})
+    engine = await open_engine(definition, context)
+    work = CheckWork(check=CHECK.validate_python({"type": "s3", "url": "s3://bucket/key"}))
+    task = uuid4()
+    run = Watched(run_key(task, 1), 1)
+    try:
+        await engine.submit(Submission(run_key=run.run_key, task_id=task, attempt=1, work=work))
+
+        async def ended() -> bool:
+            return (await engine.observe([run]))[run.run_key].phase in ENDS
+
+        await until(ended, seconds=60, why="the check was asked, and nobody answered")
+    finally:
+        await engine.close()
+
+
 async def test_an_object_in_s3_is_there_or_not(ceph: Ceph, monkeypatch: pytest.MonkeyPatch) -> None:
     ceph.make_bucket("checks")
     variables = {

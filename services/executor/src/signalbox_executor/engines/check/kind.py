@@ -32,7 +32,8 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
     assert isinstance(connection, CheckConnection)
     folder = host.folder / FOLDER
     folder.mkdir(0o700, parents=True, exist_ok=True)
-    program = Permits(programs=(Path(sys.executable),))
+    # the variables are the operator's own: none of them is refused
+    program = Permits(programs=(Path(sys.executable),), variables=("AWS_*",))
     own = ProcessHost(folder=folder, permits=program, host_id=context.settings.host_id)
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     limits = Limits(guard=context.guard, folders=host.permits.working_folders, environment=environment)

@@ -73,7 +73,11 @@ def validate(check: Check, limits: Limits) -> None:
         case S3Check():
             _bucket_and_key(check.url)
         case TcpCheck() | PostgresCheck():
-            pass
+            try:
+                check.host.encode("idna")
+            except UnicodeError:
+                reason = f"{check.host[:200]!r} is not allowed: up to 63 characters between two dots are"
+                raise InvalidCheck("check.host", reason) from None
 
 
 async def probe(check: Check, limits: Limits) -> str:

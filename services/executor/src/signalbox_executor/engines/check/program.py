@@ -45,7 +45,8 @@ def main() -> int:
     limits = Limits(guard=EgressGuard(wanted["allow"]), folders=tuple(map(Path, wanted["folders"])))
     print(f"check {work.check.type} began", flush=True)
     try:
-        ready, found, tries = asyncio.run(ask(work, limits))
+        # not `asyncio.run`: it would wait for a thread that hangs in a file, on a network drive or in a pipe
+        ready, found, tries = asyncio.new_event_loop().run_until_complete(ask(work, limits))
     except InvalidCheck as error:
         ready, found, tries = False, f"{error.field}: {error}", 1
     print(found[:MAX_DETAIL], flush=True)
@@ -55,4 +56,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # nor would the interpreter end before such a thread
