@@ -257,6 +257,16 @@ def who_is_ahead(queue: Queue, queues: Iterable[Queue]) -> Queue | None:
     return max((other for other in others if not _holds_itself_back(other)), key=_rank, default=None)
 
 
+def first_in_line(queues: Iterable[Queue]) -> dict[str, tuple[Queue, ...]]:
+    """By engine the first queues of the two plans that go first there: nobody else is ever ahead of another."""
+    first: dict[str, tuple[Queue, ...]] = {}
+    for queue in sorted((one for one in queues if not _holds_itself_back(one)), key=_rank, reverse=True):
+        ahead = first.get(queue.engine_id, ())
+        if not ahead or (len(ahead) == 1 and ahead[0].plan_id != queue.plan_id):
+            first[queue.engine_id] = (*ahead, queue)
+    return first
+
+
 def _rank(queue: Queue) -> tuple[int, int]:
     return queue.plan_priority, queue.task_priority
 

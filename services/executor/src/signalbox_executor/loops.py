@@ -16,7 +16,7 @@ from signalbox_chassis.runtime.wake_ups import WakeUps
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_executor import facts, measurements
 from signalbox_executor.engines.registry import EngineRegistry
-from signalbox_executor.lifecycle import Queue, who_is_ahead, why_waiting
+from signalbox_executor.lifecycle import Queue, first_in_line, who_is_ahead, why_waiting
 from signalbox_executor.membership import Membership
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store import accept, claim, engines, freezes, operations, stop, waiting, workers
@@ -191,9 +191,10 @@ class Worker:
             # other executors may be restarting too
             settled = time.monotonic() - self._since > waiting.RESTART_SECONDS
             stranded = await waiting.stranded(connection) if settled else []
+        first = first_in_line(queues)  # to compare all with all would take a second for a thousand
         reasons = readable(
             queues,
-            lambda one: (one, why_waiting(one, ahead=who_is_ahead(one, queues), now=now)),
+            lambda one: (one, why_waiting(one, ahead=who_is_ahead(one, first.get(one.engine_id, ())), now=now)),
             part="reasons",
         )
         await isolate(
