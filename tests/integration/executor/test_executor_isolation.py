@@ -1,5 +1,6 @@
 """Whatever one run or row holds, the others of its batch are observed, finished, stopped, claimed and published."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -289,6 +290,37 @@ async def test_an_operation_is_answered_whatever_its_engine_answers(
     assert result.data.outcome is outcome
     assert reason in result.data.reason
     assert not await store.value("SELECT count(*) FROM operation")
+
+
+async def test_requests_to_an_engine_that_hangs_keep_no_other_engine_from_its_answer(
+    store: Store, observer: Observer
+) -> None:
+    """Without it twenty of them keep every operation on every engine waiting, for up to a quarter of an hour."""
+    hanging, registry = asyncio.Event(), EngineRegistry(cast(Any, None))
+
+    class Hanging(OddJobs):
+        async def show_job(self, request: OozieShowData) -> Mapping[str, Any]:
+            await hanging.wait()
+            return {}
+
+    jobs = {"e1": Hanging(nonsense), "e2": OddJobs(lambda: "text")}
+    registry.get = cast(Any, jobs.get)
+    requests = EngineRequests(observer.database, registry, lambda: ["e1", "e2"])
+    job = "0000001-260101000000000-oozie-W"
+    async with store.connection() as connection:
+        for id in ["e1"] * 25 + ["e2"]:
+            event = operation(OozieShow, f"engine:{id}", engine_id=id, job=job, document="log")
+            await engine_requests.keep(connection, event, None)
+    await requests.one_pass()
+
+    async def answered() -> bool:
+        return await store.value("SELECT count(*) FROM operation WHERE engine_id = 'e2'") == 0
+
+    try:
+        await until(answered, seconds=20, why="the other engine's operation was answered")
+        assert await store.value("SELECT count(*) FROM operation") == 25
+    finally:
+        await requests.stop()
 
 
 class OddStart(OddEngine):

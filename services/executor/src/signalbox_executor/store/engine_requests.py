@@ -23,12 +23,15 @@ _KEEP: Final = """
 INSERT INTO operation (id, kind, event_id, target, traceparent, engine_id, revision, plan_ids, data)
 VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7) ON CONFLICT (id) DO NOTHING
 """
-# An engine that nobody reaches for longer than a restart takes: whoever looks says so.
+# An engine that nobody reaches for longer than a restart takes: whoever looks says so. Each engine has its own twenty:
+# one that hangs, with many requests under way, keeps no other from an answer.
 _PENDING: Final = """
-SELECT o.*, o.data::text AS body, now() AS at, o.engine_id = ANY ($1) AS reached FROM operation o
-WHERE o.kind = ANY ($2) AND (o.engine_id = ANY ($1) OR (o.requested_at < now() - interval '30 seconds' AND NOT EXISTS (
+SELECT o.*, o.data::text AS body, now() AS at, o.engine_id = ANY ($1) AS reached FROM (
+  SELECT *, row_number() OVER (PARTITION BY engine_id ORDER BY requested_at, id) AS nth FROM operation
+  WHERE kind = ANY ($2)) o
+WHERE o.nth <= 20 AND (o.engine_id = ANY ($1) OR (o.requested_at < now() - interval '30 seconds' AND NOT EXISTS (
         SELECT FROM worker w WHERE NOT w.dead AND w.lease_until > now() AND o.engine_id = ANY (w.reaches))))
-ORDER BY o.requested_at LIMIT 20
+ORDER BY o.requested_at LIMIT 500
 """
 
 
