@@ -9,7 +9,7 @@ import asyncio
 import gzip
 import json
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -64,10 +64,18 @@ class LogKeeper:
                 lease_seconds=2 * self.settings.worker_lease_seconds,
             )
         at_once = asyncio.Semaphore(MAX_AT_ONCE)
+        failed = Counter[str]()
 
         async def keep(copy: Copy) -> None:
             async with at_once:
-                await self._keep(copy)
+                if failed[copy.engine_id] >= MAX_AT_ONCE:  # it hangs, and the logs of others wait behind it
+                    raise EngineUnavailable(copy.engine_id, "no log of it could be read in this pass")
+                try:
+                    await self._keep(copy)
+                except (EngineUnavailable, TimeoutError):
+                    failed[copy.engine_id] += 1
+                    raise
+                failed[copy.engine_id] = 0
 
         failures = await asyncio.gather(*map(keep, taken), return_exceptions=True)
         self._judge(taken, failures)
@@ -159,11 +167,11 @@ class LogKeeper:
                 return begin, raw, False
             following = await self._read(copy, engine, begin + len(raw), limit)
             if following.offset > begin + len(raw):  # the engine let go of what followed
-                return begin, mask.clean(raw, last=True, after_gap=after_gap, before_gap=True), False
+                return begin, await _clean(mask, raw, last=True, after_gap=after_gap, before_gap=True), False
             if not following.data:
-                shown = mask.clean(raw, last=copy.ended, after_gap=after_gap)
+                shown = await _clean(mask, raw, last=copy.ended, after_gap=after_gap)
                 return begin if shown else offset, shown, True  # with nothing stored, the gap is still to be seen
-            if shown := mask.clean(raw, last=False, after_gap=after_gap):
+            if shown := await _clean(mask, raw, last=False, after_gap=after_gap):
                 return begin, shown, False
             raw += following.data
         return begin, b"", True
@@ -193,3 +201,10 @@ class LogKeeper:
     async def _done(self, copy: Copy) -> None:
         async with self.database.connection() as connection:
             await logs.done(connection, copy)
+
+
+async def _clean(mask: Mask, data: bytes, *, last: bool, after_gap: bool, before_gap: bool = False) -> bytes:
+    """`Mask.clean` in a thread: a secret of many lines takes a second for a page, and the loop goes on meanwhile."""
+    if not mask:
+        return data
+    return await asyncio.to_thread(mask.clean, data, last=last, after_gap=after_gap, before_gap=before_gap)
