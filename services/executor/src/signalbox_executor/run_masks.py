@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.isolation import describe_fault, note_fault
@@ -19,14 +19,36 @@ from signalbox_executor.engines.port import (
     bounded,
 )
 from signalbox_executor.masking import Mask
-from signalbox_executor.secrets import Secrets
 from signalbox_executor.store import observe
 from signalbox_executor.store.observe import Watch
 
 MAX_AT_ONCE: Final = 8
 
 
-async def mask_of_run(secrets: Secrets, engine: Engine | None, watched: Watched, work: Work | None) -> Mask:
+class ReadsSecrets(Protocol):
+    """Knows what references in work stand for."""
+
+    async def values(self, work: Work) -> frozenset[str]: ...
+
+
+@dataclass
+class SecretsOfPass:
+    """Secrets as one pass reads them: once the vault did not answer, nobody else waits for it."""
+
+    secrets: ReadsSecrets
+    _unavailable: EngineUnavailable | None = None
+
+    async def values(self, work: Work) -> frozenset[str]:
+        if self._unavailable is not None:
+            raise self._unavailable
+        try:
+            return await self.secrets.values(work)
+        except EngineUnavailable as error:
+            self._unavailable = error
+            raise
+
+
+async def mask_of_run(secrets: ReadsSecrets, engine: Engine | None, watched: Watched, work: Work | None) -> Mask:
     """The values the run was given, as its engine remembers them, and those its references stand for now.
 
     Raises `EngineUnavailable` where neither engine nor vault knows them.
@@ -51,7 +73,7 @@ class ReportMasker:
     """Masks what is stored and published of runs that were given secrets."""
 
     database: Database
-    secrets: Secrets
+    secrets: ReadsSecrets
 
     async def clean(
         self, engine: Engine, watches: Sequence[Watch], seen: Mapping[str, Observation]
@@ -67,12 +89,12 @@ class ReportMasker:
             return cleaned
         async with self.database.connection() as connection:
             works = await observe.work_with_secrets(connection, list(with_content))
-        at_once = asyncio.Semaphore(MAX_AT_ONCE)
+        at_once, secrets = asyncio.Semaphore(MAX_AT_ONCE), SecretsOfPass(self.secrets)
 
         async def clean_one(watched: Watched, work: Work | None) -> None:
             report = cleaned.pop(watched.run_key)
             async with at_once:
-                masked = await self._masked(engine, watched, work, report)
+                masked = await self._masked(secrets, engine, watched, work, report)
             if masked is not None:
                 cleaned[watched.run_key] = masked
 
@@ -80,10 +102,10 @@ class ReportMasker:
         return cleaned
 
     async def _masked(
-        self, engine: Engine, watched: Watched, work: Work | None, report: Observation
+        self, secrets: ReadsSecrets, engine: Engine, watched: Watched, work: Work | None, report: Observation
     ) -> Observation | None:
         try:
-            mask = await mask_of_run(self.secrets, engine, watched, work)
+            mask = await mask_of_run(secrets, engine, watched, work)
             return replace(report, result=mask.clean_json(report.result), message=mask_message(mask, report.message))
         except (EngineUnavailable, EngineThrottled, TimeoutError):
             return None
