@@ -1,5 +1,6 @@
 """Which adapter is there for an engine, when one that was replaced is closed, and what one bad engine may do."""
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -73,6 +74,25 @@ async def test_an_engine_that_has_no_adapter_any_more_is_gone_and_says_why(close
     assert engines.why_not("one") == "nobody here can talk to it"
     await engines.stop()
     assert made[0].closed
+
+
+async def test_engines_that_take_long_to_open_do_not_wait_for_each_other() -> None:
+    """Without it a vault that does not answer costs ten seconds an engine, in which no new engine is seen."""
+    opening: list[str] = []
+    both = asyncio.Event()
+
+    async def open_engine(definition: EngineDefinition) -> Engine:
+        opening.append(definition.id)
+        if len(opening) == 2:
+            both.set()
+        await both.wait()
+        return cast("Engine", Fake())
+
+    engines = EngineRegistry(open_engine)
+    async with asyncio.timeout(5):
+        await engines.update([registered(1, "one"), registered(1, "two")])
+    assert None not in (engines.get("one"), engines.get("two"))
+    await engines.stop()
 
 
 async def test_one_engine_that_cannot_be_opened_keeps_no_other_from_it() -> None:

@@ -108,11 +108,10 @@ class EngineRegistry:
         self._replaced = [one for one in self._replaced if one[0] > now]
         for replaced in due:
             await _close(replaced)
-        for engine in registered:
+        changed = [one for one in registered if self._engines.get(one.id, (None,))[0] != one.revision]
+        # at the same time: each of them may take as long as its secrets do
+        for engine, opened in zip(changed, await asyncio.gather(*map(self._open, changed)), strict=True):
             known = self._engines.get(engine.id)
-            if known is not None and known[0] == engine.revision:
-                continue
-            opened = await self._open(engine)
             if opened is not None:
                 self._engines[engine.id] = (engine.revision, opened)
             elif known is not None:
