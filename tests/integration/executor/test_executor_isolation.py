@@ -22,7 +22,7 @@ from signalbox_contracts.wire import decode
 from signalbox_executor import facts
 from signalbox_executor.engine_requests import EngineRequests
 from signalbox_executor.engines.capabilities import Progress
-from signalbox_executor.engines.port import Engine, Identity, Observation, Submission, Watched
+from signalbox_executor.engines.port import Engine, EngineThrottled, Identity, Observation, Submission, Watched
 from signalbox_executor.engines.registry import EngineRegistry
 from signalbox_executor.membership import Membership
 from signalbox_executor.observer import Observer
@@ -355,6 +355,63 @@ async def test_a_submit_whose_answer_nobody_expects_is_shown_and_sent_again(stor
     await until(started, seconds=20, why="it was sent again")
     assert b"its answer cannot be understood: KeyError" in await store.value("SELECT value FROM outbox")
     assert await store.value("SELECT failures FROM engine") == 0
+
+
+async def submitted(store: Store, observer: Observer, engine: Engine, count: int, **settings: Any) -> Submitter:
+    """Claims so many tasks, and submits them to this engine."""
+    await store.plan(count)
+    registry = EngineRegistry(cast(Any, None))
+    registry.get = cast(Any, lambda engine_id: engine)  # pyright: ignore[reportUnknownLambdaType]
+    submitter = Submitter(observer.database, registry, observer.settings.model_copy(update=settings), Telemetry("test"))
+    claims = await store.claim(observer.member.id)
+    async with store.connection() as connection, connection.transaction():
+        intended = await submitter.intend(connection, claims)
+    submitter.submit_all(intended)
+    return submitter
+
+
+async def test_a_handle_that_cannot_be_recorded_keeps_no_other_run_from_its_record(
+    store: Store, observer: Observer
+) -> None:
+    """Without it the runs that were recorded with it are submitted again every ten seconds, and never RUNNING."""
+
+    class OddHandle(OddEngine):
+        async def submit(self, submission: Submission) -> str:
+            self.stopped.append(submission.run_key)
+            return "h\0" if len(self.stopped) == 1 else "h"
+
+    submitter = await submitted(store, observer, cast(Engine, OddHandle()), 3, resend_seconds=600)
+
+    async def recorded() -> bool:
+        return (await store.states()).get("RUNNING", 0) >= 2
+
+    try:
+        await until(recorded, seconds=20, why="the others were recorded")
+    finally:
+        await submitter.drop()
+
+
+async def test_a_cancel_does_not_wait_for_an_engine_that_asks_for_an_hour(store: Store, observer: Observer) -> None:
+    """Without it the task stays SUBMITTING for that hour, and its plan CANCELLING."""
+
+    class Throttling(OddEngine):
+        async def submit(self, submission: Submission) -> str:
+            raise EngineThrottled("e1", 3600)
+
+        async def seal(self, watched: Watched) -> str | None:
+            return None
+
+    submitter = await submitted(store, observer, cast(Engine, Throttling()), 1, resend_seconds=0.05)
+    async with store.connection() as connection:
+        await connection.execute("UPDATE task SET kill = true, cancel_requested_at = now()")
+
+    async def cancelled() -> bool:
+        return (await store.states()).get("CANCELLED") == 1
+
+    try:
+        await until(cancelled, seconds=20, why="the task was cancelled")
+    finally:
+        await submitter.drop()
 
 
 async def test_progress_is_published_without_what_no_reader_takes(store: Store, observer: Observer) -> None:

@@ -23,7 +23,7 @@ from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime import crash_points
 from signalbox_chassis.runtime.backoff import backoff
-from signalbox_chassis.runtime.isolation import describe_fault, note_fault
+from signalbox_chassis.runtime.isolation import describe_fault, note_fault, storable
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_contracts.ids import run_key
@@ -36,6 +36,7 @@ from signalbox_executor.engines.port import (
     EngineRefused,
     EngineThrottled,
     EngineUnavailable,
+    Handle,
     Identity,
     Submission,
     Watched,
@@ -54,6 +55,7 @@ from signalbox_executor.store import engines, finish, submit
 from signalbox_executor.store.claim import Claim
 
 log = logging.getLogger(__name__)
+HANDLE_LENGTH = 1024
 _SUBMITTING = Gauge("signalbox_tasks_submitting", "Tasks this worker is submitting")
 
 
@@ -164,6 +166,13 @@ class Submitter:
             self.on_recorded(engine_id, ids)
 
 
+def _checked(handle: Handle) -> Handle:
+    """Raise ValueError for a handle that no row can hold: in a transaction of many it would cost them all."""
+    if storable(handle) != handle or not 0 < len(handle) <= HANDLE_LENGTH:
+        raise ValueError(f"a handle of {len(handle)} characters that cannot be recorded: {bounded(repr(handle))}")
+    return handle
+
+
 def _attributes(claim: Claim) -> dict[str, str | int]:
     task = claim.task
     return {"task.id": str(task.id), "task.attempt": task.attempt, "task.fence": task.fence}
@@ -204,13 +213,25 @@ class SubmitAttempt:
     async def run(self) -> None:
         wait = Resubmit(0.0, 1) if self._unclear else None
         while True:
-            if wait is not None:
-                await asyncio.sleep(wait.seconds)
-                if not await self._may_send_again(wait.copies):
-                    return
+            if wait is not None and not await self._wait(wait):
+                return
             wait = await self._send()
             if wait is None:
                 return
+
+    async def _wait(self, wait: Resubmit) -> bool:
+        """Wait before the next copy; False if the task is settled, or not ours any more.
+
+        An engine may ask for an hour: a cancel or a time limit of the task is seen meanwhile.
+        """
+        left, longest = wait.seconds, self._submitter.settings.resend_seconds
+        while left > longest:
+            await asyncio.sleep(longest)
+            left -= longest
+            if not await self._may_send_again(0):
+                return False
+        await asyncio.sleep(left)
+        return await self._may_send_again(wait.copies)
 
     async def _may_send_again(self, copies: int) -> bool:
         """Count the copy that is about to leave; False if the task is settled, or not ours any more."""
@@ -240,7 +261,7 @@ class SubmitAttempt:
                 async with asyncio.timeout(settings.engine_timeout_seconds):
                     submission = await self._submitter.secrets.fill(replace(self._submission, resent=self._unclear))
                     self._mask = Mask(frozenset(submission.secrets))
-                    handle = await self._engine.submit(submission)
+                    handle = _checked(await self._engine.submit(submission))
         except EngineRefused as refused:
             await self._refused(refused)
             return None
