@@ -4,6 +4,7 @@ So the claim protocol, cancels, seals, logs and the life beyond an executor's ar
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,8 @@ from signalbox_executor.engines.port import (
 )
 from signalbox_executor.engines.process.adapter import ProcessEngine
 
+PYTHON: Final = os.path.normpath(sys.executable)
+"""Whoever starts the executor may name it with `..` in its path, which no allowed program has."""
 PROGRAM: Final = "signalbox_executor.engines.check.program"
 STOP_SECONDS: Final = 2.0
 
@@ -77,7 +80,7 @@ class CheckEngine:
             "folders": [str(folder) for folder in self._limits.folders],
         }
         environment = dict(self._limits.environment or {}) if work.check.type == "s3" else {}
-        argv = (sys.executable, "-I", "-m", PROGRAM, json.dumps(wanted))
+        argv = (PYTHON, "-I", "-m", PROGRAM, json.dumps(wanted))
         return ProcessWork(argv=argv, environment=environment, stop_grace_seconds=STOP_SECONDS)
 
 

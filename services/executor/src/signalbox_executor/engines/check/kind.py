@@ -2,14 +2,13 @@
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 from typing import Final
 
 from signalbox_contracts.definitions.engine import CheckConnection
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
 from signalbox_executor.engines.capabilities import Capability
-from signalbox_executor.engines.check.adapter import CheckEngine
+from signalbox_executor.engines.check.adapter import PYTHON, CheckEngine
 from signalbox_executor.engines.check.probes import Limits
 from signalbox_executor.engines.kind import EngineContext, EngineKind, EngineNotOpened
 from signalbox_executor.engines.port import Engine
@@ -33,7 +32,7 @@ async def open_engine(definition: EngineDefinition, context: EngineContext) -> E
     folder = host.folder / FOLDER
     folder.mkdir(0o700, parents=True, exist_ok=True)
     # the variables are the operator's own: none of them is refused
-    program = Permits(programs=(Path(sys.executable),), variables=("AWS_*",))
+    program = Permits(programs=(Path(PYTHON),), variables=("AWS_*",))
     own = ProcessHost(folder=folder, permits=program, host_id=context.settings.host_id)
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     limits = Limits(guard=context.guard, folders=host.permits.working_folders, environment=environment)
