@@ -72,7 +72,7 @@ async def test_a_log_is_masked_while_everything_else_goes_on() -> None:
 
     settings = ExecutorSettings.model_construct(engine_timeout_seconds=30.0)
     registry = EngineRegistry(cast(Any, None))
-    keeper = LogKeeper(cast(Any, NoDatabase()), registry, Secrets(), cast(Any, None), settings, lambda: [])
+    keeper = LogKeeper(cast(Any, NoDatabase()), registry, Secrets(), cast(Any, None), settings, list[str])
     asyncio.get_running_loop().call_later(0.05, went_on.set)
     mask = Slow(frozenset({"secret value"}))
     page = keeper._page(log_of("e1"), cast(Any, Log()), mask, 0, 100)  # pyright: ignore[reportPrivateUsage]
