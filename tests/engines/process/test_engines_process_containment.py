@@ -109,9 +109,10 @@ async def test_a_starter_that_could_not_be_begun_once_is_begun_again(
     async def no_process(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
+    first = stand.shell("exit 0")
     monkeypatch.setattr(asyncio, "create_subprocess_exec", no_process)
     with pytest.raises(EngineUnavailable, match="Resource temporarily unavailable"):
-        await stand.engine.submit(first := stand.shell("exit 0"))
+        await stand.engine.submit(first)
     monkeypatch.setattr(asyncio, "create_subprocess_exec", begin)
     await stand.engine.submit(first)
     assert (await stand.end_of(first)).phase is Phase.SUCCEEDED

@@ -47,7 +47,7 @@ async def test_the_logs_of_an_engine_that_hangs_keep_no_others_waiting(monkeypat
         if copy.engine_id == "down" or (copy.engine_id == "shaky" and reads["shaky"] % 2):
             raise EngineUnavailable(copy.engine_id, "no answer in time")
 
-    monkeypatch.setattr(logs.logs, "take", take)
+    monkeypatch.setattr("signalbox_executor.store.logs.take", take)
     registry = EngineRegistry(cast(Any, None))
     registry.get = cast(Any, lambda engine_id: object())  # pyright: ignore[reportUnknownLambdaType]
     settings = ExecutorSettings.model_construct(log_seconds=1.0, log_follow_seconds=1.0, worker_lease_seconds=30.0)

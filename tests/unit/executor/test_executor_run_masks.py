@@ -46,7 +46,7 @@ async def test_a_vault_that_does_not_answer_is_waited_for_once(monkeypatch: pyte
     async def works(_connection: object, task_ids: list[UUID]) -> Mapping[UUID, object]:
         return dict.fromkeys(task_ids[1:], object())
 
-    monkeypatch.setattr(run_masks.observe, "work_with_secrets", works)
+    monkeypatch.setattr("signalbox_executor.store.observe.work_with_secrets", works)
     watches = [cast(Any, Watch(id)) for id in ids]
     seen = {
         run_key(id, 1): Observation(
