@@ -106,6 +106,33 @@ async def test_a_damaged_file_fails_alone_and_is_read_again_once_it_is_mended(re
     assert {key: after[key] for key in untouched} == {key: before[key] for key in untouched}, "only what failed"
 
 
+async def test_a_retry_begins_at_the_start_line_of_its_own_file_alone_and_keeps_the_limit_of_the_first_job(
+    reprocessors: Reprocessors,
+) -> None:
+    """Else a retry leaves out the first lines of another file for good, or sends more than its `limit`."""
+    start, limited = reprocessors.events / "start", reprocessors.events / "limited"
+    for folder, chosen, first in (
+        (start, {"start_file": "0000.ndjson.gz", "start_line": 18}, [(0, 18, 21), (2, 1, 21)]),
+        (limited, {"limit": 30}, [(0, 1, 21), (2, 1, 11)]),
+    ):
+        write_events(folder, 3, 20)
+        given = {"local_path": str(folder), **chosen}
+        missing = folder / "0001.ndjson.gz"
+        content = missing.read_bytes()
+        job = await reprocessors.planned(**given)
+        missing.unlink()
+        assert await reprocessors.run_workers(job) == [4], "one file is gone"
+        await reprocessors.judged(job, PlanState.FAILED)
+        sent = {key for file, begin, end in first for key in keys(f"{file:04}.ndjson.gz", range(begin, end))}
+        assert await reprocessors.delivered(folder) == dict.fromkeys(sent, 1)
+        missing.write_bytes(content)
+        again = await reprocessors.planned(retry_of=job, **given)
+        assert await reprocessors.run_workers(again) == [0]
+        await reprocessors.judged(again, PlanState.SUCCEEDED)
+        sent |= keys("0001.ndjson.gz", range(1, 21)) if folder == start else set()
+        assert await reprocessors.delivered(folder) == dict.fromkeys(sent, 1)
+
+
 CHOICES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "limit": ({"limit": 25}, keys("0000.ndjson.gz", range(1, 21)) | keys("0001.ndjson.gz", range(1, 6))),
     "nothing": ({"limit": 0}, set()),

@@ -23,6 +23,11 @@ class ListedFile:
     def name(self) -> str:
         return self.path.rpartition("/")[2]
 
+    @property
+    def sent(self) -> int:
+        """Events that the checkpoint counts as sent."""
+        return self.done[3]
+
 
 class JobRefused(Exception):
     """The job cannot run. `field` of the request is wrong; the text says what is allowed."""

@@ -22,6 +22,7 @@ from signalbox_reprocessor.distribution import JobRefused, ListedFile, assign, c
 from signalbox_reprocessor.listing import list_files
 from signalbox_reprocessor.settings import ReprocessorSettings
 from signalbox_reprocessor.store import jobs, states
+from signalbox_reprocessor.store.jobs import EarlierJobs
 
 START = "reprocessing.start"
 FAULT_SECONDS = 30
@@ -163,7 +164,11 @@ class Reprocessing:
         count = count_workers(len(files), limited=config.limit is not None)
         workers = assign([file.size for file in files], count, config.distribution)
         token = secrets.token_urlsafe(32)
-        values = self._worker_config(job["id"], config, files, count, token)
+        earlier = EarlierJobs()
+        if job["retry_of"] is not None:
+            async with self._database.connection() as connection:
+                earlier = await jobs.earlier(connection, job["retry_of"])
+        values = self._worker_config(job["id"], config, files, count, token, earlier)
         indexed = job["engine_kind"] == "kubernetes"
         path = await (self._keep_secrets if indexed else self._write_config)(job["id"], values)
         async with self._database.unit_of_work() as work:
@@ -198,17 +203,22 @@ class Reprocessing:
         return f"{pods.FOLDER}/{pods.CONFIG_FILE}"
 
     def _worker_config(
-        self, job_id: UUID, config: ReprocessingConfig, files: Sequence[ListedFile], count: int, token: str
-    ) -> dict[str, Any]:
+        self, job_id: UUID, config: ReprocessingConfig, files: Sequence[ListedFile], count: int, token: str,
+        earlier: EarlierJobs,
+    ) -> dict[str, Any]:  # fmt: skip
         settings = self._settings
+        given = config.model_dump(mode="json", exclude={"files"})
+        if config.limit is not None:  # the worker takes off what its own ledger begins with
+            sent_elsewhere = earlier.sent - sum(file.sent for file in files)
+            given["limit"] = max(0, config.limit - sent_elsewhere)
         repository = {"url": settings.repository_url, "token": settings.repository_auth_token.get_secret_value()}
         return {
             "job_id": str(job_id), "token": token, "database_url": settings.worker_database_url.get_secret_value(),
             "schema": settings.database_schema or "reprocessor",
-            "config": config.model_dump(mode="json", exclude={"files"}), "topic": settings.reprocessing_topic,
+            "config": given, "topic": settings.reprocessing_topic,
             "kafka": {"bootstrap.servers": settings.reprocessing_kafka_bootstrap, **settings.kafka_properties},
             "repository": repository if settings.repository_url else None, "s3": settings.s3_options,
             "max_line_bytes": settings.reprocessing_max_line_bytes, "batch_size": DEFAULT_BATCH_SIZE,
             "parallel_workers": min(count, settings.k8s_max_parallel_workers),
-            "start_path": files[0].path if config.start_file is not None else None,
+            "start_path": (earlier.start_path or files[0].path) if config.start_file is not None else None,
         }  # fmt: skip

@@ -79,7 +79,25 @@ _FAILED_FILES: Final = """
 SELECT path, size, version, line, byte_offset, read_bytes, sent, skipped, failed FROM file
 WHERE job_id = $1 AND (status = 'failed' OR status IN ('pending', 'running')) ORDER BY file_index
 """
+# The first file of the first job is the one its `start_line` is of. A file that failed is counted where it failed last.
+_EARLIER: Final = """
+WITH RECURSIVE earlier AS (
+    SELECT id, retry_of FROM job WHERE id = $1
+    UNION SELECT j.id, j.retry_of FROM job j JOIN earlier e ON j.id = e.retry_of)
+SELECT (SELECT f.path FROM file f JOIN earlier e ON e.id = f.job_id WHERE e.retry_of IS NULL AND f.file_index = 0)
+        AS start_path,
+    (SELECT coalesce(sum(f.sent), 0)::bigint FROM file f JOIN earlier e ON e.id = f.job_id
+     WHERE f.status = 'done' OR f.job_id = $1) AS sent
+"""
 _ENDED: Final = "SELECT id FROM job WHERE id = ANY($1) AND status NOT IN ('pending', 'running')"
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierJobs:
+    """The jobs that a retry continues: the first file of the first of them, and the events that they sent."""
+
+    start_path: str | None = None
+    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +209,13 @@ async def unfinished_files(connection: Connection, job_id: UUID) -> list[ListedF
         )
         for row in await connection.fetch(_FAILED_FILES, job_id)
     ]  # fmt: skip
+
+
+async def earlier(connection: Connection, job_id: UUID) -> EarlierJobs:
+    """What a retry of this job has to know of it, and of the jobs that it is itself a retry of."""
+    row = await connection.fetchrow(_EARLIER, job_id)
+    assert row is not None
+    return EarlierJobs(row["start_path"], row["sent"])
 
 
 async def ended(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
