@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import obstore
@@ -55,16 +55,27 @@ class Source:
         store = self._stores.get(parts.netloc)
         if store is None:
             store = self._stores[parts.netloc] = S3Store(parts.netloc, **self._s3_options)
-        try:
-            found = obstore.get(store, key, options={"if_match": file.version} if file.version else {})
-            for chunk in found.stream(min_chunk_size=CHUNK):
-                yield bytes(chunk)
-        except PreconditionError:
-            raise FileChanged("it was written again since it was listed") from None
-        except FileNotFoundError:
-            raise FileChanged("it is gone") from None
-        except BaseError as error:
-            raise FileUnreadable(str(error).splitlines()[0][:500]) from None
+        at = 0
+        while at < file.size or not at:
+            began = at
+            options: dict[str, Any] = {"if_match": file.version} if file.version else {}
+            if at:
+                options["range"] = {"offset": at}
+            try:
+                found = obstore.get(store, key, options=cast("Any", options))
+                for chunk in found.stream(min_chunk_size=CHUNK):
+                    at += len(chunk)
+                    yield bytes(chunk)
+            except PreconditionError:
+                raise FileChanged("it was written again since it was listed") from None
+            except FileNotFoundError:
+                raise FileChanged("it is gone") from None
+            except BaseError as error:
+                # a request ends after three minutes, however well it goes; the next one goes on behind it
+                if at == began or not file.version:
+                    raise FileUnreadable(str(error).splitlines()[0][:500]) from None
+            else:
+                return
 
 
 def _local(file: SourceFile) -> Iterator[bytes]:

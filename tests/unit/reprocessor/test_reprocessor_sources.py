@@ -1,0 +1,84 @@
+"""What a worker reads from S3 and from the repository, and what it shows to the ledger."""
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from signalbox_reprocessor.worker.sources import FileChanged, FileUnreadable, Source, SourceFile
+
+PIECE = 300_000
+SIZE = 12 * PIECE
+CONTENT = bytes(range(256)) * (SIZE // 256 + 1)
+
+
+class SlowObject(BaseHTTPRequestHandler):
+    """One object that takes 3 s to read, from wherever it is read."""
+
+    offsets: list[int]
+    etag = '"one"'
+
+    def do_GET(self) -> None:
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        self.offsets.append(start)
+        if self.headers["If-Match"] != self.etag:
+            self.send_response(412)
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(SIZE - start))
+        self.send_header("ETag", self.etag)
+        self.send_header("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{SIZE - 1}/{SIZE}")
+        self.end_headers()
+        try:
+            for at in range(start, SIZE, PIECE):
+                self.wfile.write(CONTENT[at : min(at + PIECE, SIZE)])
+                time.sleep(0.25)
+        except OSError:
+            pass  # the reader has ended its request
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def source() -> Iterator[Source]:
+    """S3 whose client ends a request after two seconds, as it does after three minutes else."""
+    SlowObject.offsets, SlowObject.etag = [], '"one"'
+    with ThreadingHTTPServer(("127.0.0.1", 0), SlowObject) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Source(
+            {
+                "access_key_id": "a", "secret_access_key": "b", "region": "us-east-1",
+                "endpoint": f"http://127.0.0.1:{server.server_port}",
+                "client_options": {"allow_http": True, "timeout": "2s"}, "retry_config": {"max_retries": 0},
+            }
+        )  # fmt: skip
+        server.shutdown()
+
+
+def test_an_object_that_takes_longer_than_a_request_may_is_read_on_where_the_request_ended(source: Source) -> None:
+    """Else a large file is begun again every three minutes, and one that is never read so far fails."""
+    content = b"".join(source.read(SourceFile(0, "s3://bucket/large.ndjson", SIZE, '"one"')))
+    assert content == CONTENT[:SIZE]
+    assert len(SlowObject.offsets) > 1, "the object takes several requests"
+    assert SlowObject.offsets == sorted(set(SlowObject.offsets)), "nothing is read twice"
+
+
+def test_an_object_that_is_written_again_between_two_requests_has_changed(source: Source) -> None:
+    chunks = source.read(SourceFile(0, "s3://bucket/large.ndjson", SIZE, '"one"'))
+    next(chunks)
+    SlowObject.etag = '"two"'
+    with pytest.raises(FileChanged, match="written again"):
+        list(chunks)
+
+
+def test_an_object_of_unknown_version_is_not_read_on(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SlowObject, "etag", None)
+    with pytest.raises(FileUnreadable):
+        list(source.read(SourceFile(0, "s3://bucket/large.ndjson", SIZE, "")))
