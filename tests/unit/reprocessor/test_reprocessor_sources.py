@@ -7,7 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from signalbox_contracts.definitions.reprocessing import ReprocessingConfig
+from signalbox_reprocessor.distribution import JobRefused
+from signalbox_reprocessor.listing import list_files
+from signalbox_reprocessor.settings import ReprocessorSettings
 from signalbox_reprocessor.worker.sources import FileChanged, FileUnreadable, Source, SourceFile
 
 PIECE = 300_000
@@ -82,3 +87,12 @@ def test_an_object_of_unknown_version_is_not_read_on(source: Source, monkeypatch
     monkeypatch.setattr(SlowObject, "etag", None)
     with pytest.raises(FileUnreadable):
         list(source.read(SourceFile(0, "s3://bucket/large.ndjson", SIZE, "")))
+
+
+async def test_a_bucket_that_is_no_name_refuses_the_job_at_once() -> None:
+    """Else the job is listed again every 30 s for ever."""
+    config = ReprocessingConfig(s3_path="s3://[bucket/events/", connection_ids=("a",))
+    with pytest.raises(JobRefused, match="is not an address"):
+        await list_files(
+            config, ReprocessorSettings(database_url=SecretStr("postgresql://here/a"), kafka_bootstrap="kafka:9092")
+        )

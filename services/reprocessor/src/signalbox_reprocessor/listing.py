@@ -74,7 +74,10 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 async def _list_s3(path: str, settings: ReprocessorSettings) -> list[ListedFile]:
-    parts = urlsplit(path, allow_fragments=False)
+    try:
+        parts = urlsplit(path, allow_fragments=False)
+    except ValueError as error:
+        raise JobRefused("s3_path", f"{path} is not an address: {error}") from None
     prefix = path.removeprefix(f"s3://{parts.netloc}").lstrip("/")
     found: list[ListedFile] = []
     try:
