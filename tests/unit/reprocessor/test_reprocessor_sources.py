@@ -13,6 +13,7 @@ from signalbox_contracts.definitions.reprocessing import ReprocessingConfig
 from signalbox_reprocessor.distribution import JobRefused
 from signalbox_reprocessor.listing import list_files
 from signalbox_reprocessor.settings import ReprocessorSettings
+from signalbox_reprocessor.worker import streams
 from signalbox_reprocessor.worker.sources import FileChanged, FileUnreadable, Source, SourceFile
 
 PIECE = 300_000
@@ -96,3 +97,30 @@ async def test_a_bucket_that_is_no_name_refuses_the_job_at_once() -> None:
         await list_files(
             config, ReprocessorSettings(database_url=SecretStr("postgresql://here/a"), kafka_bootstrap="kafka:9092")
         )
+
+
+class EndlessAnswer(BaseHTTPRequestHandler):
+    """A repository whose answer never ends."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b" ")
+                time.sleep(0.01)
+        except OSError:
+            pass  # nobody reads any more
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing."""
+
+
+def test_a_repository_whose_answer_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the worker waits for ever, and its job with it."""
+    monkeypatch.setattr(streams, "ANSWER_SECONDS", 0.5)
+    with ThreadingHTTPServer(("127.0.0.1", 0), EndlessAnswer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(streams.RepositoryUnusable, match="did not end its answer"):
+            streams.fetch_streams(f"http://127.0.0.1:{server.server_port}/", "token")
+        server.shutdown()

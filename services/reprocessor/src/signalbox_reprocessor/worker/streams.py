@@ -1,10 +1,15 @@
 """The repository of streams, asked once at the start: which connections the events of a stream go to."""
 
 import json
+import time
 import urllib.request
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, cast
 
 SECONDS: Final = 30.0
+"""How long the repository may be silent."""
+ANSWER_SECONDS: Final = 120.0
+"""How long its answer may take."""
 MAX_BYTES: Final = 256 << 20
 
 
@@ -20,15 +25,26 @@ def fetch_streams(url: str, token: str) -> dict[str, tuple[str, ...]]:
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as response:
             kind = response.headers.get_content_type()
-            body = response.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # URLError is an OSError
+            body = _read(response)
+    except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
         raise RepositoryUnusable(f"the repository does not answer: {error}") from None
-    if len(body) > MAX_BYTES:
-        raise RepositoryUnusable(f"the repository answered more than {MAX_BYTES} bytes")
     try:
         return parse_streams(json.loads(body))
     except ValueError as error:
         raise RepositoryUnusable(f"the repository answered {kind}, not a JSON list of streams: {error}") from None
+
+
+def _read(response: HTTPResponse) -> bytes:
+    """The body, in bounds of size and time: one that comes in drops would keep the worker for ever."""
+    until = time.monotonic() + ANSWER_SECONDS
+    body = bytearray()
+    while piece := response.read1(1 << 20):
+        body += piece
+        if len(body) > MAX_BYTES:
+            raise RepositoryUnusable(f"the repository answered more than {MAX_BYTES} bytes")
+        if time.monotonic() > until:
+            raise RepositoryUnusable(f"the repository did not end its answer within {ANSWER_SECONDS:g} s")
+    return bytes(body)
 
 
 def parse_streams(answer: Any) -> dict[str, tuple[str, ...]]:
