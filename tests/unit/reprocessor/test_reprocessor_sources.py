@@ -14,6 +14,7 @@ from signalbox_reprocessor.distribution import JobRefused
 from signalbox_reprocessor.listing import list_files
 from signalbox_reprocessor.settings import ReprocessorSettings
 from signalbox_reprocessor.worker import streams
+from signalbox_reprocessor.worker.ledger import Ledger
 from signalbox_reprocessor.worker.sources import FileChanged, FileUnreadable, Source, SourceFile
 
 PIECE = 300_000
@@ -124,3 +125,35 @@ def test_a_repository_whose_answer_never_ends_is_given_up(monkeypatch: pytest.Mo
         with pytest.raises(streams.RepositoryUnusable, match="did not end its answer"):
             streams.fetch_streams(f"http://127.0.0.1:{server.server_port}/", "token")
         server.shutdown()
+
+
+class Connection:
+    """A connection to the ledger whose first statement fails."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+
+    async def execute(self, *_: object) -> None:
+        raise TimeoutError
+
+    def terminate(self) -> None:
+        self.is_open = False
+
+    def is_closed(self) -> bool:
+        return not self.is_open
+
+
+async def test_a_connection_that_has_not_shown_its_token_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the worker sees no row of its own, and ends for good as if another copy had replaced it."""
+    made: list[Connection] = []
+
+    async def connect(*_: object, **__: object) -> Connection:
+        made.append(Connection())
+        return made[-1]
+
+    monkeypatch.setattr("asyncpg.connect", connect)
+    mine = Ledger("postgresql://", "schema", "token", "job", 0)
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await mine.connect()
+    assert [one.is_open for one in made] == [False, False]

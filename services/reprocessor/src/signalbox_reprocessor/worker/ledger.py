@@ -76,11 +76,16 @@ class Ledger:
     async def connect(self) -> Any:
         if self._connection is None or self._connection.is_closed():
             connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownVariableType] -- asyncpg ships no types
-            self._connection = await connect(
+            made = await connect(
                 self._url, timeout=10, command_timeout=30,
                 server_settings={"search_path": self._schema, "application_name": "signalbox reprocessing worker"},
             )  # fmt: skip
-            await self._connection.execute("SELECT set_config('signalbox.job_token', $1, false)", self._token)
+            try:
+                await made.execute("SELECT set_config('signalbox.job_token', $1, false)", self._token)
+            except BaseException:
+                made.terminate()  # without the token it sees no row, as if another copy had replaced this worker
+                raise
+            self._connection = made
         return self._connection
 
     async def claim(self) -> bool:
