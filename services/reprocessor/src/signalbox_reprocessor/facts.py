@@ -27,6 +27,7 @@ from signalbox_contracts.messages.requests import (
     RunItems,
 )
 from signalbox_contracts.messages.states import OperationResult, OperationResultData, Outcome
+from signalbox_contracts.wire import MessageTooLarge
 
 SOURCE: Final = "signalbox/reprocessor"
 ITEM: Final = "worker/"
@@ -37,6 +38,9 @@ WORKER_ATTEMPTS: Final = 20
 """A worker that is killed goes on from its checkpoints, so often."""
 RETRIED_EXIT_CODES: Final = (1, 134, 137, 139, 143)
 """A fault of the moment, and what signals end with. Not: files failed, or the job cannot run as it is."""
+SHORT_ERROR: Final = 200
+SHORT_LIST: Final = 5
+"""Characters of an error, and entries of a list, in a state that would be too large for a message."""
 _SUMS: Final = (
     "processed_files", "total_lines", "success_count", "error_count", "skipped_count", "processed_bytes",
 )  # fmt: skip
@@ -126,6 +130,23 @@ def record_of(
 
 
 def publish_state(work: UnitOfWork, values: dict[str, Any], version: int, now: datetime) -> None:
+    """Publish a job's state; long names and errors of many workers and files are cut where it fits no message."""
+    try:
+        _publish_state(work, values, version, now)
+    except MessageTooLarge:
+        _publish_state(work, _shortened(values), version, now)
+
+
+def _shortened(values: dict[str, Any]) -> dict[str, Any]:
+    workers = [
+        one.model_copy(update={"error": one.error[:SHORT_ERROR] if one.error else None, "current_file": None})
+        for one in values["workers"]
+    ]
+    failures = [{**one, "error": one["error"][:SHORT_ERROR]} for one in values["failures"][:SHORT_LIST]]
+    return {**values, "workers": workers, "failures": failures, "bad_lines": values["bad_lines"][:SHORT_LIST]}
+
+
+def _publish_state(work: UnitOfWork, values: dict[str, Any], version: int, now: datetime) -> None:
     record = ReprocessingRecord.model_validate({**values, "version": version})
     work.publish(
         ReprocessingStated.of(
