@@ -17,6 +17,7 @@ from signalbox_contracts.definitions.problems import problems_in
 from signalbox_contracts.samples.definitions import channels
 from signalbox_notifier import incidents
 from signalbox_notifier.deadlines import deadlines
+from signalbox_notifier.facts import published_tries
 from signalbox_notifier.notices import Notice, PlanSummary, plan_notices, wants
 from signalbox_notifier.retries import MAX_THROTTLED, SCHEDULE_SECONDS, THROTTLED_SECONDS, Failed, retry_in_seconds
 from support.notifier import plan_state, subscription, webhook
@@ -197,3 +198,14 @@ def test_a_deadline_names_a_time_zone_that_exists() -> None:
 def test_a_plan_at_an_end_of_the_calendar_has_no_deadline_beyond_it(created_at: datetime, zone: str) -> None:
     record = plan_state("ACCEPTED").data.model_copy(update={"created_at": created_at})
     assert list(deadlines(Deadline(start_by="02:30", end_by="02:30", zone=zone), record)) == []
+
+
+def test_the_tries_of_a_delivery_fit_into_a_message_whatever_was_answered() -> None:
+    """Else one receiver that answers 429 with control characters stops the states of every delivery and incident."""
+    tries = [(number, NOW, "retrying", "\x01" * 500) for number in range(1, 101)]
+    published = published_tries(tries)
+    assert [one.number for one in published] == list(range(1, 101))
+    assert published[-1].answer == "\x01" * 500, "the newest is whole"
+    assert len(to_json([one.model_dump(mode="json") for one in published])) < 250_000
+    few = published_tries([(1, NOW, "dead", "x" * 2000)])
+    assert few[0].answer == "x" * 2000

@@ -1,6 +1,9 @@
 """What the notifier publishes: states of deliveries and incidents, answers to operations."""
 
+from collections.abc import Sequence
 from datetime import datetime
+
+from pydantic_core import to_json
 
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.ids import derived_id
@@ -17,6 +20,10 @@ from signalbox_notifier.incidents import Incident
 from signalbox_notifier.store.deliveries import DeliveryRow
 
 SOURCE = "signalbox/notifier"
+MAX_ANSWERS_BYTES = 100_000
+"""Of a delivery's answers that are published whole, as JSON."""
+CUT_ANSWER = 100
+"""Characters of an answer beyond that."""
 
 
 def publish_delivery(work: UnitOfWork, row: DeliveryRow, now: datetime) -> None:
@@ -26,7 +33,7 @@ def publish_delivery(work: UnitOfWork, row: DeliveryRow, now: datetime) -> None:
         delivery_id=row.id, version=row.version, channel_id=row.channel_id, subscription_id=row.subscription_id,
         incident_id=row.incident_id, plan_id=row.plan_id, event_id=row.event_id, event_type=row.event_type,
         title=row.title, state=DeliveryState(row.state), attempts=row.attempts,
-        tries=tuple(Try(number=n, at=at, state=DeliveryState(end), answer=text) for n, at, end, text in row.tries),
+        tries=published_tries(row.tries),
         next_try_at=None if ended else row.next_try_at, sent_at=row.sent_at, created_at=row.created_at,
     )  # fmt: skip
     work.publish(
@@ -34,6 +41,18 @@ def publish_delivery(work: UnitOfWork, row: DeliveryRow, now: datetime) -> None:
             record, subject=row.id, source=SOURCE, time=now, aggregateversion=row.version, traceparent=row.traceparent
         )
     )
+
+
+def published_tries(tries: Sequence[tuple[int, datetime, str, str]]) -> tuple[Try, ...]:
+    """The tries within a message: of many long answers the older ones are cut."""
+    left = MAX_ANSWERS_BYTES
+    kept: list[Try] = []
+    for number, at, state, text in reversed(tries):
+        size = len(to_json(text))
+        answer = text if size <= left else text[:CUT_ANSWER]
+        left -= min(size, left)
+        kept.append(Try(number=number, at=at, state=DeliveryState(state), answer=answer))
+    return tuple(reversed(kept))
 
 
 def publish_incident(work: UnitOfWork, incident: Incident, now: datetime) -> None:
