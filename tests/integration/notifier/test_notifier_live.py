@@ -342,6 +342,35 @@ async def test_how_far_a_reprocessing_job_and_its_workers_are_is_fed(notifiers: 
     assert {one["run_id"] for one in events} == {str(job)}
 
 
+async def test_a_long_plan_is_replayed_to_its_end(notifiers: Notifiers) -> None:
+    """Else who resumes far behind is closed as too slow before anything is sent, again at each new connection."""
+    events, size = 1500, 2000
+    started = plan_state("ACCEPTED", "RUNNING")
+    plan = started.data.plan_id
+    async with notifiers.notifying(secret_key=KEY) as service, aiohttp.ClientSession(address(service)) as session:
+        await notifiers.publish(started)
+
+        async def fed() -> bool:
+            return await notifiers.value("SELECT count(*) FROM live_event") == 2
+
+        await until(fed, why="the plan is in the feed")
+        await notifiers.rows(
+            "INSERT INTO live_event (plan_id, sequence, body) SELECT plan_id, n, (body::jsonb || jsonb_build_object("
+            "'message', repeat('x', $3)))::text FROM live_event, generate_series(3, $2) n WHERE plan_id = $1"
+            " AND sequence = 2",
+            plan, events, size,
+        )  # fmt: skip
+        await notifiers.rows("UPDATE plan SET feed_sequence = $2, fed_at = now() WHERE id = $1", plan, events)
+        headers = {ASSERTION: sign(signing_keys(KEY), {"projects": None})}
+        async with asyncio.timeout(60), session.ws_connect("/live", headers=headers, max_msg_size=0) as one:
+            await one.send_json({"subscribe": {"id": "a", "plan": str(plan), "after": 0}})
+            seen: list[int] = []
+            while len(seen) < events:
+                seen += [event["sequence"] for event in (await one.receive_json()).get("events", ())]
+    assert events * size > 2 * MAX_QUEUED_BYTES
+    assert seen == list(range(1, events + 1))
+
+
 def test_a_client_that_takes_nothing_is_marked_slow_and_keeps_no_more() -> None:
     client = Client(plain=True)
     client.follow(Following("a", None, Filter()))

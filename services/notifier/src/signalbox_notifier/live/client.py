@@ -14,6 +14,8 @@ from signalbox_contracts.notifications import NOTIFICATION
 from signalbox_notifier.store.live import LiveRow
 
 MAX_QUEUED_BYTES: Final = 1_048_576
+REPLAYED_BYTES: Final = MAX_QUEUED_BYTES // 2
+"""A replay waits while more than this is queued."""
 MAX_FOLLOWING: Final = 200
 """Subscriptions of one client."""
 SLOW: Final = 4408
@@ -44,10 +46,15 @@ class Client:
     """By id. Changed by `follow` and `unfollow` alone."""
     _of_plan: dict[UUID | None, list[Following]] = field(default_factory=dict[UUID | None, list[Following]])
     has_frames: asyncio.Event = field(default_factory=asyncio.Event)
+    has_room: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whether a replay may go on: what waits is sent first, else a long one would overflow the queue by itself."""
     overflowed: bool = False
     _queued: deque[str] = field(default_factory=deque[str])
     _events: list[str] = field(default_factory=list[str])
     _bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self.has_room.set()
 
     def may_see(self, project: str) -> bool:
         return self.projects is None or project in self.projects
@@ -116,7 +123,13 @@ class Client:
         self._queued.clear()
         self._bytes = 0
         self.has_frames.clear()
+        self.has_room.set()
         return frames
+
+    def abandon(self) -> None:
+        """Nothing is sent to it any more: who waits for room goes on."""
+        self.overflowed = True
+        self.has_room.set()
 
     def _control(self, message: dict[str, Any]) -> None:
         if not self.plain:
@@ -132,8 +145,10 @@ class Client:
         if self.overflowed:
             return
         self._bytes += len(text)
+        if self._bytes > REPLAYED_BYTES:
+            self.has_room.clear()
         if self._bytes > MAX_QUEUED_BYTES:
-            self.overflowed = True
+            self.abandon()
             self._queued.clear()
             self._events = []
         else:

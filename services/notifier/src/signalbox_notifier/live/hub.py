@@ -23,6 +23,8 @@ SWEEP_OVERLAP_SECONDS = 35.0
 """A transaction may commit so long after it stamped its plan: no handler takes longer."""
 SWEEP_SECONDS = 5.0
 MAX_CURSORS = 100_000
+REPLAYED_ROWS = 500
+"""Events that one read of a replay returns: each may have some kilobytes."""
 _CLIENTS = Gauge("signalbox_live_clients", "WebSockets that are open here")
 _EVENTS = Counter("signalbox_live_events_total", "Events handed to clients")
 _READ_SECONDS = Histogram("signalbox_live_pass_seconds", "How long one pass over new events took")
@@ -95,8 +97,11 @@ class Hub:
     async def _replay(self, client: Client, following: Following, plan: UUID) -> None:
         while client.following.get(following.id) is following:
             async with self.database.connection() as connection:
-                rows = await live.read(connection, {plan: following.position})
+                rows = await live.read(connection, {plan: following.position}, REPLAYED_ROWS)
             for row in rows:
+                await client.has_room.wait()
+                if client.overflowed or client.following.get(following.id) is not following:
+                    return
                 client.offer(row, _parsed(row), [following])
             if not rows and self._cursors.get(plan, 0) <= following.position:
                 following.is_live = True  # nothing awaited since the read: the next pass finds it

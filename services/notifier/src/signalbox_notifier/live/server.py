@@ -141,6 +141,8 @@ async def _send(socket: web.WebSocketResponse, client: Client, transport: asynci
         pass
     except (ConnectionError, RuntimeError):
         return  # it is gone
+    finally:
+        client.abandon()
     with suppress(Exception):
         async with asyncio.timeout(1.0):
             await socket.close(code=SLOW, message=b"too slow: resume from the last sequence")
