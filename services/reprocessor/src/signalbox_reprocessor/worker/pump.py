@@ -226,10 +226,13 @@ class FilePass:
     def _lines(self, length: int, lines: list[bytes], *, last: bool = False) -> None:
         if length:
             line, offset = self.at.line + 1, self.at.offset
-            self._bad(line, offset, too_long(length, self.pump.options.max_line_bytes), b"")
+            is_skipped = line < self.first_line
+            if not is_skipped:
+                self._bad(line, offset, too_long(length, self.pump.options.max_line_bytes), b"")
             self.at = replace(
-                self.at, line=line, offset=offset + length + (0 if last else 1), failed=self.at.failed + 1
-            )
+                self.at, line=line, offset=offset + length + (0 if last else 1),
+                skipped=self.at.skipped + is_skipped, failed=self.at.failed + (not is_skipped),
+            )  # fmt: skip
         start = 0
         while start < len(lines):
             # one run of lines at a time, so that a batch never grows past its size
