@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import SecretStr
@@ -125,6 +125,31 @@ def test_a_repository_whose_answer_never_ends_is_given_up(monkeypatch: pytest.Mo
         with pytest.raises(streams.RepositoryUnusable, match="did not end its answer"):
             streams.fetch_streams(f"http://127.0.0.1:{server.server_port}/", "token")
         server.shutdown()
+
+
+class Redirect(BaseHTTPRequestHandler):
+    """Leads to /streams of the server's other name. `given` are path and credentials of each request."""
+
+    given: ClassVar[list[tuple[str, str | None]]] = []
+
+    def do_GET(self) -> None:
+        self.given.append((self.path, self.headers["Authorization"]))
+        self.send_response(200 if self.path == "/streams" else 302)
+        port = self.headers["Host"].partition(":")[2]
+        self.send_header("Location", f"http://localhost:{port}/streams")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing."""
+
+
+def test_a_redirect_to_another_host_is_followed_without_the_token() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert streams.fetch_streams(f"http://127.0.0.1:{server.server_port}/", "token") == {}
+        server.shutdown()
+    assert Redirect.given == [("/", "Bearer token"), ("/streams", None)]
 
 
 class Connection:

@@ -4,6 +4,7 @@ import asyncio
 import codecs
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -88,6 +89,7 @@ class LogTopics:
             await self._answer("subscribed", {"id": wanted.id, "sequence": since, "newest": max(since, newest)})
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
             about = {"id": wanted.id, "task_id": task_id, "attempt": attempt}
+            ended = False
             async for piece, offset, ended in source.followed(task, since, lambda: self._may(task_id)):
                 for start in range(0, len(piece) or int(ended), MAX_TEXT):
                     part = piece[start : start + MAX_TEXT]
@@ -95,10 +97,15 @@ class LogTopics:
                     end = offset if is_last else offset - len(piece) + start + len(part)
                     shown = decoder.decode(part, final=ended and is_last)
                     await self._answer("log", {**about, "text": shown, "offset": end, "ended": ended and is_last})
+            if not ended:
+                seen = "is followed for an hour at most" if await self._may(task_id) else "is no longer yours to see"
+                await self._refuse(wanted.id, "unavailable", f"the log {seen}")
         except BlobStoreFailed as failed:
             await self._refuse(wanted.id, "unavailable", f"the blob store does not answer: {failed}"[:500])
         except Exception as error:  # the client is gone, or the database is away
             log.info("a followed log ended: %r", error)
+            with suppress(Exception):
+                await self._refuse(wanted.id, "unavailable", "the log cannot be read now: subscribe again")
 
     async def _refuse(self, id: str, problem: str, detail: str) -> None:
         await self._answer("refused", {"id": id, "type": f"/problems/{problem}", "detail": detail})

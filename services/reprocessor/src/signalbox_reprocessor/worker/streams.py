@@ -21,7 +21,8 @@ def fetch_streams(url: str, token: str) -> dict[str, tuple[str, ...]]:
     """Stream id or slug → connection ids. Raises `RepositoryUnusable`."""
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
     if token:
-        request.add_header("Authorization", f"Bearer {token}")
+        # a redirect may lead to another host, which must not get the token
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as response:
             kind = response.headers.get_content_type()
