@@ -147,3 +147,21 @@ def test_a_secret_where_others_would_see_it_is_refused_when_it_is_saved(work: di
         Job.model_validate({"id": "j", "name": "j", "work": work})
     Job.model_validate({"id": "j", "name": "j", "work": {
         "kind": "process", "argv": ["/bin/x"], "environment": {"P": "secret://db"}}})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{{ 1|round(999999999, 'floor') }}", "at most 308"),
+        ("{{ 1|round(params.n, 'ceil') }}", "at most 308"),
+        ("{{ 1e400|int }}", "too large"),
+        ("{{ (1e308 + 1e308)|int }}", "too large"),
+        ("{{ " + "1+" * 3000 + "1 }}", "nested"),
+        ("{{ params.n" + "|abs" * 300 + " }}", "nested"),
+        ("{{ params" + ".n" * 3000 + " }}", "nested"),
+    ],
+)
+def test_a_template_that_python_cannot_compute_is_refused_at_once(text: str, why: str) -> None:
+    """10 to the power of a precision never ends; the others left `render` as errors that nobody expects of it."""
+    with pytest.raises(InvalidTemplate, match=why):
+        render(text, {"params": {"n": 10**9}})

@@ -6,8 +6,9 @@ Everything is checked when the definition is saved, so that a plan does not fail
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
+from math import isfinite
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
@@ -18,6 +19,8 @@ from signalbox_contracts.definitions.secrets import secret_refs
 NAMES: Final = frozenset({"params", "steps", "event_date", "run"})
 TEMPLATE_CHARACTERS: Final = 16_384
 RENDERED_CHARACTERS: Final = 65_536
+MAX_PRECISION: Final = 308
+"""Digits that `round` keeps: Jinja's own computes 10 to the power of them, and nothing ends that."""
 
 FILTERS: Final = frozenset(
     {"abs", "default", "d", "float", "int", "join", "length", "count", "lower", "upper", "replace", "round", "string"}
@@ -49,6 +52,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         )  # fmt: skip
         self.globals.clear()
         allowed: dict[str, Any] = {name: self.filters[name] for name in FILTERS}
+        allowed["round"] = _bounded_round(self.filters["round"])
         allowed.update(replace=_replace, join=_join, tojson=_tojson)  # Jinja's own may grow text without end
         self.filters = allowed
 
@@ -75,9 +79,20 @@ def check_template(
 
     `params` are the declared parameters, `steps` those whose result is known when this is rendered; `None` means any.
     """
-    tree = _parsed(text)
+    try:
+        _check_tree(_parsed(text), params, steps, names)
+    except RecursionError:
+        raise InvalidTemplate("is nested too deeply") from None
+
+
+def _check_tree(
+    tree: nodes.Template, params: frozenset[str] | None, steps: frozenset[str] | None, names: frozenset[str]
+) -> None:
     for node in tree.find_all(tuple(_REFUSED)):
         raise InvalidTemplate(f"line {node.lineno}: {_REFUSED[type(node)]} not allowed in a template")
+    for number in tree.find_all(nodes.Const):
+        if isinstance(number.value, float) and not isfinite(number.value):
+            raise InvalidTemplate(f"line {number.lineno}: a number is too large")
     for used in tree.find_all(nodes.Filter):
         if used.name not in FILTERS:
             raise InvalidTemplate(
@@ -99,13 +114,16 @@ def render(text: str, values: Mapping[str, Any], names: frozenset[str] = NAMES) 
     """The text with its values; raises `InvalidTemplate` for a missing value or a result that is too long."""
     if not is_template(text):
         return text
-    template = _compiled(text, names)
     try:
-        rendered = _bounded(template.generate(dict(values)))
+        rendered = _bounded(_compiled(text, names).generate(dict(values)))
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         if isinstance(error, InvalidTemplate):
             raise
         raise InvalidTemplate(f"cannot be rendered: {str(error)[:300]}") from None
+    except (RecursionError, SyntaxError):  # Python's own limits on what Jinja makes of it
+        raise InvalidTemplate("is nested too deeply") from None
+    except NameError:  # what two numbers add up to, and Jinja writes as `inf`
+        raise InvalidTemplate("cannot be rendered: a number is too large") from None
     if brought := secret_refs(rendered) - secret_refs(text):
         raise InvalidTemplate(
             f"a value brings a reference to secret {min(brought)!r}: only the definition itself may have one"
@@ -164,6 +182,15 @@ def _join(parts: Iterable[object], between: str = "") -> str:
 
 def _tojson(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _bounded_round(jinja_round: Callable[..., Any]) -> Callable[..., Any]:
+    def bounded(value: float, precision: int = 0, method: str = "common") -> Any:
+        if abs(precision) > MAX_PRECISION:
+            raise InvalidTemplate(f"round to {precision} digits: at most {MAX_PRECISION} are allowed")
+        return jinja_round(value, precision, method)
+
+    return bounded
 
 
 def _refuse_over(size: int) -> None:
