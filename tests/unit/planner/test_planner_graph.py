@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_contracts.definitions.rules import Brake, Canary, Rules
 from signalbox_contracts.messages.requests import Rerun
 from signalbox_contracts.states import PlanState, StepState, TaskState
 from signalbox_planner import graph, lifecycle, rerun
+from signalbox_planner.effects import PublishRules
+from signalbox_planner.facts import rules_of
 from signalbox_planner.graph import Progress, fresh_runs, graph_of
 from signalbox_planner.plan import Item, Plan, PlanSpec, StateChange
 
@@ -299,6 +302,54 @@ def test_only_a_required_step_fails_the_pipeline(required: bool, end: str) -> No
     assert world(steps, fails=("b",)).plan.state == end
     steps = [{"id": "a", "required": False}, {"id": "b", "depends_on": ["a"], "required": required}]
     assert world(steps, fails=("a",)).plan.state == end, "a failure that keeps a required step from running"
+
+
+def failing_with_two_compensations() -> World:
+    """A pipeline that failed and whose newest compensation was sent; the other one waits."""
+    steps = [{"id": "a"}, {"id": "b", "depends_on": ["a"]}, {"id": "c", "depends_on": ["b"]}]
+    undo = [{"id": f"undo_{name}", "compensates": name, "compensate_on": ["failure"]} for name in ("a", "b")]
+    found = World(pipeline_of([*steps, *undo]), [TaskState.SUCCEEDED] * 5)
+    for position, state in enumerate((TaskState.SUCCEEDED, TaskState.SUCCEEDED, TaskState.FAILED)):
+        found.send()
+        found.fact(position, state)
+    found.send()
+    assert found.order[-1] == "undo_b"
+    return found
+
+
+def test_a_cancel_amid_the_compensations_of_a_failure_leaves_none_of_them_out() -> None:
+    found = failing_with_two_compensations()
+    found.plan = lifecycle.cancel(found.plan, uuid.uuid4(), "user:ann", "", NOW, kill=False)
+    found.run(Random(1))
+    assert (states(found)["undo_b"], states(found)["undo_a"]) == ("SUCCEEDED", "SUCCEEDED")
+
+
+def test_a_plan_that_was_paused_amid_its_compensations_goes_on_with_them_once_it_is_cancelled() -> None:
+    """Without it the rules hold what is queued for ever: a plan that is CANCELLING cannot be resumed."""
+    found = failing_with_two_compensations()
+    found.plan = lifecycle.pause(found.plan, uuid.uuid4(), "user:ann", "", NOW)
+    found.plan = lifecycle.cancel(found.plan, uuid.uuid4(), "user:ann", "", NOW, kill=False)
+    assert not found.plan.hold.held
+    assert found.plan.hold.version == found.plan.rules.version
+    assert found.plan.effects[-1] == PublishRules()
+
+
+def test_a_brake_ends_a_pipeline_and_does_not_reach_the_executor_where_it_would_hold_compensations() -> None:
+    """The executor starts nothing behind a brake. Without it the plan waited for ever for what was queued there."""
+    steps = [{"id": "a"}, {"id": "b", "matrix": {"n": [1, 2, 3]}, "depends_on": ["a"]}]
+    found = World(pipeline_of([*steps, {"id": "undo", "compensates": "a"}]), [TaskState.SUCCEEDED] * 5)
+    rules = Rules(brake=Brake(failure_ratio=0.5, after_items=2), canary=Canary(first=1))
+    found.plan = replace(found.plan, rules=replace(found.plan.rules, rules=rules))
+    assert rules_of(found.plan) == Rules()
+    for position, state in ((0, TaskState.SUCCEEDED), (1, TaskState.FAILED)):
+        found.send()
+        found.fact(position, state)
+    assert found.plan.state is PlanState.CANCELLING
+    assert "brake" in (found.plan.stop.reason if found.plan.stop else "")
+    found.ends = [TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.CANCELLED, TaskState.SUCCEEDED]
+    found.run(Random(1))
+    assert found.plan.state is PlanState.FAILED
+    assert states(found)["undo"] == "SUCCEEDED"
 
 
 def test_a_time_limit_kills_compensates_and_fails() -> None:

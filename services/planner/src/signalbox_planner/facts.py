@@ -15,6 +15,7 @@ from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.observability import telemetry
 from signalbox_chassis.persistence.connection import Row
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.dead_letters import DeadLetterOutcome
@@ -145,13 +146,20 @@ def _step_summaries(plan: Plan) -> tuple[StepSummary, ...]:
     )  # fmt: skip
 
 
+def rules_of(plan: Plan) -> Rules:
+    """The rules for the executor. Those that stop a pipeline are the planner's: its compensations have to run yet."""
+    rules = plan.rules.rules
+    return rules if plan.progress is None else rules.model_copy(update={"canary": None, "brake": None})
+
+
 def publish_rules(work: UnitOfWork, plan: Plan, effect: PublishRules, at: datetime) -> None:
     """`plan.rules`. Those of an ended plan have one more version and are closed."""
     version = plan.rules.closing_version if plan.ended else plan.rules.version
     hold = plan.hold
+    limits = rules_of(plan)
     held_reason = f"paused by {hold.actor}: {hold.reason}" if hold.reason else f"paused by {hold.actor}"
     data = PlanRulesData(
-        plan_id=plan.id, version=version, rules=plan.rules.rules, held=hold.held,
+        plan_id=plan.id, version=version, rules=limits, held=hold.held,
         held_reason=held_reason[:2000] if hold.held else "", closed=plan.ended,
         project=plan.spec.project,
     )  # fmt: skip

@@ -362,11 +362,16 @@ def _compensate(progress: Progress, at: datetime, stopping: Stopping | None) -> 
     if stopping and stopping.compensations:
         return _cancel_compensations(progress, at)
     cause = "cancel" if stopping and not stopping.fails else "failure" if stopping or failed(progress) else None
+    begun = progress.compensating or any(  # what is needed was decided then: a later cancel is no reason to leave it
+        step.compensates is not None and run.started_at is not None
+        for step, run in zip(progress.graph.steps, progress.runs, strict=True)
+    )
     waiting: list[GraphStep] = []
     for step in progress.graph.steps:
         if step.compensates is None or progress.runs[step.index].state is not StepState.WAITING:
             continue
-        if reason := _not_compensated(progress, step, cause):
+        reason = "" if begun else _not_compensated(progress, step, cause)
+        if reason:
             progress = skip(progress, step.index, at, reason)
         else:
             waiting.append(step)

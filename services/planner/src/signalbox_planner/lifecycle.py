@@ -140,7 +140,7 @@ def count(plan: Plan, changes: Sequence[StateChange], at: datetime) -> Plan:
 
 def brake(plan: Plan, at: datetime) -> Plan:
     """Stop a plan whose canary failed, or too large a part of it; what runs is left to end."""
-    if plan.state not in (PlanState.RUNNING, PlanState.PAUSED) or not plan.counts.waiting or plan.progress:
+    if plan.state not in (PlanState.RUNNING, PlanState.PAUSED) or not plan.counts.waiting:
         return plan
     reason = why_stop(plan.counts, plan.rules.rules)
     return _stop(plan, Stop(False, "service:planner", reason, fails=True), at) if reason else plan
@@ -158,18 +158,24 @@ def settle(plan: Plan, at: datetime) -> Plan:
 def with_progress(plan: Plan, progress: Progress, at: datetime) -> Plan:
     """The plan with other steps, and with the items that ended because of it."""
     if progress == plan.progress:
-        return plan
+        return _release(plan, at)
     counts = plan.counts.model_dump()
     for ended in progress.ended_items:
         counts["waiting"] -= ended.items
         counts[ended.state.lower()] += ended.items
         plan = with_effect(plan, EndItems(ended.first, ended.end, ended.state, ended.reason))
     plan = replace(plan, counts=Counts.model_validate(counts), progress=replace(progress, ended_items=()))
-    if plan.hold.held and plan.state is PlanState.CANCELLING and progress.compensating:
-        version = plan.rules.version + 1  # a plan that was paused when it was cancelled still compensates
-        rules = replace(plan.rules, version=version, published_at=at)
-        plan = with_effect(replace(plan, hold=Hold(version=version), rules=rules), PublishRules())
-    return changed(plan)
+    return changed(_release(plan, at))
+
+
+def _release(plan: Plan, at: datetime) -> Plan:
+    """A plan that was paused when it was cancelled still compensates, also what it was compensating already."""
+    compensating = plan.progress is not None and plan.progress.compensating
+    if not plan.hold.held or plan.state is not PlanState.CANCELLING or not compensating:
+        return plan
+    version = plan.rules.version + 1
+    rules = replace(plan.rules, version=version, published_at=at)
+    return changed(with_effect(replace(plan, hold=Hold(version=version), rules=rules), PublishRules()))
 
 
 def finish(plan: Plan, at: datetime) -> Plan:
