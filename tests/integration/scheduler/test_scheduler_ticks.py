@@ -151,6 +151,40 @@ async def test_a_backfill_fires_what_has_not_fired_and_the_same_again_fires_noth
     assert {event.data.schedule.overlap for event in ticks if event.data.cause is TickCause.BACKFILL} == {"queue"}
 
 
+async def test_a_backfill_that_leaves_the_calendar_fails_and_keeps_no_other_waiting(schedulers: Schedulers) -> None:
+    """They are taken in one order: one that fails for ever keeps all others for ever."""
+    now = half_an_hour_ago()
+    old = schedule("old", "0 0 1 1 *", event_date={"offset_days": -3660})
+    await schedulers.define(old, schedule("hourly", f"{now:%M} * * * *", paused=True), at=now)
+    first_day = datetime(1, 1, 1, tzinfo=UTC)
+    wanted = [
+        ("old", first_day, first_day.replace(year=9)),
+        ("old", first_day.replace(year=5), first_day.replace(year=9)),
+        ("hourly", now - timedelta(hours=3), now - timedelta(hours=1)),
+    ]
+    sent = [
+        operation(
+            ScheduleBackfill, f"schedule:{id}", schedule_id=id, from_at=since, until_at=until_at, definitions_revision=1
+        )
+        for id, since, until_at in wanted
+    ]  # fmt: skip
+    async with schedulers.scheduling():
+
+        async def known() -> bool:
+            return await schedulers.value("SELECT count(*) FROM schedule") == 2
+
+        await until(known, why="the schedules are known")
+        await schedulers.send(*sent)
+
+        async def answered() -> bool:
+            return len(await schedulers.states_published(OperationResult)) == 3
+
+        await until(answered, seconds=60, why="three answers")
+    answers = {one.data.operation_id: one.data for one in await schedulers.states_published(OperationResult)}
+    outcomes = [answers[one.data.operation_id].outcome for one in sent]
+    assert outcomes == [Outcome.FAILED, Outcome.FAILED, Outcome.DONE]
+
+
 async def test_a_backfill_of_the_newest_first_fires_backwards_and_says_how_many_may_run(schedulers: Schedulers) -> None:
     """More ticks than one transaction fires, so that it goes on where it was."""
     now = datetime.now(UTC).replace(second=0, microsecond=0)

@@ -148,7 +148,15 @@ class Scheduling:
                 return True
             schedule = schedule.model_copy(update={"overlap": data.overlap})
             count = min(BACKFILL_TICKS, backfill.remaining)
-            instants = _next_instants(schedule, backfill, data, count, now)
+            try:
+                instants = _next_instants(schedule, backfill, data, count, now)
+                for instant in instants:
+                    schedule.event_date.of(instant)
+            except (ValueError, OverflowError, ArithmeticError) as error:
+                await ticks.end_backfill(work.connection, backfill.id)
+                reason = f"its ticks cannot be computed: {error}"
+                facts.publish_answer(work, data, schedule.id, Outcome.FAILED, reason, now, fired=backfill.fired)
+                return True
             fired = await self._backfill(work, schedule, data, instants, now)
             present = len(instants) - fired
             if len(instants) == count and count < backfill.remaining:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection
@@ -47,6 +47,10 @@ _PRUNE = """
 DELETE FROM tick WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM tick WHERE noticed_at < now() - make_interval(days => $1) ORDER BY noticed_at LIMIT $2))
 """
+
+
+_FIRST_INSTANT = datetime(1, 1, 3, tzinfo=UTC)
+"""Before it a microsecond, a time zone or a clock change may leave the calendar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +110,9 @@ async def take_stored(connection: Connection, limit: int, *, frozen: Sequence[st
 
 async def keep_backfill(connection: Connection, data: ScheduleBackfillData) -> None:
     """Remember a backfill until all its ticks have fired. The same operation twice is one."""
+    from_at = max(data.from_at, _FIRST_INSTANT)
     await connection.execute(
-        _KEEP_BACKFILL, data.operation_id, data.schedule_id, data.from_at, data.until_at, data.at_most,
+        _KEEP_BACKFILL, data.operation_id, data.schedule_id, from_at, data.until_at, data.at_most,
         data.model_dump_json(),
     )  # fmt: skip
 
