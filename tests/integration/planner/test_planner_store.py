@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from signalbox_contracts.messages.requests import EngineSelection
 from signalbox_contracts.messages.tasks import SelectionResolvedData
-from signalbox_planner.store import previews, retention
+from signalbox_planner.store import plans, previews, retention
 from support.planner import Planners
 from support.proofs import proves
 
@@ -82,3 +82,19 @@ async def test_an_object_of_a_live_plan_is_given_to_no_other_until_that_plan_end
         await connection.execute("UPDATE plan SET state = 'SUCCEEDED', ended_at = now() WHERE id = $1", live)
         assert await previews.occupy(connection, other, wanted) == []
         await connection.execute("DELETE FROM plan WHERE id = ANY($1)", [live, other])
+
+
+async def test_busy_plans_that_need_nothing_keep_no_younger_one_from_its_turn(planners: Planners) -> None:
+    """The pass takes the twenty oldest. Without the size of a refill in it, a cancel waits until they have ended."""
+    busy = [await _plan(planners, "RUNNING", 0) for _ in range(25)]
+    await planners.rows("UPDATE plan SET ready_items = 5000, live_tasks = 950 WHERE id = ANY($1)", busy)
+    due, cancelled = await _plan(planners, "RUNNING", 0), await _plan(planners, "CANCELLING", 0)
+    await planners.rows("UPDATE plan SET ready_items = 5000, live_tasks = 800 WHERE id = $1", due)
+    await planners.rows("UPDATE plan SET ready_items = 5000, ended_at = NULL WHERE id = $1", cancelled)
+    try:
+        async with planners.connection() as connection:
+            found = await plans.unfinished(connection, window=1000)
+        assert {due, cancelled} <= set(found)
+        assert not set(found) & set(busy)
+    finally:
+        await planners.rows("DELETE FROM plan WHERE id = ANY($1)", [*busy, due, cancelled])

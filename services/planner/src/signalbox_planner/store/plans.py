@@ -109,11 +109,13 @@ _OVERDUE: Final = """
 SELECT id FROM plan WHERE deadline_at <= now() AND ended_at IS NULL AND state IN ('RUNNING', 'PAUSED')
 ORDER BY deadline_at LIMIT $1
 """
+# As `lifecycle.dispatch_capacity`: busy plans that need nothing now would keep all younger ones from their turn.
 _UNFINISHED: Final = """
 SELECT id FROM plan
+CROSS JOIN LATERAL (SELECT greatest($1::int, least(2 * coalesce((rules::json->>'limit')::bigint, 0), 20000)) AS of) size
 WHERE state IN ('RUNNING', 'PAUSED', 'CANCELLING', 'ACCEPTED')
   AND ((state = 'RUNNING' AND NOT held AND ready_items > 0
-       AND live_tasks < greatest($1, least(2 * coalesce((rules::json->>'limit')::int, 0), 20000)))
+       AND size.of - live_tasks >= least(200, size.of / 4, ready_items))
     OR (state = 'CANCELLING' AND ready_items > 0)
     OR copy_position IS NOT NULL)
 ORDER BY created_at LIMIT 20
