@@ -36,9 +36,10 @@ async def test_a_diamond_runs_in_order_and_a_step_reads_the_result_of_another(pl
             step("extract", script={"result": {"rows": 7}}),
             step("left", "extract", matrix={"part": ["a", "b"]}, script={"result": "{{ params.part }}"}),
             step("right", "extract", script={"result": "{{ steps.extract.result.rows }} {{ event_date }}"}),
-            step("join", "left", "right"),
+            step("join", "left", "right", "one", script={"result": "{{ steps.one.result[0] }}"}),
             step("never", {"step": "left", "when": "on_failure"}, required=False),
             step("monthly", "join", condition="{{ params.full }}"),
+            step("one", "extract", matrix={"part": ["all"]}, script={"result": "{{ params.part }}"}),
             params={"full": {"type": "boolean", "default": False}},
         )
     )
@@ -49,20 +50,21 @@ async def test_a_diamond_runs_in_order_and_a_step_reads_the_result_of_another(pl
     tasks = await sent(planners, plan)
     keys = [task.item_key for task in tasks]
     assert (keys[0], keys[-1]) == ("extract", "join")
-    assert {task.item_key for task in tasks} == {"extract", "left/1", "left/2", "right", "join"}
+    assert {task.item_key for task in tasks} == {"extract", "left/1", "left/2", "right", "one", "join"}
     assert sorted(task.work.script["result"] for task in tasks if task.step == "left") == ["a", "b"]
     (right,) = [task for task in tasks if task.step == "right"]
     assert right.work.script["result"].startswith("7 20")
+    assert tasks[-1].work.script["result"] == "all", "a matrix of one value has a list of one result"
     last = (await planners.plan_states(plan))[-1].data
     assert {one.id: str(one.state) for one in last.steps} == {
         "extract": "SUCCEEDED", "left": "SUCCEEDED", "right": "SUCCEEDED", "join": "SUCCEEDED",
-        "never": "SKIPPED", "monthly": "SKIPPED",
+        "never": "SKIPPED", "monthly": "SKIPPED", "one": "SUCCEEDED",
     }  # fmt: skip
     assert "condition does not hold" in last.steps[5].reason
-    assert (last.counts.total, last.counts.succeeded, last.counts.skipped) == (7, 5, 2)
+    assert (last.counts.total, last.counts.succeeded, last.counts.skipped) == (8, 6, 2)
     skipped = {item.key: item for page in await planners.pages(plan) for item in page.data.items if item.reason}
     assert skipped["never"].decision == "skip"
-    assert await planners.starts(plan) == {1: 5}
+    assert await planners.starts(plan) == {1: 6}
 
 
 async def test_a_failing_branch_is_compensated_newest_first_and_the_pipeline_fails(planners: Planners) -> None:

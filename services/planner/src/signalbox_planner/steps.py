@@ -141,5 +141,5 @@ async def _results(work: UnitOfWork, plan: Plan, names: frozenset[str]) -> dict[
                 f"the results of step {step.step.id!r} take {texts} bytes: a template may use {MAX_RESULT_BYTES}"
             )
         results = [None if text is None else json.loads(text) for text in texts]
-        values[step.step.id] = {"result": results if step.size > 1 else (results[0] if results else None)}
+        values[step.step.id] = {"result": results if step.step.matrix else (results[0] if results else None)}
     return values
