@@ -409,3 +409,23 @@ async def test_a_source_with_its_own_topic_is_believed_there_only(planners: Plan
             return any(f"its events belong on triggers.v1.{name}" in error for error in errors)
 
         await until(parked, why="the forged event is parked with the reason")
+
+
+async def test_a_newer_plan_replaces_the_one_that_runs_and_those_that_wait_for_it(planners: Planners) -> None:
+    """Each that waited ran to its end otherwise, one after the other, for what nobody wanted any more."""
+    target = job(HELD)
+    await define(planners, target)
+    policy = schedule(target, "cancel_previous")
+    first, second, third = (tick(policy, days=n) for n in range(3))
+    async with planners.running():
+        await until_known(planners, "job", target.id)
+        await planners.executors.send(first)
+        await planners.until_state(first.data.plan_id, "RUNNING")
+        await planners.executors.send(second)
+        await planners.until_state(second.data.plan_id, "ACCEPTED")
+        await planners.until_state(first.data.plan_id, "CANCELLING")
+        await planners.executors.send(third)
+        await planners.until_state(third.data.plan_id, "ACCEPTED")
+        await planners.until_state(second.data.plan_id, "CANCELLED")
+    reason = (await planners.plan_states(second.data.plan_id))[-1].data.reason
+    assert reason == f"overlap policy cancel_previous: replaced by plan {third.data.plan_id}"

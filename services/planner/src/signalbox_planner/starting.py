@@ -41,11 +41,12 @@ class Starter:
         if request.refusal:
             return lifecycle.refuse(plan, now, request.refusal)
         started = await starts.lock_source(work.connection, request.source)
-        decision = decide_overlap(request.overlap, started.active, started.queued, request.concurrency)
+        decision = decide_overlap(request.overlap, started.active, len(started.queued), request.concurrency)
         if isinstance(decision, Refuse):
             return lifecycle.refuse(plan, now, decision.reason)
         if isinstance(decision, WaitForPrevious):
-            await self._cancel(work, decision.cancel, plan, request, now)
+            replaced = (*decision.cancel, *started.queued) if request.overlap == "cancel_previous" else ()
+            await self._cancel(work, replaced, plan, request, now)
             text = request.data.model_dump_json()
             await starts.add(
                 work.connection, plan.id, request.source, queued=True, request=text, concurrency=request.concurrency

@@ -68,10 +68,10 @@ WHERE (trigger_id, key) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND du
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The plans of one source that have not ended, oldest first, and how many of them wait."""
+    """The plans of one source that have not ended, oldest first: those that run, and those that wait for them."""
 
     active: tuple[UUID, ...]
-    queued: int
+    queued: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,10 @@ async def lock_source(connection: Connection, source: str) -> Started:
     """The unended plans of a source; nobody else decides about it until the transaction ends."""
     await connection.execute(_LOCK, source)
     rows = await connection.fetch(_ACTIVE, source)
-    return Started(tuple(row["plan_id"] for row in rows if not row["queued"]), sum(row["queued"] for row in rows))
+    return Started(
+        tuple(row["plan_id"] for row in rows if not row["queued"]),
+        tuple(row["plan_id"] for row in rows if row["queued"]),
+    )
 
 
 async def add(
