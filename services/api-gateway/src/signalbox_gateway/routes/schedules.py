@@ -245,7 +245,7 @@ async def schedule_backfill(id: str, request: Request, deps: Deps, principal: St
     async def act(work: UnitOfWork) -> Answer:
         saved = await load(work.connection, KINDS["schedule"], id)
         assert isinstance(saved.definition, Schedule)
-        ticks = _range(saved.definition, wanted, deps.clock.now())
+        ticks = ticks_for_backfill(saved.definition, wanted, deps.clock.now())
         fired = await starts.fired_between(work.connection, id, wanted.from_at, wanted.until_at)
         if wanted.preview:
             ordered = ticks if wanted.order == "oldest" else ticks[::-1]
@@ -287,9 +287,21 @@ def ticks_of(schedule: Schedule, since: datetime) -> Iterator[datetime]:
         yield due
 
 
-def _range(schedule: Schedule, wanted: BackfillRequest, now: datetime) -> list[datetime]:
+def ticks_for_backfill(schedule: Schedule, wanted: BackfillRequest, now: datetime) -> list[datetime]:
     """The instants of a backfill. Raises 422 when there are none, or more than `at_most`."""
-    until = min(wanted.until_at, now)
+    try:
+        ticks = _ticks_in(schedule, wanted, min(wanted.until_at, now))
+        for due in ticks[:1]:
+            schedule.event_date.of(due)
+    except OverflowError:
+        allowed = "a range whose instants and event dates lie inside the calendar"
+        raise invalid("from_at", wanted.from_at.isoformat(), allowed) from None
+    if not ticks:
+        raise invalid("from_at", wanted.from_at.isoformat(), f"no tick of {schedule.id} is due in this range")
+    return ticks
+
+
+def _ticks_in(schedule: Schedule, wanted: BackfillRequest, until: datetime) -> list[datetime]:
     ticks: list[datetime] = []
     for due in ticks_of(schedule, wanted.from_at - timedelta(microseconds=1)):
         if due > until:
@@ -300,8 +312,6 @@ def _range(schedule: Schedule, wanted: BackfillRequest, now: datetime) -> list[d
                 f"the range has more than {wanted.at_most} ticks: shorten it, or raise at_most ({MAX_BACKFILL_TICKS})",
             )  # fmt: skip
         ticks.append(due)
-    if not ticks:
-        raise invalid("from_at", wanted.from_at.isoformat(), f"no tick of {schedule.id} is due in this range")
     return ticks
 
 
