@@ -97,4 +97,7 @@ def pattern_matches(pattern: str, value: str) -> bool:
 
 @cache
 def _regex(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in re.split(r"\*+", pattern)), re.DOTALL)
+    """Each part is taken where it comes first and never again: else some stars over a long subject take for ever."""
+    first, *others = (re.escape(part) for part in re.split(r"\*+", pattern))
+    middle = "".join(f"(?>.*?{part})" for part in others[:-1])
+    return re.compile(first + middle + (f".*{others[-1]}" if others else ""), re.DOTALL)
