@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from signalbox_gateway.forecast import Durations, Work, durations_of, forecast
 from signalbox_gateway.routes.plans_export import COLUMNS, _csv_line, _json_line  # pyright: ignore[reportPrivateUsage]
 
@@ -60,3 +62,11 @@ def test_a_line_of_the_export_has_every_column_and_no_formula() -> None:
     assert line.count(",") >= len(COLUMNS) - 1
     assert '"say ""no""\nnow"' in line
     assert _json_line(item).count("\n") == 1
+
+
+@pytest.mark.parametrize("rate", [1e-5, 1e-300])
+def test_a_plan_that_would_end_after_the_calendar_has_a_forecast(rate: float) -> None:
+    found = forecast(
+        Work(waiting=100_000, starts_per_minute=rate), Durations(1, 1, 1, 3), datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    assert found.ends_at.year == 3025

@@ -8,6 +8,8 @@ from typing import Final
 
 FAST, SLOW = 0.25, 0.75
 """The shares of the durations below which a fast and a slow course are expected."""
+MAX_SECONDS: Final = 1000 * 31_536_000.0
+"""A thousand years: what ends later, by a very low rate of starts, would lie outside the calendar."""
 MIN_SAMPLES: Final = 3
 """So many items of the plan itself must have ended before its own durations count instead of those of before."""
 
@@ -70,7 +72,8 @@ def durations_of(own: Sequence[float], before: Sequence[float]) -> Durations | N
 
 def forecast(work: Work, durations: Durations, now: datetime) -> Forecast:
     """The forecast of a plan of which something is left."""
-    fast, middle, slow = (_seconds(work, value) for value in (durations.fast, durations.middle, durations.slow))
+    each = (durations.fast, durations.middle, durations.slow)
+    fast, middle, slow = (min(_seconds(work, value), MAX_SECONDS) for value in each)
     ends = [now + timedelta(seconds=seconds) for seconds in (middle, fast, slow)]
     return Forecast(
         durations, fast, middle, slow, *ends, bound_by=_bound_by(work, durations.middle),
