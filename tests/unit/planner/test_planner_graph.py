@@ -334,18 +334,22 @@ def test_a_plan_that_was_paused_amid_its_compensations_goes_on_with_them_once_it
     assert found.plan.effects[-1] == PublishRules()
 
 
-def test_a_brake_ends_a_pipeline_and_does_not_reach_the_executor_where_it_would_hold_compensations() -> None:
+def test_a_brake_ends_a_pipeline_and_does_not_hold_its_compensations() -> None:
     """The executor starts nothing behind a brake. Without it the plan waited for ever for what was queued there."""
     steps = [{"id": "a"}, {"id": "b", "matrix": {"n": [1, 2, 3]}, "depends_on": ["a"]}]
     found = World(pipeline_of([*steps, {"id": "undo", "compensates": "a"}]), [TaskState.SUCCEEDED] * 5)
     rules = Rules(brake=Brake(failure_ratio=0.5, after_items=2), canary=Canary(first=1))
     found.plan = replace(found.plan, rules=replace(found.plan.rules, rules=rules))
-    assert rules_of(found.plan) == Rules()
+    assert rules_of(found.plan) == rules
+    version = found.plan.rules.version
     for position, state in ((0, TaskState.SUCCEEDED), (1, TaskState.FAILED)):
         found.send()
         found.fact(position, state)
     assert found.plan.state is PlanState.CANCELLING
     assert "brake" in (found.plan.stop.reason if found.plan.stop else "")
+    found.fact(2, TaskState.CANCELLED)
+    found.fact(3, TaskState.CANCELLED)
+    assert (rules_of(found.plan), found.plan.rules.version) == (Rules(), version + 1)
     found.ends = [TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.CANCELLED, TaskState.SUCCEEDED]
     found.run(Random(1))
     assert found.plan.state is PlanState.FAILED

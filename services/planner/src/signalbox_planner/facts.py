@@ -147,9 +147,10 @@ def _step_summaries(plan: Plan) -> tuple[StepSummary, ...]:
 
 
 def rules_of(plan: Plan) -> Rules:
-    """The rules for the executor. Those that stop a pipeline are the planner's: its compensations have to run yet."""
+    """The rules for the executor. A canary or a brake that struck would hold the compensations, so those have none."""
     rules = plan.rules.rules
-    return rules if plan.progress is None else rules.model_copy(update={"canary": None, "brake": None})
+    compensating = plan.progress is not None and plan.progress.compensating
+    return rules.model_copy(update={"canary": None, "brake": None}) if compensating else rules
 
 
 def publish_rules(work: UnitOfWork, plan: Plan, effect: PublishRules, at: datetime) -> None:

@@ -159,23 +159,27 @@ def with_progress(plan: Plan, progress: Progress, at: datetime) -> Plan:
     """The plan with other steps, and with the items that ended because of it."""
     if progress == plan.progress:
         return _release(plan, at)
+    compensated = plan.progress is not None and plan.progress.compensating
     counts = plan.counts.model_dump()
     for ended in progress.ended_items:
         counts["waiting"] -= ended.items
         counts[ended.state.lower()] += ended.items
         plan = with_effect(plan, EndItems(ended.first, ended.end, ended.state, ended.reason))
     plan = replace(plan, counts=Counts.model_validate(counts), progress=replace(progress, ended_items=()))
-    return changed(_release(plan, at))
+    return changed(_release(plan, at, begins=progress.compensating and not compensated))
 
 
-def _release(plan: Plan, at: datetime) -> Plan:
-    """A plan that was paused when it was cancelled still compensates, also what it was compensating already."""
+def _release(plan: Plan, at: datetime, *, begins: bool = False) -> Plan:
+    """Let compensations run: neither a pause from before the cancel holds them, nor a canary or a brake."""
+    rules = plan.rules.rules
     compensating = plan.progress is not None and plan.progress.compensating
-    if not plan.hold.held or plan.state is not PlanState.CANCELLING or not compensating:
+    held = plan.hold.held and plan.state is PlanState.CANCELLING and compensating
+    if not held and not (begins and (rules.canary or rules.brake)):
         return plan
     version = plan.rules.version + 1
-    rules = replace(plan.rules, version=version, published_at=at)
-    return changed(with_effect(replace(plan, hold=Hold(version=version), rules=rules), PublishRules()))
+    published = replace(plan.rules, version=version, published_at=at)
+    hold = Hold(version=version) if held else plan.hold
+    return changed(with_effect(replace(plan, hold=hold, rules=published), PublishRules()))
 
 
 def finish(plan: Plan, at: datetime) -> Plan:
