@@ -73,16 +73,16 @@ async def test_a_job_whose_pods_are_refused_says_why(reprocessors: Reprocessors,
         tasks_stated(job, refused),
         plan_stated(job, PlanState.FAILED, 2, expected=Expected(items=1, tasks=1, item_pages=1, task_versions=1)),
     ]
-    whole = "2 files were not read to their end"
+    unread = "2 files were not read to their end"
     first, second = reversed(facts) if plan_first else facts
     await reprocessors.send(first)
-    await wait_until(lambda: says(reprocessors, job, whole if plan_first else words), why="the first is read")
+    await wait_until(lambda: has_error(reprocessors, job, unread if plan_first else words), why="the first is read")
     await reprocessors.send(second)
-    await wait_until(lambda: says(reprocessors, job, f"{whole}; {words}"), why="the job says both")
+    await wait_until(lambda: has_error(reprocessors, job, f"{unread}; {words}"), why="the job says both")
     assert (await reprocessors.job(job))["status"] == "failed"
 
 
-async def says(reprocessors: Reprocessors, job: uuid.UUID, error: str) -> bool:
+async def has_error(reprocessors: Reprocessors, job: uuid.UUID, error: str) -> bool:
     return (await reprocessors.job(job))["error"] == error
 
 

@@ -78,7 +78,7 @@ def follow(wake: Callable[[], None]) -> Router:
                     continue
                 words = task.error or f"its task failed: {task.cause.value if task.cause else 'unknown'}"
                 if task.item_key == facts.INDEXED_ITEM:
-                    await _say_why_all_failed(work, job, words)
+                    await _explain_failure(work, job, words)
                 elif job["status"] in LIVE:
                     index = int(task.item_key.removeprefix(facts.ITEM))
                     await jobs.fail_worker(work.connection, data.plan_id, index, words)
@@ -86,7 +86,7 @@ def follow(wake: Callable[[], None]) -> Router:
     return router
 
 
-async def _say_why_all_failed(work: UnitOfWork, job: Row, words: str) -> None:
+async def _explain_failure(work: UnitOfWork, job: Row, words: str) -> None:
     """The task of an Indexed Job failed: without its words nobody learns that the cluster refused it, and why."""
     error: str | None = words
     if job["status"] == "failed":  # the end of its plan was read first
