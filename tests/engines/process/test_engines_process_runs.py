@@ -16,8 +16,8 @@ from engines.harness import until, watched
 from engines.process.harness import SHELL, Harness
 from engines.process.stand import ProcessStand
 from signalbox_contracts.definitions.work import ProcessWork
-from signalbox_executor.engines.port import EndCause, EngineRefused, EngineUnavailable, Phase, Submission
-from signalbox_executor.engines.process import records, supervisor
+from signalbox_executor.engines.port import EndCause, EngineRefused, EngineUnavailable, Observation, Phase, Submission
+from signalbox_executor.engines.process import inspection, records, supervisor
 from signalbox_executor.engines.process.adapter import ProcessEngine, ProcessHost, WrongHost, load_host_id
 from signalbox_executor.engines.process.output import Output, read_output
 from signalbox_executor.engines.process.permits import Permits
@@ -278,6 +278,31 @@ async def test_spoilt_records_of_one_run_do_not_hide_the_others(stand: ProcessSt
     assert (seen[good.run_key].phase, seen[spoilt.run_key].phase) == (Phase.SUCCEEDED, Phase.LOST)
     (stand.run_folder(spoilt) / "end.json").write_text('{"phase": "succeeded", "cause": "completed", "message": ""}')
     assert (await stand.look(spoilt)).phase is Phase.LOST
+
+
+async def test_a_folder_that_cannot_be_read_hides_no_other_run_and_loses_none(
+    stand: ProcessStand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sector of the disk is bad, say. LOST would start the run again beside itself."""
+    odd, good = stand.shell("sleep 600"), stand.shell("sleep 600")
+    for submission in (odd, good):
+        await stand.engine.submit(submission)
+
+    inspect_well = inspection.inspect
+
+    def inspect(folder: Path, handle: str) -> Observation:
+        if folder.name == odd.run_key:
+            raise OSError(errno.EIO, "Input/output error")
+        return inspect_well(folder, handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inspection, "inspect", inspect)
+        assert set(await stand.engine.observe([watched(odd), watched(good)])) == {good.run_key}
+        with pytest.raises(EngineUnavailable, match="Input/output error"):
+            await stand.engine.observe([watched(odd)])
+    for submission in (odd, good):
+        await stand.engine.cancel(watched(submission))
+        await stand.end_of(submission)
 
 
 async def test_a_supervisor_that_does_not_answer_in_time_makes_the_engine_unavailable(stand: ProcessStand) -> None:

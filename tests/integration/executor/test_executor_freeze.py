@@ -90,6 +90,19 @@ async def test_windows_of_a_calendar_that_open_together_hold_as_long_as_the_long
     assert ends > now + timedelta(hours=2)
 
 
+async def test_a_freeze_that_cannot_be_read_keeps_no_other_calendar_from_going_on(store: Store) -> None:
+    """A newer version wrote it, say, before the upgrade was taken back."""
+    await save(store, freeze(calendar=[{"cron": "0 3 * * *", "duration_seconds": 60}]))
+    await save(store, freeze(id="newer"))
+    async with store.connection() as connection, connection.transaction():
+        await connection.execute("UPDATE freeze_definition SET definition = '{}' WHERE id = 'newer'")
+        await connection.execute("DELETE FROM freeze_window WHERE freeze_id = 'release'")
+        await freezes.extend(connection)
+    windows = "SELECT count(*) FROM freeze_window WHERE freeze_id = '{}'"
+    assert await store.value(windows.format("release")) >= 7
+    assert await store.value(windows.format("newer")) == 1, "it holds as it was understood"
+
+
 @proves("executor.store.claim: freeze.exact")
 async def test_a_claim_that_waited_for_a_freeze_to_be_saved_claims_nothing(store: Store) -> None:
     """INVARIANT freeze.exact: without the second look under the engines' locks this claim would go on after it."""

@@ -483,6 +483,13 @@ def test_contexts_that_others_can_read_are_refused(tmp_path: Path, monkeypatch: 
         contexts.load()
 
 
+def test_a_context_file_that_cannot_be_opened_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    contexts.file().mkdir(parents=True, mode=0o700)  # root reads everything, but no folder
+    with pytest.raises(BadContext, match="cannot be read: Is a directory"):
+        contexts.load()
+
+
 def test_a_token_with_a_newline_is_one_line_and_exit_code_2(server: str) -> None:
     done = run(server, "plan", "list", token="sbt_a\nb")
     assert done.exit_code == 2

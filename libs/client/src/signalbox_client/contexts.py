@@ -60,6 +60,8 @@ def load() -> Contexts:
         return Contexts()
     except BadContext:
         raise
+    except OSError as error:
+        raise BadContext(f"{file()} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadContext(f"{file()} cannot be read ({error}): remove it and log in again") from None
 

@@ -3,6 +3,7 @@ schedule_backfill. Changes: definition, plan. Out: definition.snapshot, plan.req
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -168,8 +169,7 @@ async def schedule_next(
     async with deps.database.connection() as connection:
         schedule = (await load(connection, KINDS["schedule"], id)).definition
     assert isinstance(schedule, Schedule)
-    ticks = islice(ticks_of(schedule, deps.clock.now()), count)
-    items = [{"due_at": due, "event_date": schedule.event_date.of(due)} for due in ticks]
+    items = next_ticks(schedule, deps.clock.now(), count)
     return answer({"words": cron.describe(schedule.cron, schedule.zone), "ticks": items})
 
 
@@ -276,11 +276,21 @@ async def _start(
     return await start_pipeline(work, deps, principal, plan_id, target, run)
 
 
+def next_ticks(schedule: Schedule, now: datetime, count: int) -> list[dict[str, Any]]:
+    """The next instants and event dates, so many, or fewer where the calendar ends."""
+    found: list[dict[str, Any]] = []
+    with suppress(OverflowError):
+        found.extend(
+            {"due_at": due, "event_date": schedule.event_date.of(due)} for due in islice(ticks_of(schedule, now), count)
+        )
+    return found
+
+
 def ticks_of(schedule: Schedule, since: datetime) -> Iterator[datetime]:
     """The instants of a schedule after `since`, within its start and end."""
     start = since
-    if schedule.starts_at is not None:
-        start = max(start, schedule.starts_at - timedelta(microseconds=1))
+    if schedule.starts_at is not None and schedule.starts_at > since:
+        start = schedule.starts_at - timedelta(microseconds=1)
     for due in cron.ticks(schedule.cron, start, cron.zone(schedule.zone)):
         if schedule.ends_at is not None and due > schedule.ends_at:
             return

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.runtime.isolation import note_fault
 from signalbox_contracts.definitions.freeze import Freeze, freeze_windows
 
 HORIZON: Final = timedelta(days=8)
@@ -79,7 +80,12 @@ async def lift(connection: Connection, freeze_id: str, revision: int) -> None:
 async def extend(connection: Connection) -> None:
     """Keep the windows of calendars up to the horizon, and forget those of long ago."""
     rows = await connection.fetch("SELECT definition FROM freeze_definition WHERE lifted_at IS NULL")
-    freezes = [Freeze.model_validate_json(row["definition"]) for row in rows]
+    freezes: list[Freeze] = []
+    for row in rows:
+        try:
+            freezes.append(Freeze.model_validate_json(row["definition"]))
+        except ValueError as error:  # one that a newer version wrote keeps the windows it has, and stops no other
+            note_fault("freezes", error)
     await _extend(connection, [freeze for freeze in freezes if freeze.calendar])
     await connection.execute(_PRUNE, KEEP_DAYS)
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from signalbox_chassis.runtime import crash_points
+from signalbox_chassis.runtime.isolation import note_fault
 from signalbox_executor.engines.port import (
     EngineRefused,
     EngineUnavailable,
@@ -79,9 +80,21 @@ class ProcessEngine:
         """One pass over the folders, in a thread."""
         folders = [self._folder(run.run_key) for run in watched]
         with _disk_as_engine():
-            return await asyncio.to_thread(
-                lambda: {folder.name: inspection.inspect(folder, self._handle(folder.name)) for folder in folders}
-            )
+            return await asyncio.to_thread(self._inspect, folders)
+
+    def _inspect(self, folders: Sequence[Path]) -> dict[str, Observation]:
+        """Of each run. One whose folder cannot be read is left out; the disk is broken where none can be."""
+        seen: dict[str, Observation] = {}
+        fault: OSError | None = None
+        for folder in folders:
+            try:
+                seen[folder.name] = inspection.inspect(folder, self._handle(folder.name))
+            except OSError as error:
+                note_fault("observations", error)
+                fault = error
+        if fault is not None and not seen:
+            raise fault
+        return seen
 
     async def cancel(self, watched: Watched) -> None:
         """An unknown key keeps the wish: whatever is submitted under it later ends before it starts."""
