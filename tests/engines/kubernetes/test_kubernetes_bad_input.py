@@ -120,7 +120,7 @@ async def test_a_foreign_job_with_our_name_is_left_alone(harness: Harness) -> No
     spec = {"suspend": True, "template": template}
     harness.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": submission.run_key}, "spec": spec})
     error = await refused(harness, submission)
-    assert (error.field, "none of ours" in error.reason) == ("run_key", True)
+    assert (error.field, "that is not this run's" in error.reason) == ("run_key", True)
 
 
 async def test_a_namespace_that_does_not_exist_is_named(harness: Harness) -> None:
