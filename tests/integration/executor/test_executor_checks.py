@@ -228,7 +228,7 @@ async def test_an_operators_aws_variables_keep_no_check_of_an_object_from_starti
         async def ended() -> bool:
             return (await engine.observe([run]))[run.run_key].phase in ENDS
 
-        await until(ended, seconds=60, why="the check was asked, and nobody answered")
+        await until(ended, seconds=60, why="the check ends although the file never answers")
     finally:
         await engine.close()
 

@@ -54,7 +54,7 @@ async def test_the_logs_of_an_engine_that_hangs_keep_no_others_waiting(monkeypat
     keeper = LogKeeper(cast(Any, NoDatabase()), registry, Secrets(), cast(Any, None), settings, lambda: ["down"])
     monkeypatch.setattr(keeper, "_keep", keep)
     await keeper.one_pass()
-    assert reads == {"down": logs.MAX_AT_ONCE, "up": 1, "shaky": 20}, "one that answers now and then is asked on"
+    assert reads == {"down": logs.MAX_AT_ONCE, "up": 1, "shaky": 20}, "one that answers now and then is still read"
 
 
 async def test_a_log_is_masked_while_everything_else_goes_on() -> None:

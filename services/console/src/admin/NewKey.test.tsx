@@ -5,7 +5,7 @@ import { server } from '../testing/server';
 import { show } from '../testing/show';
 import { NewKey } from './NewKey';
 
-test('a new key stays until it is said to be kept, and is copied where pages have no clipboard', async () => {
+test('the dialog of a new key stays open until Done, and copies where pages have no clipboard', async () => {
   server.use(answer.post('*/api/v1/keys', () => HttpResponse.json({ id: 'k1', key: 'sbt_k1_shown' }, { status: 201 })));
   const { user } = show(<NewKey />);
   await user.click(await screen.findByRole('button', { name: 'New key' }));

@@ -55,7 +55,8 @@ from signalbox_executor.store import engines, finish, submit
 from signalbox_executor.store.claim import Claim
 
 log = logging.getLogger(__name__)
-HANDLE_LENGTH = 1024
+MAX_HANDLE_LENGTH = 1024
+"""Characters, as the contract of a task has it."""
 _SUBMITTING = Gauge("signalbox_tasks_submitting", "Tasks this worker is submitting")
 
 
@@ -168,7 +169,7 @@ class Submitter:
 
 def _checked(handle: Handle) -> Handle:
     """Raise ValueError for a handle that no row can hold: in a transaction of many it would cost them all."""
-    if storable(handle) != handle or not 0 < len(handle) <= HANDLE_LENGTH:
+    if storable(handle) != handle or not 0 < len(handle) <= MAX_HANDLE_LENGTH:
         raise ValueError(f"a handle of {len(handle)} characters that cannot be recorded: {bounded(repr(handle))}")
     return handle
 

@@ -23,8 +23,8 @@ _KEEP: Final = """
 INSERT INTO operation (id, kind, event_id, target, traceparent, engine_id, revision, plan_ids, data)
 VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7) ON CONFLICT (id) DO NOTHING
 """
-# An engine that nobody reaches for longer than a restart takes: whoever looks says so. Each engine has its own twenty:
-# one that hangs, with many requests under way, keeps no other from an answer.
+# An engine that no worker reaches for longer than a restart takes: any executor answers. Each engine has its own
+# twenty: one that hangs, with many requests under way, keeps no other from an answer.
 _PENDING: Final = """
 SELECT o.*, o.data::text AS body, now() AS at, o.engine_id = ANY ($1) AS reached FROM (
   SELECT *, row_number() OVER (PARTITION BY engine_id ORDER BY requested_at, id) AS nth FROM operation
