@@ -122,7 +122,7 @@ def test_a_repository_whose_answer_never_ends_is_given_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(streams, "ANSWER_SECONDS", 0.5)
     with ThreadingHTTPServer(("127.0.0.1", 0), EndlessAnswer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(streams.RepositoryUnusable, match="did not end its answer"):
+        with pytest.raises(streams.RepositoryAway, match="did not end its answer"):
             streams.fetch_streams(f"http://127.0.0.1:{server.server_port}/", "token")
         server.shutdown()
 

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from signalbox_reprocessor.worker.checkpoints import Progress
 from signalbox_reprocessor.worker.events import Selector
 from signalbox_reprocessor.worker.ledger import Ledger, Replaced
 from signalbox_reprocessor.worker.pump import Pump, PumpOptions, Stopped
 from signalbox_reprocessor.worker.sources import Source
-from signalbox_reprocessor.worker.streams import RepositoryUnusable, fetch_streams
+from signalbox_reprocessor.worker.streams import RepositoryAway, RepositoryUnusable, fetch_streams
 
 log = logging.getLogger("worker")
 OK, FAULT, USAGE, CANNOT_RUN, FILES_FAILED, REPLACED, STOPPED = 0, 1, 2, 3, 4, 75, 143
@@ -38,11 +38,24 @@ ALIVE_SECONDS: Final = 1.5
 """The worker's row is touched this often, also when a file gives no lines."""
 LEDGER_SECONDS: Final = 120.0
 """How long the database may be away before the worker gives up."""
+LEDGER_RETRY_SECONDS: Final = 0.5
 METADATA_SECONDS: Final = 20.0
+LEDGER_AWAY: Final = (
+    OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
+)  # fmt: skip
+"""What the ledger raises while the database does not answer."""
+LASTING_TOPIC_ERRORS: Final = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TOPIC_EXCEPTION,
+)  # fmt: skip
+"""The topic does not exist, is forbidden, or has an impossible name: another try changes nothing."""
 
 
 class CannotRun(Exception):
-    """The worker cannot do its work; the text says why."""
+    """The worker cannot do its work, and another try changes nothing. The text is the reason."""
+
+
+class DestinationAway(Exception):
+    """The destination does not answer. Another try may help."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ class Job:
         )
 
     def selector(self) -> Selector:
-        """Raises `CannotRun` when the repository is needed and does not answer."""
+        """Raises `CannotRun` when the repository is needed and unusable, `RepositoryAway` when it does not answer."""
         config: Mapping[str, Any] = self.values["config"]
         connections = tuple(config.get("connection_ids") or ())
         streams = None
@@ -90,23 +103,27 @@ class Job:
         )  # fmt: skip
 
     def producer(self) -> Any:
-        """Raises `CannotRun` when the destination has no such topic or does not answer."""
+        """Raises `CannotRun` when the destination has no such topic, `DestinationAway` when it does not answer."""
         if self.values["config"].get("dry_run"):
             return None
-        made = Producer({
-            "linger.ms": 5, "batch.size": 1 << 20, "compression.type": "lz4", "enable.idempotence": True,
-            "message.max.bytes": self.values["max_line_bytes"] + (1 << 20), "queue.buffering.max.messages": 200_000,
-            "queue.buffering.max.kbytes": 65_536, "message.timeout.ms": 300_000,
-            **self.values["kafka"],
-        })  # fmt: skip
+        try:
+            made = Producer({
+                "linger.ms": 5, "batch.size": 1 << 20, "compression.type": "lz4", "enable.idempotence": True,
+                "message.max.bytes": self.values["max_line_bytes"] + (1 << 20),
+                "queue.buffering.max.messages": 200_000, "queue.buffering.max.kbytes": 65_536,
+                "message.timeout.ms": 300_000, **self.values["kafka"],
+            })  # fmt: skip
+        except KafkaException as error:
+            raise CannotRun(f"the properties of the destination: {error.args[0].str()}") from None
         topic: str = self.values["topic"]
         try:
             metadata = made.list_topics(topic, timeout=METADATA_SECONDS)
         except KafkaException as error:
-            raise CannotRun(f"the destination does not answer: {error.args[0].str()}") from None
+            raise DestinationAway(f"the destination does not answer: {error.args[0].str()}") from None
         fault = metadata.topics[topic].error
         if fault is not None:
-            raise CannotRun(f"the destination topic {topic}: {fault.str()}")
+            reason = f"the destination topic {topic}: {fault.str()}"
+            raise CannotRun(reason) if fault.code() in LASTING_TOPIC_ERRORS else DestinationAway(reason)
         return made
 
 
@@ -122,7 +139,7 @@ class Worker:
         self._away_since: float | None = None
 
     async def run(self) -> int:
-        if not await self.ledger.claim():
+        if not await self._claim():
             log.info("nothing is left to do")
             return OK
         try:
@@ -131,6 +148,24 @@ class Worker:
             log.error("%s", error)
             await self.ledger.end("failed", str(error))
             return CANNOT_RUN
+        except (DestinationAway, RepositoryAway) as error:
+            log.error("%s", error)
+            await self.ledger.end("failed", str(error))
+            return FAULT
+
+    async def _claim(self) -> bool:
+        """Claim the worker's row, also if the database is away at first. Raises `Stopped`."""
+        until = time.monotonic() + LEDGER_SECONDS
+        while True:
+            try:
+                return await self.ledger.claim()
+            except LEDGER_AWAY as error:
+                if time.monotonic() > until:
+                    raise
+                log.warning("the ledger is away: %s", error)
+            if self.progress.stop.is_set():
+                raise Stopped
+            await asyncio.sleep(LEDGER_RETRY_SECONDS)
 
     async def _work(self) -> int:
         files = await self.ledger.files()
@@ -176,12 +211,12 @@ class Worker:
         bad_lines = [bad for batch in batches for bad in batch.bad_lines]
         try:
             await self.ledger.save(checkpoints, bad_lines)
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError) as e:
+        except LEDGER_AWAY as error:
             self._away_since = self._away_since or now
             if now - self._away_since > LEDGER_SECONDS:
                 raise
-            log.warning("the ledger is away: %s", e)
-            await asyncio.sleep(0.5)
+            log.warning("the ledger is away: %s", error)
+            await asyncio.sleep(LEDGER_RETRY_SECONDS)
             return
         self._away_since, self._saved_at = None, now
         self.progress.drop(batches)

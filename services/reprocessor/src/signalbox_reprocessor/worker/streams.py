@@ -3,22 +3,30 @@
 import json
 import time
 import urllib.request
-from http.client import HTTPException, HTTPResponse
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse, InvalidURL
 from typing import Any, Final, cast
+from urllib.error import HTTPError
 
 SECONDS: Final = 30.0
 """How long the repository may be silent."""
 ANSWER_SECONDS: Final = 120.0
 """How long its answer may take."""
 MAX_BYTES: Final = 256 << 20
+PASSING_STATUSES: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+"""Client errors after which the same request may succeed. Any server error may pass as well."""
 
 
 class RepositoryUnusable(Exception):
-    """It did not answer, or not with a list of streams."""
+    """It refused the request, or did not answer with a list of streams. Another try changes nothing."""
+
+
+class RepositoryAway(Exception):
+    """It did not answer, or could not answer now. Another try may help."""
 
 
 def fetch_streams(url: str, token: str) -> dict[str, tuple[str, ...]]:
-    """Stream id or slug → connection ids. Raises `RepositoryUnusable`."""
+    """Stream id or slug → connection ids. Raises `RepositoryUnusable`, `RepositoryAway`."""
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
     if token:
         # a redirect may lead to another host, which must not get the token
@@ -27,8 +35,13 @@ def fetch_streams(url: str, token: str) -> dict[str, tuple[str, ...]]:
         with urllib.request.urlopen(request, timeout=SECONDS) as response:
             kind = response.headers.get_content_type()
             body = _read(response)
-    except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
-        raise RepositoryUnusable(f"the repository does not answer: {error}") from None
+    except (InvalidURL, ValueError) as error:
+        raise RepositoryUnusable(f"the URL of the repository: {error}") from None
+    except HTTPError as error:
+        is_lasting = error.code < HTTPStatus.INTERNAL_SERVER_ERROR and error.code not in PASSING_STATUSES
+        raise (RepositoryUnusable if is_lasting else RepositoryAway)(f"the repository answered {error}") from None
+    except (OSError, HTTPException) as error:  # URLError is an OSError
+        raise RepositoryAway(f"the repository does not answer: {error}") from None
     try:
         return parse_streams(json.loads(body))
     except ValueError as error:
@@ -44,7 +57,7 @@ def _read(response: HTTPResponse) -> bytes:
         if len(body) > MAX_BYTES:
             raise RepositoryUnusable(f"the repository answered more than {MAX_BYTES} bytes")
         if time.monotonic() > until:
-            raise RepositoryUnusable(f"the repository did not end its answer within {ANSWER_SECONDS:g} s")
+            raise RepositoryAway(f"the repository did not end its answer within {ANSWER_SECONDS:g} s")
     return bytes(body)
 
 

@@ -1,0 +1,106 @@
+"""How a worker ends when it cannot start: a fault that may pass is retried, one that lasts is not."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from signalbox_reprocessor.facts import RETRIED_EXIT_CODES
+from signalbox_reprocessor.pods import NO_RETRY_EXIT_CODES
+from signalbox_reprocessor.worker import main
+from signalbox_reprocessor.worker.main import Job, Worker
+
+CLOSED_PORT = "127.0.0.1:9"
+CONFIG: dict[str, Any] = {
+    "job_id": "j", "token": "t", "database_url": "postgresql://127.0.0.1:9/none", "schema": "reprocessor",
+    "topic": "events", "kafka": {"bootstrap.servers": CLOSED_PORT}, "max_line_bytes": 1024, "batch_size": 10,
+    "parallel_workers": 1, "config": {"connection_ids": ["a"]},
+}  # fmt: skip
+
+
+class RecordedLedger:
+    """A ledger without files. `ends` are the recorded ends of the worker; the first claims may fail."""
+
+    def __init__(self, failing_claims: int = 0) -> None:
+        self.ends: list[tuple[str, str | None]] = []
+        self.failing_claims = failing_claims
+        self.sent = 0
+        self.failed_files: list[str] = []
+
+    async def claim(self) -> bool:
+        if self.failing_claims:
+            self.failing_claims -= 1
+            raise ConnectionRefusedError("the database restarts")
+        return True
+
+    async def files(self) -> list[Any]:
+        return []
+
+    async def save(self, checkpoints: Any, bad_lines: Any) -> None:
+        """Record nothing."""
+
+    async def end(self, status: str, error: str | None) -> None:
+        self.ends.append((status, error))
+
+
+def worker_of(ledger: RecordedLedger, **changes: Any) -> Worker:
+    worker = Worker(Job({**CONFIG, **changes}), 0)
+    worker.ledger = ledger  # pyright: ignore[reportAttributeAccessIssue]
+    return worker
+
+
+@contextmanager
+def repository(status: int) -> Generator[str]:
+    """The URL of a repository that answers every request with this status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+async def test_a_destination_that_is_away_at_the_start_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a broker that restarts fails the job."""
+    monkeypatch.setattr(main, "METADATA_SECONDS", 0.2)
+    ledger = RecordedLedger()
+    code = await worker_of(ledger).run()
+    assert code in RETRIED_EXIT_CODES
+    assert code not in NO_RETRY_EXIT_CODES
+    [(status, error)] = ledger.ends
+    assert status == "failed"
+    assert error is not None
+    assert error.startswith("the destination does not answer: ")
+
+
+@pytest.mark.parametrize(("status", "is_retried"), [(503, True), (429, True), (401, False), (404, False)])
+async def test_a_repository_is_retried_unless_it_refuses_the_request(status: int, is_retried: bool) -> None:
+    ledger = RecordedLedger()
+    with repository(status) as url:
+        code = await worker_of(ledger, config={}, repository={"url": url}).run()
+    assert (code in RETRIED_EXIT_CODES, code in NO_RETRY_EXIT_CODES) == (is_retried, not is_retried)
+    assert str(status) in str(ledger.ends)
+
+
+async def test_wrong_properties_of_the_destination_are_not_retried() -> None:
+    ledger = RecordedLedger()
+    assert await worker_of(ledger, kafka={"no.such.property": "1"}).run() in NO_RETRY_EXIT_CODES
+    assert "no.such.property" in str(ledger.ends)
+
+
+async def test_a_worker_waits_for_a_database_that_is_away_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it twenty starts are used up while the database restarts."""
+    monkeypatch.setattr(main, "LEDGER_RETRY_SECONDS", 0.0)
+    ledger = RecordedLedger(failing_claims=2)
+    assert await worker_of(ledger, config={"connection_ids": ["a"], "dry_run": True}).run() == main.OK
+    assert ledger.ends == [("completed", None)]
