@@ -122,6 +122,19 @@ async def test_a_refused_selection_and_an_unknown_engine_are_answered_with_the_r
     assert "no such engine" in found[str(nowhere)]
 
 
+async def test_a_selection_that_cannot_be_read_is_refused_and_the_others_are_resolved(
+    store: Store, database: Database
+) -> None:
+    """Without it one selection that today's bounds do not allow rolls back the claim of every other, for ever."""
+    await store.engine()
+    unreadable, readable = await ask(database), await ask(database)
+    await store.rows("UPDATE selection SET selection = '{}' WHERE id = $1", unreadable)
+    await resolver(database, Pages()).one_pass()
+    found = {page["selection_id"]: page.get("error", "") for page in await answers(store)}
+    assert found[str(readable)] == ""
+    assert "the selection cannot be read" in found[str(unreadable)]
+
+
 @proves("executor.store.selections: a selection has one owner")
 async def test_a_worker_that_lost_its_claim_writes_nothing_more(store: Store, database: Database) -> None:
     """Without the fence two workers would mix their pages."""

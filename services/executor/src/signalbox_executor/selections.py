@@ -67,6 +67,10 @@ class SelectionResolver:
             await self._try_later(lookup, f"{type(error).__name__}: {error}")
 
     async def _look_up(self, lookup: Lookup) -> None:
+        selection = lookup.selection
+        if selection is None:
+            await self._finish(lookup, f"the selection cannot be read: {lookup.fault}")
+            return
         engine = self.registry.get(lookup.engine_id)
         if engine is None:
             raise EngineRefused(lookup.engine_id, "there is no such engine", field="engine")
@@ -75,7 +79,7 @@ class SelectionResolver:
         page, next_page, found = lookup.pages, lookup.next_page, lookup.items
         while page == 0 or next_page is not None:
             async with asyncio.timeout(PAGE_SECONDS):
-                answer = await engine.resolve_selection(lookup.selection, next_page)
+                answer = await engine.resolve_selection(selection, next_page)
             page, next_page, found = page + 1, answer.next_page, found + len(answer.items)
             if found > MAX_ITEMS:
                 raise EngineRefused(

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.runtime.isolation import describe_fault, note_fault
 from signalbox_contracts.definitions.selection import Selection
 from signalbox_contracts.messages.task_commands import SelectionResolveData
 from signalbox_contracts.messages.tasks import ResolvedItem
@@ -67,7 +68,8 @@ class Lookup:
     plan_id: UUID
     round: int
     engine_id: str
-    selection: Selection
+    selection: Selection | None
+    """None if it cannot be read: `fault` has the reason, and the look-up is refused."""
     traceparent: str | None
     fence: int
     failures: int
@@ -75,6 +77,7 @@ class Lookup:
     pages: int
     items: int
     error: str | None
+    fault: str
 
 
 async def keep(connection: Connection, data: SelectionResolveData, traceparent: str | None) -> bool:
@@ -140,7 +143,14 @@ async def forget(connection: Connection, *, days: float) -> None:
 
 
 def _lookup(row: Row) -> Lookup:
+    """A look-up. One whose selection cannot be read has a `fault`: the others of its batch are resolved."""
+    selection, fault = None, ""
+    try:
+        selection = _SELECTION.validate_python(row["selection"])
+    except ValueError as error:
+        note_fault("selections", error)
+        fault = describe_fault(error)
     return Lookup(
-        row["id"], row["plan_id"], row["round"], row["engine_id"], _SELECTION.validate_python(row["selection"]),
-        row["traceparent"], row["fence"], row["failures"], row["next_page"], row["pages"], row["items"], row["error"],
+        row["id"], row["plan_id"], row["round"], row["engine_id"], selection, row["traceparent"], row["fence"],
+        row["failures"], row["next_page"], row["pages"], row["items"], row["error"], fault,
     )  # fmt: skip
