@@ -3,9 +3,10 @@
 import json
 from uuid import UUID, uuid4
 
+from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.messages.requests import EngineSelection
 from signalbox_contracts.messages.tasks import SelectionResolvedData
-from signalbox_planner.store import plans, previews, retention
+from signalbox_planner.store import definitions, plans, previews, retention
 from support.planner import Planners
 from support.proofs import proves
 
@@ -25,6 +26,18 @@ async def _plan(planners: Planners, state: str, items: int, *, days: int = 100) 
     )  # fmt: skip
     await planners.rows("INSERT INTO request_page VALUES ($1, 1)", plan)
     return plan
+
+
+async def test_a_definition_that_cannot_be_read_hides_no_other(planners: Planners) -> None:
+    """Without it one freeze that today's bounds do not allow keeps every event from starting a plan."""
+    readable = Freeze.model_validate({"id": "readable", "name": "readable", "reason": "release", "author": "user:ann"})
+    try:
+        for id, text in (("unreadable", "{}"), (readable.id, readable.model_dump_json())):
+            await planners.rows("INSERT INTO definition VALUES ('freeze', $1, 0, 1, $2, false)", id, text)
+        async with planners.connection() as connection:
+            assert [freeze.id for freeze in await definitions.freezes(connection)] == ["readable"]
+    finally:
+        await planners.rows("DELETE FROM definition WHERE kind = 'freeze'")
 
 
 @proves("planner.store.retention: retention never deletes")

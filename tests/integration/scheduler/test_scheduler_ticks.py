@@ -256,6 +256,17 @@ async def test_a_freeze_that_returns_every_minute_holds_ticks_however_long_it_is
         assert await schedulers.value("SELECT count(*) FROM tick") == 0
 
 
+async def test_a_freeze_that_cannot_be_read_keeps_no_schedule_from_its_ticks(schedulers: Schedulers) -> None:
+    """Without it one freeze that today's bounds do not allow stops every tick of every schedule."""
+    async with schedulers.connection() as connection:
+        freeze = Freeze.model_validate(
+            {"id": "readable", "name": "readable", "reason": "release", "author": "user:ann"}
+        )
+        await connection.execute("INSERT INTO freeze_window VALUES ('unreadable', 1, '{}')")
+        await schedules.save_freeze(connection, freeze, 1, lifted=False, at=datetime.now(UTC))
+        assert [row.freeze.id for row in await schedules.freezes(connection)] == ["readable"]
+
+
 async def test_a_schedule_at_the_end_of_the_calendar_stops_alone(schedulers: Schedulers) -> None:
     """Its last tick has no ten seconds after it: the pass failed for every schedule."""
     await schedulers.define(

@@ -107,11 +107,14 @@ class Planning:
         async with self.database.connection() as connection:
             await previews_store.free(connection)
             silent = await previews_store.silent(connection, seconds=self.settings.reconcile_seconds)
-        for plan_id in silent:
-            async with self.database.unit_of_work() as work:
-                plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
-                if plan is not None and plan.state is PlanState.RESOLVING:
-                    await previews.ask_again(work, plan, await plans.transaction_time(work.connection))
+        await self._each(silent, self._ask_again, "selections")
+
+    async def _ask_again(self, plan_id: UUID) -> bool:
+        async with self.database.unit_of_work() as work:
+            plan = (await plans.locked(work.connection, [plan_id])).get(plan_id)
+            if plan is not None and plan.state is PlanState.RESOLVING:
+                await previews.ask_again(work, plan, await plans.transaction_time(work.connection))
+        return True
 
     async def republish_rules(self) -> bool:
         """Publish rules again that no executor has confirmed, however busy their plans are."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions.definition import Definition
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.freeze import Freeze
@@ -59,7 +60,8 @@ async def target(connection: Connection, of: Schedule | Trigger) -> Target:
     row = await connection.fetchrow(_TARGET_OF, of.target.kind, of.target.id, of.target.version)
     definition = None if row is None or row["deleted"] else _TARGET.validate_json(row["definition"])
     engines = await connection.fetch("SELECT definition FROM definition WHERE kind = 'engine' AND NOT deleted")
-    return resolve_target(of, definition, [Engine.model_validate_json(row["definition"]) for row in engines])
+    known = readable(engines, lambda row: Engine.model_validate_json(row["definition"]), part="engine definitions")
+    return resolve_target(of, definition, known)
 
 
 async def triggers(connection: Connection) -> Sequence[KnownTrigger]:
@@ -73,11 +75,11 @@ async def freezes(connection: Connection) -> Sequence[Freeze]:
 
 
 async def _all(connection: Connection, model: type[D], kind: str) -> list[tuple[D, int]]:
-    """Every definition of a kind. A form that was read before is not read again: every batch of events asks."""
+    """Every definition of a kind that can be read. A form that was read before is not read again: every batch asks."""
     rows = await connection.fetch(
         "SELECT id, revision, definition FROM definition WHERE kind = $1 AND NOT deleted ORDER BY id", kind
     )
-    return [(_read(model, row["definition"]), row["revision"]) for row in rows]
+    return readable(rows, lambda row: (_read(model, row["definition"]), row["revision"]), part=f"{kind} definitions")
 
 
 @lru_cache(maxsize=10_000)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.connection import Connection, Row
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.definitions.schedule import Schedule
 
@@ -226,17 +227,21 @@ async def save_freeze(connection: Connection, freeze: Freeze, revision: int, *, 
 
 
 async def freezes(connection: Connection) -> list[FreezeRow]:
-    """Every freeze of the last days, lifted or not."""
+    """Every freeze of the last days that can be read, lifted or not."""
     rows = await connection.fetch(
         "SELECT definition, began_at, lifted_at FROM freeze_window"
         " WHERE lifted_at IS NULL OR lifted_at > now() - interval '30 days'"
     )
-    return [FreezeRow(Freeze.model_validate_json(row["definition"]), row["began_at"], row["lifted_at"]) for row in rows]
+    return readable(rows, _freeze, part="freezes")
 
 
 async def now(connection: Connection) -> datetime:
     """The database's clock: the only one that schedulers compare with."""
     return await connection.fetchval("SELECT now()")
+
+
+def _freeze(row: Row) -> FreezeRow:
+    return FreezeRow(Freeze.model_validate_json(row["definition"]), row["began_at"], row["lifted_at"])
 
 
 def _rule(schedule: Schedule) -> tuple[object, ...]:
