@@ -3,15 +3,18 @@
 import asyncio
 import io
 import json
+import uuid
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from signalbox_contracts.messages.plans import PlanRecord
+from signalbox_contracts.messages.reprocessing import ReprocessingRecord, ReprocessingStatus
 from signalbox_gateway.http import protocol
-from signalbox_gateway.read_model import prune
+from signalbox_gateway.read_model import prune, reprocessing
 from signalbox_gateway.read_model.rows import plan_row
 from signalbox_gateway.read_model.writes import write_plans
 from support.gateway import JOB, SCRIPTED, Gateway, item, running_gateway
@@ -183,14 +186,31 @@ async def test_retention_deletes_old_ended_plans_and_nothing_that_runs(api: Gate
             await connection.execute(
                 "INSERT INTO task (id, plan_id, item_key, version) VALUES (gen_random_uuid(), $1, 'a', 1)", id
             )
+        jobs = [reprocessing_record(days) for days in (100, 10, None)]
+        await reprocessing.write_states(connection, jobs)
         assert await prune.count(connection, 90) == {
             "plans": 1, "tasks": 1, "operations": 0, "parked messages": 0, "incidents": 0, "deliveries": 0,
+            "reprocessing jobs": 1,
         }  # fmt: skip
         assert (await prune.prune(connection, 90))["plans"] == 1
         assert not any((await prune.prune(connection, 90)).values())
         rows = await connection.fetch("SELECT id FROM plan WHERE id = ANY($1)", ids)
         assert {str(row["id"]) for row in rows} == set(ids[1:])
         assert await connection.fetchval("SELECT count(*) FROM task WHERE plan_id = ANY($1)", ids) == 2
+        kept = await connection.fetch(
+            "SELECT id FROM reprocessing_job WHERE id = ANY($1)", [one.job_id for one in jobs]
+        )
+        assert {row["id"] for row in kept} == {one.job_id for one in jobs[1:]}
+
+
+def reprocessing_record(days: int | None) -> ReprocessingRecord:
+    """The state of a job that ended so many days ago; None: it runs."""
+    if days is None:
+        return ReprocessingRecord(job_id=uuid.uuid4(), version=1, status=ReprocessingStatus.RUNNING)
+    ended_at = datetime.now(UTC) - timedelta(days=days)
+    return ReprocessingRecord(
+        job_id=uuid.uuid4(), version=1, status=ReprocessingStatus.COMPLETED, completed_at=ended_at
+    )
 
 
 async def test_lists_read_page_by_page_miss_nothing_while_the_planner_answers(api: Gateway) -> None:

@@ -223,7 +223,8 @@ class ServiceSettings(Settings):
     outbox_days: int = Field(default=7, ge=1, le=400)
     """Days sent outbox rows are kept, to be replayed after a loss of Kafka."""
     retention_days: int = Field(default=90, ge=1, le=36_500)
-    """Days that ended objects are kept: plans, tasks, their logs, answered operations, settled dead letters."""
+    """Days that ended objects are kept: plans, tasks, their logs, reprocessing jobs, answered operations, settled dead
+    letters."""
     prune_batch: int = Field(default=1000, ge=10, le=20_000)
     """Maximum number of rows that retention deletes in one transaction."""
     http_host: str = "127.0.0.1"

@@ -1,14 +1,19 @@
 """Wiring of the reprocessor."""
 
+from functools import partial
+
 from signalbox_chassis.messaging.bus import Subscription
+from signalbox_chassis.persistence.retention import Retention
 from signalbox_chassis.runtime.loops import Loop
 from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.topics import topic
 from signalbox_reprocessor import handlers
 from signalbox_reprocessor.loops import Reprocessing
 from signalbox_reprocessor.settings import ReprocessorSettings
+from signalbox_reprocessor.store import retention
 
 NAME = "reprocessor"
+RETENTION = Retention(count=retention.count, prune=retention.prune)
 
 
 def reprocessor(settings: ReprocessorSettings) -> Service:
@@ -36,5 +41,10 @@ def reprocessor(settings: ReprocessorSettings) -> Service:
     reprocessing = Reprocessing(service.database, service.clock, settings, vault)
     planning = Loop("plan jobs", reprocessing.plan_jobs, 1.0)
     publishing = Loop("publish states", reprocessing.publish_states, 1.0)
-    service.loops = [planning, publishing, Loop("remove folders", reprocessing.remove_folders, 5.0)]
+    service.loops = [
+        planning,
+        publishing,
+        Loop("remove folders", reprocessing.remove_folders, 5.0),
+        Loop("retention", partial(RETENTION.one_pass, service.database, settings), 600.0),
+    ]
     return service

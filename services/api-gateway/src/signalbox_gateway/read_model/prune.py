@@ -27,6 +27,7 @@ _OLD_INCIDENTS: Final = "FROM incident WHERE state = 'recovered' AND last_at < n
 _OLD_DELIVERIES: Final = """
 FROM delivery WHERE state IN ('sent', 'dead', 'dropped') AND created_at < now() - make_interval(days => $1)
 """
+_OLD_REPROCESSING_JOBS: Final = "FROM reprocessing_job WHERE ended_at < now() - make_interval(days => $1)"
 _COUNTS: Final = {
     "plans": f"SELECT count(*) {_OLD_PLANS}",
     "tasks": f"SELECT count(*) FROM task WHERE plan_id IN (SELECT id {_OLD_PLANS})",  # noqa: S608
@@ -34,6 +35,7 @@ _COUNTS: Final = {
     "parked messages": f"SELECT count(*) {_OLD_LETTERS}",
     "incidents": f"SELECT count(*) {_OLD_INCIDENTS}",
     "deliveries": f"SELECT count(*) {_OLD_DELIVERIES}",
+    "reprocessing jobs": f"SELECT count(*) {_OLD_REPROCESSING_JOBS}",
 }
 _PLANS: Final = f"SELECT id {_OLD_PLANS} ORDER BY ended_at LIMIT {BATCH_PLANS} FOR UPDATE SKIP LOCKED"
 _TASKS: Final = """
@@ -49,6 +51,9 @@ _LETTERS: Final = f"DELETE FROM parked WHERE id IN (SELECT id {_OLD_LETTERS} LIM
 
 _INCIDENTS: Final = f"DELETE FROM incident WHERE id IN (SELECT id {_OLD_INCIDENTS} LIMIT $2) RETURNING id"  # noqa: S608
 _DELIVERIES: Final = f"DELETE FROM delivery WHERE id IN (SELECT id {_OLD_DELIVERIES} LIMIT $2) RETURNING id"  # noqa: S608
+_REPROCESSING_JOBS: Final = f"""
+DELETE FROM reprocessing_job WHERE id IN (SELECT id {_OLD_REPROCESSING_JOBS} LIMIT $2) RETURNING id
+"""  # noqa: S608
 
 
 async def count(connection: Connection, days: int) -> dict[str, int]:
@@ -72,9 +77,10 @@ async def prune(connection: Connection, days: int, batch: int = BATCH_ROWS) -> d
         letters = await connection.fetch(_LETTERS, days, batch)
         incidents = await connection.fetch(_INCIDENTS, days, batch)
         deliveries = await connection.fetch(_DELIVERIES, days, batch)
+        reprocessing_jobs = await connection.fetch(_REPROCESSING_JOBS, days, batch)
     return {
         "plans": len(finished), "tasks": len(tasks), "operations": len(operations), "parked messages": len(letters),
-        "incidents": len(incidents), "deliveries": len(deliveries),
+        "incidents": len(incidents), "deliveries": len(deliveries), "reprocessing jobs": len(reprocessing_jobs),
     }  # fmt: skip
 
 

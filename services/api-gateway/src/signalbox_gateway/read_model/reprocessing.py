@@ -19,9 +19,10 @@ ON CONFLICT (id) DO NOTHING RETURNING id
 """
 # INVARIANT an older version changes nothing: facts may come twice and late.
 _WRITE: Final = """
-INSERT INTO reprocessing_job AS j (id, version, status, record)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) ORDER BY 1
-ON CONFLICT (id) DO UPDATE SET version = excluded.version, status = excluded.status, record = excluded.record
+INSERT INTO reprocessing_job AS j (id, version, status, ended_at, record)
+SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::text[]) ORDER BY 1
+ON CONFLICT (id) DO UPDATE
+SET version = excluded.version, status = excluded.status, ended_at = excluded.ended_at, record = excluded.record
 WHERE j.version < excluded.version
 """
 _LOAD: Final = """
@@ -65,7 +66,7 @@ async def write_states(connection: Connection, records: Sequence[ReprocessingRec
     rows = list(newest.values())
     await connection.execute(
         _WRITE, [row.job_id for row in rows], [row.version for row in rows], [row.status.value for row in rows],
-        [row.model_dump_json() for row in rows],
+        [row.completed_at for row in rows], [row.model_dump_json() for row in rows],
     )  # fmt: skip
 
 

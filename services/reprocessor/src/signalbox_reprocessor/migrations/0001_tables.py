@@ -39,9 +39,14 @@ CREATE TABLE job (
     looked_at            timestamptz NOT NULL DEFAULT '-infinity'
 );
 CREATE INDEX job_live ON job (looked_at) WHERE status IN ('pending', 'running') OR unpublished;
+CREATE INDEX job_ended ON job (completed_at) WHERE status NOT IN ('pending', 'running') AND NOT unpublished;
+CREATE INDEX job_retries ON job (retry_of) WHERE retry_of IS NOT NULL;
+
+-- Jobs that retention deleted, until their workers, files and bad lines are deleted too.
+CREATE TABLE pruned_job (job_id uuid PRIMARY KEY);
 
 CREATE TABLE worker (
-    job_id          uuid NOT NULL REFERENCES job (id) ON DELETE CASCADE,
+    job_id          uuid NOT NULL,
     worker_index    integer NOT NULL,
     fence           bigint NOT NULL DEFAULT 0,
     status          text NOT NULL DEFAULT 'pending'
@@ -80,13 +85,13 @@ CREATE TABLE file (
     failed       bigint NOT NULL DEFAULT 0,
     error        text,
     PRIMARY KEY (job_id, file_index),
-    FOREIGN KEY (job_id, worker_index) REFERENCES worker ON DELETE CASCADE
+    FOREIGN KEY (job_id, worker_index) REFERENCES worker
 ) WITH (fillfactor = 60);
 CREATE INDEX file_by_worker ON file (job_id, worker_index);
 CREATE INDEX file_failed ON file (job_id, file_index) WHERE status = 'failed';
 
 CREATE TABLE bad_line (
-    job_id      uuid NOT NULL REFERENCES job (id) ON DELETE CASCADE,
+    job_id      uuid NOT NULL,
     file_index  integer NOT NULL,
     line        bigint NOT NULL,
     byte_offset bigint NOT NULL,

@@ -144,9 +144,11 @@ CREATE TABLE reprocessing_job (
     created_at   timestamptz NOT NULL DEFAULT now(),
     version      bigint NOT NULL DEFAULT 0,
     status       text NOT NULL DEFAULT 'pending',
+    ended_at     timestamptz,
     record       text
 );
 CREATE INDEX reprocessing_job_newest ON reprocessing_job (created_at DESC, id DESC);
+CREATE INDEX reprocessing_job_ended ON reprocessing_job (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE service_state (
     service     text NOT NULL,
