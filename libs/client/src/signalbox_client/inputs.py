@@ -9,7 +9,7 @@ import typer
 
 from signalbox_client import contexts, documents
 from signalbox_client.api import Api
-from signalbox_client.output import FORMATS
+from signalbox_client.output import FORMATS, plain
 
 
 def _format(value: str) -> str:
@@ -106,7 +106,7 @@ def sure(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{question} Give --yes to do it without being asked.")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(plain(question), err=True):
         raise typer.Abort
 
 

@@ -14,7 +14,9 @@ Column = tuple[str, "str | Callable[[Row], Any]"]
 FORMATS: Final = ("table", "json", "jsonl", "yaml", "name")
 # an engine's log or a name of somebody else's may hold sequences that move the cursor, or change the title
 _CONTROL: Final = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_][^\x1b\x07]*(?:\x07|\x1b\\)?"
+    r"\x1b\[[0-?]*[ -/]*[@-~]?"  # a command, complete or cut off
+    r"|\x1b[PX\]^_][^\x00-\x1f\x7f-\x9f]*(?:\x07|\x1b\\|\x9c)?"  # a text for the terminal: it ends with its line
+    r"|\x1b[ -/]*[0-~]"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 _decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -27,6 +29,10 @@ STATES: Final = {
 """Icon and colour of a state; the word always stands beside them."""
 
 
+class Styled(str):
+    """Text with colours of this module's own: a table prints it as it is."""
+
+
 def plain(text: object) -> str:
     """Without control sequences; line ends and tabs stay."""
     return _CONTROL.sub("", str(text))
@@ -37,8 +43,8 @@ def colourful(stream: Any = None) -> bool:
 
 
 def echo(text: str) -> None:
-    """Talk: to stderr, so that it never mixes with data."""
-    print(text, file=sys.stderr)
+    """Talk: to stderr, so that it never mixes with data, and without control sequences."""
+    print(plain(text), file=sys.stderr)
 
 
 def write_through(chunk: bytes) -> None:
@@ -50,11 +56,11 @@ def write_through(chunk: bytes) -> None:
     sys.stdout.flush()
 
 
-def state(word: object) -> str:
+def state(word: object) -> Styled:
     """A state as icon and word, coloured on a terminal."""
     name = plain(word)
     icon, colour = STATES.get(name, ("·", 0))
-    return f"\x1b[{colour}m{icon} {name}\x1b[0m" if colour and colourful() else f"{icon} {name}"
+    return Styled(f"\x1b[{colour}m{icon} {name}\x1b[0m" if colour and colourful() else f"{icon} {name}")
 
 
 def ago(instant: object) -> str:
@@ -145,7 +151,9 @@ def _cell(row: Row, get: "str | Callable[[Row], Any]") -> str:
         return ""
     if isinstance(value, dict | list):
         return plain(json.dumps(value))
-    return str(value) if callable(get) else plain(value).replace("\n", " ")
+    if callable(get):
+        return value if isinstance(value, Styled) else plain(value)
+    return plain(value).replace("\n", " ")
 
 
 def _field(row: Row, path: str) -> Any:

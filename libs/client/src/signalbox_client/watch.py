@@ -105,7 +105,7 @@ class Progress:
     def why(self, sentence: str) -> None:
         """A line of its own above: the redrawn one would cut off what helps."""
         if sentence and sentence != self._why:
-            echo(f"\r\x1b[2K{sentence}" if self._live else sentence)
+            print(f"\r\x1b[2K{sentence}" if self._live else sentence, file=sys.stderr)
         self._why = sentence
 
     def line(self, text: str) -> None:

@@ -10,7 +10,7 @@ from signalbox_client.api import place
 from signalbox_client.command import command
 from signalbox_client.commands.definitions import FREEZE, GROUPS
 from signalbox_client.inputs import Form, api
-from signalbox_client.output import ago, echo, one, plain
+from signalbox_client.output import ago, echo, one
 
 freeze = GROUPS["freeze"]
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -50,10 +50,10 @@ def banner(freeze: dict[str, Any]) -> str:
     """One freeze in force, for the top of `signalbox status`."""
     names = [*(f"project {name}" for name in freeze["projects"]), *(f"engine {name}" for name in freeze["engines"])]
     what = ", ".join(names) or "everything"
-    until = f"until {plain(freeze['until_at'])}" if freeze["until_at"] else "until it is lifted"
+    until = f"until {freeze['until_at']}" if freeze["until_at"] else "until it is lifted"
     return (
-        f"FROZEN: {what}, by {plain(freeze['author'])}, {ago(freeze['since_at'])} ago, {until}: "
-        f"{plain(freeze['reason'])} ({freeze['phase']}; {freeze['running']} running, {freeze['waiting']} waiting; "
+        f"FROZEN: {what}, by {freeze['author']}, {ago(freeze['since_at'])} ago, {until}: "
+        f"{freeze['reason']} ({freeze['phase']}; {freeze['running']} running, {freeze['waiting']} waiting; "
         f"`signalbox unfreeze {freeze['id']}` lifts it)"
     )
 

@@ -11,6 +11,7 @@ from signalbox_client.command import command, started
 from signalbox_client.commands.plans import plan
 from signalbox_client.drawings import timeline_lines
 from signalbox_client.inputs import Form, Reason, Timeout, Wait, api
+from signalbox_client.output import plain
 
 
 @command(plan, "rerun")
@@ -47,4 +48,4 @@ def plan_timeline(id: str) -> None:
     """Draw when each step of a plan ran, and how long."""
     found = api().get(place("plans", id))
     for line in timeline_lines(found.get("steps") or [], datetime.now(UTC)):
-        print(line)
+        print(plain(line))

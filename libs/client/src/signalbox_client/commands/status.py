@@ -33,7 +33,7 @@ def status(output: Form = "table") -> None:
         one(state, output, ())
         return
     for freeze in state.get("freezes") or ():
-        print(banner(freeze))
+        print(plain(banner(freeze)))
     lines = [[name, _part(state.get(name))] for name in ("database", "kafka", "outbox")]
     lines += [[name, _numbers(state.get(name))] for name in ("plans", "tasks")]
     table(["part", ""], [*lines, ["parked", str(state.get("parked", "?"))]])
