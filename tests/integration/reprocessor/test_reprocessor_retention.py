@@ -3,6 +3,7 @@
 from uuid import UUID, uuid4
 
 from signalbox_reprocessor.store import jobs, retention
+from support.proofs import proves
 from support.reprocessing import Reprocessors
 
 DAYS, BATCH, FILES = 90, 100, 250
@@ -47,6 +48,7 @@ async def test_jobs_that_ended_long_ago_are_deleted_in_batches(reprocessors: Rep
             assert {row["job_id"] for row in rows} == (set() if table == "pruned_job" else {young, running}), table
 
 
+@proves("reprocessor.store.retention: retention deletes no job")
 async def test_a_job_that_a_kept_job_continues_is_kept(reprocessors: Reprocessors) -> None:
     """Without it a retry of the retry forgets where the first job began, and what it sent."""
     first = await add_job(reprocessors, "failed", days=300)

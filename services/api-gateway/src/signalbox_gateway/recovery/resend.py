@@ -6,7 +6,7 @@ id, so a reader that handled it drops it. In normal operation nothing is resent.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, cast
 from uuid import UUID
@@ -25,27 +25,34 @@ from signalbox_gateway.definitions import publish
 
 _DEFINITIONS: Final = topic("definitions.v1")
 ALL_AGAIN_SECONDS: Final = 600.0
+MAX_RESENT: Final = 200
+"""Plans, and operations, that one transaction resends."""
 
 # A plan the planner has not answered for.
-_UNANSWERED_PLANS: Final = """
+_UNANSWERED_PLANS: Final = f"""
 UPDATE plan SET queried_at = now(), queries = queries + 1
 WHERE id IN (
     SELECT id FROM plan WHERE version = 0
       AND coalesce(queried_at, created_at) + least($1 * 2 ^ queries, 600) * interval '1 second' < now()
-    ORDER BY created_at LIMIT 200 FOR UPDATE SKIP LOCKED)
+    ORDER BY created_at LIMIT {MAX_RESENT} FOR UPDATE SKIP LOCKED)
 RETURNING id, created_at
-"""
+"""  # noqa: S608
 _AGAIN: Final = """
 UPDATE outbox SET sent_at = NULL
 WHERE day = ANY($1::date[]) AND topic = 'requests.v1' AND key = ANY($2::bytea[]) AND sent_at IS NOT NULL
 """
-# A log is followed for a minute; to ask again later would follow what nobody watches.
-_UNANSWERED: Final = """
-SELECT o.id, o.target, o.requested_at FROM operation o
-WHERE o.requested_at > now() - interval '1 hour' AND o.requested_at < now() - $1 * interval '1 second'
-  AND o.operation <> 'logs.follow' AND NOT EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
-ORDER BY o.requested_at LIMIT 200
-"""
+# Operations that nobody has answered, each after a wait that doubles, so that those without an answer do not displace
+# newer ones. A log is followed for a minute only: a later request would follow a log that nobody reads.
+_UNANSWERED: Final = f"""
+UPDATE operation SET resent_at = now(), resends = resends + 1
+WHERE id IN (
+    SELECT o.id FROM operation o
+    WHERE o.requested_at > now() - interval '1 hour'
+      AND coalesce(o.resent_at, o.requested_at) + $1 * 2 ^ o.resends * interval '1 second' < now()
+      AND o.operation <> 'logs.follow' AND NOT EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
+    ORDER BY o.requested_at LIMIT {MAX_RESENT} FOR UPDATE SKIP LOCKED)
+RETURNING target, requested_at
+"""  # noqa: S608
 _COMMAND_AGAIN: Final = """
 UPDATE outbox SET sent_at = NULL
 WHERE day = $1 AND topic IN ('requests.v1', 'operations.v1') AND key = $2 AND sent_at IS NOT NULL
@@ -70,7 +77,6 @@ class Resender:
     kafka: Kafka
     topic_prefix: str
     answer_seconds: float
-    _tries: dict[UUID, int] = field(default_factory=dict[UUID, int])
     _end: int | None = None
     _read_at: float = 0.0
 
@@ -79,20 +85,12 @@ class Resender:
         async with self.database.unit_of_work() as work:
             plans = await work.connection.fetch(_UNANSWERED_PLANS, self.answer_seconds / 6)
             await resend_plans(work.connection, {row["id"]: row["created_at"] for row in plans})
-            await self._commands(work.connection)
-        self.database.on_publish(["requests.v1"])
-        return len(plans) == 200
-
-    async def _commands(self, connection: Connection) -> None:
-        seconds = self.answer_seconds / 3
-        rows = await connection.fetch(_UNANSWERED, seconds)
-        self._tries = {row["id"]: self._tries.get(row["id"], 0) for row in rows}
-        for row in rows:
-            waited = (self.clock.now() - row["requested_at"]).total_seconds()
-            if waited >= seconds * 2 ** self._tries[row["id"]]:
-                self._tries[row["id"]] += 1
+            operations = await work.connection.fetch(_UNANSWERED, self.answer_seconds / 3)
+            for row in operations:
                 key = row["target"].removeprefix("plan:").encode()
-                await connection.execute(_COMMAND_AGAIN, row["requested_at"].date(), key, row["requested_at"])
+                await work.connection.execute(_COMMAND_AGAIN, row["requested_at"].date(), key, row["requested_at"])
+        self.database.on_publish(["requests.v1", "operations.v1"])
+        return len(plans) == MAX_RESENT or len(operations) == MAX_RESENT
 
     async def definitions(self) -> None:
         """Publish definitions again that are missing on their topic, or are not there in their newest form."""

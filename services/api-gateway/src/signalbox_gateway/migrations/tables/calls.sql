@@ -19,7 +19,9 @@ CREATE TABLE operation (
     actor        text NOT NULL,
     reason       text NOT NULL DEFAULT '',
     trace_id     text,
-    requested_at timestamptz NOT NULL DEFAULT now()
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    resent_at    timestamptz,
+    resends      integer NOT NULL DEFAULT 0
 );
 CREATE INDEX operation_by_target ON operation (target, requested_at DESC);
 CREATE INDEX operation_requested ON operation (requested_at);
