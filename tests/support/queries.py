@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from signalbox_chassis.persistence.connection import Row, connect_arguments
+from signalbox_chassis.persistence.connection import KnownTypes, Row, connect_arguments
 
 IDLE_SECONDS: Final = 1.0
 MAX_CONNECTIONS: Final = 50
@@ -50,9 +50,13 @@ async def _query(url: str, schema: str, query: Callable[[Any], Awaitable[Any]]) 
 @cache
 def _pool(url: str, schema: str) -> Any:
     return asyncpg.create_pool(  # pyright: ignore[reportUnknownMemberType]
-        url, min_size=0, max_size=MAX_CONNECTIONS, statement_cache_size=0,
+        url, min_size=0, max_size=MAX_CONNECTIONS, reset=_leave_as_it_is, connection_class=KnownTypes,
         max_inactive_connection_lifetime=IDLE_SECONDS, **patient(schema),
     )  # fmt: skip
+
+
+async def _leave_as_it_is(connection: Any) -> None:
+    """No statement when a connection is given back: one statement at a time leaves nothing on it."""
 
 
 @cache

@@ -11,7 +11,12 @@ import asyncpg
 
 from signalbox_chassis.messaging.outbox import OutboxRow, outbox_row, write
 from signalbox_chassis.messaging.received import Received
-from signalbox_chassis.persistence.connection import COMMAND_TIMEOUT_SECONDS, Connection, connect_arguments
+from signalbox_chassis.persistence.connection import (
+    COMMAND_TIMEOUT_SECONDS,
+    Connection,
+    KnownTypes,
+    connect_arguments,
+)
 from signalbox_chassis.runtime import crash_points
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.topics import Topic
@@ -116,7 +121,7 @@ class Database:
         if self._pool is None:
             self._pool = asyncpg.create_pool(  # pyright: ignore[reportUnknownMemberType]
                 self.url, min_size=0, init=_set_codecs, reset=_leave_as_it_is, max_queries=_FOR_EVER,
-                max_inactive_connection_lifetime=_IDLE_SECONDS, **self._pool_arguments,
+                max_inactive_connection_lifetime=_IDLE_SECONDS, connection_class=KnownTypes, **self._pool_arguments,
             )  # fmt: skip
             await self._pool
         return self._pool
