@@ -132,6 +132,22 @@ async def test_if_match_of_a_secret_names_its_version_and_weak_tags_match_nothin
     assert (await api.request("DELETE", "/secrets/tagged", headers={"If-Match": tag})).status == 204
 
 
+async def test_if_match_is_refused_where_there_is_no_revision(api: Gateway) -> None:
+    """Without it a caller who asked for a conditional change overwrites the change of another."""
+    plan = (await api.ask("POST", "/plans", {"items": [item(0)]}))["id"]
+    await api.ask("POST", "/users", {"username": "ben", "name": "Ben"})
+    for method, path, body in (
+        ("PUT", f"/plans/{plan}/rules", {"rules": {"limit": 2}}),
+        ("PUT", "/users/ben", {"name": "Benjamin"}),
+        ("DELETE", "/users/ben", None),
+    ):
+        answer = await api.request(method, path, body, headers={"If-Match": '"1"'})
+        assert answer.problem == (412, "precondition-failed"), path
+        assert "has no revision" in answer.body["detail"]
+    assert (await api.ask("GET", "/users/ben"))["name"] == "Ben"
+    assert (await api.request("PUT", "/users/ben", {"name": "Benjamin"})).status == 200
+
+
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [

@@ -14,6 +14,7 @@ from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_gateway.http import auditing
 from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
+from signalbox_gateway.http.etags import must_be_checked
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.http.queries import idempotency_key
 from signalbox_gateway.store import idempotency as store
@@ -76,6 +77,7 @@ async def _acted(
 ) -> Answer:  # fmt: skip
     """Do it. A route that did not check what it made, for a caller who may not make everything, has made nothing."""
     answer = await act(work)
+    must_be_checked(request)
     if principal.unchecked:
         raise Problem("forbidden", f"this needs the permission {principal.unchecked[0]} everywhere")
     await auditing.add_done(

@@ -148,12 +148,9 @@ def _statuses(path: str, method: str, operation: Mapping[str, Any]) -> Iterator[
     if "{" in path:
         yield 404
     if method != "get":
-        yield 409
+        yield from (409, 412)
     if "requestBody" in operation:
         yield from (413, 415)
-    references = [parameter.get("$ref", "") for parameter in operation.get("parameters", ())]
-    if any(reference.endswith("/IfMatch") for reference in references):
-        yield 412
 
 
 def _add_examples(operation: dict[str, Any], example: Mapping[str, Any]) -> None:

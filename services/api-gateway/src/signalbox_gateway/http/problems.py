@@ -44,7 +44,8 @@ PAGES: Final[dict[str, str]] = {
     "invalid": "Each entry of `errors` names a field, its value and what is allowed there. Nothing was changed.",
     "conflict": "The request is well-formed and does not fit the present state, which `detail` names.",
     "in-use": "`users` lists what refers to it. Change or remove those first.",
-    "precondition-failed": "`If-Match` names another revision than the present one. Read it again and decide anew.",
+    "precondition-failed": "`If-Match` names another revision than the present one: read it again and decide again. "
+    "Plans, tasks, accounts and roles have no revision: send their changes without `If-Match`.",
     "idempotency-key-reused": "A key belongs to one request: method, path and body. Take a fresh key for another one.",
     "request-in-progress": "The first request with this key is not answered yet. Ask again in a moment.",
     "too-many-requests": "Wait as many seconds as `Retry-After` says.",

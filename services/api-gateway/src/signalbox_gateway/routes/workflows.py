@@ -24,6 +24,7 @@ from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag, must_match, not_modified
 from signalbox_gateway.http.idempotency import Answer, write
+from signalbox_gateway.http.openapi import IF_MATCH
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid_all
 from signalbox_gateway.read_model import cursor as cursors
@@ -100,7 +101,9 @@ async def workflow_show(id: str, request: Request, deps: Deps) -> Response:
     return answer(values.workflow_of(saved).model_dump(mode="json"), headers=etag(saved.revision))
 
 
-@router.put("/{id}", operation_id="workflow_update", response_model=Workflow, openapi_extra=body(WorkflowWrite))
+@router.put(
+    "/{id}", operation_id="workflow_update", response_model=Workflow, openapi_extra={**body(WorkflowWrite), **IF_MATCH}
+)
 async def workflow_update(id: str, request: Request, deps: Deps, principal: Editor) -> Response:
     """Save the next version of a workflow; running runs keep their version."""
     job = _job(id, await body_of(request, WorkflowWrite))
@@ -123,7 +126,7 @@ async def workflow_update(id: str, request: Request, deps: Deps, principal: Edit
     return await write(request, deps, principal, act)
 
 
-@router.delete("/{id}", operation_id="workflow_delete", status_code=204)
+@router.delete("/{id}", operation_id="workflow_delete", status_code=204, openapi_extra=IF_MATCH)
 async def workflow_delete(id: str, request: Request, deps: Deps, principal: Editor) -> Response:
     """Delete a workflow that nothing uses. Its runs stay readable."""
 
