@@ -125,7 +125,9 @@ async def raises_sends(scene: Scene, connection: Connection) -> int:
 
 
 async def publishes_unreachable(scene: Scene, connection: Connection) -> int:
-    return len(await submit.unreachable(connection, scene.task, scene.fence, "no answer"))
+    return len(
+        await submit.write_reason(connection, scene.task, scene.fence, WaitReason.ENGINE_UNREACHABLE, "no answer")
+    )
 
 
 async def is_refused(scene: Scene, connection: Connection) -> int:

@@ -1,6 +1,7 @@
 """Whatever one run or row holds, the others of its batch are observed, finished, stopped, claimed and published."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -391,6 +392,19 @@ async def test_a_handle_that_cannot_be_recorded_keeps_no_other_run_from_its_reco
         await submitter.drop()
 
 
+async def _throttled(store: Store) -> bool:
+    """Whether the task shows that its engine asks for an hour, and its fact was published."""
+    waiting = json.loads(await store.value("SELECT waiting::text FROM task") or "{}")
+    if not waiting:
+        return False
+    assert (waiting["why"], waiting["holder"], waiting["detail"]) == (
+        "engine_throttled", "engine:e1", "e1 asks to wait 3600 s",
+    )  # fmt: skip
+    since_at, until_at = (datetime.fromisoformat(waiting[name]) for name in ("since_at", "until_at"))
+    assert 3600 <= (until_at - since_at).total_seconds() <= 1.2 * 3600
+    return b"engine_throttled" in await store.value("SELECT value FROM outbox")
+
+
 async def test_a_cancel_does_not_wait_for_an_engine_that_asks_for_an_hour(store: Store, observer: Observer) -> None:
     """Without it the task stays SUBMITTING for that hour, and its plan CANCELLING."""
 
@@ -402,6 +416,7 @@ async def test_a_cancel_does_not_wait_for_an_engine_that_asks_for_an_hour(store:
             return None
 
     submitter = await submitted(store, observer, cast(Engine, Throttling()), 1, resend_seconds=0.05)
+    await until(lambda: _throttled(store), seconds=20, why="the task shows the reason and the time")
     async with store.connection() as connection:
         await connection.execute("UPDATE task SET kill = true, cancel_requested_at = now()")
 

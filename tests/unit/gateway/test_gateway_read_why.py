@@ -41,6 +41,7 @@ def test_every_reason_has_a_sentence_with_since_and_detail(reason: WaitReason) -
         ("breaker_open", "engine:local", "`signalbox engine test local`"),
         ("engine_paused", "engine:local", "`signalbox engine resume local`"),
         ("engine_unreachable", "engine:local", "engine local cannot be reached"),
+        ("engine_throttled", "engine:local", "engine local takes no more for now"),
         ("plan_paused", "plan", f"`signalbox plan resume {PLAN}`"),
         ("priority", "plan:0195-other", "plan 0195-other goes first"),
         ("priority", "plan:0195-other", f"`signalbox plan rules {PLAN} --priority N`"),

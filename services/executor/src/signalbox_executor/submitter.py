@@ -27,6 +27,7 @@ from signalbox_chassis.runtime.isolation import describe_fault, note_fault, stor
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_chassis.runtime.test_signals import signals
 from signalbox_contracts.ids import run_key
+from signalbox_contracts.messages.plans import WaitReason
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.states import TaskState
 from signalbox_executor import facts, measurements
@@ -267,8 +268,7 @@ class SubmitAttempt:
             await self._refused(refused)
             return None
         except EngineThrottled as throttled:
-            crash_points.point("executor.throttled")
-            return Resubmit(throttled.retry_after_seconds * random.uniform(1.0, 1.2), copies=0)
+            return await self._throttled(throttled)
         except (EngineUnavailable, TimeoutError) as error:
             return await self._unavailable(error)
         except Exception as error:
@@ -278,6 +278,21 @@ class SubmitAttempt:
             return await self._not_understood(error)
         await self._submitter.recorded(self._claim, handle)
         return None
+
+    async def _throttled(self, throttled: EngineThrottled) -> Resubmit:
+        """Send again when the engine allows it, and show until when."""
+        crash_points.point("executor.throttled")
+        seconds = throttled.retry_after_seconds * random.uniform(1.0, 1.2)
+        await self._show_reason(WaitReason.ENGINE_THROTTLED, mask_message(self._mask, str(throttled)), seconds)
+        return Resubmit(seconds, copies=0)
+
+    async def _show_reason(self, why: WaitReason, detail: str, seconds: float | None = None) -> None:
+        task = self._claim.task
+        async with self._submitter.database.unit_of_work() as work:
+            changed = await submit.write_reason(
+                work.connection, task.id, task.fence, why, detail, seconds=seconds
+            )  # fmt: skip
+            facts.publish_changes(work, changed)
 
     async def _unavailable(self, error: Exception) -> Resubmit:
         crash_points.point("executor.no_answer")
@@ -292,11 +307,11 @@ class SubmitAttempt:
         """Send again after a while, and show why. `silent`: the engine itself does not answer."""
         self._unclear = self._unclear or arrived
         self._failures += 1
-        task, reason = self._claim.task, mask_message(self._mask, reason)
-        async with self._submitter.database.unit_of_work() as work:
-            facts.publish_changes(work, await submit.unreachable(work.connection, task.id, task.fence, reason))
-            if silent:
-                await engines.failed(work.connection, task.engine_id, reason)
+        reason = mask_message(self._mask, reason)
+        await self._show_reason(WaitReason.ENGINE_UNREACHABLE, reason)
+        if silent:
+            async with self._submitter.database.connection() as connection:
+                await engines.failed(connection, self._claim.task.engine_id, reason)
         seconds = 0.02 + backoff(self._failures, first_seconds=0.2, max_seconds=self._submitter.settings.resend_seconds)
         return Resubmit(seconds, copies=1 if arrived else 0)
 

@@ -54,6 +54,8 @@ class WaitReason(OpenEnum):
     START_RATE = "start_rate"
     BREAKER_OPEN = "breaker_open"
     ENGINE_UNREACHABLE = "engine_unreachable"
+    ENGINE_THROTTLED = "engine_throttled"
+    """The engine answers, and asks to be sent the work later."""
     ENGINE_PAUSED = "engine_paused"
     ENGINE_PENDING = "engine_pending"
     """The engine accepted it and has not begun it."""

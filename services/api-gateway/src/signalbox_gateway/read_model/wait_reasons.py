@@ -155,6 +155,12 @@ def _engine_unreachable(case: Case) -> tuple[str, str]:
     )
 
 
+def _engine_throttled(case: Case) -> tuple[str, str]:
+    return _with(f"engine {case.holder} takes no more for now", case.detail), (
+        f"it is sent again{case.until or ' soon'}; give it up with `signalbox task cancel {case.task} --kill`"
+    )
+
+
 def _frozen(case: Case) -> tuple[str, str]:
     return _with(f"freeze {case.holder} holds it", case.detail), (
         f"goes on when the freeze ends{case.until}, or is lifted with `signalbox unfreeze {case.holder}`"
@@ -244,6 +250,7 @@ WORDS: Final[Mapping[WaitReason, Words]] = {
     WaitReason.ENGINE_PAUSED: _engine_paused,
     WaitReason.ENGINE_PENDING: _engine_pending,
     WaitReason.ENGINE_UNREACHABLE: _engine_unreachable,
+    WaitReason.ENGINE_THROTTLED: _engine_throttled,
     WaitReason.FROZEN: _frozen,
     WaitReason.PLAN_PAUSED: _plan_paused,
     WaitReason.CANARY: _canary,

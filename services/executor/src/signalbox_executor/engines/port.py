@@ -198,9 +198,9 @@ class WorldChanged(EngineRefused):
 class EngineThrottled(Exception):
     """The engine answers, and asks us to come later. Nothing was started."""
 
-    def __init__(self, engine: str, retry_after_seconds: float) -> None:
+    def __init__(self, engine: str, retry_after_seconds: float, reason: str = "") -> None:
         seconds = min(max(0.0, retry_after_seconds), MAX_RETRY_AFTER_SECONDS)  # not a number: 0
-        super().__init__(f"{engine} asks to wait {seconds:g} s")
+        super().__init__(bounded(f"{engine} asks to wait {seconds:g} s{f': {reason}' if reason else ''}"))
         self.engine = engine
         self.retry_after_seconds = seconds
 

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.runtime import crash_points
+from signalbox_contracts.messages.plans import WaitReason
 from signalbox_executor.store.rows import COLUMNS, UNPUBLISHED, Task, move, tasks_of
+from signalbox_executor.store.waiting import STALE_SECONDS
 
 # INVARIANT id, state = CLAIMED and fence. A cancel finishes CLAIMED rows itself, so there is no flag to look at here.
 _INTENT: Final = """
@@ -38,14 +40,22 @@ RETURNING t.id
 """.replace("{move}", move("'RUNNING'"))
 
 
-# INVARIANT state = SUBMITTING and fence. Said once: until it is recorded, or settled, the reason stays.
-_UNREACHABLE: Final = """
+# INVARIANT state = SUBMITTING and fence. Until the task is recorded or settled, the reason stays; only another reason,
+# or a time that passed a while ago, is written again: a short back-off that is repeated costs no fact each time.
+_WRITE_REASON: Final = (
+    """
 UPDATE task t SET version = t.version + 1, pending_transitions = {unpublished}, published = true,
-       waiting = jsonb_build_object('why', 'engine_unreachable', 'holder', 'engine:' || t.engine_id, 'since_at', now(),
-                                    'detail', left($3, 2000))
-WHERE t.id = $1 AND t.state = 'SUBMITTING' AND t.fence = $2 AND t.waiting IS NULL
+       waiting = jsonb_strip_nulls(jsonb_build_object('why', $3::text, 'holder', 'engine:' || t.engine_id,
+         'since_at', CASE WHEN t.waiting ->> 'why' = $3 THEN t.waiting -> 'since_at' ELSE to_jsonb(now()) END,
+         'until_at', now() + $5::float8 * interval '1 second', 'detail', left($4, 2000)))
+WHERE t.id = $1 AND t.state = 'SUBMITTING' AND t.fence = $2
+  AND (t.waiting ->> 'why' IS DISTINCT FROM $3
+       OR (t.waiting ->> 'until_at')::timestamptz < now() - interval '{stale} seconds')
 RETURNING {columns}
-""".replace("{columns}", COLUMNS).replace("{unpublished}", UNPUBLISHED)
+""".replace("{columns}", COLUMNS)
+    .replace("{unpublished}", UNPUBLISHED)
+    .replace("{stale}", str(STALE_SECONDS))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,11 @@ async def record(connection: Connection, started: Sequence[tuple[UUID, int, str]
     return recorded
 
 
-async def unreachable(connection: Connection, task_id: UUID, fence: int, reason: str) -> list[Task]:
-    """Write into the row that its engine does not answer; nothing if it is there already."""
-    return tasks_of(await connection.fetch(_UNREACHABLE, task_id, fence, reason))
+async def write_reason(
+    connection: Connection, task_id: UUID, fence: int, why: WaitReason, detail: str, *, seconds: float | None = None
+) -> list[Task]:
+    """Write into the row why its engine has not taken it; nothing if it is there already.
+
+    `seconds`: how long until the next copy may leave, where the engine itself asks to wait.
+    """
+    return tasks_of(await connection.fetch(_WRITE_REASON, task_id, fence, why, detail, seconds))

@@ -69,7 +69,7 @@ class Sender:
             task.add_done_callback(lambda ended: self._sent(key, ended))
         done, _ = await asyncio.wait((task,), timeout=self._parts.wait_seconds)
         if not done:
-            raise EngineThrottled(self._name, COME_AGAIN_SECONDS)
+            raise EngineThrottled(self._name, COME_AGAIN_SECONDS, "the submit is still under way")
         return task.result()
 
     def _sent(self, key: str, ended: asyncio.Task[Handle]) -> None:

@@ -30,7 +30,7 @@ def submit_error(engine: str, refusal: ApiRefusal) -> Exception:
         name, limits = quota
         if re.search(r"=0(,|$)", limits):
             return EngineRefused(engine, f"quota {name} of the namespace allows none: {limits}", field="work")
-        return EngineThrottled(engine, QUOTA_RETRY_SECONDS)
+        return EngineThrottled(engine, QUOTA_RETRY_SECONDS, f"quota {name} of the namespace is used up: {limits}")
     if refusal.code == 409:
         return EngineUnavailable(engine, str(refusal))
     return EngineRefused(engine, str(refusal), field=field_of(refusal))

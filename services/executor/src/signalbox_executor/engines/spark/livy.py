@@ -92,7 +92,7 @@ def judge_refusal(engine: str, message: str) -> NameTaken:
     if "Duplicate session name" in message:
         return NameTaken()
     if "too many sessions" in message:
-        raise EngineThrottled(engine, COME_AGAIN_SECONDS)
+        raise EngineThrottled(engine, COME_AGAIN_SECONDS, message)
     field = "work.application" if message.startswith(("Local path", "requirement failed: Local path")) else ""
     raise EngineRefused(engine, bounded(message or "status 400"), field=field)
 
