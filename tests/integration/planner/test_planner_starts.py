@@ -90,6 +90,16 @@ async def test_a_tick_published_three_times_is_one_plan_with_the_intended_date(p
 
 
 @proves("planner.store.starts: overlap.serial")
+async def until_behind(planners: Planners, plan: uuid.UUID, ahead: uuid.UUID) -> None:
+    """Wait until the last state of a plan names this one as the plan that goes first."""
+
+    async def named() -> bool:
+        waiting = [one for state in (await planners.plan_states(plan))[-1:] for one in state.data.waiting]
+        return [(one.why, one.holder) for one in waiting] == [("previous_plan", f"plan {ahead}")]
+
+    await until(named, why=f"{plan} waits for {ahead}")
+
+
 async def test_each_overlap_policy_does_its_own_beside_a_plan_that_runs(planners: Planners) -> None:
     target = job(HELD)
     await define(planners, target)
@@ -113,10 +123,11 @@ async def test_each_overlap_policy_does_its_own_beside_a_plan_that_runs(planners
         await planners.until_state(plans["queue"], "ACCEPTED")
         await planners.until_state(first["cancel_previous"].data.plan_id, "CANCELLED")
         await planners.until_state(plans["cancel_previous"], "RUNNING")
-        waiting = (await planners.plan_states(plans["queue"]))[-1].data.waiting
-        assert [(one.why, one.holder) for one in waiting] == [("previous_plan", f"plan {first['queue'].data.plan_id}")]
+        await until_behind(planners, plans["queue"], first["queue"].data.plan_id)
+        await until_behind(planners, third.data.plan_id, plans["queue"])
         await planners.executors.send(command(PlanCancel, plans["queue"], kill=False))
         await planners.until_state(plans["queue"], "CANCELLED")
+        await until_behind(planners, third.data.plan_id, first["queue"].data.plan_id)
         await planners.until_running(first["queue"].data.plan_id, held(first["queue"].data.plan_id))
         await planners.executors.release(held(first["queue"].data.plan_id))
         await planners.until_state(third.data.plan_id, "RUNNING")

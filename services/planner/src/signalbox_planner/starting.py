@@ -13,7 +13,7 @@ from signalbox_planner.carrier import save_changes
 from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.handlers.requests import Expanding, expand_request, new_plan
 from signalbox_planner.plan import Plan
-from signalbox_planner.starts import Refuse, StartNow, StartRequest, WaitForPrevious, decide_overlap
+from signalbox_planner.starts import Refuse, StartNow, StartRequest, WaitForPrevious, decide_overlap, plan_ahead
 from signalbox_planner.store import plans, starts
 from signalbox_planner.store.starts import QueuedStart
 
@@ -41,12 +41,11 @@ class Starter:
         if request.refusal:
             return lifecycle.refuse(plan, now, request.refusal)
         started = await starts.lock_source(work.connection, request.source)
-        decision = decide_overlap(request.overlap, started.active, len(started.queued), request.concurrency)
+        decision = decide_overlap(request.overlap, started.active, started.queued, request.concurrency)
         if isinstance(decision, Refuse):
             return lifecycle.refuse(plan, now, decision.reason)
         if isinstance(decision, WaitForPrevious):
-            replaced = (*decision.cancel, *started.queued) if request.overlap == "cancel_previous" else ()
-            await self._cancel(work, replaced, plan, request, now)
+            await self._cancel(work, decision.cancel, plan, request, now)
             text = request.data.model_dump_json()
             await starts.add(
                 work.connection, plan.id, request.source, queued=True, request=text, concurrency=request.concurrency
@@ -71,7 +70,7 @@ class Starter:
 
 @dataclass
 class WaitingStarts:
-    """The pass that starts what waited for the previous plan."""
+    """The passes that start what waited for the previous plan, and name the plan that goes first now."""
 
     database: Database
     starter: Starter
@@ -81,10 +80,27 @@ class WaitingStarts:
         async with self.database.unit_of_work() as work:
             forgotten = await starts.forget_ended(work.connection)
             waiting = await starts.next_queued(work.connection)
+            outdated = await starts.behind_ended(work.connection)
         faulty = [
             found for queued in waiting for found in await isolate([queued], self._start_one, part="queued starts")
         ]
+        for plan_id, source in outdated:
+            await isolate([(plan_id, source)], self._rename_previous, part="reasons of queued starts")
         return len(waiting) > len(faulty) or forgotten >= 1000
+
+    async def _rename_previous(self, outdated: Sequence[tuple[UUID, str]]) -> None:
+        """Name the plan that goes first now: the one named before has ended."""
+        (plan_id, source), *_ = outdated
+        async with self.database.unit_of_work() as work:
+            known, now, _ = await plans.locked_now(work.connection, [plan_id])
+            started = await starts.lock_source(work.connection, source)
+            plan = known.get(plan_id)
+            if plan is None or plan.ended or plan_id not in started.queued:
+                return
+            ahead = started.queued[: started.queued.index(plan_id)]
+            if started.active or ahead:  # else it is next
+                renamed = lifecycle.wait_for_previous(plan, plan_ahead(started.active, ahead))
+                await save_changes(work, [renamed], now)
 
     async def _start_one(self, waiting: Sequence[QueuedStart]) -> None:
         async with self.database.unit_of_work() as work:

@@ -54,7 +54,7 @@ class StartNow:
 
 @dataclass(frozen=True, slots=True)
 class WaitForPrevious:
-    """Start when the plans of the same source have ended; those in `cancel` are cancelled for it."""
+    """Start after the plan `behind` of the same source; those in `cancel` are cancelled for it."""
 
     behind: UUID
     cancel: tuple[UUID, ...] = ()
@@ -68,20 +68,28 @@ class Refuse:
 
 
 def decide_overlap(
-    overlap: Overlap, active: Sequence[UUID], queued: int, concurrency: int = 1
+    overlap: Overlap, active: Sequence[UUID], queued: Sequence[UUID], concurrency: int = 1
 ) -> StartNow | WaitForPrevious | Refuse:
-    """Whether a plan may start beside the `active` plans of its source, oldest first, and `queued` waiting ones."""
+    """Whether a plan may start beside the `active` and the `queued` plans of its source, each oldest first."""
     if overlap == "allow" or not (active or queued):
         return StartNow()
     if overlap == "queue" and not queued and len(active) < concurrency:
         return StartNow()
     if overlap == "skip":
-        running = active[0] if active else "a waiting one"
-        return Refuse(f"overlap policy skip: plan {running} of the same source has not ended")
-    if queued >= MAX_QUEUED:
-        return Refuse(f"overlap policy {overlap}: {queued} plans of the same source wait already, the most allowed")
-    behind = active[0] if active else UUID(int=0)
-    return WaitForPrevious(behind, tuple(active) if overlap == "cancel_previous" else ())
+        return Refuse(f"overlap policy skip: plan {(*active, *queued)[0]} of the same source has not ended")
+    if len(queued) >= MAX_QUEUED:
+        return Refuse(
+            f"overlap policy {overlap}: {len(queued)} plans of the same source wait already, the most allowed"
+        )
+    if overlap == "cancel_previous":
+        return WaitForPrevious((*active, *queued)[0], (*active, *queued))
+    return WaitForPrevious(plan_ahead(active, queued))
+
+
+def plan_ahead(active: Sequence[UUID], queued: Sequence[UUID]) -> UUID:
+    """The plan that the next one of a source waits for, at least one being there: the last that waits, else the oldest
+    that runs. So the end of a plan changes the reason of one other plan, however long the queue is."""
+    return queued[-1] if queued else active[0]
 
 
 def resolve_target(

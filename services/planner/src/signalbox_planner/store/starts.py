@@ -32,6 +32,15 @@ SELECT * FROM (
 WHERE (SELECT count(*) FROM plan_start o WHERE o.source = first.source AND NOT o.queued) < first.concurrency
 LIMIT 50
 """
+# The first of a source is left out where none of it runs: it is started.
+_BEHIND_ENDED = f"""
+SELECT s.plan_id, s.source FROM plan_start s JOIN plan p ON p.id = s.plan_id
+WHERE s.queued AND p.state NOT IN {_ENDS}
+  AND NOT EXISTS (SELECT FROM plan b WHERE b.id = p.previous AND b.state NOT IN {_ENDS})
+  AND EXISTS (SELECT FROM plan_start o WHERE o.source = s.source AND o.plan_id <> s.plan_id
+              AND (NOT o.queued OR (o.created_at, o.plan_id) < (s.created_at, s.plan_id)))
+ORDER BY s.created_at LIMIT $1
+"""  # noqa: S608
 _SEEN = """
 INSERT INTO trigger_event (trigger_id, source, event_id, expires_at)
 SELECT t.trigger_id, t.source, t.event_id, now() + make_interval(secs => t.seconds)
@@ -124,6 +133,11 @@ async def forget_ended(connection: Connection, max_rows: int = 1000) -> int:
 async def next_queued(connection: Connection) -> Sequence[QueuedStart]:
     """The first waiting plan of each source that has fewer running than the plan allows."""
     return [QueuedStart(**row) for row in await connection.fetch(_NEXT)]
+
+
+async def behind_ended(connection: Connection, max_rows: int = 100) -> list[tuple[UUID, str]]:
+    """Waiting plans whose reason names a plan that has ended, as (plan, source)."""
+    return [(row["plan_id"], row["source"]) for row in await connection.fetch(_BEHIND_ENDED, max_rows)]
 
 
 async def take_events(connection: Connection, seen: Sequence[tuple[str, str, str, float]]) -> set[tuple[str, str, str]]:
