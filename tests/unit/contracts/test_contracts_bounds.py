@@ -1,13 +1,15 @@
 """Every number of the contracts has bounds that the database, the event loop and the operating system can carry."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from signalbox_contracts.definitions.rules import TimeLimits
+from signalbox_contracts.definitions.engine import EngineLimits
+from signalbox_contracts.definitions.rules import Rules, TimeLimits
 from signalbox_contracts.topics import TOPICS
 from signalbox_contracts.vocabulary import MAX_COUNT, MAX_SECONDS
 
@@ -38,6 +40,30 @@ def test_every_number_of_every_message_is_bounded_on_both_sides() -> None:
                 unbounded.append(place)
     # a definition's parameters are JSON, and a template's scalars are bounded by what strict JSON takes
     assert sorted({place for place in unbounded if ".matrix." not in place}) == []
+
+
+def test_every_rate_has_a_floor_that_is_a_rate() -> None:
+    """With 1e-300 starts a minute nothing ever starts, and the time of the next start has no number."""
+    open_ended = {
+        place
+        for message in {message for topic in TOPICS for message in topic.messages}
+        for place, found in numbers(TypeAdapter(message).json_schema(), message.__name__)
+        if re.search(r"_per_(minute|second)\b", place) and found.get("minimum", 0) < 0.001
+    }
+    assert open_ended == set()
+
+
+@pytest.mark.parametrize("model", [EngineLimits, Rules])
+@pytest.mark.parametrize("rate", [0, 1e-300, 0.0009])
+def test_a_rate_below_the_floor_is_refused_with_its_field_and_what_is_allowed(
+    model: type[BaseModel], rate: float
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate({"starts_per_minute": rate})
+    [error] = refused.value.errors()
+    assert (error["loc"], error["msg"]) == (
+        ("starts_per_minute",), "Input should be greater than or equal to 0.001",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("seconds", [1e15, MAX_SECONDS + 1, -1, float("inf"), float("nan")])

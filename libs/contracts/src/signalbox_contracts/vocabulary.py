@@ -65,6 +65,8 @@ Ordinal = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 ExitCode = Annotated[int, Field(ge=-(2**31), le=MAX_INTEGER)]
 Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 """At most a year."""
+PerMinute = Annotated[float, Field(ge=0.001, allow_inf_nan=False)]
+"""A rate: at least one in about 17 hours. A rate of nearly nothing would be a pause that no one sees."""
 PlanId = UUID
 TaskId = UUID
 

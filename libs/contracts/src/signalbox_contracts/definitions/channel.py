@@ -10,7 +10,7 @@ from signalbox_contracts.definitions.engine import HttpUrl
 from signalbox_contracts.definitions.secrets import SecretRef
 from signalbox_contracts.definitions.template import InvalidTemplate, check_template
 from signalbox_contracts.definitions.trigger import Pattern
-from signalbox_contracts.vocabulary import Name, PlanId, Seconds, Value
+from signalbox_contracts.vocabulary import Name, PerMinute, PlanId, Seconds, Value
 
 EVENT_TYPES: Final = (
     "workflow.triggered", "workflow.started", "workflow.completed", "workflow.failed", "workflow.stopped",
@@ -99,7 +99,7 @@ class Channel(Definition):
     fallback: Name | None = None
     templates: MessageTemplates = MessageTemplates()
     enabled: bool = True
-    messages_per_minute: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] = 60
+    messages_per_minute: Annotated[PerMinute, Field(le=10_000)] = 60
 
     @model_validator(mode="after")
     def _falls_back_elsewhere(self) -> Self:

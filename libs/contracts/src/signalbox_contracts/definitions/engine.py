@@ -7,7 +7,7 @@ from pydantic import Field
 from signalbox_contracts.definitions.definition import Definition, ShortText, Texts
 from signalbox_contracts.definitions.rules import OnUnknown
 from signalbox_contracts.definitions.secrets import SecretRef
-from signalbox_contracts.vocabulary import Name, Seconds, Value
+from signalbox_contracts.vocabulary import Name, PerMinute, Seconds, Value
 
 Url = Annotated[str, Field(pattern=r"^(https?|spark)://[^\s/?#]+\S*$", max_length=2048)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+\S*$", max_length=2048)]
@@ -135,7 +135,7 @@ class EngineLimits(Value):
     """How much an engine may be given. CLAIMED, SUBMITTING, RUNNING and UNKNOWN tasks all count."""
 
     concurrency: Annotated[int, Field(ge=0, le=100_000)] = 10
-    starts_per_minute: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = None
+    starts_per_minute: Annotated[PerMinute, Field(le=1_000_000)] | None = None
     starts_at_once: Annotated[int, Field(ge=1, le=100_000)] = 10
 
 

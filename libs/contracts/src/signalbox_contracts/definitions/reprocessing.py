@@ -16,7 +16,7 @@ DEFAULT_BATCH_SIZE: Final = 1000
 class ReprocessingConfig(EventFiles):
     """The request of a job, as in the reprocessing API."""
 
-    max_events_per_second: Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)] | None = None
+    max_events_per_second: Annotated[float, Field(ge=0.001, le=10_000_000, allow_inf_nan=False)] | None = None
     """Of the whole job. None: as fast as it goes."""
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from signalbox_contracts.vocabulary import Seconds, Value
+from signalbox_contracts.vocabulary import PerMinute, Seconds, Value
 
 OnUnknown = Literal["hold", "fail", "retry"]
 """What to do when an engine cannot tell what became of an attempt: wait for a person, give up, or risk a second run."""
@@ -66,7 +66,7 @@ class Rules(Value):
     """How a plan runs. `limit` is how many of its tasks may hold a slot at once, changeable while it runs."""
 
     limit: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    starts_per_minute: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = None
+    starts_per_minute: Annotated[PerMinute, Field(le=1_000_000)] | None = None
     priority: Priority = 50
     canary: Canary | None = None
     brake: Brake | None = None

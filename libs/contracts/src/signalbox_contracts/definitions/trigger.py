@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from signalbox_contracts.definitions.condition import compile_condition
 from signalbox_contracts.definitions.definition import Definition, ParamName, ShortText, Target
 from signalbox_contracts.definitions.schedule import Missed, Overlap
-from signalbox_contracts.vocabulary import Seconds, Value
+from signalbox_contracts.vocabulary import PerMinute, Seconds, Value
 
 Pattern = Annotated[str, Field(min_length=1, max_length=512)]
 """An attribute's value, where `*` stands for any characters."""
@@ -75,7 +75,7 @@ class Trigger(Definition):
     debounce_by: Pointer | None = None
     dedupe_seconds: Annotated[Seconds, Field(ge=60, le=30 * 86_400)] = 7 * 86_400
     batch: Batch | None = None
-    starts_per_minute: Annotated[float, Field(gt=0, le=6000)] | None = None
+    starts_per_minute: Annotated[PerMinute, Field(le=6000)] | None = None
     """Evenly spread: a start that comes too early waits. At most 1,000 wait, further ones are refused."""
     missed: Missed = _MISSED_EVENTS
     """What becomes of events that came during a freeze, when it ends."""
