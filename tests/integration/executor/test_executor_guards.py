@@ -5,7 +5,8 @@ A statement that waits for a row lock goes on with the row as the other one left
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -343,6 +344,20 @@ async def test_an_engine_whose_clock_is_behind_has_no_run_stopped_before_its_tim
     await store.rows("UPDATE task SET started_at = now() - interval '1 hour'")
     assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 0
     await store.rows("UPDATE task SET submitted_at = now() - interval '11 minutes'")
+    assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 1
+    assert (await row(store, slow))["stop_cause"] == "timed_out"
+
+
+async def test_an_engine_whose_clock_is_ahead_has_its_runs_stopped_in_time(store: Store, me: UUID) -> None:
+    """Without it a time limit of ten minutes is one of an hour and ten minutes where that clock is an hour ahead."""
+    slow = await running(store, me, time_limits={"running_seconds": 600})
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    seen = replace(ending(slow, Outcome.RUNNING, phase=Phase.RUNNING, cause=None), started_at=ahead)
+    assert await _on(store, lambda c: finish.write_observed(c, [seen])) == 1
+    await store.rows(
+        "UPDATE task SET submitted_at = submitted_at - interval '11 minutes',"
+        " started_at = started_at - interval '11 minutes'"
+    )
     assert await _on(store, lambda c: stop.intend_stops(c, "e1", limit=10)) == 1
     assert (await row(store, slow))["stop_cause"] == "timed_out"
 

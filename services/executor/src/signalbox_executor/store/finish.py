@@ -37,6 +37,7 @@ class AttemptResult:
     """The run is over and wrote nothing: there is no log to keep."""
 
 
+# `started_at` is by the engine's clock: no run began after it was seen to run, however far that clock is ahead.
 _WRITE: Final = with_states("""
 WITH o AS MATERIALIZED (
   SELECT e.key::uuid AS id, o.* FROM jsonb_each($1::jsonb) AS e CROSS JOIN LATERAL jsonb_to_record(e.value) AS o (
@@ -46,7 +47,8 @@ WITH o AS MATERIALIZED (
   UPDATE task t SET
     version = t.version + 1, owner = NULL, reason = o.reason, cause = o.cause, exit_code = o.exit_code,
     observed_at = now(), error = CASE WHEN o.outcome = 'over' THEN o.reason END,
-    started_at = COALESCE(t.started_at, o.started_at, CASE WHEN o.phase = 'running' THEN now() END),
+    started_at = COALESCE(
+      t.started_at, CASE WHEN o.started_at IS NOT NULL OR o.phase = 'running' THEN LEAST(o.started_at, now()) END),
     (state, state_at, attempt, infrastructure_faults, sends, handle, handle_url, phase, stop_intent_at, stop_cause,
      not_before, waiting, queued_at, result, ended_at, pending_transitions, published) = (
       SELECT d.next,
