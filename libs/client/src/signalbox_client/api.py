@@ -12,6 +12,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -29,6 +30,26 @@ class Unreachable(Exception):
     """The API does not answer, or not as itself."""
 
 
+class UnexpectedAnswer(Unreachable):
+    """An answer lacks a field that this version of the command line needs."""
+
+
+class Answer(dict[str, Any]):
+    """An object of the API's JSON. A field that is read and is not there raises `UnexpectedAnswer`."""
+
+    def __missing__(self, name: str) -> Any:
+        raise UnexpectedAnswer(f"the answer has no field {name}: the API may have another version than this command")
+
+
+def object_of(content: bytes | str) -> Answer | None:
+    """The object of a JSON text; None if the text is something else."""
+    try:
+        found: Any = json.loads(content, object_hook=Answer)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, Answer) else None
+
+
 class Refused(Exception):
     """The API answered with a problem (RFC 9457)."""
 
@@ -36,10 +57,16 @@ class Refused(Exception):
         self.status = status
         self.slug = str(problem.get("type", "")).rpartition("/")[2] or str(status)
         self.detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
-        self.errors: list[dict[str, Any]] = [one for one in problem.get("errors") or () if isinstance(one, dict)]
+        self.errors: list[dict[str, Any]] = [one for one in _list(problem, "errors") if isinstance(one, dict)]
         self.trace_id = str(problem.get("trace_id", ""))
-        self.users: list[str] = [str(one) for one in problem.get("users") or ()]
+        self.users = [str(one) for one in _list(problem, "users")]
         super().__init__(self.detail)
+
+
+def _list(problem: Mapping[str, Any], name: str) -> list[Any]:
+    """A list of a problem; empty where something else stands there."""
+    found = problem.get(name)
+    return cast("list[Any]", found) if isinstance(found, list) else []
 
 
 Params = Mapping[str, "str | int | Sequence[str] | None"]
@@ -64,7 +91,7 @@ class Api:
     _fresh: list[str] = field(default_factory=list[str])
 
     def get(self, path: str, params: Params | None = None) -> Any:
-        """The JSON of an answer. Raises `Refused`, `Unreachable`."""
+        """The object of an answer. Raises `Refused`, `Unreachable`."""
         return self._json("GET", path, params)
 
     def post(self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
@@ -83,12 +110,11 @@ class Api:
         while left is None or left > 0:
             size = 200 if left is None else min(200, left)
             page: Any = self.get(path, {**(params or {}), "limit": size, "cursor": cursor})
-            try:
-                items, cursor = page["items"], page.get("next_cursor")
-            except (TypeError, KeyError, AttributeError):
-                raise Refused(200, {"detail": f"{self.url} {_NOT_OURS}"}) from None
-            yield from items
-            left = None if left is None else left - len(items)
+            items, cursor = page.get("items"), page.get("next_cursor")
+            if not isinstance(items, list):
+                raise self._not_ours(200)
+            yield from cast("list[Any]", items)
+            left = None if left is None else left - len(cast("list[Any]", items))
             if not cursor:
                 return
 
@@ -112,7 +138,8 @@ class Api:
         for attempt in range(1, TRIES + 1):
             try:
                 with self._send(method, path, params, raw, given) as response:
-                    return self._read(response.status, response.read(MAX_BYTES))
+                    content = response.read(MAX_BYTES)
+                    return None if response.status == HTTPStatus.NO_CONTENT else self._read(response.status, content)
             except (Unreachable, OSError, HTTPException) as error:
                 if attempt == TRIES or not again:
                     raise error if isinstance(error, Unreachable) else Unreachable(str(error)) from None
@@ -123,14 +150,15 @@ class Api:
             time.sleep(0.2 * 2**attempt)
         raise AssertionError("the last try returns or raises")
 
-    def _read(self, status: int, content: bytes) -> Any:
-        """The JSON of a good answer; None for an empty one. Raises `Refused` for what no API of ours answers."""
-        if not content:
-            return None
-        try:
-            return json.loads(content)
-        except (ValueError, RecursionError):
-            raise Refused(status, {"detail": f"{self.url} {_NOT_OURS}"}) from None
+    def _read(self, status: int, content: bytes) -> Answer:
+        """The object of a good answer. Raises `Refused` for what no API of ours answers."""
+        found = object_of(content)
+        if found is None:
+            raise self._not_ours(status)
+        return found
+
+    def _not_ours(self, status: int) -> Refused:
+        return Refused(status, {"detail": f"{self.url} {_NOT_OURS}"})
 
     @property
     def bearer(self) -> str:
@@ -194,13 +222,7 @@ def _query(params: Params | None) -> str:
 
 
 def _refused(url: str, status: int, raw: bytes) -> Refused:
-    try:
-        problem: Any = json.loads(raw)
-    except (ValueError, RecursionError):
-        problem = None
-    if not isinstance(problem, dict):
-        problem = {"detail": f"HTTP {status}: {url} {_NOT_OURS}"}
-    return Refused(status, cast("dict[str, Any]", problem))
+    return Refused(status, object_of(raw) or {"detail": f"HTTP {status}: {url} {_NOT_OURS}"})
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:

@@ -7,14 +7,14 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from signalbox_client.api import BASE, Api, Refused, Unreachable
+from signalbox_client.api import BASE, Api, Refused, Unreachable, object_of
 
 PROTOCOL: Final = Subprotocol("signalbox.v1")
 UNAUTHENTICATED: Final = 4401
@@ -47,7 +47,7 @@ class Feed:
                 self._give_up_when_refused(error.rcvd.code if error.rcvd else 0)
             except InvalidStatus as error:
                 raise Unreachable(f"the live feed answers HTTP {error.response.status_code}") from None
-            except (OSError, TimeoutError, InvalidHandshake) as error:
+            except (OSError, UnicodeError, WebSocketException) as error:  # no route, no name of a host, no WebSocket
                 if self._failures >= TRIES:
                     raise Unreachable(f"the live feed does not answer: {error}") from None
             self._failures += 1
@@ -65,9 +65,11 @@ class Feed:
             socket.send(json.dumps({"subscribe": subscribe}))
             while give_up_at is None or time.monotonic() < give_up_at:
                 try:
-                    message = cast("dict[str, Any]", json.loads(socket.recv(timeout=1.0)))
+                    message = object_of(socket.recv(timeout=1.0))
                 except TimeoutError:
                     continue
+                if message is None:
+                    raise Unreachable("the live feed sends no messages of Signalbox: is the address right?")
                 yield from self._read(message)
 
     def _read(self, message: dict[str, Any]) -> Iterator[dict[str, Any]]:

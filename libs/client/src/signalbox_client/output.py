@@ -172,4 +172,5 @@ def _yaml(value: Any) -> str:
     import yaml  # slow to import, and rarely wanted
 
     every_letter = (sys.stdout.encoding or "").lower().startswith("utf")
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=every_letter)
+    bare = json.loads(json.dumps(value))  # PyYAML refuses classes of our own
+    return yaml.safe_dump(bare, sort_keys=False, allow_unicode=every_letter)
