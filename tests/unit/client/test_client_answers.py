@@ -1,9 +1,14 @@
 """What the command line makes of answers that it does not expect."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -11,9 +16,10 @@ from typer.testing import CliRunner, Result
 from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websockets
 
-from signalbox_client import live
+from signalbox_client import drawings, live
 from signalbox_client.api import Api, Unreachable
 from signalbox_client.app import app
+from signalbox_client.commands import tasks
 
 
 class Server(BaseHTTPRequestHandler):
@@ -107,3 +113,85 @@ def test_a_live_feed_at_a_host_that_no_name_can_have_is_not_reached(monkeypatch:
     monkeypatch.setattr(live, "TRIES", 0)
     with pytest.raises(Unreachable, match="does not answer"):
         next(live.Feed(Api("http://a..b", "t")).events())
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "words",
+    [("plan", "watch", "p1", "--timeout"), ("plan", "rules", "p1", "--starts-per-minute"), ("watch", "--timeout")],
+)
+def test_an_option_that_is_no_finite_number_is_refused(words: tuple[str, ...], number: str) -> None:
+    done = run("http://127.0.0.1:1", *words, number)
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+def test_a_timeout_of_zero_seconds_is_none_at_all(server: str) -> None:
+    Server.answer = (200, b'{"id": "o1", "operation": "plan.pause", "state": "pending"}')
+    done = run(server, "operation", "show", "o1", "--wait", "--timeout", "0")
+    assert done.exit_code == 5
+    assert "is not answered yet" in done.stderr
+
+
+def test_a_pipeline_of_steps_one_after_the_other_is_drawn() -> None:
+    """500 steps: as many as a pipeline may have."""
+    steps = [{"id": f"s{n}", "depends_on": [f"s{n - 1}"] if n else []} for n in range(500)]
+    lines = list(drawings.graph_lines(list(reversed(steps))))
+    assert [line.split()[1] for line in lines] == [step["id"] for step in steps]
+    assert lines[-1].startswith("  " * 499 + "•")
+
+
+class _Flaky:
+    """An API whose followed log ends without an end; the clock goes on at each sleep only."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, outcomes: list[bytes | Exception]) -> None:
+        self.now, self.sleeps, self.outcomes = 0.0, list[float](), outcomes
+        clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
+        monkeypatch.setattr("signalbox_client.commands.tasks.time", clock)
+        monkeypatch.setattr(tasks, "api", lambda: self)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.sleeps.append(seconds)
+
+    def stream(self, path: str, params: dict[str, Any]) -> Iterator[bytes]:
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return self._chunks(outcome)
+
+    def _chunks(self, content: bytes) -> Iterator[bytes]:
+        self.now += 1000  # a silent log
+        if content:
+            yield content
+        raise Unreachable("the answer was incomplete")
+
+
+def test_a_followed_log_that_was_silent_for_long_outlives_a_restart_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = _Flaky(monkeypatch, [b"", Unreachable("restart"), b"\x000\n", Unreachable("gone"), b"\x00end\n"])
+    with pytest.raises(IndexError):  # nothing is left to answer: it asked for more after each fault
+        tasks.task_logs("t1", follow=True)
+    assert api.outcomes == []
+
+
+def test_a_followed_log_that_breaks_off_at_once_is_asked_for_more_and_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api = _Flaky(monkeypatch, [b""] * 2000)
+    with pytest.raises(IndexError):
+        tasks.task_logs("t1", follow=True)
+    assert api.sleeps[:5] == [0.4, 0.8, 1.6, 3.2, 5.0]
+    assert set(api.sleeps[5:]) == {5.0}
+
+
+def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    """A full disk. Python's own message would have exit code 120."""
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
+    command = [str(Path(sys.executable).with_name("signalbox")), "context", "list", "-o", "json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: the output cannot be written: No space left on device\n")
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

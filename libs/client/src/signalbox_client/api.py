@@ -119,14 +119,8 @@ class Api:
                 return
 
     def stream(self, path: str, params: Params | None = None) -> Iterator[bytes]:
-        """The bytes of an answer as they come. Raises `Unreachable` when it breaks off."""
-        response = self._send("GET", path, params, None, {})
-        with response:
-            try:
-                while chunk := response.read1(65_536):
-                    yield chunk
-            except (OSError, HTTPException) as error:
-                raise Unreachable(f"the answer was incomplete: {error}") from None
+        """The bytes of an answer as they come, once it has begun. Reading raises `Unreachable` when it breaks off."""
+        return _chunks(self._send("GET", path, params, None, {}))
 
     def _json(
         self, method: str, path: str, params: Params | None, body: Any = None, headers: Mapping[str, str] | None = None
@@ -204,6 +198,18 @@ class Api:
             raise Unreachable(f"{self.url} does not answer: {error.reason}") from None
         except (TimeoutError, OSError, HTTPException, UnicodeError, OverflowError) as error:  # a host, a port
             raise Unreachable(f"{self.url} does not answer: {error or type(error).__name__}") from None
+
+
+def _chunks(response: HTTPResponse) -> Iterator[bytes]:
+    with response:
+        while True:
+            try:
+                chunk = response.read1(65_536)
+            except (OSError, HTTPException) as error:
+                raise Unreachable(f"the answer was incomplete: {error}") from None
+            if not chunk:
+                return
+            yield chunk
 
 
 def place(*parts: object) -> str:

@@ -63,7 +63,8 @@ def show_answer(response: dict[str, Any], form: str, *, wait: bool, timeout: flo
     found: list[dict[str, Any]] = response["operations"] if several else [response]
     if wait:
         ids = [operation.get("operation_id") or operation["id"] for operation in found]
-        found = [watch.operation(inputs.api(), id, timeout=timeout or 60) for id in ids]
+        seconds = watch.ANSWER_SECONDS if timeout is None else timeout
+        found = [watch.operation(inputs.api(), id, timeout=seconds) for id in ids]
     name = "id" if wait else "operation_id"
     if several and form != "table":
         rows(found, form, OPERATION, name=name)

@@ -13,21 +13,26 @@ BAR: Final = 40
 
 def graph_lines(steps: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """One line a step, below what it waits for: steps of one depth have one indent."""
-    depths: dict[str, int] = {}
-    by_id = {step["id"]: step for step in steps}
-
-    def depth(id: str, seen: frozenset[str] = frozenset()) -> int:
-        if id not in depths and id not in seen:
-            before = [edge.partition(":")[0] for edge in by_id[id].get("depends_on") or ()]
-            depths[id] = 1 + max((depth(one, seen | {id}) for one in before if one in by_id), default=-1)
-        return depths.get(id, 0)
-
+    depths = _depths(steps)
     normal = [step for step in steps if not step.get("compensates")]
-    for step in sorted(normal, key=lambda one: depth(one["id"])):
-        yield _line(step, "  " * depth(step["id"]))
+    for step in sorted(normal, key=lambda one: depths[one["id"]]):
+        yield _line(step, "  " * depths[step["id"]])
     for step in steps:
         if step.get("compensates"):
             yield _line(step, "")
+
+
+def _depths(steps: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """By step: how many steps one after the other come before it."""
+    before = {step["id"]: [edge.partition(":")[0] for edge in step.get("depends_on") or ()] for step in steps}
+    depths = dict.fromkeys(before, 0)
+    for _ in depths:  # as often as the longest chain has steps
+        known = dict(depths)
+        for id, ids in before.items():
+            depths[id] = 1 + max((known[one] for one in ids if one in known), default=-1)
+        if depths == known:
+            break
+    return depths
 
 
 def timeline_lines(steps: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What a command's exit code says, and how its errors are told."""
 
+import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from signalbox_client.output import echo, plain
 DONE, BADLY, USAGE, MISSING, WHO, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 MEANING: Final = {
     DONE: "done",
-    BADLY: "the awaited work failed, or was refused",
+    BADLY: "the awaited work failed or was refused, or the output could not be written",
     USAGE: "the command or its input was wrong, or not possible now; nothing was changed",
     MISSING: "there is no such object",
     WHO: "not logged in, or not allowed",
@@ -36,6 +37,7 @@ def handle_errors() -> Generator[None]:
     """Turn what went wrong into words on stderr and an exit code."""
     try:
         yield
+        sys.stdout.flush()  # what cannot be written is an error of this command, not of Python's exit
     except Refused as refused:
         for line in _refusal(refused):
             echo(plain(line))
@@ -53,11 +55,22 @@ def handle_errors() -> Generator[None]:
         echo(plain(error))
         sys.exit(BADLY)
     except BrokenPipeError:
-        sys.stderr.close()
+        _discard_output()
         sys.exit(DONE)
+    except OSError as error:
+        echo(f"error: the output cannot be written: {error.strerror or error}")
+        _discard_output()
+        sys.exit(BADLY)
     except (KeyboardInterrupt, typer.Abort):
         echo("interrupted")
         sys.exit(INTERRUPTED)
+
+
+def _discard_output() -> None:
+    """Lead what is still buffered nowhere: Python would fail again when it ends, with another exit code."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _refusal(refused: Refused) -> list[str]:

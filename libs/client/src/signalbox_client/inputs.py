@@ -2,6 +2,7 @@
 
 import json
 import sys
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,17 +19,26 @@ def _format(value: str) -> str:
     return value
 
 
+def finite(value: float | None) -> float | None:
+    """The number of an option. Ends the command for `nan` and `inf`, which no limit is."""
+    if value is not None and not isfinite(value):
+        raise typer.BadParameter(f"{value} is no number of this option: leave it out for no limit")
+    return value
+
+
 Form = Annotated[str, typer.Option("-o", "--output", callback=_format, help=" | ".join(FORMATS))]
 Reason = Annotated[str, typer.Option("--reason", help="the reason; kept with the action")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 File = Annotated[str, typer.Option("-f", "--file", help="YAML or JSON; `-` is the standard input")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="maximum number of entries")]
 Everything = Annotated[bool, typer.Option("--all", help="all entries, page by page")]
-Rate = Annotated[float | None, typer.Option("--starts-per-minute", min=0.001, help="maximum starts a minute")]
+Rate = Annotated[
+    float | None, typer.Option("--starts-per-minute", min=0.001, callback=finite, help="maximum starts a minute")
+]
 State = Annotated[list[str] | None, typer.Option("--state", help="only these; repeatable")]
 Label = Annotated[list[str] | None, typer.Option("--label", help="`key:value`; repeatable, all of them")]
 Wait = Annotated[bool, typer.Option("--wait", help="wait for the end; the exit code shows the result")]
-Timeout = Annotated[float | None, typer.Option("--timeout", min=0, help="maximum seconds to wait")]
+Timeout = Annotated[float | None, typer.Option("--timeout", min=0, callback=finite, help="maximum seconds to wait")]
 
 
 chosen: list[str] = []

@@ -12,6 +12,8 @@ from signalbox_client.output import attempt_of, cut, echo, plain, state, took
 
 GOOD: Final = frozenset({"SUCCEEDED"})
 MAX_ERRORS: Final = 3
+ANSWER_SECONDS: Final = 60.0
+"""How long an operation may take where no `--timeout` is given."""
 _LOOK_SECONDS: Final = 10
 _BAR: Final = 24
 
@@ -48,7 +50,7 @@ def ended_well(found: dict[str, Any], what: str) -> None:
         raise EndedBadly(f"{what} {found['id']} ended: {found['state']}{f': {plain(why)}' if why else ''}")
 
 
-def operation(api: Api, id: str, *, timeout: float | None = 60) -> dict[str, Any]:
+def operation(api: Api, id: str, *, timeout: float | None = ANSWER_SECONDS) -> dict[str, Any]:
     """Wait for the answer to an operation. Raises `EndedBadly` when it was refused or failed."""
     give_up_at = None if timeout is None else time.monotonic() + timeout
     while True:

@@ -72,6 +72,7 @@ def dead_letter_drop(
 def operation_show(id: str, wait: Wait = False, timeout: Timeout = None, output: Form = "table") -> None:
     """Show an operation and its result."""
     if wait:
-        one(watch.operation(api(), id, timeout=timeout or 60), output, OPERATION)
+        seconds = watch.ANSWER_SECONDS if timeout is None else timeout
+        one(watch.operation(api(), id, timeout=seconds), output, OPERATION)
     else:
         one(api().get(place("operations", id)), output, OPERATION)

@@ -8,7 +8,7 @@ import typer
 
 from signalbox_client.api import place
 from signalbox_client.command import command, group
-from signalbox_client.inputs import Form, api
+from signalbox_client.inputs import Form, api, finite
 from signalbox_client.output import echo, one, plain
 
 live_ticket = group("Tickets of the live feed, for programs that cannot send a header.")
@@ -27,7 +27,9 @@ def watch(
     user: Annotated[str, typer.Option("--user", help="only what this user started")] = "",
     project: str = "",
     type: Annotated[list[str] | None, typer.Option("--type", help="event types; `*` is allowed; repeatable")] = None,
-    timeout: Annotated[float | None, typer.Option("--timeout", min=0, help="maximum seconds to watch")] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0, callback=finite, help="maximum seconds to watch")
+    ] = None,
     output: Annotated[str, typer.Option("-o", "--output", help="table | jsonl")] = "table",
 ) -> None:
     """Print events as they happen, of all plans or of some."""

@@ -8,10 +8,12 @@ import typer
 from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import PLAN, command, group
-from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, api
+from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, api, finite
 from signalbox_client.output import Column, echo, one, rows
 
 oozie = group("Reruns on Oozie: what would run is previewed, and exactly that is applied.")
+ANSWER_SECONDS: Final = 120.0
+"""How long an Oozie server may take where no `--timeout` is given."""
 _STILL: Final = frozenset({"ACCEPTED", "RESOLVING"})
 PREVIEW: Final[tuple[Column, ...]] = (
     ("key", "key"), ("decision", "decision"), ("reason", "reason"),
@@ -44,7 +46,9 @@ def oozie_rerun(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="maximum number at once")] = None,
     starts_per_minute: Rate = None,
     canary: Annotated[int | None, typer.Option("--canary", min=1, help="number of items that run first, alone")] = None,
-    brake: Annotated[float | None, typer.Option("--brake", help="stop at this share of failures, such as 0.2")] = None,
+    brake: Annotated[
+        float | None, typer.Option("--brake", callback=finite, help="stop at this share of failures, such as 0.2")
+    ] = None,
     brake_after: Annotated[int, typer.Option("--brake-after", min=1, help="not before this number has ended")] = 20,
     preview: Annotated[bool, typer.Option("--preview", help="show what would run, and start nothing")] = False,
     apply: Annotated[str, typer.Option("--apply", help="the hash of a preview: start exactly that")] = "",
@@ -136,9 +140,13 @@ def _rules(
     return {name: value for name, value in rules.items() if value is not None}
 
 
+def _seconds(timeout: float | None) -> float:
+    return ANSWER_SECONDS if timeout is None else timeout
+
+
 def _until_previewed(id: str, timeout: float | None) -> dict[str, Any]:
     """The plan once it is previewed, or refused. Raises `TookTooLong`."""
-    return watch.until(api(), place("plans", id), lambda found: found["state"] not in _STILL, timeout or 120)
+    return watch.until(api(), place("plans", id), lambda found: found["state"] not in _STILL, _seconds(timeout))
 
 
 def _show(previewed: dict[str, Any], output: str) -> None:
@@ -157,7 +165,7 @@ def _apply(
         raise typer.BadParameter("--apply needs --plan: the id of the previewed plan", param_hint="--plan")
     body = {"preview_hash": hash, "confirm_deletions": confirm_deletions, "reason": reason}
     operation = api().post(place("plans", plan, "apply"), body)["operation_id"]
-    watch.operation(api(), operation, timeout=timeout or 120)
+    watch.operation(api(), operation, timeout=_seconds(timeout))
     found = api().get(place("plans", plan))
     if wait and found["state"] != "REFUSED":
         found = watch.plan(api(), plan, timeout=timeout)

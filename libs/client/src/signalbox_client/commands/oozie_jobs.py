@@ -7,7 +7,7 @@ import typer
 from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import command
-from signalbox_client.commands.oozie import number_range, oozie
+from signalbox_client.commands.oozie import ANSWER_SECONDS, number_range, oozie
 from signalbox_client.inputs import Form, Reason, Timeout, api
 from signalbox_client.output import Column, echo, one, plain, write_through
 
@@ -106,7 +106,7 @@ def _control(body: dict[str, Any], engine: str, reason: str, timeout: float | No
 
 def _answered(path: str, body: dict[str, Any], timeout: float | None) -> dict[str, Any]:
     """The operation once it is answered."""
-    return watch.operation(api(), api().post(path, body)["id"], timeout=timeout or 120)
+    return watch.operation(api(), api().post(path, body)["id"], timeout=ANSWER_SECONDS if timeout is None else timeout)
 
 
 def _numbers(given: list[str] | None) -> list[int]:

@@ -9,7 +9,7 @@ from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, group
 from signalbox_client.exit_codes import EndedBadly, TookTooLong
-from signalbox_client.inputs import Everything, Form, Limit, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Everything, Form, Limit, Timeout, Wait, Yes, api, finite
 from signalbox_client.output import Column, ago, echo, one, plain, rows, state, took
 
 reprocess = group("Files of events that are sent again.")
@@ -66,7 +66,7 @@ def reprocess_start(
     batch_size: Annotated[int | None, typer.Option(min=1, help="maximum number of events that a crash repeats")] = None,
     retry_attempts: Annotated[int | None, typer.Option(min=0, help="attempts to read a file")] = None,
     distribution: Annotated[str, typer.Option(help="modulo | balanced")] = "modulo",
-    rate: Annotated[float | None, typer.Option(help="events a second, of the whole job")] = None,
+    rate: Annotated[float | None, typer.Option(callback=finite, help="events a second, of the whole job")] = None,
     engine: Annotated[str, typer.Option(help="the process engine that runs the workers")] = "",
     reason: Why = "",
     wait: Wait = False,
@@ -121,7 +121,9 @@ def reprocess_samples(id: str, output: Form = "table") -> None:
 def reprocess_logs(
     id: str,
     tail: Annotated[int, typer.Option(min=0, max=1000, help="number of last lines of each worker")] = 50,
-    since: Annotated[float | None, typer.Option(min=0.1, max=864_000, help="only the last N seconds")] = None,
+    since: Annotated[
+        float | None, typer.Option(min=0.1, max=864_000, callback=finite, help="only the last N seconds")
+    ] = None,
     sort: Annotated[bool, typer.Option("--sort", help="lines of all workers, ordered by time")] = False,
     output: Form = "table",
 ) -> None:

@@ -152,21 +152,29 @@ def _follow(path: str, params: dict[str, Any]) -> None:
     """Print what comes until the log ends. A connection that breaks off is made again from the last mark."""
     reader = MarkedLog()
     give_up_at, failures = time.monotonic() + _RECONNECT_SECONDS, 0
-    while not reader.ended:
+    while True:
         if reader.offset is not None:  # the lines from the end were printed already
             params = {**params, "since": reader.offset, "tail": None}
+        answered = False
         try:
-            for chunk in api().stream(path, {**params, "follow": "true", "marks": "true"}):
+            chunks = api().stream(path, {**params, "follow": "true", "marks": "true"})
+            answered = True
+            for chunk in chunks:
                 for text in reader.feed(chunk):
                     write_through(text)
-                give_up_at, failures = time.monotonic() + _RECONNECT_SECONDS, 0
-            reader.broke_off()
+                failures = 0
+            if reader.ended:
+                return
         except (Unreachable, Refused) as error:
-            if (isinstance(error, Refused) and error.slug != "unavailable") or time.monotonic() > give_up_at:
+            if isinstance(error, Refused) and error.slug != "unavailable":
                 raise
-            reader.broke_off()
-            failures += 1
-            time.sleep(min(2**failures / 5, 5.0))
+            if not answered and time.monotonic() > give_up_at:
+                raise
+        if answered:  # a log may be silent for hours before its connection breaks off
+            give_up_at = time.monotonic() + _RECONNECT_SECONDS
+        reader.broke_off()
+        failures += 1
+        time.sleep(min(2 ** min(failures, 5) / 5, 5.0))
 
 
 class MarkedLog:
