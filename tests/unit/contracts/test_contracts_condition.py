@@ -83,6 +83,25 @@ def test_lists_that_a_condition_appends_to_each_other_count_towards_its_cost(tex
         compile_condition(text).holds({"data": {"tags": ["a"] * 9}})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'true // "\n && {0} // "',
+        r"""r"\".size() == 1 && {0} && r"\".size() == 1""",
+        '"""\\"""" != "" && {0} && """\\"""" != ""',
+        "true && data.// the first\ntags.// of three\nall(event, true) && {0}",
+        r"""'\\' != "" && {0} && '\\' != "" """,
+    ],
+)
+def test_macros_between_quotes_of_comments_and_raw_texts_count_towards_its_cost(text: str) -> None:
+    """What was taken for a text had no cost: a list of 1,000 entries would hold the planner for days."""
+    nested = "data.tags.all(event, data.tags.all(event, data.tags.all(data, true)))"
+    condition = compile_condition(text.replace("{0}", nested))
+    assert condition.macros >= 3
+    with pytest.raises(ConditionFailed, match="would visit up to"):
+        condition.holds({"data": {"tags": ["a"] * 60}})
+
+
 def test_a_sum_inside_a_macro_costs_no_more_than_its_elements() -> None:
     """Over a plain path nothing is appended: half of what is allowed must not become too dear."""
     event = {"data": {"rows": [{"a": n, "b": n} for n in range(2000)]}}

@@ -18,7 +18,16 @@ MAX_NESTING: Final = 3
 MAX_STEPS: Final = 3000
 """Element visits of one evaluation, about 10 ms."""
 _MACRO: Final = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
-_TEXT: Final = re.compile(r"""[rRbB]{0,2}(\"\"\"[\s\S]*?\"\"\"|'''[\s\S]*?'''|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
+_COMMENT_OR_TEXT: Final = re.compile(
+    r"""
+    (?P<comment>//[^\r\n]*)
+    |(?:[bB]?[rR]|[rR][bB])                                       # a raw text: nothing in it is escaped
+        (?:\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3}|"[^"\r\n]*"|'[^'\r\n]*')
+    |\"{3}(?:\\[\s\S]|[^\\])*?\"{3}|'{3}(?:\\[\s\S]|[^\\])*?'{3}
+    |"(?:\\.|[^"\\\r\n])*"|'(?:\\.|[^'\\\r\n])*'
+    """,
+    re.VERBOSE,
+)
 _PATH: Final = re.compile(r"(?<![\w)\]}.'])[A-Za-z_]\w*(?:\.\w+|\[(?:\d+|'')\])*$")
 _NAMES: Final = frozenset({"event", "data"})
 
@@ -87,9 +96,14 @@ def compile_condition(text: str) -> Condition:
     return Condition(text, program, macros, nesting, _appended(text))
 
 
+def _bare(text: str) -> str:
+    """The condition without its comments and without what its texts hold: only CEL's own words are left."""
+    return _COMMENT_OR_TEXT.sub(lambda found: " " if found["comment"] else "''", text)
+
+
 def _macros(text: str) -> tuple[int, int]:
     """How many macros the text has, and how deep they nest."""
-    bare = _TEXT.sub("''", text)
+    bare = _bare(text)
     starts = {match.end() - 1 for match in _MACRO.finditer(bare)}
     depth = deepest = 0
     opened: list[bool] = []
@@ -105,8 +119,8 @@ def _macros(text: str) -> tuple[int, int]:
 
 def _appended(text: str) -> int:
     """How often lists may be appended to each other before a macro visits them."""
-    bare = re.sub(r"\s+", "", _TEXT.sub("''", text))
-    is_plain = "//" not in bare and all(_PATH.search(bare, 0, match.start()) for match in _MACRO.finditer(bare))
+    bare = re.sub(r"\s+", "", _bare(text))
+    is_plain = all(_PATH.search(bare, 0, match.start()) for match in _MACRO.finditer(bare))
     return 0 if is_plain else bare.count("+")
 
 
