@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, SecretStr, ValidationError
 
+from signalbox_chassis.messaging.connection import broker_addresses
 from signalbox_chassis.settings import ServiceSettings
 
 GOOD = {
@@ -68,12 +69,22 @@ def test_each_problem_is_one_line_that_names_its_variable(
     ]
 
 
-@pytest.mark.parametrize("value", ["a", "a:b", "a:1,", ":1", "a b:1", "a:1 ,b:2", "a:123456", "http://a:1"])
+@pytest.mark.parametrize(
+    "value",
+    ["a", "a:b", "a:1,", ":1", "a b:1", "a:1 ,b:2", "a:123456", "http://a:1", "::1:1", "[::1]", "[::1:1", "[a]:x"],
+)
 def test_brokers_that_are_no_host_and_port_are_refused(
     value: str, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     environment.setenv("SIGNALBOX_KAFKA_BOOTSTRAP", value)
-    assert refused(capsys) == ["SIGNALBOX_KAFKA_BOOTSTRAP: must be `host:port`, several separated by commas"]
+    assert refused(capsys) == [
+        "SIGNALBOX_KAFKA_BOOTSTRAP: must be `host:port` or `[IPv6 address]:port`, several separated by commas"
+    ]
+
+
+def test_brokers_may_have_ipv6_addresses(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SIGNALBOX_KAFKA_BOOTSTRAP", "[::1]:9092,[fd00::a]:9093,b:1")
+    assert broker_addresses(ServiceSettings.load().kafka_bootstrap) == [("::1", 9092), ("fd00::a", 9093), ("b", 1)]
 
 
 @pytest.mark.parametrize("value", ["a:0", "a:1,b:65536"])

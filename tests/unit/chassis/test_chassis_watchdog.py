@@ -9,6 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from signalbox_chassis.messaging.connection import broker_addresses
 from signalbox_chassis.messaging.consumer import Consumer
 from signalbox_chassis.messaging.relay import Relay
 from signalbox_chassis.messaging.settle import Settler
@@ -170,6 +171,17 @@ async def test_lag_counts_every_partition_and_a_consumer_without_partitions_has_
 
 
 async def test_one_reachable_broker_of_several_is_enough(broker: str) -> None:
-    nobody = ["127.0.0.1", str(free_ports(1)[0])]
-    assert not await reachable([nobody])
-    assert await reachable([nobody, broker.split(":")])
+    nobody = f"127.0.0.1:{free_ports(1)[0]}"
+    assert not await reachable(broker_addresses(nobody))
+    assert await reachable(broker_addresses(f"{nobody},{broker}"))
+
+
+async def test_a_broker_with_an_ipv6_address_is_reachable() -> None:
+    """Without it the watchdog never ends a process that stands still, because Kafka seems to be away."""
+
+    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(accept, "::1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await reachable(broker_addresses(f"[::1]:{port}"))

@@ -18,7 +18,14 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, Validation
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from signalbox_chassis.messaging.connection import KafkaConnection, Mechanism, Protocol
+from signalbox_chassis.messaging.connection import (
+    BROKERS_PATTERN,
+    BROKERS_WORDS,
+    KafkaConnection,
+    Mechanism,
+    Protocol,
+    broker_addresses,
+)
 from signalbox_chassis.setting_aliases import SECRET_VARIABLES, Alias
 
 PREFIX = "SIGNALBOX_"
@@ -166,10 +173,10 @@ class ServiceSettings(Settings):
     """What every service is told."""
 
     kafka_bootstrap: str = Field(
-        pattern=r"^[^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*$",
-        json_schema_extra=allowed("`host:port`, several separated by commas"),
+        pattern=f"^{BROKERS_PATTERN}$",
+        json_schema_extra=allowed(BROKERS_WORDS),
     )
-    """Kafka brokers as `host:port`, separated by commas."""
+    """Kafka brokers."""
     kafka_security_protocol: Protocol = "PLAINTEXT"
     """The protocol of the brokers; with `SASL_` as a user, with `SSL` encrypted and their certificates verified."""
     kafka_sasl_mechanism: Mechanism = "SCRAM-SHA-512"
@@ -258,7 +265,7 @@ class ServiceSettings(Settings):
     @field_validator("kafka_bootstrap")
     @classmethod
     def _ports_in_range(cls, value: str) -> str:
-        if not all(1 <= int(broker.rpartition(":")[2]) <= 65535 for broker in value.split(",")):
+        if not all(1 <= port <= 65535 for _, port in broker_addresses(value)):
             raise ValueError("a port must be between 1 and 65535")
         return value
 

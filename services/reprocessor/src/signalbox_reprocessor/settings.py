@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 
+from signalbox_chassis.messaging.connection import BROKERS_PATTERN, BROKERS_WORDS
 from signalbox_chassis.security.vault import VaultSettings
 from signalbox_chassis.settings import allowed
 
@@ -20,9 +21,9 @@ class ReprocessorSettings(VaultSettings):
     worker_database_url: SecretStr = SecretStr("")
     """PostgreSQL with the workers' role, which reaches the rows of one job alone. Empty: jobs are refused."""
     reprocessing_kafka_bootstrap: str = Field(
-        default="", pattern=r"^([^\s,:]+:\d{1,5}(,[^\s,:]+:\d{1,5})*)?$",
+        default="", pattern=f"^({BROKERS_PATTERN})?$",
         validation_alias=_named("reprocessing_kafka_bootstrap", "KAFKA_BOOTSTRAP_SERVERS"),
-        json_schema_extra=allowed("`host:port`, several separated by commas"),
+        json_schema_extra=allowed(BROKERS_WORDS),
     )  # fmt: skip
     """Brokers the events are sent to: the destination, never our own bus. Empty: only dry runs."""
     reprocessing_topic: str = Field(

@@ -93,11 +93,10 @@ class KafkaConnection:
     async def check(self) -> None:
         """Connect once. Raises KafkaRefused in words for people, or KafkaConnectionError when nobody answers."""
         last: Exception | None = None
-        for address in self.bootstrap.split(","):
-            host, _, port = address.rpartition(":")
+        for address, (host, port) in zip(self.bootstrap.split(","), broker_addresses(self.bootstrap), strict=True):
             try:
                 connection = await create_conn(
-                    host, int(port), request_timeout_ms=int(CHECK_SECONDS * 1000), **self._security()
+                    host, port, request_timeout_ms=int(CHECK_SECONDS * 1000), **self._security()
                 )
             except Exception as error:
                 if reason := self._refusal(address, error):
@@ -121,6 +120,18 @@ class KafkaConnection:
         if isinstance(error, _REFUSALS):
             return f"Kafka {address}: user {self.user} or its password is wrong; see SIGNALBOX_KAFKA_PASSWORD_FILE"
         return ""
+
+
+_BROKER: Final = r"(\[[0-9a-fA-F:.]+\]|[^\s,:\[\]]+):\d{1,5}"
+BROKERS_PATTERN: Final = f"{_BROKER}(,{_BROKER})*"
+"""What names brokers: `host:port` or `[IPv6 address]:port`, several separated by commas."""
+BROKERS_WORDS: Final = "`host:port` or `[IPv6 address]:port`, several separated by commas"
+
+
+def broker_addresses(bootstrap: str) -> list[tuple[str, int]]:
+    """Host and port of each broker; an IPv6 address without its brackets."""
+    parts = (address.rpartition(":") for address in bootstrap.split(","))
+    return [(host.removeprefix("[").removesuffix("]"), int(port)) for host, _, port in parts]
 
 
 Kafka = KafkaConnection | str
@@ -172,6 +183,6 @@ def is_refusal(error: BaseException) -> bool:
 
 
 __all__ = [
-    "Kafka", "KafkaConnection", "KafkaError", "KafkaRefused", "Mechanism", "Protocol", "admin_client",
-    "connection_of", "consumer", "is_refusal", "producer",
+    "BROKERS_PATTERN", "BROKERS_WORDS", "Kafka", "KafkaConnection", "KafkaError", "KafkaRefused", "Mechanism",
+    "Protocol", "admin_client", "broker_addresses", "connection_of", "consumer", "is_refusal", "producer",
 ]  # fmt: skip

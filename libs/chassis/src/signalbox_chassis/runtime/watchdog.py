@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import Gauge
 
+from signalbox_chassis.messaging.connection import broker_addresses
 from signalbox_chassis.messaging.consumer import Consumer
 from signalbox_chassis.messaging.relay import Relay
 from signalbox_chassis.messaging.settle import Settler
@@ -42,7 +43,7 @@ class Watchdog:
         self._consumers = consumers
         self._settlers = settlers
         self._relay = relay
-        self._addresses = [address.rsplit(":", 1) for address in bootstrap.split(",")]
+        self._addresses = broker_addresses(bootstrap)
         self._stuck_seconds = stuck_seconds
         self._end = end
         self._idle_since = dict.fromkeys(settlers, time.monotonic())
@@ -90,12 +91,12 @@ async def lag_of(consumer: Consumer) -> int | None:
         return None
 
 
-async def reachable(addresses: Sequence[Sequence[str]]) -> bool:
+async def reachable(addresses: Sequence[tuple[str, int]]) -> bool:
     """Whether any of these brokers takes a connection."""
     for host, port in addresses:
         try:
             async with asyncio.timeout(2):
-                _, writer = await asyncio.open_connection(host, int(port))
+                _, writer = await asyncio.open_connection(host, port)
             writer.close()
         except (OSError, TimeoutError):
             continue
