@@ -3,7 +3,9 @@
 import uuid
 from typing import Any
 
-from signalbox_chassis.persistence.connection import connect
+import pytest
+
+from signalbox_chassis.persistence.connection import KnownTypes, connect
 
 
 async def introspections(url: str, *statements: str) -> int:
@@ -25,9 +27,17 @@ async def introspections(url: str, *statements: str) -> int:
 
 async def test_only_the_first_connection_asks_for_the_array_types_of_postgresql(postgres_url: str) -> None:
     """The query takes 10 ms of a processor; each start of a service made it about thirty times."""
-    statement = "SELECT ARRAY[now()::timestamptz(3)], ARRAY['01:00'::timetz]"
-    await introspections(postgres_url, statement)
-    assert await introspections(postgres_url, statement) == 0
+    await introspections(postgres_url, "SELECT ARRAY[1]", "SELECT ARRAY['01:00'::timetz]")
+    assert await introspections(postgres_url, "SELECT ARRAY[1::bigint]", "SELECT ARRAY['01:00'::timetz]") == 0
+
+
+async def test_the_arrays_that_services_use_are_known_after_one_query(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each new process makes it: a crashed service that starts again."""
+    monkeypatch.setattr(KnownTypes, "_known_types", None)
+    kinds = ("json", "boolean", "bytea", "integer", "text", "double precision", "date", "timestamptz", "uuid", "jsonb")
+    assert await introspections(postgres_url, *(f"SELECT ARRAY[NULL::{kind}]" for kind in kinds)) == 1
 
 
 async def test_a_type_of_somebody_s_own_is_asked_for_on_each_connection(postgres_url: str) -> None:

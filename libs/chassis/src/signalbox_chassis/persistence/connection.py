@@ -23,9 +23,11 @@ _KEEPALIVE = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_
 COMMAND_TIMEOUT_SECONDS = 10.0
 """asyncpg waits for ever on a black hole without it."""
 
-
 _FIRST_OWN_OID: Final = 16_384
 """PostgreSQL's own types have smaller ones, the same on every server and in every version."""
+
+_ARRAYS: Final = frozenset({199, 1000, 1001, 1005, 1007, 1009, 1016, 1022, 1182, 1185, 2951, 3807})
+"""Arrays of json, boolean, bytea, the integers, text, double precision, date, timestamptz, uuid, jsonb: one query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +40,24 @@ class _NoStatement:
 class KnownTypes(asyncpg.Connection):  # pyright: ignore[reportUntypedBaseClass]
     """A connection that asks only once per process what PostgreSQL's own types are.
 
-    asyncpg asks for array types (`uuid[]`) on every new connection, at the first statement that needs them. The query
-    takes 10 ms of a processor, and a service that starts opens connections that need it about thirty times.
+    asyncpg asks for array types (`uuid[]`) on every new connection, at each statement that brings new ones. The query
+    takes 10 ms of a processor, and a service that starts made it about thirty times.
     """
 
     __slots__ = ()
-    _known: ClassVar[dict[frozenset[int], Any]] = {}
+    _known_oids: ClassVar = _ARRAYS
+    _known_types: ClassVar[Any] = None
 
     async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> Any:
         oids = frozenset(typeoids)
-        if oids in self._known:
-            return self._known[oids], _NoStatement()
         introspect = cast("Any", super()._introspect_types)  # pyright: ignore[reportUnknownMemberType]
-        rows, statement = await introspect(oids, timeout)
-        if max(oids) < _FIRST_OWN_OID:
-            self._known[oids] = rows
-        return rows, statement
+        if max(oids) >= _FIRST_OWN_OID:
+            return await introspect(oids, timeout)
+        if KnownTypes._known_types is None or not oids <= KnownTypes._known_oids:
+            oids |= KnownTypes._known_oids
+            KnownTypes._known_types, _ = await introspect(oids, timeout)
+            KnownTypes._known_oids = oids
+        return KnownTypes._known_types, _NoStatement()
 
 
 class Transaction(Protocol):
