@@ -1,30 +1,29 @@
-"""Services as processes that start in a moment: forked from a process that has everything loaded already.
+"""Services and scripted engines as processes that start in a moment: forked from one that has everything loaded.
 
 To load a service's modules takes two seconds of a processor; a run of tests starts hundreds of them. What is forked is
 a whole service all the same: its own process, connections and consumers, killed by a real SIGKILL.
 """
 
+import asyncio
 import multiprocessing
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from example_service.app import example_service
-from signalbox_chassis.runtime import crash_points
-from signalbox_chassis.settings import ServiceSettings
-from signalbox_executor.app import executor
-from signalbox_executor.settings import ExecutorSettings
 from signalbox_local.launch import die_with
 
-Name = Literal["executor", "example"]
+Name = Literal["executor", "example", "scripted engine"]
 _LOADED = multiprocessing.get_context("forkserver")
 # of what is installed only: up to Python 3.11.8 the forking process does not get our sys.path, and says nothing of it
-_LOADED.set_forkserver_preload(["signalbox_executor.app", "signalbox_executor.settings", "signalbox_local.launch"])
+_LOADED.set_forkserver_preload([
+    "signalbox_executor.app", "signalbox_executor.settings", "signalbox_executor.engines.scripted.server",
+    "signalbox_local.launch",
+])  # fmt: skip
 
 
 def _become(name: Name, environment: Mapping[str, str], log: str) -> None:
@@ -35,16 +34,42 @@ def _become(name: Name, environment: Mapping[str, str], log: str) -> None:
         os.dup2(output.fileno(), 2)
     os.environ.clear()
     os.environ.update(environment)
+    _RUN[name](environment)
+
+
+def _run_executor(environment: Mapping[str, str]) -> None:
+    from signalbox_chassis.runtime import crash_points
+    from signalbox_executor.app import executor
+    from signalbox_executor.settings import ExecutorSettings
+
     crash_points.arm(environment.get("SIGNALBOX_CRASH_AT", ""))
-    if name == "executor":
-        executor(ExecutorSettings.load()).run()
-    else:
-        example_service(ServiceSettings.load()).run()
+    executor(ExecutorSettings.load()).run()
+
+
+def _run_example(environment: Mapping[str, str]) -> None:
+    from example_service.app import example_service
+    from signalbox_chassis.runtime import crash_points
+    from signalbox_chassis.settings import ServiceSettings
+
+    crash_points.arm(environment.get("SIGNALBOX_CRASH_AT", ""))
+    example_service(ServiceSettings.load()).run()
+
+
+def _run_scripted_engine(environment: Mapping[str, str]) -> None:
+    from signalbox_executor.engines.scripted.server import serve
+
+    asyncio.run(serve(Path(environment["FOLDER"]), port=0))
+
+
+# each imports what it runs: a run of tests that starts none of them need not load them
+_RUN: Final[Mapping[Name, Callable[[Mapping[str, str]], None]]] = {
+    "executor": _run_executor, "example": _run_example, "scripted engine": _run_scripted_engine,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Forked:
-    """One service, of this process's making; `subprocess.Popen`'s words, as far as tests need them."""
+    """One process, of this process's making; `subprocess.Popen`'s words, as far as tests need them."""
 
     process: ForkServerProcess
 

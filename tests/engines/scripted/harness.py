@@ -1,7 +1,7 @@
 """The scripted engine: its real process on a free port. Every start is in its ledger before it answers."""
 
-import subprocess
-import sys
+import os
+import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +12,8 @@ import aiohttp
 from engines.harness import EngineHarness, WorkRequest
 from signalbox_contracts.definitions.work import ScriptedWork, Work
 from signalbox_executor.engines.port import Engine
+from support.deadlines import block_until
+from support.forked import Forked
 
 LATE_SECONDS = 4.0
 """How long a submit of late work is under way, at least; a drive that gives up sooner leaves it in flight."""
@@ -64,26 +66,27 @@ class ScriptedServer:
         self.url = ""
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "signalbox_executor.engines.scripted.server", "--folder", str(self.folder)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        assert self.url.startswith("http://127.0.0.1:"), "the scripted engine did not start"
+        log = self.folder.with_name(f"{self.folder.name}.log")
+        before = log.stat().st_size if log.exists() else 0
+        self.process = Forked.start("scripted engine", {**os.environ, "FOLDER": str(self.folder)}, log)
+
+        def new_lines() -> str:
+            return log.read_text()[before:] if log.exists() else ""
+
+        def started() -> bool:
+            return new_lines().endswith("\n") or self.process.poll() is not None
+
+        block_until(started, why="the scripted engine has an address", poll_seconds=0.01)
+        self.url = new_lines().strip()
+        assert self.url.startswith("http://127.0.0.1:"), f"the scripted engine did not start: {self.url}"
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self._gone()
-        assert self.process.returncode in (0, -9)
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=20) in (0, -signal.SIGKILL)
 
     def kill(self) -> None:
-        self.process.kill()
-        self._gone()
-
-    def _gone(self) -> None:
-        self.process.wait(timeout=20)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self.process.end()
 
 
 async def ask_server(url: str, path: str, body: Any = None) -> Any:
