@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("signalbox", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("signalbox")
 
-pytest_plugins = ["support.servers", "support.service_fixture", "support.ceph", "support.failures"]
+pytest_plugins = ["support.servers", "support.ceph", "support.failures"]
+pytest.register_assert_rewrite("support.service_fixture")
 
 
 @pytest.hookimpl(trylast=True)

@@ -49,8 +49,8 @@ def tracked(root: Path) -> dict[str, str]:
     return {path: (root / path).read_text(encoding="utf-8") for path in paths}
 
 
-def main() -> int:
-    files = tracked(Path(__file__).parents[2])
+def main(root: Path) -> int:
+    files = tracked(root)
     for what, limit, sizes in (
         ("functions", FUNCTION_LINES, long_functions(files)),
         ("modules", MODULE_LINES, long_modules(files)),
@@ -62,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Path(__file__).parents[2]))

@@ -40,10 +40,9 @@ def test_a_failed_assertion_is_never_repeated(tmp_path: Path) -> None:
 
 
 def test_what_passes_when_repeated_alone_is_called_flaky(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    passing = "tests/unit/support/test_support_parts.py::test_nothing"
-    assert parts._repeat([passing], tmp_path, 0.0) == 0  # pyright: ignore[reportPrivateUsage]
+    passing = tmp_path / "test_it.py"
+    passing.write_text("def test_nothing(): pass")
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    assert parts._repeat([str(passing)], folder, 0.0) == 0  # pyright: ignore[reportPrivateUsage]
     assert f"FLAKY {passing}: DeadlineExceeded, then passed alone" in capsys.readouterr().out
-
-
-def test_nothing() -> None:
-    """Passes: the test above repeats it."""
