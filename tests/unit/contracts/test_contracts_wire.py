@@ -228,6 +228,14 @@ def test_what_is_not_a_cloudevent_is_undecodable(value: bytes, headers: tuple[tu
         read_outside(value, *headers, record_time=NOW)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"\x00\x00\x00\x01", None])
+def test_headers_of_a_producers_own_libraries_are_not_looked_at(content: bytes | None) -> None:
+    """Retries, traces and schemas are counted in bytes there: such an event was parked."""
+    own = ("kafka_deliveryAttempt", content)
+    assert read_outside(json.dumps(MINIMAL).encode(), own).id == "1"
+    assert read_outside(b"{}", *BINARY, own).id == "1"
+
+
 def test_a_source_may_have_a_topic_of_its_own() -> None:
     own = topic("triggers.v1.stores-eu")
     event = decode(own, json.dumps(MINIMAL).encode())

@@ -21,7 +21,9 @@ def read_outside(value: bytes, headers: Headers, record_time: datetime | None) -
     Structured mode is told by its content type, binary mode by `ce_specversion`. A record with neither is read as
     structured, so that a plain `kcat -P` with a CloudEvents document works.
     """
-    texts = {name.lower(): (text or b"").decode() for name, text in headers}
+    named = [(name.lower(), text or b"") for name, text in headers]
+    # others are of the producer's own libraries, often of bytes
+    texts = {name: text.decode() for name, text in named if name == "content-type" or name.startswith("ce_")}
     if any("\0" in text for text in texts.values()):
         raise ValueError("a header holds a NUL character, which PostgreSQL cannot store")
     binary = "ce_specversion" in texts and not texts.get("content-type", "").lower().startswith(_STRUCTURED)
