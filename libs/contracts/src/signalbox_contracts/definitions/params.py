@@ -80,7 +80,6 @@ def bind(declared: Mapping[str, Param], given: Mapping[str, JsonValue]) -> dict[
 
 def _is_date(text: Any) -> bool:
     try:
-        date.fromisoformat(text)
+        return date.fromisoformat(text).isoformat() == text  # Python also reads 20260331 and 2026-W14-2
     except ValueError:
         return False
-    return True
