@@ -2,7 +2,6 @@
 
 import io
 import sys
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -24,7 +23,7 @@ from signalbox_client.commands import (
 )
 from signalbox_client.commands.accounts import binding, key, user
 from signalbox_client.commands.audit import audit
-from signalbox_client.commands.auth import auth, with_browser, with_password
+from signalbox_client.commands.auth import Insecure, auth, checked_address, with_browser, with_password
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
@@ -108,7 +107,7 @@ def login(
     username: Annotated[str, typer.Option("--username", "-u", help="log in with a password")] = "",
     name: Annotated[str, typer.Option("--name", help="name of the context")] = "",
     token_file: Annotated[str, typer.Option("--token-file", help="file that holds the token")] = "",
-    insecure: Annotated[bool, typer.Option("--insecure", help="send the token over plain http")] = False,
+    insecure: Insecure = False,
     oidc: Annotated[bool, typer.Option("--oidc", help="log in with the OpenID provider, in a browser")] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="with --oidc: print the address only")] = False,
 ) -> None:
@@ -116,9 +115,7 @@ def login(
 
     A password or a key is read from a prompt or the standard input.
     """
-    where = contexts.checked_url(url)
-    if not insecure and contexts.is_plain_and_remote(where):
-        raise typer.BadParameter(f"{where} would get the token in clear: use https, or --insecure to go on")
+    where = checked_address(url, insecure=insecure)
     if oidc:
         context = with_browser(where, name, open_browser=not no_browser)
         echo(f"logged in to {where} as {context.username}; context {name or context.username}")
@@ -128,31 +125,29 @@ def login(
         echo(f"logged in to {where} as {context.username}; context {name or username}")
         return
     name = name or "default"
-    try:
-        token = Path(token_file).read_text().strip() if token_file else inputs.secret_value("key").strip()
-    except OSError as error:
-        raise typer.BadParameter(f"{token_file} cannot be read: {error.strerror}") from None
+    token = (inputs.text_of(token_file) if token_file else inputs.secret_value("key")).strip()
     if not contexts.is_token(token):
         raise typer.BadParameter("this is no key: printable characters without spaces are allowed")
     me = Api(where, token).get("/me")
-    kept = contexts.load()
-    kept.known[name] = contexts.Context(where, token, me["name"])
-    kept.current = name
-    contexts.save(kept)
+    with contexts.changed() as kept:
+        kept.known[name] = contexts.Context(where, token, me["name"])
+        kept.current = name
     echo(f"logged in to {where} as {me['name']}; context {name}")
 
 
 @command(app, "logout")
 def logout() -> None:
     """Forget the context in use. Its key or session stays valid: see `auth logout` and `key delete`."""
-    kept = contexts.load()
-    name = inputs.chosen[0] if inputs.chosen else kept.current
-    if kept.known.pop(name, None) is None:
-        raise contexts.NotLoggedIn(f"there is no context {name}" if name else "nobody is logged in")
-    if name == kept.current:
-        kept.current = next(iter(kept.known), "")
-    contexts.save(kept)
-    echo("logged out")
+    name = _stored_name()
+    contexts.forget(name)
+    echo(f"logged out of context {name}")
+
+
+def _stored_name() -> str:
+    try:
+        return contexts.stored(inputs.chosen[0] if inputs.chosen else None)[0]
+    except contexts.BadContext as error:
+        raise contexts.NotLoggedIn(str(error)) from None
 
 
 def main() -> None:

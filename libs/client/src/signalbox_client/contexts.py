@@ -1,10 +1,12 @@
 """Where the API is and who we are: from the environment, else from a file only its owner can read."""
 
+import fcntl
 import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,9 +46,12 @@ class Contexts:
 
 
 def file() -> Path:
-    """`$XDG_CONFIG_HOME/signalbox/contexts.json`."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / "signalbox" / "contexts.json"
+    """`$XDG_CONFIG_HOME/signalbox/contexts.json`. Raises `BadContext`."""
+    base = os.environ.get("XDG_CONFIG_HOME")
+    try:
+        return Path(base or Path.home() / ".config") / "signalbox" / "contexts.json"
+    except RuntimeError:  # a user number without an account, as containers have
+        raise BadContext(f"there is no home folder: set XDG_CONFIG_HOME, or {URL} and {TOKEN}") from None
 
 
 def load() -> Contexts:
@@ -67,13 +72,37 @@ def load() -> Contexts:
 
 
 def save(contexts: Contexts) -> None:
-    """Replace the file; it is never readable by others, not for a moment."""
-    folder = file().parent
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".contexts-")  # made 0600
-    with os.fdopen(handle, "w") as out:
-        json.dump({"current": contexts.current, "known": {n: asdict(c) for n, c in contexts.known.items()}}, out)
-    Path(name).replace(file())
+    """Replace the file; it is never readable by others, not for a moment. Raises `BadContext`."""
+    content = {"current": contexts.current, "known": {n: asdict(c) for n, c in contexts.known.items()}}
+    with _writing():
+        handle, name = tempfile.mkstemp(dir=file().parent, prefix=".contexts-")  # made 0600
+        try:
+            with os.fdopen(handle, "w") as out:
+                json.dump(content, out)
+            Path(name).replace(file())
+        except BaseException:  # a draft would keep tokens
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def changed() -> Generator[Contexts]:
+    """The contexts, saved when the block ends. Another command that changes them waits. Raises `BadContext`."""
+    with _writing(), file().with_name("lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        contexts = load()
+        yield contexts
+        save(contexts)
+
+
+@contextmanager
+def _writing() -> Generator[None]:
+    """The folder exists inside the block. Raises `BadContext` for what cannot be written."""
+    try:
+        file().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield
+    except OSError as error:
+        raise BadContext(f"{file()} cannot be written: {error.strerror}") from None
 
 
 def with_tokens(url: str, tokens: Mapping[str, Any]) -> Context:
@@ -83,14 +112,14 @@ def with_tokens(url: str, tokens: Mapping[str, Any]) -> Context:
 
 def refresh(name: str | None = None) -> Context:
     """Go on with the session of a context, and keep its next tokens. Raises `NotLoggedIn`, `Refused`."""
-    kept = load()
-    name = name or kept.current
-    context = kept.known.get(name)
-    if context is None or not context.refresh_token:
+    name, context = stored(name)
+    if not context.refresh_token:
         raise NotLoggedIn("there is no session here: run `signalbox login --username NAME`")
     tokens: Any = Api(context.url, "").post("/auth/refresh", {"refresh_token": context.refresh_token})
-    kept.known[name] = renewed = with_tokens(context.url, tokens)
-    save(kept)
+    renewed = with_tokens(context.url, tokens)
+    with changed() as kept:
+        if kept.known.get(name) == context:  # else another command renewed or removed it meanwhile
+            kept.known[name] = renewed
     return renewed
 
 
@@ -130,13 +159,21 @@ def api(name: str | None = None) -> Api:
         raise BadContext(f"{TOKEN} is not a token: printable characters without spaces are allowed")
     if token and name is None:
         return Api(checked_url(os.environ.get(URL) or DEFAULT_URL), token)
+    return _api_of(*stored(name))
+
+
+def stored(name: str | None = None) -> tuple[str, Context]:
+    """Name and content of the stored context that a command uses: the named one, that of the address in the
+    environment, or the one in use. Raises `BadContext`, `NotLoggedIn`.
+    """
+    name = name or os.environ.get(CONTEXT) or None
     contexts = load()
     url = os.environ.get(URL)
     if url and name is None:
         # a token is only ever sent to where it was kept for
         for known, context in contexts.known.items():
             if context.url == checked_url(url):
-                return _api_of(known, context)
+                return known, context
         raise NotLoggedIn(f"there is no token for {url}: run `signalbox login --url {url}`, or set {TOKEN}")
     name = name or contexts.current
     context = contexts.known.get(name)
@@ -144,4 +181,12 @@ def api(name: str | None = None) -> Api:
         if name:
             raise BadContext(f"there is no context {name}: {', '.join(sorted(contexts.known)) or 'none is stored'}")
         raise NotLoggedIn(f"nobody is logged in: run `signalbox login --url URL`, or set {TOKEN}")
-    return _api_of(name, context)
+    return name, context
+
+
+def forget(name: str) -> None:
+    """Remove a context; no other one comes into use in its place."""
+    with changed() as kept:
+        kept.known.pop(name, None)
+        if kept.current == name:
+            kept.current = ""

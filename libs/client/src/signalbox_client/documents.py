@@ -1,10 +1,16 @@
 """Files people write: JSON, or YAML 1.2 with the types of JSON. Every problem is one line with file and line."""
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final, cast
 
 MAX_DEPTH: Final = 64
 """Levels of lists and objects, as the API allows."""
+MAX_VALUES: Final = 1_000_000
+"""How many values a document may have, those of repeated anchors counted each time."""
+MAX_INTEGER: Final = 10**308
+"""Larger ones are no numbers of JSON for most readers."""
 MAX_YAML_IN_BRACES: Final = 100_000
 """Characters: reading YAML takes a thousand times longer, and a long text in braces is JSON with a mistake in it."""
 _TEXT_TAGS: Final = ("tag:yaml.org,2002:timestamp",)
@@ -19,7 +25,7 @@ def parse(text: str) -> dict[str, Any]:
     found = _braces(text) if text.lstrip().startswith("{") else _yaml(text)
     if not isinstance(found, dict):
         raise InvalidDocument("must hold one object")
-    return cast("dict[str, Any]", _plain(found, (), ""))
+    return cast("dict[str, Any]", _plain(found, (), "", iter(range(MAX_VALUES))))
 
 
 def _braces(text: str) -> Any:
@@ -42,13 +48,17 @@ def _json(text: str) -> Any:
         raise InvalidDocument(f"line {error.lineno}: {error.msg}") from None
     except RecursionError:
         raise InvalidDocument("is nested too deeply") from None
+    except InvalidDocument:
+        raise
+    except ValueError:  # Python reads numbers of 4,300 digits
+        raise InvalidDocument("a number has too many digits") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise InvalidDocument(f"{next(name for name in names if names.count(name) > 1)} is given more than once")
+        counts = Counter(name for name, _ in pairs)
+        raise InvalidDocument(f"{next(name for name in counts if counts[name] > 1)} is given more than once")
     return made
 
 
@@ -80,8 +90,10 @@ def _yaml(text: str) -> Any:
         raise InvalidDocument("is nested too deeply") from None
 
 
-def _plain(value: Any, above: tuple[int, ...], place: str) -> Any:
-    """The same value with the types of JSON; refuses what JSON does not have."""
+def _plain(value: Any, above: tuple[int, ...], place: str, left: Iterator[int]) -> Any:
+    """The same value with the types of JSON; refuses what JSON does not have. `left` has an entry for each value."""
+    if next(left, None) is None:
+        raise InvalidDocument(f"{place}: more than {MAX_VALUES} values: anchors repeat too much")
     if isinstance(value, dict | list):
         if id(cast("Any", value)) in above:
             raise InvalidDocument(f"{place}: an anchor that contains itself")
@@ -89,9 +101,15 @@ def _plain(value: Any, above: tuple[int, ...], place: str) -> Any:
             raise InvalidDocument(f"{place}: at most {MAX_DEPTH} levels are allowed")
         inside = (*above, id(cast("Any", value)))
         if isinstance(value, list):
-            return [_plain(one, inside, f"{place}.{n}") for n, one in enumerate(cast("list[Any]", value))]
+            return [_plain(one, inside, f"{place}.{n}", left) for n, one in enumerate(cast("list[Any]", value))]
         fields = cast("dict[Any, Any]", value)
-        return {_name(name, place): _plain(one, inside, f"{place}.{name}".lstrip(".")) for name, one in fields.items()}
+        pairs = [
+            (_name(name, place), _plain(one, inside, f"{place}.{name}".lstrip("."), left))
+            for name, one in fields.items()
+        ]
+        return _unique(pairs)  # 1 and "1" are one name in JSON
+    if isinstance(value, int) and abs(value) >= MAX_INTEGER:
+        raise InvalidDocument(f"{place}: a number has too many digits")
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float) and value == value and abs(value) != float("inf"):

@@ -52,16 +52,22 @@ def api() -> Api:
 
 def document(file: str) -> dict[str, Any]:
     """The object in a file. Ends the command when there is none."""
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{file} is not UTF-8, at byte {error.start}") from None
+    text = text_of(file)
     try:
         return documents.parse(text)
     except documents.InvalidDocument as error:
         raise typer.BadParameter(f"{file}: {error}") from None
+
+
+def text_of(file: str) -> str:
+    """The text in a file, with its line ends; `-` is the standard input. Ends the command when there is none."""
+    name = "the standard input" if file == "-" else file
+    try:
+        return (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode()
+    except OSError as error:
+        raise typer.BadParameter(f"{name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{name} is not UTF-8, at byte {error.start}") from None
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, str]:
@@ -124,14 +130,14 @@ def secret_value(what: str) -> str:
     """A value that must not be seen: from the standard input, or asked for without echo."""
     if sys.stdin.isatty():
         return typer.prompt(what, hide_input=True, err=True)
-    return sys.stdin.read().removesuffix("\n")
+    return text_of("-").removesuffix("\n").removesuffix("\r")
 
 
 def two_secret_values(first: str, second: str) -> tuple[str, str]:
     """Two values that must not be seen: a line each of the standard input, or asked for without echo."""
     if sys.stdin.isatty():
         return secret_value(first), typer.prompt(second, hide_input=True, confirmation_prompt=True, err=True)
-    lines = sys.stdin.read().splitlines()
+    lines = [line.removesuffix("\r") for line in text_of("-").removesuffix("\n").split("\n")]
     if len(lines) != 2:
         raise typer.BadParameter(f"two lines are needed: the {first}, then the {second}")
     return lines[0], lines[1]

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Final, cast
 
 import yaml
 
+from signalbox_client import documents
+
 MAX_FILE_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 64
 """Levels of lists and mappings, as the API allows."""
@@ -89,7 +91,7 @@ def read_documents(file: str) -> list[Document]:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InvalidFile(f"{file}: has {path.stat().st_size} bytes: at most {MAX_FILE_BYTES} are allowed")
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InvalidFile(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -215,8 +217,10 @@ class _Reader:
         if not isinstance(value, str | int | float | None):
             kind = type(value).__name__
             raise self._invalid(node, path, f"{kind} is not allowed: text, numbers, true, false and null are")
-        if isinstance(value, float) and not isfinite(value):
-            raise self._invalid(node, path, f"{node.value} is not a number of JSON")
+        if (isinstance(value, float) and not isfinite(value)) or (
+            isinstance(value, int) and abs(value) >= documents.MAX_INTEGER
+        ):
+            raise self._invalid(node, path, f"{node.value[:100]} is not a number of JSON")
         return value
 
     def _invalid(self, node: Any, path: tuple[str, ...], words: str) -> InvalidFile:

@@ -22,6 +22,17 @@ METHODS: tuple[Column, ...] = (
 Url = Annotated[str, typer.Option("--url", envvar=contexts.URL, help="where the API is")]
 
 
+Insecure = Annotated[bool, typer.Option("--insecure", help="send passwords and tokens over plain http")]
+
+
+def checked_address(url: str, *, insecure: bool) -> str:
+    """The address, if what is sent there cannot be read on the way. Ends the command otherwise."""
+    where = contexts.checked_url(url)
+    if not insecure and contexts.is_plain_and_remote(where):
+        raise typer.BadParameter(f"{where} would get the secret in clear: use https, or --insecure to go on")
+    return where
+
+
 def with_password(url: str, username: str, password: str, name: str) -> contexts.Context:
     """Sign in, and keep the session as the context `name`."""
     return _keep(url, Api(url, "").post("/auth/login", {"username": username, "password": password}), name)
@@ -49,10 +60,9 @@ def with_browser(url: str, name: str, *, open_browser: bool) -> contexts.Context
 def _keep(url: str, tokens: Any, name: str) -> contexts.Context:
     context = contexts.with_tokens(url, tokens)
     name = name or context.username
-    kept = contexts.load()
-    kept.known[name] = context
-    kept.current = name
-    contexts.save(kept)
+    with contexts.changed() as kept:
+        kept.known[name] = context
+        kept.current = name
     return context
 
 
@@ -68,11 +78,12 @@ def auth_register(
     email: Annotated[str, typer.Option("--email")],
     name: Annotated[str, typer.Option("--name", help="the full name")] = "",
     url: Url = contexts.DEFAULT_URL,
+    insecure: Insecure = False,
     output: Form = "table",
 ) -> None:
     """Create your own account, if the operator allows registration."""
+    where = checked_address(url, insecure=insecure)
     body = {"username": username, "email": email, "name": name, "password": inputs.secret_value("password")}
-    where = contexts.checked_url(url)
     one(Api(where, "").post("/auth/register", body), output, USERS, name="username")
     echo(f"signalbox login --url {where} --username {username}")
 
@@ -89,12 +100,10 @@ def auth_logout(
     everywhere: Annotated[bool, typer.Option("--everywhere", help="every session of the account")] = False,
 ) -> None:
     """End the session at the server, and forget it here."""
-    answered: Any = api().post("/auth/logout", {"everywhere": everywhere})
-    kept = contexts.load()
-    kept.known.pop(inputs.chosen[0] if inputs.chosen else kept.current, None)
-    if kept.current not in kept.known:
-        kept.current = ""
-    contexts.save(kept)
+    used = api()
+    answered: Any = used.post("/auth/logout", {"everywhere": everywhere})
+    if used.renew is not None:  # a token of the environment is stored nowhere
+        contexts.forget(contexts.stored(inputs.chosen[0] if inputs.chosen else None)[0])
     echo(f"logged out; sessions ended: {answered['sessions']}")
 
 

@@ -26,21 +26,18 @@ def context_list(output: Form = "table") -> None:
 @command(context, "use")
 def context_use(name: str) -> None:
     """Use this context from now on."""
-    kept = contexts.load()
-    if name not in kept.known:
-        raise contexts.BadContext(f"there is no context {name}: {', '.join(sorted(kept.known)) or 'none is stored'}")
-    kept.current = name
-    contexts.save(kept)
+    with contexts.changed() as kept:
+        if name not in kept.known:
+            known = ", ".join(sorted(kept.known)) or "none is stored"
+            raise contexts.BadContext(f"there is no context {name}: {known}")
+        kept.current = name
     echo(f"{kept.known[name].url} is the current context now")
 
 
 @command(context, "remove")
 def context_remove(name: str) -> None:
     """Forget a context and its token."""
-    kept = contexts.load()
-    if kept.known.pop(name, None) is None:
+    if name not in contexts.load().known:
         raise contexts.BadContext(f"there is no context {name}")
-    if kept.current == name:
-        kept.current = ""
-    contexts.save(kept)
+    contexts.forget(name)
     echo(f"context {name} is removed")
