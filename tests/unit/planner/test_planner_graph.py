@@ -442,6 +442,19 @@ def test_a_re_run_of_what_failed_in_a_matrix_runs_only_the_failed_tasks() -> Non
     assert again.plan.state is PlanState.SUCCEEDED
 
 
+def test_a_re_run_that_fails_compensates_only_what_it_ran() -> None:
+    """Without it a re-run of the last step of a pipeline that succeeded undoes every step that it reused."""
+    undo = [{"id": f"undo_{name}", "compensates": name} for name in ("a", "b")]
+    pipeline = pipeline_of([{"id": "a"}, {"id": "b", "depends_on": ["a"]}, {"id": "c", "depends_on": ["b"]}, *undo])
+    parent = World(pipeline, [TaskState.SUCCEEDED] * 5).run(Random(1))
+    for scope, step, ran in (("only", "c", ["c"]), ("from", "b", ["b", "c", "undo_b"])):
+        again = run_again(parent, pipeline, scope, step, fails=("c",))
+        assert again.plan.state is PlanState.FAILED
+        assert again.order == ran
+    assert again.plan.progress is not None
+    assert again.plan.progress.runs[3].reason == "step 'a' did not run to its success in this plan: it is REUSED"
+
+
 def test_a_step_cannot_start_from_one_that_did_not_end_as_awaited() -> None:
     pipeline = pipeline_of(PARTS)
     ends = [TaskState.SUCCEEDED] * 3 + [TaskState.FAILED] + [TaskState.SUCCEEDED] * 2

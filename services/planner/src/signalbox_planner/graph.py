@@ -388,8 +388,8 @@ def _not_compensated(progress: Progress, step: GraphStep, cause: str | None) -> 
         return "nothing has to be compensated"
     if cause not in step.step.compensate_on:
         return f"it does not compensate on {cause}"
-    if undone.outcome is not StepState.SUCCEEDED:
-        return f"step {step.step.compensates!r} did not succeed: it is {undone.outcome}"
+    if undone.state is not StepState.SUCCEEDED:  # by this plan: what another plan did is not for this one to undo
+        return f"step {step.step.compensates!r} did not run to its success in this plan: it is {undone.state}"
     return ""
 
 
