@@ -1,6 +1,7 @@
 """Templates: what they may say, what is refused when saving, and that rendering stays small."""
 
 import sys
+import tracemalloc
 from types import FrameType
 from typing import Any
 
@@ -105,6 +106,47 @@ def test_a_large_result_is_refused() -> None:
 def test_a_filter_that_multiplies_text_is_stopped_before_it_fills_the_memory(text: str) -> None:
     with pytest.raises(InvalidTemplate, match="more than"):
         render(text, {"params": {"many": list(range(10_000))}})
+
+
+def nested_texts(depth: int) -> str:
+    """A text of a list of a text of a list …: each text doubles the backslashes of the one before."""
+    return "params.quotes" if depth == 0 else f"[{nested_texts(depth - 1)}] | string"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        " ~ ".join(["params.long"] * 40),
+        " + ".join(["params.long"] * 40),
+        f"[{', '.join(['params.long'] * 40)}]",
+        f"[{', '.join(['params.long'] * 40)}] | upper",
+        f"[{', '.join(['params.long'] * 40)}] | replace('y', '')",
+        f"[[{', '.join(['params.long'] * 40)}]] | join",
+        "params.quotes" + " | tojson" * 24,
+        nested_texts(22),
+        "params.percents" + " | urlencode" * 60,
+        f"[{', '.join(['params.many | sort'] * 200)}] | length",
+        f"[{', '.join(['params.many[1:]'] * 200)}] | length",
+        f"[{', '.join(['params.long[1:]'] * 40)}] | length",
+    ],
+)
+def test_a_template_takes_no_more_memory_than_a_text_may_have(expression: str) -> None:
+    """The size was measured once the text was made: 30 times `tojson` in a row is a gigabyte, 40 times is none left."""
+    params = {"long": "y" * 500_000, "quotes": "'\"\\", "percents": "%" * 60_000, "many": list(range(15_000))}
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidTemplate, match=r"more than|makes a list of"):
+            render(f"{{{{ {expression} }}}}", {"params": params})
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_texts_lists_and_numbers_are_joined_and_added_as_before() -> None:
+    assert render("{{ run.id ~ '/' ~ (params.n + 1) ~ params.parts }}", VALUES) == "r1/4['a', 'b']"
+    assert render("{{ (params.parts + ['c']) | sort | join }}{{ 'x' + 'y' }}", VALUES) == "abcxy"
+    assert render("{{ params.day[:4] }}{{ params.day[-2:] }}{{ params.parts[::-1] | join }}", VALUES) == "202628ba"
+    assert render("{{ params.long | length }}", {"params": {"long": "y" * 500_000}}) == "500000"
 
 
 def test_json_is_written_as_it_is() -> None:

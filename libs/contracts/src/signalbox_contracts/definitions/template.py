@@ -7,18 +7,22 @@ Everything is checked when the definition is saved, so that a plan does not fail
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, wraps
 from math import isfinite
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from signalbox_contracts.definitions.secrets import secret_refs
 
 NAMES: Final = frozenset({"params", "steps", "event_date", "run"})
 TEMPLATE_CHARACTERS: Final = 16_384
 RENDERED_CHARACTERS: Final = 65_536
+MAX_LIST_ITEMS: Final = 10_000
+"""Items of a list that a template makes: as many as a pipeline has tasks."""
 MAX_PRECISION: Final = 308
 """Digits that `round` keeps: Jinja's own computes 10 to the power of them, and nothing ends that."""
 
@@ -26,6 +30,10 @@ FILTERS: Final = frozenset(
     {"abs", "default", "d", "float", "int", "join", "length", "count", "lower", "upper", "replace", "round", "string"}
     | {"tojson", "trim", "first", "last", "title", "capitalize", "sort", "unique", "urlencode", "min", "max"}
 )
+_SLICE: Final = "[:]"
+"""The filter that `a[1:2]` becomes; nobody can write this name."""
+_MAKE_TEXT: Final = ("lower", "upper", "string", "trim", "title", "capitalize", "urlencode")
+_MAKE_LISTS: Final = ("sort", "unique")
 _REFUSED: Final = {
     nodes.Call: "calls are",
     nodes.Mul: "multiplication is",  # 'x' * 10**9 would fill the memory before a size could be measured
@@ -42,20 +50,57 @@ class InvalidTemplate(ValueError):
     """The template is not allowed, or cannot be rendered; the text says where and what is allowed."""
 
 
+class _BoundedOperators(NodeTransformer):
+    """`a ~ b` as the filter `join`, and `a[1:2]` as a filter: what Jinja makes of these operators is not bounded."""
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802 - Jinja finds it by this name
+        self.generic_visit(node)
+        return nodes.Filter(nodes.List(node.nodes), "join", [], [], None, None, lineno=node.lineno)
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802 - likewise
+        self.generic_visit(node)
+        if not isinstance(node.arg, nodes.Slice):
+            return node
+        places = [place or nodes.Const(None) for place in (node.arg.start, node.arg.stop, node.arg.step)]
+        return nodes.Filter(node.node, _SLICE, places, [], None, None, lineno=node.lineno)
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """No globals, and only filters that cannot make text much longer."""
+    """No globals, and only operators and filters that measure what they are given before they make more of it.
+
+    INVARIANT a text of more than `RENDERED_CHARACTERS` goes into no operation, and none of them makes it more than ten
+    times as long. Without that, `x|tojson` thirty times in a row is a gigabyte: each doubles the backslashes.
+    """
+
+    intercepted_binops = frozenset({"+"})
 
     def __init__(self) -> None:
         super().__init__(
             undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, block_start_string=_NEVER,
             block_end_string=_NEVER, comment_start_string=_NEVER + "#", comment_end_string=_NEVER + "#",
+            finalize=_measured,
             optimized=False,  # Jinja's optimizer takes 25 s of a processor for 300 filters in a row
         )  # fmt: skip
         self.globals.clear()
         allowed: dict[str, Any] = {name: self.filters[name] for name in FILTERS}
         allowed["round"] = _bounded_round(self.filters["round"])
-        allowed.update(replace=_replace, join=_join, tojson=_tojson)  # Jinja's own may grow text without end
-        self.filters = allowed
+        allowed.update(replace=_replace, join=_join)  # Jinja's own may grow text without end
+        allowed.update({name: _bounded_text(allowed[name]) for name in _MAKE_TEXT}, tojson=_bounded_text(_tojson))
+        allowed.update({name: _bounded_list(allowed[name]) for name in _MAKE_LISTS})
+        self.filters = {**allowed, _SLICE: _slice}
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """The sum of two numbers, texts or lists."""
+        if isinstance(left, str) and isinstance(right, str):
+            _refuse_over(len(left) + len(right))
+        if isinstance(left, list) and isinstance(right, list):
+            _refuse_more_items(len(left) + len(right))  # pyright: ignore[reportUnknownArgumentType]
+        return super().call_binop(context, operator, left, right)
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree: nodes.Template = _BoundedOperators().visit(super()._parse(source, name, filename))
+        tree.set_environment(self)
+        return tree
 
 
 @cache
@@ -95,7 +140,7 @@ def _check_tree(
         if isinstance(number.value, float) and not isfinite(number.value):
             raise InvalidTemplate(f"line {number.lineno}: a number is too large")
     for used in tree.find_all(nodes.Filter):
-        if used.name not in FILTERS:
+        if used.name not in FILTERS | {_SLICE}:
             raise InvalidTemplate(
                 f"line {used.lineno}: filter {used.name!r} is not allowed: {', '.join(sorted(FILTERS))}"
             )
@@ -167,16 +212,71 @@ def texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
             yield from texts(part, f"{place}.{index}")
 
 
+def _measured(value: object) -> object:
+    """The value; raises `InvalidTemplate` if its text would be too long, before that text is made."""
+    size, rest = 0, [value]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, Mapping):
+            size += 2
+            rest += [*part.keys(), *part.values()]  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(part, list | tuple):
+            size += 2
+            rest += part
+        else:
+            size += max(1, len(part if isinstance(part, str) else str(part)))
+        _refuse_over(size)
+    return value
+
+
+def _bounded_text(make: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that measures what it is given, and what it makes."""
+
+    @wraps(make)
+    def bounded(*values: object, **named: object) -> object:
+        for value in (*values, *named.values()):
+            _measured(value)
+        return _measured(make(*values, **named))
+
+    return bounded
+
+
+def _bounded_list(make: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that makes a list as long as the one it is given."""
+
+    @wraps(make)
+    def bounded(*values: object, **named: object) -> object:
+        for value in values:
+            if isinstance(value, list | tuple):
+                _refuse_more_items(len(value))  # pyright: ignore[reportUnknownArgumentType]
+        return make(*values, **named)
+
+    return bounded
+
+
 def _replace(text: object, old: str, new: str) -> str:
-    source = str(text)
+    source = str(_measured(text))
     _refuse_over(len(source) + source.count(old) * len(new))
     return source.replace(old, new)
 
 
 def _join(parts: Iterable[object], between: str = "") -> str:
-    parts_of_text = [str(part) for part in parts]
-    _refuse_over(sum(len(part) + len(between) for part in parts_of_text))
+    parts_of_text: list[str] = []
+    size = 0
+    for part in parts:
+        parts_of_text.append(str(_measured(part)))
+        size += len(parts_of_text[-1]) + (len(between) if size else 0)
+        _refuse_over(size)
     return between.join(parts_of_text)
+
+
+def _slice(value: Any, start: object, stop: object, step: object) -> Any:
+    part = value[start:stop:step]
+    if isinstance(part, str):
+        _refuse_over(len(part))
+    else:
+        _refuse_more_items(len(part))
+    return part
 
 
 def _tojson(value: object) -> str:
@@ -195,6 +295,11 @@ def _bounded_round(jinja_round: Callable[..., Any]) -> Callable[..., Any]:
 def _refuse_over(size: int) -> None:
     if size > RENDERED_CHARACTERS:
         raise InvalidTemplate(f"renders to more than {RENDERED_CHARACTERS} characters")
+
+
+def _refuse_more_items(count: int) -> None:
+    if count > MAX_LIST_ITEMS:
+        raise InvalidTemplate(f"makes a list of {count} items: at most {MAX_LIST_ITEMS} are allowed")
 
 
 def _bounded(pieces: Iterator[str]) -> str:
