@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.template import InvalidTemplate, check_template, render, render_all
+from support.proofs import proves
 
 VALUES: dict[str, Any] = {
     "params": {"day": "2026-03-28", "parts": ["a", "b"], "n": 3},
@@ -113,6 +114,7 @@ def nested_texts(depth: int) -> str:
     return "params.quotes" if depth == 0 else f"[{nested_texts(depth - 1)}] | string"
 
 
+@proves("contracts.definitions.template: a text of more than")
 @pytest.mark.parametrize(
     "expression",
     [
