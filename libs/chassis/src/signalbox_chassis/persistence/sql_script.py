@@ -1,30 +1,22 @@
-"""SQL scripts of migrations: split into statements at semicolons outside of quotes, function bodies and comments."""
+"""SQL scripts of migrations."""
 
-import re
-from typing import Final
+from typing import Any
 
 from alembic import op
 
-# quoted texts, $$ bodies $$ and comments are passed over as one piece
-_PIECE: Final = re.compile(
-    r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|(?P<body>\$\w*\$).*?(?P=body)|(?P<end>;)", re.DOTALL
-)
-
-
-def split(script: str) -> list[str]:
-    """The statements of a script, in order, without their semicolons; empty ones and lone comments are left out."""
-    found, start = list[str](), 0
-    for piece in _PIECE.finditer(script):
-        if piece["end"]:
-            found.append(script[start : piece.start()])
-            start = piece.end()
-    found.append(script[start:])
-    return [
-        statement.strip() for statement in found if re.sub(r"--[^\n]*|/\*.*?\*/|\s", "", statement, flags=re.DOTALL)
-    ]
-
 
 def run_script(script: str) -> None:
-    """Execute the statements of a script in the migration under way."""
-    for statement in split(script):
-        op.execute(statement)
+    """Execute all statements of a script in the migration under way, as they are written and in one round trip.
+
+    Where alembic writes SQL instead of executing it, the script is written. Raises asyncpg's own errors.
+    """
+    migration = op.get_context()
+    if migration.as_sql:
+        migration.impl.static_output(script)
+        return
+
+    def execute(driver: Any) -> Any:
+        return driver.execute(script)
+
+    connection: Any = op.get_bind().connection.dbapi_connection
+    connection.run_async(execute)
