@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from signalbox_contracts.definitions import KINDS, AnyDefinition, InvalidDefinition, graph, read, secret_refs
+from signalbox_contracts.definitions import KINDS, AnyDefinition, InvalidDefinition, graph, read, secret_refs, trigger
 from signalbox_contracts.definitions.params import InvalidParams, Param, bind
 from signalbox_contracts.definitions.schedule import EventDate
 from signalbox_contracts.definitions.trigger import Match, pattern_matches
@@ -245,3 +245,10 @@ def test_attributes_match_by_patterns(match: Match, matches: bool) -> None:
 def test_a_pattern_of_many_stars_is_judged_in_a_moment(pattern: str, value: str, matches: bool) -> None:
     """The last one took longer than anybody waits, and the planner reads no other event meanwhile."""
     assert pattern_matches(pattern, value) is matches
+
+
+def test_patterns_that_clients_choose_fill_no_memory() -> None:
+    """Each subscription to the live feed may bring fifty new ones, and every one was kept for ever."""
+    for number in range(5000):
+        pattern_matches(f"workflow.*{number}", "workflow.failed")
+    assert trigger._regex.cache_info().currsize < 5000  # pyright: ignore[reportPrivateUsage]

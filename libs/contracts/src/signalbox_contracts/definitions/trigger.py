@@ -1,7 +1,7 @@
 """Triggers: rules that turn a matching event from outside into a request."""
 
 import re
-from functools import cache
+from functools import lru_cache
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -95,7 +95,7 @@ def pattern_matches(pattern: str, value: str) -> bool:
     return _regex(pattern).fullmatch(value) is not None
 
 
-@cache
+@lru_cache(maxsize=4096)  # who subscribes to the live feed chooses patterns too, as many as they like
 def _regex(pattern: str) -> re.Pattern[str]:
     """Each part is taken where it comes first and never again: else some stars over a long subject take for ever."""
     first, *others = (re.escape(part) for part in re.split(r"\*+", pattern))
