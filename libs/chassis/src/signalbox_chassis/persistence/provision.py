@@ -247,6 +247,7 @@ def write_roles(file: Path, prepared: list[ProvisionedService]) -> None:
     """Write the addresses in one step, readable by the owner only. Raises ProvisionFailed."""
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
+        draft.unlink(missing_ok=True)  # of a run that a full disk ended; in a container each has the same process id
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
             addresses = {one.service: one.url for one in prepared}
             addresses |= {worker_name(one.service): one.worker_url for one in prepared if one.worker_url}
