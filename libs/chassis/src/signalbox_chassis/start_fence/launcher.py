@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -59,12 +60,17 @@ class Fence:
             with urllib.request.urlopen(request, timeout=10) as response:
                 return response.status, ""
         except urllib.error.HTTPError as error:
-            try:
-                return error.code, json.load(error).get("detail", "")
-            except ValueError:
-                return error.code, f"status {error.code}"
-        except (OSError, ValueError) as error:
+            return error.code, _detail(error)
+        except (OSError, ValueError, HTTPException) as error:  # HTTPException: what answers speaks no HTTP
             return 0, str(error)
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    """The reason in an answer; a proxy in between may answer with anything."""
+    try:
+        return str(json.loads(error.read(1 << 20))["detail"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, HTTPException):
+        return f"status {error.code}"
 
 
 def claim(fence: Fence) -> None:
@@ -99,7 +105,8 @@ def run(application: str, arguments: Sequence[str]) -> tuple[int, str]:
         runpy.run_path(str(path), run_name="__main__")
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
-            return end.code or 0, "" if not end.code else f"exit code {end.code}"
+            code = (end.code or 0) & 0xFF  # as the system takes it
+            return code, f"exit code {code}" if code else ""
         note(str(end.code))
         return 1, str(end.code)
     except BaseException as error:  # also what is no Exception ends an application
@@ -118,6 +125,11 @@ def result() -> dict[str, Any]:
     except OSError:
         return {}
     return {"result": base64.b64encode(data).decode(), "result_bytes": size}
+
+
+def storable(text: str) -> str:
+    """The text with a replacement for what UTF-8 and PostgreSQL cannot hold, such as bytes of a file's name."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def follow_parent() -> None:
@@ -153,7 +165,7 @@ def main() -> None:
     application, arguments = sys.argv[1], sys.argv[2:]
     code, error = run(application, arguments)
     left = result()
-    end: dict[str, Any] = {"exit_code": code, "error": error[:4000], **left}
+    end: dict[str, Any] = {"exit_code": code, "error": storable(error)[:4000], **left}
     status, reason = fence.post("end", end, 600 if left else 20)
     if error:
         note("the application failed: " + error)
