@@ -152,6 +152,8 @@ async def test_if_match_is_refused_where_there_is_no_revision(api: Gateway) -> N
     ("path", "body", "field"),
     [
         ("/jobs/nightly/stop", {"kill": "off"}, "kill"),
+        ("/jobs/nightly/start", {"event_date": "20260331"}, "event_date"),
+        ("/jobs/nightly/start", {"event_date": 86400}, "event_date"),
         ("/jobs", {**JOB, "id": "x", "priority": "7"}, "priority"),
         ("/jobs/nightly/start", {"rules": {"limit": "2"}}, "rules.limit"),
         (

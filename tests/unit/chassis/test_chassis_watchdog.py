@@ -130,8 +130,7 @@ async def test_a_broker_that_cannot_be_reached_ends_nothing_and_gets_its_time_wh
     process = Process(f"127.0.0.1:{free_ports(1)[0]}", monkeypatch)
     for _ in range(5):
         assert await process.look_after(STUCK * 2) == 0
-    host, port = broker.split(":")
-    process.watchdog._addresses[:] = [[host, port]]  # pyright: ignore[reportPrivateUsage]
+    process.watchdog._addresses[:] = broker_addresses(broker)  # pyright: ignore[reportPrivateUsage]
     assert await process.look_after(0) == 0
     assert await process.look_after(STUCK - 1) == 0, "it has just come back"
     assert await process.look_after(2) == 1

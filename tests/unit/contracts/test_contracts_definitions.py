@@ -188,9 +188,9 @@ def test_given_parameters_win_over_defaults() -> None:
     [
         ({}, "n is missing: an integer is required"),
         ({"n": True}, "n: True is not allowed"),
-        ({"n": 1, "day": "tomorrow"}, "day: 'tomorrow' is not allowed: a date as 2026-03-31 is"),
-        ({"n": 1, "day": "20260331"}, "day: '20260331' is not allowed: a date as 2026-03-31 is"),
-        ({"n": 1, "day": "2026-W14-2"}, "day: '2026-W14-2' is not allowed: a date as 2026-03-31 is"),
+        ({"n": 1, "day": "tomorrow"}, "day: 'tomorrow' is not allowed: a date of the form 2026-03-31 is"),
+        ({"n": 1, "day": "20260331"}, "day: '20260331' is not allowed: a date of the form 2026-03-31 is"),
+        ({"n": 1, "day": "2026-W14-2"}, "day: '2026-W14-2' is not allowed: a date of the form 2026-03-31 is"),
         ({"n": 1, "mode": "c"}, "mode: 'c' is not allowed: one of 'a', 'b' is"),
         ({"n": 1, "x": 1}, "x is not a parameter: day, n, mode allowed"),
     ],

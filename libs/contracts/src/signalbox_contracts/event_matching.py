@@ -11,6 +11,7 @@ from signalbox_contracts.definitions.condition import ConditionFailed, InvalidCo
 from signalbox_contracts.definitions.trigger import Trigger
 from signalbox_contracts.messages.states import MatchOutcome
 from signalbox_contracts.messages.triggers import TriggerEvent
+from signalbox_contracts.vocabulary import parse_date
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,10 @@ def match(trigger: Trigger, event: TriggerEvent) -> Match | None:
     try:
         day = _date(_at(document, trigger.event_date_from))
     except (LookupError, ValueError):
-        return Match(MatchOutcome.REFUSED, f"event_date_from: there is no date at {trigger.event_date_from}")
+        return Match(
+            MatchOutcome.REFUSED,
+            f"event_date_from: there is no date of the form 2026-03-31 at {trigger.event_date_from}",
+        )
     return Match(MatchOutcome.MATCHED, params=params, event_date=day)
 
 
@@ -107,4 +111,7 @@ def _date(value: object) -> date:
     """A date, or the date of an instant as it is written. Raises `ValueError`."""
     if not isinstance(value, str):
         raise ValueError("not a text")
-    return date.fromisoformat(value) if len(value) <= 10 else datetime.fromisoformat(value).date()
+    day = parse_date(value[:10])
+    if len(value) > 10:
+        datetime.fromisoformat(value)
+    return day

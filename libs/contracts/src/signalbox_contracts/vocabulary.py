@@ -3,7 +3,8 @@
 Nothing here reads a clock or makes a random number: a value is right or wrong by itself.
 """
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Self
 from uuid import UUID
@@ -12,6 +13,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
@@ -32,8 +34,37 @@ def in_utc(instant: datetime) -> datetime:
         raise ValueError("the instant lies outside the calendar once said in UTC") from None
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(in_utc)]
+def _in_instant_form(value: Any) -> Any:
+    """Refuse numbers, also as text: pydantic reads `20260331` as seconds since 1970."""
+    if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
+        return value
+    raise ValueError("an instant of the form 2026-03-31T00:00:00Z is needed")
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_in_instant_form), AfterValidator(in_utc)]
 """A moment, always aware and always UTC once read."""
+
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def parse_date(text: str) -> date:
+    """The date of `2026-03-31`. Raises `ValueError` for every other form, such as `20260331` or `2026-W14-2`."""
+    if not _DATE.fullmatch(text):
+        raise ValueError("a date of the form 2026-03-31 is needed")
+    return date.fromisoformat(text)
+
+
+def _in_date_form(value: Any) -> Any:
+    """Refuse other forms than `2026-03-31`: pydantic reads `86400` as a day of 1970, and takes instants."""
+    if isinstance(value, str):
+        return parse_date(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise ValueError("a date of the form 2026-03-31 is needed")
+
+
+Date = Annotated[date, BeforeValidator(_in_date_form)]
+"""A day, written as `2026-03-31`."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 """The id of a definition, a project or a service. It has no colon, so `kind:id` can be split."""

@@ -1,13 +1,12 @@
 """Declared parameters, and the values a run brings for them."""
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from signalbox_contracts.definitions.definition import ShortText
-from signalbox_contracts.vocabulary import Value
+from signalbox_contracts.vocabulary import Value, parse_date
 
 _PYTHON: Final[Mapping[str, tuple[type, ...]]] = {
     "string": (str,),
@@ -20,7 +19,7 @@ _PYTHON: Final[Mapping[str, tuple[type, ...]]] = {
 
 _ARTICLES: Final[Mapping[str, str]] = {
     "string": "a string", "integer": "an integer", "number": "a number", "boolean": "true or false",
-    "date": "a date as 2026-03-31", "json": "any JSON value",
+    "date": "a date of the form 2026-03-31", "json": "any JSON value",
 }  # fmt: skip
 
 
@@ -80,6 +79,7 @@ def bind(declared: Mapping[str, Param], given: Mapping[str, JsonValue]) -> dict[
 
 def _is_date(text: Any) -> bool:
     try:
-        return date.fromisoformat(text).isoformat() == text  # Python also reads 20260331 and 2026-W14-2
+        parse_date(text)
     except ValueError:
         return False
+    return True

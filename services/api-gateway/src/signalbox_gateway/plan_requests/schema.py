@@ -1,6 +1,5 @@
 """Requests that start plans, as models."""
 
-from datetime import date
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from signalbox_contracts.definitions.definition import Labels, Params, Title
 from signalbox_contracts.definitions.rules import OnUnknown, Retries, Rules, TimeLimits
 from signalbox_contracts.messages.requests import EngineSelection, RequestedItem
-from signalbox_contracts.vocabulary import Name, Text
+from signalbox_contracts.vocabulary import Date, Name, Text
 
 MAX_PLAN_ITEMS: Final = 100_000
 Version = Annotated[int, Field(ge=1, le=2_147_483_647)]
@@ -20,7 +19,7 @@ class PlanStart(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     rules: Rules = Rules()
-    event_date: date | None = None
+    event_date: Date | None = None
     reason: Text = ""
     labels: Labels = Field(default_factory=dict)
 

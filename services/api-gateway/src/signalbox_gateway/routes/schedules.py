@@ -17,7 +17,7 @@ from signalbox_contracts.definitions import cron
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.schedule import Overlap, Schedule
 from signalbox_contracts.messages.operations import ScheduleBackfill
-from signalbox_contracts.vocabulary import Instant, Text
+from signalbox_contracts.vocabulary import Date, Instant, Text
 from signalbox_gateway import operations, plan_requests
 from signalbox_gateway.definitions import store
 from signalbox_gateway.definitions.kinds import KINDS
@@ -104,7 +104,7 @@ class ScheduleNote(BaseModel):
 class ScheduleRun(BaseModel):
     """A run of what the schedule starts, now and beside its ticks."""
 
-    event_date: date | None = None
+    event_date: Date | None = None
     params: dict[str, JsonValue] = Field(default_factory=dict)
     reason: Text = ""
 
