@@ -345,6 +345,32 @@ async def test_folders_of_runs_that_ended_long_ago_are_removed_and_no_others(sta
     assert not list(stand.host.folder.glob(".gone-*"))
 
 
+async def test_the_folder_of_a_run_that_never_started_is_removed_with_its_secrets(tmp_path: Path) -> None:
+    """Without it the values of secrets that it was given stay on the disk for ever."""
+    old, new = (tmp_path / "runs" / name for name in ("old", "new"))
+    for run in (old, new):
+        run.mkdir(parents=True)
+        records.write(run, records.SPEC, {"secrets": ["hunter22"]})
+    os.utime(old, (0, 0))
+    assert prune(tmp_path, keep_days=14) == 1
+    assert [run.exists() for run in (old, new)] == [False, True]
+
+
+async def test_a_folder_that_cannot_be_removed_stops_no_other(tmp_path: Path) -> None:
+    names = ("first", "second", "third")
+    for name in names:
+        run = tmp_path / "runs" / name
+        run.mkdir(parents=True)
+        records.mark(run, records.SEALED)
+        os.utime(run / records.SEALED, (0, 0))
+    blocked = tmp_path / ".gone-second"
+    blocked.write_text("a file is in the way")
+    assert prune(tmp_path, keep_days=14) == 2
+    assert [name for name in names if (tmp_path / "runs" / name).exists()] == ["second"]
+    blocked.unlink()
+    assert prune(tmp_path, keep_days=14) == 1
+
+
 async def test_a_host_the_operator_named_keeps_its_name_and_its_folder(tmp_path: Path) -> None:
     assert load_host_id(tmp_path, "host-a") == "host-a"
     assert load_host_id(tmp_path) == "host-a"
