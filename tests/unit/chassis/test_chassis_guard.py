@@ -40,6 +40,20 @@ def test_what_is_no_plain_http_address_is_refused(url: str, why: str) -> None:
     assert "pw123456" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ann:geheim@example.org:99999/x", "http://ann:geh/eim@example.org:x/", "http://ann:geheim@[::1/",
+        "http:///x?token=geheim", "mailto:ann?body=geheim", "http://ann:geheim@/", "http://example.org:x/?key=geheim",
+    ],
+)  # fmt: skip
+def test_a_refusal_repeats_no_secret_of_the_address(url: str) -> None:
+    """It is kept with the task or the delivery, where others read it."""
+    with pytest.raises(AddressRefused) as refused:
+        EgressGuard().check_url(url)
+    assert "eim" not in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["http://1.1.1.1/", "https://example.org/x?y=1", "http://[2606:4700::1111]:8080/"])
 def test_public_addresses_and_names_are_let_through(url: str) -> None:
     EgressGuard().check_url(url)

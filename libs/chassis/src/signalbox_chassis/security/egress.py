@@ -120,7 +120,7 @@ class EgressGuard:
             parsed = URL(url)
             host, port = parsed.host, parsed.port
         except ValueError:
-            raise AddressRefused(str(url)[:200], "it is not an address of the form http://host:port/path") from None
+            raise AddressRefused(_safe(str(url)), "it is not an address of the form http://host:port/path") from None
         shown = _shown(parsed)
         if parsed.scheme not in SCHEMES:
             raise AddressRefused(shown, f"its scheme is {parsed.scheme or 'missing'!r}: http and https are allowed")
@@ -266,4 +266,9 @@ def _suggested(address: Address, port: int) -> str:
 
 def _shown(url: URL) -> str:
     """Scheme, host and path: credentials and queries may be secret."""
-    return str(url.with_user(None).with_query(None).with_fragment(None))[:500] if url.host else str(url)[:200]
+    return str(url.with_user(None).with_query(None).with_fragment(None))[:500] if url.host else _safe(str(url))
+
+
+def _safe(text: str) -> str:
+    """What may be shown of an address that cannot be taken apart: nothing before its last `@` or behind a `?`."""
+    return text.rpartition("@")[2].partition("?")[0].partition("#")[0][:200]
