@@ -190,6 +190,8 @@ def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(tmp_path: Pat
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "error: the output cannot be written: No space left on device\n")
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b""), "nobody wants the output"
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE, text=True, check=False)

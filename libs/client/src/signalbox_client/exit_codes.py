@@ -37,7 +37,7 @@ def handle_errors() -> Generator[None]:
     """Turn what went wrong into words on stderr and an exit code."""
     try:
         yield
-        sys.stdout.flush()  # what cannot be written is an error of this command, not of Python's exit
+        print(end="", flush=True)  # what cannot be written is an error of this command, not of Python's exit
     except Refused as refused:
         for line in _refusal(refused):
             echo(plain(line))
