@@ -121,6 +121,21 @@ def test_a_folder_that_cannot_be_made_is_one_line(config: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    "context",
+    [
+        '{"url": 5, "token": "t"}', '{"url": "host", "token": "t"}', '{"url": "https://a", "token": "a\\nb"}', "[]",
+        '{"url": "https://a", "token": null}', '{"url": "file:///etc/passwd", "token": "t"}', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_file_of_contexts_that_was_edited_is_one_line(config: Path, context: str) -> None:
+    contexts.save(Contexts())
+    (config / "contexts.json").write_text(f'{{"current": "a", "known": {{"a": {context}}}}}')
+    done = run("plan", "list")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+
+
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """A container that runs as a user number without an account."""
     monkeypatch.delenv("XDG_CONFIG_HOME")

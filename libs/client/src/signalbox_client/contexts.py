@@ -16,7 +16,7 @@ from signalbox_client.api import Api, is_here
 
 URL, TOKEN, CONTEXT = "SIGNALBOX_API_URL", "SIGNALBOX_TOKEN", "SIGNALBOX_CONTEXT"
 DEFAULT_URL = "http://127.0.0.1:8080"
-_TOKEN = re.compile(r"[!-~]{1,1000}")
+_TOKEN = re.compile(r"[!-~]{1,8192}")
 
 
 class NotLoggedIn(Exception):
@@ -59,16 +59,26 @@ def load() -> Contexts:
         if file().stat().st_mode & 0o077:
             raise BadContext(f"{file()} can be read by others: run chmod 600, and revoke its tokens")
         content = json.loads(file().read_text())
-        known = {name: Context(**one) for name, one in content["known"].items()}
-        return Contexts(content["current"], known)
+        known = {name: _context(one) for name, one in content["known"].items()}
+        return Contexts(str(content["current"]), known)
     except FileNotFoundError:
         return Contexts()
     except BadContext:
         raise
     except OSError as error:
         raise BadContext(f"{file()} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadContext(f"{file()} cannot be read ({error}): remove it and log in again") from None
+
+
+def _context(fields: dict[str, Any]) -> Context:
+    """A context of the file. Raises ValueError, TypeError: people edit it, and another version may have written it."""
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise ValueError("a field of a context is no text")
+    context = Context(**fields)
+    if not is_token(context.token):
+        raise ValueError("the token of a context is none")
+    return Context(**{**fields, "url": checked_url(context.url)})
 
 
 def save(contexts: Contexts) -> None:
