@@ -70,6 +70,26 @@ def test_a_service_that_is_killed_is_there_again_and_the_log_says_so(kept: Kept)
     assert children == [kept.starts()[1][0]], "measurements look for it there"
 
 
+def test_a_service_that_is_ended_by_a_signal_without_a_name_is_there_again(kept: Kept) -> None:
+    kept.run(WAITS)
+    block_until(lambda: len(kept.starts()) == 1, why="never started")
+    os.kill(int(kept.starts()[0][0]), signal.SIGRTMIN + 1)
+    block_until(lambda: len(kept.starts()) == 2, why="not started again")
+    assert f"was ended by signal {signal.SIGRTMIN + 1}: started again" in kept.process.log.read_text()
+
+
+def test_a_program_that_is_gone_for_a_moment_is_started_again(kept: Kept) -> None:
+    """A package is replaced, or the host is short of memory: the supervisor ended, and nobody started the service."""
+    program, elsewhere = kept.folder / "program", kept.folder / "elsewhere"
+    program.write_text(f'#!/bin/sh\necho "$$" >> starts\n[ -e once ] || {{ touch once; mv {program} {elsewhere}; }}\n')
+    program.chmod(0o755)
+    supervisor.ProcessSpec("thing", [str(program)], {"PATH": os.environ["PATH"]}, 5).write(kept.folder)
+    kept.process.start([sys.executable, "-m", "signalbox_local.supervisor", str(kept.folder)], life=OWNED)
+    block_until(lambda: "cannot be started now" in kept.process.log.read_text(), why="never tried again")
+    elsewhere.rename(program)
+    block_until(lambda: len(kept.starts()) >= 2, why="not started again")
+
+
 def test_a_service_that_keeps_ending_is_started_more_and_more_rarely() -> None:
     assert [supervisor.pause_after(n) for n in (1, 2, 3, 20)] == [0.1, 0.2, 0.4, 10.0]
 

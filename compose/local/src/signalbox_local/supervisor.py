@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from signalbox_local.errors import CannotContinue
 from signalbox_local.process import LOG_LIMIT_BYTES, OWNED, spawn
 from signalbox_local.secret import write_private
 
@@ -85,16 +86,23 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         while True:
             began = time.monotonic()
-            child = self._start()
-            status = self._wait_for_end(child)
-            if status is None:
-                return self._stop(child)
+            try:
+                child = self._start()
+            except (CannotContinue, OSError) as error:
+                if not self.starts:
+                    raise
+                fact = f"cannot be started now ({error})"  # short of memory, or replaced at this moment
+            else:
+                status = self._wait_for_end(child)
+                if status is None:
+                    return self._stop(child)
+                if status == SETTINGS_WRONG:
+                    self._log("its settings are wrong: not started again")
+                    return SETTINGS_WRONG
+                fact = f"(pid {child}) {_ended(status)}"
             self.failures = 1 if time.monotonic() - began > HEALTHY_SECONDS else self.failures + 1
-            if status == SETTINGS_WRONG:
-                self._log("its settings are wrong: not started again")
-                return SETTINGS_WRONG
             pause = pause_after(self.failures)
-            self._log(f"{self.spec.name} (pid {child}) {_ended(status)}: started again in {pause:.1f} s")
+            self._log(f"{self.spec.name} {fact}: started again in {pause:.1f} s")
             if self._stop_requested_within(pause):
                 return 0
 
@@ -166,7 +174,8 @@ def child_of(folder: Path) -> dict[str, Any]:
 
 def _ended(status: int) -> str:
     if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
+        names = {one.value: one.name for one in signal.Signals}  # most of those for real time have none
+        return f"was ended by {names.get(-status, f'signal {-status}')}"
     return f"ended with {status}"
 
 
