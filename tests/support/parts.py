@@ -20,13 +20,14 @@ from typing import Final
 HOME: Final = Path(__file__).parents[2]
 DEATHS: Final = ["tests/integration/executor/test_executor_crash_points.py"]
 OUTAGES: Final = ["tests/integration/chassis/test_outages.py"]
-EXECUTOR: Final = ["tests/integration/executor", f"--ignore={DEATHS[0]}"]
-_WITH_THE_REST: Final = {"chassis", "local", "planner", "reprocessor"}
+EXECUTOR: Final = ["tests/integration/executor", "tests/integration/planner"]
+"""And the planner, whose tests run executors: together about as long as the other parts."""
+_WITH_THE_REST: Final = {"chassis", "local", "reprocessor"}
 """Folders of tests/integration that make the parts about as long as each other."""
 SERVICES: Final = [
     str(folder.relative_to(HOME))
     for folder in sorted((HOME / "tests" / "integration").iterdir())
-    if folder.is_dir() and folder.name not in {"executor", *_WITH_THE_REST} and not folder.name.startswith("_")
+    if folder.is_dir() and folder.name not in {"executor", "planner", *_WITH_THE_REST} and folder.name[0] != "_"
 ]
 MODEL: Final = ["tests/unit/protocol"]
 """A processor for minutes, and nothing else."""
@@ -46,10 +47,10 @@ class Part:
 
 
 def main(options: list[str]) -> int:
-    elsewhere = [f"--ignore={folder}" for folder in (EXECUTOR[0], *OUTAGES, *SERVICES, *MODEL, *CHAOS)]
+    elsewhere = [f"--ignore={folder}" for folder in (*EXECUTOR, *OUTAGES, *SERVICES, *MODEL, *CHAOS)]
     began = time.monotonic()
     side_by_side = {
-        "the executor, and outages of minutes": [*EXECUTOR, *OUTAGES],
+        "the executor, the planner, and outages of minutes": [*EXECUTOR, f"--ignore={DEATHS[0]}", *OUTAGES],
         "the executor's deaths and the other services": [*DEATHS, *SERVICES],
         "the rest": ["tests", *elsewhere],
         "the claim protocol's model": MODEL,
