@@ -93,6 +93,7 @@ async def test_what_the_writer_sets_a_reader_with_the_use_reads_also_in_a_new_pr
     assert [info.name for info in await writer.listed()] == ["db-password"]
     changed = await writer.set("db-password", "another-value", ["work"], actor="user:ben")
     assert changed.version > made.version
+    assert await reader.versions(["db-password", "absent"]) == {"db-password": changed.version}
     assert await place.vault("executor").read({"db-password"}, "work") == {"db-password": "another-value"}
 
 

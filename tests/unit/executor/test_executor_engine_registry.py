@@ -1,12 +1,13 @@
 """Which adapter is there for an engine, when one that was replaced is closed, and what one bad engine may do."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any, cast
 
 import pytest
 
 from signalbox_contracts.definitions.engine import Engine as EngineDefinition
-from signalbox_contracts.definitions.engine import ScriptedConnection
+from signalbox_contracts.definitions.engine import FlinkConnection, HttpAccess, ScriptedConnection
 from signalbox_contracts.definitions.secrets import SECRET_PLACES
 from signalbox_executor.engines.kind import EngineNotOpened
 from signalbox_executor.engines.port import Engine
@@ -103,6 +104,53 @@ async def test_one_engine_that_cannot_be_opened_keeps_no_other_from_it() -> None
     assert (engines.get("bad"), engines.why_not("bad")) == (None, "RuntimeError: a bug")
     await engines.update([registered(2, "bad")])
     assert (engines.get("bad"), engines.why_not("bad")) == (cast("Engine", made[1]), "")
+
+
+def with_secret(revision: int) -> Registered:
+    access = HttpAccess(method="bearer", token="secret://token")
+    connection = FlinkConnection(url=f"http://127.0.0.1:{revision}", access=access)
+    definition = EngineDefinition(id="one", name="one", connection=connection)
+    return Registered("one", revision, definition, deleted=False, may_ask=True)
+
+
+async def test_an_engine_whose_secret_was_rotated_is_opened_again_without_a_new_definition() -> None:
+    """Without it every call fails with the old credentials until someone saves the engine or restarts executors."""
+    engines, made = registry()
+    vault = {"token": 1}
+
+    async def versions(names: Collection[str]) -> dict[str, int]:
+        return {name: vault[name] for name in names if name in vault}
+
+    engines.secret_versions = versions
+    await engines.update([with_secret(1)])
+    for version, opened in ((1, 1), (2, 2), (2, 2)):
+        vault["token"] = version
+        await engines.find_rotated()
+        await engines.update([with_secret(1)])
+        assert len(made) == opened
+    assert engines.get("one") is cast("Engine", made[1])
+    assert not made[0].closed, "calls are under way"
+
+
+async def test_a_rotated_secret_that_cannot_be_read_leaves_the_engine_as_it_is_until_it_can() -> None:
+    engines, made = registry()
+    vault, opens = {"token": 1}, engines.open
+
+    async def versions(names: Collection[str]) -> dict[str, int]:
+        return {name: vault[name] for name in names if name in vault}
+
+    async def refuse(definition: EngineDefinition) -> Engine:
+        raise EngineNotOpened("the vault cannot be read")
+
+    engines.secret_versions = versions
+    await engines.update([with_secret(1)])
+    vault["token"], engines.open = 2, refuse
+    await engines.find_rotated()
+    await engines.update([with_secret(1)])
+    assert engines.get("one") is cast("Engine", made[0])
+    engines.open = opens
+    await engines.update([with_secret(1)])
+    assert engines.get("one") is cast("Engine", made[1])
 
 
 def test_secrets_may_stand_where_a_definition_is_taken_and_nowhere_else() -> None:

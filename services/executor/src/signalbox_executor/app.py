@@ -58,7 +58,9 @@ def executor(
         definitions=handlers.definitions(wakes), after_restore=after_restore,
     )  # fmt: skip
     service.dead_letters.answer_operations(control)
-    registry = EngineRegistry(open or opener(context), close_after_seconds=settings.engine_timeout_seconds)
+    registry = EngineRegistry(
+        open or opener(context), close_after_seconds=settings.engine_timeout_seconds, secret_versions=secrets.versions
+    )
     member = Membership()
     observer = Observer(service.database, registry, member, settings, service.telemetry, wakes, secrets=secrets)
     submitter = Submitter(
@@ -86,6 +88,7 @@ def executor(
         Loop("freeze calendars", worker.extend_freezes, 300.0),
         Loop("explain", worker.explain, settings.explain_seconds),
         Loop("engine states", states.publish_changed, 1.0),
+        Loop("engine secrets", registry.find_rotated, 5.0),
         Loop("connection tests", tests.one_pass, 2.0),
         Loop("engine requests", requests.one_pass, 1.0),
         Loop("republish", republisher.one_pass, 2.0),

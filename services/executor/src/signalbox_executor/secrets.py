@@ -63,6 +63,10 @@ class Secrets:
         values = await self._read(secret_refs(references), {}, "engine")
         return {f"secret://{name}": value for name, value in values.items()}
 
+    async def versions(self, names: Collection[str]) -> Mapping[str, int]:
+        """The version of each of these secrets that exists. Raises what the database raises."""
+        return await self.vault.versions(names) if self.vault is not None and names else {}
+
     async def values(self, work: Work) -> frozenset[str]:
         """What the references stand for now, as far as they can be read: to be masked. Raises `EngineUnavailable`."""
         found: set[str] = set()

@@ -250,6 +250,12 @@ class Vault:
             logs.hide(value)
         return values
 
+    async def versions(self, names: Collection[str]) -> dict[str, int]:
+        """The version of each of these secrets that exists: another one than before means another value."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch("SELECT name, version FROM secret WHERE name = ANY ($1)", sorted(names))
+        return {row["name"]: row["version"] for row in rows}
+
     async def rewrap(self, batch: int = 500) -> tuple[int, list[str]]:
         """Wrap every data key with the newest key; how many had an older one, and the secrets whose key is not here.
 
