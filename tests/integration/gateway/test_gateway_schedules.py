@@ -99,6 +99,14 @@ async def test_a_run_by_hand_starts_the_target_with_a_date_and_the_label_of_the_
     assert answer.body["labels"]["schedule"] == "every-night"
 
 
+async def test_a_schedule_with_as_many_labels_as_are_allowed_runs_by_hand(api: Gateway) -> None:
+    """The label that names the schedule was one too many: each run was refused."""
+    labels = {f"l{n}": "x" for n in range(50)}
+    await api.ask("POST", "/schedules", {**NIGHTLY, "id": "labelled", "labels": labels})
+    plan = await api.ask("POST", "/schedules/labelled/run", {})
+    assert plan["labels"] == {**labels, "schedule": "labelled"}
+
+
 async def test_a_backfill_is_previewed_and_a_range_without_ticks_or_with_too_many_is_refused(api: Gateway) -> None:
     body = {"from_at": "2026-03-01T00:00:00Z", "until_at": "2026-03-05T00:00:00Z"}
     preview = await api.ask("POST", "/schedules/every-night/backfill", {**body, "preview": True})

@@ -7,13 +7,24 @@ from typing import Any
 import pytest
 
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.definitions.trigger import Trigger
-from signalbox_contracts.event_matching import match
+from signalbox_contracts.event_matching import Match, match
 from signalbox_contracts.messages.states import MatchOutcome
+from signalbox_contracts.messages.ticks import ScheduleTickedData
 from signalbox_contracts.messages.triggers import TriggerEvent
 from signalbox_planner import matching
 from signalbox_planner.matching import Settled
-from signalbox_planner.starts import MAX_QUEUED, Refuse, StartNow, WaitForPrevious, decide_overlap
+from signalbox_planner.starts import (
+    MAX_QUEUED,
+    Refuse,
+    StartNow,
+    Target,
+    WaitForPrevious,
+    decide_overlap,
+    tick_request,
+    trigger_request,
+)
 from signalbox_planner.store import starts
 from signalbox_planner.store.definitions import KnownTrigger
 from signalbox_planner.store.starts import TriggerCount
@@ -78,6 +89,23 @@ def test_an_event_of_the_first_day_of_the_calendar_is_judged_like_any_other() ->
     dated = match(trigger(event_date_from="/data/day"), outside(data={"day": "2026-03-01"}))
     assert dated is not None
     assert dated.outcome is MatchOutcome.MATCHED
+
+
+def test_a_plan_has_all_fifty_labels_of_its_schedule_or_trigger_and_the_one_that_names_it() -> None:
+    """One of the fifty was lost, and a label of that name was not the name of what started the plan."""
+    labels = {"schedule": "of a user", "trigger": "of a user", **{f"l{n}": "x" for n in range(48)}}
+    target, now = Target(None, "there is no job j"), datetime(2026, 3, 1, tzinfo=UTC)
+    nightly = Schedule.model_validate(
+        {"id": "s", "name": "s", "target": {"kind": "job", "id": "j"}, "cron": "0 1 * * *", "labels": labels}
+    )
+    tick = ScheduleTickedData(
+        tick_id=A, schedule_id="s", schedule_revision=1, due_at=now, event_date=now.date(), plan_id=B, schedule=nightly
+    )
+    assert tick_request(tick, target, now).data.labels == {**labels, "schedule": "s"}
+    started = trigger(labels={f"l{n}": "x" for n in range(50)})
+    matched = Match(MatchOutcome.MATCHED, event_date=now.date())
+    request = trigger_request(started, [outside(time=now)], matched, B, target, 1)
+    assert request.data.labels == {**started.labels, "trigger": "t"}
 
 
 async def test_outcomes_with_long_reasons_are_published_in_pages_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Plans that nobody asked for by hand: what a tick or an event starts, and whether it may start now. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -126,7 +126,7 @@ def tick_request(data: ScheduleTickedData, target: Target, requested_at: datetim
         plan_id=data.plan_id, name=schedule.name, actor=f"schedule:{schedule.id}", origin=Origin.SCHEDULE,
         definitions_revision=data.schedule_revision, event_date=data.event_date,
         what=_what(target.definition, schedule.params),
-        labels=_labels(schedule.labels, schedule=schedule.id),
+        labels={**schedule.labels, "schedule": schedule.id},
         reason=f"{data.cause.value} tick of {data.due_at.isoformat()}",
     )  # fmt: skip
     return StartRequest(
@@ -163,7 +163,7 @@ def trigger_request(
         plan_id=plan_id, name=trigger.name, actor=f"trigger:{trigger.id}", origin=Origin.TRIGGER,
         definitions_revision=revision, event_date=matched.event_date,
         what=_what(target.definition, dict(matched.params or {})),
-        labels=_labels(trigger.labels, trigger=trigger.id), reason=reason[:2000],
+        labels={**trigger.labels, "trigger": trigger.id}, reason=reason[:2000],
     )  # fmt: skip
     return StartRequest(
         f"trigger:{trigger.id}", trigger.overlap, request, event.time, _project(target.definition, trigger.project),
@@ -182,7 +182,3 @@ def _what(target: Job | Pipeline | None, params: dict[str, JsonValue]) -> Any:
 
 def _project(target: Job | Pipeline | None, otherwise: str) -> str:
     return target.project if target is not None else otherwise
-
-
-def _labels(labels: Mapping[str, str], **more: str) -> dict[str, str]:
-    return {**more, **dict(list(labels.items())[:49])}

@@ -12,6 +12,8 @@ ParamName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 """A parameter's name: a word that a template can say (`params.day`)."""
 
 Labels = Annotated[dict[Name, Annotated[str, Field(max_length=255)]], Field(max_length=50)]
+PlanLabels = Annotated[dict[Name, Annotated[str, Field(max_length=255)]], Field(max_length=51)]
+"""Those of a definition, and the one with the schedule or trigger that started the plan."""
 Texts = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=255)], Annotated[str, Field(max_length=16_384)]],
     Field(max_length=500),

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from signalbox_contracts.definitions.definition import Labels, Title
+from signalbox_contracts.definitions.definition import PlanLabels, Title
 from signalbox_contracts.definitions.rules import Rules
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import page_id
@@ -152,7 +152,7 @@ class PlanRecord(Value):
     """What it runs, as `job:<id>` or `pipeline:<id>`."""
     target_version: Ordinal | None = None
     parent: PlanId | None = None
-    labels: Labels = Field(default_factory=dict)
+    labels: PlanLabels = Field(default_factory=dict)
     event_date: date | None = None
     counts: Counts = Counts()
     steps: Annotated[tuple[StepSummary, ...], Field(max_length=500)] = ()

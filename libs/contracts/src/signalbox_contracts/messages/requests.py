@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from signalbox_contracts.definitions.definition import Labels, Params, Title
+from signalbox_contracts.definitions.definition import Params, PlanLabels, Title
 from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.definitions.pipeline import Pipeline, StepId
 from signalbox_contracts.definitions.rules import OnUnknown, Retries, Rules, TimeLimits
@@ -142,7 +142,7 @@ class PlanRequestData(Value):
     event_date: date | None = None
     preview: bool = False
     """Stop at PREVIEWED until somebody applies it."""
-    labels: Labels = Field(default_factory=dict)
+    labels: PlanLabels = Field(default_factory=dict)
     parent: PlanId | None = None
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field, JsonValue
 
 from signalbox_contracts.definitions.channel import Severity
-from signalbox_contracts.definitions.definition import Labels, Title
+from signalbox_contracts.definitions.definition import PlanLabels, Title
 from signalbox_contracts.envelope import Attribute, Event
 from signalbox_contracts.messages.commands import Target
 from signalbox_contracts.messages.reprocessing import ReprocessingStated
@@ -200,7 +200,7 @@ class IncidentRecord(Value):
     fingerprint: Annotated[str, Field(max_length=64)]
     plan_id: PlanId | None = None
     engine_id: Name | None = None
-    labels: Labels = Field(default_factory=dict)
+    labels: PlanLabels = Field(default_factory=dict)
     occurrences: Count = 1
     first_at: Instant
     last_at: Instant

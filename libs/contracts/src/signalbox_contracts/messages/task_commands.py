@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue
 
-from signalbox_contracts.definitions.definition import Labels, Params
+from signalbox_contracts.definitions.definition import Params, PlanLabels
 from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, Rules, TimeLimits
 from signalbox_contracts.definitions.selection import Selection
 from signalbox_contracts.definitions.work import Work
@@ -74,7 +74,7 @@ class TaskSpec(Value):
     """Tasks of one group count against `group_limit`: the combinations of a matrix."""
     group_limit: Annotated[int, Field(ge=1, le=100_000)] | None = None
     expected: JsonValue = None
-    labels: Labels = Field(default_factory=dict)
+    labels: PlanLabels = Field(default_factory=dict)
     target: Annotated[str, Field(max_length=255)] | None = None
     """What was started, such as `job:nightly`, and its version: artifacts are pinned by them."""
     target_version: Ordinal | None = None

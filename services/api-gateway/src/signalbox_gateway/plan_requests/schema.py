@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from signalbox_contracts.definitions.definition import Labels, Params, Title
+from signalbox_contracts.definitions.definition import Params, PlanLabels, Title
 from signalbox_contracts.definitions.rules import OnUnknown, Retries, Rules, TimeLimits
 from signalbox_contracts.messages.requests import EngineSelection, RequestedItem
 from signalbox_contracts.vocabulary import Date, Name, Text
@@ -21,7 +21,7 @@ class PlanStart(BaseModel):
     rules: Rules = Rules()
     event_date: Date | None = None
     reason: Text = ""
-    labels: Labels = Field(default_factory=dict)
+    labels: PlanLabels = Field(default_factory=dict)
 
 
 class JobStart(PlanStart):
