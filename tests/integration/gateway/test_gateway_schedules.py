@@ -29,6 +29,7 @@ from signalbox_contracts.messages.ticks import (
 from signalbox_contracts.topics import topic, topic_of
 from signalbox_contracts.wire import encode
 from signalbox_gateway import webhooks
+from signalbox_gateway.read_model import starts
 from signalbox_gateway.rewrap import rewrap_sources
 from signalbox_gateway.store import event_sources
 from support.gateway import JOB, SCRIPTED, Gateway, running_gateway
@@ -124,6 +125,23 @@ async def test_a_backfill_is_previewed_and_a_range_without_ticks_or_with_too_man
         assert (refused.status, refused.body["errors"][0]["field"]) == (422, field)
     operation = await api.request("POST", "/schedules/every-night/backfill", {**body, "reason": "late data"})
     assert (operation.status, operation.body["operation"]) == (202, "schedule.backfill")
+
+
+async def test_a_backfill_reads_the_ticks_of_its_own_instants_and_no_others_of_the_range(api: Gateway) -> None:
+    """Without it a range of years in which the schedule had another rule reads every tick of that rule."""
+    first = datetime(2026, 1, 10, 1, tzinfo=UTC)
+    async with api.connection() as connection:
+        await connection.execute(
+            "INSERT INTO tick SELECT gen_random_uuid(), 'every-night', $1::timestamptz + n * interval '1 minute',"
+            " '2026-01-09', 'FIRED', 'due', '', NULL, now() FROM generate_series(0, 1440) AS n", first,
+        )  # fmt: skip
+        instants = [first, first + timedelta(days=1), first + timedelta(days=2)]
+        assert await starts.fired(connection, "every-night", instants) == dict.fromkeys(instants[:2])
+    body = {"from_at": "2026-01-10T00:00:00Z", "until_at": "2026-01-13T00:00:00Z", "preview": True}
+    preview = await api.ask("POST", "/schedules/every-night/backfill", body)
+    assert (preview["fires"], preview["fired_before"]) == (1, 2)
+    async with api.connection() as connection:
+        await connection.execute("DELETE FROM tick")
 
 
 async def test_ticks_and_matches_that_their_owners_published_are_listed_with_plans_and_reasons(api: Gateway) -> None:

@@ -186,14 +186,12 @@ async def ticks(
     return Page(items[:limit], [last["due_at"].isoformat(), str(last["tick_id"])] if last else None)
 
 
-async def fired_between(
-    connection: Connection, schedule_id: str, from_at: datetime, until_at: datetime
-) -> dict[datetime, str | None]:
-    """The instants of a range that have fired, with the state of their newest plan."""
+async def fired(connection: Connection, schedule_id: str, instants: Sequence[datetime]) -> dict[datetime, str | None]:
+    """Those of these instants that have fired, with the state of their newest plan."""
     rows = await connection.fetch(
         "SELECT t.due_at, p.state FROM tick t LEFT JOIN plan p ON p.id = t.plan_id"
-        " WHERE t.schedule_id = $1 AND t.due_at BETWEEN $2 AND $3 AND t.outcome = 'FIRED'",
-        schedule_id, from_at, until_at,
+        " WHERE t.schedule_id = $1 AND t.due_at = ANY ($2) AND t.outcome = 'FIRED'",
+        schedule_id, instants,
     )  # fmt: skip
     return {row["due_at"]: row["state"] for row in rows}
 

@@ -246,7 +246,7 @@ async def schedule_backfill(id: str, request: Request, deps: Deps, principal: St
         saved = await load(work.connection, KINDS["schedule"], id)
         assert isinstance(saved.definition, Schedule)
         ticks = ticks_for_backfill(saved.definition, wanted, deps.clock.now())
-        fired = await starts.fired_between(work.connection, id, wanted.from_at, wanted.until_at)
+        fired = await starts.fired(work.connection, id, ticks)
         if wanted.preview:
             ordered = ticks if wanted.order == "oldest" else ticks[::-1]
             return Answer(_backfill_preview(saved.definition, ordered, fired, wanted.only), 200)
