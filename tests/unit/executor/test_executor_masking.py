@@ -19,7 +19,11 @@ from pydantic_core import to_json
 from signalbox_chassis.blobs import Blobs
 from signalbox_executor.engines.port import MESSAGE_LENGTH, LogPage, Watched, bounded
 from signalbox_executor.logs import LogKeeper
-from signalbox_executor.masking import Mask
+from signalbox_executor.masking import (
+    Mask,
+    _size_of_beginning,  # pyright: ignore[reportPrivateUsage]
+    _size_of_rest,  # pyright: ignore[reportPrivateUsage]
+)
 from signalbox_executor.run_masks import mask_message
 from signalbox_executor.settings import ExecutorSettings
 from signalbox_executor.store.logs import Copy
@@ -264,3 +268,39 @@ def test_a_message_that_was_cut_ends_in_no_beginning_of_a_value() -> None:
     shown = mask_message(Mask(frozenset({secret})), message)
     assert "corre" not in shown
     assert len(shown) == len(message)
+
+
+MANY = frozenset(f"key{number:03}={number * number:06}" for number in range(40))
+MASKS = Mask(MANY), Mask(MANY)
+MASKS[0]._by_prefix = None  # pyright: ignore[reportPrivateUsage]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from([*sorted(MANY), "key", "key1", "=0000", " ", "x" * 9]), max_size=30), st.booleans())
+def test_many_values_are_hidden_as_few_are(words: list[str], last: bool) -> None:
+    """One pass for many values finds what a search for each finds."""
+    data = "".join(words).encode()
+    assert MASKS[1]._by_prefix is not None  # pyright: ignore[reportPrivateUsage]
+    for gap in (False, True):
+        shown = [mask.clean(data, last=last, after_gap=gap, before_gap=gap) for mask in MASKS]
+        assert shown[0] == shown[1]
+
+
+@settings(max_examples=200)
+@given(st.text(alphabet="ab", max_size=40), st.text(alphabet="ab", min_size=6, max_size=30))
+def test_what_may_be_a_part_of_a_value_is_measured_exactly(text: str, value: str) -> None:
+    data, hidden = text.encode(), value.encode()
+    sizes = range(min(len(hidden) - 1, len(data)), -1, -1)
+    assert _size_of_beginning(data, hidden) == next(size for size in sizes if data.endswith(hidden[:size]))
+    rest = next((size for size in sizes if size and data.startswith(hidden[-size:])), 0)
+    assert _size_of_rest(data, hidden) == rest
+
+
+def test_a_secret_of_thousands_of_lines_is_hidden_in_a_long_log() -> None:
+    """A search for each of its 90,000 forms through the page took minutes, and its beginnings took longer."""
+    lines = [f"{number:08x}{number * 7919:010x}" for number in range(4000)]
+    mask = Mask(frozenset({"\n".join(lines)}))
+    noise = b"nothing to hide here\n" * 25_000
+    data = noise + "\n".join(lines[:1000]).encode() + noise + lines[9].encode()[:7]
+    shown = mask.clean(data, last=False)
+    assert shown == noise + b"\n".join([b"*" * len(line) for line in lines[:1000]]) + noise

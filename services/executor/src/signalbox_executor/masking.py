@@ -6,7 +6,7 @@ many bytes as what they hide, so offsets in the log stay true.
 
 import json
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -21,6 +21,13 @@ CUT: Final = "…"
 SHORTEST_PART: Final = 4
 """A cut value of which less is left is not hidden: stars after every third word would tell how it begins or ends."""
 
+MAX_SEARCHES: Final = 100
+"""A search for each value costs least up to so many values; one pass over the data costs less for more."""
+PROBE_BYTES: Final = 8
+"""A part of a value that is at least so long is found by a search for its first or last bytes."""
+PrefixIndex = dict[bytes, dict[int, set[bytes]]]
+"""The first `SHORTEST` bytes of values → the length of values → the values."""
+
 
 class Mask:
     """Hides the values of a run in a stream of bytes."""
@@ -28,6 +35,7 @@ class Mask:
     def __init__(self, secrets: frozenset[str]) -> None:
         forms = {form for value in secrets for form in _forms(value)}
         self._values = sorted(forms, key=len, reverse=True)
+        self._by_prefix = _index_by_prefix(self._values) if len(self._values) > MAX_SEARCHES else None
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -46,11 +54,12 @@ class Mask:
         if before_gap and (begun := self._beginning_at_the_end(data)) >= SHORTEST_PART:
             hidden = sorted([*hidden, (len(data) - begun, len(data))])
         end = len(data) if last else self._settled(data, hidden)
-        shown = bytearray(data[:end])
+        shown, masked = bytearray(data[:end]), 0
         for start, stop in hidden:
-            stop = min(stop, end)
+            start, stop = max(start, masked), min(stop, end)
             if start < stop:
                 shown[start:stop] = b"*" * (stop - start)
+                masked = stop
         return bytes(shown)
 
     def clean_text(self, text: str) -> str:
@@ -80,6 +89,8 @@ class Mask:
 
     def _intervals(self, data: bytes) -> list[tuple[int, int]]:
         """Where values are, each place of each value: they may overlap, and one may begin another."""
+        if self._by_prefix is not None:
+            return list(_find_all(data, self._by_prefix))
         found: list[tuple[int, int]] = []
         for value in self._values:
             at = data.find(value)
@@ -98,23 +109,49 @@ class Mask:
 
     def _beginning_at_the_end(self, data: bytes) -> int:
         """How many bytes at the end may be the beginning of a value, that of a longer one too."""
-        longest = 0
-        for value in self._values:
-            for size in range(min(len(value) - 1, len(data)), longest, -1):
-                if data.endswith(value[:size]):
-                    longest = size
-                    break
-        return longest
+        return max((_size_of_beginning(data, value) for value in self._values), default=0)
 
     def _rest_at_the_beginning(self, data: bytes) -> int:
         """How many bytes at the beginning may be the rest of a value."""
-        longest = 0
-        for value in self._values:
-            for size in range(min(len(value) - 1, len(data)), longest, -1):
-                if data.startswith(value[-size:]):
-                    longest = size
-                    break
-        return longest
+        return max((_size_of_rest(data, value) for value in self._values), default=0)
+
+
+def _index_by_prefix(values: Iterable[bytes]) -> PrefixIndex:
+    index: PrefixIndex = {}
+    for value in values:
+        index.setdefault(value[:SHORTEST], {}).setdefault(len(value), set()).add(value)
+    return index
+
+
+def _find_all(data: bytes, index: PrefixIndex) -> Iterator[tuple[int, int]]:
+    """Where values are, in one pass over the data, whatever their number."""
+    for start in range(len(data) - SHORTEST + 1):
+        for size, values in index.get(data[start : start + SHORTEST], {}).items():
+            if data[start : start + size] in values:
+                yield start, start + size
+
+
+def _size_of_beginning(data: bytes, value: bytes) -> int:
+    """How many bytes at the end of the data are the beginning of the value, without being all of it."""
+    at = max(0, len(data) - len(value) + 1)
+    while (at := data.find(value[:PROBE_BYTES], at)) >= 0:
+        if value.startswith(data[at:]):
+            return len(data) - at
+        at += 1
+    sizes = range(min(PROBE_BYTES, len(value)) - 1, 0, -1)
+    return next((size for size in sizes if data.endswith(value[:size])), 0)
+
+
+def _size_of_rest(data: bytes, value: bytes) -> int:
+    """How many bytes at the beginning of the data are the rest of the value, without being all of it."""
+    end = len(value) - 1
+    while (at := data.rfind(value[-PROBE_BYTES:], 0, end)) >= 0:
+        end = at + min(PROBE_BYTES, len(value))
+        if value.endswith(data[:end]):
+            return end
+        end -= 1
+    sizes = range(min(PROBE_BYTES, len(value)) - 1, 0, -1)
+    return next((size for size in sizes if data.startswith(value[-size:])), 0)
 
 
 def _forms(value: str) -> Iterator[bytes]:
