@@ -1,15 +1,18 @@
 """The logs of one engine, and a log that is masked, keep nothing else waiting."""
 
 import asyncio
+import gzip
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
+from signalbox_chassis.blobs import Blobs
 from signalbox_contracts.ids import run_key
 from signalbox_executor import logs
 from signalbox_executor.engines.port import EngineUnavailable, LogPage, Watched
@@ -77,3 +80,30 @@ async def test_a_log_is_masked_while_everything_else_goes_on() -> None:
     mask = Slow(frozenset({"secret value"}))
     page = keeper._page(log_of("e1"), cast(Any, Log()), mask, 0, 100)  # pyright: ignore[reportPrivateUsage]
     assert await page == (0, b"a ************", True)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"no gzip data", gzip.compress(b"a line\n" * 9)[:-12]])
+async def test_a_damaged_piece_is_stored_again_and_the_log_is_completed(tmp_path: Path, damaged: bytes) -> None:
+    """Without it one damaged piece keeps its log unfinished for ever."""
+    content = b"a line\n" * 20
+
+    class Log:
+        async def logs(self, watched: Watched, *, offset: int = 0, limit: int = 65_536) -> LogPage:
+            return LogPage(offset, content[offset : offset + limit])
+
+    done: list[Copy] = []
+
+    async def record_done(copy: Copy) -> None:
+        done.append(copy)
+
+    blobs, copy = Blobs(tmp_path.as_uri()), log_of("up")
+    await blobs.write(f"{copy.folder}/{0:016d}.gz", damaged)
+    registry = EngineRegistry(cast(Any, None))
+    registry.get = cast(Any, lambda engine_id: Log())  # pyright: ignore[reportUnknownLambdaType]
+    settings = ExecutorSettings.model_construct(log_max_bytes=1 << 20, engine_timeout_seconds=5.0)
+    keeper = LogKeeper(cast(Any, NoDatabase()), registry, Secrets(), blobs, settings, list)
+    keeper._done = record_done  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    await keeper._keep(copy)  # pyright: ignore[reportPrivateUsage]
+    assert done == [copy]
+    assert gzip.decompress(await blobs.read(f"{copy.folder}/{0:016d}.gz")) == content
+    assert await blobs.read(f"{copy.folder}/end.json") == b'{"bytes": 140, "truncated": false}'

@@ -49,6 +49,11 @@ async def read(blobs: Blobs, pieces: list[Chunk], *, since: int = 0) -> AsyncIte
     at = since
     for piece in pieces[first:]:
         text = _unpacked(await blobs.read(piece.key))
+        if text is None:
+            if at <= piece.offset:
+                at = piece.offset + 1  # behind the note, so that a follower reads it once
+                yield _damaged(piece), at
+            continue
         end = piece.offset + len(text)
         if end <= at:
             continue
@@ -67,7 +72,8 @@ async def tail(blobs: Blobs, pieces: list[Chunk], lines: int) -> tuple[bytes, in
     end = 0
     for piece in reversed(pieces):
         text = _unpacked(await blobs.read(piece.key))
-        end = end or piece.offset + len(text)
+        end = end or piece.offset + (1 if text is None else len(text))
+        text = _damaged(piece) if text is None else text
         kept.append(text)
         seen += text.count(b"\n")
         if seen > lines or not lines:
@@ -82,5 +88,13 @@ async def rest() -> None:
     await asyncio.sleep(LOOK_SECONDS)
 
 
-def _unpacked(packed: bytes) -> bytes:
-    return zlib.decompressobj(wbits=31).decompress(packed, _CHUNK_BYTES)
+def _unpacked(packed: bytes) -> bytes | None:
+    """The bytes of a piece; None if it is damaged."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(packed, _CHUNK_BYTES)
+    except zlib.error:
+        return None
+
+
+def _damaged(piece: Chunk) -> bytes:
+    return f"\n[the piece at byte {piece.offset} is damaged and not shown]\n".encode()

@@ -2,13 +2,14 @@
 
 A log is `logs/TASK/ATTEMPT/OFFSET.gz` chunks and at last `end.json`; a small one is a single `OFFSET.last.gz`. A chunk
 that is there already was stored by a worker that died before it said so: it is taken as it is, and the log goes on
-behind it.
+behind it. One that is damaged is stored again, so that it keeps no log unfinished.
 """
 
 import asyncio
 import gzip
 import json
 import logging
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -190,7 +191,12 @@ class LogKeeper:
             crash_points.point("executor.log_stored")
             return len(data)
         except BlobExists:
-            return len(gzip.decompress(await self.blobs.read(key)))
+            stored = _unpacked_size(await self.blobs.read(key))
+        if stored is not None:
+            return stored
+        log.warning("the piece %s is damaged: it is stored again", key)
+        await self.blobs.write(key, packed, replace=True)
+        return len(data)
 
     async def _mask(self, copy: Copy) -> Mask:
         """The values the run was given, as the engine remembers them, and those its references stand for now."""
@@ -201,6 +207,14 @@ class LogKeeper:
     async def _done(self, copy: Copy) -> None:
         async with self.database.connection() as connection:
             await logs.done(connection, copy)
+
+
+def _unpacked_size(packed: bytes) -> int | None:
+    """How many bytes a stored piece has; None if it is damaged: a piece is never empty."""
+    try:
+        return len(gzip.decompress(packed)) or None
+    except (OSError, EOFError, zlib.error):  # BadGzipFile is an OSError
+        return None
 
 
 async def _clean(mask: Mask, data: bytes, *, last: bool, after_gap: bool, before_gap: bool = False) -> bytes:
