@@ -341,6 +341,8 @@ async def test_a_test_message_is_answered_with_what_the_receiver_answered_and_a_
                 return await notifiers.value("SELECT state FROM delivery WHERE id = $1", delivery) == "sent"
 
             await until(sent, why="the dead delivery is sent again")
+            counted = await notifiers.value("SELECT attempts - throttled FROM delivery WHERE id = $1", delivery)
+            assert counted == 1, "the tries before it was resent do not count"
     answers = {one.data.operation_id: one.data for one in await notifiers.states_published(OperationResult)}
     assert answers[good.data.operation_id].outcome is Outcome.DONE
     assert answers[good.data.operation_id].reason == "HTTP 200: answer 200"

@@ -71,8 +71,9 @@ UNION ALL
 SELECT channel_id, extract(epoch FROM now() - min(lease_until))::float8 + $1 FROM delivery
 WHERE state = 'sending' AND lease_until < now() GROUP BY 1
 """
+# The numbers of the tries go on; the tries before do not count any more, so that a failure is retried as a first one.
 _RESEND = """
-UPDATE delivery SET state = 'pending', next_try_at = now(), version = version + 1
+UPDATE delivery SET state = 'pending', next_try_at = now(), version = version + 1, throttled = attempts
 WHERE channel_id = $1 AND id = ANY($2) AND state IN ('dead', 'dropped', 'sent') RETURNING id
 """
 _UNPUBLISHED = """
@@ -115,7 +116,7 @@ class Claimed:
     traceparent: str | None
     attempts: int
     throttled: int = 0
-    """The tries before this one that were answered with 429."""
+    """The tries before this one that do not count: answered with 429, or made before the delivery was resent."""
 
 
 @dataclass(frozen=True, slots=True)
