@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.messages.requests import EngineSelection
 from signalbox_contracts.messages.tasks import SelectionResolvedData
-from signalbox_planner.store import definitions, plans, previews, retention
+from signalbox_planner.store import definitions, events, plans, previews, retention
 from support.planner import Planners
 from support.proofs import proves
 
@@ -111,3 +111,14 @@ async def test_busy_plans_that_need_nothing_keep_no_younger_one_from_its_turn(pl
         assert not set(found) & set(busy)
     finally:
         await planners.rows("DELETE FROM plan WHERE id = ANY($1)", [*busy, due, cancelled])
+
+
+async def test_counts_of_sources_are_deleted_in_batches(planners: Planners) -> None:
+    """Without a limit a month of many sources is deleted in one transaction, which holds up the planner."""
+    async with planners.connection() as connection:
+        await connection.execute(
+            "INSERT INTO source_count (source, hour_at, received, unclaimed, last_event_at, version)"
+            " SELECT 'batches', now() - make_interval(days => d), 1, 0, now(), 1 FROM unnest('{1,40,50,60}'::int[]) d"
+        )
+        assert [await events.prune_sources(connection, 30, limit=2) for _ in range(3)] == [2, 1, 0]
+        assert await connection.fetchval("SELECT count(*) FROM source_count WHERE source = 'batches'") == 1

@@ -144,8 +144,8 @@ class WaitingEvents:
     async def prune(self) -> bool:
         """Forget events whose time to be told apart is over, and counts of long ago."""
         async with self.database.unit_of_work() as work:
-            await store.prune_sources(work.connection)
-            return await starts.prune_events(work.connection) > 0
+            counts = await store.prune_sources(work.connection)
+            return counts + await starts.prune_events(work.connection) > 0
 
     async def _start(
         self, work: UnitOfWork, known: KnownTrigger, events: Sequence[TriggerEvent], *, one_plan: bool = False

@@ -227,6 +227,11 @@ async def count_sources(connection: Connection, counts: Sequence[SourceArrivals]
     return [SourceCount(**row) for row in await connection.fetch(_COUNT, *(list(column) for column in columns))]
 
 
-async def prune_sources(connection: Connection, keep_days: int = 30) -> None:
-    """Forget the counts of long ago."""
-    await connection.execute("DELETE FROM source_count WHERE hour_at < now() - make_interval(days => $1)", keep_days)
+async def prune_sources(connection: Connection, keep_days: int = 30, limit: int = 5000) -> int:
+    """Delete counts of long ago; how many."""
+    done = await connection.execute(
+        "DELETE FROM source_count WHERE ctid = ANY(ARRAY(SELECT ctid FROM source_count"
+        " WHERE hour_at < now() - make_interval(days => $1) LIMIT $2))",
+        keep_days, limit,
+    )  # fmt: skip
+    return int(done.split()[-1])
