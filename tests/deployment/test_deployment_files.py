@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from deployment.compose_stack import HOME, version
+from signalbox_notifier.settings import NotifierSettings
 
 SCRIPTS = sorted(
     file
@@ -44,6 +45,15 @@ def test_every_way_runs_every_service() -> None:
         assert "NoNewPrivileges=yes" in unit
         assert "ProtectSystem=strict" in unit
         assert (HOME / "deploy/env" / f"{name}.env").is_file()
+
+
+def test_compose_hands_every_setting_of_the_mail_server_to_the_notifier() -> None:
+    composed = yaml.safe_load((HOME / "compose/compose.yaml").read_text())
+    given = composed["services"]["notifier"]["environment"]
+    named = {f"SIGNALBOX_{name.upper()}" for name in NotifierSettings.model_fields if name.startswith("smtp_")}
+    assert {name.removesuffix("_FILE") for name in given if name.startswith("SIGNALBOX_SMTP_")} == named
+    assert "smtp_password" in composed["services"]["notifier"]["secrets"]
+    assert "smtp_password" in composed["secrets"]
 
 
 def test_every_way_names_the_version_of_this_checkout() -> None:
