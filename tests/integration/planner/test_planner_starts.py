@@ -246,7 +246,7 @@ async def test_events_that_match_start_one_plan_each_and_every_other_outcome_has
         ("2", MatchOutcome.NOT_MATCHED, "the condition is false"),
         ("3", MatchOutcome.NOT_MATCHED, "the condition: KeyError: 'size'"),
         ("4", MatchOutcome.REFUSED, "mapping.path: the event has nothing at /"),
-        ("5", MatchOutcome.REFUSED, "event_date_from: there is no date of the form 2026-03-31 at /da"),
+        ("5", MatchOutcome.REFUSED, "event_date_from: there is no date of the"),
     ]
     assert (mine[-1].matched, mine[-1].not_matched) == (1, 2)
     last = (await planners.plan_states(plan))[-1].data
