@@ -70,10 +70,11 @@ class Product:
 
 
 def changed_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
-    """`FullStack.settings` with these values, each where a service has it."""
+    """`FullStack.settings` with these values, each where a service has it. A function gets the service's name."""
 
     def changed(self: FullStack, name: str) -> Any:
         found: Any = settings(self, name)
-        return found.model_copy(update={key: value for key, value in changes.items() if hasattr(found, key)})
+        own = {key: value(name) if callable(value) else value for key, value in changes.items() if hasattr(found, key)}
+        return found.model_copy(update=own)
 
     return changed

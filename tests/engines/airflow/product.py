@@ -174,9 +174,13 @@ async def _open_vault_and_feed(stack: FullStack, postgres_url: str, changes: dic
     writer, *readers = (stack.store(name).schema for name in names)
     uses = dict(zip(readers, (("channel",), ("work", "engine")), strict=True))
     await provision_vault(postgres_url, writer_role=writer, readers=uses, schema=schema)
+
+    def own_secrets_url(service: str) -> SecretStr:
+        return SecretStr(stack.store(service).url)
+
     changes["secrets_schema"] = schema
-    changes["secret_key"] = dict.fromkeys(names, key)
-    changes["secrets_url"] = {name: SecretStr(stack.store(name).url) for name in names}
+    changes["secret_key"] = key
+    changes["secrets_url"] = own_secrets_url
     await stack.start("notifier", "executor")
     (feed,) = [part for _, part in stack.running["notifier"].parts if isinstance(part, LiveServer)]
     changes["live_urls"] = feed.address
