@@ -32,3 +32,11 @@ def test_the_written_forms_and_python_values_are_taken() -> None:
     assert [DATES.validate_python(value) for value in ("2026-03-31", day)] == [day, day]
     assert [INSTANTS.validate_python(value) for value in ("2026-03-31T02:00:00+02:00", instant)] == [instant, instant]
     assert DATES.json_schema() == TypeAdapter(date).json_schema()
+
+
+def test_the_written_forms_are_taken_from_strict_json_as_the_gateway_reads_it() -> None:
+    instant = INSTANTS.validate_json('"2026-03-31T02:00:00+02:00"', strict=True)
+    assert (instant, instant.tzinfo) == (datetime(2026, 3, 31, tzinfo=UTC), UTC)
+    assert DATES.validate_json('"2026-03-31"', strict=True) == date(2026, 3, 31)
+    with pytest.raises(ValidationError, match="month value is outside expected range"):
+        INSTANTS.validate_json('"2026-99-31T00:00:00Z"', strict=True)

@@ -6,7 +6,7 @@ Nothing here reads a clock or makes a random number: a value is right or wrong b
 import re
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self, cast
 from uuid import UUID
 
 from pydantic import (
@@ -18,8 +18,10 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     JsonValue,
+    TypeAdapter,
+    ValidationError,
 )
-from pydantic_core import CoreSchema, to_json
+from pydantic_core import CoreSchema, PydanticKnownError, to_json
 
 
 def in_utc(instant: datetime) -> datetime:
@@ -34,11 +36,23 @@ def in_utc(instant: datetime) -> datetime:
         raise ValueError("the instant lies outside the calendar once said in UTC") from None
 
 
+_WRITTEN_INSTANT: Final = TypeAdapter(datetime)
+
+
 def _in_instant_form(value: Any) -> Any:
-    """Refuse numbers, also as text: pydantic reads `20260331` as seconds since 1970."""
-    if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
+    """Refuse numbers, also as text: pydantic reads `20260331` as seconds since 1970.
+
+    A text is read here, because strict mode takes no text from a validator, although it takes one from JSON.
+    """
+    if isinstance(value, datetime):
         return value
-    raise ValueError("an instant of the form 2026-03-31T00:00:00Z is needed")
+    if not isinstance(value, str) or value[4:5] != "-":
+        raise ValueError("an instant of the form 2026-03-31T00:00:00Z is needed")
+    try:
+        return _WRITTEN_INSTANT.validate_python(value)
+    except ValidationError as error:
+        (problem,) = error.errors()
+        raise PydanticKnownError(cast("Any", problem["type"]), problem.get("ctx")) from None
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_in_instant_form), AfterValidator(in_utc)]
