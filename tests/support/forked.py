@@ -69,7 +69,7 @@ _RUN: Final[Mapping[Name, Callable[[Mapping[str, str]], None]]] = {
 
 @dataclass(frozen=True)
 class Forked:
-    """One process, of this process's making; `subprocess.Popen`'s words, as far as tests need them."""
+    """One forked process, with the methods of `subprocess.Popen` that tests need."""
 
     process: ForkServerProcess
 

@@ -133,7 +133,7 @@ async def test_if_match_of_a_secret_names_its_version_and_weak_tags_match_nothin
 
 
 async def test_if_match_is_refused_where_there_is_no_revision(api: Gateway) -> None:
-    """Without it a caller who asked for a conditional change overwrites the change of another."""
+    """Without it a conditional change overwrites the change of another caller."""
     plan = (await api.ask("POST", "/plans", {"items": [item(0)]}))["id"]
     await api.ask("POST", "/users", {"username": "ben", "name": "Ben"})
     for method, path, body in (

@@ -168,7 +168,7 @@ class _Flaky:
 
 def test_a_followed_log_that_was_silent_for_long_outlives_a_restart_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
     api = _Flaky(monkeypatch, [b"", Unreachable("restart"), b"\x000\n", Unreachable("gone"), b"\x00end\n"])
-    with pytest.raises(IndexError):  # nothing is left to answer: it asked for more after each fault
+    with pytest.raises(IndexError):  # no answer is left: a request followed each fault
         tasks.task_logs("t1", follow=True)
     assert api.outcomes == []
 
