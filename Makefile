@@ -5,7 +5,7 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml compo
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-alerts test-compose test-data-platform test-flink test-hosts test-secure test-upgrade test-k8s test-kubernetes test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console test-console-oozie fuzz lock release sbom sizes clean
+.PHONY: help setup demo demo-reprocessing up down status env test test-airflow test-alerts test-compose test-data-platform test-flink test-hosts test-secure test-upgrade test-k8s test-kubernetes test-more test-oozie test-spark e2e engines chaos bench check lint types imports generated generate api check-console test-console test-console-oozie fuzz lock release sbom sizes clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,9 +42,13 @@ status: setup ## show which parts of the local stack run and are healthy
 env: setup ## print the addresses of the local stack as shell exports
 	@$(BIN)/signalbox-local env
 
-test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL and Redis, and the core of Oozie (with a JDK 17 to 24 and mvn)
+test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL and Redis
 	@$(BIN)/signalbox-local fetch
-	@$(BIN)/python tests/support/parts.py
+	@$(BIN)/python tests/support/parts.py test
+
+test-more: setup ## the claim protocol's model, the core of Oozie (with a JDK 17 to 24 and mvn), and a minute of chaos (under 6 minutes)
+	@$(BIN)/signalbox-local fetch
+	@$(BIN)/python tests/support/parts.py more
 
 e2e: setup ## test the complete stack through its API and command line while services are killed (many minutes)
 	@$(BIN)/signalbox-local fetch
@@ -126,7 +130,7 @@ bench: setup .local/bench/peers/.installed ## measure tasks, starts and plans be
 	@.local/bench/peers/bin/pip install -q --disable-pip-version-check -r tests/bench/peers/requirements.txt
 	@touch $@
 
-check: lint types imports generated api test ## everything that CI checks
+check: lint types imports generated api test test-more ## everything that CI checks
 
 lint: setup ## style
 	@$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """Waiting for a condition. A wait that runs out raises DeadlineExceeded, which is no failed assertion.
 
 A busy machine can be too slow for a deadline, and never makes a wrong value right. So CI repeats a test that ended with
-DeadlineExceeded once (`make test`), and prints it as flaky. It never repeats a failed assertion.
+DeadlineExceeded once (`make test` and `make test-more`), and prints it as flaky. It never repeats a failed assertion.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """The suite in parts side by side, each with servers of its own: on two cores most tests wait for something.
 
-`python tests/support/parts.py [pytest options]`. The minute of chaos uses all there is: it begins when one part is left
-to run. The output of a part is printed when it is over. Exits with 1 if a part failed.
+`python tests/support/parts.py test [pytest options]` for `make test`, `more` for `make test-more`. The minute of chaos
+uses all there is: it begins when one part is left to run. The output of a part is printed when it is over. Exits with 1
+if a part failed.
 
 A test that ended with DeadlineExceeded (`support/deadlines.py`) is repeated once, alone, after all parts. If it passes
 then, it is printed as flaky. A part with any other failure fails, and nothing of it is repeated.
@@ -46,18 +47,23 @@ class Part:
     failed: Path
 
 
-def main(options: list[str]) -> int:
+def main(which: str, options: list[str]) -> int:
     elsewhere = [f"--ignore={folder}" for folder in (*EXECUTOR, *OUTAGES, *SERVICES, *MODEL, *CHAOS)]
-    began = time.monotonic()
     side_by_side = {
-        "the executor, the planner, and outages of minutes": [*EXECUTOR, f"--ignore={DEATHS[0]}", *OUTAGES],
-        "the executor's deaths and the other services": [*DEATHS, *SERVICES],
-        "the rest": ["tests", *elsewhere],
-        "the claim protocol's model": MODEL,
-        "the core of the Oozie engine on a real server": OOZIE,
+        "test": {
+            "the executor, the planner, and outages of minutes": [*EXECUTOR, f"--ignore={DEATHS[0]}", *OUTAGES],
+            "the executor's deaths and the other services": [*DEATHS, *SERVICES],
+            "the rest": ["tests", *elsewhere],
+        },
+        "more": {
+            "the claim protocol's model": MODEL,
+            "the core of the Oozie engine on a real server": OOZIE,
+        },
     }
+    after = {"test": {}, "more": {"a minute of chaos": CHAOS}}
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        late = _run(side_by_side, {"a minute of chaos": CHAOS}, options, Path(folder), began)
+        late = _run(side_by_side[which], after[which], options, Path(folder), began)
         if None in late:
             return 1
         tests = [test for tests in late if tests for test in tests]
@@ -119,4 +125,4 @@ def _start(name: str, words: Sequence[str], folder: Path) -> Part:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
