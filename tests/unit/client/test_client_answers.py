@@ -1,5 +1,6 @@
 """What the command line makes of answers that it does not expect."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -197,3 +198,30 @@ def test_output_that_cannot_be_written_is_one_line_and_exit_code_1(tmp_path: Pat
     done = subprocess.run(command, env=environment, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b'HTTP/1.1 200 OK\r\n\r\n{"id": "'])
+def test_a_server_that_drips_bytes_keeps_a_call_for_its_seconds_only(start: bytes) -> None:
+    """Each byte comes long before the limit of the socket: in the headers, and in the body."""
+    ended = threading.Event()
+
+    class _Drip(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.wfile.write(start)
+            with contextlib.suppress(OSError):
+                for _ in range(200):  # ten seconds
+                    if ended.wait(0.05):
+                        break
+                    self.wfile.write(b"x")
+            self.close_connection = True
+
+        def log_message(self, format: str, *args: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Drip) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        try:
+            with pytest.raises(Unreachable, match=r"no complete answer in 0\.5 s"):
+                Api(f"http://127.0.0.1:{listening.server_port}", "t", seconds=0.5).put("/jobs/a", {})
+        finally:
+            ended.set()
+            listening.shutdown()

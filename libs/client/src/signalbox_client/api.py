@@ -6,6 +6,7 @@ being done twice.
 
 import ipaddress
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
+from queue import Empty, SimpleQueue
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -131,9 +133,8 @@ class Api:
         again = method in ("GET", "POST")
         for attempt in range(1, TRIES + 1):
             try:
-                with self._send(method, path, params, raw, given) as response:
-                    content = response.read(MAX_BYTES)
-                    return None if response.status == HTTPStatus.NO_CONTENT else self._read(response.status, content)
+                status, content = self._call(method, path, params, raw, given)
+                return None if status == HTTPStatus.NO_CONTENT else self._read(status, content)
             except (Unreachable, OSError, HTTPException) as error:
                 if attempt == TRIES or not again:
                     raise error if isinstance(error, Unreachable) else Unreachable(str(error)) from None
@@ -165,6 +166,30 @@ class Api:
             return False
         self._fresh.append(self.renew())
         return True
+
+    def _call(self, *request: Any) -> tuple[int, bytes]:
+        """Status and content of the answer to one try. Raises `Unreachable` when it is not complete in `seconds`.
+
+        The limit of a socket is for each of its waits: a server that sends a byte a second would never reach it.
+        The thread of a try that took too long ends with the command.
+        """
+        results: SimpleQueue[tuple[int, bytes] | Exception] = SimpleQueue()
+
+        def read() -> None:
+            try:
+                with self._send(*request) as response:
+                    results.put((response.status, response.read(MAX_BYTES)))
+            except Exception as error:  # raised again below
+                results.put(error)
+
+        threading.Thread(target=read, daemon=True, name="call of the API").start()
+        try:
+            result = results.get(timeout=self.seconds)
+        except Empty:
+            raise Unreachable(f"{self.url} gives no complete answer in {self.seconds:g} s") from None
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def _send(
         self, method: str, path: str, params: Params | None, body: bytes | None, headers: Mapping[str, str]
