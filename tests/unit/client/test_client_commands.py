@@ -197,6 +197,15 @@ def test_a_list_is_read_over_as_many_pages_as_it_takes(server: str) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("cursors", [("c", "c"), ("a", "b", "a")])
+def test_a_list_that_leads_back_to_an_earlier_page_ends_with_an_error(server: str, cursors: tuple[str, ...]) -> None:
+    """The command would read the same pages for ever."""
+    Server.answers[:] = [(200, {"items": [1], "next_cursor": cursor}) for cursor in cursors]
+    done = run(server, "plan", "list", "--all", "-o", "jsonl")
+    assert (done.exit_code, done.stdout) == (5, "1\n" * len(cursors))
+    assert "a cursor of an earlier page" in done.stderr
+
+
 def run(server: str, *words: str, token: str = "sbt_x") -> Result:
     """The command line in this process: starting an interpreter for each would take most of the time."""
     environment = {"HOME": "/nowhere", "SIGNALBOX_API_URL": server, "SIGNALBOX_TOKEN": token}

@@ -36,6 +36,10 @@ class UnexpectedAnswer(Unreachable):
     """An answer lacks a field that this version of the command line needs."""
 
 
+class RepeatedCursor(Unreachable):
+    """A list leads back to a page that was read already."""
+
+
 class Answer(dict[str, Any]):
     """An object of the API's JSON. A field that is read and is not there raises `UnexpectedAnswer`."""
 
@@ -108,6 +112,7 @@ class Api:
     def pages(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Iterator[Any]:
         """The entries of a list, over as many pages as it takes; `limit` bounds them."""
         cursor: str | None = None
+        used: set[str] = set()
         left = limit
         while left is None or left > 0:
             size = 200 if left is None else min(200, left)
@@ -119,6 +124,9 @@ class Api:
             left = None if left is None else left - len(cast("list[Any]", items))
             if not cursor:
                 return
+            if cursor in used:
+                raise RepeatedCursor(f"{self.url} answers with a cursor of an earlier page: the list has no end")
+            used.add(cursor)
 
     def stream(self, path: str, params: Params | None = None) -> Iterator[bytes]:
         """The bytes of an answer as they come, once it has begun. Reading raises `Unreachable` when it breaks off."""
