@@ -163,3 +163,49 @@ async def test_channels_do_not_stand_in_for_one_another_in_a_circle(api: Gateway
 async def test_a_freeze_names_who_saved_it_whatever_the_body_says(api: Gateway) -> None:
     made = await api.ask("POST", "/freezes", {"id": "mine", **WRITTEN["freeze"], "author": "user:eve"})
     assert made["author"] == "user:ann"
+
+
+@pytest.mark.parametrize("kind", ["freeze", "subscription"])
+async def test_a_definition_that_cannot_be_read_hides_no_other(
+    api: Gateway, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without it one stored freeze that today's bounds do not allow makes every list, and the status, an error."""
+    where = f"/{KINDS[kind].path}"
+    ids = ["q-a", "q-b", "q-c"]
+    for id in ids:
+        await api.ask("POST", where, {"id": id, **WRITTEN[kind]})
+    try:
+        await _spoil(api, kind, "q-b")
+        first = await api.ask("GET", f"{where}?q=q-&limit=2")
+        rest = await api.ask("GET", f"{where}?q=q-&limit=2&cursor={first['next_cursor']}")
+        assert [[one["id"] for one in page["items"]] for page in (first, rest)] == [["q-a"], ["q-c"]]
+        assert f"left out of definitions: {kind}:q-b: " in caplog.text
+        if kind == "freeze":
+            assert first["items"][0]["state"]["active"]
+            assert {"q-a", "q-c"} <= {one["id"] for one in (await api.ask("GET", "/status"))["freezes"]}
+            assert "left out of freezes: q-b: " in caplog.text
+        else:
+            configs = await api.ask("GET", "/notifications/configs?limit=200")
+            assert {"q-a", "q-c"} <= {one["id"] for one in configs["items"]}
+    finally:
+        async with api.connection() as connection:
+            await connection.execute("DELETE FROM definition WHERE kind = $1 AND id = ANY($2)", kind, ids)
+
+
+async def test_a_channel_that_cannot_be_read_leaves_the_list_of_configurations(api: Gateway) -> None:
+    await api.ask("POST", "/channels", {"id": "spoilt", **WRITTEN["channel"]})
+    await api.ask("POST", "/subscriptions", {"id": "to-spoilt", "channel": "spoilt"})
+    await _spoil(api, "channel", "spoilt")
+    try:
+        configs = await api.ask("GET", "/notifications/configs?limit=200")
+        assert [one["channel"] for one in configs["items"] if one["id"] == "to-spoilt"] == [""]
+    finally:
+        await api.ask("DELETE", "/subscriptions/to-spoilt")
+        async with api.connection() as connection:
+            await connection.execute("DELETE FROM definition WHERE kind = 'channel' AND id = 'spoilt'")
+
+
+async def _spoil(api: Gateway, kind: str, id: str) -> None:
+    """What a stricter version, or a person with SQL, leaves behind."""
+    async with api.connection() as connection:
+        await connection.execute("UPDATE definition SET body = '{}' WHERE kind = $1 AND id = $2", kind, id)

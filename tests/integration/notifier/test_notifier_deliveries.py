@@ -6,6 +6,7 @@ import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from aiohttp import web
 from aiosmtpd.controller import Controller
 
@@ -414,3 +415,34 @@ async def test_a_deadline_that_passes_while_all_is_down_is_reported_once_and_non
             await until(notified, why="the deadline is told")
             assert await notifiers.value("SELECT count(*) FROM deadline") == 0
     assert data(hook.got[0])["type"] == "deadline.missed"
+
+
+async def test_a_subscription_that_cannot_be_read_stops_no_other_and_keeps_its_digest(
+    notifiers: Notifiers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without it one subscription that today's bounds do not allow stops every message of every other."""
+    await notifiers.rows("INSERT INTO definition VALUES ('subscription', 'spoilt', 1, '{}', false)")
+    entry = "INSERT INTO digest_entry (subscription_id, event_id, message, due_at) VALUES ($1, 'e', '{}', now())"
+    for id in ("spoilt", "gone"):
+        await notifiers.rows(entry, id)
+    await notifiers.rows("INSERT INTO deadline VALUES (gen_random_uuid(), 'spoilt', 'end_by', now())")
+    async with receiver() as hook:
+        await notifiers.define(
+            webhook("hook", hook.url), subscription("s", "hook", "workflow.started"),
+            subscription("digest", "hook", "workflow.triggered", digest_seconds=1),
+        )  # fmt: skip
+        async with notifiers.notifying():
+            await notifiers.publish(plan_state("ACCEPTED", "RUNNING"))
+
+            async def sent() -> bool:
+                return await states_of(notifiers, "sent") == 2
+
+            await until(sent, why="both subscriptions are served")
+            assert "left out of subscriptions: spoilt: ValidationError" in caplog.text
+
+            async def pruned() -> bool:
+                rows = await notifiers.rows("SELECT subscription_id FROM digest_entry")
+                return [row["subscription_id"] for row in rows] == ["spoilt"]
+
+            await until(pruned, why="what a deleted subscription collected is dropped, and only that")
+    assert await notifiers.value("SELECT count(*) FROM deadline") == 1

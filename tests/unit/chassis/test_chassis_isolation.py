@@ -39,8 +39,9 @@ async def test_a_fault_that_is_no_items_is_raised_and_nothing_is_tried_in_halves
     assert calls == [8]
 
 
-def test_rows_that_cannot_be_read_are_left_out() -> None:
-    assert readable(["1", "x", "3"], int, part="test") == [1, 3]
+def test_rows_that_cannot_be_read_are_left_out_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    assert readable(["1", "x", "3"], int, part="test", name=lambda row: f"row {row}") == [1, 3]
+    assert caplog.messages == ["left out of test: row x: ValueError: invalid literal for int() with base 10: 'x'"]
 
 
 def test_a_reason_holds_nothing_that_postgresql_cannot_store() -> None:

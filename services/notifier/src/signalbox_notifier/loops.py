@@ -200,7 +200,7 @@ class Passes:
         """Make one message of what each subscription collected, when its oldest entry is due."""
         async with self.database.unit_of_work() as work:
             wanted = {one.id: one for one in await definitions.subscriptions(work.connection)}
-            for id in await digests.due(work.connection):
+            for id in await digests.due(work.connection, list(wanted)):
                 entries = await digests.take(work.connection, id)
                 if id in wanted:
                     await self.telling.notify_digest(work.connection, wanted[id], entries)
@@ -214,9 +214,9 @@ class Passes:
         if not await self.has_caught_up():
             return False
         async with self.database.unit_of_work() as work:
-            due = await plans.take_due_deadlines(work.connection)
+            wanted = {one.id: one for one in await definitions.subscriptions(work.connection)}
+            due = await plans.take_due_deadlines(work.connection, list(wanted))
             known = await plans.lock(work.connection, [plan_id for plan_id, _, _, _ in due])
-            wanted = {one.id: one for one in await definitions.subscriptions(work.connection)} if due else {}
             notices = [
                 deadline_notice(known[plan_id][1], wanted[subscription], rule, due_at)
                 for plan_id, subscription, rule, due_at in due

@@ -78,18 +78,20 @@ async def isolate(
     return [*faulty, *await isolate(items[middle:], write, part=part, raised=raised)]
 
 
-def readable(rows: Iterable[R], parse: Callable[[R], T], *, part: str) -> list[T]:
-    """The rows as values, without those that cannot be read: they are counted and logged."""
+def readable(
+    rows: Iterable[R], parse: Callable[[R], T], *, part: str, name: Callable[[R], str] | None = None
+) -> list[T]:
+    """The rows as values, without those that cannot be read: they are counted, and logged by `name`."""
     found: list[T] = []
     for row in rows:
         try:
             found.append(parse(row))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            note_fault(part, error)
+            note_fault(part, error, "" if name is None else name(row))
     return found
 
 
-def note_fault(part: str, error: Exception) -> None:
+def note_fault(part: str, error: Exception, name: str = "") -> None:
     """Count and log an item that was left out."""
     _FAULTY.labels(part).inc()
-    log.error("left out of %s: %s", part, describe_fault(error))
+    log.error("left out of %s: %s%s", part, f"{name}: " if name else "", describe_fault(error))

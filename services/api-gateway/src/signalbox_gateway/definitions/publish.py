@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions import KINDS
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData
 
@@ -63,8 +64,11 @@ async def republish_newer(work: UnitOfWork, present: Mapping[str, int], *, at: d
     rows = await work.connection.fetch(_PUBLISHED)
     missing = [row for row in rows if present.get(f"{row['kind']}:{row['id']}", 0) < row["revision"]]
     due = [row for row in missing if row["updated_at"] < before]
-    for row in due:
-        definition = KINDS[row["kind"]].model_validate_json(row["body"])
+    read = readable(
+        due, lambda row: (row, KINDS[row["kind"]].model_validate_json(row["body"])), part="republished definitions",
+        name=lambda row: f"{row['kind']}:{row['id']}",
+    )  # fmt: skip
+    for row, definition in read:
         publish_snapshot(work, definition, row["revision"], at, deleted=row["deleted"])
     return len(missing) - len(due)
 

@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions import KINDS, AnyDefinition
 from signalbox_contracts.definitions.definition import Definition
 from signalbox_contracts.definitions.references import SECRET, references
@@ -55,6 +56,7 @@ SELECT {COLUMNS} FROM definition d WHERE kind = $1 AND id > $2 AND NOT deleted
         OR (d.kind = 'engine' AND place.engine = d.id)))
 ORDER BY id LIMIT $7
 """  # noqa: S608
+_LOAD: Final = f"SELECT {COLUMNS} FROM definition WHERE kind = $1 AND id = ANY($2) AND NOT deleted"  # noqa: S608
 _VERSIONS: Final = """
 SELECT version, revision, body, created_at, created_by, reason FROM definition_version
 WHERE kind = $1 AND id = $2 AND version < $3::bigint ORDER BY version DESC LIMIT $4
@@ -106,25 +108,35 @@ async def load(connection: Connection, kind: str, id: str) -> Saved | None:
 
 async def load_all(connection: Connection, kind: str, ids: Sequence[str]) -> dict[str, Saved]:
     """The present forms of these ids, those that exist."""
-    rows = await connection.fetch(
-        f"SELECT {COLUMNS} FROM definition WHERE kind = $1 AND id = ANY($2) AND NOT deleted",  # noqa: S608
-        kind,
-        list(ids),
-    )
-    return {row["id"]: _saved(row) for row in rows}
+    return {row["id"]: _saved(row) for row in await connection.fetch(_LOAD, kind, list(ids))}
+
+
+async def load_readable(connection: Connection, kind: str, ids: Sequence[str]) -> dict[str, Saved]:
+    """The present forms of these ids, those that exist and can be read: for lists."""
+    return {one.definition.id: one for one in _readable(await connection.fetch(_LOAD, kind, list(ids)))}
 
 
 async def list_definitions(
     connection: Connection, kind: str, wanted: DefinitionFilter | None = None, *, limit: int, after: str = ""
 ) -> list[Saved]:
-    """Definitions of one kind by id, those after `after`."""
+    """Definitions of one kind by id, those after `after` that can be read."""
+    return (await load_page(connection, kind, wanted, limit=limit, after=after))[0]
+
+
+async def load_page(
+    connection: Connection, kind: str, wanted: DefinitionFilter | None = None, *, limit: int, after: str = ""
+) -> tuple[list[Saved], str | None]:
+    """One page of definitions by id, and the id it ends with; None for the last page.
+
+    A definition that cannot be read is left out and logged, so a page may have fewer than `limit`.
+    """
     wanted = wanted or DefinitionFilter()
     labels = {key: value for key, _, value in (label.partition(":") for label in wanted.label)}
     rows = await connection.fetch(
-        _LIST, kind, after, list(wanted.engine), list(wanted.project), json.dumps(labels), wanted.q, limit,
+        _LIST, kind, after, list(wanted.engine), list(wanted.project), json.dumps(labels), wanted.q, limit + 1,
         *(wanted.visible or (None, None)),
     )  # fmt: skip
-    return [_saved(row) for row in rows]
+    return _readable(rows[:limit]), rows[limit - 1]["id"] if len(rows) > limit else None
 
 
 async def save(work: UnitOfWork, definition: Any, *, actor: str, at: datetime, reason: str = "") -> Saved:
@@ -215,6 +227,10 @@ async def _save_references(connection: Connection, definition: Definition) -> No
     await connection.execute(_FORGET_REFERENCES, kind, id)
     if targets:
         await connection.execute(_SAVE_REFERENCES, kind, id, *map(list, zip(*targets, strict=True)))
+
+
+def _readable(rows: Sequence[Row]) -> list[Saved]:
+    return readable(rows, _saved, part="definitions", name=lambda row: f"{row['kind']}:{row['id']}")
 
 
 def _saved(row: Row) -> Saved:

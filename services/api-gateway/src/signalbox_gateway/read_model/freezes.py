@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.state_list import state_list
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions.freeze import Freeze, freeze_windows, window_at
 from signalbox_contracts.states import TASKS_HOLDING_A_SLOT, TaskState
 
@@ -25,28 +26,35 @@ WHERE t.state IN {state_list({TaskState.QUEUED, *TASKS_HOLDING_A_SLOT})} GROUP B
 
 
 async def freeze_states(connection: Connection, ids: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
-    """The state of these freezes, or of all."""
-    rows = await connection.fetch(_FREEZES, None if ids is None else list(ids))
-    if not rows:
-        return {}
-    now: datetime = await connection.fetchval("SELECT now()")
-    tasks = await connection.fetch(_TASKS)
-    return {row["id"]: _state(Freeze.model_validate_json(row["body"]), row["created_at"], now, tasks) for row in rows}
+    """The state of these freezes, or of all, that can be read."""
+    return {freeze.id: state for freeze, state in await _with_states(connection, ids)}
 
 
 async def banners(connection: Connection) -> list[dict[str, Any]]:
     """The freezes that hold something now, with who made them and why."""
-    states = await freeze_states(connection)
-    held = [id for id, state in states.items() if state["active"]]
-    rows = await connection.fetch(_FREEZES, held) if held else []
-    freezes = [Freeze.model_validate_json(row["body"]) for row in rows]
     return [
         {
             "id": one.id, "reason": one.reason, "author": one.author, "mode": one.mode, "engines": list(one.engines),
-            "projects": list(one.projects), **states[one.id],
+            "projects": list(one.projects), **state,
         }
-        for one in freezes
+        for one, state in await _with_states(connection, None)
+        if state["active"]
     ]  # fmt: skip
+
+
+async def _with_states(connection: Connection, ids: Sequence[str] | None) -> list[tuple[Freeze, dict[str, Any]]]:
+    """These freezes, or all, with their states. One that cannot be read hides no other: it is left out and logged."""
+    rows = await connection.fetch(_FREEZES, None if ids is None else list(ids))
+    if not rows:
+        return []
+    now: datetime = await connection.fetchval("SELECT now()")
+    tasks = await connection.fetch(_TASKS)
+
+    def read(row: Row) -> tuple[Freeze, dict[str, Any]]:
+        freeze = Freeze.model_validate_json(row["body"])
+        return freeze, _state(freeze, row["created_at"], now, tasks)
+
+    return readable(rows, read, part="freezes", name=lambda row: row["id"])
 
 
 def _state(freeze: Freeze, created_at: datetime, now: datetime, tasks: Sequence[Row]) -> dict[str, Any]:

@@ -108,12 +108,11 @@ def _add_reads(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
     ) -> Response:
         start = after("names", cursor)
         async with deps.database.connection() as connection:
-            found = await store.list_definitions(
-                connection, entry.kind, wanted, limit=limit + 1, after=start[0] if start else ""
+            found, last = await store.load_page(
+                connection, entry.kind, wanted, limit=limit, after=start[0] if start else ""
             )
-            items = await _show_all(connection, entry, found[:limit])
-        last = [items[-1]["id"]] if len(found) > limit else None
-        return answer({"items": items, "next_cursor": cursors.encode("names", last)})
+            items = await _show_all(connection, entry, found)
+        return answer({"items": items, "next_cursor": cursors.encode("names", [last] if last else None)})
 
     @router.get(
         "/{id}", operation_id=f"{entry.kind}_show", dependencies=[Depends(reader)],

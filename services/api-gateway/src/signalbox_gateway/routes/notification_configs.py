@@ -49,12 +49,9 @@ async def notification_config_list(deps: Deps, limit: Limit = 50, cursor: Cursor
     """Who is notified of what, by id: every subscription with its channel."""
     begin = after("names", cursor)
     async with deps.database.connection() as connection:
-        found = await store.list_definitions(
-            connection, "subscription", limit=limit + 1, after=begin[0] if begin else ""
-        )
-        items = await _shown(connection, found[:limit])
-    last = [items[-1]["id"]] if len(found) > limit else None
-    return answer({"items": items, "next_cursor": cursors.encode("names", last)})
+        found, last = await store.load_page(connection, "subscription", limit=limit, after=begin[0] if begin else "")
+        items = await _shown(connection, found)
+    return answer({"items": items, "next_cursor": cursors.encode("names", [last] if last else None)})
 
 
 @router.get(
@@ -154,7 +151,7 @@ async def _load(connection: Connection, id: str) -> store.Saved:
 
 async def _shown(connection: Connection, saved: list[store.Saved]) -> list[dict[str, Any]]:
     wanted = [one.definition.channel for one in saved if isinstance(one.definition, Subscription)]
-    channels = await store.load_all(connection, "channel", wanted)
+    channels = await store.load_readable(connection, "channel", wanted)
     return [config_of(one, channels.get(channel)) for one, channel in zip(saved, wanted, strict=True)]
 
 

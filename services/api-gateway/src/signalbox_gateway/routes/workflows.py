@@ -65,7 +65,7 @@ async def workflow_list(
             connection, project=project, q=q, dag_id=dag_id, after=begin[0] if begin else "", limit=limit + 1,
             visible=visible(request),
         )  # fmt: skip
-        saved = await store.load_all(connection, "job", ids[:limit])
+        saved = await store.load_readable(connection, "job", ids[:limit])
     items = [values.workflow_of(saved[id]).model_dump(mode="json") for id in ids[:limit] if id in saved]
     return answer(
         {"items": items, "next_cursor": cursors.encode("workflows", [ids[limit - 1]] if len(ids) > limit else None)}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions.channel import Channel, Subscription
 from signalbox_contracts.messages.definitions import DefinitionSnapshotData
 
@@ -39,11 +40,14 @@ async def define(connection: Connection, data: DefinitionSnapshotData) -> None:
 
 
 async def subscriptions(connection: Connection) -> list[Subscription]:
-    """Every subscription there is."""
+    """Every subscription that can be read."""
     rows = await connection.fetch(
-        "SELECT definition FROM definition WHERE kind = 'subscription' AND NOT deleted ORDER BY id"
+        "SELECT id, definition FROM definition WHERE kind = 'subscription' AND NOT deleted ORDER BY id"
     )
-    return [Subscription.model_validate_json(row["definition"]) for row in rows]
+    return readable(
+        rows, lambda row: Subscription.model_validate_json(row["definition"]), part="subscriptions",
+        name=lambda row: row["id"],
+    )  # fmt: skip
 
 
 async def channel(connection: Connection, channel_id: str) -> KnownChannel | None:

@@ -23,10 +23,13 @@ ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE t.version < excl
 _ADD_DEADLINE = """
 INSERT INTO deadline (plan_id, subscription_id, rule, due_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
 """
+# A subscription that exists and cannot be read keeps its deadlines.
 _DUE = """
 DELETE FROM deadline WHERE (plan_id, subscription_id, rule) IN (
-    SELECT plan_id, subscription_id, rule FROM deadline WHERE due_at <= now() ORDER BY due_at LIMIT $1
-    FOR UPDATE SKIP LOCKED)
+    SELECT plan_id, subscription_id, rule FROM deadline l
+    WHERE due_at <= now() AND (subscription_id = ANY($2) OR NOT EXISTS (
+        SELECT FROM definition d WHERE d.kind = 'subscription' AND d.id = l.subscription_id AND NOT d.deleted))
+    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING plan_id, subscription_id, rule, due_at
 """
 
@@ -101,9 +104,11 @@ async def drop_deadlines(connection: Connection, plan_ids: Sequence[UUID], *, st
     await connection.execute("DELETE FROM deadline WHERE plan_id = ANY($1) AND rule LIKE $2", list(plan_ids), rule)
 
 
-async def take_due_deadlines(connection: Connection, limit: int = 100) -> list[tuple[UUID, str, str, datetime]]:
-    """Deadlines that have passed, each once."""
-    rows = await connection.fetch(_DUE, limit)
+async def take_due_deadlines(
+    connection: Connection, known: Sequence[str], limit: int = 100
+) -> list[tuple[UUID, str, str, datetime]]:
+    """Deadlines that have passed, each once: of `known` subscriptions, which can be read, and of deleted ones."""
+    rows = await connection.fetch(_DUE, limit, list(known))
     return [(row["plan_id"], row["subscription_id"], row["rule"], row["due_at"]) for row in rows]
 
 
