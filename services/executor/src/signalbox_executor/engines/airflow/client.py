@@ -8,8 +8,8 @@ takes basic authentication.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,9 +20,9 @@ import aiohttp
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from signalbox_chassis.security.egress import AddressRefused
 from signalbox_contracts.vocabulary import Value
 from signalbox_executor.engines.airflow.answers import Token, Version
+from signalbox_executor.engines.http_access import request_errors
 from signalbox_executor.engines.port import AnswerUnreadable, EngineThrottled, EngineUnavailable, bounded, is_link
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
@@ -79,10 +79,6 @@ def _field_error(part: Any) -> str:
     place = error.get("loc")
     names: list[Any] = place if isinstance(place, list) else []  # pyright: ignore[reportUnknownVariableType]
     return f"{'.'.join(map(str, names))}: {error.get('msg')}"
-
-
-class AnswerTooLong(Exception):
-    """An answer has more than `MAX_ANSWER_BYTES`; never leaves this folder."""
 
 
 class AirflowClient:
@@ -226,29 +222,27 @@ class AirflowClient:
         if call.body is not None:
             headers["Content-Type"] = "application/json"
         data = None if call.body is None else to_json(call.body)
-        async with (
-            self._errors(),
-            self._open().request(call.method, call.url, data=data, headers=headers, allow_redirects=False) as response,
-        ):
-            if response.status == 429 or (response.status == 503 and "Retry-After" in response.headers):
-                raise EngineThrottled(self.name, _retry_after(response.headers.get("Retry-After", "")))
-            if response.status >= 500 or 300 <= response.status < 400:
-                raise EngineUnavailable(self.name, f"status {response.status}")
-            received = await _read(response, call.cut_at)
-            return Answer(response.status, received, _date(response.headers.get("Date", "")))
+        with request_errors(self.name):
+            async with self._open().request(
+                call.method, call.url, data=data, headers=headers, allow_redirects=False
+            ) as response:
+                if response.status == 429 or (response.status == 503 and "Retry-After" in response.headers):
+                    raise EngineThrottled(self.name, _retry_after(response.headers.get("Retry-After", "")))
+                if response.status >= 500 or 300 <= response.status < 400:
+                    raise EngineUnavailable(self.name, f"status {response.status}")
+                received = await self._read(response, call.cut_at)
+                return Answer(response.status, received, _date(response.headers.get("Date", "")))
 
-    @asynccontextmanager
-    async def _errors(self) -> AsyncGenerator[None]:
-        try:
-            yield
-        except AddressRefused as refused:
-            raise EngineUnavailable(self.name, str(refused), may_have_arrived=False) from refused
-        except aiohttp.ClientConnectorError as error:
-            raise EngineUnavailable(self.name, str(error), may_have_arrived=False) from error
-        except AnswerTooLong:
-            raise EngineUnavailable(self.name, f"an answer of more than {MAX_ANSWER_BYTES} bytes") from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise EngineUnavailable(self.name, f"{type(error).__name__}: {error}") from error
+    async def _read(self, response: aiohttp.ClientResponse, cut_at: int | None) -> bytes:
+        received = bytearray()
+        async for chunk in response.content.iter_chunked(65_536):
+            received += chunk
+            if cut_at is not None and len(received) >= cut_at:
+                response.close()
+                return bytes(received[:cut_at])
+            if len(received) > MAX_ANSWER_BYTES:
+                raise EngineUnavailable(self.name, f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+        return bytes(received)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -263,18 +257,6 @@ class _Call:
     body: Any = None
     accept: str = "application/json"
     cut_at: int | None = None
-
-
-async def _read(response: aiohttp.ClientResponse, cut_at: int | None) -> bytes:
-    received = bytearray()
-    async for chunk in response.content.iter_chunked(65_536):
-        received += chunk
-        if cut_at is not None and len(received) >= cut_at:
-            response.close()
-            return bytes(received[:cut_at])
-        if len(received) > MAX_ANSWER_BYTES:
-            raise AnswerTooLong
-    return bytes(received)
 
 
 def segment(text: str) -> str:

@@ -10,7 +10,6 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import TypeAdapter, ValidationError
 
-from signalbox_chassis.security.egress import AddressRefused
 from signalbox_contracts.vocabulary import Value
 from signalbox_executor.engines.flink.answers import (
     Checkpoints,
@@ -32,6 +31,7 @@ from signalbox_executor.engines.flink.answers import (
     Triggered,
     Uploaded,
 )
+from signalbox_executor.engines.http_access import request_errors
 from signalbox_executor.engines.port import (
     AnswerUnreadable,
     EngineRefused,
@@ -147,11 +147,11 @@ class JobManager:
     async def log_content(self, name: str, task_manager: str | None = None) -> AsyncGenerator[AsyncIterable[bytes]]:
         """A log file from its beginning: Flink has no ranges. Nothing of one that is gone."""
         url = f"{self._url}{_process(task_manager)}/logs/{quote(name, safe='')}"
-        async with (
-            self._errors(),
-            self._client().get(url, timeout=self._timeout, allow_redirects=False, ssl=self._certificates) as response,
-        ):
-            yield response.content.iter_chunked(65_536) if response.status == 200 else _nothing()
+        with request_errors(self._name):
+            async with self._client().get(
+                url, timeout=self._timeout, allow_redirects=False, ssl=self._certificates
+            ) as response:
+                yield response.content.iter_chunked(65_536) if response.status == 200 else _nothing()
 
     async def jars(self) -> Sequence[Jar]:
         return (await self._get("/jars", Jars)).files
@@ -215,37 +215,24 @@ class JobManager:
     async def _call(self, method: str, path: str, **arguments: Any) -> tuple[int, bytes]:
         """Status and body; the port's errors where there is no answer, or none that can be believed."""
         arguments.setdefault("timeout", self._timeout)
-        async with (
-            self._errors(),
-            self._client().request(
-                method, f"{self._url}{path}", allow_redirects=False, ssl=self._certificates, **arguments
-            ) as response,
-        ):
-            limit = MAX_ANSWER_BYTES if response.status < 400 else MAX_ERROR_BYTES
-            body = await _read_up_to(response, limit)
-            if response.status == 429:
-                raise EngineThrottled(self._name, 5.0)
-            if response.status in (401, 403):
-                raise EngineUnavailable(
-                    self._name, f"status {response.status}: it does not take our credentials", may_have_arrived=False
-                )
-            if len(body) > limit and response.status < 400:
-                raise EngineUnavailable(self._name, f"an answer of more than {limit} bytes")
-            return response.status, body[:limit]
+        with request_errors(self._name):
+            async with self._request(method, f"{self._url}{path}", **arguments) as response:
+                limit = MAX_ANSWER_BYTES if response.status < 400 else MAX_ERROR_BYTES
+                body = await _read_up_to(response, limit)
+                if response.status == 429:
+                    raise EngineThrottled(self._name, 5.0)
+                if response.status in (401, 403):
+                    raise EngineUnavailable(
+                        self._name,
+                        f"status {response.status}: it does not take our credentials",
+                        may_have_arrived=False,
+                    )
+                if len(body) > limit and response.status < 400:
+                    raise EngineUnavailable(self._name, f"an answer of more than {limit} bytes")
+                return response.status, body[:limit]
 
     def _request(self, method: str, url: str, **arguments: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return self._client().request(method, url, allow_redirects=False, ssl=self._certificates, **arguments)
-
-    @asynccontextmanager
-    async def _errors(self) -> AsyncGenerator[None]:
-        try:
-            yield
-        except AddressRefused as refused:
-            raise EngineUnavailable(self._name, str(refused), may_have_arrived=False) from refused
-        except aiohttp.ClientConnectorError as error:
-            raise EngineUnavailable(self._name, str(error), may_have_arrived=False) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise EngineUnavailable(self._name, f"{type(error).__name__}: {error}") from error
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:

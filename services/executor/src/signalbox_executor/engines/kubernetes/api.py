@@ -15,8 +15,9 @@ import aiohttp
 from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
-from signalbox_chassis.security.egress import AddressRefused, EgressGuard
+from signalbox_chassis.security.egress import EgressGuard
 from signalbox_contracts.vocabulary import Value
+from signalbox_executor.engines.http_access import request_errors
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, bounded
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
@@ -83,7 +84,7 @@ class KubernetesApi:
 
     async def text(self, path: str, **query: str | int) -> bytes:
         """A body that is no JSON; empty where the server has nothing yet (204)."""
-        async with self._errors():
+        with request_errors(self.name):
             response = await self._send("GET", path, query, None, self._timeout)
             try:
                 if not 200 <= response.status < 300:
@@ -110,7 +111,7 @@ class KubernetesApi:
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """An answer that is read as it comes; the server may be silent for `idle_seconds`."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout.total, sock_read=idle_seconds)
-        async with self._errors():
+        with request_errors(self.name):
             response = await self._send("GET", path, query, None, timeout)
             try:
                 if response.status != 200:
@@ -147,7 +148,7 @@ class KubernetesApi:
     async def _json(
         self, method: str, path: str, query: Mapping[str, str | int], body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        async with self._errors():
+        with request_errors(self.name):
             response = await self._send(method, path, query, body, self._timeout)
             try:
                 if not 200 <= response.status < 300:
@@ -202,19 +203,6 @@ class KubernetesApi:
             if len(body) > MAX_BODY_BYTES:
                 raise EngineUnavailable(self.name, f"an answer of more than {MAX_BODY_BYTES} bytes")
         return bytes(body)
-
-    @asynccontextmanager
-    async def _errors(self) -> AsyncGenerator[None]:
-        try:
-            yield
-        except AddressRefused as refused:
-            raise EngineUnavailable(self.name, str(refused), may_have_arrived=False) from refused
-        except aiohttp.ClientConnectorError as error:
-            raise EngineUnavailable(self.name, str(error), may_have_arrived=False) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise EngineUnavailable(self.name, f"{type(error).__name__}: {error}") from error
-        except ValueError as error:
-            raise EngineUnavailable(self.name, bounded(f"an answer that cannot be read: {error}")) from error
 
 
 def _tls(configuration: Any) -> ssl.SSLContext:

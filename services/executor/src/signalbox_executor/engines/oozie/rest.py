@@ -4,8 +4,7 @@ PUT and DELETE errors have an empty body, and almost every refusal is HTTP 400, 
 (seen on 5.2.1).
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,6 +14,7 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 from yarl import URL
 
+from signalbox_executor.engines.http_access import request_errors
 from signalbox_executor.engines.oozie.configuration import to_xml
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, bounded
 
@@ -82,7 +82,6 @@ class OozieRest:
         user: str,
         do_as: str | None = None,
         authentication: Authentication | None = None,
-        not_allowed: tuple[type[Exception], ...] = (),
     ) -> None:
         self.name = name
         self.user = do_as or user
@@ -92,8 +91,6 @@ class OozieRest:
         self._session: aiohttp.ClientSession | None = None
         self._query = {"user.name": user, **({"doAs": do_as} if do_as else {})}
         self._authentication = authentication or Anonymous()
-        self._not_allowed = not_allowed
-        """What the guard of outgoing requests raises."""
         self._clock_difference = timedelta()
 
     def server_now(self) -> datetime:
@@ -123,7 +120,7 @@ class OozieRest:
     async def _request(self, method: str, path: str, query: Mapping[str, Any], body: bytes | None = None) -> bytes:
         url = (self.url / path.lstrip("/")).with_query({**self._sent(query), **self._query})
         headers = {"Content-Type": "application/xml;charset=UTF-8"} if body is not None else {}
-        async with self._port_errors():
+        with request_errors(self.name):
             headers |= await self._authentication.headers(url)
             async with self._client().request(
                 method, url, data=body, headers=headers, allow_redirects=False
@@ -175,17 +172,6 @@ class OozieRest:
                 self._clock_difference = parsedate_to_datetime(date) - datetime.now(UTC)
             except (ValueError, TypeError):
                 return
-
-    @asynccontextmanager
-    async def _port_errors(self) -> AsyncGenerator[None]:
-        try:
-            yield
-        except self._not_allowed as refused:
-            raise EngineUnavailable(self.name, str(refused), may_have_arrived=False) from refused
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise EngineUnavailable(self.name, str(error), may_have_arrived=False) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise EngineUnavailable(self.name, f"{type(error).__name__}: {error}") from error
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -1,7 +1,6 @@
 """The scripted engine behind the port: a client like that of any real engine, with a limit on every wait and answer."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import quote
@@ -10,10 +9,11 @@ import aiohttp
 from pydantic import Field, ValidationError
 from pydantic_core import to_json
 
-from signalbox_chassis.security.egress import AddressRefused, EgressGuard
+from signalbox_chassis.security.egress import EgressGuard
 from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
 from signalbox_contracts.vocabulary import Seconds, Value
+from signalbox_executor.engines.http_access import request_errors
 from signalbox_executor.engines.port import (
     ENDS,
     EngineRefused,
@@ -192,33 +192,20 @@ class _Scripted:
 
     async def _ask(self, method: str, path: str, **body: Any) -> tuple[int, bytes]:
         """Status and body of an answer that can be believed; the port's errors for every other."""
-        async with (
-            self._errors(),
-            self._client().request(
+        with request_errors(self._name):
+            async with self._client().request(
                 method, f"{self._url}{path}", data=to_json(body) if body else None, allow_redirects=False
-            ) as response,
-        ):
-            data = bytearray()
-            async for chunk in response.content.iter_chunked(65_536):
-                data += chunk
-                if len(data) > MAX_BYTES:
-                    raise AnswerTooLong
-            if response.status == 429:
-                raise EngineThrottled(self._name, self._read(RetryLater, bytes(data)).retry_after_seconds)
-            if response.status >= 500:
-                raise EngineUnavailable(self._name, f"status {response.status}")
-            return response.status, bytes(data)
-
-    @asynccontextmanager
-    async def _errors(self) -> AsyncGenerator[None]:
-        try:
-            yield
-        except AddressRefused as refused:
-            raise EngineUnavailable(self._name, str(refused), may_have_arrived=False) from refused
-        except aiohttp.ClientConnectorError as error:
-            raise EngineUnavailable(self._name, str(error), may_have_arrived=False) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise EngineUnavailable(self._name, f"{type(error).__name__}: {error}") from error
+            ) as response:
+                data = bytearray()
+                async for chunk in response.content.iter_chunked(65_536):
+                    data += chunk
+                    if len(data) > MAX_BYTES:
+                        raise AnswerTooLong
+                if response.status == 429:
+                    raise EngineThrottled(self._name, self._read(RetryLater, bytes(data)).retry_after_seconds)
+                if response.status >= 500:
+                    raise EngineUnavailable(self._name, f"status {response.status}")
+                return response.status, bytes(data)
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar
 import aiohttp
 from pydantic import ValidationError
 
-from signalbox_chassis.security.egress import AddressRefused
 from signalbox_contracts.vocabulary import Value
+from signalbox_executor.engines.http_access import request_errors
 from signalbox_executor.engines.port import EngineThrottled, EngineUnavailable, bounded
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
@@ -43,17 +43,11 @@ class SparkHttp:
         """Status and body. Raises the port's errors where there is no answer, or none that can be believed."""
         if self._session is None:
             self._session = self._open()
-        try:
+        with request_errors(self._name):
             async with self._session.request(
                 method, url, timeout=self._timeout, allow_redirects=False, ssl=self._certificates, **arguments
             ) as response:
                 body = await _read_up_to(response, MAX_ANSWER_BYTES)
-        except AddressRefused as refused:
-            raise EngineUnavailable(self._name, str(refused), may_have_arrived=False) from refused
-        except aiohttp.ClientConnectorError as error:
-            raise EngineUnavailable(self._name, str(error), may_have_arrived=False) from error
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise EngineUnavailable(self._name, f"{type(error).__name__}: {error}") from error
         if response.status == 429:
             raise EngineThrottled(self._name, 5.0)
         if response.status in (401, 403):
