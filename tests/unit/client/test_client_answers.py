@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websockets
 
-from signalbox_client import drawings, live
-from signalbox_client.api import Api, Unreachable
+from signalbox_client import drawings, live, reconnect, watch
+from signalbox_client.api import Api, Refused, UnexpectedAnswer, Unreachable
 from signalbox_client.app import app
 from signalbox_client.commands import tasks
 
@@ -111,7 +111,7 @@ def test_a_live_feed_of_another_service_is_an_error_in_words(message: str) -> No
 
 
 def test_a_live_feed_at_a_host_that_no_name_can_have_is_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "TRIES", 0)
+    monkeypatch.setattr(reconnect, "RECONNECT_SECONDS", 0.0)
     with pytest.raises(Unreachable, match="does not answer"):
         next(live.Feed(Api("http://a..b", "t")).events())
 
@@ -147,7 +147,7 @@ class _Flaky:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, outcomes: list[bytes | Exception]) -> None:
         self.now, self.sleeps, self.outcomes = 0.0, list[float](), outcomes
         clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
-        monkeypatch.setattr("signalbox_client.commands.tasks.time", clock)
+        monkeypatch.setattr("signalbox_client.reconnect.time", clock)
         monkeypatch.setattr(tasks, "api", lambda: self)
 
     def _sleep(self, seconds: float) -> None:
@@ -225,3 +225,102 @@ def test_a_server_that_drips_bytes_keeps_a_call_for_its_seconds_only(start: byte
         finally:
             ended.set()
             listening.shutdown()
+
+
+class _Away:
+    """An API that answers from a list; the clock goes on at each pause only."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> None:
+        self.now, self.calls, self.answers = 0.0, list[str](), answers
+        clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
+        monkeypatch.setattr("signalbox_client.reconnect.time", clock)
+        monkeypatch.setattr("signalbox_client.watch.time", clock)
+        monkeypatch.setattr(Api, "_call", self._call)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def _call(self, method: str, *request: Any) -> tuple[int, bytes]:
+        self.calls.append(method)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return 200, json.dumps(answer).encode()
+
+
+REFUSED = Unreachable("http://gateway does not answer: Connection refused")
+PROXY = Refused(502, {})
+COUNTS = {"total": 1, "succeeded": 1, "failed": 0, "skipped": 0, "cancelled": 0, "active": 0, "unknown": 0}
+RUNNING = {"id": "p1", "state": "RUNNING", "version": 1, "waiting": None, "ended_at": None, "counts": COUNTS,
+           "created_at": "2026-01-01T00:00:00Z"}  # fmt: skip
+ENDED = {**RUNNING, "state": "SUCCEEDED", "version": 2, "ended_at": "2026-01-01T00:01:00Z"}
+
+
+@pytest.mark.parametrize("away", [REFUSED, PROXY])
+def test_a_plan_is_watched_through_a_restart_of_the_gateway(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], away: Exception
+) -> None:
+    """An upgrade restarts the gateway for 30 seconds; behind a proxy its absence is a 502."""
+    api = _Away(monkeypatch, [RUNNING, *[away] * 9, ENDED])
+    assert watch.plan(Api("http://gateway", "t"), "p1")["state"] == "SUCCEEDED"
+    assert api.now > 30
+    printed = capsys.readouterr().err
+    assert "gateway not reachable since 3 s; trying again (" in printed
+    assert 2 <= printed.count("trying again") <= 4, "a line now and then, not one per try"
+    assert f"gateway reachable again after {api.now:.0f} s" in printed
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(None, 300), (40.0, 40), (900.0, 900)])
+def test_waiting_for_a_gateway_that_stays_away_ends_in_time_with_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, timeout: float | None, seconds: int
+) -> None:
+    api = _Away(monkeypatch, [RUNNING, REFUSED])
+    words = [] if timeout is None else ["--timeout", str(timeout)]
+    done = run("http://127.0.0.1:1", "plan", "watch", "p1", *words)
+    assert (done.exit_code, api.now) == (5, seconds)
+    assert f"gateway not reachable since {seconds} s; giving up" in done.stderr
+    assert "error: http://gateway does not answer: Connection refused" in done.stderr
+
+
+def test_a_change_is_not_repeated_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only reads outlast an outage: nobody knows whether the change was done."""
+    api = _Away(monkeypatch, [REFUSED])
+    waiting = reconnect.patient(Api("http://gateway", "t"), reconnect.Reconnect())
+    with pytest.raises(Unreachable):
+        waiting.put("/plans/p1/rules", {})
+    with pytest.raises(Unreachable):
+        waiting.post("/plans/p1/pause")
+    assert api.calls == ["PUT", "POST"]
+
+
+@pytest.mark.parametrize("error", [Refused(404, {}), Refused(401, {}), Refused(500, {}), UnexpectedAnswer("no field")])
+def test_what_another_try_does_not_change_ends_the_wait_at_once(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    api = _Away(monkeypatch, [RUNNING, error])
+    with pytest.raises(type(error)):
+        watch.plan(Api("http://gateway", "t"), "p1")
+    assert api.now == 0
+
+
+def test_a_live_feed_behind_a_proxy_outlasts_a_restart_of_the_gateway() -> None:
+    """A proxy answers 502 while the gateway is away."""
+    statuses = [502, 503, 0]
+
+    def proxy(connection: ServerConnection, _: Any) -> Any:
+        status = statuses.pop(0)
+        return connection.respond(status, "away") if status else None
+
+    def answer(socket: ServerConnection) -> None:
+        socket.recv()
+        socket.send(json.dumps({"subscribed": {"id": "watch", "sequence": 0}}))
+        socket.send(json.dumps({"events": [{"sequence": 1}]}))
+        socket.recv()
+
+    subprotocols = [live.PROTOCOL]
+    with serve_websockets(answer, "127.0.0.1", 0, subprotocols=subprotocols, process_request=proxy) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        feed = live.Feed(Api(f"http://127.0.0.1:{serving.socket.getsockname()[1]}", "t"))
+        assert next(feed.events()) == {"sequence": 1}
+        serving.shutdown()
+    assert statuses == []

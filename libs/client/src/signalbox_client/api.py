@@ -92,6 +92,7 @@ class Api:
     url: str
     token: str
     seconds: float = 90.0
+    tries: int = TRIES
     renew: Callable[[], str] | None = None
     """Gives a fresh token when the one in use has ended. Raises `Refused` when that is not possible."""
     _fresh: list[str] = field(default_factory=list[str])
@@ -139,16 +140,16 @@ class Api:
         given = {**(headers or {}), **({"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {})}
         # a PUT or DELETE whose answer was lost may have been done: again it would say what is no longer so
         again = method in ("GET", "POST")
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, self.tries + 1):
             try:
                 status, content = self._call(method, path, params, raw, given)
                 return None if status == HTTPStatus.NO_CONTENT else self._read(status, content)
             except (Unreachable, OSError, HTTPException) as error:
-                if attempt == TRIES or not again:
+                if attempt == self.tries or not again:
                     raise error if isinstance(error, Unreachable) else Unreachable(str(error)) from None
             except Refused as problem:
                 in_progress = problem.slug in ("request-in-progress", "unavailable")
-                if not in_progress or attempt == TRIES:
+                if not in_progress or attempt == self.tries:
                     raise
             time.sleep(0.2 * 2**attempt)
         raise AssertionError("the last try returns or raises")

@@ -15,11 +15,11 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from signalbox_client.api import BASE, Api, Refused, Unreachable, object_of
+from signalbox_client.reconnect import AWAY_STATUSES, Reconnect
 
 PROTOCOL: Final = Subprotocol("signalbox.v1")
 UNAUTHENTICATED: Final = 4401
 FORBIDDEN: Final = 4403
-TRIES: Final = 8
 MAX_BYTES: Final = 4_194_304
 
 
@@ -31,7 +31,8 @@ class Feed:
     plan: str | None = None
     after: int | None = None
     filter: dict[str, Any] = field(default_factory=dict[str, Any])
-    _failures: int = 0
+    _reconnect: Reconnect = field(default_factory=Reconnect)
+    _renewed: bool = False
 
     def events(self, *, give_up_at: float | None = None) -> Iterator[dict[str, Any]]:
         """Events in the order of their plan. `{"snapshot_needed": …}` comes where events are not kept any more.
@@ -40,18 +41,21 @@ class Feed:
 
         Ends at `give_up_at` (monotonic). Raises `Refused`, `Unreachable`.
         """
+        self._reconnect = Reconnect(give_up_at)
         while give_up_at is None or time.monotonic() < give_up_at:
             try:
                 yield from self._connection(give_up_at)
             except ConnectionClosed as error:
-                self._give_up_when_refused(error.rcvd.code if error.rcvd else 0)
+                code = error.rcvd.code if error.rcvd else 0
+                self._end_when_refused(code)
+                self._reconnect.failed(Unreachable(f"the live feed keeps closing (code {code})"))
             except InvalidStatus as error:
-                raise Unreachable(f"the live feed answers HTTP {error.response.status_code}") from None
+                away = Unreachable(f"the live feed answers HTTP {error.response.status_code}")
+                if error.response.status_code not in AWAY_STATUSES:
+                    raise away from None
+                self._reconnect.failed(away)
             except (OSError, UnicodeError, WebSocketException) as error:  # no route, no name of a host, no WebSocket
-                if self._failures >= TRIES:
-                    raise Unreachable(f"the live feed does not answer: {error}") from None
-            self._failures += 1
-            time.sleep(min(0.1 * 2**self._failures, 3.0))
+                self._reconnect.failed(Unreachable(f"the live feed does not answer: {error}"))
 
     def _connection(self, give_up_at: float | None) -> Iterator[dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self.api.bearer}"}
@@ -78,7 +82,8 @@ class Feed:
             raise Refused(403 if problem["type"].endswith("/forbidden") else 422, problem)
         for name in ("subscribed", "snapshot_needed"):
             if name in message:
-                self._failures = 0
+                self._reconnect.answered()
+                self._renewed = False
                 self.after = message[name]["sequence"] if self.plan is not None else None
         if "snapshot_needed" in message or ("subscribed" in message and self.plan is not None):
             yield message
@@ -89,13 +94,13 @@ class Feed:
                 self.after = event["sequence"]
             yield event
 
-    def _give_up_when_refused(self, code: int) -> None:
-        if code == UNAUTHENTICATED and (self._failures or not self.api.renewed()):
-            raise Refused(401, {"type": "/problems/unauthenticated", "detail": "a valid token is needed"})
+    def _end_when_refused(self, code: int) -> None:
+        if code == UNAUTHENTICATED:
+            if self._renewed or not self.api.renewed():
+                raise Refused(401, {"type": "/problems/unauthenticated", "detail": "a valid token is needed"})
+            self._renewed = True
         if code == FORBIDDEN:
             raise Refused(403, {"type": "/problems/forbidden", "detail": "the live feed needs plan.read"})
-        if self._failures >= TRIES:
-            raise Unreachable(f"the live feed keeps closing (code {code})")
 
 
 def _address(url: str) -> str:

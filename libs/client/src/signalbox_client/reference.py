@@ -18,6 +18,9 @@ messages to stderr. `-o json` prints the API's own answer and is stable; tables 
 `$XDG_CONFIG_HOME/signalbox/contexts.json`, readable by its owner only. `signalbox --install-completion` adds completion
 to your shell.
 
+A command that waits (`--wait`, `watch`, `task logs -f`) keeps trying while the gateway is away, and says so on stderr:
+until its limit (`--timeout`), or else for 5 minutes of each outage. Then its exit code is 5. Only reads are repeated.
+
 This page is generated (`make generate`).
 """
 

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from signalbox_client.api import Api, place
 from signalbox_client.exit_codes import EndedBadly, TookTooLong
 from signalbox_client.output import attempt_of, cut, echo, plain, state, took
+from signalbox_client.reconnect import Reconnect, patient
 
 GOOD: Final = frozenset({"SUCCEEDED"})
 MAX_ERRORS: Final = 3
@@ -36,7 +37,9 @@ def plan_ended_well(api: Api, found: dict[str, Any]) -> None:
     """Raises `EndedBadly` unless the plan succeeded, after the errors of its first failed tasks."""
     failed = found["counts"]["failed"]
     if failed:
-        for one in api.pages(place("plans", found["id"], "tasks"), {"state": "FAILED"}, limit=MAX_ERRORS):
+        for one in patient(api, Reconnect()).pages(
+            place("plans", found["id"], "tasks"), {"state": "FAILED"}, limit=MAX_ERRORS
+        ):
             echo(f"{plain(one['item_key'])}: {plain(one.get('error') or 'no reason')}")
         if failed > MAX_ERRORS:
             echo(f"{failed - MAX_ERRORS} more: signalbox task list --plan {found['id']} --state FAILED")
@@ -53,6 +56,7 @@ def ended_well(found: dict[str, Any], what: str) -> None:
 def operation(api: Api, id: str, *, timeout: float | None = ANSWER_SECONDS) -> dict[str, Any]:
     """Wait for the answer to an operation. Raises `EndedBadly` when it was refused or failed."""
     give_up_at = None if timeout is None else time.monotonic() + timeout
+    api = patient(api, Reconnect(give_up_at))
     while True:
         left = _LOOK_SECONDS if give_up_at is None else max(0, min(_LOOK_SECONDS, int(give_up_at - time.monotonic())))
         found = api.get(place("operations", id), {"wait": f"{left}s", "until": "end"})
@@ -68,6 +72,7 @@ def operation(api: Api, id: str, *, timeout: float | None = ANSWER_SECONDS) -> d
 def until(api: Api, path: str, good: Callable[[dict[str, Any]], bool], timeout: float | None = None) -> dict[str, Any]:
     """Read what has a version until it is good. Raises `TookTooLong`."""
     give_up_at = None if timeout is None else time.monotonic() + timeout
+    api = patient(api, Reconnect(give_up_at))
     found = api.get(path)
     while not good(found):
         if give_up_at is not None and time.monotonic() >= give_up_at:
@@ -81,6 +86,7 @@ def _follow(
 ) -> dict[str, Any]:
     give_up_at = None if timeout is None else time.monotonic() + timeout
     shown = Progress()
+    api = patient(api, Reconnect(give_up_at, shown.notice))
     found = api.get(path)
     while True:
         shown.why(_sentence(found))
@@ -119,6 +125,13 @@ class Progress:
         else:
             echo(text)
         self._last = text
+
+    def notice(self, text: str) -> None:
+        """A line of its own that is no state; the redrawn one comes again below it."""
+        if self._live and self._last:
+            print("\r\x1b[2K", end="", file=sys.stderr)
+        echo(text)
+        self._last = ""
 
     def end(self) -> None:
         if self._live and self._last:

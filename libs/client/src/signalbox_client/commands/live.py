@@ -10,6 +10,7 @@ from signalbox_client.api import place
 from signalbox_client.command import command, group
 from signalbox_client.inputs import Form, api, finite
 from signalbox_client.output import echo, one, plain
+from signalbox_client.reconnect import Reconnect, patient
 
 live_ticket = group("Tickets of the live feed, for programs that cannot send a header.")
 
@@ -42,14 +43,15 @@ def watch(
         raise typer.BadParameter("only a plan has a sequence: give --plan too", param_hint="--after")
     given = {"workflow": workflow, "user": user, "project": project, "types": type or []}
     feed = Feed(api(), plan or None, after, {name: value for name, value in given.items() if value})
-    for event in feed.events(give_up_at=None if timeout is None else time.monotonic() + timeout):
+    give_up_at = None if timeout is None else time.monotonic() + timeout
+    for event in feed.events(give_up_at=give_up_at):
         if "snapshot_needed" in event:
             echo(f"earlier events were deleted: signalbox plan show {plan}")
             continue
         if "subscribed" in event:
             begun = event["subscribed"]
             if begun["sequence"] >= begun["newest"]:  # nothing is sent of a plan that has ended: it would be awaited
-                state = api().get(place("plans", plan))["state"]
+                state = patient(api(), Reconnect(give_up_at)).get(place("plans", plan))["state"]
                 if state in PLAN_ENDS:
                     echo(f"plan {plan} has ended: {state}")
                     return

@@ -10,6 +10,7 @@ from signalbox_client.api import place
 from signalbox_client.command import PLAN, command, group
 from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, api, finite
 from signalbox_client.output import Column, echo, one, rows
+from signalbox_client.reconnect import Reconnect, patient
 
 oozie = group("Reruns on Oozie: what would run is previewed, and exactly that is applied.")
 ANSWER_SECONDS: Final = 120.0
@@ -166,7 +167,7 @@ def _apply(
     body = {"preview_hash": hash, "confirm_deletions": confirm_deletions, "reason": reason}
     operation = api().post(place("plans", plan, "apply"), body)["operation_id"]
     watch.operation(api(), operation, timeout=_seconds(timeout))
-    found = api().get(place("plans", plan))
+    found = patient(api(), Reconnect()).get(place("plans", plan))
     if wait and found["state"] != "REFUSED":
         found = watch.plan(api(), plan, timeout=timeout)
     one(found, output, PLAN)

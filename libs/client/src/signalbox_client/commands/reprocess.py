@@ -11,6 +11,7 @@ from signalbox_client.command import command, group
 from signalbox_client.exit_codes import EndedBadly, TookTooLong
 from signalbox_client.inputs import Everything, Form, Limit, Timeout, Wait, Yes, api, finite
 from signalbox_client.output import Column, ago, echo, one, plain, rows, state, took
+from signalbox_client.reconnect import Reconnect, patient
 
 reprocess = group("Files of events that are sent again.")
 JOBS: Final = "/api/admin/reprocessing/jobs"
@@ -173,12 +174,12 @@ def _show(job: dict[str, Any], output: str, *, wait: bool, timeout: float | None
 def _ended(job: dict[str, Any], timeout: float | None) -> dict[str, Any]:
     """The job once it has ended. Raises `TookTooLong`."""
     give_up_at = None if timeout is None else time.monotonic() + timeout
-    last = ""
+    waiting, last = patient(api(), Reconnect(give_up_at)), ""
     while job["status"] not in ENDS:
         if give_up_at is not None and time.monotonic() >= give_up_at:
             raise TookTooLong(f"job {job['id']} still runs: signalbox reprocess show {job['id']}")
         time.sleep(REST_SECONDS)
-        job = api().get(JOBS + place(job["id"]))
+        job = waiting.get(JOBS + place(job["id"]))
         line = f"{job['status']}: {_files(job)} files, {job['total_lines']} lines, {job['success_count']} sent"
         if line != last:
             echo(line)

@@ -1,8 +1,7 @@
 """`signalbox task`."""
 
-import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -13,10 +12,9 @@ from signalbox_client.commands.jobs import Kill
 from signalbox_client.commands.plans import TASKS
 from signalbox_client.inputs import Everything, Form, Limit, Reason, State, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, attempt_of, one, rows, state, write_through
+from signalbox_client.reconnect import Reconnect
 
 task = group("Items that run on an engine, with their attempts and logs.")
-_RECONNECT_SECONDS: Final = 120.0
-"""How long a followed log may be out of reach."""
 FIELDS: tuple[Column, ...] = (
     ("task", "id"), ("item", "item_key"), ("state", "state"), ("waits", waits), ("plan", "plan_id"),
     ("engine", "engine"), ("attempt", attempt_of),
@@ -151,30 +149,24 @@ def task_resolve(
 def _follow(path: str, params: dict[str, Any]) -> None:
     """Print what comes until the log ends. A connection that breaks off is made again from the last mark."""
     reader = MarkedLog()
-    give_up_at, failures = time.monotonic() + _RECONNECT_SECONDS, 0
+    reconnect = Reconnect()
     while True:
         if reader.offset is not None:  # the lines from the end were printed already
             params = {**params, "since": reader.offset, "tail": None}
-        answered = False
+        error: Unreachable | Refused = Unreachable("the log broke off before its end")
         try:
             chunks = api().stream(path, {**params, "follow": "true", "marks": "true"})
-            answered = True
+            reconnect.connected()  # a log may be silent for hours before its connection breaks off
             for chunk in chunks:
                 for text in reader.feed(chunk):
                     write_through(text)
-                failures = 0
+                reconnect.answered()
             if reader.ended:
                 return
-        except (Unreachable, Refused) as error:
-            if isinstance(error, Refused) and error.slug != "unavailable":
-                raise
-            if not answered and time.monotonic() > give_up_at:
-                raise
-        if answered:  # a log may be silent for hours before its connection breaks off
-            give_up_at = time.monotonic() + _RECONNECT_SECONDS
+        except (Unreachable, Refused) as raised:
+            error = raised
         reader.broke_off()
-        failures += 1
-        time.sleep(min(2 ** min(failures, 5) / 5, 5.0))
+        reconnect.failed(error)
 
 
 class MarkedLog:

@@ -10,6 +10,7 @@ from signalbox_client.command import command, group, waits
 from signalbox_client.commands.definitions import IfRevision, match
 from signalbox_client.inputs import Everything, File, Form, Limit, Reason, Timeout, Wait, Yes, api
 from signalbox_client.output import Column, ago, echo, one, rows, state, took
+from signalbox_client.reconnect import Reconnect, patient
 
 workflow = group("Airflow DAGs, and their runs.")
 Param = Annotated[list[str] | None, typer.Option("-p", "--param", help="name=value of the run's conf; repeatable")]
@@ -155,5 +156,5 @@ def _show(id: str, run: dict[str, Any], output: str, *, wait: bool, timeout: flo
         one(run, output, RUN)
         return
     plan = watch.plan(api(), run["id"], timeout=timeout)
-    one(api().get(place("workflows", id, "runs", run["id"])), output, RUN)
+    one(patient(api(), Reconnect()).get(place("workflows", id, "runs", run["id"])), output, RUN)
     watch.ended_well(plan, "run")
