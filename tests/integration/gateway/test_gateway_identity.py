@@ -271,6 +271,38 @@ async def test_an_administrator_of_one_project_stops_nothing_else_and_lifts_no_f
     await api.ask("DELETE", "/freezes/of-all")
 
 
+async def test_a_viewer_of_one_project_sees_what_holds_its_work_and_no_more(api: Gateway) -> None:
+    """Without it a person of one project does not learn why its work waits: the status is not for them."""
+    token = (await person(api, "lake-reader", "viewer", project="lake"))["access_token"]
+    engine = (await person(api, "other-reader", "viewer", engine="other"))["access_token"]
+    ends = "2099-01-01T00:00:00Z"
+    frozen: dict[str, dict[str, Any]] = {
+        "n-both": {"projects": ["lake", "sea"], "ends_at": ends}, "n-sea": {"projects": ["sea"]},
+        "n-engines": {"engines": ["scripted", "other"]}, "n-other": {"engines": ["other"]}, "n-all": {},
+        "n-later": {"starts_at": ends},
+    }  # fmt: skip
+    for id, values in frozen.items():
+        await api.ask("POST", "/freezes", {"id": id, "project": "ops", "reason": id, **values})
+    try:
+        assert (await api.ask("GET", "/freezes", token=token))["items"] == []
+        shown = (await api.ask("GET", "/me/freezes", token=token))["items"]
+        assert [(one["reason"], one["projects"], one["engines"]) for one in shown] == [
+            ("n-all", [], []), ("n-both", ["lake"], []), ("n-engines", [], ["scripted"])
+        ]  # fmt: skip
+        assert [one["everything"] for one in shown] == [True, False, False]
+        assert shown[1]["until_at"] == ends
+        assert set(shown[0]) == {"reason", "mode", "since_at", "until_at", "everything", "engines", "projects"}
+        of_engine = (await api.ask("GET", "/me/freezes", token=engine))["items"]
+        assert [(one["reason"], one["engines"]) for one in of_engine if one["engines"]] == [
+            ("n-engines", ["other"]), ("n-other", ["other"])
+        ]  # fmt: skip
+        everything = (await api.ask("GET", "/me/freezes"))["items"]
+        assert [one["reason"] for one in everything] == ["n-all", "n-both", "n-engines", "n-other", "n-sea"]
+    finally:
+        for id in frozen:
+            await api.ask("DELETE", f"/freezes/{id}")
+
+
 async def test_who_has_the_default_project_alone_is_not_notified_of_the_others(api: Gateway) -> None:
     """A subscription of the project `default` gets the events of every project."""
     token = (await person(api, "default-operator", "operator", project="default"))["access_token"]

@@ -10,9 +10,13 @@ from signalbox_client.api import place
 from signalbox_client.command import command
 from signalbox_client.commands.definitions import FREEZE, GROUPS
 from signalbox_client.inputs import Form, api
-from signalbox_client.output import ago, echo, one
+from signalbox_client.output import Column, ago, echo, one, rows
 
 freeze = GROUPS["freeze"]
+ACTIVE: Final[tuple[Column, ...]] = (
+    ("holds", lambda found: _places(found)), ("mode", "mode"), ("since", lambda found: ago(found["since_at"])),
+    ("until", lambda found: found["until_at"] or "it is lifted"), ("reason", "reason"),
+)  # fmt: skip
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -40,6 +44,12 @@ def freeze_start(
         echo(f"lift it with `signalbox unfreeze {found['id']}`")
 
 
+@command(freeze, "active")
+def freeze_active(output: Form = "table") -> None:
+    """List the freezes that hold your work now: why and until when."""
+    rows(api().get("/me/freezes")["items"], output, ACTIVE, name="reason")
+
+
 def unfreeze(id: str) -> None:
     """Lift a freeze: work continues as before."""
     api().delete(place("freezes", id))
@@ -48,14 +58,18 @@ def unfreeze(id: str) -> None:
 
 def banner(freeze: dict[str, Any]) -> str:
     """One freeze in force, for the top of `signalbox status`."""
-    names = [*(f"project {name}" for name in freeze["projects"]), *(f"engine {name}" for name in freeze["engines"])]
-    what = ", ".join(names) or "everything"
+    what = _places(freeze)
     until = f"until {freeze['until_at']}" if freeze["until_at"] else "until it is lifted"
     return (
         f"FROZEN: {what}, by {freeze['author']}, {ago(freeze['since_at'])} ago, {until}: "
         f"{freeze['reason']} ({freeze['phase']}; {freeze['running']} running, {freeze['waiting']} waiting; "
         f"`signalbox unfreeze {freeze['id']}` lifts it)"
     )
+
+
+def _places(freeze: dict[str, Any]) -> str:
+    names = [*(f"project {name}" for name in freeze["projects"]), *(f"engine {name}" for name in freeze["engines"])]
+    return ", ".join(names) or "everything"
 
 
 def _end(lasts: str) -> str:

@@ -38,7 +38,7 @@ _BY_PREFIX: Final[dict[str, Place]] = {
     **{f"/{entry.path}/{{id}}": Place(kind) for kind, entry in KINDS.items()},
 }
 LISTS: Final = frozenset(
-    {"/plans", "/plans/counts", "/tasks", "/workflows", *(f"/{entry.path}" for entry in KINDS.values())}
+    {"/plans", "/plans/counts", "/tasks", "/workflows", "/me/freezes", *(f"/{entry.path}" for entry in KINDS.values())}
 )
 """Collections whose lists are filtered by what the caller may see."""
 MADE: Final = frozenset({"/plans", "/workflows", "/pipelines/apply", *(f"/{entry.path}" for entry in KINDS.values())})

@@ -399,6 +399,27 @@ class FreezeBanner(FreezeState):
     projects: list[str]
 
 
+class FreezeNotice(AnswerModel):
+    """A freeze that holds work of the caller now."""
+
+    reason: str
+    mode: Literal["hold", "drain"]
+    since_at: datetime | None
+    until_at: datetime | None
+    everything: bool
+    """Whether it holds all projects and engines."""
+    engines: list[str]
+    """Those it holds that the caller may see, or that the caller's projects use."""
+    projects: list[str]
+    """Those it holds that the caller may see."""
+
+
+class FreezeNotices(AnswerModel):
+    """The freezes that hold work of the caller now."""
+
+    items: list[FreezeNotice]
+
+
 class ServiceTrouble(AnswerModel):
     """Something in a process that keeps failing."""
 

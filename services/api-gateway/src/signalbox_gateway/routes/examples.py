@@ -335,7 +335,12 @@ def _others() -> dict[str, Example]:
         "id": PLAN, "bindings": [{"role": "viewer", "project": "lake", "engine": "*"}],
         "csrf_token": None,
     }  # fmt: skip
+    notice = {
+        "reason": "release", "mode": "hold", "since_at": NOW, "until_at": LATER, "everything": False, "engines": [],
+        "projects": ["lake"],
+    }  # fmt: skip
     return {
+        "freeze_active": {"response": {"items": [notice]}},
         "engine_test": {"request": _REASON, "response": operation},
         "oozie_control": {**oozie_jobs.examples()["oozie_control"], "response": operation},
         "oozie_show": {**oozie_jobs.examples()["oozie_show"], "response": operation},

@@ -1,4 +1,4 @@
-"""In: me_show. Changes: nothing."""
+"""In: me_show, freeze_active. Changes: nothing."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -8,6 +8,7 @@ from fastapi import Depends, Request, Response
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.prefix_router import PrefixRouter
+from signalbox_gateway.read_model import freezes
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import answer
 
@@ -28,3 +29,16 @@ async def me_show(
             "bindings": [asdict(one) for one in principal.bindings], "csrf_token": csrf_token,
         }
     )  # fmt: skip
+
+
+@router.get(
+    "/me/freezes", operation_id="freeze_active", response_model=answers.FreezeNotices,
+    dependencies=[Depends(permission("freeze.read"))],
+)  # fmt: skip
+async def freeze_active(request: Request, deps: Deps) -> Response:
+    """The freezes that hold the caller's work now: why, since when and until when.
+
+    Also those that the caller may not see as definitions, such as a freeze of everything.
+    """
+    async with deps.database.connection() as connection:
+        return answer({"items": await freezes.active_for(connection, request.state.reach)})
