@@ -108,6 +108,22 @@ def test_a_trace_is_drawn_below_its_parents() -> None:
     assert lines[1].startswith(" " * 20 + "█" * 20)
 
 
+def test_a_trace_whose_parents_form_a_loop_is_drawn_with_each_span_once() -> None:
+    """A faulty or forged span made its whole trace vanish, and one without an id was drawn for ever."""
+
+    def span(id: str | None, parent: str | None, start: int | None) -> Any:
+        times = {"start_ns": start, "end_ns": None if start is None else start + 1}
+        return {"span_id": id, "parent_id": parent, "service": "s", "name": id, "status": "ok", **times}
+
+    spans = [
+        span("child", "b", 1), span("a", "b", 2), span("b", "a", 3), span("self", "self", 4), span("root", None, 5),
+        span(None, None, None),
+    ]  # fmt: skip
+    drawn = [line.rpartition("ms")[2][3:] for line in waterfall.drawn(spans)]
+    loop = " (its parents form a loop)"
+    assert drawn == ["s: None", "s: root", f"s: b{loop}", "  s: child", "  s: a", f"s: self{loop}"]
+
+
 def test_contexts_are_kept_where_only_their_owner_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     for name in (contexts.URL, contexts.TOKEN, contexts.CONTEXT):

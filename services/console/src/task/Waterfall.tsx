@@ -26,7 +26,7 @@ export function Waterfall({ traceId }: { traceId: string | null }) {
           <div className="bars" role="region" aria-label="Trace" tabIndex={0}>
             {waterfall(spans)
               .slice(0, SHOWN_SPANS)
-              .map(({ span, depth, left, width, millis }, at) => (
+              .map(({ span, depth, left, width, millis, loop }, at) => (
                 <div className="bar-row" style={{ position: 'relative' }} key={span.span_id ?? at}>
                   <span
                     className="bar-name wide"
@@ -34,6 +34,7 @@ export function Waterfall({ traceId }: { traceId: string | null }) {
                     title={`${span.service}: ${span.name}`}
                   >
                     <span className="dim">{span.service}</span> {span.name}
+                    {loop && <span className="dim"> (its parents form a loop)</span>}
                   </span>
                   <span className="bar-lane" title={`${millis.toFixed(1)} ms`}>
                     <span

@@ -22,6 +22,17 @@ test('children stand below their parent, and spans without one at the left', () 
   expect(rows[1]).toMatchObject({ left: 50, width: 50, millis: 5 });
 });
 
-test('spans that are each other’s parents end', () => {
-  expect(waterfall([span('a', 'b', 0, 1), span('b', 'a', 0, 1)])).toEqual([]);
+test('spans that are each other’s parents are shown once each, below a marked root', () => {
+  const rows = waterfall([
+    span('child', 'b', 0, 1),
+    span('a', 'b', 1, 2),
+    span('b', 'a', 2, 3),
+    span('root', null, 3, 4),
+  ]);
+  expect(rows.map((row) => [row.span.span_id, row.depth, row.loop])).toEqual([
+    ['root', 0, false],
+    ['b', 0, true],
+    ['child', 1, false],
+    ['a', 1, false],
+  ]);
 });
