@@ -257,6 +257,39 @@ def test_what_destroys_asks_and_without_a_terminal_needs_yes(server: str) -> Non
     assert Server.requests == []
 
 
+CONFIRMED = [
+    (name, one) for name, one in reference.commands() if any(option.name == "yes" for option in one.params)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "one"), CONFIRMED, ids=[name for name, _ in CONFIRMED])
+def test_every_command_that_asks_refuses_without_a_terminal_and_without_yes(server: str, name: str, one: Any) -> None:
+    """A script takes exit code 0 for done."""
+    needed = [option for option in one.params if option.required]
+    words = ["x1" for option in needed if option.param_type_name == "argument"]
+    words += [word for option in needed if option.param_type_name == "option" for word in (option.opts[0], "x1")]
+    words += ["--fail"] if name == "task resolve" else []
+    Server.answers[:] = [(200, TASK)]  # what is read to ask
+    done = run(server, *name.split(), *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--yes" in done.stderr
+    assert [method for method, *_ in Server.requests if method != "GET"] == []
+
+
+def test_a_rerun_on_oozie_with_yes_starts_exactly_what_was_previewed(server: str) -> None:
+    previewed = {"id": "p1", "state": "PREVIEWED", "version": 2, "preview_hash": "h", "preview_expires_at": "soon",
+                 "counts": {"waiting": 1, "total": 1}}  # fmt: skip
+    Server.answers[:] = [
+        (202, {"id": "p1"}), (200, previewed), (200, {"items": [], "next_cursor": None}),
+        (202, {"operation_id": "o1"}), (200, {"id": "o1", "operation": "plan.apply", "state": "done"}),
+        (200, {**previewed, "state": "RUNNING"}),
+    ]  # fmt: skip
+    done = run(server, "oozie", "rerun", "--engine", "ooz", "--workflow", "1-W", "--yes", "-o", "name")
+    assert done.exit_code == 0, done.stderr
+    applied = next(body for body in Server.bodies if b"preview_hash" in body)
+    assert json.loads(applied) == {"preview_hash": "h", "confirm_deletions": False, "reason": ""}
+
+
 TASK = {"id": "t1", "state": "UNKNOWN", "attempt": 2, "engine": "local", "run_key": "sb-t1-2"}
 
 

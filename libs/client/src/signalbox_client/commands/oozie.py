@@ -8,7 +8,7 @@ import typer
 from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import PLAN, command, group
-from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, api, finite
+from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, Yes, api, finite
 from signalbox_client.output import Column, echo, one, rows
 from signalbox_client.reconnect import Reconnect, patient
 
@@ -56,6 +56,7 @@ def oozie_rerun(
     plan: Annotated[str, typer.Option("--plan", help="the previewed plan, with --apply")] = "",
     confirm_deletions: Annotated[bool, typer.Option("--confirm-deletions", help="delete the listed outputs")] = False,
     reason: Reason = "",
+    yes: Yes = False,
     wait: Wait = False,
     timeout: Timeout = None,
     output: Form = "table",
@@ -64,6 +65,9 @@ def oozie_rerun(
     if apply:
         _apply(plan, apply, confirm_deletions, reason, wait=wait, timeout=timeout, output=output)
         return
+    if not (preview or yes or sys.stdin.isatty()):
+        refusal = "without a terminal, give --yes to rerun what is found, or --preview to see it and --apply afterwards"
+        raise typer.BadParameter(refusal, param_hint="--yes")
     selection = _selection(
         workflow=workflow, coordinator=coordinator, bundle=bundle, action=action, since=since, until=until, name=name,
         user=user, text=text, state=state,
@@ -83,10 +87,7 @@ def oozie_rerun(
             watch.ended_well(previewed, "plan")
         return
     counts = previewed["counts"]
-    if not sys.stdin.isatty():
-        echo("give --apply and --plan to start it, or run this on a terminal")
-        return
-    inputs.sure(f"Rerun {counts['waiting']} of {counts['total']}?", False)
+    inputs.sure(f"Rerun {counts['waiting']} of {counts['total']}?", yes)
     _apply(
         previewed["id"], previewed["preview_hash"], confirm_deletions, reason, wait=wait, timeout=timeout, output=output
     )
