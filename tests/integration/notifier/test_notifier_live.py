@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.service import Service
 from signalbox_chassis.security.assertions import sign, signing_keys
 from signalbox_contracts.definitions.channel import Channel
@@ -27,6 +28,7 @@ from signalbox_contracts.messages.reprocessing import (
 from signalbox_contracts.messages.tasks import Phase, StepProgress, TaskProgress, TaskProgressData
 from signalbox_notifier.live.client import MAX_QUEUED_BYTES, Client, Following
 from signalbox_notifier.live.server import ASSERTION, LiveServer
+from signalbox_notifier.store import live
 from signalbox_notifier.store.live import LiveRow
 from support.gateway import Gateway, running_gateway
 from support.notifier import Notifiers, plan_state, receiver, subscription, webhook
@@ -388,3 +390,30 @@ def test_a_client_that_takes_nothing_is_marked_slow_and_keeps_no_more() -> None:
         offered += 1
         assert offered < 2 * MAX_QUEUED_BYTES // 1000
     assert client.take() == []
+
+
+async def test_a_long_feed_is_pruned_a_batch_a_statement_until_what_is_kept_is_left(
+    notifiers: Notifiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without bounds a plan of a million events is deleted in one statement, which its time limit cancels each time."""
+    monkeypatch.setattr(live, "MAX_PRUNED_ROWS", 10)
+    monkeypatch.setattr(live, "KEEP_EVENTS", 15)
+    await notifiers.rows(
+        "INSERT INTO plan (id, version, summary, feed_sequence, fed_at)"
+        " VALUES ('00000000-0000-0000-0000-000000000001', 0, '{}', 40, now())"
+    )
+    await notifiers.rows(
+        "INSERT INTO live_event SELECT '00000000-0000-0000-0000-000000000001', n, '{}', now()"
+        " FROM generate_series(1, 40) n"
+    )
+    database = Database(notifiers.url, schema=notifiers.schema, pool_size=1, application="test")
+    left: list[int] = []
+    try:
+        for more in (True, True, False):
+            async with database.connection() as connection:
+                assert await live.prune(connection, 3600) is more
+            left.append(await notifiers.value("SELECT count(*) FROM live_event"))
+    finally:
+        await database.stop()
+    assert left == [30, 20, 15]
+    assert await notifiers.value("SELECT min(sequence) FROM live_event") == 26

@@ -3,10 +3,12 @@
 import json
 from uuid import UUID, uuid4
 
+import pytest
+
 from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.messages.requests import EngineSelection
 from signalbox_contracts.messages.tasks import SelectionResolvedData
-from signalbox_planner.store import definitions, events, plans, previews, retention
+from signalbox_planner.store import definitions, events, plans, previews, retention, starts
 from support.planner import Planners
 from support.proofs import proves
 
@@ -38,6 +40,33 @@ async def test_a_definition_that_cannot_be_read_hides_no_other(planners: Planner
             assert [freeze.id for freeze in await definitions.freezes(connection)] == ["readable"]
     finally:
         await planners.rows("DELETE FROM definition WHERE kind = 'freeze'")
+
+
+async def test_events_of_deleted_triggers_go_in_batches_and_those_of_one_that_cannot_be_read_stay(
+    planners: Planners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a trigger that today's bounds do not allow loses its events, and a long batch stops every other."""
+    monkeypatch.setattr(events, "MAX_FORGOTTEN", 4)
+    for id, deleted in (("unreadable", False), ("deleted", True)):
+        await planners.rows("INSERT INTO definition VALUES ('trigger', $1, 0, 1, '{}', $2)", id, deleted)
+    try:
+        for id in ("unreadable", "deleted", "unknown"):
+            await planners.rows(
+                "INSERT INTO batched_event (trigger_id, key, event) SELECT $1, '', '{}' FROM generate_series(1, 3)", id
+            )
+            await planners.rows("INSERT INTO held_event (trigger_id, freeze_id, event) VALUES ($1, 'f', '{}')", id)
+            await planners.rows("INSERT INTO debounced_event VALUES ($1, '', '{}', now())", id)
+        async with planners.connection() as connection:
+            assert [await events.forget_batches(connection) for _ in range(2)] == [True, False]
+            left = await connection.fetch("SELECT trigger_id FROM batched_event")
+            assert [row["trigger_id"] for row in left] == ["unreadable"] * 3
+            assert await events.holding(connection, []) == ["deleted", "unknown"]
+            assert await events.holding(connection, ["unreadable"]) == ["deleted", "unknown", "unreadable"]
+            assert sorted(await starts.due_debounced(connection, [])) == [("deleted", ""), ("unknown", "")]
+    finally:
+        await planners.rows("DELETE FROM definition WHERE kind = 'trigger'")
+        for table in ("batched_event", "held_event", "debounced_event"):
+            await planners.rows(f"DELETE FROM {table}")  # noqa: S608
 
 
 @proves("planner.store.retention: retention never deletes")

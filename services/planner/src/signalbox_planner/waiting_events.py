@@ -32,8 +32,8 @@ class WaitingEvents:
 
     async def start_debounced(self) -> bool:
         """Start the plans of debounced events whose quiet spell is over; True when there may be more."""
-        async with self.database.connection() as connection:
-            due = await starts.due_debounced(connection)
+        async with self.database.unit_of_work() as work:
+            due = await starts.due_debounced(work.connection, list(await self._triggers(work)))
         if faulty := await isolate(due, self._start_debounced, part="debounced events"):
             async with self.database.unit_of_work() as work:
                 await starts.postpone_debounced(work.connection, [one.item for one in faulty], FAULTY_SECONDS)
@@ -52,7 +52,7 @@ class WaitingEvents:
         """Start a plan for each batch whose time has come; True when there may be more."""
         async with self.database.unit_of_work() as work:
             known = await self._triggers(work)
-            await store.forget_batches(work.connection, list(known))
+            more = await store.forget_batches(work.connection)
             frozen = await self._frozen(work, known)
             limits = {
                 id: (one.trigger.batch.max_events, one.trigger.batch.max_seconds) if one.trigger.batch else (1, 0.0)
@@ -70,7 +70,7 @@ class WaitingEvents:
 
         for one in full:
             await isolate([one], start, part="batches of events")
-        return started > 0
+        return started > 0 or more
 
     async def _start_batch(self, work: UnitOfWork, known: KnownTrigger, key: str, max_events: int) -> bool:
         """One plan of the oldest events of a batch. During a freeze they wait on."""
@@ -86,8 +86,8 @@ class WaitingEvents:
     async def release_held(self) -> bool:
         """Decide the held events of triggers that no freeze holds any more, by their policy."""
         async with self.database.unit_of_work() as work:
-            holding = await store.holding(work.connection)
-            known = await self._triggers(work) if holding else {}
+            known = await self._triggers(work)
+            holding = await store.holding(work.connection, list(known))
             freezes = await definitions.freezes(work.connection)
             now = await plans.transaction_time(work.connection)
         released = 0

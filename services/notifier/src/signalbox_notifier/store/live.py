@@ -11,6 +11,8 @@ from signalbox_chassis.persistence.connection import Connection
 
 MAX_ROWS = 5000
 """Events one read returns."""
+MAX_PRUNED_ROWS = 10_000
+"""Events one statement deletes: one that takes too long is cancelled, and deletes nothing."""
 KEEP_EVENTS = 20_000
 """Events of one plan that are kept; an older `after` needs a snapshot."""
 _ENSURE = """
@@ -40,12 +42,12 @@ FROM plan p WHERE p.id = $1
 """
 _PRUNE = """
 DELETE FROM live_event WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM live_event WHERE fed_at < now() - make_interval(secs => $1) ORDER BY fed_at LIMIT 10000))
-RETURNING sequence
+    SELECT ctid FROM live_event WHERE fed_at < now() - make_interval(secs => $1) ORDER BY fed_at LIMIT $2))
 """
 _PRUNE_LONG = """
-DELETE FROM live_event e USING plan p WHERE p.id = e.plan_id AND p.feed_sequence > $1
-    AND p.fed_at > now() - interval '10 minutes' AND e.sequence <= p.feed_sequence - $1
+DELETE FROM live_event WHERE ctid = ANY(ARRAY(
+    SELECT e.ctid FROM plan p JOIN live_event e ON e.plan_id = p.id AND e.sequence <= p.feed_sequence - $1
+    WHERE p.feed_sequence > $1 AND p.fed_at > now() - interval '10 minutes' LIMIT $2))
 """
 
 
@@ -104,6 +106,9 @@ async def bounds(connection: Connection, plan_id: UUID) -> Bounds | None:
 
 
 async def prune(connection: Connection, keep_seconds: float) -> bool:
-    """Delete what is old; True when there may be more."""
-    await connection.execute(_PRUNE_LONG, KEEP_EVENTS)
-    return len(await connection.fetch(_PRUNE, keep_seconds)) == 10_000
+    """Delete what is old, or past what is kept of a plan; True when there may be more."""
+    done = [
+        await connection.execute(_PRUNE_LONG, KEEP_EVENTS, MAX_PRUNED_ROWS),
+        await connection.execute(_PRUNE, keep_seconds, MAX_PRUNED_ROWS),
+    ]
+    return any(int(one.split()[-1]) == MAX_PRUNED_ROWS for one in done)

@@ -31,7 +31,18 @@ DELETE FROM batched_event WHERE trigger_id = $1 AND key = $2 AND seq IN (
   WHERE before < $4)
 RETURNING seq, event, received_at
 """
-_ORPHANS: Final = "DELETE FROM batched_event WHERE NOT trigger_id = ANY ($1)"
+# A trigger that exists and cannot be read keeps its events.
+_IS_GONE: Final = """
+NOT EXISTS (SELECT FROM definition d WHERE d.kind = 'trigger' AND d.id = e.trigger_id AND NOT d.deleted)
+"""
+_ORPHANS: Final = f"""
+DELETE FROM batched_event WHERE ctid = ANY(ARRAY(SELECT ctid FROM batched_event e WHERE {_IS_GONE} LIMIT $1))
+"""  # noqa: S608
+MAX_FORGOTTEN: Final = 5000
+"""Events of triggers that are gone which one statement deletes."""
+_HOLDING: Final = f"""
+SELECT DISTINCT trigger_id FROM held_event e WHERE trigger_id = ANY ($1) OR {_IS_GONE} ORDER BY 1 LIMIT 1000
+"""  # noqa: S608
 _UNDECIDED: Final = """
 SELECT seq, extract(epoch FROM now() - received_at)::float8 AS age FROM held_event
 WHERE trigger_id = $1 AND starts IS NULL ORDER BY seq
@@ -148,9 +159,10 @@ async def take_batch(connection: Connection, trigger_id: str, key: str, max_even
     return [row["event"] for row in sorted(rows, key=lambda row: row["seq"])]
 
 
-async def forget_batches(connection: Connection, triggers: Sequence[str]) -> None:
-    """Drop the batches of triggers that are gone."""
-    await connection.execute(_ORPHANS, list(triggers))
+async def forget_batches(connection: Connection) -> bool:
+    """Drop batched events of triggers that are gone, `MAX_FORGOTTEN` at most; True when there may be more."""
+    done = await connection.execute(_ORPHANS, MAX_FORGOTTEN)
+    return int(done.split()[-1]) == MAX_FORGOTTEN
 
 
 async def hold(connection: Connection, trigger_id: str, freeze_id: str, events: Sequence[str]) -> None:
@@ -162,9 +174,9 @@ async def hold(connection: Connection, trigger_id: str, freeze_id: str, events: 
     )  # fmt: skip
 
 
-async def holding(connection: Connection) -> list[str]:
-    """The triggers that have held events."""
-    rows = await connection.fetch("SELECT DISTINCT trigger_id FROM held_event ORDER BY 1 LIMIT 1000")
+async def holding(connection: Connection, known: Sequence[str]) -> list[str]:
+    """The triggers that have held events: of the `known` ones, which can be read, and of those that are gone."""
+    rows = await connection.fetch(_HOLDING, list(known))
     return [row["trigger_id"] for row in rows]
 
 

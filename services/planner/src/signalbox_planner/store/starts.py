@@ -61,7 +61,13 @@ INSERT INTO debounced_event AS d (trigger_id, key, event, due_at)
 VALUES ($1, $2, $3, now() + make_interval(secs => $4))
 ON CONFLICT (trigger_id, key) DO UPDATE SET event = excluded.event, due_at = excluded.due_at
 """
-_DUE = "SELECT trigger_id, key FROM debounced_event WHERE due_at <= now() ORDER BY due_at LIMIT $1"
+# A trigger that exists and cannot be read keeps its events.
+_DUE = """
+SELECT trigger_id, key FROM debounced_event e
+WHERE due_at <= now() AND (trigger_id = ANY ($2) OR NOT EXISTS (
+    SELECT FROM definition d WHERE d.kind = 'trigger' AND d.id = e.trigger_id AND NOT d.deleted))
+ORDER BY due_at LIMIT $1
+"""
 _TAKE = """
 DELETE FROM debounced_event WHERE (trigger_id, key) IN (
     SELECT trigger_id, key FROM debounced_event
@@ -161,9 +167,9 @@ async def debounce(connection: Connection, trigger_id: str, key: str, event: str
     await connection.execute(_DEBOUNCE, trigger_id, key, event, seconds)
 
 
-async def due_debounced(connection: Connection, max_rows: int = 100) -> list[tuple[str, str]]:
-    """Events whose quiet spell is over, as (trigger id, key)."""
-    return [(row["trigger_id"], row["key"]) for row in await connection.fetch(_DUE, max_rows)]
+async def due_debounced(connection: Connection, known: Sequence[str], max_rows: int = 100) -> list[tuple[str, str]]:
+    """Events whose quiet spell is over, as (trigger id, key): of `known` triggers, and of those that are gone."""
+    return [(row["trigger_id"], row["key"]) for row in await connection.fetch(_DUE, max_rows, list(known))]
 
 
 async def take_debounced(connection: Connection, keys: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
