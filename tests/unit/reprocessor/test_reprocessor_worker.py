@@ -1,8 +1,10 @@
 """How a worker ends when it cannot start: a fault that may pass is retried, one that lasts is not."""
 
+import struct
 from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 from typing import Any
 
@@ -81,6 +83,51 @@ async def test_a_destination_that_is_away_at_the_start_is_retried(monkeypatch: p
     assert status == "failed"
     assert error is not None
     assert error.startswith("the destination does not answer: ")
+
+
+@contextmanager
+def refusing_broker() -> Generator[str]:
+    """The address of a broker that refuses every password, as Kafka does."""
+    api_versions, handshake, authenticate = 18, 17, 36
+    known = struct.pack(">i9h", 3, api_versions, 0, 0, handshake, 0, 1, authenticate, 0, 0)
+    mechanisms = struct.pack(">hih5s", 0, 1, 5, b"PLAIN")
+    words = b"Authentication failed: Invalid username or password"
+    refusal = struct.pack(f">hh{len(words)}si", 58, len(words), words, 0)
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            while size := self.rfile.read(4):
+                request = self.rfile.read(int.from_bytes(size))
+                key, version, correlation = struct.unpack(">hhi", request[:8])
+                body = {
+                    api_versions: struct.pack(">h", 35 if version else 0) + known, handshake: mechanisms,
+                    authenticate: refusal,
+                }[key]  # fmt: skip
+                self.wfile.write(struct.pack(">ii", 4 + len(body), correlation) + body)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+async def test_a_destination_that_refuses_the_password_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it a wrong password is tried by every attempt of the worker, for minutes."""
+    monkeypatch.setattr(main, "AUTHENTICATION_SECONDS", 1.0)
+    monkeypatch.setattr(main, "METADATA_RETRY_SECONDS", 0.5)
+    ledger = RecordedLedger()
+    with refusing_broker() as address:
+        kafka = {
+            "bootstrap.servers": address, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
+            "sasl.username": "ann", "sasl.password": "wrong",
+        }  # fmt: skip
+        code = await worker_of(ledger, kafka=kafka).run()
+    assert code in NO_RETRY_EXIT_CODES
+    [(_, error)] = ledger.ends
+    assert error is not None
+    assert error.startswith("the destination refuses the credentials: ")
+    assert "Invalid username or password" in error
 
 
 @pytest.mark.parametrize(("status", "is_retried"), [(503, True), (429, True), (401, False), (404, False)])

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +40,10 @@ LEDGER_SECONDS: Final = 120.0
 """How long the database may be away before the worker gives up."""
 LEDGER_RETRY_SECONDS: Final = 0.5
 METADATA_SECONDS: Final = 20.0
+"""How long the destination may be away at the start."""
+AUTHENTICATION_SECONDS: Final = 10.0
+"""How long the destination may refuse the credentials: a broker that starts may not know them yet."""
+METADATA_RETRY_SECONDS: Final = 5.0
 LEDGER_AWAY: Final = (
     OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
 )  # fmt: skip
@@ -106,25 +110,47 @@ class Job:
         """Raises `CannotRun` when the destination has no such topic, `DestinationAway` when it does not answer."""
         if self.values["config"].get("dry_run"):
             return None
+        refusals: list[str] = []
+
+        def note(error: KafkaError) -> None:
+            if error.code() == KafkaError._AUTHENTICATION:
+                refusals.append(error.str())
+
         try:
             made = Producer({
                 "linger.ms": 5, "batch.size": 1 << 20, "compression.type": "lz4", "enable.idempotence": True,
                 "message.max.bytes": self.values["max_line_bytes"] + (1 << 20),
                 "queue.buffering.max.messages": 200_000, "queue.buffering.max.kbytes": 65_536,
-                "message.timeout.ms": 300_000, **self.values["kafka"],
+                "message.timeout.ms": 300_000, **self.values["kafka"], "error_cb": note,
             })  # fmt: skip
         except KafkaException as error:
             raise CannotRun(f"the properties of the destination: {error.args[0].str()}") from None
         topic: str = self.values["topic"]
-        try:
-            metadata = made.list_topics(topic, timeout=METADATA_SECONDS)
-        except KafkaException as error:
-            raise DestinationAway(f"the destination does not answer: {error.args[0].str()}") from None
+        metadata = _load_metadata(made, topic, refusals)
         fault = metadata.topics[topic].error
         if fault is not None:
             reason = f"the destination topic {topic}: {fault.str()}"
             raise CannotRun(reason) if fault.code() in LASTING_TOPIC_ERRORS else DestinationAway(reason)
         return made
+
+
+def _load_metadata(producer: Any, topic: str, refusals: Sequence[str]) -> Any:
+    """Ask the destination about the topic. `refusals` is what it said each time it refused the credentials."""
+    now = time.monotonic()
+    until, until_refused = now + METADATA_SECONDS, now + AUTHENTICATION_SECONDS
+    seconds = METADATA_RETRY_SECONDS
+    while True:
+        try:
+            return producer.list_topics(topic, timeout=min(seconds, METADATA_SECONDS))
+        except KafkaException as error:
+            reason = error.args[0].str()
+        producer.poll(0)  # runs the callbacks of what happened meanwhile
+        now = time.monotonic()
+        if refusals and now >= until_refused:
+            raise CannotRun(f"the destination refuses the credentials: {refusals[-1]}")
+        if now >= until:
+            raise DestinationAway(f"the destination does not answer: {reason}")
+        seconds = METADATA_RETRY_SECONDS if refusals else until - now  # a slow broker gets all of the time
 
 
 class Worker:
