@@ -30,7 +30,9 @@ async def _plan(planners: Planners, state: str, items: int, *, days: int = 100) 
     return plan
 
 
-async def test_a_definition_that_cannot_be_read_hides_no_other(planners: Planners) -> None:
+async def test_a_definition_that_cannot_be_read_hides_no_other(
+    planners: Planners, caplog: pytest.LogCaptureFixture
+) -> None:
     """Without it one freeze that today's bounds do not allow keeps every event from starting a plan."""
     readable = Freeze.model_validate({"id": "readable", "name": "readable", "reason": "release", "author": "user:ann"})
     try:
@@ -38,6 +40,7 @@ async def test_a_definition_that_cannot_be_read_hides_no_other(planners: Planner
             await planners.rows("INSERT INTO definition VALUES ('freeze', $1, 0, 1, $2, false)", id, text)
         async with planners.connection() as connection:
             assert [freeze.id for freeze in await definitions.freezes(connection)] == ["readable"]
+        assert "left out of freeze definitions: unreadable: ValidationError" in caplog.text
     finally:
         await planners.rows("DELETE FROM definition WHERE kind = 'freeze'")
 

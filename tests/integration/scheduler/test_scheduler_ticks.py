@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.messages.operations import ScheduleBackfill
 from signalbox_contracts.messages.states import OperationResult, Outcome, ScheduleStated
@@ -256,7 +258,9 @@ async def test_a_freeze_that_returns_every_minute_holds_ticks_however_long_it_is
         assert await schedulers.value("SELECT count(*) FROM tick") == 0
 
 
-async def test_a_freeze_that_cannot_be_read_keeps_no_schedule_from_its_ticks(schedulers: Schedulers) -> None:
+async def test_a_freeze_that_cannot_be_read_keeps_no_schedule_from_its_ticks(
+    schedulers: Schedulers, caplog: pytest.LogCaptureFixture
+) -> None:
     """Without it one freeze that today's bounds do not allow stops every tick of every schedule."""
     async with schedulers.connection() as connection:
         freeze = Freeze.model_validate(
@@ -265,6 +269,7 @@ async def test_a_freeze_that_cannot_be_read_keeps_no_schedule_from_its_ticks(sch
         await connection.execute("INSERT INTO freeze_window VALUES ('unreadable', 1, '{}')")
         await schedules.save_freeze(connection, freeze, 1, lifted=False, at=datetime.now(UTC))
         assert [row.freeze.id for row in await schedules.freezes(connection)] == ["readable"]
+    assert "left out of freezes: unreadable: ValidationError" in caplog.text
 
 
 async def test_a_schedule_at_the_end_of_the_calendar_stops_alone(schedulers: Schedulers) -> None:

@@ -1,6 +1,7 @@
 """`signalbox freeze start` and `signalbox unfreeze`: stop new work, and let it go on."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -67,7 +68,7 @@ def banner(freeze: dict[str, Any]) -> str:
     )
 
 
-def _places(freeze: dict[str, Any]) -> str:
+def _places(freeze: Mapping[str, Any]) -> str:
     names = [*(f"project {name}" for name in freeze["projects"]), *(f"engine {name}" for name in freeze["engines"])]
     return ", ".join(names) or "everything"
 

@@ -112,7 +112,8 @@ async def delete(connection: Connection, engine_id: str, revision: int) -> None:
 
 async def listed(connection: Connection, host_id: str) -> Sequence[Registered]:
     """Every engine this host may reach, deleted ones too: something may still run there."""
-    return readable(await connection.fetch(_LIST, host_id), _registered, part="engine definitions")
+    rows = await connection.fetch(_LIST, host_id)
+    return readable(rows, _registered, part="engine definitions", name=lambda row: row["id"])
 
 
 def _registered(row: Row) -> Registered:

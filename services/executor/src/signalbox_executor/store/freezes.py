@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from signalbox_chassis.persistence.connection import Connection
-from signalbox_chassis.runtime.isolation import note_fault
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions.freeze import Freeze, freeze_windows
 
 HORIZON: Final = timedelta(days=8)
@@ -79,13 +79,10 @@ async def lift(connection: Connection, freeze_id: str, revision: int) -> None:
 
 async def extend(connection: Connection) -> None:
     """Keep the windows of calendars up to the horizon, and forget those of long ago."""
-    rows = await connection.fetch("SELECT definition FROM freeze_definition WHERE lifted_at IS NULL")
-    freezes: list[Freeze] = []
-    for row in rows:
-        try:
-            freezes.append(Freeze.model_validate_json(row["definition"]))
-        except ValueError as error:  # one that a newer version wrote keeps the windows it has, and stops no other
-            note_fault("freezes", error)
+    rows = await connection.fetch("SELECT id, definition FROM freeze_definition WHERE lifted_at IS NULL")
+    freezes = readable(  # one that a newer version wrote keeps the windows it has, and stops no other
+        rows, lambda row: Freeze.model_validate_json(row["definition"]), part="freezes", name=lambda row: row["id"]
+    )
     await _extend(connection, [freeze for freeze in freezes if freeze.calendar])
     await connection.execute(_PRUNE, KEEP_DAYS)
 

@@ -59,8 +59,11 @@ async def target(connection: Connection, of: Schedule | Trigger) -> Target:
     """The job or pipeline a schedule or trigger starts, with engines; or why it cannot start."""
     row = await connection.fetchrow(_TARGET_OF, of.target.kind, of.target.id, of.target.version)
     definition = None if row is None or row["deleted"] else _TARGET.validate_json(row["definition"])
-    engines = await connection.fetch("SELECT definition FROM definition WHERE kind = 'engine' AND NOT deleted")
-    known = readable(engines, lambda row: Engine.model_validate_json(row["definition"]), part="engine definitions")
+    engines = await connection.fetch("SELECT id, definition FROM definition WHERE kind = 'engine' AND NOT deleted")
+    known = readable(
+        engines, lambda row: Engine.model_validate_json(row["definition"]), part="engine definitions",
+        name=lambda row: row["id"],
+    )  # fmt: skip
     return resolve_target(of, definition, known)
 
 
@@ -79,7 +82,10 @@ async def _all(connection: Connection, model: type[D], kind: str) -> list[tuple[
     rows = await connection.fetch(
         "SELECT id, revision, definition FROM definition WHERE kind = $1 AND NOT deleted ORDER BY id", kind
     )
-    return readable(rows, lambda row: (_read(model, row["definition"]), row["revision"]), part=f"{kind} definitions")
+    return readable(
+        rows, lambda row: (_read(model, row["definition"]), row["revision"]), part=f"{kind} definitions",
+        name=lambda row: row["id"],
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=10_000)

@@ -229,10 +229,10 @@ async def save_freeze(connection: Connection, freeze: Freeze, revision: int, *, 
 async def freezes(connection: Connection) -> list[FreezeRow]:
     """Every freeze of the last days that can be read, lifted or not."""
     rows = await connection.fetch(
-        "SELECT definition, began_at, lifted_at FROM freeze_window"
+        "SELECT id, definition, began_at, lifted_at FROM freeze_window"
         " WHERE lifted_at IS NULL OR lifted_at > now() - interval '30 days'"
     )
-    return readable(rows, _freeze, part="freezes")
+    return readable(rows, _freeze, part="freezes", name=lambda row: row["id"])
 
 
 async def now(connection: Connection) -> datetime:
