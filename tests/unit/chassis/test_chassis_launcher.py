@@ -50,6 +50,7 @@ def fence() -> Iterator[launcher.Fence]:
     [
         answered("502 Bad Gateway", b"[]"), answered("502 Bad Gateway", b'"text"'), answered("502 Bad Gateway", b"5"),
         answered("502 Bad Gateway", b"<html>"), answered("503 Away", b"[" * 100_000), b"no HTTP at all\r\n\r\n",
+        answered("200 OK", b"<html>log in"), b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
     ],
 )  # fmt: skip
 def test_whatever_a_proxy_answers_the_call_is_repeated(fence: launcher.Fence, answer: bytes) -> None:

@@ -27,6 +27,17 @@ CANNOT_ASK = 75
 CANNOT_REPORT = 74
 RESULT = "signalbox-result.json"
 MAX_RESULT_BYTES = 16384
+MAX_ANSWER_BYTES = 1 << 20
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """The secret must not follow a redirect, and the page of a login behind it agrees to nothing."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_Stay)
 
 
 class Fence:
@@ -57,7 +68,9 @@ class Fence:
             headers={"Content-Type": "application/json", "Authorization": "Bearer " + self.secret},
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with _OPENER.open(request, timeout=10) as response:
+                if not response.read(MAX_ANSWER_BYTES).lstrip().startswith(b"{"):
+                    return 0, "what answers is not Signalbox"
                 return response.status, ""
         except urllib.error.HTTPError as error:
             return error.code, _detail(error)
@@ -68,7 +81,7 @@ class Fence:
 def _detail(error: urllib.error.HTTPError) -> str:
     """The reason in an answer; a proxy in between may answer with anything."""
     try:
-        return str(json.loads(error.read(1 << 20))["detail"])
+        return str(json.loads(error.read(MAX_ANSWER_BYTES))["detail"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError, HTTPException):
         return f"status {error.code}"
 

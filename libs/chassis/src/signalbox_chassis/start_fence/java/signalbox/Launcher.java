@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.UUID;
@@ -12,6 +13,7 @@ import java.util.UUID;
 /** Runs the main class named by its first argument behind Signalbox's start fence. */
 public final class Launcher {
   private static final int CANNOT_ASK = 75;
+  private static final int CANNOT_REPORT = 74;
   private static final int MAX_RESULT_BYTES = 16384;
   private static volatile String error = "";
   private static volatile boolean returned;
@@ -23,10 +25,14 @@ public final class Launcher {
     Fence fence = new Fence();
     claim(fence);
     Runtime.getRuntime().addShutdownHook(new Thread(() -> report(fence), "signalbox end"));
-    Method main;
     try {
       Class<?> entry = Class.forName(words[0], true, Thread.currentThread().getContextClassLoader());
-      main = entry.getMethod("main", String[].class);
+      Method main = entry.getMethod("main", String[].class);
+      if (!Modifier.isStatic(main.getModifiers())) {
+        throw new NoSuchMethodException("main(String[]) is not static");
+      }
+      main.invoke(null, (Object) Arrays.copyOfRange(words, 1, words.length));
+      returned = true;
     } catch (ClassNotFoundException missing) {
       error = missingFile();
       if (error.isEmpty()) {
@@ -36,13 +42,12 @@ public final class Launcher {
     } catch (NoSuchMethodException missing) {
       error = words[0] + " has no method main(String[])";
       throw missing;
-    }
-    try {
-      main.invoke(null, (Object) Arrays.copyOfRange(words, 1, words.length));
-      returned = true;
     } catch (InvocationTargetException failed) {
       error = failed.getCause().toString();
       throw failed.getCause();
+    } catch (Throwable failed) { // a class that cannot be initialized, loaded by this Java, or called
+      error = failed.toString();
+      throw failed;
     }
   }
 
@@ -66,11 +71,11 @@ public final class Launcher {
       return;
     }
     if (answer.status == 409) {
-      System.err.println("signalbox: the application is not started: " + answer.detail());
+      System.err.println("signalbox: the application is not started: " + answer.reason);
       System.exit(0);
     }
     System.err.println("signalbox: the application is not started, for its start could not be claimed at "
-        + fence.url() + ": " + answer.detail());
+        + fence.url() + ": " + answer.reason);
     System.exit(CANNOT_ASK);
   }
 
@@ -80,7 +85,15 @@ public final class Launcher {
       System.err.println("signalbox: the application failed: " + error);
     }
     String code = !error.isEmpty() ? "\"exit_code\":1," : returned ? "\"exit_code\":0," : "";
-    fence.post("end", code + "\"error\":" + Fence.quoted(Fence.cut(error, 4000)) + result, result.isEmpty() ? 5 : 60);
+    String fields = code + "\"error\":" + Fence.quoted(Fence.cut(error, 4000)) + result;
+    boolean kept = returned && !result.isEmpty();
+    // not returned and no error: SIGTERM or System.exit. A worker kills 10 s after SIGTERM
+    Fence.Answer answer = fence.post("end", fields, kept ? 600 : code.isEmpty() ? 5 : 20);
+    if (answer.status != 200 && kept) {
+      System.err.println("signalbox: the result could not be reported: " + answer.reason);
+      System.err.flush();
+      Runtime.getRuntime().halt(CANNOT_REPORT); // as exit code 0 it would be a success without a result
+    }
   }
 
   private static String result() {
