@@ -4,22 +4,26 @@ import base64
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import zstandard
 
 from signalbox_chassis.blobs import Blobs
-from signalbox_chassis.start_fence import RunEnd, RunProgress, Started
+from signalbox_chassis.runtime.clock import SystemClock
+from signalbox_chassis.start_fence import RunEnd, RunProgress, Started, StartFence
 from signalbox_contracts.definitions.work import SparkWork
 from signalbox_contracts.messages.tasks import EndCause, Phase
-from signalbox_executor.engines.port import EngineRefused, EngineThrottled
+from signalbox_executor.engines.port import EngineRefused, EngineThrottled, Watched
+from signalbox_executor.engines.spark.adapter import StandaloneEngine, StandaloneParts
 from signalbox_executor.engines.spark.answers import Cluster, Driver, WorkerEntry
 from signalbox_executor.engines.spark.event_log import EventLogs, summarize_log
 from signalbox_executor.engines.spark.kind import remove_older
 from signalbox_executor.engines.spark.livy import NameTaken, batch_request, judge_refusal
+from signalbox_executor.engines.spark.master import Master
 from signalbox_executor.engines.spark.outcomes import EXIT_GRACE, Facts, judge, root_cause, without_command
 from signalbox_executor.engines.spark.progress import summarize
+from signalbox_executor.engines.spark.records import RunRecord, RunRecords
 from signalbox_executor.engines.spark.requests import Fenced, Target, create_request
 from signalbox_executor.engines.spark.waiting import explain, explain_executors
 
@@ -213,3 +217,45 @@ async def test_the_files_of_a_rolling_event_log_are_read_in_order(tmp_path: Path
     assert alone.jobs_done == 1
     assert await logs.progress("app-3", ended=True) is None
     assert await logs.progress("../app-1", ended=True) is None
+
+
+class _Master:
+    """A master that shows one list."""
+
+    web_url = "http://master"
+
+    def __init__(self, *drivers: dict[str, Any]) -> None:
+        self._drivers = drivers
+
+    async def cluster(self) -> Cluster:
+        return Cluster(activedrivers=self._drivers)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\x00"])
+async def test_a_damaged_blob_of_one_run_hides_no_other_run(tmp_path: Path, damage: bytes) -> None:
+    """The progress and the reasons to wait of every run of the engine were left out."""
+    blobs = Blobs(tmp_path.as_uri())
+    fence = StartFence(blobs)
+    states = {"bad": "SUBMITTED", "good": "SUBMITTED", "runs": "RUNNING"}
+    for run, state in states.items():
+        secret = await fence.open_send(run, NOW)
+        await fence.take(run, f"driver-{run}", NOW)
+        if state == "RUNNING" or run == "bad":
+            await fence.claim(run, secret, f"driver-{run}", "n" * 32, NOW)
+            await fence.save_progress(run, secret, f"driver-{run}", RunProgress(jobs_done=1))
+    for name in ("owner", "progress"):
+        await blobs.write(f"starts/bad/{name}.json", damage, replace=True)
+    drivers: list[dict[str, Any]] = [{"id": f"driver-{run}", "state": state} for run, state in states.items()]
+    parts = StandaloneParts(
+        target=TARGET,
+        master=cast("Master", _Master(*drivers)),
+        blobs=blobs,
+        clock=SystemClock(),
+        start_url="http://api",
+    )
+    engine = StandaloneEngine(parts)
+    watched = [Watched(run, 1) for run in states]
+    assert set(await engine.progress(watched)) == {"runs"}
+    assert set(await engine.explain_waiting(watched)) == {"good"}
+    await RunRecords(blobs, TARGET.name).create(RunRecord(run_key="runs", sent_at=NOW, fenced=True))
+    assert (await engine.observe(watched))["runs"].phase is Phase.RUNNING

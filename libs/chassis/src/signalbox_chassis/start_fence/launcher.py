@@ -33,7 +33,7 @@ MAX_ANSWER_BYTES = 1 << 20
 class _Stay(urllib.request.HTTPRedirectHandler):
     """The secret must not follow a redirect, and the page of a login behind it agrees to nothing."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
         return None
 
 

@@ -5,6 +5,7 @@ the first driver that claims a run key has it and every other one ends without w
 most, and one whose answer was lost is looked up by the command of its driver.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from signalbox_executor.engines.capabilities import Progress
 from signalbox_executor.engines.port import (
     ENDS,
     EngineRefused,
+    EngineThrottled,
+    EngineUnavailable,
     Handle,
     Identity,
     LogPage,
@@ -35,6 +38,8 @@ from signalbox_executor.engines.spark.requests import Target
 from signalbox_executor.engines.spark.run_logs import RunLogs
 from signalbox_executor.engines.spark.sending import Sender, SendParts
 from signalbox_executor.engines.spark.waiting import explain, explain_executors
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +132,13 @@ class StandaloneEngine:
         waiting, workers = snapshot.cluster.waiting_applications(), snapshot.workers.values()
         found: dict[str, Progress] = {}
         for run in watched:
-            with blob_errors(self._name):
-                ended = await self._records.outcome(run.run_key) is not None
-                report = await self._runs.progress(run.run_key, ended=ended, snapshot=snapshot)
+            try:
+                with blob_errors(self._name):
+                    ended = await self._records.outcome(run.run_key) is not None
+                    report = await self._runs.progress(run.run_key, ended=ended, snapshot=snapshot)
+            except (EngineUnavailable, EngineThrottled) as error:
+                log.warning("how far %s is cannot be read now: %s", run.run_key, error)
+                continue
             if report is not None:
                 without_executors = waiting.get(report.application)
                 waits = explain_executors(without_executors, workers) if without_executors else ""
@@ -141,8 +150,12 @@ class StandaloneEngine:
         snapshot = await self._runs.snapshot()
         found: dict[str, str] = {}
         for run in watched:
-            with blob_errors(self._name):
-                driver = snapshot.drivers.get(await self._runs.driver_of(run, snapshot) or "")
+            try:
+                with blob_errors(self._name):
+                    driver = snapshot.drivers.get(await self._runs.driver_of(run, snapshot) or "")
+            except (EngineUnavailable, EngineThrottled) as error:
+                log.warning("what %s waits for cannot be read now: %s", run.run_key, error)
+                continue
             if driver is not None and driver.state == "SUBMITTED":
                 found[run.run_key] = explain(driver, snapshot.workers.values())
         return found
