@@ -46,7 +46,7 @@ test: setup ## unit, contract and integration tests on real Kafka, PostgreSQL an
 	@$(BIN)/signalbox-local fetch
 	@$(BIN)/python tests/support/parts.py test
 
-test-more: setup ## the claim protocol's model, the core of Oozie (with a JDK 17 to 24 and mvn), and a minute of chaos (under 6 minutes)
+test-more: setup ## the claim protocol's model, outages of minutes, the stack rebuilt, the core of Oozie (with a JDK 17 to 24 and mvn), and a minute of chaos
 	@$(BIN)/signalbox-local fetch
 	@$(BIN)/python tests/support/parts.py more
 

@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -204,20 +205,26 @@ WORDS = (
 
 
 async def test_no_value_of_a_parameter_makes_the_gateway_fail(api: Gateway) -> None:
-    """What no column, calendar or range holds is refused or finds nothing; it never is an error of ours."""
+    """What no column, calendar or range holds is refused or finds nothing; it never is an error of ours.
+
+    A parameter that many lists share, such as `limit`, is tried on three of them.
+    """
     document = (await api.request("GET", "/openapi.json")).body
     failed: list[str] = []
+    tried: Counter[str] = Counter()
     for path, methods in document["paths"].items():
         if "get" not in methods or path.endswith("/status"):
             continue
         parameters = [one for one in methods["get"].get("parameters", []) if "in" in one]
+        tried.update(map(json.dumps, parameters))
+        query = [one["name"] for one in parameters if one["in"] == "query" and tried[json.dumps(one)] <= 3]
         usual = path
         for one in parameters:
             if one["in"] == "path":
                 usual = usual.replace(f"{{{one['name']}}}", "00000000-0000-4000-8000-000000000000")
         for word in WORDS:
             urls = [re.sub(r"\{.*?\}", word or "x", path)] if "{" in path else []
-            urls += [f"{usual}?{one['name']}={word}" for one in parameters if one["in"] == "query"]
+            urls += [f"{usual}?{name}={word}" for name in query]
             answers = await asyncio.gather(*(api.request("GET", url) for url in urls))
             failed += [f"{answer.status} {url}" for answer, url in zip(answers, urls, strict=True)]
     assert len(failed) > 300
