@@ -25,6 +25,7 @@ const runs = createRoute({
     label: text,
     target: text,
     days: text,
+    ended: text,
     parent: text,
   }),
   component: page(() => import('./runs/Runs'), 'Runs'),

@@ -174,7 +174,17 @@ async def test_values_of_another_type_and_addresses_inside_are_refused(
 
 
 @pytest.mark.parametrize(
-    "query", ["created_after=0.5", "limit=1&limit=2", "q=a&q=b", "limit=7.0", "limit=%2B7", "limit=1_0"]
+    "query",
+    [
+        "created_after=0.5",
+        "ended_after=0.5",
+        "ended_before=20260331",
+        "limit=1&limit=2",
+        "q=a&q=b",
+        "limit=7.0",
+        "limit=%2B7",
+        "limit=1_0",
+    ],
 )
 async def test_a_query_is_read_as_it_is_written_or_refused(api: Gateway, query: str) -> None:
     assert (await api.request("GET", f"/plans?{query}")).problem == (422, "invalid")

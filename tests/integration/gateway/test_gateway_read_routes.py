@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -21,10 +21,11 @@ from opentelemetry.trace import NoOpTracer
 
 from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.observability.telemetry import Telemetry
+from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.runtime.clock import SystemClock
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.operations import LogsFollow
-from signalbox_contracts.messages.plans import Counts, Waiting, WaitReason
+from signalbox_contracts.messages.plans import Counts, Expected, Waiting, WaitReason
 from signalbox_contracts.messages.reprocessing import ReprocessingRecord, ReprocessingStatus
 from signalbox_contracts.messages.tasks import Phase, TaskProgress, TaskProgressData, WorkerProgress
 from signalbox_contracts.states import PlanState, TaskState
@@ -35,7 +36,8 @@ from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
 from signalbox_gateway.identity.roles import Binding, Role
-from signalbox_gateway.read_model import reprocessing, writes
+from signalbox_gateway.read_model import queries, reprocessing, writes
+from signalbox_gateway.read_model.queries import PlanFilter
 from signalbox_gateway.routes import dead_letters, operations, plans_read, reprocessing_logs, status, tasks, traces
 from signalbox_gateway.settings import GatewaySettings
 from signalbox_local.otlp import OtlpReceiver
@@ -161,6 +163,79 @@ async def test_plans_are_listed_newest_first_filtered_and_in_pages(api: Api) -> 
     after = (NOW + timedelta(minutes=3)).isoformat()
     assert len((await api.read("/plans", created_after=after))["items"]) == 2
     assert (await api.read("/plans/counts"))["counts"] == {"PAUSED": 3, "RUNNING": 2}
+
+
+async def test_plans_are_listed_and_counted_by_their_end(api: Api) -> None:
+    """The overview's failures of the last day: a plan of two days ago that failed now was none of them."""
+    old, recent, running = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+    nothing = Expected(items=0, tasks=0, item_pages=0, task_versions=0)
+    created, day_ago = NOW - timedelta(days=2), (NOW - timedelta(days=1)).isoformat()
+    await api.model.send(
+        plan_stated(old, PlanState.FAILED, 1, expected=nothing, created_at=created, ended_at=NOW),
+        plan_stated(
+            recent, PlanState.SUCCEEDED, 1, expected=nothing, created_at=NOW, ended_at=NOW - timedelta(minutes=1)
+        ),
+        plan_stated(running, PlanState.RUNNING, 1, created_at=created),
+    )
+    for plan in (old, recent, running):
+        await until_there(api, f"/plans/{plan}")
+
+    def ids(page: Any) -> list[str]:
+        return [plan["id"] for plan in page["items"]]
+
+    first = await api.read("/plans", ended_after=day_ago, limit=1)
+    second = await api.read("/plans", ended_after=day_ago, limit=1, cursor=first["next_cursor"])
+    assert ids(first) + ids(second) == [str(old), str(recent)], "the newest end first, also across pages"
+    assert second["next_cursor"] is None
+    assert ids(await api.read("/plans", ended_after=day_ago, state="FAILED")) == [str(old)]
+    assert ids(await api.read("/plans", ended_before=NOW.isoformat())) == [str(recent)]
+    counted = await api.read("/plans/counts", ended_after=day_ago)
+    assert counted["counts"] == {"FAILED": 1, "SUCCEEDED": 1}
+    assert (await api.get("/plans", cursor=first["next_cursor"])).status == 422, "a cursor of the other order"
+
+
+class Explained:
+    """Stands in for a connection: collects the plans of its queries, and finds no rows."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.plans: list[str] = []
+
+    async def fetch(self, query: str, *values: Any) -> list[Row]:
+        rows = await self._connection.fetch(f"EXPLAIN {query}", *values)
+        self.plans.append("\n".join(row["QUERY PLAN"] for row in rows))
+        return []
+
+
+@pytest.mark.parametrize("state", [(), ("FAILED", "REFUSED")])
+async def test_plans_by_their_end_are_read_from_the_index_of_it(
+    postgres_url: str, kafka_bootstrap: str, state: tuple[str, ...]
+) -> None:
+    """Without it the overview reads every plan that is kept, for each person who looks at it."""
+    async with read_model(postgres_url, kafka_bootstrap) as model, model.connection() as connection:
+        await connection.execute(MANY_PLANS)
+        await connection.execute("ANALYZE plan")
+        explained = Explained(connection)
+        last_day = PlanFilter(state=state, ended_after=NOW - timedelta(days=1))
+        await queries.plans(cast("Connection", explained), last_day, limit=50)
+        await queries.plans(
+            cast("Connection", explained), last_day, limit=50, after=[NOW.isoformat(), str(uuid.UUID(int=0))]
+        )
+        await queries.plan_counts(cast("Connection", explained), last_day)
+    assert len(explained.plans) == 3
+    for shown in explained.plans:
+        assert "plan_ended" in shown, shown
+        assert "Seq Scan on plan" not in shown, shown
+
+
+MANY_PLANS = """
+INSERT INTO plan (id, version, state, name, project, actor, labels, created_at, ended_at, record, complete)
+SELECT gen_random_uuid(), 1, CASE WHEN n % 10 = 0 THEN 'FAILED' ELSE 'SUCCEEDED' END, 'Nightly', 'default', 'user:ann',
+    '{}', at - interval '1 hour', at, '{}', true
+FROM generate_series(0, 19999) AS n,
+    LATERAL (SELECT timestamptz '2026-03-29 01:30Z' - n * interval '5 minutes') AS t (at)
+"""
+"""Plans of ten weeks."""
 
 
 WRONG = (

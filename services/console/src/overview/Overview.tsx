@@ -23,13 +23,13 @@ const NEEDS = ['AWAITING_APPROVAL', 'PREVIEWED', 'PAUSED'];
 
 export function Overview() {
   const may = useMay();
-  const created_after = dayAgo();
-  const counts = $api.useQuery('get', '/api/v1/plans/counts', { params: { query: { created_after } } });
+  const ended_after = dayAgo();
+  const counts = $api.useQuery('get', '/api/v1/plans/counts', { params: { query: { ended_after } } });
   // what runs or waits for somebody counts however old it is
   const now = $api.useQuery('get', '/api/v1/plans/counts', { params: { query: { state: [...UNFINISHED] } } });
   const live = $api.useQuery('get', '/api/v1/plans', { params: { query: { state: [...LIVE_PLANS], limit: 8 } } });
   const failed = $api.useQuery('get', '/api/v1/plans', {
-    params: { query: { state: [...FAILED_PLANS], created_after, limit: 8 } },
+    params: { query: { state: [...FAILED_PLANS], ended_after, limit: 8 } },
   });
   const needs = $api.useQuery('get', '/api/v1/plans', { params: { query: { state: NEEDS, limit: 8 } } });
   const engines = $api.useQuery('get', '/api/v1/engines', { params: { query: { limit: 50 } } });
@@ -59,13 +59,13 @@ export function Overview() {
         <Tile
           count={today(...FAILED_PLANS)}
           what="failed"
-          search={{ state: [...FAILED_PLANS], days: '1' }}
+          search={{ state: [...FAILED_PLANS], ended: '1' }}
           tone="loud"
         />
         <Tile count={of(...NEEDS)} what="wait for somebody" search={{ state: NEEDS }} tone="warned" />
         <Tile count={of('RUNNING', 'CANCELLING')} what="running" search={{ state: ['RUNNING', 'CANCELLING'] }} />
         <Tile count={of('ACCEPTED', 'RESOLVING')} what="about to start" search={{ state: ['ACCEPTED', 'RESOLVING'] }} />
-        <Tile count={today('SUCCEEDED')} what="succeeded" search={{ state: ['SUCCEEDED'], days: '1' }} />
+        <Tile count={today('SUCCEEDED')} what="succeeded" search={{ state: ['SUCCEEDED'], ended: '1' }} />
       </div>
       <div className="grid">
         {(needs.data?.items.length ?? 0) > 0 && (
@@ -109,7 +109,7 @@ export function Overview() {
 function Tile(props: {
   count: number | undefined;
   what: string;
-  search: { state: string[]; days?: string };
+  search: { state: string[]; ended?: string };
   tone?: string;
 }) {
   return (

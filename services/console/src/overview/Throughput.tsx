@@ -17,7 +17,7 @@ async function newest(): Promise<{ plans: Schemas['Plan'][]; all: boolean }> {
   const plans: Schemas['Plan'][] = [];
   let cursor: string | undefined;
   for (let page = 0; page < PAGES; page++) {
-    const query = { created_after: dayAgo(), limit: PER_PAGE, ...(cursor ? { cursor } : {}) };
+    const query = { ended_after: dayAgo(), limit: PER_PAGE, ...(cursor ? { cursor } : {}) };
     const { data, error } = await http.GET('/api/v1/plans', { params: { query } });
     if (error) throw error;
     plans.push(...data.items);
@@ -27,7 +27,7 @@ async function newest(): Promise<{ plans: Schemas['Plan'][]; all: boolean }> {
   return { plans, all: false };
 }
 
-/** How many runs ended in each hour, from the newest thousand. */
+/** How many runs ended in each hour, from the thousand that ended last. */
 export default function Throughput() {
   const utc = useUtc();
   const query = useQuery({
@@ -67,7 +67,7 @@ export default function Throughput() {
             </div>
             {!all && (
               <Text size="xs" c="dimmed">
-                The newest {(PAGES * PER_PAGE).toLocaleString('en')} runs; there were more.
+                The last {(PAGES * PER_PAGE).toLocaleString('en')} runs to end; there were more.
               </Text>
             )}
           </>

@@ -14,6 +14,12 @@ import { filtersOf, commandOf, pathOf, type RunSearch } from './filters';
 import { RunsTable } from './RunsTable';
 
 const route = getRouteApi('/runs');
+const PERIODS = [
+  { value: '', label: 'any time' },
+  { value: '1', label: 'last 24 hours' },
+  { value: '7', label: 'last 7 days' },
+  { value: '30', label: 'last 30 days' },
+];
 
 export function Runs() {
   const search = route.useSearch();
@@ -38,7 +44,7 @@ export function Runs() {
   return (
     <Page
       title="Runs"
-      words="All plans, newest first"
+      words={search.ended ? 'Plans that ended, the last to end first' : 'All plans, newest first'}
       actions={
         <>
           <Bulk filters={filters} />
@@ -60,13 +66,15 @@ export function Runs() {
           label="Requested"
           w={150}
           value={search.days ?? ''}
-          data={[
-            { value: '', label: 'any time' },
-            { value: '1', label: 'last 24 hours' },
-            { value: '7', label: 'last 7 days' },
-            { value: '30', label: 'last 30 days' },
-          ]}
+          data={PERIODS}
           onChange={(days) => set({ days: days || undefined })}
+        />
+        <Select
+          label="Ended"
+          w={150}
+          value={search.ended ?? ''}
+          data={PERIODS}
+          onChange={(ended) => set({ ended: ended || undefined })}
         />
         <FilterField label="By" placeholder="user:ann" w={140} value={search.actor} apply={(actor) => set({ actor })} />
         <FilterField

@@ -9,7 +9,8 @@ test('the address becomes the filters of the API', () => {
     label: ['team:lake'],
     created_after: '2026-03-28T12:30:00.000Z',
   });
-  expect(filtersOf({ days: 'soon' })).toEqual({});
+  expect(filtersOf({ ended: '7' }, now)).toEqual({ ended_after: '2026-03-22T12:30:00.000Z' });
+  expect(filtersOf({ days: 'soon', ended: '-1' })).toEqual({});
 });
 
 test('what is copied can be typed as it stands', () => {
@@ -18,5 +19,6 @@ test('what is copied can be typed as it stands', () => {
   expect(commandOf({ days: '1', parent: 'p1' }, now)).toBe(
     'signalbox plan list --parent p1 --created-after 2026-03-28T12:30:00.000Z',
   );
+  expect(commandOf({ ended: '1' }, now)).toBe('signalbox plan list --ended-after 2026-03-28T12:30:00.000Z');
   expect(pathOf({ state: ['FAILED', 'REFUSED'] })).toBe('/api/v1/plans?state=FAILED&state=REFUSED');
 });

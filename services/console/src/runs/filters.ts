@@ -7,13 +7,17 @@ export type RunSearch = {
   actor?: string;
   label?: string;
   target?: string;
+  /** Requested in the last so many days. */
   days?: string;
+  /** Ended in the last so many days. */
+  ended?: string;
   parent?: string;
 };
 
 /** The API's filters of what the address says. */
 export function filtersOf(search: RunSearch, now = Date.now()) {
-  const days = Number(search.days);
+  const requested = sinceOf(search.days, now);
+  const ended = sinceOf(search.ended, now);
   return {
     ...(search.state?.length ? { state: search.state } : {}),
     ...(search.q ? { q: search.q } : {}),
@@ -22,8 +26,14 @@ export function filtersOf(search: RunSearch, now = Date.now()) {
     ...(search.label ? { label: [search.label] } : {}),
     ...(search.target ? { target: [search.target] } : {}),
     ...(search.parent ? { parent: [search.parent] } : {}),
-    ...(days > 0 && days <= 3650 ? { created_after: daysAgo(days, now) } : {}),
+    ...(requested ? { created_after: requested } : {}),
+    ...(ended ? { ended_after: ended } : {}),
   };
+}
+
+function sinceOf(text: string | undefined, now: number): string | undefined {
+  const days = Number(text);
+  return days > 0 && days <= 3650 ? daysAgo(days, now) : undefined;
 }
 
 export type Filters = ReturnType<typeof filtersOf>;
@@ -35,8 +45,9 @@ export function commandOf(search: RunSearch, now = Date.now()): string {
   for (const state of search.state ?? []) words.push(`--state ${quoted(state)}`);
   for (const name of ['q', 'project', 'actor', 'label', 'target', 'parent'] as const)
     if (search[name]) words.push(`--${name} ${quoted(search[name])}`);
-  const { created_after: after } = filtersOf(search, now);
-  if (after) words.push(`--created-after ${after}`);
+  const { created_after: created, ended_after: ended } = filtersOf(search, now);
+  if (created) words.push(`--created-after ${created}`);
+  if (ended) words.push(`--ended-after ${ended}`);
   return words.join(' ');
 }
 

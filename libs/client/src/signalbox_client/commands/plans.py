@@ -57,15 +57,18 @@ def plan_list(
     parent: str = "",
     created_after: str = "",
     created_before: str = "",
+    ended_after: str = "",
+    ended_before: str = "",
     q: str = "",
     limit: Limit = 50,
     all: Everything = False,
     output: Form = "table",
 ) -> None:
-    """List plans, newest first."""
+    """List plans, newest first; by their end, newest first, with --ended-after or --ended-before."""
     params = {
         "state": state, "project": project, "target": target, "actor": actor, "label": label, "parent": parent,
-        "created_after": created_after, "created_before": created_before, "q": q,
+        "created_after": created_after, "created_before": created_before, "ended_after": ended_after,
+        "ended_before": ended_before, "q": q,
     }  # fmt: skip
     found = api().pages("/plans", params, limit=inputs.row_limit(limit, all))
     rows(found, output, COLUMNS, empty="no plans: `signalbox job start` or `signalbox plan create` makes one")

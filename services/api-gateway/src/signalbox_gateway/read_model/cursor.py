@@ -11,6 +11,7 @@ from signalbox_contracts.vocabulary import in_utc
 
 SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "plans": (datetime, UUID),
+    "plans_by_end": (datetime, UUID),
     "dead_letters": (datetime, UUID),
     "incidents": (datetime, UUID),
     "deliveries": (datetime, UUID),

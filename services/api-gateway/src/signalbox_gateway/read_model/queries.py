@@ -48,9 +48,16 @@ class PlanFilter:
     parent: Sequence[UUID] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
+    ended_after: datetime | None = None
+    ended_before: datetime | None = None
     q: str = ""
     """Part of the name or the target."""
     visible: Visible = None
+
+    @property
+    def by_end(self) -> bool:
+        """Whether only ended plans are wanted: they are listed by their end, not by their creation."""
+        return self.ended_after is not None or self.ended_before is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +93,7 @@ class Where:
 
 
 _PLAN: Final = """
-SELECT p.id, p.record, p.trace_id, p.complete, p.reported_at, p.created_at, pending.* FROM plan p
+SELECT p.id, p.record, p.trace_id, p.complete, p.reported_at, p.created_at, p.ended_at, pending.* FROM plan p
 LEFT JOIN LATERAL (
     SELECT o.id AS operation_id, o.operation, o.actor AS requested_by, o.requested_at FROM operation o
     WHERE o.target = 'plan:' || p.id
@@ -129,15 +136,19 @@ async def plans_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, An
 
 
 async def plans(connection: Connection, wanted: PlanFilter, *, limit: int, after: After | None = None) -> Page:
-    """Plans, newest first. `after` is (created_at, id) of the last one read."""
+    """Plans, newest first; with a filter on the end, the newest end first.
+
+    `after` is (created_at, id) or (ended_at, id) of the last one read.
+    """
     where = _plan_where(wanted)
+    order = "ended_at" if wanted.by_end else "created_at"
     if after is not None:
-        where.add("(p.created_at, p.id) < (?::timestamptz, ?::uuid)", datetime.fromisoformat(after[0]), UUID(after[1]))
-    query = _PLAN.replace("{where}", str(where)) + f" ORDER BY p.created_at DESC, p.id DESC LIMIT {limit + 1:d}"
+        where.add(f"(p.{order}, p.id) < (?::timestamptz, ?::uuid)", datetime.fromisoformat(after[0]), UUID(after[1]))
+    query = _PLAN.replace("{where}", str(where)) + f" ORDER BY p.{order} DESC, p.id DESC LIMIT {limit + 1:d}"
     rows = await connection.fetch(query, *where.values)
     more = len(rows) > limit
     rows = rows[:limit]
-    last = [rows[-1]["created_at"].isoformat(), str(rows[-1]["id"])] if more else None
+    last = [rows[-1][order].isoformat(), str(rows[-1]["id"])] if more else None
     return Page(await _plans(connection, rows), last)
 
 
@@ -163,6 +174,10 @@ def _plan_where(wanted: PlanFilter) -> Where:
         where.add("p.created_at >= ?::timestamptz", wanted.created_after)
     if wanted.created_before is not None:
         where.add("p.created_at < ?::timestamptz", wanted.created_before)
+    if wanted.ended_after is not None:
+        where.add("p.ended_at >= ?::timestamptz", wanted.ended_after)
+    if wanted.ended_before is not None:
+        where.add("p.ended_at < ?::timestamptz", wanted.ended_before)
     if wanted.visible is not None:
         where.add(_VISIBLE_PLAN, *wanted.visible)
     if wanted.q:

@@ -53,12 +53,14 @@ async def wanted_plans(
     parent: Ids = [],  # noqa: B006
     created_after: Annotated[InstantParameter | None, Query(description="Created at this instant or later.")] = None,
     created_before: Annotated[InstantParameter | None, Query(description="Created before this instant.")] = None,
+    ended_after: Annotated[InstantParameter | None, Query(description="Ended at this instant or later.")] = None,
+    ended_before: Annotated[InstantParameter | None, Query(description="Ended before this instant.")] = None,
     q: Part = "",
 ) -> PlanFilter:
     return PlanFilter(
         state=state, project=project, target=target, actor=actor, label=label, parent=parent,
-        created_after=created_after, created_before=created_before, q=q,
-        visible=visible(request),
+        created_after=created_after, created_before=created_before, ended_after=ended_after,
+        ended_before=ended_before, q=q, visible=visible(request),
     )  # fmt: skip
 
 
@@ -70,10 +72,11 @@ router = PrefixRouter(prefix="/plans", tags=["plans"], dependencies=[Depends(per
 
 @router.get("", operation_id="plan_list", response_model=answers.page_of(answers.Plan))
 async def plan_list(deps: Deps, wanted: Wanted, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """Plans, newest first."""
-    begin = after("plans", cursor)
+    """Plans, newest first; with `ended_after` or `ended_before`, ended plans, the newest end first."""
+    kind = "plans_by_end" if wanted.by_end else "plans"
+    begin = after(kind, cursor)
     async with deps.database.connection() as connection:
-        return page("plans", await queries.plans(connection, wanted, limit=limit, after=begin))
+        return page(kind, await queries.plans(connection, wanted, limit=limit, after=begin))
 
 
 @router.get("/counts", operation_id="plan_counts", response_model=answers.PlanCounts)
