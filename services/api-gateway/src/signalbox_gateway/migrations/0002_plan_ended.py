@@ -1,4 +1,4 @@
-"""An index for lists and counts of plans by their end, and for the pruning of old ones.
+"""An index for lists and counts of plans by their end.
 
 Without CONCURRENTLY, so that all revisions stay one transaction. Writes to `plan` wait while the index is built;
 their messages stay on the broker. Reads go on.

@@ -135,7 +135,7 @@ class Job:
 
 
 def _load_metadata(producer: Any, topic: str, refusals: Sequence[str]) -> Any:
-    """Ask the destination about the topic. `refusals` is what it said each time it refused the credentials."""
+    """What the destination knows of the topic. `refusals` has its reason of each time it refused the credentials."""
     now = time.monotonic()
     until, until_refused = now + METADATA_SECONDS, now + AUTHENTICATION_SECONDS
     seconds = METADATA_RETRY_SECONDS

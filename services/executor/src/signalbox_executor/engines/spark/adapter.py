@@ -137,7 +137,7 @@ class StandaloneEngine:
                     ended = await self._records.outcome(run.run_key) is not None
                     report = await self._runs.progress(run.run_key, ended=ended, snapshot=snapshot)
             except (EngineUnavailable, EngineThrottled) as error:
-                log.warning("how far %s is cannot be read now: %s", run.run_key, error)
+                log.warning("the progress of %s cannot be read now: %s", run.run_key, error)
                 continue
             if report is not None:
                 without_executors = waiting.get(report.application)
@@ -154,7 +154,7 @@ class StandaloneEngine:
                 with blob_errors(self._name):
                     driver = snapshot.drivers.get(await self._runs.driver_of(run, snapshot) or "")
             except (EngineUnavailable, EngineThrottled) as error:
-                log.warning("what %s waits for cannot be read now: %s", run.run_key, error)
+                log.warning("the reason why %s waits cannot be read now: %s", run.run_key, error)
                 continue
             if driver is not None and driver.state == "SUBMITTED":
                 found[run.run_key] = explain(driver, snapshot.workers.values())
