@@ -147,6 +147,7 @@ async def _served(url: str, name: str, bootstrap: str, changes: dict[str, Any]) 
         "secret_key": SecretStr(base64.b64encode(os.urandom(32)).decode()),
         "egress_allow": "127.0.0.1",
         "answer_seconds": 3600,  # nobody answers here: what the gateway asks by itself would be among what is counted
+        "retention_days": 36_500,  # a test of retention deletes by itself
         **changes,
     }  # fmt: skip
     connection = await connect(url, **connect_arguments(name, "test"))

@@ -1,10 +1,14 @@
 """Retention: jobs that ended long ago are deleted in bounded batches, unless a kept job continues them."""
 
+from collections.abc import AsyncGenerator
+from pathlib import Path
 from uuid import UUID, uuid4
+
+import pytest_asyncio
 
 from signalbox_reprocessor.store import jobs, retention
 from support.proofs import proves
-from support.reprocessing import Reprocessors
+from support.reprocessing import Reprocessors, reprocessors_on
 
 DAYS, BATCH, FILES = 90, 100, 250
 _JOB = """
@@ -17,6 +21,13 @@ _FILES = """
 INSERT INTO file (job_id, file_index, worker_index, path, size, version, status)
 SELECT $1, n, 0, '/events/' || n, 1, '1', 'failed' FROM generate_series(0, $2 - 1) AS n
 """
+
+
+@pytest_asyncio.fixture
+async def reprocessors(postgres_url: str, kafka_bootstrap: str, tmp_path: Path) -> AsyncGenerator[Reprocessors]:
+    """No reprocessor runs: its own first pass of retention would delete what these tests count."""
+    async with reprocessors_on(postgres_url, kafka_bootstrap, tmp_path) as made:
+        yield made
 
 
 async def add_job(made: Reprocessors, status: str, *, days: int, retry_of: UUID | None = None, files: int = 3) -> UUID:
