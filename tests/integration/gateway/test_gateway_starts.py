@@ -63,6 +63,26 @@ async def test_of_two_drivers_one_runs_the_application_and_reports_its_end(
     assert (end.exit_code, end.error, end.result_bytes) == (3, "exit code 3", 2)
 
 
+@pytest.mark.parametrize("fact", ["owner", "started"])
+async def test_a_damaged_claim_refuses_the_start_at_once_and_is_logged_once(
+    claims: ClaimServer, fence: StartFence, tmp_path: Path, caplog: pytest.LogCaptureFixture, fact: str
+) -> None:
+    """A launcher asks a 500 again until its limit, and then it is not known whether its application may run."""
+    app = tmp_path / "app.py"
+    app.write_text("print('ran')")
+    secret = await fence.open_send(KEY, NOW)
+    await fence.claim(KEY, secret, "driver-1", "n" * 32, NOW)
+    (tmp_path / "blobs" / "starts" / KEY / f"{fact}.json").write_bytes(b"{")
+    for _ in range(2):
+        code, text = await launch(claims.url, secret, tmp_path / "driver-1", str(app))
+        assert code == 0
+        assert "the application is not started: it cannot be known whether this start was claimed before" in text
+        assert f"{fact}.json cannot be read" in text
+        assert "ran" not in text
+    assert caplog.text.count(f"{fact}.json in the blob store cannot be read") == 1
+    assert secret not in caplog.text
+
+
 async def test_a_launcher_that_cannot_ask_or_has_no_secret_runs_nothing(claims: ClaimServer, tmp_path: Path) -> None:
     app = tmp_path / "app.py"
     app.write_text("print('ran')")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from signalbox_chassis.blobs import Blobs
-from signalbox_chassis.start_fence import NotClaimed, RunEnd, StartFence, StartUnknown
+from signalbox_chassis.start_fence import NotClaimed, RunEnd, StartFence, StartUnknown, StartUnreadable
 
 KEY = "sb-00000000-0000-0000-0000-000000000001-1"
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
@@ -70,6 +70,26 @@ async def test_without_the_secret_nothing_is_claimed_or_reported(fence: StartFen
     await fence.save_end(KEY, secret, "driver-1", RunEnd(exit_code=3))
     await fence.save_end(KEY, secret, "driver-1", RunEnd(exit_code=0))
     assert await fence.end(KEY) == RunEnd(exit_code=3)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\x00", b'{"nonce": "other"}'])
+@pytest.mark.parametrize("fact", ["owner", "started"])
+async def test_a_damaged_fact_lets_nobody_begin_and_stays_as_it_is(
+    fence: StartFence, tmp_path: Path, fact: str, damage: bytes
+) -> None:
+    """Without it what nobody can read counts as what nobody wrote: the work begins a second time."""
+    secrets = [await fence.open_send(KEY, NOW) for _ in range(2)]
+    await fence.claim(KEY, secrets[0], "driver-1", "first", NOW)
+    blob = tmp_path / "starts" / KEY / f"{fact}.json"
+    blob.write_bytes(damage)
+    for driver, nonce in (("driver-1", "first"), ("driver-1", "second")):
+        with pytest.raises(StartUnreadable, match=f"{fact}.json cannot be read"):
+            await fence.claim(KEY, secrets[0], driver, nonce, NOW)
+    with pytest.raises(StartUnreadable if fact == "owner" else NotClaimed):
+        await fence.claim(KEY, secrets[1], "driver-2", "third", NOW)
+    with pytest.raises(StartUnreadable):
+        await (fence.seal(KEY, "stopped", NOW) if fact == "owner" else fence.never_start(KEY, NOW))
+    assert blob.read_bytes() == damage
 
 
 async def test_the_secret_is_nowhere_in_the_store(fence: StartFence, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ What is known of a key lies in the blob store, each fact written once and never 
 the key, and that this run began. The executor writes before and after it submits, the gateway for the launcher that
 runs on the engine; neither needs the other, a database or Kafka. A key that is sealed is owned by no run.
 
-INVARIANT of all copies of a start one passes `claim`, and none does after `seal` answered that the key is sealed.
+INVARIANT of all copies of a start one passes `claim`, and none does after `seal` answered that the key is sealed. Where
+a fact cannot be read, nothing passes, and nothing is written in its place.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from signalbox_chassis.blobs import BlobExists, BlobMissing, Blobs
 from signalbox_contracts.vocabulary import Count, Instant, Value
@@ -28,6 +29,7 @@ __all__ = [
     "RunProgress",
     "StartFence",
     "StartUnknown",
+    "StartUnreadable",
     "Started",
 ]
 
@@ -51,6 +53,16 @@ class NotClaimed(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
+        self.reason = reason
+
+
+class StartUnreadable(Exception):
+    """A fact of this key is in the blob store and cannot be read: whether its work began is not known."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} cannot be read: {reason}")
+        self.name = name
+        """The blob."""
         self.reason = reason
 
 
@@ -101,7 +113,7 @@ class RunProgress(Value):
 
 
 class StartFence:
-    """The claims in one blob store."""
+    """The claims in one blob store. What reads a fact raises `StartUnreadable` where it is damaged."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -131,7 +143,10 @@ class StartFence:
         return not (await self._start(run_key, Started(nonce="", at=at))).nonce
 
     async def claim(self, run_key: str, secret: str, run: str, nonce: str, at: datetime) -> None:
-        """Returning lets the caller begin. Repeatable with the same nonce. Raises `NotClaimed`, `StartUnknown`."""
+        """Returning lets the caller begin. Repeatable with the same nonce.
+
+        Raises `NotClaimed`, `StartUnknown`, `StartUnreadable`: the caller must not begin.
+        """
         await self._check(run_key, secret)
         owner = await self.take(run_key, run, at)
         if owner.run is None:
@@ -143,12 +158,12 @@ class StartFence:
             raise NotClaimed("this work was begun before" if started.nonce else "this start was given up")
 
     async def save_end(self, run_key: str, secret: str, run: str, end: RunEnd) -> None:
-        """Keep how the work ended; the first word counts. Raises `NotClaimed`, `StartUnknown`."""
+        """Keep how the work ended; the first word counts. Raises `NotClaimed`, `StartUnknown`, `StartUnreadable`."""
         await self._check_owner(run_key, secret, run)
         await self._create(_key(run_key, "end"), end)
 
     async def save_progress(self, run_key: str, secret: str, run: str, progress: RunProgress) -> None:
-        """Keep how far the work is, in place of what was kept. Raises `NotClaimed`, `StartUnknown`."""
+        """Keep how far the work is, in place of what was kept. Raises what `save_end` raises."""
         await self._check_owner(run_key, secret, run)
         await self._blobs.write(_key(run_key, "progress"), progress.model_dump_json().encode(), replace=True)
 
@@ -193,6 +208,10 @@ class StartFence:
             return kind.model_validate_json(await self._blobs.read(key))
         except BlobMissing:
             return None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise StartUnreadable(key, f"{place}: {first['msg']}" if place else first["msg"]) from None
 
 
 def _hash(secret: str) -> str:

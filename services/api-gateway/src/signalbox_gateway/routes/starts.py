@@ -4,20 +4,32 @@ Called by launchers on engines, not by people: the secret is good for one start 
 neither the database nor Kafka nor an executor.
 """
 
+import logging
 from collections.abc import Awaitable
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from signalbox_chassis.blobs import BlobStoreFailed
-from signalbox_chassis.start_fence import JAR, LAUNCHER, NotClaimed, RunEnd, RunProgress, StartFence, StartUnknown
+from signalbox_chassis.start_fence import (
+    JAR,
+    LAUNCHER,
+    NotClaimed,
+    RunEnd,
+    RunProgress,
+    StartFence,
+    StartUnknown,
+    StartUnreadable,
+)
 from signalbox_contracts.ids import is_run_key
 from signalbox_gateway.http.bodies import body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem
 
+log = logging.getLogger(__name__)
 router = PrefixRouter(prefix="/starts", include_in_schema=False)
 _FILES: Final = {"launcher.py": (LAUNCHER, "text/x-python"), JAR.name: (JAR, "application/java-archive")}
 _Run = Annotated[str, Field(min_length=1, max_length=255)]
@@ -45,7 +57,7 @@ class Progress(RunProgress):
 
 @router.post("/{run_key}/claim")
 async def start_claim(run_key: str, request: Request, deps: Deps) -> Response:
-    """200 lets the caller start its application; 409 says that it must not."""
+    """200 lets the caller start its application; 409 says that it must not, also where what was claimed is damaged."""
     written = await body_of(request, Claim)
     fence = _fence(deps, run_key)
     return await _answer(fence.claim(run_key, _secret(request), written.run, written.nonce, deps.clock.now()))
@@ -83,9 +95,18 @@ async def _answer(done: Awaitable[None]) -> Response:
         raise Problem("unauthenticated", "no start was sent with this key and secret") from None
     except NotClaimed as error:
         raise Problem("conflict", error.reason) from None
+    except StartUnreadable as error:  # 409: launchers take it as the last word, and ask a 5xx again
+        _log_unreadable(error.name, error.reason)
+        raise Problem("conflict", f"it cannot be known whether this start was claimed before: {error}") from None
     except BlobStoreFailed as error:
         raise Problem("unavailable", f"the blob store fails: {error}", headers={"Retry-After": "1"}) from None
     return Response(b"{}", media_type="application/json")
+
+
+@lru_cache(maxsize=1000)
+def _log_unreadable(name: str, reason: str) -> None:
+    """Log a damaged fact once, however often launchers ask."""
+    log.error("a start is refused: %s in the blob store cannot be read: %s", name, reason)
 
 
 def _fence(deps: Dependencies, run_key: str) -> StartFence:

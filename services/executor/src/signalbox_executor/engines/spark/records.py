@@ -11,6 +11,7 @@ from typing import Annotated, Final, TypeVar
 from pydantic import Field, ValidationError
 
 from signalbox_chassis.blobs import BlobExists, BlobMissing, Blobs, BlobStoreFailed
+from signalbox_chassis.start_fence import StartUnreadable
 from signalbox_contracts.vocabulary import Instant, Value
 from signalbox_executor.engines.port import EngineUnavailable, bounded
 from signalbox_executor.engines.spark.outcomes import Outcome
@@ -30,6 +31,8 @@ def blob_errors(engine: str) -> Generator[None]:
     except ValidationError as error:
         reason = f"a record in the blob store cannot be read: {error.errors()[:1]}"
         raise EngineUnavailable(engine, bounded(reason)) from error
+    except StartUnreadable as error:
+        raise EngineUnavailable(engine, bounded(str(error))) from error
 
 
 class Witness(Value):
