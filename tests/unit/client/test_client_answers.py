@@ -231,10 +231,10 @@ class _Away:
     """An API that answers from a list; the clock goes on at each pause only."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: list[Any]) -> None:
-        self.now, self.calls, self.answers = 0.0, list[str](), answers
+        self.now, self.calls, self.keys, self.answers = 0.0, list[str](), set[str](), answers
         clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
-        monkeypatch.setattr("signalbox_client.reconnect.time", clock)
-        monkeypatch.setattr("signalbox_client.watch.time", clock)
+        for module in ("api", "inputs", "reconnect", "watch"):
+            monkeypatch.setattr(f"signalbox_client.{module}.time", clock)
         monkeypatch.setattr(Api, "_call", self._call)
 
     def _sleep(self, seconds: float) -> None:
@@ -242,6 +242,7 @@ class _Away:
 
     def _call(self, method: str, *request: Any) -> tuple[int, bytes]:
         self.calls.append(method)
+        self.keys |= {request[3]["Idempotency-Key"]} if method == "POST" else set()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -282,15 +283,61 @@ def test_waiting_for_a_gateway_that_stays_away_ends_in_time_with_its_exit_code(
     assert "error: http://gateway does not answer: Connection refused" in done.stderr
 
 
-def test_a_change_is_not_repeated_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only reads outlast an outage: nobody knows whether the change was done."""
-    api = _Away(monkeypatch, [REFUSED])
+@pytest.mark.parametrize("away", [REFUSED, PROXY])
+def test_a_change_without_a_key_is_not_repeated(monkeypatch: pytest.MonkeyPatch, away: Exception) -> None:
+    """Nobody knows whether it was done."""
+    api = _Away(monkeypatch, [away])
     waiting = reconnect.patient(Api("http://gateway", "t"), reconnect.Reconnect())
-    with pytest.raises(Unreachable):
-        waiting.put("/plans/p1/rules", {})
-    with pytest.raises(Unreachable):
-        waiting.post("/plans/p1/pause")
-    assert api.calls == ["PUT", "POST"]
+    for change in (lambda: waiting.put("/plans/p1/rules", {}), lambda: waiting.delete("/jobs/a")):
+        with pytest.raises(type(away)):
+            change()
+    assert api.calls == ["PUT", "DELETE"]
+
+
+IN_PROGRESS = Refused(409, {"type": "/problems/request-in-progress"})
+PENDING = {"id": "o1", "operation": "plan.pause", "operation_id": "o1", "state": "pending", "target": "p1"}
+DONE = {**PENDING, "state": "done"}
+
+
+@pytest.mark.parametrize("away", [REFUSED, PROXY, IN_PROGRESS])
+@pytest.mark.parametrize(
+    ("words", "answers"),
+    [
+        (("job", "start", "j", "--wait"), [RUNNING, ENDED]),
+        (("pipeline", "run", "p", "--wait"), [RUNNING, ENDED]),
+        (("plan", "pause", "p1", "--wait"), [PENDING, DONE]),
+        (("oozie", "kill", "w", "--engine", "o", "--yes"), [PENDING, {**DONE, "details": {"job": "w"}}]),
+    ],
+)
+def test_a_command_that_waits_is_sent_again_under_its_key_until_the_gateway_is_back(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], answers: list[Any], away: Exception
+) -> None:
+    """The first try may have arrived: its key lets the gateway do it once."""
+    api = _Away(monkeypatch, [*[away] * 9, *answers])
+    done = run("http://127.0.0.1:1", *words)
+    assert (done.exit_code, api.calls) == (0, ["POST"] * 10 + ["GET"])
+    assert len(api.keys) == 1
+    assert "gateway not reachable since 3 s; trying again (" in done.stderr
+    assert f"gateway reachable again after {api.now:.0f} s" in done.stderr
+
+
+def test_a_start_that_waits_reads_the_parameters_when_the_gateway_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = _Away(monkeypatch, [*[REFUSED] * 9, {"params": {}}, RUNNING, ENDED])
+    assert run("http://127.0.0.1:1", "job", "start", "j", "-p", "a=1", "--wait").exit_code == 0
+    assert api.calls == ["GET"] * 10 + ["POST", "GET"]
+
+
+def test_a_start_that_does_not_wait_gives_up_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = _Away(monkeypatch, [REFUSED])
+    assert run("http://127.0.0.1:1", "job", "start", "j").exit_code == 5
+    assert (len(api.calls), len(api.keys)) == (4, 1)
+    assert api.now < 3
+
+
+def test_the_timeout_of_a_start_bounds_its_requests_and_the_wait_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = _Away(monkeypatch, [*[REFUSED] * 9, RUNNING, REFUSED])
+    done = run("http://127.0.0.1:1", "job", "start", "j", "--wait", "--timeout", "60")
+    assert (done.exit_code, api.now) == (5, 60)
 
 
 @pytest.mark.parametrize("error", [Refused(404, {}), Refused(401, {}), Refused(500, {}), UnexpectedAnswer("no field")])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from queue import Empty, SimpleQueue
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 BASE: Final = "/api/v1"
@@ -76,6 +76,35 @@ def _list(problem: Mapping[str, Any], name: str) -> list[Any]:
 
 
 Params = Mapping[str, "str | int | Sequence[str] | None"]
+NOT_NOW: Final = ("request-in-progress", "unavailable")
+"""Problems of a request that was not done, and may be later."""
+
+
+class Retries(Protocol):
+    """Whether a call that may be repeated is tried again, and when."""
+
+    def failed(self, error: Unreachable | Refused) -> None:
+        """Pause before the next try. Raises the error when there is none."""
+        ...
+
+    def answered(self) -> None:
+        """A call was answered."""
+        ...
+
+
+class FewTries:
+    """Tries within three seconds, of one call."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def failed(self, error: Unreachable | Refused) -> None:
+        self._failures += 1
+        if self._failures == TRIES or (isinstance(error, Refused) and error.slug not in NOT_NOW):
+            raise error
+        time.sleep(0.2 * 2**self._failures)
+
+    def answered(self) -> None: ...
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -92,9 +121,10 @@ class Api:
     url: str
     token: str
     seconds: float = 90.0
-    tries: int = TRIES
     renew: Callable[[], str] | None = None
     """Gives a fresh token when the one in use has ended. Raises `Refused` when that is not possible."""
+    retries: Callable[[], Retries] = FewTries
+    """What decides about the tries of a call, asked for once a call."""
     _fresh: list[str] = field(default_factory=list[str])
 
     def get(self, path: str, params: Params | None = None) -> Any:
@@ -140,19 +170,19 @@ class Api:
         given = {**(headers or {}), **({"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {})}
         # a PUT or DELETE whose answer was lost may have been done: again it would say what is no longer so
         again = method in ("GET", "POST")
-        for attempt in range(1, self.tries + 1):
+        retries = self.retries()
+        while True:
             try:
                 status, content = self._call(method, path, params, raw, given)
-                return None if status == HTTPStatus.NO_CONTENT else self._read(status, content)
-            except (Unreachable, OSError, HTTPException) as error:
-                if attempt == self.tries or not again:
-                    raise error if isinstance(error, Unreachable) else Unreachable(str(error)) from None
-            except Refused as problem:
-                in_progress = problem.slug in ("request-in-progress", "unavailable")
-                if not in_progress or attempt == self.tries:
-                    raise
-            time.sleep(0.2 * 2**attempt)
-        raise AssertionError("the last try returns or raises")
+                found = None if status == HTTPStatus.NO_CONTENT else self._read(status, content)
+            except (Unreachable, Refused, OSError, HTTPException) as error:
+                cause = error if isinstance(error, Unreachable | Refused) else Unreachable(str(error))
+                if not (again or (isinstance(cause, Refused) and cause.slug in NOT_NOW)):
+                    raise cause from None
+                retries.failed(cause)
+            else:
+                retries.answered()
+                return found
 
     def _read(self, status: int, content: bytes) -> Answer:
         """The object of a good answer. Raises `Refused` for what no API of ours answers."""

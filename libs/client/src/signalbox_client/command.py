@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 
 from signalbox_client import inputs, watch
 from signalbox_client.exit_codes import handle_errors
+from signalbox_client.inputs import Waiting
 from signalbox_client.output import Column, ago, cut, echo, one, plain, rows
 
 P = ParamSpec("P")
@@ -57,15 +58,14 @@ def command(
     return register
 
 
-def show_answer(response: dict[str, Any], form: str, *, wait: bool, timeout: float | None) -> None:
-    """What came of a control call: the operation it began, or a list of them; with `wait`, as they were answered."""
+def show_answer(response: dict[str, Any], form: str, waiting: Waiting) -> None:
+    """What came of a control call: the operation it began, or a list of them; if it waits, as they were answered."""
     several = "operations" in response
     found: list[dict[str, Any]] = response["operations"] if several else [response]
-    if wait:
+    if waiting.wait:
         ids = [operation.get("operation_id") or operation["id"] for operation in found]
-        seconds = watch.ANSWER_SECONDS if timeout is None else timeout
-        found = [watch.operation(inputs.api(), id, timeout=seconds) for id in ids]
-    name = "id" if wait else "operation_id"
+        found = [watch.operation(inputs.api(), id, timeout=waiting.seconds_or(watch.ANSWER_SECONDS)) for id in ids]
+    name = "id" if waiting.wait else "operation_id"
     if several and form != "table":
         rows(found, form, OPERATION, name=name)
         return
@@ -73,14 +73,14 @@ def show_answer(response: dict[str, Any], form: str, *, wait: bool, timeout: flo
         one(operation, form, OPERATION, name=name)
 
 
-def started(plan: dict[str, Any], form: str, *, wait: bool, timeout: float | None) -> None:
-    """A plan that was started: with `wait`, as it ended."""
-    if not wait:
+def started(plan: dict[str, Any], form: str, waiting: Waiting) -> None:
+    """A plan that was started: if it waits, as it ended."""
+    if not waiting.wait:
         one(plan, form, PLAN)
         if form == "table":
             echo(f"signalbox plan watch {plan['id']}")
         return
-    found = watch.plan(inputs.api(), plan["id"], timeout=timeout)
+    found = watch.plan(inputs.api(), plan["id"], timeout=waiting.seconds)
     one(found, form, PLAN)
     watch.plan_ended_well(inputs.api(), found)
 

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ import typer
 from signalbox_client import contexts, documents
 from signalbox_client.api import Api
 from signalbox_client.output import FORMATS, plain
+from signalbox_client.reconnect import Reconnect
 
 
 def _format(value: str) -> str:
@@ -48,6 +51,30 @@ chosen: list[str] = []
 def api() -> Api:
     """The API of the context in use."""
     return contexts.api(chosen[0] if chosen else None)
+
+
+class Waiting:
+    """Whether a command waits for the end, and for how long: from when this is made, its first call included."""
+
+    def __init__(self, wait: bool, timeout: float | None) -> None:
+        self.wait = wait
+        self._give_up_at = None if timeout is None else time.monotonic() + timeout
+
+    @property
+    def seconds(self) -> float | None:
+        """What is left of the timeout; None is no limit."""
+        return None if self._give_up_at is None else max(0.0, self._give_up_at - time.monotonic())
+
+    def seconds_or(self, default: float) -> float:
+        """What is left of the timeout, or else this."""
+        return default if self.seconds is None else self.seconds
+
+    def api(self) -> Api:
+        """The API of the context in use. If the command waits, its calls outlast a restart of the gateway."""
+        if not self.wait:
+            return api()
+        reconnect = Reconnect(self._give_up_at)
+        return replace(api(), retries=lambda: reconnect)
 
 
 def document(file: str) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Keeps commands that wait going while the gateway is away: an upgrade restarts it.
 
-Only what reads is repeated here. What changes something is sent as `Api` sends it.
+Reads are repeated, and a POST under its `Idempotency-Key`. A PUT or DELETE is sent as `Api` sends it.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
-from signalbox_client.api import Api, Params, Refused, RepeatedCursor, UnexpectedAnswer, Unreachable
+from signalbox_client.api import NOT_NOW, Api, Refused, RepeatedCursor, UnexpectedAnswer, Unreachable
 from signalbox_client.output import echo
 
 RECONNECT_SECONDS: Final = 300.0
@@ -23,9 +23,9 @@ AWAY_STATUSES: Final = (502, 503, 504)
 
 
 def is_away(error: Exception) -> bool:
-    """Whether the same read may be answered later."""
+    """Whether the same call may be answered later."""
     if isinstance(error, Refused):
-        return error.status in AWAY_STATUSES
+        return error.status in AWAY_STATUSES or error.slug in NOT_NOW
     return isinstance(error, Unreachable) and not isinstance(error, UnexpectedAnswer | RepeatedCursor)
 
 
@@ -72,24 +72,6 @@ class Reconnect:
         self._failures = 0
 
 
-@dataclass(frozen=True)
-class PatientApi(Api):
-    """An API whose reads outlast a restart of the gateway. It is for commands that wait."""
-
-    reconnect: Reconnect = field(default_factory=Reconnect)
-
-    def get(self, path: str, params: Params | None = None) -> Any:
-        """The object of an answer. Raises `Refused`, `Unreachable` when it is away for too long."""
-        while True:
-            try:
-                found = super().get(path, params)
-            except (Unreachable, Refused) as error:
-                self.reconnect.failed(error)
-            else:
-                self.reconnect.answered()
-                return found
-
-
 def patient(api: Api, reconnect: Reconnect) -> Api:
-    """The same API, for waiting: each read is tried once before `reconnect` decides."""
-    return PatientApi(api.url, api.bearer, READ_SECONDS, tries=1, renew=api.renew, reconnect=reconnect)
+    """The same API, for waiting: `reconnect` decides after each try."""
+    return replace(api, seconds=READ_SECONDS, retries=lambda: reconnect)

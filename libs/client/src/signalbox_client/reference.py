@@ -19,7 +19,9 @@ messages to stderr. `-o json` prints the API's own answer and is stable; tables 
 to your shell.
 
 A command that waits (`--wait`, `watch`, `task logs -f`) keeps trying while the gateway is away, and says so on stderr:
-until its limit (`--timeout`), or else for 5 minutes of each outage. Then its exit code is 5. Only reads are repeated.
+until its limit (`--timeout`), or else for 5 minutes of each outage. Then its exit code is 5. What it starts is started
+once: each of its requests is repeated under the same `Idempotency-Key`. `plan rules` has none and is not repeated.
+A command that does not wait gives up after 3 s.
 
 This page is generated (`make generate`).
 """

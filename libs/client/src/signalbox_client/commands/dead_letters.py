@@ -3,7 +3,7 @@
 from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import OPERATION, command, group, show_answer
-from signalbox_client.inputs import Everything, Form, Limit, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Everything, Form, Limit, Reason, State, Timeout, Wait, Waiting, Yes, api
 from signalbox_client.output import Column, ago, one, rows
 
 dead_letter = group("Messages that a service could not handle, and put aside.")
@@ -49,8 +49,9 @@ def dead_letter_redrive(
     ids: list[str], reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Give parked messages again to the handler that failed."""
-    answer = api().post("/dead-letters/redrive", {"ids": ids, "reason": reason})
-    show_answer(answer, output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    answer = waiting.api().post("/dead-letters/redrive", {"ids": ids, "reason": reason})
+    show_answer(answer, output, waiting)
 
 
 @command(dead_letter, "drop")
@@ -64,8 +65,9 @@ def dead_letter_drop(
 ) -> None:
     """Drop parked messages; `--reason` is required."""
     inputs.sure(f"Give up {len(ids)} parked messages?", yes)
-    answer = api().post("/dead-letters/drop", {"ids": ids, "reason": reason})
-    show_answer(answer, output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    answer = waiting.api().post("/dead-letters/drop", {"ids": ids, "reason": reason})
+    show_answer(answer, output, waiting)
 
 
 @command(operation, "show")

@@ -8,7 +8,7 @@ from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, show_answer
 from signalbox_client.commands.definitions import ENGINE, GROUPS, IfRevision, match
-from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, api
+from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, Waiting, api
 from signalbox_client.output import one
 
 engine = GROUPS["engine"]
@@ -62,4 +62,5 @@ def engine_test(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Test the connection of an engine."""
-    show_answer(api().post(place("engines", id, "test"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    show_answer(waiting.api().post(place("engines", id, "test"), {"reason": reason}), output, waiting)

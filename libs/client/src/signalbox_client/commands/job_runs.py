@@ -8,7 +8,7 @@ from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, show_answer
 from signalbox_client.commands.definitions import GROUPS
-from signalbox_client.inputs import Everything, Form, Limit, Reason, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Everything, Form, Limit, Reason, Timeout, Wait, Waiting, Yes, api
 from signalbox_client.output import Column, echo, one, rows
 
 job = GROUPS["job"]
@@ -63,8 +63,9 @@ def job_artifact(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Fetch the JAR of a job again from its URL, and pin it."""
-    answer = api().post(place("jobs", id, "artifact"), {"reason": reason})
-    show_answer(answer, output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    answer = waiting.api().post(place("jobs", id, "artifact"), {"reason": reason})
+    show_answer(answer, output, waiting)
 
 
 @command(job, "savepoints")
@@ -83,5 +84,6 @@ def job_savepoint(
     output: Form = "table",
 ) -> None:
     """Take a savepoint of the running execution."""
-    answer = api().post(place("jobs", id, "savepoints"), {"stop": stop, "reason": reason})
-    show_answer(answer, output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    answer = waiting.api().post(place("jobs", id, "savepoints"), {"stop": stop, "reason": reason})
+    show_answer(answer, output, waiting)

@@ -8,7 +8,7 @@ from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, show_answer, started
 from signalbox_client.commands.definitions import GROUPS
-from signalbox_client.inputs import Form, Reason, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Form, Reason, Timeout, Wait, Waiting, Yes
 from signalbox_client.output import echo
 
 job = GROUPS["job"]
@@ -32,14 +32,14 @@ def job_start(
     output: Form = "table",
 ) -> None:
     """Start a job: prints the plan."""
-    given = inputs.pairs(param, "--param")
-    declared: dict[str, Any] = api().get(place("jobs", id), {"version": version})["params"] if given else {}
+    given, waiting = inputs.pairs(param, "--param"), Waiting(wait, timeout)
+    declared: dict[str, Any] = waiting.api().get(place("jobs", id), {"version": version})["params"] if given else {}
     body: dict[str, Any] = {"params": inputs.typed(given, declared), "reason": reason, "labels": inputs.labels(label)}
     body |= {"rules": inputs.document(rules)} if rules else {}
     body |= {"event_date": event_date} if event_date else {}
     body |= {"version": version} if version is not None else {}
     body |= {"from_savepoint": from_savepoint} if from_savepoint else {}
-    started(api().post(place("jobs", id, "start"), body), output, wait=wait, timeout=timeout)
+    started(waiting.api().post(place("jobs", id, "start"), body), output, waiting)
 
 
 @command(job, "stop")
@@ -55,7 +55,8 @@ def job_stop(
     """Cancel every live plan of a job."""
     inputs.sure(f"Cancel every live plan of job {id}?", yes)
     body = {"reason": reason, **({"kill": True} if kill else {})}
-    stopped = api().post(place("jobs", id, "stop"), body)
-    show_answer(stopped, output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    stopped = waiting.api().post(place("jobs", id, "stop"), body)
+    show_answer(stopped, output, waiting)
     if not stopped["operations"]:
         echo(f"job {id} has no live plan")

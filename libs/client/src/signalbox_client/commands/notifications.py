@@ -9,7 +9,7 @@ from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, group, show_answer
 from signalbox_client.commands.definitions import GROUPS, IfRevision, match
-from signalbox_client.inputs import Everything, File, Form, Limit, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Everything, File, Form, Limit, Reason, State, Timeout, Wait, Waiting, Yes, api
 from signalbox_client.output import Column, ago, echo, one, rows
 
 channel = GROUPS["channel"]
@@ -61,7 +61,8 @@ def channel_test(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Send a test message to a channel; with --wait, print the receiver's answer."""
-    show_answer(api().post(place("channels", id, "test"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    show_answer(waiting.api().post(place("channels", id, "test"), {"reason": reason}), output, waiting)
 
 
 @command(channel, "preview")
@@ -104,9 +105,8 @@ def incident_acknowledge(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Report that somebody works on an incident."""
-    show_answer(
-        api().post(place("incidents", id, "acknowledge"), {"reason": reason}), output, wait=wait, timeout=timeout
-    )
+    waiting = Waiting(wait, timeout)
+    show_answer(waiting.api().post(place("incidents", id, "acknowledge"), {"reason": reason}), output, waiting)
 
 
 @command(incident, "snooze")
@@ -120,7 +120,8 @@ def incident_snooze(
 ) -> None:
     """Send nothing about an incident until then."""
     body = {"until_at": until, "reason": reason}
-    show_answer(api().post(place("incidents", id, "snooze"), body), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    show_answer(waiting.api().post(place("incidents", id, "snooze"), body), output, waiting)
 
 
 @command(incident, "resolve")
@@ -128,7 +129,8 @@ def incident_resolve(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """End an incident. A later failure opens it again."""
-    show_answer(api().post(place("incidents", id, "resolve"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    show_answer(waiting.api().post(place("incidents", id, "resolve"), {"reason": reason}), output, waiting)
 
 
 @command(delivery, "list")
@@ -163,7 +165,8 @@ def delivery_resend(
     ids: list[str], reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Send deliveries again, with the same ids."""
-    show_answer(api().post("/deliveries/resend", {"ids": ids, "reason": reason}), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    show_answer(waiting.api().post("/deliveries/resend", {"ids": ids, "reason": reason}), output, waiting)
 
 
 @command(notification_config, "list")

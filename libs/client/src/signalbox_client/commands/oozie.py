@@ -8,7 +8,7 @@ import typer
 from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import PLAN, command, group
-from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, Yes, api, finite
+from signalbox_client.inputs import Form, Rate, Reason, Timeout, Wait, Waiting, Yes, api, finite
 from signalbox_client.output import Column, echo, one, rows
 from signalbox_client.reconnect import Reconnect, patient
 
@@ -80,7 +80,8 @@ def oozie_rerun(
     body = {
         "selections": [{"engine": engine, "selection": selection}], "preview": True, "rules": rules, "reason": reason,
     }  # fmt: skip
-    previewed = _until_previewed(api().post("/plans", body)["id"], timeout)
+    waiting = Waiting(True, _seconds(timeout))
+    previewed = _until_previewed(waiting.api().post("/plans", body)["id"], waiting.seconds)
     _show(previewed, output)
     if preview or previewed["state"] != "PREVIEWED":
         if previewed["state"] != "PREVIEWED":
@@ -148,7 +149,7 @@ def _seconds(timeout: float | None) -> float:
 
 def _until_previewed(id: str, timeout: float | None) -> dict[str, Any]:
     """The plan once it is previewed, or refused. Raises `TookTooLong`."""
-    return watch.until(api(), place("plans", id), lambda found: found["state"] not in _STILL, _seconds(timeout))
+    return watch.until(api(), place("plans", id), lambda found: found["state"] not in _STILL, timeout)
 
 
 def _show(previewed: dict[str, Any], output: str) -> None:
@@ -166,8 +167,9 @@ def _apply(
     if not plan:
         raise typer.BadParameter("--apply needs --plan: the id of the previewed plan", param_hint="--plan")
     body = {"preview_hash": hash, "confirm_deletions": confirm_deletions, "reason": reason}
-    operation = api().post(place("plans", plan, "apply"), body)["operation_id"]
-    watch.operation(api(), operation, timeout=_seconds(timeout))
+    waiting = Waiting(True, _seconds(timeout))
+    operation = waiting.api().post(place("plans", plan, "apply"), body)["operation_id"]
+    watch.operation(api(), operation, timeout=waiting.seconds)
     found = patient(api(), Reconnect()).get(place("plans", plan))
     if wait and found["state"] != "REFUSED":
         found = watch.plan(api(), plan, timeout=timeout)

@@ -8,7 +8,7 @@ from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import command
 from signalbox_client.commands.oozie import ANSWER_SECONDS, number_range, oozie
-from signalbox_client.inputs import Form, Reason, Timeout, api
+from signalbox_client.inputs import Form, Reason, Timeout, Waiting, api
 from signalbox_client.output import Column, echo, one, plain, write_through
 
 Server = Annotated[str, typer.Option("--engine", help="the Oozie server")]
@@ -106,7 +106,8 @@ def _control(body: dict[str, Any], engine: str, reason: str, timeout: float | No
 
 def _answered(path: str, body: dict[str, Any], timeout: float | None) -> dict[str, Any]:
     """The operation once it is answered."""
-    return watch.operation(api(), api().post(path, body)["id"], timeout=ANSWER_SECONDS if timeout is None else timeout)
+    waiting = Waiting(True, ANSWER_SECONDS if timeout is None else timeout)
+    return watch.operation(api(), waiting.api().post(path, body)["id"], timeout=waiting.seconds)
 
 
 def _numbers(given: list[str] | None) -> list[int]:

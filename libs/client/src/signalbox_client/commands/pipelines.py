@@ -9,7 +9,7 @@ from signalbox_client.api import Refused, place
 from signalbox_client.command import command, started
 from signalbox_client.commands.definitions import GROUPS
 from signalbox_client.drawings import graph_lines
-from signalbox_client.inputs import Form, Reason, Timeout, Wait, api
+from signalbox_client.inputs import Form, Reason, Timeout, Wait, Waiting, api
 from signalbox_client.output import Column, echo, plain, rows
 
 pipeline = GROUPS["pipeline"]
@@ -68,13 +68,14 @@ def pipeline_run(
     output: Form = "table",
 ) -> None:
     """Run a pipeline: prints the plan."""
-    given = inputs.pairs(param, "--param")
-    declared: dict[str, Any] = api().get(place("pipelines", id), {"version": version})["params"] if given else {}
+    given, waiting = inputs.pairs(param, "--param"), Waiting(wait, timeout)
+    path = place("pipelines", id)
+    declared: dict[str, Any] = waiting.api().get(path, {"version": version})["params"] if given else {}
     body: dict[str, Any] = {"params": inputs.typed(given, declared), "reason": reason, "labels": inputs.labels(label)}
     body |= {"rules": inputs.document(rules)} if rules else {}
     body |= {"event_date": event_date} if event_date else {}
     body |= {"version": version} if version is not None else {}
-    started(api().post(place("pipelines", id, "run"), body), output, wait=wait, timeout=timeout)
+    started(waiting.api().post(f"{path}/run", body), output, waiting)
 
 
 @command(pipeline, "graph")

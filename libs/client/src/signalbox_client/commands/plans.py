@@ -8,7 +8,21 @@ from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import PLAN, command, error_in_short, group, reasons, show_answer, started, waits_for
 from signalbox_client.commands.jobs import Kill
-from signalbox_client.inputs import Everything, File, Form, Label, Limit, Rate, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.inputs import (
+    Everything,
+    File,
+    Form,
+    Label,
+    Limit,
+    Rate,
+    Reason,
+    State,
+    Timeout,
+    Wait,
+    Waiting,
+    Yes,
+    api,
+)  # fmt: skip
 from signalbox_client.output import Column, ago, attempt_of, one, rows, state, took, write_through
 
 plan = group("What a request was expanded into: every execution is one.")
@@ -44,7 +58,8 @@ TASKS: tuple[Column, ...] = (
 @command(plan, "create")
 def plan_create(file: File, wait: Wait = False, timeout: Timeout = None, output: Form = "table") -> None:
     """Start a plan of items, or of a job, from a file."""
-    started(api().post("/plans", inputs.document(file)), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    started(waiting.api().post("/plans", inputs.document(file)), output, waiting)
 
 
 @command(plan, "list")
@@ -177,11 +192,12 @@ def plan_apply(
     output: Form = "table",
 ) -> None:
     """Start exactly what a preview shows; refused with the difference if something changed since."""
-    applied = api().post(
+    waiting = Waiting(wait, timeout)
+    applied = waiting.api().post(
         place("plans", id, "apply"),
         {"preview_hash": preview_hash, "confirm_deletions": confirm_deletions, "reason": reason},
     )
-    show_answer(applied, output, wait=wait, timeout=timeout)
+    show_answer(applied, output, waiting)
 
 
 @command(plan, "reject")
@@ -189,7 +205,8 @@ def plan_reject(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Reject a preview: its plan ends."""
-    show_answer(api().post(place("plans", id, "reject"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    show_answer(waiting.api().post(place("plans", id, "reject"), {"reason": reason}), output, waiting)
 
 
 @command(plan, "pause")
@@ -197,7 +214,8 @@ def plan_pause(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Pause a plan: it starts nothing new."""
-    show_answer(api().post(place("plans", id, "pause"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    show_answer(waiting.api().post(place("plans", id, "pause"), {"reason": reason}), output, waiting)
 
 
 @command(plan, "resume")
@@ -205,7 +223,8 @@ def plan_resume(
     id: str, reason: Reason = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Resume a paused plan."""
-    show_answer(api().post(place("plans", id, "resume"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    show_answer(waiting.api().post(place("plans", id, "resume"), {"reason": reason}), output, waiting)
 
 
 @command(plan, "cancel")
@@ -220,8 +239,9 @@ def plan_cancel(
 ) -> None:
     """Cancel a plan: waiting work is cancelled, running work continues to its end."""
     inputs.sure(f"Cancel plan {id}?", yes)
-    answer = api().post(place("plans", id, "cancel"), {"kill": kill, "reason": reason})
-    show_answer(answer, output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    answer = waiting.api().post(place("plans", id, "cancel"), {"kill": kill, "reason": reason})
+    show_answer(answer, output, waiting)
 
 
 @command(plan, "rules")
@@ -243,7 +263,7 @@ def plan_rules(
         raise typer.BadParameter("give either --file or what is to change: --limit, --starts-per-minute, --priority")
     rules: dict[str, Any] = inputs.document(file) if file else {**api().get(place("plans", id))["rules"], **changes}
     answer = api().put(place("plans", id, "rules"), {"rules": rules, "reason": reason})
-    show_answer(answer, output, wait=wait, timeout=timeout)
+    show_answer(answer, output, Waiting(wait, timeout))
 
 
 @command(plan, "retry")
@@ -256,5 +276,6 @@ def plan_retry(
     output: Form = "table",
 ) -> None:
     """Run the failed items again, as a linked plan."""
-    answer = api().post(place("plans", id, "retry"), {"item_keys": item or [], "reason": reason})
-    started(answer, output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    answer = waiting.api().post(place("plans", id, "retry"), {"item_keys": item or [], "reason": reason})
+    started(answer, output, waiting)

@@ -9,7 +9,7 @@ from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, group
 from signalbox_client.exit_codes import EndedBadly, TookTooLong
-from signalbox_client.inputs import Everything, Form, Limit, Timeout, Wait, Yes, api, finite
+from signalbox_client.inputs import Everything, Form, Limit, Timeout, Wait, Waiting, Yes, api, finite
 from signalbox_client.output import Column, ago, echo, one, plain, rows, state, took
 from signalbox_client.reconnect import Reconnect, patient
 
@@ -83,7 +83,8 @@ def reprocess_start(
         "engine": engine, "reason": reason,
     }  # fmt: skip
     body = {name: value for name, value in given.items() if value is not None and value not in ("", [])}
-    _show(api().post(JOBS, body), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    _show(waiting.api().post(JOBS, body), output, waiting)
 
 
 @command(reprocess, "list")
@@ -148,8 +149,9 @@ def reprocess_cancel(
 ) -> None:
     """Stop the workers of a job. Events that were sent are not taken back."""
     inputs.sure(f"Cancel reprocessing job {id}?", yes)
-    answer = api().post(JOBS + place(id, "cancel"), {"reason": reason})
-    job = _ended(answer["job"], timeout) if wait else answer["job"]
+    waiting = Waiting(wait, timeout)
+    answer = waiting.api().post(JOBS + place(id, "cancel"), {"reason": reason})
+    job = _ended(answer["job"], waiting.seconds) if wait else answer["job"]
     one(job, output, FIELDS)
 
 
@@ -158,14 +160,15 @@ def reprocess_retry(
     id: str, reason: Why = "", wait: Wait = False, timeout: Timeout = None, output: Form = "table"
 ) -> None:
     """Read the failed files of a job again, from where each failed, as a new job."""
-    _show(api().post(JOBS + place(id, "retry"), {"reason": reason}), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    _show(waiting.api().post(JOBS + place(id, "retry"), {"reason": reason}), output, waiting)
 
 
-def _show(job: dict[str, Any], output: str, *, wait: bool, timeout: float | None) -> None:
-    if not wait:
+def _show(job: dict[str, Any], output: str, waiting: Waiting) -> None:
+    if not waiting.wait:
         one(job, output, FIELDS)
         return
-    job = _ended(job, timeout)
+    job = _ended(job, waiting.seconds)
     one(job, output, FIELDS)
     if job["status"] != "completed":
         raise EndedBadly(f"job {job['id']} is {job['status']}: {plain(job['error'] or '')}")

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from signalbox_client import inputs
-from signalbox_client.api import place
+from signalbox_client.api import Api, place
 from signalbox_client.command import command, started
 from signalbox_client.commands.plans import plan
 from signalbox_client.drawings import timeline_lines
-from signalbox_client.inputs import Form, Reason, Timeout, Wait, api
+from signalbox_client.inputs import Form, Reason, Timeout, Wait, Waiting, api
 from signalbox_client.output import plain
 
 
@@ -27,20 +27,20 @@ def plan_rerun(
     output: Form = "table",
 ) -> None:
     """Run a part of a pipeline's plan again: prints the new plan."""
-    given = inputs.pairs(param, "--param")
-    params = inputs.typed(given, _declared(id, latest=latest)) if given else {}
+    given, waiting = inputs.pairs(param, "--param"), Waiting(wait, timeout)
+    params = inputs.typed(given, _declared(waiting.api(), id, latest=latest)) if given else {}
     body: dict[str, Any] = {"scope": scope, "steps": step or [], "latest": latest, "params": params, "reason": reason}
-    started(api().post(place("plans", id, "rerun"), body), output, wait=wait, timeout=timeout)
+    started(waiting.api().post(place("plans", id, "rerun"), body), output, waiting)
 
 
-def _declared(id: str, *, latest: bool) -> dict[str, Any]:
+def _declared(api: Api, id: str, *, latest: bool) -> dict[str, Any]:
     """The parameters of the pipeline that a plan ran, in the version that is to run again."""
-    ran = api().get(place("plans", id))
+    ran = api.get(place("plans", id))
     kind, _, pipeline = str(ran.get("target") or "").partition(":")
     if kind != "pipeline":
         return {}
     version = None if latest else ran.get("target_version")
-    return api().get(place("pipelines", pipeline), {"version": version})["params"]
+    return api.get(place("pipelines", pipeline), {"version": version})["params"]
 
 
 @command(plan, "timeline")

@@ -8,7 +8,7 @@ from signalbox_client import inputs
 from signalbox_client.api import place
 from signalbox_client.command import command, show_answer, started
 from signalbox_client.commands.definitions import GROUPS, SCHEDULE
-from signalbox_client.inputs import Everything, Form, Limit, Reason, Timeout, Wait, api
+from signalbox_client.inputs import Everything, Form, Limit, Reason, Timeout, Wait, Waiting, api
 from signalbox_client.output import Column, echo, one, rows
 
 schedule = GROUPS["schedule"]
@@ -76,7 +76,8 @@ def schedule_run(
 ) -> None:
     """Start the target of a schedule now."""
     body = {"event_date": date or None, "params": inputs.pairs(param, "--param"), "reason": reason}
-    started(api().post(place("schedules", id, "run"), body), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    started(waiting.api().post(place("schedules", id, "run"), body), output, waiting)
 
 
 @command(schedule, "backfill")
@@ -103,10 +104,11 @@ def schedule_backfill(
         "from_at": from_at, "until_at": until_at, "overlap": overlap, "at_most": at_most, "preview": dry_run,
         "only": only, "order": order, "concurrency": concurrency, "reason": reason,
     }  # fmt: skip
-    found = api().post(place("schedules", id, "backfill"), body)
+    waiting = Waiting(wait, timeout)
+    found = waiting.api().post(place("schedules", id, "backfill"), body)
     if dry_run:
         if output == "table":
             echo(f"{found['fires']} would fire, {found['fired_before']} have fired before")
         rows(found["ticks"], output, _BACKFILL, name="due_at")
         return
-    show_answer(found, output, wait=wait, timeout=timeout)
+    show_answer(found, output, waiting)

@@ -10,7 +10,7 @@ from signalbox_client.api import Refused, Unreachable, place
 from signalbox_client.command import command, group, show_answer, waits
 from signalbox_client.commands.jobs import Kill
 from signalbox_client.commands.plans import TASKS
-from signalbox_client.inputs import Everything, Form, Limit, Reason, State, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Everything, Form, Limit, Reason, State, Timeout, Wait, Waiting, Yes, api
 from signalbox_client.output import Column, attempt_of, one, rows, state, write_through
 from signalbox_client.reconnect import Reconnect
 
@@ -105,8 +105,9 @@ def task_cancel(
 ) -> None:
     """Cancel one task; its plan continues."""
     inputs.sure(f"Cancel task {id}?", yes)
-    answer = api().post(place("tasks", id, "cancel"), {"kill": kill, "reason": reason})
-    show_answer(answer, output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    answer = waiting.api().post(place("tasks", id, "cancel"), {"kill": kill, "reason": reason})
+    show_answer(answer, output, waiting)
 
 
 @command(task, "resolve")
@@ -133,7 +134,7 @@ def task_resolve(
         raise typer.BadParameter("exactly one of --adopt, --retry and --fail is needed")
     if handle is not None and not adopt:
         raise typer.BadParameter("--handle goes with --adopt only")
-    found = api().get(place("tasks", id))
+    found = Waiting(wait, timeout).api().get(place("tasks", id))
     number = attempt or int(found["attempt"])
     does = {
         "adopt": f"run {handle or found['run_key']} is watched as attempt {number}",
@@ -143,7 +144,8 @@ def task_resolve(
     where = f"Task {id} on {found['engine']} is {found['state']} in attempt {found['attempt']}"
     inputs.sure(f"{where}. Resolve attempt {number}: {does}?", yes)
     body = {"action": chosen[0], "attempt": number, "handle": handle, "reason": reason}
-    show_answer(api().post(place("tasks", id, "resolve"), body), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)  # the question took no time of it
+    show_answer(waiting.api().post(place("tasks", id, "resolve"), body), output, waiting)
 
 
 def _follow(path: str, params: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from signalbox_client import inputs, watch
 from signalbox_client.api import place
 from signalbox_client.command import command, group, waits
 from signalbox_client.commands.definitions import IfRevision, match
-from signalbox_client.inputs import Everything, File, Form, Limit, Reason, Timeout, Wait, Yes, api
+from signalbox_client.inputs import Everything, File, Form, Limit, Reason, Timeout, Wait, Waiting, Yes, api
 from signalbox_client.output import Column, ago, echo, one, rows, state, took
 from signalbox_client.reconnect import Reconnect, patient
 
@@ -101,8 +101,9 @@ def workflow_resume(id: str, reason: Reason = "", output: Form = "table") -> Non
 
 
 def _change_dag(id: str, verb: str, reason: str, output: str) -> None:
-    changed = api().post(place("workflows", id, verb), {"reason": reason})
-    watch.operation(api(), changed["operation_id"])
+    waiting = Waiting(True, watch.ANSWER_SECONDS)
+    changed = waiting.api().post(place("workflows", id, verb), {"reason": reason})
+    watch.operation(api(), changed["operation_id"], timeout=waiting.seconds)
     one(changed, output, DAG, name="dag_id")
 
 
@@ -120,7 +121,8 @@ def workflow_run(
     """Trigger a run: prints it, or with --wait its result."""
     body: dict[str, Any] = {"parameters": inputs.values(param, "--param"), "note": note}
     body |= {name: value for name, value in (("task_id", task_id), ("dataset_id", dataset_id)) if value is not None}
-    _show(id, api().post(place("workflows", id, "runs"), body), output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    _show(id, waiting.api().post(place("workflows", id, "runs"), body), output, waiting)
 
 
 @command(workflow, "runs")
@@ -147,14 +149,15 @@ def workflow_control(
     output: Form = "table",
 ) -> None:
     """Stop, retry, pause, resume or modify (its note) a run; with --wait, until that run has ended."""
-    answer = api().post(place("workflows", id, "runs", run_id, "control"), {"action": action, "note": note})
-    _show(id, answer["run"], output, wait=wait, timeout=timeout)
+    waiting = Waiting(wait, timeout)
+    answer = waiting.api().post(place("workflows", id, "runs", run_id, "control"), {"action": action, "note": note})
+    _show(id, answer["run"], output, waiting)
 
 
-def _show(id: str, run: dict[str, Any], output: str, *, wait: bool, timeout: float | None) -> None:
-    if not wait:
+def _show(id: str, run: dict[str, Any], output: str, waiting: Waiting) -> None:
+    if not waiting.wait:
         one(run, output, RUN)
         return
-    plan = watch.plan(api(), run["id"], timeout=timeout)
+    plan = watch.plan(api(), run["id"], timeout=waiting.seconds)
     one(patient(api(), Reconnect()).get(place("workflows", id, "runs", run["id"])), output, RUN)
     watch.ended_well(plan, "run")
