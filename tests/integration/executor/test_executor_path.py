@@ -13,6 +13,7 @@ from signalbox_contracts.definitions.work import ScriptedWork
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.plans import WaitReason
 from signalbox_contracts.messages.task_commands import TaskSpec
+from signalbox_contracts.messages.tasks import EndCause
 from signalbox_contracts.states import TASK_ENDS, TaskState
 from support.executor import Stand, cancel_of, ensure, rules_of, spec
 from support.facts import check_history, histories
@@ -184,6 +185,12 @@ async def test_retries_refusals_and_what_the_engine_forgot(executors: Stand) -> 
     published = await executors.facts()
     assert [fact.data.missing for fact in published if fact.data.missing] == [(UUID(int=1),)]
     assert {fact.data.rules_version for fact in published} == {0, 1}, "rules are confirmed"
+    (queued_again,) = [
+        task for fact in published for task in fact.data.tasks if task.state is TaskState.QUEUED and task.attempt == 2
+    ]
+    (first,) = queued_again.attempts
+    assert (first.attempt, first.cause, first.exit_code) == (1, EndCause.FAILED, 3)
+    assert None not in (first.handle, first.submitted_at), "no fact told of it while it ran"
 
 
 async def test_a_cancel_ends_what_waits_stops_what_runs_and_is_reported(executors: Stand) -> None:

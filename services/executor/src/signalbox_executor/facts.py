@@ -16,28 +16,45 @@ from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_chassis.runtime.isolation import describe_fault, note_fault
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.plans import Waiting
-from signalbox_contracts.messages.tasks import TaskAttempt, TaskRecord, TasksStated, TasksStatedData, TaskTransition
+from signalbox_contracts.messages.tasks import (
+    EndCause,
+    TaskAttempt,
+    TaskRecord,
+    TasksStated,
+    TasksStatedData,
+    TaskTransition,
+)
 from signalbox_contracts.pages import ENVELOPE_BYTES, packed
 from signalbox_contracts.states import TASK_ENDS, TaskState
 from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_contracts.wire import MAX_MESSAGE_BYTES
+from signalbox_executor.store.finish import AttemptResult
 from signalbox_executor.store.rows import Task
 
 SOURCE: Final = "signalbox/executor"
+_NONE: Final[Mapping[UUID, AttemptResult]] = {}
 
 
-def publish_changes(work: UnitOfWork, tasks: Iterable[Task], *, cause: Received[Any] | None = None) -> None:
+def publish_changes(
+    work: UnitOfWork,
+    tasks: Iterable[Task],
+    *,
+    cause: Received[Any] | None = None,
+    ended: Iterable[AttemptResult] = (),
+) -> None:
     """State these tasks as part of the transaction that changed them: no transition is without its fact.
 
-    Without a cause the fact goes on with the trace of its plan's tasks.
+    Without a cause the fact goes on with the trace of its plan's tasks. `ended`: how attempts of theirs ended. The row
+    of a task that is queued again has no handle, and no fact told of an attempt that ended at its first look.
     """
+    results = {one.task_id: one for one in ended}
     in_order = sorted(tasks, key=lambda task: (task.plan_id, task.id))
     for plan_id, of_plan in groupby(in_order, key=lambda task: task.plan_id):
         changed = list(of_plan)
         time = max(task.observed_at or task.state_at for task in changed)
         token = otel_context.attach(telemetry.extract({"traceparent": changed[0].traceparent or ""}))
         try:
-            for page in _pages(changed):
+            for page in _pages(changed, results):
                 work.publish(_fact(TasksStatedData(plan_id=plan_id, tasks=page), time), cause=cause)
         finally:
             otel_context.detach(token)
@@ -111,13 +128,16 @@ def _fact(data: TasksStatedData, time: datetime) -> TasksStated:
     return TasksStated.of(data, subject=data.plan_id, source=SOURCE, time=time, aggregateversion=data.rules_version)
 
 
-def record(task: Task) -> TaskRecord:
-    """The state of a task, and the transitions since the fact before.
+def record(task: Task, ended: AttemptResult | None = None) -> TaskRecord:
+    """The state of a task, its transitions since the fact before, and how an attempt `ended` that is tried again.
 
     A row with content that no reader takes is published without it: it must not keep others from being published.
     """
     try:
-        return _record(task)
+        now = _record(task)
+        if ended is None or task.state is not TaskState.QUEUED:
+            return now
+        return now.model_copy(update={"attempts": (_past(task, ended),)})
     except ValueError as fault:
         note_fault("facts", fault)
         reason = f"what is recorded of it cannot be published: {describe_fault(fault)}"
@@ -159,6 +179,15 @@ def _record(task: Task) -> TaskRecord:
     )
 
 
+def _past(task: Task, ended: AttemptResult) -> TaskAttempt:
+    """The attempt that was written over when the task was queued again."""
+    return TaskAttempt(
+        attempt=ended.attempt, handle=ended.handle, handle_url=ended.handle_url, submitted_at=task.submitted_at,
+        started_at=task.started_at, ended_at=task.queued_at, cause=ended.verdict.cause or EndCause.FAILED,
+        exit_code=task.exit_code, error=task.error,
+    )  # fmt: skip
+
+
 _TRANSITIONS: Final = TypeAdapter(tuple[TaskTransition, ...])
 _PLAIN_BYTES: Final = 900
 """What a record without any text takes, at most."""
@@ -166,19 +195,26 @@ _PAGE: Final = 150
 """Ordinary records that fit into one message whatever they hold."""
 
 
-def _pages(tasks: Sequence[Task]) -> Iterator[tuple[TaskRecord, ...]]:
+def _pages(tasks: Sequence[Task], ended: Mapping[UUID, AttemptResult] = _NONE) -> Iterator[tuple[TaskRecord, ...]]:
     """The records of these tasks in few messages that fit.
 
     To measure a record is to write it: that is done only where the texts, at their worst, might not fit.
     """
     for at in range(0, len(tasks), _PAGE):
         some = tasks[at : at + _PAGE]
-        records = [record(task) for task in some]
-        max_bytes = len(some) * _PLAIN_BYTES + sum(map(_text_bytes, some))
+        records = [record(task, ended.get(task.id)) for task in some]
+        past = sum(_past_bytes(task, ended[task.id]) for task in some if task.id in ended)
+        max_bytes = len(some) * _PLAIN_BYTES + sum(map(_text_bytes, some)) + past
         if max_bytes <= MAX_MESSAGE_BYTES - ENVELOPE_BYTES:
             yield tuple(records)
         else:
             yield from packed(records)
+
+
+def _past_bytes(task: Task, ended: AttemptResult) -> int:
+    """What the attempt that ended before adds, at most."""
+    texts = len(ended.handle or "") + len(ended.handle_url or "") + len(task.error or "")
+    return 6 * texts + _PLAIN_BYTES if task.state is TaskState.QUEUED else 0
 
 
 def _text_bytes(task: Task) -> int:

@@ -363,7 +363,7 @@ class Observer:
                 self._fences.pop(engine_id, None)
                 return False
             changed = await finish.write_observed(work.connection, results)
-            facts.publish_changes(work, changed)
+            facts.publish_changes(work, changed, ended=results)
             over = [task for task in changed if task.state not in TASKS_HOLDING_A_SLOT]
             if over:
                 work.on_commit(lambda: measurements.ended(over))

@@ -115,7 +115,8 @@ class TaskRecord(Value):
     result: Result = None
     transitions: Annotated[tuple[TaskTransition, ...], Field(max_length=MAX_ITEMS)] = ()
     attempts: Annotated[tuple[TaskAttempt, ...], Field(max_length=MAX_ITEMS)] = ()
-    """The tries before this one, when the task is told again (`plan.republish`): `transitions` are then all it made."""
+    """Tries before this one: the last when it ended and the next is queued; all when the task is told again
+    (`plan.republish`), and `transitions` are then all it made."""
 
 
 class TasksStatedData(Value):
