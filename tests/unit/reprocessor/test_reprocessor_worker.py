@@ -1,11 +1,14 @@
 """How a worker ends when it cannot start: a fault that may pass is retried, one that lasts is not."""
 
+import asyncio
 import struct
 from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +16,9 @@ import pytest
 from signalbox_reprocessor.facts import RETRIED_EXIT_CODES
 from signalbox_reprocessor.pods import NO_RETRY_EXIT_CODES
 from signalbox_reprocessor.worker import main
+from signalbox_reprocessor.worker.checkpoints import Checkpoint
 from signalbox_reprocessor.worker.main import Job, Worker
+from signalbox_reprocessor.worker.sources import SourceFile
 
 CLOSED_PORT = "127.0.0.1:9"
 CONFIG: dict[str, Any] = {
@@ -24,12 +29,13 @@ CONFIG: dict[str, Any] = {
 
 
 class RecordedLedger:
-    """A ledger without files. `ends` are the recorded ends of the worker; the first claims may fail."""
+    """A ledger with the given files. `ends` are the recorded ends of the worker; the first claims may fail."""
 
     def __init__(self, failing_claims: int = 0) -> None:
         self.ends: list[tuple[str, str | None]] = []
         self.failing_claims = failing_claims
         self.sent = 0
+        self.listed: list[tuple[SourceFile, Checkpoint]] = []
         self.failed_files: list[str] = []
 
     async def claim(self) -> bool:
@@ -39,7 +45,7 @@ class RecordedLedger:
         return True
 
     async def files(self) -> list[Any]:
-        return []
+        return self.listed
 
     async def save(self, checkpoints: Any, bad_lines: Any) -> None:
         """Record nothing."""
@@ -112,22 +118,67 @@ def refusing_broker() -> Generator[str]:
         server.shutdown()
 
 
-async def test_a_destination_that_refuses_the_password_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it a wrong password is tried by every attempt of the worker, for minutes."""
+def with_password(address: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": address, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
+        "sasl.username": "ann", "sasl.password": "wrong", **changes,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_a_destination_that_refuses_the_password_is_not_retried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_running: bool
+) -> None:
+    """Without it a wrong password is tried by every attempt of the worker, or by one that runs, for minutes."""
     monkeypatch.setattr(main, "AUTHENTICATION_SECONDS", 1.0)
     monkeypatch.setattr(main, "METADATA_RETRY_SECONDS", 0.5)
+    monkeypatch.setattr(main, "STALLED_SECONDS", 0.5)
     ledger = RecordedLedger()
+    if is_running:
+        ledger.listed = [one_line(tmp_path)]
+        accepted_starts(monkeypatch, 1)
     with refusing_broker() as address:
-        kafka = {
-            "bootstrap.servers": address, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
-            "sasl.username": "ann", "sasl.password": "wrong",
-        }  # fmt: skip
-        code = await worker_of(ledger, kafka=kafka).run()
+        async with asyncio.timeout(30):
+            code = await worker_of(ledger, kafka=with_password(address)).run()
     assert code in NO_RETRY_EXIT_CODES
     [(_, error)] = ledger.ends
     assert error is not None
     assert error.startswith("the destination refuses the credentials: ")
     assert "Invalid username or password" in error
+
+
+def one_line(folder: Path) -> tuple[SourceFile, Checkpoint]:
+    """A file with one event."""
+    path = folder / "events.ndjson"
+    path.write_text('{"a": 1}\n')
+    return SourceFile(0, str(path), path.stat().st_size, str(path.stat().st_mtime_ns)), Checkpoint(0)
+
+
+def accepted_starts(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The first requests for metadata find the topic, as if the password had still been good."""
+    real, left = main._load_metadata, [None] * number  # pyright: ignore[reportPrivateUsage]
+
+    def load(producer: Any, topic: str, refusals: list[str]) -> Any:
+        if not left:
+            return real(producer, topic, refusals)
+        left.pop()
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=None)})
+
+    monkeypatch.setattr(main, "_load_metadata", load)
+
+
+async def test_a_password_that_one_broker_refuses_and_another_takes_is_good(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A broker that restarts may not know it yet. Without it the job fails for good."""
+    monkeypatch.setattr(main, "STALLED_SECONDS", 0.1)
+    accepted_starts(monkeypatch, 100)
+    ledger = RecordedLedger()
+    ledger.listed = [one_line(tmp_path)]
+    with refusing_broker() as address:
+        worker = worker_of(ledger, kafka=with_password(address, **{"message.timeout.ms": 2000}))
+        with pytest.raises(ConnectionError, match="did not take a message"):
+            await worker.run()
 
 
 @pytest.mark.parametrize(("status", "is_retried"), [(503, True), (429, True), (401, False), (404, False)])

@@ -44,6 +44,8 @@ METADATA_SECONDS: Final = 20.0
 AUTHENTICATION_SECONDS: Final = 10.0
 """How long the destination may refuse the credentials: a broker that starts may not know them yet."""
 METADATA_RETRY_SECONDS: Final = 5.0
+STALLED_SECONDS: Final = 5.0
+"""After so long without a settled batch, a refusal of the credentials is looked into."""
 LEDGER_AWAY: Final = (
     OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
 )  # fmt: skip
@@ -106,11 +108,14 @@ class Job:
             date_from=_instant(config.get("date_from")), date_to=_instant(config.get("date_to")),
         )  # fmt: skip
 
-    def producer(self) -> Any:
-        """Raises `CannotRun` when the destination has no such topic, `DestinationAway` when it does not answer."""
+    def producer(self, refusals: list[str]) -> Any:
+        """A producer that adds to `refusals` why the credentials are refused, now and later.
+
+        Raises `CannotRun` when they are, or the destination has no such topic; `DestinationAway` when it does not
+        answer.
+        """
         if self.values["config"].get("dry_run"):
             return None
-        refusals: list[str] = []
 
         def note(error: KafkaError) -> None:
             if error.code() == KafkaError._AUTHENTICATION:
@@ -162,6 +167,8 @@ class Worker:
         self.ledger = Ledger(values["database_url"], values["schema"], values["token"], values["job_id"], index)
         self.progress = Progress()
         self._saved_at = 0.0
+        self._settled_at = 0.0
+        self._refusals: list[str] = []
         self._away_since: float | None = None
 
     async def run(self) -> int:
@@ -197,7 +204,8 @@ class Worker:
         files = await self.ledger.files()
         log.info("%d files to read, from their checkpoints on", len(files))
         selector = await asyncio.to_thread(self.job.selector)
-        producer = await asyncio.to_thread(self.job.producer)
+        producer = await asyncio.to_thread(self.job.producer, self._refusals)
+        self._refusals.clear()
         options = self.job.options(self.ledger.sent)
         pump = Pump(producer, Source(self.job.values.get("s3") or {}), selector, self.progress, options)
         sending = asyncio.create_task(asyncio.to_thread(self._send, pump, files, producer))
@@ -206,6 +214,7 @@ class Worker:
                 await self._save()
                 if sending.done() and sending.exception() is not None:
                     break
+                await self._check_credentials()
                 await asyncio.sleep(SAVE_SECONDS)
         finally:
             self.progress.stop.set()
@@ -225,12 +234,29 @@ class Worker:
             pump.poll(0.05)
             pump.check_stop()
 
+    async def _check_credentials(self) -> None:
+        """If the destination has refused them and takes nothing, try them again. Raises `CannotRun`.
+
+        One refusal proves nothing, because a broker that restarts may not know them yet. The producer alone would wait
+        for minutes.
+        """
+        if not self._refusals or time.monotonic() - self._settled_at < STALLED_SECONDS:
+            return
+        log.warning("the destination refuses the credentials: %s", self._refusals[-1])
+        try:
+            await asyncio.to_thread(self.job.producer, [])
+        except DestinationAway as error:
+            log.warning("%s", error)
+        self._refusals.clear()
+
     async def _save(self) -> None:
         fault = self.progress.fault()
         if fault is not None:
             raise ConnectionError(f"the destination did not take a message: {fault}")
         batches = self.progress.settled()
         now = time.monotonic()
+        if batches:
+            self._settled_at = now
         if not batches and now - self._saved_at < ALIVE_SECONDS:
             return
         checkpoints = [self.progress.corrected(batch) for batch in batches]
