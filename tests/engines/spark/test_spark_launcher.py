@@ -41,6 +41,25 @@ public final class Mains {
     static final int N = Integer.parseInt("none");
     public static void main(String[] words) { }
   }
+  public static final class Exits {
+    public static void main(String[] words) { System.exit(7); }
+  }
+  public static final class ExitsLater {
+    public static void main(String[] words) {
+      Thread main = Thread.currentThread();
+      new Thread(() -> {
+        while (main.isAlive()) { Thread.yield(); }
+        System.exit(3);
+      }).start();
+    }
+  }
+  public static final class Waits {
+    public static void main(String[] words) throws Exception {
+      System.out.println("waits");
+      System.out.flush();
+      Thread.sleep(60000);
+    }
+  }
   public static final class Result {
     public static void main(String[] words) throws Exception {
       java.nio.file.Files.write(java.nio.file.Paths.get("signalbox-result.json"), "{}".getBytes());
@@ -91,15 +110,24 @@ def api() -> Iterator[str]:
         thread.join()
 
 
-def launch(api: str, mains: Path, name: str, folder: Path, seconds: int = 30) -> subprocess.CompletedProcess[str]:
+def start(api: str, mains: Path, name: str, folder: Path) -> subprocess.Popen[str]:
     environment = {
         **os.environ, "SIGNALBOX_START_URL": api, "SIGNALBOX_START_SECRET": "s-e-c-r-e-t",
-        "SIGNALBOX_CLAIM_SECONDS": str(seconds),
+        "SIGNALBOX_CLAIM_SECONDS": "30",
     }  # fmt: skip
     words = [Programs().java().path, "-cp", f"{JAR}{os.pathsep}{mains}", "signalbox.Launcher", f"probe.Mains${name}"]
-    return subprocess.run(
-        words, env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    return subprocess.Popen(
+        words, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )  # fmt: skip
+
+
+def launch(api: str, mains: Path, name: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    with start(api, mains, name, folder) as running:
+        try:
+            output, errors = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    return subprocess.CompletedProcess(running.args, running.returncode, output, errors)
 
 
 def reported() -> RunEnd:
@@ -159,6 +187,31 @@ def test_an_application_that_fails_or_cannot_begin_is_reported_as_failed(
     assert done.returncode == 1
     assert reported() == RunEnd(exit_code=1, error=error)
     assert "s-e-c-r-e-t" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "place"), [("Exits", 7, "Exits.main"), ("ExitsLater", 3, "ExitsLater.lambda$")]
+)
+def test_an_application_that_calls_exit_is_said_to_have_done_so(
+    api: str, mains: Path, tmp_path: Path, name: str, code: int, place: str
+) -> None:
+    """Its exit code is not known here. One whose `main` had returned was reported with 0."""
+    Api.answers = [GOOD, GOOD]
+    done = launch(api, mains, name, tmp_path)
+    assert (done.returncode, reported()) == (code, RunEnd())
+    assert done.stderr.startswith(f"signalbox: System.exit was called at probe.Mains${place}")
+    assert done.stderr.endswith("; Java does not tell its exit code\n")
+
+
+def test_an_application_that_is_told_to_end_did_not_call_exit(api: str, mains: Path, tmp_path: Path) -> None:
+    Api.answers = [GOOD, GOOD]
+    with start(api, mains, "Waits", tmp_path) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline() == "waits\n"
+        running.terminate()
+        assert running.stderr.read() == ""
+    assert (running.returncode, reported()) == (143, RunEnd())
 
 
 def test_a_result_that_cannot_be_reported_is_no_success(api: str, mains: Path, tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ def result(text: bytes) -> RunEnd:
     return RunEnd(exit_code=0, result=base64.b64encode(text).decode(), result_bytes=len(text))
 
 
+EXITED = "signalbox: System.exit was called at a.Main.main; its code: ?"
+
+
 @pytest.mark.parametrize(
     ("known", "phase", "cause", "reason"),
     [
@@ -59,6 +62,11 @@ def result(text: bytes) -> RunEnd:
         ),
         (facts("FINISHED", end=result(b"{rows: 1}")), Phase.FAILED, EndCause.FAILED, "the result is no JSON"),
         (facts("FAILED", end=RunEnd(exit_code=3, error="exit code 3")), Phase.FAILED, EndCause.FAILED, "exit code 3"),
+        (
+            facts("FAILED", end=RunEnd(), error_output=f"java.io.IOException: no disk\n\tat x\n{EXITED}\nINFO x\n"),
+            Phase.FAILED, EndCause.FAILED,
+            "System.exit was called at a.Main.main; its code: ?; the last error before: java.io.IOException: no disk",
+        ),
         (facts("KILLED", stopped=True), Phase.KILLED, EndCause.CANCELLED, ""),
         (facts("KILLED"), Phase.KILLED, EndCause.KILLED, "killed by somebody on the cluster"),
         (facts("ERROR", message="java.io.IOException: no such file"), Phase.FAILED, EndCause.FAILED, "no such file"),

@@ -24,6 +24,8 @@ LIVE: Final[Mapping[str, Phase]] = {
 """States of a driver that has not ended. UNKNOWN stands for a master that recovers: it says nothing of the driver."""
 ENDED: Final = frozenset({"FINISHED", "FAILED", "KILLED", "ERROR"})
 _SIGNALBOX: Final = re.compile(r"^signalbox: (.+)$", re.MULTILINE)
+_EXITED: Final = "System.exit was called"
+"""How the launcher's line about it begins. The application may have written why, before."""
 _CAUSE: Final = re.compile(
     r"^(?:Caused by: |Exception in thread \S+ )?((?:[A-Za-z_$][\w$]*\.)*[A-Z][\w$]*(?:Exception|Error)(?:: [^\n]*)?)$",
     re.MULTILINE,
@@ -155,7 +157,8 @@ def _reason(facts: Facts) -> str:
         return root_cause(facts.message)
     found = _SIGNALBOX.findall(facts.error_output)
     if found:
-        return found[-1][:MAX_REASON]
+        causes = _CAUSE.findall(facts.error_output) if found[-1].startswith(_EXITED) else []
+        return "; the last error before: ".join([found[-1], *causes[-1:]])[:MAX_REASON]
     if facts.error_output.strip():
         return root_cause(facts.error_output)
     if facts.state in ("", "ERROR"):

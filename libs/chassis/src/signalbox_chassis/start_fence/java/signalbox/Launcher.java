@@ -84,7 +84,11 @@ public final class Launcher {
     if (!error.isEmpty()) {
       System.err.println("signalbox: the application failed: " + error);
     }
-    String code = !error.isEmpty() ? "\"exit_code\":1," : returned ? "\"exit_code\":0," : "";
+    String exit = exitPlace();
+    if (error.isEmpty() && !exit.isEmpty()) {
+      System.err.println("signalbox: System.exit was called at " + exit + "; Java does not tell its exit code");
+    }
+    String code = !error.isEmpty() ? "\"exit_code\":1," : returned && exit.isEmpty() ? "\"exit_code\":0," : "";
     String fields = code + "\"error\":" + Fence.quoted(Fence.cut(error, 4000)) + result;
     boolean kept = returned && !result.isEmpty();
     // not returned and no error: SIGTERM or System.exit. A worker kills 10 s after SIGTERM
@@ -94,6 +98,26 @@ public final class Launcher {
       System.err.flush();
       Runtime.getRuntime().halt(CANNOT_REPORT); // as exit code 0 it would be a success without a result
     }
+  }
+
+  /** Where System.exit was called, if that ends the JVM: its caller waits for the hooks. Empty after a signal. */
+  private static String exitPlace() {
+    String place = "";
+    for (StackTraceElement[] stack : Thread.getAllStackTraces().values()) {
+      for (int i = 0; i < stack.length; i++) {
+        String name = stack[i].getClassName();
+        if (name.startsWith("java.lang.Terminator")) {
+          return "";
+        }
+        boolean exits = name.equals("java.lang.Runtime") || name.equals("java.lang.System");
+        if (exits && stack[i].getMethodName().equals("exit") && i + 1 < stack.length) {
+          StackTraceElement caller = stack[i + 1];
+          int line = caller.getLineNumber();
+          place = caller.getClassName() + "." + caller.getMethodName() + (line > 0 ? " line " + line : "");
+        }
+      }
+    }
+    return place;
   }
 
   private static String result() {
