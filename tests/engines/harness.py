@@ -4,6 +4,7 @@
 the marker `engine` wherever they are tried.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -221,6 +222,23 @@ def new_submission(harness: EngineHarness, request: WorkRequest | None = None, *
 
 def watched(of: Submission, handle: str | None = None) -> Watched:
     return Watched(of.run_key, of.attempt, handle)
+
+
+async def leave_when_begun(harness: EngineHarness, submission: Submission) -> None:
+    """Submit work whose caller is gone as soon as it has begun."""
+
+    async def began() -> bool:
+        return await harness.starts(submission.run_key) == 1
+
+    submitting = asyncio.create_task(harness.engine.submit(submission))
+    await until(began, "the work began")
+    submitting.cancel()
+    await asyncio.gather(submitting, return_exceptions=True)
+
+
+def lines_in(stamps: Path) -> int:
+    """How many times work began that appends a line to this file each time."""
+    return len(stamps.read_text().splitlines()) if stamps.exists() else 0
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str, timeout_seconds: float = 90) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 import yaml
 
-from engines.harness import EngineHarness, WorkRequest, until
+from engines.harness import EngineHarness, WorkRequest, leave_when_begun, lines_in
 from engines.kubernetes.cluster import KubernetesCluster, shared_cluster
 from engines.kubernetes.distribution import IMAGE
 from signalbox_contracts.definitions.work import KubernetesWork, Work
@@ -128,19 +128,10 @@ class Harness(EngineHarness):
         return shell_work("true", pod_template={"spec": {"nodeNmae": "x"}}), "work.pod_template.spec.nodeNmae"
 
     async def submit_without_answer(self, submission: Submission) -> None:
-        """The caller is gone when the work begins."""
-        submitting = asyncio.create_task(self.engine.submit(submission))
-
-        async def began() -> bool:
-            return await self.starts(submission.run_key) == 1
-
-        await until(began, "the work began")
-        submitting.cancel()
-        await asyncio.gather(submitting, return_exceptions=True)
+        await leave_when_begun(self, submission)
 
     async def starts(self, key: str) -> int:
-        path = self.stamps / key
-        return len(path.read_text().splitlines()) if path.exists() else 0
+        return lines_in(self.stamps / key)
 
     async def out_of_reach(self) -> Engine:
         return await self.open(server="https://127.0.0.1:1")

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from engines.harness import EngineHarness, WorkRequest
+from engines.harness import EngineHarness, WorkRequest, leave_when_begun
 from engines.oozie.assembly import SERVER_FILES, why_not
 from engines.oozie.oozie_process import OozieProcess
 from signalbox_contracts.definitions.work import OozieWork, Work
@@ -85,12 +85,7 @@ class Harness(EngineHarness):
         return OozieWork(application_path=f"{APPLICATION}-missing"), "work.application_path"
 
     async def submit_without_answer(self, submission: Submission) -> None:
-        """The caller goes away as soon as the work has begun."""
-        call = asyncio.create_task(self.engine.submit(submission))
-        while not await self.starts(submission.run_key):  # noqa: ASYNC110 -- the stamp is a folder
-            await asyncio.sleep(0.01)
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
+        await leave_when_begun(self, submission)
 
     async def starts(self, key: str) -> int:
         folder = self.stamps / key

@@ -1,6 +1,5 @@
 """The process engine in a folder of its own; the work stamps a file each time it begins."""
 
-import asyncio
 import os
 import shlex
 import signal
@@ -9,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from engines.harness import EngineHarness, WorkRequest, until
+from engines.harness import EngineHarness, WorkRequest, leave_when_begun, lines_in, until
 from signalbox_contracts.definitions.work import ProcessWork, Work
 from signalbox_executor.engines.port import Engine, Phase, Submission, Watched
 from signalbox_executor.engines.process import records
@@ -62,18 +61,10 @@ class Harness(EngineHarness):
         return ProcessWork(argv=("/bin/not-allowed",)), "work.argv[0]"
 
     async def submit_without_answer(self, submission: Submission) -> None:
-        submitting = asyncio.create_task(self.engine.submit(submission))
-
-        async def began() -> bool:
-            return await self.starts(submission.run_key) == 1
-
-        await until(began, "the work began")
-        submitting.cancel()
-        await asyncio.gather(submitting, return_exceptions=True)
+        await leave_when_begun(self, submission)
 
     async def starts(self, key: str) -> int:
-        path = self.stamps / key
-        return len(path.read_text().splitlines()) if path.exists() else 0
+        return lines_in(self.stamps / key)
 
     async def out_of_reach(self) -> Engine:
         return await self.open(host_id="another-host")

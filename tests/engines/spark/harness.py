@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from engines.harness import EngineHarness, WorkRequest, until
+from engines.harness import EngineHarness, WorkRequest, lines_in, until
 from engines.spark.claims import ClaimServer
 from engines.spark.cluster import SparkCluster
 from engines.spark.distribution import compiled_jobs
@@ -74,8 +74,7 @@ class Harness(EngineHarness):
         await other.close()
 
     async def starts(self, key: str) -> int:
-        stamps = self.stamps / key
-        return len(stamps.read_text().splitlines()) if stamps.exists() else 0
+        return lines_in(self.stamps / key)
 
     async def out_of_reach(self) -> Engine:
         return await self.open(url="http://127.0.0.1:1", web_url="http://127.0.0.1:1")
