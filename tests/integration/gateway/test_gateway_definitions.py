@@ -1,5 +1,6 @@
 """Definitions of every kind, by one mechanism, on a real gateway."""
 
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from signalbox_gateway.definitions.kinds import KINDS
+from support.deadlines import wait_until
 from support.gateway import JOB, SCRIPTED, Gateway, running_gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -205,7 +207,184 @@ async def test_a_channel_that_cannot_be_read_leaves_the_list_of_configurations(a
             await connection.execute("DELETE FROM definition WHERE kind = 'channel' AND id = 'spoilt'")
 
 
-async def _spoil(api: Gateway, kind: str, id: str) -> None:
+@pytest.mark.parametrize(("id", "damage"), [("cut-off", '{"id": "hunter2'), ("other", '{"secret_token": "hunter2"}')])
+@pytest.mark.parametrize("kind", list(KINDS))
+async def test_a_definition_that_cannot_be_read_is_named_replaced_and_deleted(
+    api: Gateway, kind: str, id: str, damage: str
+) -> None:
+    """Without it what a newer version wrote can be neither shown nor repaired: all about it is answered 500."""
+    where = f"/{KINDS[kind].path}"
+    first = await api.request("POST", where, {"id": id, **WRITTEN[kind]})
+    await api.ask("PUT", f"{where}/{id}", {**WRITTEN[kind], "description": "2"})
+    revision = (await api.ask("GET", f"{where}/{id}"))["revision"]
+    await _spoil(api, kind, id, damage)
+    for path in ("", "/diff", "?version=2", "/diff?from=1&to=2"):
+        answer = await api.request("GET", f"{where}/{id}{path}")
+        assert answer.problem == (409, "unreadable"), path
+        named = {name: answer.body[name] for name in ("kind", "id", "revision")}
+        assert named == {"kind": kind, "id": id, "revision": revision}
+        assert answer.body["detail"].startswith(f"{kind} {id}, revision {revision}, cannot be read: ")
+        assert answer.fields
+        assert {one["value"] for one in answer.body["errors"]} == {None}
+        assert "hunter2" not in answer.text
+    assert (await api.request("POST", where, {"id": id, **WRITTEN[kind]})).problem == (409, "conflict")
+    assert (await api.ask("GET", f"{where}/{id}?version=1"))["version"] == 1
+    assert [one["version"] for one in (await api.ask("GET", f"{where}/{id}/versions"))["items"]] == [2, 1]
+    assert await api.ask("GET", f"{where}/{id}/usage") == {"users": []}
+
+    for method, body in (("PUT", WRITTEN[kind]), ("DELETE", None)):
+        stale = await api.request(method, f"{where}/{id}", body, headers={"If-Match": first.headers["ETag"]})
+        assert stale.problem == (412, "precondition-failed")
+    replaced = await api.ask("PUT", f"{where}/{id}", WRITTEN[kind], headers={"If-Match": f'"{revision}"'})
+    assert replaced["version"] == 3
+    assert (await api.ask("GET", f"{where}/{id}"))["revision"] == replaced["revision"]
+
+    await _spoil(api, kind, id, damage)
+    match = {"If-Match": f'"{replaced["revision"]}"'}
+    assert (await api.request("DELETE", f"{where}/{id}", headers=match)).status == 204
+    assert (await api.request("GET", f"{where}/{id}")).problem == (404, "not-found")
+    assert (await api.request("POST", where, {"id": id, **WRITTEN[kind]})).status == 201
+    await api.ask("DELETE", f"{where}/{id}")
+
+
+async def test_a_version_that_cannot_be_read_is_named_and_hides_no_other(api: Gateway) -> None:
+    await api.ask("POST", "/jobs", {"id": "old-damage", **WRITTEN["job"]})
+    for number in (2, 3):
+        await api.ask("PUT", "/jobs/old-damage", {**WRITTEN["job"], "description": str(number)})
+    async with api.connection() as connection:
+        await connection.execute("UPDATE definition_version SET body = '{' WHERE id = 'old-damage' AND version = 2")
+    versions = await api.ask("GET", "/jobs/old-damage/versions?limit=2")
+    assert [one["version"] for one in versions["items"]] == [3]
+    older = await api.ask("GET", f"/jobs/old-damage/versions?limit=2&cursor={versions['next_cursor']}")
+    assert [one["version"] for one in older["items"]] == [1]
+    for path in ("?version=2", "/diff", "/diff?from=1&to=2"):
+        answer = await api.request("GET", f"/jobs/old-damage{path}")
+        assert answer.problem == (409, "unreadable"), path
+        assert answer.body["detail"].startswith("job old-damage, version 2, cannot be read: ")
+    assert (await api.ask("GET", "/jobs/old-damage/diff?from=1&to=3"))["changes"]
+    start = {"version": 2}
+    assert (await api.request("POST", "/jobs/old-damage/start", start)).problem == (409, "unreadable")
+    await api.ask("DELETE", "/jobs/old-damage")
+
+
+async def test_what_needs_a_definition_that_cannot_be_read_is_refused_with_its_name(api: Gateway) -> None:
+    """Also what only refers to it. What needs nothing of it is done: it is frozen, its plans are stopped."""
+    await api.ask("POST", "/engines", {"id": "gone-bad", **WRITTEN["engine"]})
+    on_it: dict[str, Any] = {"engine": "gone-bad", "work": {"kind": "scripted", "script": {}}}
+    made: dict[str, dict[str, Any]] = {
+        "job": on_it, "pipeline": {"steps": [{"id": "load", **on_it}]},
+        "schedule": {"target": {"kind": "job", "id": "gone-bad"}, "cron": "0 2 * * *"},
+        "trigger": {"target": {"kind": "job", "id": "gone-bad"}, "match": {"types": ["com.example.*"]}},
+        "channel": WRITTEN["channel"], "subscription": {"channel": "gone-bad"},
+    }  # fmt: skip
+    for kind, written in made.items():
+        await api.ask("POST", f"/{KINDS[kind].path}", {"id": "gone-bad", **written})
+    for kind in ("engine", *made):
+        await _spoil(api, kind, "gone-bad", '{"kind"')
+    event = {"specversion": "1.0", "id": "1", "type": "com.example.a", "source": "anywhere"}
+    item: dict[str, Any] = {"key": "a", **on_it}
+    due = {"from_at": "2026-01-01T00:00:00Z", "until_at": "2026-01-02T00:00:00Z", "preview": True}
+    requests: list[tuple[str, str, Any]] = [
+        ("POST", "/engines/gone-bad/pause", {"reason": "x"}), ("POST", "/engines/gone-bad/drain", {"reason": "x"}),
+        ("POST", "/engines/gone-bad/resume", {"reason": "x"}), ("POST", "/engines/gone-bad/test", {"reason": "x"}),
+        ("POST", "/jobs/gone-bad/start", {}), ("POST", "/jobs/gone-bad/schedule", {"cron": "0 * * * * *"}),
+        ("POST", "/jobs/gone-bad/savepoints", {}), ("POST", "/jobs/gone-bad/artifact", {}),
+        ("POST", "/pipelines/gone-bad/run", {}), ("POST", "/schedules/gone-bad/pause", {"reason": "x"}),
+        ("POST", "/schedules/gone-bad/resume", {"reason": "x"}), ("POST", "/schedules/gone-bad/run", {}),
+        ("POST", "/schedules/gone-bad/backfill", due), ("GET", "/schedules/gone-bad/next", None),
+        ("POST", "/channels/gone-bad/test", {}), ("GET", "/notifications/configs/gone-bad", None),
+        ("GET", "/workflows/gone-bad", None), ("GET", "/workflows/gone-bad/runs", None),
+        ("POST", "/workflows/gone-bad/pause", {"reason": "x"}), ("DELETE", "/workflows/gone-bad", None),
+        ("POST", "/triggers/dry-run", {"id": "gone-bad"}),
+        ("POST", "/plans", {"name": "p", "items": [item]}),
+        ("POST", "/plans", {"name": "p", "job": {"id": "gone-bad"}}),
+        ("POST", "/jobs", {"id": "another", **on_it}), ("POST", "/schedules", {"id": "another", **made["schedule"]}),
+        ("POST", "/triggers", {"id": "another", **made["trigger"]}),
+        ("POST", "/pipelines/apply", {"pipelines": [{"id": "another", **made["pipeline"]}]}),
+    ]  # fmt: skip
+    try:
+        for method, path, body in requests:
+            answer = await api.request(method, path, body)
+            assert answer.problem == (409, "unreadable"), (path, answer.text)
+            assert answer.body["id"] == "gone-bad"
+        for method, path, body in (
+            ("POST", "/freezes", {"id": "another", "engines": ["gone-bad"], "reason": "x"}),
+            ("POST", "/jobs/gone-bad/stop", {}), ("GET", "/jobs/gone-bad/executions", None),
+            ("GET", "/schedules/gone-bad/ticks", None), ("GET", "/engines/gone-bad/usage", None),
+            ("GET", "/jobs", None), ("GET", "/workflows", None),
+            ("POST", "/events/anywhere", event), ("GET", "/notifications/configs", None),
+            ("DELETE", "/freezes/another", None),
+        ):  # fmt: skip
+            assert (await api.request(method, path, body)).status < 300, path
+        in_use = await api.request("DELETE", "/engines/gone-bad")
+        assert in_use.problem == (409, "in-use")
+        assert in_use.body["users"] == ["job:gone-bad", "pipeline:gone-bad"]
+        await api.ask("PUT", "/engines/gone-bad", WRITTEN["engine"])
+        outcome = await api.ask("POST", "/pipelines/apply", {"pipelines": [{"id": "gone-bad", **made["pipeline"]}]})
+        assert outcome["items"] == [{"id": "gone-bad", "outcome": "changed", "version": 2}]
+    finally:
+        for kind in (*reversed(made), "engine"):
+            await api.ask("DELETE", f"/{KINDS[kind].path}/gone-bad")
+
+
+async def test_a_configuration_that_cannot_be_read_is_deleted_with_its_channel(api: Gateway) -> None:
+    written = {"name": "lost", "channel": "email", "recipients": ["ann@example.org"]}
+    written |= {"notification_types": ["workflow_failed"]}
+    made = await api.request("POST", "/notifications/configs", written)
+    assert made.status == 201, made.text
+    for kind in ("subscription", "channel"):
+        await _spoil(api, kind, "lost")
+    assert (await api.request("POST", "/notifications/configs", written)).problem == (409, "conflict")
+    assert (await api.request("PUT", "/notifications/configs/lost", written)).problem == (409, "unreadable")
+    assert (await api.request("DELETE", "/notifications/configs/lost")).status == 204
+    for path in ("/subscriptions/lost", "/channels/lost"):
+        assert (await api.request("GET", path)).problem == (404, "not-found")
+
+
+async def test_the_deletion_of_what_cannot_be_read_is_published_without_its_form(api: Gateway) -> None:
+    """Services that keep a copy must forget it: a freeze that is gone here would hold work there for ever."""
+    await api.ask("POST", "/freezes", {"id": "lost", **WRITTEN["freeze"]})
+    await _spoil(api, "freeze", "lost")
+    await api.ask("DELETE", "/freezes/lost")
+    body = await api.value(
+        "SELECT convert_from(value, 'UTF8') FROM outbox WHERE topic = 'definitions.v1' AND key = $1"
+        " ORDER BY id DESC LIMIT 1",
+        b"freeze:lost",
+    )
+    data = json.loads(body)["data"]
+    assert (data["deleted"], data.get("definition")) == (True, None)
+
+
+async def test_the_status_names_definitions_that_cannot_be_read(api: Gateway) -> None:
+    made = await api.ask("POST", "/jobs", {"id": "unreadable-job", **WRITTEN["job"]})
+    before = await _unreadable(api)
+    await _spoil(api, "job", "unreadable-job")
+
+    async def found() -> dict[str, Any] | None:
+        return next((one for one in await _unreadable(api) if one["id"] == "unreadable-job"), None)
+
+    async def is_shown() -> bool:
+        return await found() is not None
+
+    async def is_gone() -> bool:
+        return await found() is None
+
+    await wait_until(is_shown)
+    shown = await found()
+    assert shown is not None
+    assert (shown["kind"], shown["revision"]) == ("job", made["revision"])
+    assert "Field required" in shown["reason"]
+    assert "unreadable-job" not in [one["id"] for one in before]
+    await api.ask("PUT", "/jobs/unreadable-job", WRITTEN["job"])
+    await wait_until(is_gone)
+    await api.ask("DELETE", "/jobs/unreadable-job")
+
+
+async def _unreadable(api: Gateway) -> list[dict[str, Any]]:
+    return (await api.ask("GET", "/status"))["unreadable"]
+
+
+async def _spoil(api: Gateway, kind: str, id: str, body: str = "{}") -> None:
     """What a stricter version, or a person with SQL, leaves behind."""
     async with api.connection() as connection:
-        await connection.execute("UPDATE definition SET body = '{}' WHERE kind = $1 AND id = $2", kind, id)
+        await connection.execute("UPDATE definition SET body = $3 WHERE kind = $1 AND id = $2", kind, id, body)

@@ -272,6 +272,29 @@ async def test_a_freeze_that_cannot_be_read_keeps_no_schedule_from_its_ticks(
     assert "left out of freezes: unreadable: ValidationError" in caplog.text
 
 
+async def test_what_cannot_be_read_is_replaced_and_deleted_without_its_last_form(schedulers: Schedulers) -> None:
+    """Without it a freeze that the gateway cannot read, and deletes, holds the ticks of its projects for ever."""
+    freeze = Freeze.model_validate({"id": "lost", "name": "lost", "reason": "release", "author": "user:ann"})
+    now, rule = datetime.now(UTC), schedule("lost", "0 0 1 1 *")
+    async with schedulers.connection() as connection:
+        await schedules.save_freeze(connection, freeze, 1, lifted=False, at=now)
+        await schedules.lift_freeze(connection, "lost", 1, at=now)
+        assert [row.lifted_at for row in await schedules.freezes(connection)] == [None]
+        await schedules.lift_freeze(connection, "lost", 2, at=now)
+        assert [row.lifted_at for row in await schedules.freezes(connection)] == [now]
+
+        await schedules.define(connection, [schedules.Defined("lost", 1, rule, False, now)])
+        spoil = "UPDATE schedule SET definition = '{}' WHERE id = 'lost'"
+        await connection.execute(spoil)
+        await schedules.define(connection, [schedules.Defined("lost", 2, rule, False, now)])
+        assert await connection.fetchval("SELECT definition FROM schedule") == rule.model_dump_json()
+        await connection.execute(spoil)
+        await schedules.define(connection, [schedules.Defined("lost", 3, None, True, now)])
+        row = await connection.fetchrow("SELECT revision, deleted, next_fire_at FROM schedule")
+        assert row is not None
+        assert tuple(row.values()) == (3, True, None)
+
+
 async def test_a_schedule_at_the_end_of_the_calendar_stops_alone(schedulers: Schedulers) -> None:
     """Its last tick has no ten seconds after it: the pass failed for every schedule."""
     await schedulers.define(

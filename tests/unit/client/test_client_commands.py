@@ -53,6 +53,7 @@ def test_columns_name_fields_that_the_api_answers() -> None:
         "Plan": (*command.PLAN, *plans.COLUMNS), "PlanEvent": plans.EVENTS, "Item": plans.ITEMS,
         "Task": plans.TASKS, "TaskShown": tasks.FIELDS, "Attempt": tasks.ATTEMPTS, "TaskEvent": tasks.EVENTS,
         "Secret": secrets.COLUMNS, "DeadLetter": dead_letters.FIELDS, "Me": status.ME, "ConsumerGroup": status.GROUPS,
+        "UnreadableDefinition": status.UNREADABLE,
         **{KINDS[kind.kind].__name__: kind.lines for kind, _ in definitions.KINDS_ABOUT},
     }  # fmt: skip
     for name, shown in columns.items():
@@ -226,6 +227,31 @@ def run(server: str, *words: str, token: str = "sbt_x") -> Result:
     """The command line in this process: starting an interpreter for each would take most of the time."""
     environment = {"HOME": "/nowhere", "SIGNALBOX_API_URL": server, "SIGNALBOX_TOKEN": token}
     return CliRunner().invoke(app, list(words), env=environment, catch_exceptions=False)
+
+
+def test_a_definition_that_cannot_be_read_is_named_with_what_helps(server: str) -> None:
+    detail = "job nightly, revision 42, cannot be read: work.kind: is unknown"
+    problem = {
+        "type": "/problems/unreadable", "title": "t", "status": 409, "detail": detail, "trace_id": "abc",
+        "kind": "job", "id": "nightly", "revision": 42,
+        "errors": [{"field": "work.kind", "value": None, "allowed": "is unknown"}],
+    }  # fmt: skip
+    Server.answers[:] = [(409, problem)]
+    result = run(server, "job", "show", "nightly")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[:3] == [
+        f"error: {detail}",
+        "  `signalbox job versions nightly` lists the versions that can be read",
+        "  `signalbox job update nightly -f FILE` replaces it, `signalbox job delete nightly` removes it",
+    ]
+
+
+def test_the_status_lists_definitions_that_cannot_be_read(server: str) -> None:
+    shown = {"kind": "job", "id": "nightly", "revision": 42, "reason": "work.kind: is unknown"}
+    Server.answers[:] = [(200, {"unreadable": [shown]}), (200, {"unreadable": {"ok": False, "problem": "no answer"}})]
+    lines = run(server, "status").stdout.splitlines()
+    assert any(line.split() == ["job", "nightly", "42", "work.kind:", "is", "unknown"] for line in lines)
+    assert "definitions  ✗ no answer" in run(server, "status").stdout
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 3), (409, 2), (412, 2), (422, 2), (500, 5)])

@@ -66,6 +66,9 @@ class Refused(Exception):
         self.errors: list[dict[str, Any]] = [one for one in _list(problem, "errors") if isinstance(one, dict)]
         self.trace_id = str(problem.get("trace_id", ""))
         self.users = [str(one) for one in _list(problem, "users")]
+        self.kind = str(problem.get("kind", ""))
+        """Of a definition that cannot be read, as `id`."""
+        self.id = str(problem.get("id", ""))
         super().__init__(self.detail)
 
 

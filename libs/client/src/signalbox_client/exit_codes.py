@@ -43,6 +43,9 @@ def handle_errors() -> Generator[None]:
             echo(plain(line))
         for user in refused.users:
             echo(f"  used by {plain(user)}")
+        if refused.slug == "unreadable":
+            for line in _repair(refused.kind, refused.id):
+                echo(f"  {plain(line)}")
         echo(f"  problem {plain(refused.slug)}, trace {plain(refused.trace_id)}")
         sys.exit(_code(refused.status))
     except (NotLoggedIn, BadContext) as error:
@@ -81,7 +84,17 @@ def _refusal(refused: Refused) -> list[str]:
     ]
     if len(fields) == 1 and refused.detail == f"{fields[0][0]}: {fields[0][2]}":
         return [f"error: {''.join(fields[0][:2])}: {fields[0][2]}"]
+    if len(fields) == 1 and refused.detail.endswith(f": {fields[0][0]}: {fields[0][2]}"):
+        return [f"error: {refused.detail}"]
     return [f"error: {refused.detail}", *(f"  {field}{value}: {allowed}" for field, value, allowed in fields)]
+
+
+def _repair(kind: str, id: str) -> list[str]:
+    """What helps with a definition that cannot be read."""
+    return [
+        f"`signalbox {kind} versions {id}` lists the versions that can be read",
+        f"`signalbox {kind} update {id} -f FILE` replaces it, `signalbox {kind} delete {id}` removes it",
+    ]
 
 
 def _code(status: int) -> int:

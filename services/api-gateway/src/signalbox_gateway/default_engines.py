@@ -55,6 +55,8 @@ class DefaultEngines:
         for engine in named_engines(self.settings):
             async with self.database.unit_of_work() as work:
                 await publish.lock(work.connection)
-                saved = await store.load(work.connection, "engine", engine.id)
-                if saved is None or (saved.updated_by == ACTOR and saved.definition != engine):
+                stored = await store.find(work.connection, "engine", engine.id)
+                saved = stored.read_if_possible() if stored else None
+                as_named = saved is not None and saved.definition == engine
+                if stored is None or (stored.updated_by == ACTOR and not as_named):
                     await store.save(work, engine, actor=ACTOR, at=self.clock.now(), reason="named by the environment")

@@ -127,7 +127,8 @@ async def _placed(connection: Connection, pipeline: Pipeline) -> tuple[Pipeline,
     if all(step.engine for step in pipeline.steps):
         saved = list((await store.load_all(connection, "engine", sorted(named))).values())
     else:
-        saved = await store.list_definitions(connection, "engine", limit=1000)
+        known = {one.definition.id: one for one in await store.list_definitions(connection, "engine", limit=1000)}
+        saved = list((known | await store.load_all(connection, "engine", sorted(named - known.keys()))).values())
     revisions = {one.definition.id: one.revision for one in saved}
     engines = [one.definition for one in saved if isinstance(one.definition, Engine)]
     steps: list[Step] = []

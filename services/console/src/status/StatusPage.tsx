@@ -8,6 +8,7 @@ import { StateBadge } from '../ui/StateBadge';
 import type { Kind } from '../state/tokens';
 
 type Groups = Schemas['ConsumerGroup'];
+type Unreadable = Schemas['UnreadableDefinition'];
 
 /** Whether what is shown is true: the database, Kafka, what is not yet read. */
 export function StatusPage() {
@@ -38,6 +39,21 @@ export function StatusPage() {
                 <span>parked messages</span>
               </div>
             </div>
+            {Array.isArray(status.unreadable) && status.unreadable.length > 0 && (
+              <Part title="Definitions that cannot be read">
+                <DataTable<Unreadable>
+                  label="Definitions that cannot be read"
+                  rows={status.unreadable}
+                  idOf={(one) => `${one.kind}:${one.id}`}
+                  columns={[
+                    { header: 'Kind', accessorKey: 'kind' },
+                    { header: 'Definition', accessorKey: 'id' },
+                    { header: 'Revision', accessorKey: 'revision' },
+                    { header: 'Reason', accessorKey: 'reason' },
+                  ]}
+                />
+              </Part>
+            )}
             <div className="grid">
               <Part title="Consumers">
                 {status.groups?.length ? (

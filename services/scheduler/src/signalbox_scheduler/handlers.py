@@ -29,6 +29,8 @@ def definitions(wake: Callable[[], None]) -> Router:
                 defined.append(schedules.Defined(data.id, data.revision, data.definition, data.deleted, at))
             elif isinstance(data.definition, Freeze):
                 await schedules.save_freeze(work.connection, data.definition, data.revision, lifted=data.deleted, at=at)
+            elif data.kind == "freeze":
+                await schedules.lift_freeze(work.connection, data.id, data.revision, at=at)
         if defined:
             await schedules.define(work.connection, defined)
         work.on_commit(wake)

@@ -20,6 +20,9 @@ TROUBLES: tuple[Column, ...] = (
 RESTATED: tuple[Column, ...] = (
     ("service", "service"), ("restated", "times"), ("last", "last"), ("seen", lambda found: ago(found["at"])),
 )  # fmt: skip
+UNREADABLE: tuple[Column, ...] = (
+    ("cannot be read", lambda found: f"{found['kind']} {found['id']}"), ("revision", "revision"), ("reason", "reason"),
+)  # fmt: skip
 ME: tuple[Column, ...] = (
     ("name", "name"), ("token", "token_id"), ("may", lambda found: ", ".join(found["permissions"])),
     ("until", "expires_at"),
@@ -36,9 +39,11 @@ def status(output: Form = "table") -> None:
         print(plain(banner(freeze)))
     lines = [[name, _part(state.get(name))] for name in ("database", "kafka", "outbox")]
     lines += [[name, _numbers(state.get(name))] for name in ("plans", "tasks")]
+    if isinstance(state.get("unreadable"), dict):  # no list: which cannot be read is not known
+        lines.append(["definitions", _part(state["unreadable"])])
     table(["part", ""], [*lines, ["parked", str(state.get("parked", "?"))]])
-    for key, columns in (("troubles", TROUBLES), ("restated", RESTATED)):
-        if state.get(key):
+    for key, columns in (("troubles", TROUBLES), ("restated", RESTATED), ("unreadable", UNREADABLE)):
+        if isinstance(state.get(key), list) and state[key]:
             print()
             rows(state[key], "table", columns)
     if state.get("groups"):

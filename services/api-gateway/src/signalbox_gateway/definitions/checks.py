@@ -18,11 +18,14 @@ from signalbox_gateway.definitions import store
 
 MAX_FALLBACKS: Final = 10
 """Longest chain of channels that stand in for one another."""
-Loaded = Mapping[tuple[str, str], store.Saved]
+Loaded = Mapping[tuple[str, str], store.Stored]
 
 
 async def check_definition(connection: Connection, definition: Any) -> None:
-    """Refuse a definition that names a missing definition or does not fit a named one. Raises `InvalidDefinition`."""
+    """Refuse a definition that names a missing definition or does not fit a named one.
+
+    Raises `InvalidDefinition`, and `DefinitionUnreadable` for a named one that must be read for that and cannot.
+    """
     loaded = await _load_references(connection, definition)
     problems = [
         Problem(target.field, repr(target.id), await _words(connection, target.kind))
@@ -37,12 +40,15 @@ async def check_definition(connection: Connection, definition: Any) -> None:
 
 
 async def engine_for(connection: Connection, job: Job) -> store.Saved:
-    """The engine that runs a job: the named one, or the only one that fits. Raises `InvalidDefinition`."""
+    """The engine that runs a job, as `engine_of_kind`."""
     return await engine_of_kind(connection, job.work.kind, job.engine)
 
 
 async def engine_of_kind(connection: Connection, work_kind: str, named: str | None) -> store.Saved:
-    """The engine for work of this kind: the named one, or the only one that fits. Raises `InvalidDefinition`."""
+    """The engine for work of this kind: the named one, or the only one that fits.
+
+    Raises `InvalidDefinition`, and `DefinitionUnreadable` when the named one cannot be read.
+    """
     if named is not None:
         known = await store.load_all(connection, "engine", [named])
     else:
@@ -63,9 +69,9 @@ async def _load_references(connection: Connection, definition: Any) -> Loaded:
         if target.kind != SECRET:
             wanted.setdefault(target.kind, set()).add(target.id)
     return {
-        (kind, id): saved
+        (kind, id): stored
         for kind, ids in wanted.items()
-        for id, saved in (await store.load_all(connection, kind, sorted(ids))).items()
+        for id, stored in (await store.find_all(connection, kind, sorted(ids))).items()
     }
 
 
@@ -85,7 +91,7 @@ def _misfits(definition: Any, loaded: Loaded) -> Iterator[Problem]:
             for number, step in enumerate(definition.steps):
                 yield from _engine_misfit(step.engine, step.work.kind, f"steps.{number}.", loaded)
         case Schedule() | Trigger():
-            saved = loaded[definition.target.kind, definition.target.id]
+            saved = loaded[definition.target.kind, definition.target.id].read()
             given = definition.params if isinstance(definition, Schedule) else definition.mapping
             yield from _target_misfits(definition.target.version, list(given), saved, definition)
         case Subscription():
@@ -105,7 +111,7 @@ def _unknown_events(subscription: Subscription) -> Iterator[Problem]:
 def _engine_misfit(id: str | None, work_kind: str, place: str, loaded: Loaded) -> Iterator[Problem]:
     if id is None:
         return
-    engine = loaded["engine", id].definition
+    engine = loaded["engine", id].read().definition
     if isinstance(engine, Engine) and engine.connection.kind != work_kind:
         allowed = f"engine {id} runs {engine.connection.kind}"
         yield Problem(f"{place}work.kind", repr(work_kind), allowed)

@@ -1,17 +1,17 @@
 """Publishes definitions to `definitions.v1` in the order of their revisions, also after a loss."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from signalbox_chassis.persistence.connection import Connection
+from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions import KINDS
 from signalbox_contracts.messages.definitions import DefinitionSnapshot, DefinitionSnapshotData
 
 SOURCE: Final = "signalbox/api-gateway"
-COLUMNS: Final = "kind, id, revision, version, body, deleted, created_at, updated_at, updated_by"
+COLUMNS: Final = "kind, id, revision, version, body, project, deleted, created_at, updated_at, updated_by"
 
 # INVARIANT revisions are made, written to the outbox and committed in one order: the lock is held until the commit.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('definitions ' || current_schema(), 0))"
@@ -26,7 +26,7 @@ FROM (SELECT kind, id, nextval('definition_revision') AS revision
 
 # A revision is written and put into the outbox in one transaction: no reader can have one that is not here.
 _AHEAD: Final = """
-SELECT k.id, k.revision AS known, d.body, d.deleted
+SELECT k.id, k.revision AS known, d.kind, d.body, d.project, d.deleted
 FROM unnest($1::text[], $2::bigint[]) AS k (id, revision) JOIN definition d ON d.kind = 'engine' AND d.id = k.id
 WHERE d.revision < k.revision ORDER BY k.id
 """
@@ -42,17 +42,19 @@ async def lock(connection: Connection) -> None:
     await connection.execute(_LOCK)
 
 
-def publish_snapshot(work: UnitOfWork, definition: Any, revision: int, at: datetime, *, deleted: bool = False) -> None:
+def publish_snapshot(work: UnitOfWork, definition: Any, revision: int, at: datetime) -> None:
     """Put the snapshot of a definition into the outbox."""
-    data = DefinitionSnapshotData(
-        kind=definition.kind, id=definition.id, revision=revision, definition=definition, deleted=deleted
-    )
-    subject = f"{definition.kind}:{definition.id}"
-    work.publish(
-        DefinitionSnapshot.of(
-            data, subject=subject, source=SOURCE, time=at, aggregateversion=revision, project=definition.project
-        )
-    )
+    kind, id = definition.kind, definition.id
+    data = DefinitionSnapshotData(kind=kind, id=id, revision=revision, definition=definition)
+    _publish(work, data, at, definition.project)
+
+
+def publish_deletion(
+    work: UnitOfWork, kind: str, id: str, last: Any, revision: int, at: datetime, *, project: str
+) -> None:
+    """Put into the outbox that a definition is gone. `last` is its last form; None where that cannot be read."""
+    data = DefinitionSnapshotData(kind=kind, id=id, revision=revision, definition=last, deleted=True)
+    _publish(work, data, at, project)
 
 
 async def republish_newer(work: UnitOfWork, present: Mapping[str, int], *, at: datetime, before: datetime) -> int:
@@ -64,12 +66,8 @@ async def republish_newer(work: UnitOfWork, present: Mapping[str, int], *, at: d
     rows = await work.connection.fetch(_PUBLISHED)
     missing = [row for row in rows if present.get(f"{row['kind']}:{row['id']}", 0) < row["revision"]]
     due = [row for row in missing if row["updated_at"] < before]
-    read = readable(
-        due, lambda row: (row, KINDS[row["kind"]].model_validate_json(row["body"])), part="republished definitions",
-        name=lambda row: f"{row['kind']}:{row['id']}",
-    )  # fmt: skip
-    for row, definition in read:
-        publish_snapshot(work, definition, row["revision"], at, deleted=row["deleted"])
+    for row, definition in _readable(due):
+        _publish_row(work, row, definition, row["revision"], at)
     return len(missing) - len(due)
 
 
@@ -77,20 +75,21 @@ async def restate_engines(work: UnitOfWork, known: Mapping[str, int]) -> dict[st
     """Publish an engine's definition again when an executor has a revision that was never published here.
 
     `known` maps engines to the revisions that executors have. Returns those that were ahead: somebody else wrote them.
+    An engine that cannot be read is left out and logged.
     """
     connection = work.connection
     if not await connection.fetchval(_AHEAD_ANY, list(known), list(known.values())):
         return {}
     await lock(connection)
     now: datetime = await connection.fetchval("SELECT clock_timestamp()")
-    ahead = await connection.fetch(_AHEAD, list(known), list(known.values()))
-    for row in ahead:
+    ahead = _readable(await connection.fetch(_AHEAD, list(known), list(known.values())))
+    for row, definition in ahead:
         revision: int = await connection.fetchval(_NEXT_ABOVE, row["known"])
         await connection.execute(
             "UPDATE definition SET revision = $2 WHERE kind = 'engine' AND id = $1", row["id"], revision
         )
-        publish_snapshot(work, KINDS["engine"].model_validate_json(row["body"]), revision, now, deleted=row["deleted"])
-    return {row["id"]: row["known"] for row in ahead}
+        _publish_row(work, row, definition, revision, now)
+    return {row["id"]: row["known"] for row, _ in ahead}
 
 
 async def after_restore(work: UnitOfWork, floor: int) -> None:
@@ -103,3 +102,31 @@ async def after_restore(work: UnitOfWork, floor: int) -> None:
     await connection.execute(_RENUMBER, timeout=100)
     now: datetime = await connection.fetchval("SELECT clock_timestamp()")
     await republish_newer(work, {}, at=now, before=now)
+
+
+def _readable(rows: Sequence[Row]) -> list[tuple[Row, Any]]:
+    """The rows with their definitions; None for a deleted one that cannot be read: it is gone all the same."""
+
+    def read(row: Row) -> tuple[Row, Any]:
+        try:
+            return row, KINDS[row["kind"]].model_validate_json(row["body"])
+        except ValueError:
+            if row["deleted"]:
+                return row, None
+            raise
+
+    return readable(rows, read, part="republished definitions", name=lambda row: f"{row['kind']}:{row['id']}")
+
+
+def _publish_row(work: UnitOfWork, row: Row, definition: Any, revision: int, at: datetime) -> None:
+    if row["deleted"]:
+        publish_deletion(work, row["kind"], row["id"], definition, revision, at, project=row["project"])
+    else:
+        publish_snapshot(work, definition, revision, at)
+
+
+def _publish(work: UnitOfWork, data: DefinitionSnapshotData, at: datetime, project: str) -> None:
+    subject, revision = f"{data.kind}:{data.id}", data.revision
+    work.publish(
+        DefinitionSnapshot.of(data, subject=subject, source=SOURCE, time=at, aggregateversion=revision, project=project)
+    )

@@ -20,7 +20,7 @@ async def document_fields(connection: Connection, saved: Sequence[store.Saved]) 
     """The document's fields of each job, its cron rule among them."""
     jobs = [job for one in saved if isinstance(job := one.definition, Job)]
     flink = [schedule_id(job.id) for job in jobs if isinstance(job.work, FlinkWork)]
-    known = await store.load_all(connection, "schedule", sorted(flink)) if flink else {}
+    known = await store.load_readable(connection, "schedule", sorted(flink)) if flink else {}
     schedules = [schedule for one in known.values() if isinstance(schedule := one.definition, Schedule)]
     rules = {schedule.target.id: schedule.cron for schedule in schedules if schedule.target.kind == "job"}
     return {job.id: to_document(job.work, rules.get(job.id)) for job in jobs}

@@ -11,6 +11,7 @@ from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.security.egress import EgressGuard
+from signalbox_gateway.definitions.unreadable import UnreadableDefinitions
 from signalbox_gateway.live.forwarding import Notifiers
 from signalbox_gateway.log_following import FollowedLogs
 from signalbox_gateway.long_poll import Waits
@@ -43,6 +44,8 @@ class Dependencies:
     """The notifiers that WebSockets are forwarded to."""
     followed_logs: FollowedLogs = field(default_factory=FollowedLogs)
     run_hints: RunHints = field(init=False)
+    unreadable: UnreadableDefinitions = field(default_factory=UnreadableDefinitions)
+    """The stored definitions that cannot be read."""
 
     def __post_init__(self) -> None:
         self.run_hints = RunHints(self.database)

@@ -18,6 +18,8 @@ from signalbox_chassis.messaging.transient import Failure, classify
 from signalbox_contracts.definitions.problems import InvalidDefinition
 from signalbox_contracts.definitions.problems import Problem as Field
 from signalbox_contracts.wire import MessageTooLarge
+from signalbox_gateway.definitions.store import DefinitionUnreadable
+from signalbox_gateway.definitions.unreadable import problem_of
 from signalbox_gateway.http import console
 from signalbox_gateway.http.access import permissions_of
 from signalbox_gateway.http.auditing import Audited, RefusalAudit
@@ -149,6 +151,10 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(InvalidDefinition)
     async def invalid_definition(_: Request, error: InvalidDefinition) -> Response:
         return invalid_all(error.problems).response(current_trace_id())
+
+    @app.exception_handler(DefinitionUnreadable)
+    async def unreadable(_: Request, error: DefinitionUnreadable) -> Response:
+        return problem_of(error).response(current_trace_id())
 
     @app.exception_handler(RequestValidationError)
     async def not_valid(_: Request, error: RequestValidationError) -> Response:

@@ -76,6 +76,8 @@ IF_NONE_MATCH: Final = {
     "responses": {"304": {"description": "The caller has this revision already."}},
 }
 """For `openapi_extra` of a route that calls `not_modified`."""
+UNREADABLE: Final[dict[int | str, dict[str, Any]]] = {409: {}}
+"""For `responses` of a GET route that must read a stored definition."""
 
 
 def document(app: FastAPI, examples: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,6 +205,9 @@ _PROBLEM: Final[dict[str, Any]] = {
     "properties": {
         "type": {**_TEXT, "description": "`/problems/<slug>`: a page that explains it."},
         "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT, "trace_id": _TEXT,
+        "kind": {**_TEXT, "description": "Of `unreadable`: the kind of the definition."},
+        "id": {**_TEXT, "description": "Of `unreadable`: the id of the definition."},
+        "revision": {"type": "integer", "description": "Of `unreadable`: what `If-Match` may name."},
         "users": {"type": "array", "items": _TEXT, "description": "Of `in-use`: what uses it, as `kind:id`."},
         "errors": {
             "type": "array",

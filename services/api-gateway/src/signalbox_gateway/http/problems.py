@@ -22,6 +22,7 @@ TITLES: Final[dict[str, tuple[int, str]]] = {
     "invalid": (422, "The request is not valid"),
     "conflict": (409, "It cannot be done as things are"),
     "in-use": (409, "Something still uses it"),
+    "unreadable": (409, "The stored definition cannot be read"),
     "precondition-failed": (412, "It has changed meanwhile"),
     "idempotency-key-reused": (422, "The idempotency key was used for another request"),
     "request-in-progress": (409, "The same request is being answered"),
@@ -44,6 +45,9 @@ PAGES: Final[dict[str, str]] = {
     "invalid": "Each entry of `errors` names a field, its value and what is allowed there. Nothing was changed.",
     "conflict": "The request is well-formed and does not fit the present state, which `detail` names.",
     "in-use": "`users` lists what refers to it. Change or remove those first.",
+    "unreadable": "A newer version wrote this definition, or it is damaged. `kind`, `id` and `revision` name it, "
+    "`errors` the fields that cannot be read, without their values. PUT replaces it and DELETE removes it, by the "
+    "usual rules; its older versions that can be read are shown with `?version=`. No other definition is affected.",
     "precondition-failed": "`If-Match` names another revision than the present one: read it again and decide again. "
     "Plans, tasks, accounts and roles have no revision: send their changes without `If-Match`.",
     "idempotency-key-reused": "A key belongs to one request: method, path and body. Take a fresh key for another one.",

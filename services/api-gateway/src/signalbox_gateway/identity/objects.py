@@ -3,6 +3,8 @@
 from typing import Final
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_contracts.definitions.channel import Subscription
 from signalbox_contracts.definitions.freeze import Freeze
@@ -43,16 +45,25 @@ async def started_by(connection: Connection, kind: str, id: str) -> list[Object]
 
 
 async def reached_by(connection: Connection, kind: str, id: str) -> list[Object]:
-    """What a definition acts on whatever its own project is: what a freeze stops, whose events a subscription gets."""
+    """What a definition acts on whatever its own project is: what a freeze stops, whose events a subscription gets.
+
+    One that cannot be read may act on everything.
+    """
     if kind not in ("freeze", "subscription"):
         return []
     body = await connection.fetchval(_BODY, kind, id)
     if body is None:
         return []
-    if kind == "subscription":  # of the default project it gets the events of all
-        subscription = Subscription.model_validate_json(body)
-        return [EVERYTHING] if subscription.project == "default" else []
-    freeze = Freeze.model_validate_json(body)
+    try:
+        found = (Freeze if kind == "freeze" else Subscription).model_validate_json(body)
+    except ValidationError:
+        return [EVERYTHING]
+    if isinstance(found, Subscription):  # of the default project it gets the events of all
+        return [EVERYTHING] if found.project == "default" else []
+    return _stopped_by(found)
+
+
+def _stopped_by(freeze: Freeze) -> list[Object]:
     if freeze.projects:
         return [Object(project) for project in freeze.projects]
     return [Object(EVERYTHING.project, frozenset(freeze.engines))]

@@ -15,12 +15,12 @@ _ENGINE: Final = "engine:"
 _CLOSED: Final = """
 SELECT DISTINCT ON (v.id) v.id, v.created_by, v.created_at, v.reason FROM definition_version v
 LEFT JOIN definition_version o ON o.kind = v.kind AND o.id = v.id AND o.version = v.version - 1
-WHERE v.kind = 'engine' AND v.id = ANY ($1) AND v.body::jsonb ->> 'intake' <> 'open'
-  AND COALESCE(o.body::jsonb ->> 'intake', 'open') = 'open'
+WHERE v.kind = 'engine' AND v.id = ANY ($1) AND json_or_null(v.body) ->> 'intake' <> 'open'
+  AND COALESCE(json_or_null(o.body) ->> 'intake', 'open') = 'open'
 ORDER BY v.id, v.version DESC
 """
 _HOSTS: Final = """
-SELECT id, body::jsonb -> 'connection' ->> 'host_id' AS host FROM definition
+SELECT id, json_or_null(body) -> 'connection' ->> 'host_id' AS host FROM definition
 WHERE kind = 'engine' AND id = ANY ($1) AND NOT deleted
 """
 

@@ -10,10 +10,10 @@ from signalbox_chassis.persistence.connection import Connection
 
 _LIST: Final = """
 SELECT id FROM definition
-WHERE kind = 'job' AND NOT deleted AND id > $1 AND (body::jsonb #>> '{work,kind}') = 'airflow'
+WHERE kind = 'job' AND NOT deleted AND id > $1 AND (json_or_null(body) #>> '{work,kind}') = 'airflow'
   AND (cardinality($2::text[]) = 0 OR project = ANY($2))
   AND ($3 = '' OR strpos(lower(id || ' ' || name), lower($3)) > 0)
-  AND ($4 = '' OR (body::jsonb #>> '{work,dag_id}') = $4)
+  AND ($4 = '' OR (json_or_null(body) #>> '{work,dag_id}') = $4)
   AND ($6::text[] IS NULL OR EXISTS (
       SELECT FROM unnest($6::text[], $7::text[]) AS place (project, engine)
       WHERE place.project IN ('*', definition.project)

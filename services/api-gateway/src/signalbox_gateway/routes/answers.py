@@ -441,6 +441,16 @@ class ServiceRestated(AnswerModel):
     at: datetime
 
 
+class UnreadableDefinition(AnswerModel):
+    """A stored definition that cannot be read: a newer version wrote it, or it is damaged."""
+
+    kind: str
+    id: str
+    revision: int
+    reason: str
+    """The fields that cannot be read, and what is allowed there."""
+
+
 class Status(AnswerModel):
     """How the parts are. A part that does not answer has `ok: false`; what depends on it is null."""
 
@@ -461,6 +471,8 @@ class Status(AnswerModel):
     """What keeps failing in a process of a service."""
     restated: list[ServiceRestated] | None
     """Services that went on above versions they never published."""
+    unreadable: list[UnreadableDefinition] | PartStatus | None = None
+    """Definitions that cannot be read: lists leave them out, nothing starts from them. The first 200."""
 
 
 class Users(AnswerModel):

@@ -70,7 +70,7 @@ async def binding_create(request: Request, deps: Deps, principal: Editor) -> Res
             raise invalid("username", written.username, "is not an account")
         if written.project != ANY and not await bindings.project_exists(work.connection, written.project):
             raise invalid("project", written.project, "no definition has this project")
-        if written.engine != ANY and await store.load(work.connection, "engine", written.engine) is None:
+        if written.engine != ANY and await store.find(work.connection, "engine", written.engine) is None:
             raise invalid("engine", written.engine, "is not an engine")
         row = await bindings.create(
             work.connection, written.username, written.role, project=written.project, engine=written.engine,

@@ -19,14 +19,14 @@ from signalbox_contracts.vocabulary import Name
 from signalbox_gateway.definitions import checks, publish, store
 from signalbox_gateway.definitions.addresses import check_addresses
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
-from signalbox_gateway.definitions.store import DefinitionFilter, Saved
+from signalbox_gateway.definitions.store import DefinitionFilter, Saved, Stored
 from signalbox_gateway.definitions.written import READ_ONLY, complete
 from signalbox_gateway.http.access import Principal, permission, require_definition, visible
 from signalbox_gateway.http.bodies import body, json_body
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.etags import etag, must_match, not_modified
 from signalbox_gateway.http.idempotency import Answer, write
-from signalbox_gateway.http.openapi import IF_MATCH, IF_NONE_MATCH
+from signalbox_gateway.http.openapi import IF_MATCH, IF_NONE_MATCH, UNREADABLE
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.read_model import cursor as cursors
@@ -37,31 +37,50 @@ VersionNumber = Annotated[int | None, Query(ge=1, le=store.MAX_VERSION, descript
 _DIFFERENT_ANYWAY = frozenset({"version"})
 
 
-async def load(connection: Connection, entry: DefinitionKind, id: str) -> Saved:
-    """The present form. Raises a 404 problem."""
-    saved = await store.load(connection, entry.kind, id)
-    if saved is None:
+async def find(connection: Connection, entry: DefinitionKind, id: str) -> Stored:
+    """The present row, also of a definition that cannot be read. Raises a 404 problem."""
+    stored = await store.find(connection, entry.kind, id)
+    if stored is None:
         raise missing(entry.kind, id)
-    return saved
+    return stored
+
+
+async def load(connection: Connection, entry: DefinitionKind, id: str) -> Saved:
+    """The present form. Raises a 404 problem, and `DefinitionUnreadable`."""
+    return (await find(connection, entry, id)).read()
+
+
+async def find_for_change(request: Request, work: UnitOfWork, entry: DefinitionKind, id: str) -> Stored:
+    """The present row, locked until the transaction ends: for what needs nothing of the definition.
+
+    Raises 404, and 412 when `If-Match` names another revision.
+    """
+    await publish.lock(work.connection)
+    stored = await find(work.connection, entry, id)
+    must_match(request, stored.revision)
+    request.state.before = stored.as_answer()
+    return stored
 
 
 async def load_for_change(request: Request, work: UnitOfWork, entry: DefinitionKind, id: str) -> Saved:
-    """The present form, locked until the transaction ends. Raises 404, and 412 when `If-Match` names another one."""
-    await publish.lock(work.connection)
-    saved = await load(work.connection, entry, id)
-    must_match(request, saved.revision)
-    request.state.before = saved.as_answer()
-    return saved
+    """The present form, locked until the transaction ends. Raises as `find_for_change`, and `DefinitionUnreadable`."""
+    return (await find_for_change(request, work, entry, id)).read()
 
 
 async def load_version(connection: Connection, entry: DefinitionKind, id: str, version: int | None) -> Any:
-    """The definition of a version; the newest for None. Raises 404, and 422 when there is no such version."""
-    saved = await load(connection, entry, id)
-    if version is None or version == saved.version:
-        return saved.definition
-    definition = await store.load_version(connection, entry.kind, id, version)
+    """The definition of a version; the newest for None.
+
+    Raises 404, 422 when there is no such version, and `DefinitionUnreadable`. Other versions need not be readable.
+    """
+    return await _version_of(connection, await find(connection, entry, id), version)
+
+
+async def _version_of(connection: Connection, stored: Stored, version: int | None) -> Any:
+    if version is None or version == stored.version:
+        return stored.read().definition
+    definition = await store.load_version(connection, stored.kind, stored.id, version)
     if definition is None:
-        raise invalid("version", version, f"{entry.kind} {id} has versions 1 to {saved.version}")
+        raise invalid("version", version, f"{stored.kind} {stored.id} has versions 1 to {stored.version}")
     return definition
 
 
@@ -116,18 +135,17 @@ def _add_reads(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
 
     @router.get(
         "/{id}", operation_id=f"{entry.kind}_show", dependencies=[Depends(reader)],
-        response_model=present, openapi_extra=IF_NONE_MATCH,
+        response_model=present, openapi_extra=IF_NONE_MATCH, responses=UNREADABLE,
         description=f"Show {entry.a_kind}, or one of its versions.",
     )  # fmt: skip
     async def show_definition(
         id: str, request: Request, deps: Deps, version: VersionNumber = None
     ) -> Response:  # fmt: skip
         async with deps.database.connection() as connection:
-            saved = await load(connection, entry, id)
+            stored = await find(connection, entry, id)
+            definition = await _version_of(connection, stored, version)
+            saved = stored.of(definition, stored.version if version is None else version)
             shown = await show(connection, entry, saved)
-            if version is not None:
-                definition = await load_version(connection, entry, id, version)
-                shown = {**shown, **definition.model_dump(mode="json"), "version": version}
         has_state = entry.load_states is not None  # it changes without a new revision
         if version is None and not has_state and not_modified(request, saved.revision):
             return Response(status_code=304, headers=etag(saved.revision))
@@ -143,15 +161,15 @@ def _add_history(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
     async def list_versions(id: str, deps: Deps, limit: Limit = 50, cursor: Cursor = None) -> Response:
         start = after("versions", cursor)
         async with deps.database.connection() as connection:
-            await load(connection, entry, id)
-            found = await store.list_versions(
-                connection, entry.kind, id, limit=limit + 1, before=start[0] if start else None
+            await find(connection, entry, id)
+            found, last = await store.list_versions(
+                connection, entry.kind, id, limit=limit, before=start[0] if start else None
             )
-        last = [found[limit - 1]["version"]] if len(found) > limit else None
-        return answer({"items": found[:limit], "next_cursor": cursors.encode("versions", last)})
+        return answer({"items": found, "next_cursor": cursors.encode("versions", [last] if last else None)})
 
     @router.get(
         "/{id}/diff", operation_id=f"{entry.kind}_diff", dependencies=[Depends(reader)], response_model=answers.Diff,
+        responses=UNREADABLE,
         description=f"Compare two versions of {entry.a_kind}: the newest with the one before, unless named.",
     )  # fmt: skip
     async def diff(
@@ -165,10 +183,10 @@ def _add_history(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
         ] = None,
     ) -> Response:
         async with deps.database.connection() as connection:
-            newest = (await load(connection, entry, id)).version
-            to = newest if to_version is None else to_version
+            stored = await find(connection, entry, id)
+            to = stored.version if to_version is None else to_version
             start = max(1, to - 1) if from_version is None else from_version
-            before, then = [await load_version(connection, entry, id, number) for number in (start, to)]
+            before, then = [await _version_of(connection, stored, number) for number in (start, to)]
         changes = differences(*(one.model_dump(mode="json", exclude=_DIFFERENT_ANYWAY) for one in (before, then)))
         items = [{"path": c.path, "change": c.change, "before": c.before, "after": c.after} for c in changes]
         return answer({"from": start, "to": to, "changes": items})
@@ -179,7 +197,7 @@ def _add_history(router: APIRouter, entry: DefinitionKind, reader: Any) -> None:
     )  # fmt: skip
     async def usage(id: str, deps: Deps) -> Response:
         async with deps.database.connection() as connection:
-            await load(connection, entry, id)
+            await find(connection, entry, id)
             return answer({"users": await entry.users(connection, id)})
 
 
@@ -198,7 +216,7 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
 
         async def act(work: UnitOfWork) -> Answer:
             await publish.lock(work.connection)
-            if await store.load(work.connection, entry.kind, definition.id):
+            if await store.find(work.connection, entry.kind, definition.id):
                 words = f"{entry.kind} {definition.id} exists: PUT /{entry.path}/{definition.id} changes it"
                 raise Problem("conflict", words)
             saved = await _save(work, deps, entry, definition, principal)
@@ -209,7 +227,8 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
 
     @router.put(
         "/{id}", operation_id=f"{entry.kind}_update", openapi_extra={**written, **IF_MATCH}, response_model=present,
-        description=f"Save the next version of {entry.a_kind}; with `If-Match`, only if it is still the named one.",
+        description=f"Save the next version of {entry.a_kind}; with `If-Match`, only if it is still the named one. "
+        "One that is stored and cannot be read is replaced.",
     )  # fmt: skip
     async def update(
         id: str, request: Request, deps: Deps, principal: Annotated[Principal, Depends(writer)]
@@ -218,7 +237,7 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
         await check_addresses(definition, deps.guard)
 
         async def act(work: UnitOfWork) -> Answer:
-            await load_for_change(request, work, entry, id)
+            await find_for_change(request, work, entry, id)
             saved = await _save(work, deps, entry, definition, principal)
             return Answer(await show(work.connection, entry, saved), 200, etag(saved.revision))
 
@@ -232,10 +251,10 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
         id: str, request: Request, deps: Deps, principal: Annotated[Principal, Depends(writer)]
     ) -> Response:
         async def act(work: UnitOfWork) -> Answer:
-            saved = await load_for_change(request, work, entry, id)
+            stored = await find_for_change(request, work, entry, id)
             if users := await entry.users(work.connection, id):
                 raise Problem("in-use", f"{entry.kind} {id} is used by {', '.join(users[:5])}", users=users)
-            await store.delete(work, saved, actor=principal.actor, at=deps.clock.now())
+            await store.delete(work, stored, actor=principal.actor, at=deps.clock.now())
             return Answer(None, 204)
 
         return await write(request, deps, principal, act)

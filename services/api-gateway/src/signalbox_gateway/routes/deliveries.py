@@ -103,7 +103,7 @@ async def _channels(work: UnitOfWork, ids: list[UUID]) -> dict[str, list[UUID]]:
         if state not in ENDED_DELIVERIES:
             raise Problem("conflict", f"delivery {id} is {state}: only one that has ended is sent again")
         channels.setdefault(channel_id, []).append(id)
-    saved = await store.load_all(work.connection, "channel", sorted(channels))
-    if deleted := sorted(channels.keys() - saved.keys()):
+    stored = await store.find_all(work.connection, "channel", sorted(channels))
+    if deleted := sorted(channels.keys() - stored.keys()):
         raise Problem("conflict", f"channel {deleted[0]} is deleted: nothing can be sent there")
     return channels

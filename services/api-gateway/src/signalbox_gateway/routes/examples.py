@@ -329,6 +329,9 @@ def _others() -> dict[str, Example]:
         "groups": [{"group": "signalbox.planner.control", "members": 1, "lag": 0}],
         "outbox": {"ok": True, "oldest_unsent_seconds": 0.1}, "engines": [engine], "plans": {"RUNNING": 3},
         "tasks": {"RUNNING": 12}, "parked": 0, "freezes": [], "troubles": [], "restated": [],
+        "unreadable": [
+            {"kind": "job", "id": "nightly", "revision": 42, "reason": "retries.max: Input should be a valid integer"}
+        ],
     }  # fmt: skip
     me = {
         "name": "ann", "actor": _ACTOR, "token_id": "abcdefghijkl", "permissions": ["plan.read"], "expires_at": None,

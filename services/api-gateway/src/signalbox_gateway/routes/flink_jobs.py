@@ -36,7 +36,7 @@ from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.read_model.queries import PlanFilter, TaskFilter
 from signalbox_gateway.routes import flink_answers
-from signalbox_gateway.routes.definitions import load, load_for_change
+from signalbox_gateway.routes.definitions import find, find_for_change, load
 from signalbox_gateway.routes.params import Cursor, Limit, after, answer, missing, page
 
 router = PrefixRouter(prefix="/jobs", tags=["jobs"])
@@ -101,11 +101,11 @@ async def job_unschedule(id: str, request: Request, deps: Deps, principal: Sched
     """Remove the job's cron rule; running executions continue."""
 
     async def act(work: UnitOfWork) -> Answer:
-        await load(work.connection, KINDS["job"], id)
+        await find(work.connection, KINDS["job"], id)
         if await _schedule_of(work.connection, id) is None:
             raise missing("schedule", schedule_id(id))
-        saved = await load_for_change(request, work, KINDS["schedule"], schedule_id(id))
-        await store.delete(work, saved, actor=principal.actor, at=deps.clock.now())
+        stored = await find_for_change(request, work, KINDS["schedule"], schedule_id(id))
+        await store.delete(work, stored, actor=principal.actor, at=deps.clock.now())
         return Answer(None, 204)
 
     return await write(request, deps, principal, act)
@@ -115,7 +115,7 @@ async def job_unschedule(id: str, request: Request, deps: Deps, principal: Sched
 async def job_executions(id: str, deps: Deps, _: Reader, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List the executions of a job, newest first, each with the JAR it ran."""
     async with deps.database.connection() as connection:
-        await load(connection, KINDS["job"], id)
+        await find(connection, KINDS["job"], id)
         plans = await queries.plans(
             connection, PlanFilter(target=[f"job:{id}"]), limit=limit, after=after("executions", cursor)
         )
@@ -137,8 +137,8 @@ async def job_executions(id: str, deps: Deps, _: Reader, limit: Limit = 50, curs
 async def job_pins(id: str, deps: Deps, _: Reader) -> Response:
     """Show which JARs the newest version of a job was pinned to, the current one first."""
     async with deps.database.connection() as connection:
-        saved = await load(connection, KINDS["job"], id)
-    pins = await recorded.pins(_blobs(deps), id, saved.version)
+        stored = await find(connection, KINDS["job"], id)
+    pins = await recorded.pins(_blobs(deps), id, stored.version)
     return answer({"items": pins, "next_cursor": None})
 
 
@@ -170,7 +170,7 @@ async def job_artifact(id: str, request: Request, deps: Deps, principal: Writer)
 async def job_savepoints(id: str, deps: Deps, _: Reader) -> Response:
     """List the newest savepoints of a job's executions."""
     async with deps.database.connection() as connection:
-        await load(connection, KINDS["job"], id)
+        await find(connection, KINDS["job"], id)
     found = await recorded.savepoints(_blobs(deps), id)
     return answer({"items": [one.model_dump(mode="json") for one in found], "next_cursor": None})
 

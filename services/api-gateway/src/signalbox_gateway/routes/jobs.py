@@ -20,7 +20,7 @@ from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.read_model import usage
 from signalbox_gateway.routes import answers
-from signalbox_gateway.routes.definitions import load, load_version
+from signalbox_gateway.routes.definitions import find, load_version
 
 router = PrefixRouter(prefix="/jobs", tags=["jobs"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
@@ -70,8 +70,8 @@ async def job_stop(id: str, request: Request, deps: Deps, principal: Stopper) ->
     stop = await body_of(request, Stop)
 
     async def act(work: UnitOfWork) -> Answer:
-        saved = await load(work.connection, KINDS["job"], id)
-        job = saved.definition
+        saved = (await find(work.connection, KINDS["job"], id)).read_if_possible()
+        job = saved.definition if saved else None  # what cannot be read can be stopped
         flink = isinstance(job, Job) and isinstance(job.work, FlinkWork)
         kill = flink if stop.kill is None else stop.kill
         requested: list[dict[str, Any]] = []

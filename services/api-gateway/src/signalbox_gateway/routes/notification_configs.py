@@ -20,7 +20,7 @@ from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag, must_match
 from signalbox_gateway.http.idempotency import Answer, write
-from signalbox_gateway.http.openapi import IF_MATCH
+from signalbox_gateway.http.openapi import IF_MATCH, UNREADABLE
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, built, invalid, invalid_all
 from signalbox_gateway.notification_configs import (
@@ -55,12 +55,13 @@ async def notification_config_list(deps: Deps, limit: Limit = 50, cursor: Cursor
 
 
 @router.get(
-    "/{id}", operation_id="notification_config_show", response_model=NotificationConfig, dependencies=[Reader]
+    "/{id}", operation_id="notification_config_show", response_model=NotificationConfig, dependencies=[Reader],
+    responses=UNREADABLE,
 )  # fmt: skip
 async def notification_config_show(deps: Deps, id: str) -> Response:
     """One configuration."""
     async with deps.database.connection() as connection:
-        saved = await _load(connection, id)
+        saved = (await _find(connection, id)).read()
         (shown,) = await _shown(connection, [saved])
     return answer(shown, headers=etag(saved.revision))
 
@@ -77,7 +78,7 @@ async def notification_config_create(request: Request, deps: Deps, principal: Ed
     async def act(work: UnitOfWork) -> Answer:
         await publish.lock(work.connection)
         for kind in ("subscription", "channel"):
-            if await store.load(work.connection, kind, id):
+            if await store.find(work.connection, kind, id):
                 raise Problem("conflict", f"{kind} {id} exists: PUT /notifications/configs/{id} changes it")
         saved = await _save(work, deps, principal, id, written, id)
         (shown,) = await _shown(work.connection, [saved])
@@ -96,8 +97,9 @@ async def notification_config_update(request: Request, deps: Deps, principal: Ed
 
     async def act(work: UnitOfWork) -> Answer:
         await publish.lock(work.connection)
-        before = await _load(work.connection, id)
-        must_match(request, before.revision)
+        stored = await _find(work.connection, id)
+        must_match(request, stored.revision)
+        before = stored.read()
         assert isinstance(before.definition, Subscription)
         saved = await _save(work, deps, principal, id, written, before.definition.channel)
         (shown,) = await _shown(work.connection, [saved])
@@ -115,11 +117,11 @@ async def notification_config_delete(request: Request, deps: Deps, principal: Ed
 
     async def act(work: UnitOfWork) -> Answer:
         await publish.lock(work.connection)
-        saved = await _load(work.connection, id)
-        must_match(request, saved.revision)
+        stored = await _find(work.connection, id)
+        must_match(request, stored.revision)
         now = deps.clock.now()
-        await store.delete(work, saved, actor=principal.actor, at=now)
-        channel = await store.load(work.connection, "channel", id)
+        await store.delete(work, stored, actor=principal.actor, at=now)
+        channel = await store.find(work.connection, "channel", id)
         if channel is not None and not await KINDS["channel"].users(work.connection, id):
             await store.delete(work, channel, actor=principal.actor, at=now)
         return Answer(None, 204)
@@ -142,11 +144,11 @@ async def _read(request: Request, deps: Dependencies) -> NotificationConfigWrite
     return written
 
 
-async def _load(connection: Connection, id: str) -> store.Saved:
-    saved = await store.load(connection, "subscription", id)
-    if saved is None:
+async def _find(connection: Connection, id: str) -> store.Stored:
+    stored = await store.find(connection, "subscription", id)
+    if stored is None:
         raise missing("notification configuration", id)
-    return saved
+    return stored
 
 
 async def _shown(connection: Connection, saved: list[store.Saved]) -> list[dict[str, Any]]:

@@ -131,7 +131,8 @@ async def _apply(work: UnitOfWork, deps: Deps, principal: Principal, number: int
         await checks.check_definition(work.connection, pipeline)
     except InvalidDefinition as error:
         raise invalid_all([_numbered(number, problem) for problem in error.problems]) from None
-    known = await store.load(work.connection, "pipeline", pipeline.id)
+    stored = await store.find(work.connection, "pipeline", pipeline.id)
+    known = stored.read_if_possible() if stored else None  # what cannot be read is replaced
     await require_definition(work.connection, principal, "pipeline.write", "pipeline", pipeline.id)
     if known is not None and known.definition.model_copy(update={"version": 1}) == pipeline.model_copy(
         update={"version": 1}
@@ -139,5 +140,5 @@ async def _apply(work: UnitOfWork, deps: Deps, principal: Principal, number: int
         return {"id": pipeline.id, "outcome": "unchanged", "version": known.version}
     saved = await store.save(work, pipeline, actor=principal.actor, at=deps.clock.now())
     await require_definition(work.connection, principal, "pipeline.write", "pipeline", pipeline.id)
-    outcome = "created" if known is None else "changed"
+    outcome = "created" if stored is None else "changed"
     return {"id": pipeline.id, "outcome": outcome, "version": saved.version}

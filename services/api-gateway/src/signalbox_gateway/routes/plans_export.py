@@ -73,7 +73,7 @@ async def plan_forecast(deps: Deps, id: UUID) -> Response:
 async def _engine_limit(connection: Connection, plan: UUID) -> int | None:
     """How many runs the plan's engines take at once, altogether; None where one has no limit."""
     names = await plan_durations.engines_of(connection, plan)
-    known = await store.load_all(connection, "engine", list(names))
+    known = await store.load_readable(connection, "engine", list(names))
     limits = [saved.definition.limits.concurrency for saved in known.values() if isinstance(saved.definition, Engine)]
     return sum(limits) if limits else None
 

@@ -26,7 +26,7 @@ from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
-from signalbox_gateway.http.openapi import IF_MATCH
+from signalbox_gateway.http.openapi import IF_MATCH, UNREADABLE
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import built, invalid
 from signalbox_gateway.pipeline_requests import PipelineStart, start_pipeline
@@ -34,7 +34,7 @@ from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.read_model import queries, starts
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.answers import AnswerModel
-from signalbox_gateway.routes.definitions import load, load_for_change, load_version, show
+from signalbox_gateway.routes.definitions import find, load, load_for_change, load_version, show
 from signalbox_gateway.routes.params import Cursor, Limit, after, answer
 
 router = PrefixRouter(prefix="/schedules", tags=["schedules"])
@@ -161,7 +161,9 @@ async def schedule_preview(request: Request, deps: Deps) -> Response:
     return answer({"words": cron.describe(rule.cron, rule.zone), "next": found})
 
 
-@router.get("/{id}/next", operation_id="schedule_next", response_model=NextTicks, dependencies=[Reader])
+@router.get(
+    "/{id}/next", operation_id="schedule_next", response_model=NextTicks, dependencies=[Reader], responses=UNREADABLE
+)  # fmt: skip
 async def schedule_next(
     id: str, deps: Deps, count: Annotated[int, Query(ge=1, le=100, description="How many.")] = 10
 ) -> Response:
@@ -184,7 +186,7 @@ async def schedule_ticks(
     """Past ticks of a schedule, newest first, with the plan or the reason why nothing started."""
     start = after("ticks", cursor)
     async with deps.database.connection() as connection:
-        await load(connection, KINDS["schedule"], id)
+        await find(connection, KINDS["schedule"], id)
         found = await starts.ticks(connection, id, outcome=outcome, limit=limit, after=start)
     return answer({"items": found.items, "next_cursor": cursors.encode("ticks", found.next_after)})
 

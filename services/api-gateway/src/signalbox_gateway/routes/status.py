@@ -26,15 +26,16 @@ router = PrefixRouter(tags=["status"], dependencies=[Depends(permission("status.
 @router.get("/status", operation_id="status_show", response_model=answers.Status)
 async def status_show(deps: Deps) -> Response:
     """The gateway's database and outbox, Kafka and its groups, engines, plans, tasks, parked messages, freezes, what
-    keeps failing in any process."""
+    keeps failing in any process, definitions that cannot be read."""
     parts: list[Part] = [
         lambda: _database(deps.database),
         lambda: _kafka(deps),
         lambda: _outbox(deps.database),
         lambda: _read_model(deps.database),
+        lambda: _unreadable(deps),
     ]
     model = ("engines", "plans", "tasks", "parked", "freezes", "troubles", "restated")
-    names = (("database",), ("kafka", "groups"), ("outbox",), model)
+    names = (("database",), ("kafka", "groups"), ("outbox",), model, ("unreadable",))
     shown: dict[str, Any] = {}
     for keys, found in zip(names, await asyncio.gather(*map(_bounded, parts)), strict=True):
         shown |= {key: found.get(key) for key in keys}
@@ -70,3 +71,7 @@ async def _outbox(database: Database) -> dict[str, Any]:
 async def _read_model(database: Database) -> dict[str, Any]:
     async with database.connection() as connection:
         return await status_queries.counts(connection)
+
+
+async def _unreadable(deps: Dependencies) -> dict[str, Any]:
+    return {"unreadable": await deps.unreadable.check(deps.database)}

@@ -23,6 +23,7 @@ from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
+from signalbox_gateway.http.openapi import UNREADABLE
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid, invalid_all
 from signalbox_gateway.read_model import progress, queries
@@ -67,7 +68,7 @@ async def workflow_run(id: str, request: Request, deps: Deps, principal: Starter
     return await write(request, deps, principal, act)
 
 
-@router.get("", operation_id="workflow_runs", response_model=RunPage, dependencies=[Reader])
+@router.get("", operation_id="workflow_runs", response_model=RunPage, dependencies=[Reader], responses=UNREADABLE)
 async def workflow_runs(id: str, deps: Deps, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """The runs of a workflow, newest first."""
     begin = after("plans", cursor)
@@ -188,13 +189,13 @@ async def _load(connection: Connection, id: str, run_id: UUID) -> RunView:
 
 async def _views(connection: Connection, id: str, plans: Sequence[dict[str, Any]]) -> list[RunView]:
     """These plans as runs of a workflow. Raises a 404 problem if there is no workflow and never was a run."""
-    saved = await store.load(connection, "job", id)
+    saved = (await store.load_readable(connection, "job", [id])).get(id)
     if saved is not None and values.is_workflow(saved.definition):
         dag_id = values.workflow_of(saved).dag_id
     elif plans:
-        dag_id = ""  # deleted: its runs stay readable
+        dag_id = ""  # deleted, or unreadable: its runs stay readable
     else:
-        raise missing("workflow", id)
+        dag_id = values.workflow_of(await load_workflow(connection, id)).dag_id
     ids = [UUID(str(plan["id"])) for plan in plans]
     tasks = {task["plan_id"]: task for task in (await queries.tasks(connection, TaskFilter(plan=ids), limit=200)).items}
     requests = await rows.load_runs(connection, ids)

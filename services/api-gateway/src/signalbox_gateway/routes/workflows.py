@@ -24,7 +24,7 @@ from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag, must_match, not_modified
 from signalbox_gateway.http.idempotency import Answer, write
-from signalbox_gateway.http.openapi import IF_MATCH
+from signalbox_gateway.http.openapi import IF_MATCH, UNREADABLE
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid_all
 from signalbox_gateway.read_model import cursor as cursors
@@ -41,11 +41,18 @@ JOB: Final = KINDS["job"]
 
 
 async def load_workflow(connection: Connection, id: str) -> store.Saved:
-    """The job of this workflow. Raises a 404 problem, also for a job that runs something else."""
-    saved = await store.load(connection, "job", id)
-    if saved is None or not values.is_workflow(saved.definition):
+    """The job of this workflow. Raises a 404 problem, also for a job that runs something else, and
+    `DefinitionUnreadable`.
+    """
+    return (await _read_workflow(connection, id))[1]
+
+
+async def _read_workflow(connection: Connection, id: str) -> tuple[store.Stored, store.Saved]:
+    stored = await store.find(connection, "job", id)
+    saved = stored.read() if stored else None
+    if stored is None or saved is None or not values.is_workflow(saved.definition):
         raise missing("workflow", id)
-    return saved
+    return stored, saved
 
 
 @router.get("", operation_id="workflow_list", response_model=WorkflowPage, dependencies=[Reader])
@@ -82,7 +89,7 @@ async def workflow_create(request: Request, deps: Deps, principal: Editor) -> Re
 
     async def act(work: UnitOfWork) -> Answer:
         await publish.lock(work.connection)
-        if await store.load(work.connection, "job", job.id):
+        if await store.find(work.connection, "job", job.id):
             raise Problem("conflict", f"workflow {job.id} exists: PUT /workflows/{job.id} changes it")
         saved = await _save(work, deps, principal, job)
         headers = {**etag(saved.revision), "Location": f"/api/v1/workflows/{job.id}"}
@@ -91,7 +98,9 @@ async def workflow_create(request: Request, deps: Deps, principal: Editor) -> Re
     return await write(request, deps, principal, act)
 
 
-@router.get("/{id}", operation_id="workflow_show", response_model=Workflow, dependencies=[Reader])
+@router.get(
+    "/{id}", operation_id="workflow_show", response_model=Workflow, dependencies=[Reader], responses=UNREADABLE
+)  # fmt: skip
 async def workflow_show(id: str, request: Request, deps: Deps) -> Response:
     """A workflow as it is now."""
     async with deps.database.connection() as connection:
@@ -132,12 +141,12 @@ async def workflow_delete(id: str, request: Request, deps: Deps, principal: Edit
 
     async def act(work: UnitOfWork) -> Answer:
         await publish.lock(work.connection)
-        saved = await load_workflow(work.connection, id)
+        stored, saved = await _read_workflow(work.connection, id)
         must_match(request, saved.revision)
         request.state.before = saved.as_answer()
         if users := await JOB.users(work.connection, id):
             raise Problem("in-use", f"workflow {id} is used by {', '.join(users[:5])}", users=users)
-        await store.delete(work, saved, actor=principal.actor, at=deps.clock.now())
+        await store.delete(work, stored, actor=principal.actor, at=deps.clock.now())
         return Answer(None, 204)
 
     return await write(request, deps, principal, act)

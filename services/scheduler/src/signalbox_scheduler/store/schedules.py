@@ -27,6 +27,7 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE s.revision < excluded.revision
 """
 _KNOWN = "SELECT id, definition, deleted FROM schedule WHERE id = ANY($1)"
+_DELETE = "UPDATE schedule SET revision = $2, deleted = true, next_fire_at = NULL WHERE id = $1 AND revision < $2"
 # SKIP LOCKED: any number of schedulers share the due schedules, none waits for another.
 # A tick that is there was stored before, or fired by a backfill. A subquery, not a join: a plan made while `tick` was
 # small would read all of it for ever.
@@ -85,6 +86,9 @@ ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, definition = exclud
     began_at = CASE WHEN f.lifted_at IS NULL THEN f.began_at ELSE excluded.began_at END,
     lifted_at = CASE WHEN $4 THEN coalesce(f.lifted_at, excluded.lifted_at) END
 WHERE f.revision < excluded.revision
+"""
+_LIFT = """
+UPDATE freeze_window SET revision = $2, lifted_at = coalesce(lifted_at, $3) WHERE id = $1 AND revision < $2
 """
 
 
@@ -158,7 +162,12 @@ async def define(connection: Connection, snapshots: Sequence[Defined]) -> None:
     """Keep these snapshots, the newest of each schedule. An older revision changes nothing."""
     newest = {one.id: one for one in sorted(snapshots, key=lambda one: one.revision)}
     rows = await connection.fetch(_KNOWN, list(newest))
-    known = {row["id"]: Schedule.model_validate_json(row["definition"]) for row in rows if not row["deleted"]}
+    stored = [row for row in rows if not row["deleted"]]
+    known = dict(readable(stored, _named, part="schedules", name=lambda row: row["id"]))
+    unreadable = {row["id"] for row in stored} - known.keys()
+    for one in newest.values():
+        if one.schedule is None and one.id in unreadable:
+            await connection.execute(_DELETE, one.id, one.revision)
     kept = [one for one in newest.values() if one.schedule is not None]
     gone = [one for one in newest.values() if one.schedule is None and one.id in known]
     definitions = [(one, one.schedule or known[one.id]) for one in (*kept, *gone)]
@@ -226,6 +235,11 @@ async def save_freeze(connection: Connection, freeze: Freeze, revision: int, *, 
     await connection.execute(_FREEZE, freeze.id, revision, freeze.model_dump_json(), lifted, at)
 
 
+async def lift_freeze(connection: Connection, freeze_id: str, revision: int, *, at: datetime) -> None:
+    """The freeze is gone, and its last form is not known."""
+    await connection.execute(_LIFT, freeze_id, revision, at)
+
+
 async def freezes(connection: Connection) -> list[FreezeRow]:
     """Every freeze of the last days that can be read, lifted or not."""
     rows = await connection.fetch(
@@ -242,6 +256,10 @@ async def now(connection: Connection) -> datetime:
 
 def _freeze(row: Row) -> FreezeRow:
     return FreezeRow(Freeze.model_validate_json(row["definition"]), row["began_at"], row["lifted_at"])
+
+
+def _named(row: Row) -> tuple[str, Schedule]:
+    return row["id"], Schedule.model_validate_json(row["definition"])
 
 
 def _rule(schedule: Schedule) -> tuple[object, ...]:
