@@ -267,6 +267,12 @@ async def test_an_administrator_of_one_project_stops_nothing_else_and_lifts_no_f
     lifted = {**freeze, "projects": ["lake"]}
     assert (await api.request("PUT", "/freezes/of-all", lifted, token=token)).problem == (403, "forbidden")
     assert (await api.request("DELETE", "/freezes/of-all", token=token)).problem == (403, "forbidden")
+    async with api.connection() as connection:  # what cannot be read may hold everything
+        body = await connection.fetchval("SELECT body FROM definition WHERE id = 'f'")
+        await connection.execute("UPDATE definition SET body = '{}' WHERE id = 'f'")
+        assert (await api.request("PUT", "/freezes/f", lifted, token=token)).problem == (403, "forbidden")
+        assert (await api.request("DELETE", "/freezes/f", token=token)).problem == (403, "forbidden")
+        await connection.execute("UPDATE definition SET body = $1 WHERE id = 'f'", body)
     assert (await api.request("DELETE", "/freezes/f", token=token)).status == 204
     await api.ask("DELETE", "/freezes/of-all")
 

@@ -472,7 +472,7 @@ class Status(AnswerModel):
     restated: list[ServiceRestated] | None
     """Services that went on above versions they never published."""
     unreadable: list[UnreadableDefinition] | PartStatus | None = None
-    """Definitions that cannot be read: lists leave them out, nothing starts from them. The first 200."""
+    """Definitions that cannot be read: lists leave them out, services use the form they read last. The first 200."""
 
 
 class Users(AnswerModel):
