@@ -27,10 +27,18 @@ export type Frames = {
   parts: Record<string, number>;
 };
 
-/** Scroll `.items` by as many pixels a frame, and say what each frame cost. */
+/** Scroll `.items` down by as many pixels a frame, then again with a trace, which makes frames longer. */
 export async function scrolled(browser: Browser, page: Page, pixels: number, count: number): Promise<Frames> {
+  const took = await scroll(page, pixels, count);
   await browser.startTracing(page, { categories: CATEGORIES });
-  const took = await page.evaluate(
+  await scroll(page, pixels, count);
+  const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: Event[] };
+  return { took, ...costs(trace.traceEvents) };
+}
+
+/** Milliseconds between the frames, sorted. */
+const scroll = (page: Page, pixels: number, count: number) =>
+  page.evaluate(
     async ([by, frames, mark]) => {
       const box = document.querySelector('.items')!;
       const times: number[] = [];
@@ -46,9 +54,6 @@ export async function scrolled(browser: Browser, page: Page, pixels: number, cou
     },
     [pixels, count, BEGIN] as const,
   );
-  const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: Event[] };
-  return { took, ...costs(trace.traceEvents) };
-}
 
 /** Events nest: the time of one is its own, less that of those in it. */
 function costs(events: Event[]): Pick<Frames, 'work' | 'parts'> {
