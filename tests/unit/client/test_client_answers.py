@@ -17,10 +17,11 @@ from typer.testing import CliRunner, Result
 from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websockets
 
-from signalbox_client import drawings, live, reconnect, watch
+from signalbox_client import drawings, inputs, live, reconnect, watch
 from signalbox_client.api import Api, Refused, UnexpectedAnswer, Unreachable
 from signalbox_client.app import app
 from signalbox_client.commands import tasks
+from signalbox_client.inputs import Waiting
 
 
 class Server(BaseHTTPRequestHandler):
@@ -338,6 +339,14 @@ def test_the_timeout_of_a_start_bounds_its_requests_and_the_wait_together(monkey
     api = _Away(monkeypatch, [*[REFUSED] * 9, RUNNING, REFUSED])
     done = run("http://127.0.0.1:1", "job", "start", "j", "--wait", "--timeout", "60")
     assert (done.exit_code, api.now) == (5, 60)
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(None, 90), (5.0, 5), (0.1, 1), (600.0, 90)])
+def test_one_request_takes_no_longer_than_the_timeout(
+    monkeypatch: pytest.MonkeyPatch, timeout: float | None, seconds: float
+) -> None:
+    monkeypatch.setattr(inputs, "api", lambda: Api("http://gateway", "t"))
+    assert Waiting(True, timeout).api().seconds == pytest.approx(seconds, abs=0.5)
 
 
 @pytest.mark.parametrize("error", [Refused(404, {}), Refused(401, {}), Refused(500, {}), UnexpectedAnswer("no field")])

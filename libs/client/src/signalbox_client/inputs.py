@@ -71,10 +71,12 @@ class Waiting:
 
     def api(self) -> Api:
         """The API of the context in use. If the command waits, its calls outlast a restart of the gateway."""
+        found = api()
         if not self.wait:
-            return api()
+            return found
         reconnect = Reconnect(self._give_up_at)
-        return replace(api(), retries=lambda: reconnect)
+        seconds = min(found.seconds, max(1.0, self.seconds_or(found.seconds)))
+        return replace(found, retries=lambda: reconnect, seconds=seconds)
 
 
 def document(file: str) -> dict[str, Any]:

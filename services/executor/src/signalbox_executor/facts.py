@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.observability import telemetry
 from signalbox_chassis.persistence.database import UnitOfWork
-from signalbox_chassis.runtime.isolation import describe_fault, note_fault
+from signalbox_chassis.runtime.isolation import describe_fault, note_fault, storable
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.plans import Waiting
 from signalbox_contracts.messages.tasks import (
@@ -135,14 +135,18 @@ def record(task: Task, ended: AttemptResult | None = None) -> TaskRecord:
     """
     try:
         now = _record(task)
-        if ended is None or task.state is not TaskState.QUEUED:
-            return now
-        return now.model_copy(update={"attempts": (_past(task, ended),)})
     except ValueError as fault:
         note_fault("facts", fault)
         reason = f"what is recorded of it cannot be published: {describe_fault(fault)}"
         bare = task._replace(handle=None, handle_url=None, waiting=None, result=None, error=reason)
         return _record(bare._replace(pending_transitions="[]"))
+    if ended is None or task.state is not TaskState.QUEUED:
+        return now
+    try:
+        return now.model_copy(update={"attempts": (_past(task, ended),)})
+    except ValueError as fault:
+        note_fault("facts", fault)
+        return now
 
 
 def _record(task: Task) -> TaskRecord:
@@ -182,10 +186,16 @@ def _record(task: Task) -> TaskRecord:
 def _past(task: Task, ended: AttemptResult) -> TaskAttempt:
     """The attempt that was written over when the task was queued again."""
     return TaskAttempt(
-        attempt=ended.attempt, handle=ended.handle, handle_url=ended.handle_url, submitted_at=task.submitted_at,
-        started_at=task.started_at, ended_at=task.queued_at, cause=ended.verdict.cause or EndCause.FAILED,
-        exit_code=task.exit_code, error=task.error,
-    )  # fmt: skip
+        attempt=ended.attempt,
+        handle=storable(ended.handle),
+        handle_url=storable(ended.handle_url),
+        submitted_at=task.submitted_at,
+        started_at=task.started_at,
+        ended_at=task.queued_at,
+        cause=ended.verdict.cause or EndCause.FAILED,
+        exit_code=task.exit_code,
+        error=task.error,
+    )
 
 
 _TRANSITIONS: Final = TypeAdapter(tuple[TaskTransition, ...])

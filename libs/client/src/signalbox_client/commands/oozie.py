@@ -167,12 +167,12 @@ def _apply(
     if not plan:
         raise typer.BadParameter("--apply needs --plan: the id of the previewed plan", param_hint="--plan")
     body = {"preview_hash": hash, "confirm_deletions": confirm_deletions, "reason": reason}
-    waiting = Waiting(True, _seconds(timeout))
+    until_end, waiting = Waiting(True, timeout), Waiting(True, _seconds(timeout))
     operation = waiting.api().post(place("plans", plan, "apply"), body)["operation_id"]
     watch.operation(api(), operation, timeout=waiting.seconds)
     found = patient(api(), Reconnect()).get(place("plans", plan))
     if wait and found["state"] != "REFUSED":
-        found = watch.plan(api(), plan, timeout=timeout)
+        found = watch.plan(api(), plan, timeout=until_end.seconds)
     one(found, output, PLAN)
     if wait or found["state"] == "REFUSED":
         watch.ended_well(found, "plan")
