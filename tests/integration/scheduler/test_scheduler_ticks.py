@@ -13,7 +13,7 @@ from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.messages.operations import ScheduleBackfill
 from signalbox_contracts.messages.states import OperationResult, Outcome, ScheduleStated
 from signalbox_contracts.messages.ticks import SkipReason, TickCause
-from signalbox_scheduler.store import schedules
+from signalbox_scheduler.store import schedules, ticks
 from support.executor import operation
 from support.proofs import proves
 from support.scheduler import Schedulers, schedule
@@ -69,10 +69,10 @@ async def test_three_schedulers_killed_and_frozen_in_turn_tick_every_second_exac
     for event in await schedulers.ticked():
         by_schedule[event.data.schedule_id].add((event.data.due_at, event.data.plan_id))
     assert len(by_schedule) == len(every_second)
-    for ticks in by_schedule.values():
-        instants = sorted(due for due, _ in ticks)
+    for found in by_schedule.values():
+        instants = sorted(due for due, _ in found)
         assert {after - before for before, after in pairwise(instants)} == {timedelta(seconds=1)}
-        assert len({plan for _, plan in ticks}) == len(ticks)
+        assert len({plan for _, plan in found}) == len(found)
 
 
 @proves("F41")
@@ -290,9 +290,79 @@ async def test_what_cannot_be_read_is_replaced_and_deleted_without_its_last_form
         assert await connection.fetchval("SELECT definition FROM schedule") == rule.model_dump_json()
         await connection.execute(spoil)
         await schedules.define(connection, [schedules.Defined("lost", 3, None, True, now)])
-        row = await connection.fetchrow("SELECT revision, deleted, next_fire_at FROM schedule")
+        row = await connection.fetchrow("SELECT revision, deleted, next_fire_at, version - published FROM schedule")
         assert row is not None
-        assert tuple(row.values()) == (3, True, None)
+        assert tuple(row.values()) == (3, True, None, 0)
+
+
+async def test_a_schedule_that_cannot_be_read_stops_alone_until_it_is_replaced_or_deleted(
+    schedulers: Schedulers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a tick stored, or a change not published, it kept every other schedule from its ticks and states."""
+    now, long_ago = datetime.now(UTC), datetime(2026, 1, 1, tzinfo=UTC)
+    async with schedulers.connection() as connection:
+        for id in ("deleted", "replaced"):
+            rule = schedule(id, "0 0 1 1 *")
+            await schedules.define(connection, [schedules.Defined(id, 1, rule, False, now)])
+            await connection.execute(
+                "INSERT INTO tick (id, schedule_id, due_at, event_date, outcome, cause, unpublished)"
+                " VALUES ($1, $2, $3, $4, 'FIRED', 'DUE', true)",
+                uuid.uuid4(), id, long_ago, long_ago.date(),
+            )  # fmt: skip
+        await connection.execute("UPDATE schedule SET definition = '{}'")
+
+    async def all_stated() -> bool:
+        return not await schedulers.value("SELECT EXISTS (SELECT FROM schedule WHERE published < version)")
+
+    async with schedulers.scheduling():
+        await schedulers.define(schedule("healthy", "* * * * * *"))
+
+        async def ticked() -> bool:
+            return {event.data.schedule_id for event in await schedulers.ticked()} == {"healthy"}
+
+        await until(ticked, why="another schedule fires")
+        await schedulers.define(schedule("healthy", "0 0 1 1 *"), revision=2)
+        await until(all_stated, why="the state of the other is published")
+        assert {event.data.schedule_id for event in await schedulers.states_published(ScheduleStated)} == {"healthy"}
+        assert await schedulers.value("SELECT count(*) FROM schedule WHERE problem LIKE 'it cannot be read: %'") == 2
+        assert await schedulers.value("SELECT count(*) FROM tick WHERE unpublished") == 2
+
+        async with schedulers.connection() as connection:
+            await schedules.define(connection, [schedules.Defined("deleted", 3, None, True, now)])
+        caplog.clear()
+        await schedulers.define(schedule("replaced", "0 0 1 1 *"), revision=3)
+
+        async def fired() -> bool:
+            return {event.data.schedule_id for event in await schedulers.ticked()} == {"healthy", "replaced"}
+
+        await until(fired, why="the tick of the replaced one is published")
+        await until(all_stated, why="nothing is left to publish")
+    assert await schedulers.value("SELECT count(*) FROM tick WHERE unpublished OR schedule_id = 'deleted'") == 0
+    assert "left out of stored ticks" not in caplog.text
+    assert "left out of schedule states" not in caplog.text
+
+
+async def test_a_backfill_of_a_schedule_that_cannot_be_read_keeps_no_other_waiting(schedulers: Schedulers) -> None:
+    """It was tried again for ever, and those behind it with it."""
+    now = half_an_hour_ago()
+    span = {"from_at": now - timedelta(hours=2), "until_at": now, "definitions_revision": 1}
+    first, second = (operation(ScheduleBackfill, "schedule:bad", schedule_id="bad", **span) for _ in range(2))
+    async with schedulers.connection() as connection:
+        rule = schedule("bad", "0 0 1 1 *")
+        await schedules.define(connection, [schedules.Defined("bad", 1, rule, False, now)])
+        await ticks.keep_backfill(connection, first.data)
+        await connection.execute("UPDATE schedule SET definition = '{}'")
+    async with schedulers.scheduling():
+        await schedulers.send(second)
+
+        async def answered() -> bool:
+            return len(await schedulers.states_published(OperationResult)) == 2
+
+        await until(answered, why="both backfills are answered")
+    results = {one.data.operation_id: one.data for one in await schedulers.states_published(OperationResult)}
+    kept, refused = results[first.data.operation_id], results[second.data.operation_id]
+    assert (kept.outcome, kept.reason) == (Outcome.FAILED, "the schedule cannot be read")
+    assert (refused.outcome, refused.reason) == (Outcome.REFUSED, "schedule bad cannot be read")
 
 
 async def test_a_schedule_at_the_end_of_the_calendar_stops_alone(schedulers: Schedulers) -> None:

@@ -71,9 +71,8 @@ def publish_tick(
     )
 
 
-def publish_state(work: UnitOfWork, row: ScheduleRow, now: datetime) -> None:
+def publish_state(work: UnitOfWork, row: ScheduleRow, schedule: Schedule, now: datetime) -> None:
     """Publish the present state of one schedule."""
-    schedule = Schedule.model_validate_json(row.definition)
     record = ScheduleRecord(
         schedule_id=row.id, version=row.version, definitions_revision=row.revision, paused=schedule.paused,
         note=row.problem or schedule.note, next_due_at=row.next_due_at, last_due_at=row.last_due_at,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.persistence.database import UnitOfWork
+from signalbox_chassis.runtime.isolation import note_fault
 from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.messages.definitions import DefinitionSnapshot
@@ -46,9 +47,14 @@ def control(wake: Callable[[], None]) -> Router:
     async def backfill(work: UnitOfWork, events: Sequence[Received[ScheduleBackfill]]) -> None:
         for received in events:
             data = received.event.data
-            if await schedules.load(work.connection, data.schedule_id) is None:
-                now = await schedules.now(work.connection)
+            try:
+                known = await schedules.load(work.connection, data.schedule_id) is not None
                 reason = f"there is no schedule {data.schedule_id}"
+            except ValueError as error:
+                note_fault("backfills", error, data.schedule_id)
+                known, reason = False, f"schedule {data.schedule_id} cannot be read"
+            if not known:
+                now = await schedules.now(work.connection)
                 facts.publish_answer(work, data, data.schedule_id, Outcome.REFUSED, reason, now)
                 continue
             await ticks.keep_backfill(work.connection, data)

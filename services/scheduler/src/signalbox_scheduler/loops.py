@@ -11,6 +11,7 @@ from opentelemetry.trace import Tracer
 from prometheus_client import Counter, Histogram
 
 from signalbox_chassis.persistence.database import Database, UnitOfWork
+from signalbox_chassis.runtime.isolation import describe_fault, note_fault, readable
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.ids import tick_id
 from signalbox_contracts.messages.operations import ScheduleBackfillData
@@ -20,8 +21,8 @@ from signalbox_scheduler import calendar, facts
 from signalbox_scheduler.calendar import Due, Fire, Window
 from signalbox_scheduler.settings import SchedulerSettings
 from signalbox_scheduler.store import schedules, ticks
-from signalbox_scheduler.store.schedules import Advance, DueSchedule, FreezeRow
-from signalbox_scheduler.store.ticks import Tick
+from signalbox_scheduler.store.schedules import Advance, DueSchedule, FreezeRow, ScheduleRow
+from signalbox_scheduler.store.ticks import StoredTick, Tick
 
 log = logging.getLogger(__name__)
 BACKFILL_TICKS = 200
@@ -112,9 +113,7 @@ class Scheduling:
                 return False
             batch = self.settings.tick_batch
             stored = await ticks.take_stored(work.connection, batch, frozen=projects)
-            for one in stored:
-                schedule = self._schedule(one.tick.schedule_id, one.revision, one.definition)
-                self._publish_one(work, one.tick, {schedule.id: (schedule, one.revision)}, now)
+            await self._publish_stored(work, stored, now)
             due = await schedules.take_due(work.connection, batch, frozen=projects)
             frozen = FrozenTimes(await schedules.freezes(work.connection) if due else [], now)
             decided: list[Decided] = []
@@ -129,6 +128,22 @@ class Scheduling:
         more = any(len(one.ticks) > 1 for one in decided)
         return batch in (len(stored), len(due)) or more
 
+    async def _publish_stored(self, work: UnitOfWork, stored: Sequence[StoredTick], now: datetime) -> None:
+        """Publish ticks that `store` left. A schedule that cannot be read is stopped, alone, and keeps its tick."""
+        published: list[UUID] = []
+        for one in stored:
+            try:
+                schedule = self._schedule(one.tick.schedule_id, one.revision, one.definition)
+            except ValueError as error:
+                note_fault("stored ticks", error, one.tick.schedule_id)
+                await schedules.fail(
+                    work.connection, one.tick.schedule_id, f"it cannot be read: {describe_fault(error)}"
+                )
+                continue
+            self._publish_one(work, one.tick, {schedule.id: (schedule, one.revision)}, now)
+            published.append(one.tick.id)
+        await ticks.mark_published(work.connection, published)
+
     async def backfill(self) -> bool:
         """Fire the next ticks of one backfill; True when there may be more."""
         async with self.database.unit_of_work() as work:
@@ -138,10 +153,14 @@ class Scheduling:
             if backfill is None:
                 return False
             data = ScheduleBackfillData.model_validate_json(backfill.command)
-            schedule = await schedules.load(work.connection, backfill.schedule_id)
+            try:
+                schedule = await schedules.load(work.connection, backfill.schedule_id)
+                reason = "the schedule was deleted meanwhile"
+            except ValueError as error:
+                note_fault("backfills", error, backfill.schedule_id)
+                schedule, reason = None, "the schedule cannot be read"
             if schedule is None:
                 await ticks.end_backfill(work.connection, backfill.id)
-                reason = "the schedule was deleted meanwhile"
                 facts.publish_answer(
                     work, data, backfill.schedule_id, Outcome.FAILED, reason, now, fired=backfill.fired
                 )
@@ -196,12 +215,12 @@ class Scheduling:
         return fired
 
     async def publish_states(self) -> bool:
-        """Publish schedules that changed; True when there may be more."""
+        """Publish schedules that changed and can be read; True when there may be more."""
         async with self.database.unit_of_work() as work:
             rows = await schedules.take_unpublished(work.connection, STATES)
             now = await schedules.now(work.connection)
-            for row in rows:
-                facts.publish_state(work, row, now)
+            for row, schedule in readable(rows, _with_schedule, part="schedule states", name=lambda row: row.id):
+                facts.publish_state(work, row, schedule, now)
         return len(rows) == STATES
 
     async def prune(self) -> bool:
@@ -294,6 +313,10 @@ def _next_instants(
         if instant <= min(backfill.until_at, now)
     ]  # fmt: skip
     return found[::-1][:count] if newest_first else found
+
+
+def _with_schedule(row: ScheduleRow) -> tuple[ScheduleRow, Schedule]:
+    return row, Schedule.model_validate_json(row.definition)
 
 
 def _tick(schedule: Schedule, decision: calendar.Decision) -> Tick:

@@ -27,7 +27,16 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE s.revision < excluded.revision
 """
 _KNOWN = "SELECT id, definition, deleted FROM schedule WHERE id = ANY($1)"
-_DELETE = "UPDATE schedule SET revision = $2, deleted = true, next_fire_at = NULL WHERE id = $1 AND revision < $2"
+# A schedule that cannot be read has no state to publish, and no tick of it fires: a stored one did not happen.
+# Ticks before their schedule: `fire` locks them in this order.
+_DELETE_STORED_TICKS = """
+DELETE FROM tick WHERE unpublished AND schedule_id = $1
+  AND EXISTS (SELECT FROM schedule WHERE id = $1 AND revision < $2)
+"""
+_DELETE = """
+UPDATE schedule SET revision = $2, deleted = true, next_fire_at = NULL, published = version
+WHERE id = $1 AND revision < $2
+"""
 # SKIP LOCKED: any number of schedulers share the due schedules, none waits for another.
 # A tick that is there was stored before, or fired by a backfill. A subquery, not a join: a plan made while `tick` was
 # small would read all of it for ever.
@@ -167,6 +176,7 @@ async def define(connection: Connection, snapshots: Sequence[Defined]) -> None:
     unreadable = {row["id"] for row in stored} - known.keys()
     for one in newest.values():
         if one.schedule is None and one.id in unreadable:
+            await connection.execute(_DELETE_STORED_TICKS, one.id, one.revision)
             await connection.execute(_DELETE, one.id, one.revision)
     kept = [one for one in newest.values() if one.schedule is not None]
     gone = [one for one in newest.values() if one.schedule is None and one.id in known]
@@ -213,7 +223,7 @@ async def advance(connection: Connection, moved: Sequence[Advance]) -> None:
 
 
 async def fail(connection: Connection, schedule_id: str, problem: str) -> None:
-    """Stop a schedule whose ticks cannot be computed. A new revision starts it again."""
+    """Stop a schedule that cannot be read, or whose ticks cannot be computed. A new revision starts it again."""
     await connection.execute(_FAIL, schedule_id, problem)
 
 
@@ -225,7 +235,7 @@ async def take_unpublished(connection: Connection, limit: int) -> list[ScheduleR
 
 
 async def load(connection: Connection, schedule_id: str) -> Schedule | None:
-    """The schedule; None when there is none, or it is deleted."""
+    """The schedule; None when there is none, or it is deleted. Raises `ValueError` when it cannot be read."""
     text = await connection.fetchval("SELECT definition FROM schedule WHERE id = $1 AND NOT deleted", schedule_id)
     return None if text is None else Schedule.model_validate_json(text)
 

@@ -22,10 +22,11 @@ ON CONFLICT (id) DO UPDATE SET outcome = 'FIRED', cause = excluded.cause, detail
 WHERE t.outcome = 'SKIPPED' RETURNING id
 """
 # INVARIANT tick.published: what `store` left is published by the one who takes it, whatever became of the schedule.
+# Of a schedule that is stopped it is published after a new revision has started it again.
 _TAKE_STORED = """
 SELECT t.id, t.schedule_id, t.due_at, t.event_date, t.outcome, t.cause, t.detail, s.revision, s.definition
 FROM tick t JOIN schedule s ON s.id = t.schedule_id
-WHERE t.unpublished AND NOT s.project = ANY ($2)
+WHERE t.unpublished AND s.problem = '' AND NOT s.project = ANY ($2)
 ORDER BY t.noticed_at LIMIT $1 FOR UPDATE OF t SKIP LOCKED
 """
 _KEEP_BACKFILL = """
@@ -97,15 +98,17 @@ async def insert(connection: Connection, ticks: Sequence[Tick], *, backfill: boo
 
 
 async def take_stored(connection: Connection, limit: int, *, frozen: Sequence[str] = ()) -> list[StoredTick]:
-    """Lock up to `limit` ticks that `store` left, of projects that are not frozen, and mark them as published."""
+    """Lock up to `limit` ticks that `store` left, of schedules that are not stopped in projects that are not frozen."""
     rows = [dict(row) for row in await connection.fetch(_TAKE_STORED, limit, list(frozen))]
-    if rows:
-        await connection.execute(
-            "UPDATE tick SET unpublished = false WHERE id = ANY($1)", [row["id"] for row in rows]
-        )  # fmt: skip
     return [
         StoredTick(revision=row.pop("revision"), definition=row.pop("definition"), tick=Tick(**row)) for row in rows
     ]
+
+
+async def mark_published(connection: Connection, ids: Sequence[UUID]) -> None:
+    """Record that these stored ticks are published."""
+    if ids:
+        await connection.execute("UPDATE tick SET unpublished = false WHERE id = ANY($1)", list(ids))
 
 
 async def keep_backfill(connection: Connection, data: ScheduleBackfillData) -> None:
