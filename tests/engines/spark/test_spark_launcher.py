@@ -5,14 +5,14 @@ import os
 import subprocess
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from engines.spark.distribution import compile_jar
+from engines.spark.distribution import compile_jar, spark_home
 from engines.spark.launcher import make
 from signalbox_chassis.start_fence import JAR, RunEnd
 from signalbox_local.programs import Programs
@@ -89,6 +89,7 @@ def answered(status: str, body: bytes) -> bytes:
 
 
 GOOD = answered("200 OK", b"{}")
+LAUNCHER = ("signalbox.Launcher",)
 
 
 @pytest.fixture(scope="module")
@@ -110,19 +111,24 @@ def api() -> Iterator[str]:
         thread.join()
 
 
-def start(api: str, mains: Path, name: str, folder: Path) -> subprocess.Popen[str]:
+def start(
+    api: str, mains: Path, name: str, folder: Path, jars: Sequence[str] = (), main: Sequence[str] = LAUNCHER
+) -> subprocess.Popen[str]:
     environment = {
         **os.environ, "SIGNALBOX_START_URL": api, "SIGNALBOX_START_SECRET": "s-e-c-r-e-t",
         "SIGNALBOX_CLAIM_SECONDS": "30",
     }  # fmt: skip
-    words = [Programs().java().path, "-cp", f"{JAR}{os.pathsep}{mains}", "signalbox.Launcher", f"probe.Mains${name}"]
+    path = os.pathsep.join([str(JAR), str(mains), *jars])
+    words = [Programs().java().path, "-cp", path, *main, f"probe.Mains${name}"]
     return subprocess.Popen(
         words, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )  # fmt: skip
 
 
-def launch(api: str, mains: Path, name: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    with start(api, mains, name, folder) as running:
+def launch(
+    api: str, mains: Path, name: str, folder: Path, jars: Sequence[str] = (), main: Sequence[str] = LAUNCHER
+) -> subprocess.CompletedProcess[str]:
+    with start(api, mains, name, folder, jars, main) as running:
         try:
             output, errors = running.communicate(timeout=60)
         finally:
@@ -201,6 +207,25 @@ def test_an_application_that_calls_exit_is_said_to_have_done_so(
     assert (done.returncode, reported()) == (code, RunEnd())
     assert done.stderr.startswith(f"signalbox: System.exit was called at probe.Mains${place}")
     assert done.stderr.endswith("; Java does not tell its exit code\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "end"),
+    [("Good", 0, RunEnd(exit_code=0)), ("Exits", 7, RunEnd()), ("Instance", 1, None)],
+)  # fmt: skip
+def test_an_exit_by_spark_after_the_end_of_main_is_none_of_the_application(
+    api: str, mains: Path, tmp_path: Path, name: str, code: int, end: RunEnd | None
+) -> None:
+    """It was reported without the exit code 0, and could run again if the master forgot its driver."""
+    Api.answers = [GOOD, GOOD]
+    words = [
+        "org.apache.spark.deploy.SparkSubmit", "--master", "local[1]",
+        "--conf", "spark.submit.callSystemExitOnMainExit=true", "--class", "signalbox.Launcher", str(mains),
+    ]  # fmt: skip
+    done = launch(api, mains, name, tmp_path, [str(spark_home() / "jars" / "*")], words)
+    assert done.returncode == code, done.stderr
+    assert (reported().exit_code, reported().error[:5]) == (1, "probe") if end is None else reported() == end
+    assert ("System.exit was called" in done.stderr) is (name == "Exits"), done.stderr
 
 
 def test_an_application_that_is_told_to_end_did_not_call_exit(api: str, mains: Path, tmp_path: Path) -> None:

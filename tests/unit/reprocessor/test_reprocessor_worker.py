@@ -2,22 +2,25 @@
 
 import asyncio
 import struct
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
-from threading import Thread
+from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from signalbox_reprocessor.facts import RETRIED_EXIT_CODES
 from signalbox_reprocessor.pods import NO_RETRY_EXIT_CODES
 from signalbox_reprocessor.worker import main
 from signalbox_reprocessor.worker.checkpoints import Checkpoint
-from signalbox_reprocessor.worker.main import Job, Worker
+from signalbox_reprocessor.worker.main import Job, Refusals, Worker
+from signalbox_reprocessor.worker.pump import Stopped
 from signalbox_reprocessor.worker.sources import SourceFile
 
 CLOSED_PORT = "127.0.0.1:9"
@@ -92,8 +95,8 @@ async def test_a_destination_that_is_away_at_the_start_is_retried(monkeypatch: p
 
 
 @contextmanager
-def refusing_broker() -> Generator[str]:
-    """The address of a broker that refuses every password, as Kafka does."""
+def refusing_broker(*, drops_handshakes: bool = False) -> Generator[str]:
+    """The address of a broker that refuses every password, as Kafka does, or drops the connection before."""
     api_versions, handshake, authenticate = 18, 17, 36
     known = struct.pack(">i9h", 3, api_versions, 0, 0, handshake, 0, 1, authenticate, 0, 0)
     mechanisms = struct.pack(">hih5s", 0, 1, 5, b"PLAIN")
@@ -105,6 +108,8 @@ def refusing_broker() -> Generator[str]:
             while size := self.rfile.read(4):
                 request = self.rfile.read(int.from_bytes(size))
                 key, version, correlation = struct.unpack(">hhi", request[:8])
+                if key == handshake and drops_handshakes:
+                    return
                 body = {
                     api_versions: struct.pack(">h", 35 if version else 0) + known, handshake: mechanisms,
                     authenticate: refusal,
@@ -158,9 +163,9 @@ def accepted_starts(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """The first requests for metadata find the topic, as if the password had still been good."""
     real, left = main._load_metadata, [None] * number  # pyright: ignore[reportPrivateUsage]
 
-    def load(producer: Any, topic: str, refusals: list[str]) -> Any:
+    def load(producer: Any, topic: str, refusals: Refusals, stop: Event) -> Any:
         if not left:
-            return real(producer, topic, refusals)
+            return real(producer, topic, refusals, stop)
         left.pop()
         return SimpleNamespace(topics={topic: SimpleNamespace(error=None)})
 
@@ -179,6 +184,194 @@ async def test_a_password_that_one_broker_refuses_and_another_takes_is_good(
         worker = worker_of(ledger, kafka=with_password(address, **{"message.timeout.ms": 2000}))
         with pytest.raises(ConnectionError, match="did not take a message"):
             await worker.run()
+
+
+REFUSED = "sasl_plaintext://a:1/bootstrap: SASL authentication error: Invalid username or password"
+
+
+def refuse(refusals: Refusals, reason: str = REFUSED) -> None:
+    refusals.note(KafkaError(KafkaError._AUTHENTICATION, reason))
+
+
+class Broker:
+    """A producer of a broker that does not answer. It refuses the credentials at these seconds of its life."""
+
+    def __init__(self, refusals: Refusals, *refused_at: float) -> None:
+        self.refusals = refusals
+        self.left = list(refused_at)
+        self.born = time.monotonic()
+
+    def poll(self, seconds: float) -> None:
+        while self.left and time.monotonic() - self.born >= self.left[0]:
+            self.left.pop(0)
+            refuse(self.refusals)
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        time.sleep(timeout)
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT, "Local: Broker transport failure"))
+
+
+@pytest.mark.parametrize(
+    ("refused_at", "is_certain"),
+    [((0.0,), False), ((0.0, 0.1), False), ((0.6,), False), ((0.0, 0.6), True), ((0.6, 0.7), True)],
+)
+def test_credentials_are_wrong_if_refused_more_than_once_and_lately(
+    monkeypatch: pytest.MonkeyPatch, refused_at: tuple[float, ...], is_certain: bool
+) -> None:
+    """A broker that came up, refused once and then hung for 10 s failed the job for good."""
+    monkeypatch.setattr(main, "STOP_SECONDS", 0.02)
+    monkeypatch.setattr(main, "METADATA_SECONDS", 1.2)
+    monkeypatch.setattr(main, "METADATA_RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(main, "AUTHENTICATION_SECONDS", 0.8)
+    monkeypatch.setattr(main, "RECENT_SECONDS", 0.5)
+    refusals = Refusals()
+    with pytest.raises(main.CannotRun if is_certain else main.DestinationAway):
+        load_metadata(Broker(refusals, *refused_at), refusals, Event())
+
+
+def load_metadata(broker: Broker, refusals: Refusals, stop: Event) -> Any:
+    return main._load_metadata(broker, "events", refusals, stop)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_worker_that_waits_for_its_destination_stops_at_once() -> None:
+    """It waited up to 20 s, and was killed after 10 s with settled batches that it had not saved."""
+    stop, refusals = Event(), Refusals()
+    stop.set()
+    begun = time.monotonic()
+    with pytest.raises(Stopped):
+        load_metadata(Broker(refusals), refusals, stop)
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "a:1: SASL PLAIN mechanism handshake failed: Local: Broker transport failure: broker's supported mechanisms: ",
+        "a:1: SASL PLAIN mechanism handshake failed: Local: Timed out: broker's supported mechanisms: ",
+        "a:1: SASL authentication error: Disconnected: connection reset by peer",
+        'Failed to acquire SASL OAUTHBEARER token: Failed to retrieve OIDC token from "x": Timeout was reached (-1)',
+    ],
+)
+def test_a_fault_of_the_network_is_no_refusal(reason: str) -> None:
+    """librdkafka gives it the same code."""
+    refusals = Refusals()
+    refuse(refusals, reason)
+    assert not refusals
+    refusals.note(KafkaError(KafkaError._ALL_BROKERS_DOWN, REFUSED))
+    assert not refusals
+    refuse(refusals)
+    assert (bool(refusals), refusals.last, refusals.are_certain) == (True, REFUSED, False)
+    refuse(refusals, reason)
+    assert (refusals.last, refusals.are_certain) == (REFUSED, False)
+    refuse(refusals)
+    assert refusals.are_certain
+    refusals.clear()
+    assert not refusals
+
+
+async def test_a_broker_that_drops_connections_in_the_handshake_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counted as one that refuses the credentials, and the job failed for good."""
+    monkeypatch.setattr(main, "METADATA_SECONDS", 2.0)
+    monkeypatch.setattr(main, "METADATA_RETRY_SECONDS", 0.5)
+    monkeypatch.setattr(main, "AUTHENTICATION_SECONDS", 1.0)
+    ledger = RecordedLedger()
+    with refusing_broker(drops_handshakes=True) as address:
+        assert await worker_of(ledger, kafka=with_password(address)).run() in RETRIED_EXIT_CODES
+    assert ledger.ends[0][1] is not None
+    assert ledger.ends[0][1].startswith("the destination does not answer: ")
+
+
+@pytest.mark.parametrize("code", main.LASTING_TOPIC_ERRORS)
+def test_what_a_broker_says_of_the_topic_while_the_worker_runs_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """One that has just started may not know the topic, or who may use it."""
+    fault = SimpleNamespace(topics={"events": SimpleNamespace(error=KafkaError(code))})
+
+    def load(*_: object) -> Any:
+        return fault
+
+    monkeypatch.setattr(main, "_load_metadata", load)
+    job = Job(CONFIG)
+    job.try_credentials(Event())
+    with pytest.raises(main.CannotRun):
+        job.producer(Refusals(), Event())
+
+
+def test_properties_that_became_wrong_while_the_worker_runs_fail_nothing() -> None:
+    """A certificate may be renewed at the moment."""
+    job = Job({**CONFIG, "kafka": {"security.protocol": "SSL", "ssl.ca.location": "/none"}})
+    with pytest.raises(main.DestinationAway):
+        job.try_credentials(Event())
+
+
+async def running(monkeypatch: pytest.MonkeyPatch, folder: Path, check: Callable[[Worker, Event], None]) -> Worker:
+    """A worker whose destination refuses the credentials, with what tries them again."""
+    monkeypatch.setattr(main, "STALLED_SECONDS", 0.1)
+    accepted_starts(monkeypatch, 1)
+    ledger = RecordedLedger()
+    ledger.listed = [one_line(folder)]
+    worker = worker_of(ledger, kafka=with_password(CLOSED_PORT))
+
+    def try_credentials(_: Job, stop: Event) -> None:
+        check(worker, stop)
+
+    monkeypatch.setattr(Job, "try_credentials", try_credentials)
+    return worker
+
+
+async def test_batches_are_saved_and_a_stop_is_heard_while_the_credentials_are_tried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing was saved meanwhile."""
+    monkeypatch.setattr(main, "ALIVE_SECONDS", 0.05)
+    trying = Event()
+
+    def check(_: Worker, stop: Event) -> None:
+        trying.set()
+        stop.wait(20)
+        raise Stopped
+
+    worker = await running(monkeypatch, tmp_path, check)
+    saves: list[bool] = []
+
+    async def save(checkpoints: Any, bad_lines: Any) -> None:
+        saves.append(trying.is_set())
+        if not trying.is_set():
+            refuse(worker._refusals)  # pyright: ignore[reportPrivateUsage]
+        elif saves.count(True) == 5:
+            worker.progress.stop.set()
+
+    monkeypatch.setattr(worker.ledger, "save", save)
+    async with asyncio.timeout(10):
+        with pytest.raises(Stopped):
+            await worker.run()
+    assert saves.count(True) >= 5
+
+
+async def test_a_destination_that_takes_messages_again_meanwhile_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another broker may know the credentials."""
+    checks: list[int] = []
+
+    def check(worker: Worker, _: Event) -> None:
+        checks.append(1)
+        worker._settled_at = time.monotonic() + 60  # pyright: ignore[reportPrivateUsage]
+        Thread(target=lambda: (time.sleep(0.5), worker.progress.stop.set()), daemon=True).start()
+        raise main.CannotRun("the destination refuses the credentials")
+
+    worker = await running(monkeypatch, tmp_path, check)
+
+    def clear(_: Refusals) -> None:
+        """Keep them."""
+
+    refuse(worker._refusals)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(Refusals, "clear", clear)
+    async with asyncio.timeout(10):
+        with pytest.raises(Stopped):
+            await worker.run()
+    assert checks == [1]
 
 
 @pytest.mark.parametrize(("status", "is_retried"), [(503, True), (429, True), (401, False), (404, False)])

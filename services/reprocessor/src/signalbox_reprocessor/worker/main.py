@@ -14,10 +14,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent import futures
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Event, Thread
+from types import MappingProxyType
 from typing import Any, Final
 
 import asyncpg
@@ -44,8 +47,19 @@ METADATA_SECONDS: Final = 20.0
 AUTHENTICATION_SECONDS: Final = 10.0
 """How long the destination may refuse the credentials: a broker that starts may not know them yet."""
 METADATA_RETRY_SECONDS: Final = 5.0
+RECENT_SECONDS: Final = 5.0
+"""An older refusal says nothing of the broker as it is now."""
 STALLED_SECONDS: Final = 5.0
 """After so long without a settled batch, a refusal of the credentials is looked into."""
+STOP_SECONDS: Final = 0.1
+"""How often a wait for the destination looks whether the worker shall stop."""
+RECONNECT: Final[Mapping[str, Any]] = {"reconnect.backoff.ms": 100, "reconnect.backoff.max.ms": 2000}
+"""So often that a refusal is recent when it counts. It is only for the producer that tries the credentials."""
+NETWORK_FAULTS: Final = (
+    "broker transport failure", ": disconnected", "timed out", "timeout was reached", "connect to server",
+    "resolve host",
+)  # fmt: skip
+"""librdkafka also calls a lost connection a refusal, if it was lost in the handshake or fetching a token."""
 LEDGER_AWAY: Final = (
     OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
 )  # fmt: skip
@@ -62,6 +76,34 @@ class CannotRun(Exception):
 
 class DestinationAway(Exception):
     """The destination does not answer. Another try may help."""
+
+
+class Refusals:
+    """Why the destination refused the credentials, and when. Faults of the network are none."""
+
+    def __init__(self) -> None:
+        self.last = ""
+        self._number = 0
+        self._at = 0.0
+
+    def note(self, error: KafkaError) -> None:
+        """The producer's `error_cb`."""
+        reason = error.str()
+        if error.code() == KafkaError._AUTHENTICATION and not any(fault in reason.lower() for fault in NETWORK_FAULTS):
+            self.last = reason
+            self._number += 1
+            self._at = time.monotonic()
+
+    def clear(self) -> None:
+        self._number = 0
+
+    def __bool__(self) -> bool:
+        return self._number > 0
+
+    @property
+    def are_certain(self) -> bool:
+        """Whether it refused more than once, and lately: a broker that starts may not know the credentials yet."""
+        return self._number > 1 and time.monotonic() - self._at < RECENT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -108,54 +150,85 @@ class Job:
             date_from=_instant(config.get("date_from")), date_to=_instant(config.get("date_to")),
         )  # fmt: skip
 
-    def producer(self, refusals: list[str]) -> Any:
-        """A producer that adds to `refusals` why the credentials are refused, now and later.
+    def producer(self, refusals: Refusals, stop: Event) -> Any:
+        """A producer that notes in `refusals` when the credentials are refused, now and later.
 
         Raises `CannotRun` when they are, or the destination has no such topic; `DestinationAway` when it does not
-        answer.
+        answer; `Stopped`.
         """
         if self.values["config"].get("dry_run"):
             return None
-
-        def note(error: KafkaError) -> None:
-            if error.code() == KafkaError._AUTHENTICATION:
-                refusals.append(error.str())
-
         try:
-            made = Producer({
-                "linger.ms": 5, "batch.size": 1 << 20, "compression.type": "lz4", "enable.idempotence": True,
-                "message.max.bytes": self.values["max_line_bytes"] + (1 << 20),
-                "queue.buffering.max.messages": 200_000, "queue.buffering.max.kbytes": 65_536,
-                "message.timeout.ms": 300_000, **self.values["kafka"], "error_cb": note,
-            })  # fmt: skip
+            made = self._producer(refusals)
         except KafkaException as error:
             raise CannotRun(f"the properties of the destination: {error.args[0].str()}") from None
         topic: str = self.values["topic"]
-        metadata = _load_metadata(made, topic, refusals)
+        metadata = _load_metadata(made, topic, refusals, stop)
         fault = metadata.topics[topic].error
         if fault is not None:
             reason = f"the destination topic {topic}: {fault.str()}"
             raise CannotRun(reason) if fault.code() in LASTING_TOPIC_ERRORS else DestinationAway(reason)
         return made
 
+    def try_credentials(self, stop: Event) -> None:
+        """Connect anew. Raises `CannotRun` only if the credentials are refused; `DestinationAway`; `Stopped`.
 
-def _load_metadata(producer: Any, topic: str, refusals: Sequence[str]) -> Any:
-    """What the destination knows of the topic. `refusals` has its reason of each time it refused the credentials."""
+        What a broker says of the topic is left out: one that has just started may not know it, or who may use it.
+        """
+        refusals = Refusals()
+        try:
+            made = self._producer(refusals, RECONNECT)
+        except KafkaException as error:
+            raise DestinationAway(f"the properties of the destination: {error.args[0].str()}") from None
+        _load_metadata(made, self.values["topic"], refusals, stop)
+
+    def _producer(self, refusals: Refusals, changes: Mapping[str, Any] = MappingProxyType({})) -> Any:
+        return Producer({
+            "linger.ms": 5, "batch.size": 1 << 20, "compression.type": "lz4", "enable.idempotence": True,
+            "message.max.bytes": self.values["max_line_bytes"] + (1 << 20),
+            "queue.buffering.max.messages": 200_000, "queue.buffering.max.kbytes": 65_536,
+            "message.timeout.ms": 300_000, **self.values["kafka"], **changes, "error_cb": refusals.note,
+        })  # fmt: skip
+
+
+def _load_metadata(producer: Any, topic: str, refusals: Refusals, stop: Event) -> Any:
+    """What the destination knows of the topic. The producer notes in `refusals`."""
     now = time.monotonic()
     until, until_refused = now + METADATA_SECONDS, now + AUTHENTICATION_SECONDS
     seconds = METADATA_RETRY_SECONDS
     while True:
-        try:
-            return producer.list_topics(topic, timeout=min(seconds, METADATA_SECONDS))
-        except KafkaException as error:
-            reason = error.args[0].str()
-        producer.poll(0)  # runs the callbacks of what happened meanwhile
+        answer = _list_topics(producer, topic, min(seconds, METADATA_SECONDS))
+        reason: str | None = None
+        while reason is None:
+            if futures.wait([answer], STOP_SECONDS).done:
+                try:
+                    return answer.result()
+                except KafkaException as error:
+                    reason = error.args[0].str()
+            producer.poll(0)  # runs the callbacks of what happened meanwhile
+            if stop.is_set():
+                raise Stopped
+            if refusals.are_certain and time.monotonic() >= until_refused:
+                raise CannotRun(f"the destination refuses the credentials: {refusals.last}")
         now = time.monotonic()
-        if refusals and now >= until_refused:
-            raise CannotRun(f"the destination refuses the credentials: {refusals[-1]}")
         if now >= until:
             raise DestinationAway(f"the destination does not answer: {reason}")
-        seconds = METADATA_RETRY_SECONDS if refusals else until - now  # a slow broker gets all of the time
+        # a slow broker gets all of the time
+        seconds = min(METADATA_RETRY_SECONDS, until - now) if refusals else until - now
+
+
+def _list_topics(producer: Any, topic: str, seconds: float) -> futures.Future[Any]:
+    """In a thread of its own, which nobody waits for: the call cannot be stopped."""
+    answer: futures.Future[Any] = futures.Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(producer.list_topics(topic, timeout=seconds))
+        except Exception as error:
+            answer.set_exception(error)
+
+    Thread(target=ask, name="metadata", daemon=True).start()
+    return answer
 
 
 class Worker:
@@ -168,7 +241,8 @@ class Worker:
         self.progress = Progress()
         self._saved_at = 0.0
         self._settled_at = 0.0
-        self._refusals: list[str] = []
+        self._refusals = Refusals()
+        self._check: asyncio.Task[None] | None = None
         self._away_since: float | None = None
 
     async def run(self) -> int:
@@ -204,7 +278,7 @@ class Worker:
         files = await self.ledger.files()
         log.info("%d files to read, from their checkpoints on", len(files))
         selector = await asyncio.to_thread(self.job.selector)
-        producer = await asyncio.to_thread(self.job.producer, self._refusals)
+        producer = await asyncio.to_thread(self.job.producer, self._refusals, self.progress.stop)
         self._refusals.clear()
         options = self.job.options(self.ledger.sent)
         pump = Pump(producer, Source(self.job.values.get("s3") or {}), selector, self.progress, options)
@@ -214,11 +288,13 @@ class Worker:
                 await self._save()
                 if sending.done() and sending.exception() is not None:
                     break
-                await self._check_credentials()
+                self._check_credentials()
                 await asyncio.sleep(SAVE_SECONDS)
         finally:
             self.progress.stop.set()
             await asyncio.wait({sending})
+            if self._check is not None:
+                await asyncio.gather(self._check, return_exceptions=True)
         sending.result()
         failed = self.ledger.failed_files
         if failed:
@@ -234,20 +310,28 @@ class Worker:
             pump.poll(0.05)
             pump.check_stop()
 
-    async def _check_credentials(self) -> None:
-        """If the destination has refused them and takes nothing, try them again. Raises `CannotRun`.
+    def _check_credentials(self) -> None:
+        """If the destination has refused them and takes nothing, try them again, beside. Raises `CannotRun`.
 
-        One refusal proves nothing, because a broker that restarts may not know them yet. The producer alone would wait
-        for minutes.
+        The refusals alone prove nothing, because a broker that restarts may not know them yet, and another may take
+        them. The producer alone would wait for minutes.
         """
-        if not self._refusals or time.monotonic() - self._settled_at < STALLED_SECONDS:
+        is_stalled = time.monotonic() - self._settled_at >= STALLED_SECONDS
+        if self._check is None:
+            if self._refusals and is_stalled:
+                log.warning("the destination refuses the credentials: %s", self._refusals.last)
+                self._check = asyncio.create_task(asyncio.to_thread(self.job.try_credentials, self.progress.stop))
             return
-        log.warning("the destination refuses the credentials: %s", self._refusals[-1])
-        try:
-            await asyncio.to_thread(self.job.producer, [])
-        except DestinationAway as error:
-            log.warning("%s", error)
+        if not self._check.done():
+            return
+        check, self._check = self._check, None
         self._refusals.clear()
+        try:
+            check.result()
+        except (DestinationAway, CannotRun) as error:
+            if isinstance(error, CannotRun) and is_stalled:
+                raise
+            log.warning("%s", error)
 
     async def _save(self) -> None:
         fault = self.progress.fault()

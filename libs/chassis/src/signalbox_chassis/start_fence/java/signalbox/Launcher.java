@@ -100,7 +100,10 @@ public final class Launcher {
     }
   }
 
-  /** Where System.exit was called, if that ends the JVM: its caller waits for the hooks. Empty after a signal. */
+  /**
+   * Where System.exit was called, if that ends the JVM: its caller waits for the hooks. Empty after a signal, and if
+   * Spark calls it because main has returned.
+   */
   private static String exitPlace() {
     String place = "";
     for (StackTraceElement[] stack : Thread.getAllStackTraces().values()) {
@@ -111,6 +114,9 @@ public final class Launcher {
         }
         boolean exits = name.equals("java.lang.Runtime") || name.equals("java.lang.System");
         if (exits && stack[i].getMethodName().equals("exit") && i + 1 < stack.length) {
+          if (returned && isSubmit(stack, i + 1)) {
+            return "";
+          }
           StackTraceElement caller = stack[i + 1];
           int line = caller.getLineNumber();
           place = caller.getClassName() + "." + caller.getMethodName() + (line > 0 ? " line " + line : "");
@@ -118,6 +124,17 @@ public final class Launcher {
       }
     }
     return place;
+  }
+
+  /** Whether spark-submit made this call: spark.submit.callSystemExitOnMainExit. Its watcher of a worker ends by -1. */
+  private static boolean isSubmit(StackTraceElement[] stack, int from) {
+    for (int i = from; i < stack.length; i++) {
+      String name = stack[i].getClassName();
+      if (!name.startsWith("org.apache.spark.util.CommandLine") && !name.startsWith("scala.")) {
+        return name.startsWith("org.apache.spark.deploy.SparkSubmit");
+      }
+    }
+    return false;
   }
 
   private static String result() {
