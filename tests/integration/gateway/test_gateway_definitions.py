@@ -247,6 +247,28 @@ async def test_a_definition_that_cannot_be_read_is_named_replaced_and_deleted(
     await api.ask("DELETE", f"{where}/{id}")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"params": {"pin": {"type": "integer", "default": "hunter2"}}},
+        {"work": {"kind": "hunter2"}},
+        {"work": {"kind": "scripted", "script": "hunter2"}},
+        {"project": "{{ hunter2 }}"},
+    ],
+)
+async def test_no_value_of_a_definition_that_cannot_be_read_is_answered(api: Gateway, change: dict[str, Any]) -> None:
+    """Messages of a schema repeat what does not fit it, also where that is a password."""
+    await api.ask("POST", "/jobs", {"id": "with-values", **WRITTEN["job"]})
+    async with api.connection() as connection:
+        body = json.loads(await connection.fetchval("SELECT body FROM definition WHERE id = 'with-values'"))
+    await _spoil(api, "job", "with-values", json.dumps({**body, **change}))
+    answer = await api.request("GET", "/jobs/with-values")
+    assert answer.problem == (409, "unreadable")
+    assert answer.fields
+    assert "hunter2" not in answer.text
+    await api.ask("DELETE", "/jobs/with-values")
+
+
 async def test_a_version_that_cannot_be_read_is_named_and_hides_no_other(api: Gateway) -> None:
     await api.ask("POST", "/jobs", {"id": "old-damage", **WRITTEN["job"]})
     for number in (2, 3):
@@ -261,6 +283,8 @@ async def test_a_version_that_cannot_be_read_is_named_and_hides_no_other(api: Ga
         answer = await api.request("GET", f"/jobs/old-damage{path}")
         assert answer.problem == (409, "unreadable"), path
         assert answer.body["detail"].startswith("job old-damage, version 2, cannot be read: ")
+        named = {name: answer.body.get(name) for name in ("kind", "id", "version", "revision")}
+        assert named == {"kind": "job", "id": "old-damage", "version": 2, "revision": None}
     assert (await api.ask("GET", "/jobs/old-damage/diff?from=1&to=3"))["changes"]
     start = {"version": 2}
     assert (await api.request("POST", "/jobs/old-damage/start", start)).problem == (409, "unreadable")

@@ -239,6 +239,11 @@ async def test_a_person_of_one_project_sees_and_changes_that_project_alone(api: 
     assert (await call("POST", "/jobs", {**JOB, "id": "mine", "project": "lake"})).status == 201
     schedule = {"id": "s", "project": "lake", "cron": "0 2 * * *", "target": {"kind": "job", "id": "sea-job"}}
     assert (await call("POST", "/schedules", schedule)).problem == (403, "forbidden"), "it would start sea's work"
+    async with api.connection() as connection:  # the answer would name fields of sea's job
+        body = await connection.fetchval("SELECT body FROM definition WHERE id = 'sea-job'")
+        await connection.execute("UPDATE definition SET body = '{}' WHERE id = 'sea-job'")
+        assert (await call("POST", "/schedules", schedule)).problem == (403, "forbidden")
+        await connection.execute("UPDATE definition SET body = $1 WHERE id = 'sea-job'", body)
     assert await api.value("SELECT project FROM definition WHERE id = 'lake-job'") == "lake"
     started = await call("POST", "/jobs/lake-job/start", {})
     assert started.status == 202

@@ -246,6 +246,19 @@ def test_a_definition_that_cannot_be_read_is_named_with_what_helps(server: str) 
     ]
 
 
+def test_an_older_version_that_cannot_be_read_is_no_reason_to_replace_the_present_one(server: str) -> None:
+    detail = "job nightly, version 3, cannot be read: work.kind: is unknown"
+    problem = {
+        "type": "/problems/unreadable", "title": "t", "status": 409, "detail": detail, "trace_id": "abc",
+        "kind": "job", "id": "nightly", "version": 3,
+        "errors": [{"field": "work.kind", "value": None, "allowed": "is unknown"}],
+    }  # fmt: skip
+    Server.answers[:] = [(409, problem)]
+    result = run(server, "job", "diff", "nightly", "--from", "3", "--to", "5")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [f"error: {detail}", "  problem unreadable, trace abc"]
+
+
 def test_the_status_lists_definitions_that_cannot_be_read(server: str) -> None:
     shown = {"kind": "job", "id": "nightly", "revision": 42, "reason": "work.kind: is unknown"}
     Server.answers[:] = [(200, {"unreadable": [shown]}), (200, {"unreadable": {"ok": False, "problem": "no answer"}})]

@@ -69,6 +69,8 @@ class Refused(Exception):
         self.kind = str(problem.get("kind", ""))
         """Of a definition that cannot be read, as `id`."""
         self.id = str(problem.get("id", ""))
+        self.version: Any = problem.get("version")
+        """The older version that cannot be read; None for the present form."""
         super().__init__(self.detail)
 
 

@@ -43,7 +43,7 @@ def handle_errors() -> Generator[None]:
             echo(plain(line))
         for user in refused.users:
             echo(f"  used by {plain(user)}")
-        if refused.slug == "unreadable":
+        if refused.slug == "unreadable" and refused.version is None:
             for line in _repair(refused.kind, refused.id):
                 echo(f"  {plain(line)}")
         echo(f"  problem {plain(refused.slug)}, trace {plain(refused.trace_id)}")
@@ -90,7 +90,7 @@ def _refusal(refused: Refused) -> list[str]:
 
 
 def _repair(kind: str, id: str) -> list[str]:
-    """What helps with a definition that cannot be read."""
+    """What helps with a definition whose present form cannot be read."""
     return [
         f"`signalbox {kind} versions {id}` lists the versions that can be read",
         f"`signalbox {kind} update {id} -f FILE` replaces it, `signalbox {kind} delete {id}` removes it",

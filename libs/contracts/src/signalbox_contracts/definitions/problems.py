@@ -9,6 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 from signalbox_contracts.definitions.secrets import secret_refs
 
 _VALUE_CHARACTERS: Final = 100
+_TYPES_WITH_VALUES: Final = frozenset({"value_error", "assertion_error", "union_tag_invalid"})
+"""Kinds of pydantic's errors whose messages may repeat what was given."""
+_MISFIT: Final = "does not fit its schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,11 @@ class InvalidDefinition(ValueError):
         self.problems = problems
 
 
-def problems_in(error: ValidationError) -> tuple[Problem, ...]:
-    """The problems pydantic found, in the words of the API: field paths with dots, no library terms."""
+def problems_in(error: ValidationError, *, values: bool = True) -> tuple[Problem, ...]:
+    """The problems pydantic found, in the words of the API: field paths with dots, no library terms.
+
+    Without `values` nothing that was given is in them: it may be secret.
+    """
     errors = error.errors(include_url=False)
     problems: list[Problem] = []
     for found in errors:
@@ -50,10 +56,16 @@ def problems_in(error: ValidationError) -> tuple[Problem, ...]:
         if found["type"] == "too_short" and inner:
             continue  # pydantic counts only the entries that are valid
         if isinstance(cause, InvalidFields):
-            problems += [Problem(_dotted((*place, field)), None, allowed) for field, allowed in cause.found]
+            problems += [
+                Problem(_dotted((*place, field)), None, allowed if values else _MISFIT)
+                for field, allowed in cause.found
+            ]
             continue
-        value = _shown_value(found["type"], found["input"], place)
-        problems.append(Problem(_dotted(place), value, found["msg"].removeprefix("Value error, ")))
+        value = _shown_value(found["type"], found["input"], place) if values else None
+        hidden = not values and found["type"] in _TYPES_WITH_VALUES
+        problems.append(
+            Problem(_dotted(place), value, _MISFIT if hidden else found["msg"].removeprefix("Value error, "))
+        )
     return tuple(problems)
 
 

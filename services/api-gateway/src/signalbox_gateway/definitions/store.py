@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from signalbox_chassis.observability.logs import redact
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.database import UnitOfWork
-from signalbox_chassis.runtime.isolation import describe_fault, readable
+from signalbox_chassis.runtime.isolation import readable
 from signalbox_contracts.definitions import KINDS, AnyDefinition
 from signalbox_contracts.definitions.definition import Definition
 from signalbox_contracts.definitions.problems import InvalidFields, Problem, problems_in
@@ -356,12 +356,13 @@ def _parse(kind: str, id: str, revision: int, body: str, *, version: int | None 
             raise InvalidFields([("id", f"is stored as {id}")])
     except ValidationError as error:
         problems = tuple(
-            Problem(one.field, None, redact(one.allowed)[:MAX_ALLOWED_CHARACTERS]) for one in problems_in(error)
+            Problem(one.field, None, redact(one.allowed)[:MAX_ALLOWED_CHARACTERS])
+            for one in problems_in(error, values=False)
         )
     except InvalidFields as error:
         problems = tuple(Problem(field, None, allowed) for field, allowed in error.found)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        problems = (Problem("definition", None, describe_fault(error)),)
+        problems = (Problem("definition", None, f"cannot be read: {type(error).__name__}"),)
     else:
         return definition
     raise DefinitionUnreadable(kind, id, revision, problems, version=version)

@@ -19,10 +19,9 @@ MAX_SHOWN: Final = 200
 
 
 def problem_of(error: store.DefinitionUnreadable) -> Problem:
-    """The answer to a request that needs this definition."""
-    return Problem(
-        "unreadable", str(error), errors=error.problems, kind=error.kind, id=error.id, revision=error.revision
-    )
+    """The answer to a request that needs this definition, or one of its older versions."""
+    place: dict[str, Any] = {"revision": error.revision} if error.version is None else {"version": error.version}
+    return Problem("unreadable", str(error), errors=error.problems, kind=error.kind, id=error.id, **place)
 
 
 @dataclass

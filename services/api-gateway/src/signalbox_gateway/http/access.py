@@ -14,6 +14,10 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
+from signalbox_contracts.definitions.definition import Definition
+from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.pipeline import Pipeline
+from signalbox_contracts.definitions.references import references
 from signalbox_gateway.http import anonymous
 from signalbox_gateway.http.addresses import client_address, limit_key
 from signalbox_gateway.http.dependencies import Dependencies, Deps
@@ -26,7 +30,7 @@ from signalbox_gateway.identity.roles import NEEDS, Binding, Object, Reach, Role
 
 __all__ = [
     "Principal", "count_call", "permission", "permissions_of", "public", "require", "require_definition",
-    "still_may", "visible",
+    "require_references", "still_may", "visible",
 ]  # fmt: skip
 PUBLIC: Final = frozenset(
     {
@@ -130,6 +134,20 @@ async def require_definition(connection: Any, principal: Principal, permission: 
         require(principal, permission, *([found] if found else []), *await objects.reached_by(connection, kind, id))
         started = await objects.started_by(connection, kind, id)
         require(principal, "plan.start", *started)  # a schedule must not start what its author may not
+
+
+async def require_references(connection: Any, principal: Principal, permission: str, definition: Definition) -> None:
+    """Check what a definition names before that is read: an answer may say what is in it."""
+    if principal.reach(permission).everywhere:
+        return
+    named = references(definition)
+    started = [
+        await objects.definition(connection, one.kind, one.id) for one in named if one.kind in ("job", "pipeline")
+    ]
+    require(principal, "plan.start", *(one for one in started if one is not None))
+    if isinstance(definition, Job | Pipeline):
+        engines = frozenset(one.id for one in named if one.kind == "engine")
+        require(principal, permission, Object(definition.project, engines))
 
 
 def require(principal: Principal, permission: str, *objects: Object) -> None:

@@ -207,7 +207,14 @@ _PROBLEM: Final[dict[str, Any]] = {
         "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT, "trace_id": _TEXT,
         "kind": {**_TEXT, "description": "Of `unreadable`: the kind of the definition."},
         "id": {**_TEXT, "description": "Of `unreadable`: the id of the definition."},
-        "revision": {"type": "integer", "description": "Of `unreadable`: what `If-Match` may name."},
+        "revision": {
+            "type": "integer",
+            "description": "Of `unreadable`: what `If-Match` may name. Absent where an older version is meant.",
+        },
+        "version": {
+            "type": "integer",
+            "description": "Of `unreadable`: the older version that cannot be read. The present one is not affected.",
+        },
         "users": {"type": "array", "items": _TEXT, "description": "Of `in-use`: what uses it, as `kind:id`."},
         "errors": {
             "type": "array",

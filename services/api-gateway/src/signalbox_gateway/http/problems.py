@@ -47,7 +47,8 @@ PAGES: Final[dict[str, str]] = {
     "in-use": "`users` lists what refers to it. Change or remove those first.",
     "unreadable": "A newer version wrote this definition, or it is damaged. `kind`, `id` and `revision` name it, "
     "`errors` the fields that cannot be read, without their values. PUT replaces it and DELETE removes it, by the "
-    "usual rules; its older versions that can be read are shown with `?version=`. No other definition is affected.",
+    "usual rules; its older versions that can be read are shown with `?version=`. With `version` in place of "
+    "`revision` it is that older version, and the present one is not affected. Nor is any other definition.",
     "precondition-failed": "`If-Match` names another revision than the present one: read it again and decide again. "
     "Plans, tasks, accounts and roles have no revision: send their changes without `If-Match`.",
     "idempotency-key-reused": "A key belongs to one request: method, path and body. Take a fresh key for another one.",

@@ -21,7 +21,7 @@ from signalbox_gateway.definitions.addresses import check_addresses
 from signalbox_gateway.definitions.kinds import KINDS, DefinitionKind
 from signalbox_gateway.definitions.store import DefinitionFilter, Saved, Stored
 from signalbox_gateway.definitions.written import READ_ONLY, complete
-from signalbox_gateway.http.access import Principal, permission, require_definition, visible
+from signalbox_gateway.http.access import Principal, permission, require_definition, require_references, visible
 from signalbox_gateway.http.bodies import body, json_body
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.etags import etag, must_match, not_modified
@@ -261,6 +261,7 @@ def _add_writes(router: APIRouter, entry: DefinitionKind, writer: Any) -> None:
 
 
 async def _save(work: UnitOfWork, deps: Deps, entry: DefinitionKind, definition: Any, principal: Principal) -> Saved:
+    await require_references(work.connection, principal, entry.write_permission, definition)
     await checks.check_definition(work.connection, definition)
     saved = await store.save(work, definition, actor=principal.actor, at=deps.clock.now())
     await require_definition(work.connection, principal, entry.write_permission, entry.kind, definition.id)

@@ -13,7 +13,7 @@ from signalbox_gateway import pipeline_requests, plan_requests
 from signalbox_gateway.definitions import checks, publish, store
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.definitions.written import complete
-from signalbox_gateway.http.access import Principal, permission, require_definition
+from signalbox_gateway.http.access import Principal, permission, require_definition, require_references
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
@@ -127,6 +127,7 @@ def _numbered(number: int, problem: FieldProblem) -> FieldProblem:
 
 async def _apply(work: UnitOfWork, deps: Deps, principal: Principal, number: int, pipeline: Any) -> dict[str, Any]:
     """Save one pipeline unless it is what is saved already."""
+    await require_references(work.connection, principal, "pipeline.write", pipeline)
     try:
         await checks.check_definition(work.connection, pipeline)
     except InvalidDefinition as error:

@@ -19,7 +19,7 @@ from signalbox_gateway import operations
 from signalbox_gateway.definitions import checks, publish, store
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.definitions.written import complete
-from signalbox_gateway.http.access import Principal, permission, require_definition, visible
+from signalbox_gateway.http.access import Principal, permission, require_definition, require_references, visible
 from signalbox_gateway.http.bodies import body, body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag, must_match, not_modified
@@ -200,6 +200,7 @@ def _job(id: str, written: WorkflowWrite) -> Job:
 
 
 async def _save(work: UnitOfWork, deps: Dependencies, principal: Principal, job: Any) -> store.Saved:
+    await require_references(work.connection, principal, "job.write", job)
     await checks.check_definition(work.connection, job)
     await checks.engine_for(work.connection, job)  # a workflow nothing can run would only fail later
     saved = await store.save(work, job, actor=principal.actor, at=deps.clock.now())
