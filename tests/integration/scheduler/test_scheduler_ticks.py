@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from signalbox_contracts.definitions.freeze import Freeze
+from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.messages.operations import ScheduleBackfill
 from signalbox_contracts.messages.states import OperationResult, Outcome, ScheduleStated
 from signalbox_contracts.messages.ticks import SkipReason, TickCause
+from signalbox_scheduler import facts
 from signalbox_scheduler.store import schedules, ticks
 from support.executor import operation
 from support.proofs import proves
@@ -295,8 +297,9 @@ async def test_what_cannot_be_read_is_replaced_and_deleted_without_its_last_form
         assert tuple(row.values()) == (3, True, None, 0)
 
 
+@pytest.mark.parametrize("last_form", [None, schedule("deleted", "0 0 1 1 *")], ids=["unknown", "known"])
 async def test_a_schedule_that_cannot_be_read_stops_alone_until_it_is_replaced_or_deleted(
-    schedulers: Schedulers, caplog: pytest.LogCaptureFixture
+    schedulers: Schedulers, caplog: pytest.LogCaptureFixture, last_form: Schedule | None
 ) -> None:
     """With a tick stored, or a change not published, it kept every other schedule from its ticks and states."""
     now, long_ago = datetime.now(UTC), datetime(2026, 1, 1, tzinfo=UTC)
@@ -323,12 +326,12 @@ async def test_a_schedule_that_cannot_be_read_stops_alone_until_it_is_replaced_o
         await until(ticked, why="another schedule fires")
         await schedulers.define(schedule("healthy", "0 0 1 1 *"), revision=2)
         await until(all_stated, why="the state of the other is published")
-        assert {event.data.schedule_id for event in await schedulers.states_published(ScheduleStated)} == {"healthy"}
-        assert await schedulers.value("SELECT count(*) FROM schedule WHERE problem LIKE 'it cannot be read: %'") == 2
-        assert await schedulers.value("SELECT count(*) FROM tick WHERE unpublished") == 2
+        notes = {event.data.schedule_id: event.data.note for event in await schedulers.states_published(ScheduleStated)}
+        assert notes == {"healthy": "", "deleted": facts.UNREADABLE, "replaced": facts.UNREADABLE}
+        assert await schedulers.value("SELECT count(*) FROM tick WHERE unpublished AND schedule_id <> 'healthy'") == 2
 
         async with schedulers.connection() as connection:
-            await schedules.define(connection, [schedules.Defined("deleted", 3, None, True, now)])
+            await schedules.define(connection, [schedules.Defined("deleted", 3, last_form, True, now)])
         caplog.clear()
         await schedulers.define(schedule("replaced", "0 0 1 1 *"), revision=3)
 
@@ -336,10 +339,12 @@ async def test_a_schedule_that_cannot_be_read_stops_alone_until_it_is_replaced_o
             return {event.data.schedule_id for event in await schedulers.ticked()} == {"healthy", "replaced"}
 
         await until(fired, why="the tick of the replaced one is published")
+        async with schedulers.connection() as connection:
+            await schedules.fail(connection, "replaced", 1, "a pass that read the revision before")
         await until(all_stated, why="nothing is left to publish")
+    assert await schedulers.value("SELECT problem FROM schedule WHERE id = 'replaced'") == ""
     assert await schedulers.value("SELECT count(*) FROM tick WHERE unpublished OR schedule_id = 'deleted'") == 0
-    assert "left out of stored ticks" not in caplog.text
-    assert "left out of schedule states" not in caplog.text
+    assert "stored ticks" not in caplog.text
 
 
 async def test_a_backfill_of_a_schedule_that_cannot_be_read_keeps_no_other_waiting(schedulers: Schedulers) -> None:

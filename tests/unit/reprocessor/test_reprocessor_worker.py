@@ -4,6 +4,7 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -194,53 +195,57 @@ def refuse(refusals: Refusals, reason: str = REFUSED) -> None:
 
 
 class Broker:
-    """A producer of a broker that does not answer. It refuses the credentials at these seconds of its life."""
+    """A producer with a clock of its own. Its broker does not answer, and refuses the credentials at these seconds."""
 
-    def __init__(self, refusals: Refusals, *refused_at: float) -> None:
-        self.refusals = refusals
-        self.left = list(refused_at)
-        self.born = time.monotonic()
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, refusals: Refusals, *refused_at: float) -> None:
+        self.now = 0.0
+        self._refusals = refusals
+        self._left = list(refused_at)
+        self._pending: tuple[float, Future[Any]] | None = None
+        monkeypatch.setattr(main, "STOP_SECONDS", 0)
+        monkeypatch.setattr(main, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(main, "_list_topics", self._list_topics)
 
     def poll(self, seconds: float) -> None:
-        while self.left and time.monotonic() - self.born >= self.left[0]:
-            self.left.pop(0)
-            refuse(self.refusals)
+        self.now += 0.1
+        while self._left and self.now >= self._left[0]:
+            self._left.pop(0)
+            refuse(self._refusals)
+        if self._pending is not None and self.now >= self._pending[0]:
+            self._pending[1].set_exception(KafkaException(KafkaError(KafkaError._TRANSPORT)))
+            self._pending = None
 
-    def list_topics(self, topic: str, timeout: float) -> Any:
-        time.sleep(timeout)
-        raise KafkaException(KafkaError(KafkaError._TRANSPORT, "Local: Broker transport failure"))
+    def _list_topics(self, _: Any, topic: str, seconds: float) -> Future[Any]:
+        answer: Future[Any] = Future()
+        self._pending = self.now + seconds, answer
+        return answer
 
 
 @pytest.mark.parametrize(
     ("refused_at", "is_certain"),
-    [((0.0,), False), ((0.0, 0.1), False), ((0.6,), False), ((0.0, 0.6), True), ((0.6, 0.7), True)],
+    [((0.0,), False), ((0.0, 3.0), False), ((9.0,), False), ((0.0, 9.0), True), ((13.0, 14.0), True)],
 )
 def test_credentials_are_wrong_if_refused_more_than_once_and_lately(
     monkeypatch: pytest.MonkeyPatch, refused_at: tuple[float, ...], is_certain: bool
 ) -> None:
     """A broker that came up, refused once and then hung for 10 s failed the job for good."""
-    monkeypatch.setattr(main, "STOP_SECONDS", 0.02)
-    monkeypatch.setattr(main, "METADATA_SECONDS", 1.2)
-    monkeypatch.setattr(main, "METADATA_RETRY_SECONDS", 0.3)
-    monkeypatch.setattr(main, "AUTHENTICATION_SECONDS", 0.8)
-    monkeypatch.setattr(main, "RECENT_SECONDS", 0.5)
     refusals = Refusals()
     with pytest.raises(main.CannotRun if is_certain else main.DestinationAway):
-        load_metadata(Broker(refusals, *refused_at), refusals, Event())
+        load_metadata(Broker(monkeypatch, refusals, *refused_at), refusals, Event())
 
 
 def load_metadata(broker: Broker, refusals: Refusals, stop: Event) -> Any:
     return main._load_metadata(broker, "events", refusals, stop)  # pyright: ignore[reportPrivateUsage]
 
 
-def test_a_worker_that_waits_for_its_destination_stops_at_once() -> None:
+def test_a_worker_that_waits_for_its_destination_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It waited up to 20 s, and was killed after 10 s with settled batches that it had not saved."""
     stop, refusals = Event(), Refusals()
+    broker = Broker(monkeypatch, refusals)
     stop.set()
-    begun = time.monotonic()
     with pytest.raises(Stopped):
-        load_metadata(Broker(refusals), refusals, stop)
-    assert time.monotonic() - begun < 2
+        load_metadata(broker, refusals, stop)
+    assert broker.now < 1
 
 
 @pytest.mark.parametrize(

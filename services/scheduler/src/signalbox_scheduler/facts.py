@@ -28,6 +28,10 @@ from signalbox_scheduler.store.schedules import ScheduleRow
 from signalbox_scheduler.store.ticks import Tick
 
 SOURCE = "signalbox/scheduler"
+UNREADABLE = (
+    "the scheduler cannot read it: a newer version wrote it, or it is damaged; it goes on once it is saved again"
+)
+"""Without a value of the definition: the state is shown to everybody who sees the schedule."""
 _ZONE_DATA = version("tzdata")
 
 
@@ -71,17 +75,18 @@ def publish_tick(
     )
 
 
-def publish_state(work: UnitOfWork, row: ScheduleRow, schedule: Schedule, now: datetime) -> None:
-    """Publish the present state of one schedule."""
+def publish_state(work: UnitOfWork, row: ScheduleRow, schedule: Schedule | None, now: datetime) -> None:
+    """Publish the present state of one schedule, whose definition is None if it cannot be read."""
+    paused, note = (schedule.paused, schedule.note) if schedule else (False, UNREADABLE)
     record = ScheduleRecord(
-        schedule_id=row.id, version=row.version, definitions_revision=row.revision, paused=schedule.paused,
-        note=row.problem or schedule.note, next_due_at=row.next_due_at, last_due_at=row.last_due_at,
+        schedule_id=row.id, version=row.version, definitions_revision=row.revision, paused=paused,
+        note=row.problem or note, next_due_at=row.next_due_at, last_due_at=row.last_due_at,
         last_fired_at=row.last_fired_at, fired=row.fired, skipped=row.skipped,
     )  # fmt: skip
     work.publish(
         ScheduleStated.of(
             record, subject=f"schedule:{row.id}", source=SOURCE, time=now, aggregateversion=row.version,
-            project=schedule.project,
+            project=row.project,
         )
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from opentelemetry.trace import Tracer
 from prometheus_client import Counter, Histogram
 
 from signalbox_chassis.persistence.database import Database, UnitOfWork
-from signalbox_chassis.runtime.isolation import describe_fault, note_fault, readable
+from signalbox_chassis.runtime.isolation import note_fault
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.ids import tick_id
 from signalbox_contracts.messages.operations import ScheduleBackfillData
@@ -136,9 +136,7 @@ class Scheduling:
                 schedule = self._schedule(one.tick.schedule_id, one.revision, one.definition)
             except ValueError as error:
                 note_fault("stored ticks", error, one.tick.schedule_id)
-                await schedules.fail(
-                    work.connection, one.tick.schedule_id, f"it cannot be read: {describe_fault(error)}"
-                )
+                await schedules.fail(work.connection, one.tick.schedule_id, one.revision, facts.UNREADABLE)
                 continue
             self._publish_one(work, one.tick, {schedule.id: (schedule, one.revision)}, now)
             published.append(one.tick.id)
@@ -215,12 +213,12 @@ class Scheduling:
         return fired
 
     async def publish_states(self) -> bool:
-        """Publish schedules that changed and can be read; True when there may be more."""
+        """Publish schedules that changed; True when there may be more."""
         async with self.database.unit_of_work() as work:
             rows = await schedules.take_unpublished(work.connection, STATES)
             now = await schedules.now(work.connection)
-            for row, schedule in readable(rows, _with_schedule, part="schedule states", name=lambda row: row.id):
-                facts.publish_state(work, row, schedule, now)
+            for row in rows:
+                facts.publish_state(work, row, _schedule_of(row), now)
         return len(rows) == STATES
 
     async def prune(self) -> bool:
@@ -240,6 +238,11 @@ class Scheduling:
         """The decisions about one schedule. One that cannot be computed is stopped with the reason, alone."""
         try:
             schedule = self._schedule(due.id, due.revision, due.definition)
+        except ValueError as error:
+            note_fault("due schedules", error, due.id)
+            await schedules.fail(work.connection, due.id, due.revision, facts.UNREADABLE)
+            return None
+        try:
             if due.deleted:
                 result = Due((), due.cursor_at, None, None)
             else:
@@ -249,7 +252,7 @@ class Scheduling:
             return Decided(schedule, due.revision, made, _advance(due, schedule, result))
         except (ValueError, OverflowError, ArithmeticError) as error:
             log.warning("schedule %s is stopped: its ticks cannot be computed: %s", due.id, error)
-            await schedules.fail(work.connection, due.id, f"its ticks cannot be computed: {error}")
+            await schedules.fail(work.connection, due.id, due.revision, f"its ticks cannot be computed: {error}")
             return None
 
     def _schedule(self, id: str, revision: int, definition: str) -> Schedule:
@@ -315,8 +318,12 @@ def _next_instants(
     return found[::-1][:count] if newest_first else found
 
 
-def _with_schedule(row: ScheduleRow) -> tuple[ScheduleRow, Schedule]:
-    return row, Schedule.model_validate_json(row.definition)
+def _schedule_of(row: ScheduleRow) -> Schedule | None:
+    try:
+        return Schedule.model_validate_json(row.definition)
+    except ValueError as error:
+        note_fault("schedule states", error, row.id)
+        return None
 
 
 def _tick(schedule: Schedule, decision: calendar.Decision) -> Tick:

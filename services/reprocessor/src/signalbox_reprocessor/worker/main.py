@@ -328,6 +328,8 @@ class Worker:
         self._refusals.clear()
         try:
             check.result()
+        except Stopped:
+            return  # what was taken until then is still to be saved
         except (DestinationAway, CannotRun) as error:
             if isinstance(error, CannotRun) and is_stalled:
                 raise

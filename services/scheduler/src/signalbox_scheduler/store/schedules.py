@@ -26,8 +26,8 @@ ON CONFLICT (id) DO UPDATE SET
                 THEN s.cursor_at ELSE greatest(s.cursor_at, now()) END
 WHERE s.revision < excluded.revision
 """
-_KNOWN = "SELECT id, definition, deleted FROM schedule WHERE id = ANY($1)"
-# A schedule that cannot be read has no state to publish, and no tick of it fires: a stored one did not happen.
+_KNOWN = "SELECT id, definition, deleted, problem FROM schedule WHERE id = ANY($1)"
+# A schedule that is deleted while it is stopped or cannot be read has no tick any more: its stored one did not happen.
 # Ticks before their schedule: `fire` locks them in this order.
 _DELETE_STORED_TICKS = """
 DELETE FROM tick WHERE unpublished AND schedule_id = $1
@@ -79,10 +79,10 @@ WHERE s.id = a.id
 _FAIL = """
 UPDATE schedule SET problem = left($2, 2000), next_fire_at = NULL, next_due_at = NULL,
     version = version + 1
-WHERE id = $1
+WHERE id = $1 AND revision = $3
 """
 _UNPUBLISHED = """
-SELECT id, revision, definition, deleted, next_due_at, last_due_at, last_fired_at, fired, skipped, problem, version
+SELECT id, revision, definition, project, next_due_at, last_due_at, last_fired_at, fired, skipped, problem, version
 FROM schedule WHERE published < version ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 _PUBLISHED = """
@@ -148,7 +148,7 @@ class ScheduleRow:
     id: str
     revision: int
     definition: str
-    deleted: bool
+    project: str
     next_due_at: datetime | None
     last_due_at: datetime | None
     last_fired_at: datetime | None
@@ -174,9 +174,11 @@ async def define(connection: Connection, snapshots: Sequence[Defined]) -> None:
     stored = [row for row in rows if not row["deleted"]]
     known = dict(readable(stored, _named, part="schedules", name=lambda row: row["id"]))
     unreadable = {row["id"] for row in stored} - known.keys()
+    stopped = {row["id"] for row in stored if row["problem"]} | unreadable
     for one in newest.values():
-        if one.schedule is None and one.id in unreadable:
+        if one.deleted and one.id in stopped:
             await connection.execute(_DELETE_STORED_TICKS, one.id, one.revision)
+        if one.schedule is None and one.id in unreadable:
             await connection.execute(_DELETE, one.id, one.revision)
     kept = [one for one in newest.values() if one.schedule is not None]
     gone = [one for one in newest.values() if one.schedule is None and one.id in known]
@@ -222,9 +224,9 @@ async def advance(connection: Connection, moved: Sequence[Advance]) -> None:
     await connection.execute(_ADVANCE, *([getattr(one, column) for one in moved] for column in columns))
 
 
-async def fail(connection: Connection, schedule_id: str, problem: str) -> None:
-    """Stop a schedule that cannot be read, or whose ticks cannot be computed. A new revision starts it again."""
-    await connection.execute(_FAIL, schedule_id, problem)
+async def fail(connection: Connection, schedule_id: str, revision: int, problem: str) -> None:
+    """Stop a schedule that cannot be read, or whose ticks cannot be computed. A new revision starts it."""
+    await connection.execute(_FAIL, schedule_id, problem, revision)
 
 
 async def take_unpublished(connection: Connection, limit: int) -> list[ScheduleRow]:

@@ -21,8 +21,8 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::date[], $5::
 ON CONFLICT (id) DO UPDATE SET outcome = 'FIRED', cause = excluded.cause, detail = excluded.detail, noticed_at = now()
 WHERE t.outcome = 'SKIPPED' RETURNING id
 """
-# INVARIANT tick.published: what `store` left is published by the one who takes it, whatever became of the schedule.
-# Of a schedule that is stopped it is published after a new revision has started it again.
+# INVARIANT tick.published: what `store` left is published by the one who takes it, whatever became of the schedule:
+# of one that is stopped after a new revision has started it again, and never if it is deleted before that.
 _TAKE_STORED = """
 SELECT t.id, t.schedule_id, t.due_at, t.event_date, t.outcome, t.cause, t.detail, s.revision, s.definition
 FROM tick t JOIN schedule s ON s.id = t.schedule_id

@@ -107,6 +107,7 @@ public final class Launcher {
   private static String exitPlace() {
     String place = "";
     for (StackTraceElement[] stack : Thread.getAllStackTraces().values()) {
+      int caller = 0;
       for (int i = 0; i < stack.length; i++) {
         String name = stack[i].getClassName();
         if (name.startsWith("java.lang.Terminator")) {
@@ -114,13 +115,13 @@ public final class Launcher {
         }
         boolean exits = name.equals("java.lang.Runtime") || name.equals("java.lang.System");
         if (exits && stack[i].getMethodName().equals("exit") && i + 1 < stack.length) {
-          if (returned && isSubmit(stack, i + 1)) {
-            return "";
-          }
-          StackTraceElement caller = stack[i + 1];
-          int line = caller.getLineNumber();
-          place = caller.getClassName() + "." + caller.getMethodName() + (line > 0 ? " line " + line : "");
+          caller = i + 1;
         }
+      }
+      if (caller > 0 && !(returned && isSubmit(stack, caller))) {
+        int line = stack[caller].getLineNumber();
+        String method = stack[caller].getClassName() + "." + stack[caller].getMethodName();
+        place = method + (line > 0 ? " line " + line : "");
       }
     }
     return place;
