@@ -20,7 +20,7 @@ from engines.oozie.assembly import FETCH_SECONDS, java_home, why_not
 
 POM: Final = Path(__file__).parent / "hdfs" / "pom.xml"
 START_SECONDS: Final = 120
-_NODES: Final = ("namenode.NameNode", "datanode.DataNode")
+_NODES: Final = ("server.namenode.NameNode", "server.datanode.DataNode")
 _LOGGING: Final = """log4j.rootLogger=INFO,A
 log4j.appender.A=org.apache.log4j.ConsoleAppender
 log4j.appender.A.layout=org.apache.log4j.PatternLayout
@@ -129,6 +129,12 @@ class HdfsCluster:
     def exists(self, path: str) -> bool:
         return self.call("GET", path, "GETFILESTATUS")[0] == 200
 
+    def safe_mode(self, action: str) -> None:
+        """`enter` or `leave`: while it lasts nothing can be written."""
+        command = [*self._java("tools.DFSAdmin"), "-safemode", action]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
+
     def call(self, method: str, path: str, operation: str, **query: str) -> tuple[int, str]:
         """Status, and the answer or where it redirects to."""
         named = urlencode({"op": operation, "user.name": self.user, **query})
@@ -152,12 +158,12 @@ class HdfsCluster:
             else:
                 return
 
-    def _java(self, node: str) -> list[str]:
+    def _java(self, program: str) -> list[str]:
         home = java_home()
         assert home is not None
         opens = [word for name in ("lang", "util") for word in ("--add-opens", f"java.base/java.{name}=ALL-UNNAMED")]
         return [
             str(home / "bin" / "java"), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *opens,
             "-cp", f"{self.folder / 'conf'}:{fetched()}/*",
-            f"org.apache.hadoop.hdfs.server.{node}",
+            f"org.apache.hadoop.hdfs.{program}",
         ]  # fmt: skip

@@ -1,6 +1,10 @@
-"""Clean-ups on a real HDFS: WebHDFS shows what Oozie would delete, and Oozie deletes exactly that once confirmed."""
+"""Clean-ups on a real HDFS: WebHDFS shows what Oozie would delete, and Oozie deletes exactly that once confirmed.
+
+The check `namenode` of the check engine is tried on the same cluster.
+"""
 
 from collections.abc import Generator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -10,6 +14,9 @@ from engines.oozie.hdfs_cluster import HdfsCluster
 from engines.oozie.oozie_process import OozieProcess
 from engines.oozie.product import DONE, ENDS, actions, items, plan_in
 from engines.oozie.world import World
+from signalbox_chassis.security.egress import EgressGuard
+from signalbox_contracts.definitions.work import NameNodeCheck
+from signalbox_executor.engines.check.probes import Limits, NotReady, probe
 from signalbox_executor.engines.oozie.storage import Storage
 from support.full_stack import FullStack
 
@@ -26,6 +33,25 @@ def hdfs(tmp_path_factory: pytest.TempPathFactory) -> Generator[HdfsCluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+async def test_a_name_node_is_ready_with_enough_data_nodes_and_outside_safe_mode(hdfs: HdfsCluster) -> None:
+    """Without it the check is known to work with recorded answers only."""
+    limits = Limits(guard=EgressGuard("127.0.0.1"))
+
+    async def check(**fields: Any) -> str:
+        return await probe(NameNodeCheck(type="namenode", url=hdfs.url, **fields), limits)
+
+    assert await check(min_live_datanodes=1) == "the NameNode is Operational, 1 DataNodes live"
+    with pytest.raises(NotReady, match="1 DataNodes live: 2 are needed"):
+        await check(min_live_datanodes=2)
+    hdfs.safe_mode("enter")
+    try:
+        with pytest.raises(NotReady, match="'safeMode', not Operational"):
+            await check()
+        assert "1 DataNodes live" in await check(allow_safe_mode=True)
+    finally:
+        hdfs.safe_mode("leave")
 
 
 async def test_a_directory_is_described_with_all_that_lies_below_it(hdfs: HdfsCluster) -> None:

@@ -1,6 +1,7 @@
 """What each kind of check finds, on real servers where there is one: HTTP, TCP, PostgreSQL, files, processes, S3.
 
-HDFS is a NameNode's answer written by hand in the form of `/jmx?qry=…FSNamesystemState`, not a recorded one.
+HDFS is what a real NameNode 3.3.6 with one DataNode answered to `/jmx?qry=…FSNamesystemState`, in service and in safe
+mode, without the counts of its users' calls. `tests/engines/oozie/test_engines_oozie_hdfs.py` checks a running one.
 """
 
 import asyncio
@@ -37,17 +38,7 @@ from support.service_fixture import until
 
 CHECK: TypeAdapter[Any] = TypeAdapter(Check)
 HERE = EgressGuard("127.0.0.1,localhost")
-
-
-def jmx(live: int, state: str = "Operational") -> dict[str, Any]:
-    """What a NameNode answers, shortened to what other readers use as well."""
-    bean = {
-        "name": "Hadoop:service=NameNode,name=FSNamesystemState",
-        "modelerType": "org.apache.hadoop.hdfs.server.namenode.FSNamesystem", "CapacityTotal": 188176871424,
-        "BlocksTotal": 3, "FilesTotal": 12, "FSState": state, "NumLiveDataNodes": live, "NumDeadDataNodes": 0,
-        "UnderReplicatedBlocks": 0, "SnapshotStats": '{"SnapshottableDirectories":0,"Snapshots":0}',
-    }  # fmt: skip
-    return {"beans": [bean]}
+NAMENODE_ANSWERS = Path(__file__).with_name("namenode_answers")
 
 
 @pytest.fixture
@@ -56,9 +47,9 @@ async def site() -> AsyncGenerator[BaseTestServer]:
         match request.path:
             case "/health":
                 return web.Response(text="status: ok")
-            case "/two/jmx" | "/safe/jmx":
+            case "/operational/jmx" | "/safe-mode/jmx":
                 assert request.query_string.endswith("FSNamesystemState")
-                return web.json_response(jmx(2, "Operational" if "two" in request.path else "safeMode"))
+                return web.FileResponse(NAMENODE_ANSWERS / f"{request.path.split('/')[1]}-3.3.6.json")
             case "/other/jmx":
                 return web.Response(text='{"beans": [{"NumLiveDataNodes": "two"}]}')
             case "/large/jmx":
@@ -99,10 +90,11 @@ async def test_http_and_a_name_node_are_asked_and_never_beyond_what_the_guard_al
     with pytest.raises(InvalidCheck, match="link-local"):
         await yes({"type": "http", "url": "http://169.254.169.254/"})
 
-    assert "2 DataNodes live" in await yes({"type": "namenode", "url": f"{url}/two/", "min_live_datanodes": 2})
-    assert "3 are needed" in await no({"type": "namenode", "url": f"{url}/two", "min_live_datanodes": 3})
-    assert "'safeMode'" in await no({"type": "namenode", "url": f"{url}/safe"})
-    assert await yes({"type": "namenode", "url": f"{url}/safe", "allow_safe_mode": True})
+    up = {"type": "namenode", "url": f"{url}/operational"}
+    assert "1 DataNodes live" in await yes({**up, "url": f"{url}/operational/"})
+    assert await no({**up, "min_live_datanodes": 2}) == "1 DataNodes live: 2 are needed"
+    assert "'safeMode'" in await no({"type": "namenode", "url": f"{url}/safe-mode"})
+    assert await yes({"type": "namenode", "url": f"{url}/safe-mode", "allow_safe_mode": True})
     assert "no bean" in await no({"type": "namenode", "url": f"{url}/other"})
     assert "more than" in await no({"type": "namenode", "url": f"{url}/large"})
 
@@ -174,7 +166,6 @@ async def test_a_check_is_asked_again_until_it_is_true_or_its_time_is_over(tmp_p
     )  # fmt: skip
 
 
-@pytest.mark.s3
 @pytest.mark.parametrize("host", ["a" * 64, "a..b"])
 async def test_a_host_that_no_name_server_can_be_asked_for_is_refused(host: str) -> None:
     """Without it the check's program ends with a traceback, and its task says `ended with exit code 1`."""
@@ -233,6 +224,7 @@ async def test_an_operators_aws_variables_keep_no_check_of_an_object_from_starti
         await engine.close()
 
 
+@pytest.mark.s3
 async def test_an_object_in_s3_is_there_or_not(ceph: Ceph, monkeypatch: pytest.MonkeyPatch) -> None:
     ceph.make_bucket("checks")
     variables = {

@@ -192,7 +192,7 @@ async def _name_node(check: NameNodeCheck, limits: Limits) -> str:
 
 
 def read_jmx(body: bytes) -> tuple[int, str]:
-    """Live DataNodes and state, from the bean FSNamesystemState. Raises `NotReady`. Hadoop 3.2 answers so."""
+    """Live DataNodes and state, from the bean FSNamesystemState. Raises `NotReady`. Hadoop 3.2 and 3.3 answer so."""
     try:
         found: Any = json.loads(body)
     except (ValueError, RecursionError):
