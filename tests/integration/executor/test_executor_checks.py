@@ -43,7 +43,7 @@ NAMENODE_ANSWERS = Path(__file__).with_name("namenode_answers")
 
 @pytest.fixture
 async def site() -> AsyncGenerator[BaseTestServer]:
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.StreamResponse:
         match request.path:
             case "/health":
                 return web.Response(text="status: ok")
