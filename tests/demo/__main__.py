@@ -235,8 +235,16 @@ async def show(stack: Signalbox, demo: Demo, begun: list[Start], trace: str, pla
     print_lines(log.text.splitlines())
     console.print(
         f"\nmore: signalbox plan list; signalbox pipeline graph {PIPELINE} --plan {plan}; {stack.api_url}/docs\n"
-        f'      eval "$(signalbox-local env)"; export SIGNALBOX_TOKEN=$(cat {stack.token_file}) first'
+        f'      eval "$(signalbox-local env)"; export SIGNALBOX_TOKEN=$(cat {stack.token_file}) first\n'
+        f"      {where_the_console_is(stack)}"
     )
+
+
+def where_the_console_is(stack: Signalbox) -> str:
+    """Its address once it is built, else what builds it."""
+    if not stack.console.built:
+        return "`make up` builds the web console"
+    return f"web console: {stack.api_url}/console/ (user admin, password in {stack.password_file})"
 
 
 def print_lines(lines: Sequence[str]) -> None:
