@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.definitions.rules import Brake, Canary, Rules
+from signalbox_contracts.messages.plans import WaitReason
 from signalbox_contracts.messages.requests import Rerun
 from signalbox_contracts.states import PlanState, StepState, TaskState
 from signalbox_planner import graph, lifecycle, rerun
@@ -315,6 +316,46 @@ def failing_with_two_compensations() -> World:
     found.send()
     assert found.order[-1] == "undo_b"
     return found
+
+
+def test_a_step_that_waits_names_the_step_the_outcome_it_needs_and_how_that_step_is() -> None:
+    steps = [
+        {"id": "a"},
+        {"id": "undo", "compensates": "a"},
+        {"id": "b", "depends_on": ["a"]},
+        {"id": "c", "depends_on": [{"step": "a", "when": "on_failure"}]},
+        {"id": "d", "depends_on": [{"step": "a", "when": "always"}, "b"]},
+    ]
+    found = World(pipeline_of(steps), [TaskState.SUCCEEDED] * 5)
+    found.send()
+    running = "(it is RUNNING)"
+    assert reasons(found) == {
+        "step:b": f"step 'b' waits for 'a' to succeed {running}",
+        "step:c": f"step 'c' waits for 'a' to fail {running}",
+        "step:d": f"step 'd' waits for 'a' to end {running}, 'b' to succeed (it is WAITING)",
+        "step:undo": f"step 'undo' waits for 'a' to end {running}, 'b' to end (it is WAITING), "
+        "'c' to end (it is WAITING), 'd' to end (it is WAITING)",
+    }
+    found.fact(0, TaskState.SUCCEEDED)
+    found.send()
+    assert reasons(found) == {
+        "step:d": f"step 'd' waits for 'b' to succeed {running}",
+        "step:undo": f"step 'undo' waits for 'b' to end {running}, 'd' to end (it is WAITING)",
+    }
+    assert reasons(found.run(Random(1))) == {}, "an ended plan waits for nothing"
+
+
+def test_a_compensation_that_waits_names_the_one_before_it() -> None:
+    """Without it a plan that undoes one step after the other gives no reason for those that come later."""
+    found = failing_with_two_compensations()
+    assert reasons(found) == {"step:undo_a": "step 'undo_a' waits for 'undo_b' to end (it is RUNNING)"}
+
+
+def reasons(found: World) -> dict[str, str]:
+    """Why the steps of a plan wait, by what holds them."""
+    waiting = lifecycle.waiting(found.plan)
+    assert all((one.why, one.since_at) == (WaitReason.DEPENDENCY, NOW) for one in waiting)
+    return {one.holder: one.detail for one in waiting}
 
 
 def test_a_cancel_amid_the_compensations_of_a_failure_leaves_none_of_them_out() -> None:

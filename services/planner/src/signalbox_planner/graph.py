@@ -419,15 +419,26 @@ def changed_runs(progress: Progress) -> Iterable[tuple[int, StepRun]]:
 
 
 def waits(progress: Progress) -> Sequence[tuple[str, str]]:
-    """Which steps wait, and for which outcome of which step."""
+    """Which steps wait, and for which outcome of which step. Compensations wait longest: they come last."""
     found: list[tuple[str, str]] = []
-    for step, run in zip(progress.graph.steps, progress.runs, strict=True):
-        if run.state is not StepState.WAITING or step.compensates is not None:
+    for step in sorted(progress.graph.steps, key=lambda step: step.compensates is not None):
+        if progress.runs[step.index].state is not StepState.WAITING:
             continue
         open_steps = [
             f"{progress.graph.steps[other].step.id!r} {_WANTED_TO[when]} (it is {progress.runs[other].state})"
-            for other, when in step.depends_on
+            for other, when in _waits_for(progress, step)
             if not progress.runs[other].ended
         ]
         found.append((step.step.id, f"step {step.step.id!r} waits for {', '.join(open_steps[:5])}"))
     return found
+
+
+def _waits_for(progress: Progress, step: GraphStep) -> Iterable[tuple[int, str]]:
+    """A compensation waits for every other step to end, but for the compensations that wait as it does."""
+    if step.compensates is None:
+        return step.depends_on
+    return (
+        (other, "always")
+        for other, run in enumerate(progress.runs)
+        if not (is_compensation(progress, other) and run.state is StepState.WAITING)
+    )
