@@ -61,7 +61,9 @@ ENGINE_ERRORS: Final = (EngineUnavailable, EngineThrottled, TimeoutError)
 """What says something of the engine, not of one run."""
 _FIRST = UUID(int=0)
 FIRST_POLL_SECONDS = 0.02
-"""How soon after its record a run is polled; then after twice as long, and so on."""
+"""How soon after their record runs are polled; then after twice as long, and so on."""
+LONE_POLL_SECONDS = 0.005
+"""How soon a run is polled that was recorded alone: the next step of a chain may wait for its end."""
 ONLY_ONCE = float("inf")
 """The pace of a run that is polled one more time: its engine says when it ends."""
 GATHER_SECONDS = 0.005
@@ -122,8 +124,9 @@ class Observer:
         Where the engine says when a run ends it is polled soon once: the notice may have come before the record.
         """
         recent_runs = self._recent.setdefault(engine_id, {})
-        due = time.monotonic() + FIRST_POLL_SECONDS
-        pace = ONLY_ONCE if isinstance(self.registry.get(engine_id), NotifiesEnds) else FIRST_POLL_SECONDS
+        first = LONE_POLL_SECONDS if len(task_ids) == 1 and not recent_runs else FIRST_POLL_SECONDS
+        due = time.monotonic() + first
+        pace = ONLY_ONCE if isinstance(self.registry.get(engine_id), NotifiesEnds) else first
         recent_runs.update((id, RecentRun(due, pace)) for id in task_ids)
         self._set_alarm()
 
