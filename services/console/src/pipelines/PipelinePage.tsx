@@ -1,19 +1,13 @@
 import { useParams } from '@tanstack/react-router';
 import { lazy, Suspense } from 'react';
-import { $api, type Schemas } from '../api/client';
+import { $api } from '../api/client';
 import { DefinitionPage } from '../definitions/DefinitionPage';
+import { summary } from '../plan/steps';
 import { Loading } from '../ui/Answer';
 import { StartForm } from './StartForm';
 import { TargetRuns } from './TargetRuns';
 
 const Graph = lazy(() => import('../plan/Graph'));
-
-const summary = (step: Schemas['Step']): Schemas['StepSummary'] => ({
-  id: step.id,
-  counts: {},
-  depends_on: (step.depends_on ?? []).map((one) => one.step),
-  reason: `${step.work.kind} on ${step.engine ?? 'the engine of its kind'}${step.condition ? `, if ${step.condition}` : ''}`,
-});
 
 export function PipelinePage() {
   const { id = '' } = useParams({ strict: false });

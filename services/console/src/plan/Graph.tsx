@@ -4,27 +4,28 @@ import '@xyflow/react/dist/style.css';
 import { useComputedColorScheme } from '@mantine/core';
 import { useElementSize } from '@mantine/hooks';
 import { useMemo } from 'react';
-import type { Schemas } from '../api/client';
 import { token } from '../state/tokens';
 import { DataTable, type Columns } from '../ui/DataTable';
 import { StateBadge } from '../ui/StateBadge';
+import { arrows, type Arrow, type Step } from './steps';
 
-type Step = Schemas['StepSummary'];
 type StepNode = Node<{ step: Step }, 'step'>;
 const WIDTH = 190;
 const HEIGHT = 58;
+
+const LABELS = { on_success: undefined, on_failure: 'on failure', always: 'always', compensates: 'compensates' };
+
+function drawn({ source, target, outcome }: Arrow): Edge {
+  const style = outcome === 'compensates' ? { strokeDasharray: '6 4' } : {};
+  return { id: `${source}>${target}:${outcome}`, source, target, label: LABELS[outcome], style };
+}
 
 /** Places of the nodes, from left to right. */
 function laidOut(steps: Step[]): { nodes: StepNode[]; edges: Edge[] } {
   const graph = new dagre.graphlib.Graph().setDefaultEdgeLabel(() => ({}));
   graph.setGraph({ rankdir: 'LR', nodesep: 26, ranksep: 60 });
-  const known = new Set(steps.map((step) => step.id));
-  const edges: Edge[] = [];
-  for (const step of steps) {
-    graph.setNode(step.id, { width: WIDTH, height: HEIGHT });
-    for (const source of step.depends_on ?? [])
-      if (known.has(source)) edges.push({ id: `${source}>${step.id}`, source, target: step.id });
-  }
+  for (const step of steps) graph.setNode(step.id, { width: WIDTH, height: HEIGHT });
+  const edges = arrows(steps).map(drawn);
   for (const edge of edges) graph.setEdge(edge.source, edge.target);
   dagre.layout(graph);
   const nodes = steps.map((step): StepNode => {
@@ -46,6 +47,8 @@ function StepBox({ data: { step } }: NodeProps<StepNode>) {
     </div>
   );
 }
+
+const after = (step: Step) => (step.compensates ? `compensates ${step.compensates}` : step.depends_on?.join(', '));
 
 const TYPES = { step: StepBox };
 const STATE: Columns<Step>[number] = {
@@ -91,7 +94,7 @@ export default function Graph({ steps }: { steps: Step[] }) {
           columns={[
             { header: 'Step', accessorKey: 'id' },
             ...(ran ? [STATE] : []),
-            { header: 'After', id: 'after', accessorFn: (step) => (step.depends_on ?? []).join(', ') || '–' },
+            { header: 'After', id: 'after', accessorFn: (step) => after(step) || '–' },
             { header: ran ? 'Why' : 'Work', id: 'reason', accessorFn: (step) => step.reason || '–' },
           ]}
         />

@@ -21,7 +21,7 @@ import { RerunSteps } from './RerunSteps';
 import { RulesForm } from './RulesForm';
 import { Timeline } from './Timeline';
 
-const Graph = lazy(() => import('./Graph'));
+const RunGraph = lazy(() => import('./RunGraph'));
 const route = getRouteApi('/runs/$id');
 
 export function PlanPage() {
@@ -133,7 +133,7 @@ function PlanBody({ plan }: { plan: Schemas['Plan'] }) {
         </Tabs.Panel>
         <Tabs.Panel value="graph">
           <Suspense fallback={<Loading />}>
-            <Graph steps={plan.steps} />
+            <RunGraph plan={plan} />
           </Suspense>
         </Tabs.Panel>
         <Tabs.Panel value="events">
