@@ -112,7 +112,7 @@ class Demo:
         plan = await self.api.ask("POST", f"/pipelines/{PIPELINE}/run", body)
         console.print(f"[bold]{mode}[/] of {day}  plan {plan['id']}")
         shown = await self._followed(plan["id"])
-        for line in timeline_lines(shown["steps"], datetime.now(UTC)):
+        for line in timeline_lines(shown, datetime.now(UTC)):
             console.print(f"    {line}", markup=False)
         for task in (await self.api.ask("GET", f"/plans/{plan['id']}/tasks"))["items"]:
             self.tasks.append(await self.api.ask("GET", f"/tasks/{task['id']}"))

@@ -259,6 +259,69 @@ def test_an_older_version_that_cannot_be_read_is_no_reason_to_replace_the_presen
     assert result.stderr.splitlines() == [f"error: {detail}", "  problem unreadable, trace abc"]
 
 
+def test_a_run_of_a_schedule_has_the_types_of_its_targets_parameters(server: str) -> None:
+    """A number was always sent as a text, and refused."""
+    target = {"kind": "job", "id": "load", "version": 4}
+    declared = {"n": {"type": "integer"}, "word": {"type": "string"}}
+    Server.answers[:] = [(200, {"target": target}), (200, {"params": declared}), (202, {"id": "p", "state": "PENDING"})]
+    Server.requests.clear()
+    Server.bodies.clear()
+    assert run(server, "schedule", "run", "nightly", "-p", "n=7", "-p", "word=7", "-o", "name").exit_code == 0
+    assert [path for _, path, *_ in Server.requests][:2] == ["/api/v1/schedules/nightly", "/api/v1/jobs/load?version=4"]
+    assert json.loads(Server.bodies[2])["params"] == {"n": 7, "word": "7"}
+
+
+STEP: dict[str, Any] = {"id": "load", "state": "RUNNING", "depends_on": [], "counts": {"total": 1}}
+
+
+def test_the_graph_of_a_plan_is_that_of_its_pipeline(server: str) -> None:
+    """The plan of another pipeline was drawn, and no edges where the plan has more than 100 steps."""
+    Server.answers[:] = [(200, {"target": "pipeline:weekly", "target_version": 3, "steps": [STEP]})]
+    refused = run(server, "pipeline", "graph", "daily", "--plan", "p")
+    assert refused.exit_code == 2
+    assert "p ran pipeline:weekly, not pipeline:daily" in plain(refused.stderr)
+
+    ids = [f"s{number}" for number in range(101)]
+    ran = [{**STEP, "id": id} for id in ids]
+    defined = [
+        {"id": id, "depends_on": [{"step": before, "when": "always"}] if before else []}
+        for before, id in zip([None, *ids], ids, strict=False)
+    ]
+    Server.answers[:] = [
+        (200, {"target": "pipeline:daily", "target_version": 3, "steps": ran}), (200, {"steps": defined}),
+    ]  # fmt: skip
+    Server.requests.clear()
+    lines = run(server, "pipeline", "graph", "daily", "--plan", "p").stdout.splitlines()
+    assert Server.requests[1][1] == "/api/v1/pipelines/daily?version=3"
+    assert lines[1].strip() == "▶ s1  ← s0:always  RUNNING"
+
+
+def test_a_file_is_compared_as_it_would_be_saved(server: str, tmp_path: Path) -> None:
+    """A word that is misspelt was left out, so that nothing differed; a file of another id was compared."""
+    step = {"id": "load", "work": {"kind": "process", "argv": ["true"]}}
+    saved = {"kind": "pipeline", "id": "daily", "name": "daily", "steps": [step]}
+    file = tmp_path / "daily.yaml"
+    file.write_text("id: daily\nsteps:\n  - id: load\n    depnds_on: [a]\n    work: {kind: process, argv: ['true']}\n")
+    Server.answers[:] = [(200, saved)]
+    result = run(server, "pipeline", "diff", "daily", "--file", str(file))
+    assert result.exit_code == 2
+    assert "daily.yaml:4:16" in result.stdout
+    file.write_text(json.dumps({**saved, "id": "weekly"}))
+    result = run(server, "pipeline", "diff", "daily", "--file", str(file))
+    assert result.exit_code == 2
+    assert "is pipeline weekly, not daily" in plain(result.stderr)
+    file.write_text(json.dumps({"id": "load", "nam": "x", "work": step["work"]}))
+    Server.answers[:] = [(200, {"kind": "job", "id": "load", "name": "load", "work": step["work"]})]
+    result = run(server, "job", "diff", "load", "--file", str(file))
+    assert result.exit_code == 2
+    assert "nam" in result.stderr
+
+
+def plain(text: str) -> str:
+    """A message of the usage box as one line."""
+    return " ".join(text.replace("│", " ").split())
+
+
 def test_the_status_lists_definitions_that_cannot_be_read(server: str) -> None:
     shown = {"kind": "job", "id": "nightly", "revision": 42, "reason": "work.kind: is unknown"}
     Server.answers[:] = [(200, {"unreadable": [shown]}), (200, {"unreadable": {"ok": False, "problem": "no answer"}})]

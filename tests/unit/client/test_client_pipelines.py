@@ -1,13 +1,14 @@
 """Pipelines in files, and their drawings."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from signalbox_client.api import Refused
-from signalbox_client.commands.pipelines import checked, problems_of
 from signalbox_client.drawings import graph_lines, timeline_lines
+from signalbox_client.pipeline_files import checked, problems_of
 from signalbox_client.yaml_files import InvalidFile, read_documents
 
 GOOD = """\
@@ -141,9 +142,47 @@ def test_the_graph_shows_what_each_step_waits_for_and_its_state() -> None:
 def test_the_timeline_puts_every_step_on_the_time_of_the_plan() -> None:
     step = {"state": "SUCCEEDED", "started_at": "2026-01-01T00:00:00+00:00", "ended_at": "2026-01-01T00:00:10+00:00"}
     later = {**step, "started_at": step["ended_at"], "ended_at": "2026-01-01T00:00:20+00:00"}
-    first, second, total = timeline_lines([{"id": "a", **step}, {"id": "b", **later}], datetime.now(UTC))
+    plan = {"steps": [{"id": "a", **step}, {"id": "b", **later}]}
+    began, first, second, total = timeline_lines(plan, datetime.now(UTC))
+    assert "2026-01-01T00:00:00" in began
     assert first.index("█") < second.index("█")
-    assert "20.000 s" in total
+    assert second.endswith("|   10.000    10.000 s")
+    assert total.endswith("20.000 s")
+    *_, total = timeline_lines(
+        {**plan, "started_at": "2025-12-31T23:59:59Z", "ended_at": later["ended_at"]}, datetime.now(UTC)
+    )
+    assert total.endswith("21.000 s"), "of the plan, not of its steps"
+
+
+def test_a_step_that_runs_takes_no_time_where_the_clock_is_behind() -> None:
+    """It was shown with minus a year."""
+    plan = {"steps": [{"id": "a", "state": "RUNNING", "started_at": "2026-01-01T00:00:00Z"}]}
+    _, line, _ = timeline_lines(plan, datetime(2025, 1, 1, tzinfo=UTC))
+    assert line.endswith("    0.000     0.000 s")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("id: a\nname: b\x00c\n", "2:8", "the character U+0000 is not allowed"),
+        ("id: a\nname: !foo x\n", "2:7", "could not determine a constructor for the tag '!foo'"),
+        (f"id: a\nname: {'9' * 5000}\n", "2:7", "is not what its tag says"),
+    ],
+)
+def test_what_no_reader_takes_is_one_line_with_its_place(tmp_path: Path, text: str, place: str, words: str) -> None:
+    with pytest.raises(InvalidFile) as caught:
+        read_documents(written(tmp_path, text))
+    assert str(caught.value).splitlines() == [str(caught.value)]
+    assert f"daily.yaml:{place}: " in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_json_as_programs_write_it_is_read(tmp_path: Path) -> None:
+    """Tabs and escaped emojis are valid JSON, and no YAML for PyYAML."""
+    value = {"id": "a", "name": "\U0001f680 \\ud83d", "steps": [{"id": "b", "tab": "\t"}]}
+    (document,) = read_documents(written(tmp_path, json.dumps(value, indent="\t")))
+    assert document.value == value
+    assert document.place("steps.0.tab").endswith(":7:11")
 
 
 @pytest.mark.parametrize(

@@ -35,23 +35,32 @@ def _depths(steps: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return depths
 
 
-def timeline_lines(steps: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:
-    """One bar a step, on the time of the plan."""
+def timeline_lines(plan: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    """One bar a step, on the time of the plan: when it began after the plan, and how long it took, in seconds."""
+    steps: Sequence[Mapping[str, Any]] = plan.get("steps") or ()
     ran = [step for step in steps if step.get("started_at") and step.get("state") not in ("REUSED", "SKIPPED")]
     if not ran:
         yield "no step has started"
         return
-    starts = [datetime.fromisoformat(step["started_at"]) for step in ran]
-    ends = [datetime.fromisoformat(step["ended_at"]) if step.get("ended_at") else now for step in ran]
-    first, total = min(starts), max((max(ends) - min(starts)).total_seconds(), 0.001)
+    spans = [_span(step, now) for step in ran]
+    first, last = _span(plan, now) if plan.get("started_at") else (min(spans)[0], max(end for _, end in spans))
+    total = max((last - first).total_seconds(), 0.001)
     width = max(len(step["id"]) for step in ran)
-    for step, start, end in zip(ran, starts, ends, strict=True):
-        offset = int((start - first).total_seconds() / total * BAR)
-        length = max(1, round((end - start).total_seconds() / total * BAR))
-        bar = (" " * min(offset, BAR - 1) + "█" * min(length, BAR - min(offset, BAR - 1))).ljust(BAR)
-        seconds = (end - start).total_seconds()
-        yield f"{SIGNS.get(step['state'], '?')} {step['id'].ljust(width)} |{bar}| {seconds:9.3f} s"
-    yield f"  {'total'.ljust(width)}  {' ' * BAR}  {total:9.3f} s"
+    yield f"  {'began'.ljust(width)}  {first.isoformat(timespec='milliseconds').ljust(BAR)}     after      took"
+    for step, (start, end) in zip(ran, spans, strict=True):
+        after, seconds = (start - first).total_seconds(), (end - start).total_seconds()
+        offset = min(max(int(after / total * BAR), 0), BAR - 1)
+        length = min(max(1, round(seconds / total * BAR)), BAR - offset)
+        bar = (" " * offset + "█" * length).ljust(BAR)
+        sign = SIGNS.get(step["state"], "?")
+        yield f"{sign} {step['id'].ljust(width)} |{bar}| {after:8.3f} {seconds:9.3f} s"
+    yield f"  {'total'.ljust(width)}  {' ' * BAR}           {total:9.3f} s"
+
+
+def _span(timed: Mapping[str, Any], now: datetime) -> tuple[datetime, datetime]:
+    """Start and end; what has not ended ends now, and never before its start: the clocks here and there differ."""
+    start = datetime.fromisoformat(timed["started_at"])
+    return start, max(start, datetime.fromisoformat(timed["ended_at"]) if timed.get("ended_at") else now)
 
 
 def _line(step: Mapping[str, Any], indent: str) -> str:
@@ -61,5 +70,5 @@ def _line(step: Mapping[str, Any], indent: str) -> str:
     waits = f"  ← {', '.join(step['depends_on'])}" if step.get("depends_on") else ""
     undoes = f"  undoes {step['compensates']}" if step.get("compensates") else ""
     state = f"  {step['state']}" if step.get("state") else ""
-    reason = f"  {step['reason']}" if step.get("reason") else ""
+    reason = f"  {' '.join(step['reason'].split())}" if step.get("reason") else ""
     return f"{indent}{sign} {step['id']}{many}{waits}{undoes}{state}{reason}"

@@ -3,6 +3,7 @@
 Values have the types of YAML 1.2's core schema: `yes`, `012` and `2026-03-31` are texts or numbers as they look.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, cast
 
 import yaml
+from yaml.reader import ReaderError
 
 from signalbox_client import documents
 
@@ -23,6 +25,9 @@ Place = tuple[int, int]
 """Line and column, from 1."""
 
 
+LINE: Final = "\n"
+_SURROGATES: Final = re.compile(r"\\\\|(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})")
+"""Two backslashes, which are none before a `u`, or the halves of one character."""
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _CORE: Final = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -96,17 +101,31 @@ def read_documents(file: str) -> list[Document]:
         raise InvalidFile(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InvalidFile(f"{file}: is not UTF-8 text") from None
+    text = _as_yaml(text)
     try:
         nodes = list(yaml.compose_all(text, _Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         raise InvalidFile(f"{place}: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise InvalidFile(f"{file}: {error}") from None
+    except ReaderError as error:
+        before = text[: error.position]
+        place = f"{file}:{before.count(LINE) + 1}:{error.position - before.rfind(LINE)}"
+        raise InvalidFile(f"{place}: the character U+{ord(text[error.position]):04X} is not allowed") from None
     except RecursionError:
         raise InvalidFile(f"{_too_deep(file, text)}: is nested too deeply: {MAX_DEPTH} levels are allowed") from None
     return [_document(file, node) for node in nodes]
+
+
+def _as_yaml(text: str) -> str:
+    """JSON in the form that PyYAML reads: without tabs between values, and with each emoji as one character."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return _SURROGATES.sub(lambda found: json.loads(f'"{found[0]}"') if found[1] else found[0], text.replace("\t", " "))
 
 
 def files_of(names: list[str]) -> Iterator[str]:
@@ -210,8 +229,10 @@ class _Reader:
     def _scalar(self, node: Any, path: tuple[str, ...]) -> Any:
         try:
             value: Any = self._scalars.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
-        except (yaml.YAMLError, ValueError) as error:
-            raise self._invalid(node, path, str(error)[:200]) from None
+        except yaml.MarkedYAMLError as error:
+            raise self._invalid(node, path, str(error.problem)[:200]) from None
+        except ValueError:  # a date that is none, or more digits than Python reads
+            raise self._invalid(node, path, f"{node.value[:100]!r} is not what its tag says") from None
         except (LookupError, AttributeError, TypeError):  # PyYAML, of a word that is not what its tag says
             raise self._invalid(node, path, f"{node.value!r} is not what its tag says") from None
         if not isinstance(value, str | int | float | None):

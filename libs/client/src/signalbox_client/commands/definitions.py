@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from signalbox_client import inputs
+from signalbox_client import exit_codes, inputs, pipeline_files
 from signalbox_client.api import place
 from signalbox_client.command import command, group
 from signalbox_client.inputs import Everything, File, Form, Label, Limit, Yes, api
@@ -125,7 +125,7 @@ def _add_history(app: typer.Typer, kind: DefinitionCommands) -> None:
         if file and (from_version or to_version):
             raise typer.BadParameter("give either --file or versions")
         if file:
-            changes = _differences(kind, id, inputs.document(file))
+            changes = _differences(kind, id, _written(kind, id, file))
         else:
             params = {"from": from_version, "to": to_version}
             changes = api().get(place(kind.path, id, "diff"), params)["changes"]
@@ -158,6 +158,23 @@ def _add_update(app: typer.Typer, kind: DefinitionCommands) -> None:
         one(api().put(place(kind.path, id), body, headers=match(if_revision)), output, kind.lines)
 
 
+def _written(kind: DefinitionCommands, id: str, file: str) -> dict[str, Any]:
+    """The definition in a file, which must be the one that is compared."""
+    if kind.kind == "pipeline" and file != "-":
+        documents, problems = pipeline_files.checked([file])
+        if problems:
+            rows(problems, "table", pipeline_files.PROBLEMS)
+            raise typer.Exit(exit_codes.USAGE)
+        if len(documents) > 1:
+            raise typer.BadParameter(f"{file} has {len(documents)} pipelines: one can be compared", param_hint="--file")
+        written: dict[str, Any] = documents[0].value
+    else:
+        written = inputs.document(file)
+    if written.get("id", id) != id:
+        raise typer.BadParameter(f"{file} is {kind.kind} {written['id']}, not {id}", param_hint="--file")
+    return written
+
+
 def _differences(kind: DefinitionCommands, id: str, written: dict[str, Any]) -> list[dict[str, Any]]:
     """The saved definition against a file, both with every default filled in."""
     from pydantic import ValidationError  # slow to import, and rarely needed
@@ -168,11 +185,13 @@ def _differences(kind: DefinitionCommands, id: str, written: dict[str, Any]) -> 
 
     saved = api().get(place(kind.path, id))
     forms: list[dict[str, Any]] = []
-    for name, form in (("the saved definition", saved), ("the file", written)):
+    for name, form, extra in (("the saved definition", saved, "ignore"), ("the file", written, "forbid")):
         bare = {key: value for key, value in form.items() if key not in _ANSWER_FIELDS}
         bare |= {"id": id, "name": bare.get("name", id)}
         try:
-            forms.append(KINDS[kind.kind].model_validate(bare).model_dump(mode="json", exclude={"version"}))
+            forms.append(
+                KINDS[kind.kind].model_validate(bare, extra=extra).model_dump(mode="json", exclude={"version"})
+            )
         except ValidationError as error:
             raise typer.BadParameter(f"{name}: {'; '.join(map(str, problems_in(error)))}") from None
     return [

@@ -47,5 +47,5 @@ def _declared(api: Api, id: str, *, latest: bool) -> dict[str, Any]:
 def plan_timeline(id: str) -> None:
     """Draw when each step of a plan ran, and how long."""
     found = api().get(place("plans", id))
-    for line in timeline_lines(found.get("steps") or [], datetime.now(UTC)):
+    for line in timeline_lines(found, datetime.now(UTC)):
         print(plain(line))

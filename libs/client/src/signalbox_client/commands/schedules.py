@@ -1,11 +1,11 @@
 """`signalbox schedule`: beside what every definition has, its ticks, pauses, runs and backfills."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from signalbox_client import inputs
-from signalbox_client.api import place
+from signalbox_client.api import Api, place
 from signalbox_client.command import command, show_answer, started
 from signalbox_client.commands.definitions import GROUPS, SCHEDULE
 from signalbox_client.inputs import Everything, Form, Limit, Reason, Timeout, Wait, Waiting, api
@@ -75,9 +75,16 @@ def schedule_run(
     output: Form = "table",
 ) -> None:
     """Start the target of a schedule now."""
-    body = {"event_date": date or None, "params": inputs.pairs(param, "--param"), "reason": reason}
-    waiting = Waiting(wait, timeout)
+    given, waiting = inputs.pairs(param, "--param"), Waiting(wait, timeout)
+    params = inputs.typed(given, _declared(waiting.api(), id)) if given else {}
+    body = {"event_date": date or None, "params": params, "reason": reason}
     started(waiting.api().post(place("schedules", id, "run"), body), output, waiting)
+
+
+def _declared(api: Api, id: str) -> dict[str, Any]:
+    """The parameters of what a schedule starts."""
+    target = api.get(place("schedules", id))["target"]
+    return api.get(place(f"{target['kind']}s", target["id"]), {"version": target.get("version")})["params"]
 
 
 @command(schedule, "backfill")
