@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -138,6 +139,48 @@ async def test_a_template_that_cannot_be_rendered_starts_nothing(api: Gateway) -
     assert (refused.problem, refused.fields) == ((422, "invalid"), ["steps.0.work.script.result"])
     assert "step a: cannot be rendered" in refused.text
     assert not (await api.ask("GET", "/plans?target=pipeline:rendered"))["items"]
+
+
+async def test_a_rerun_that_cannot_run_is_refused_at_once(api: Gateway) -> None:
+    """A parameter of the wrong type, or a template that fails with it, was taken, and the new plan was refused."""
+
+    def work(text: str) -> dict[str, Any]:
+        return {"kind": "scripted", "script": {"result": text}}
+
+    steps = [
+        STEP | {"id": "a", "work": work("{{ 6 / params.days }}")},
+        STEP | {"id": "b", "work": work("{{ params.word }}"), "depends_on": ["a"]},
+    ]
+    params = {"days": {"type": "integer"}, "word": {"type": "string", "default": "x"}}
+    written = {"id": "again", "params": params, "steps": steps}
+    await api.ask("POST", "/pipelines/apply", {"pipelines": [written]})
+    id = (await api.ask("POST", "/pipelines/again/run", {"params": {"days": 1}}))["id"]
+    where = f"/plans/{id}/rerun"
+    assert (await api.request("POST", where, {})).problem == (409, "conflict"), "it has not ended"
+    async with api.connection() as connection:
+        record = json.loads(await connection.fetchval("SELECT record::text FROM plan WHERE id = $1", UUID(id)))
+        record |= {"state": "FAILED", "version": 1, "steps": [{"id": "a", "state": "FAILED", "counts": {}}]}
+        query = "UPDATE plan SET state = 'FAILED', record = $2 WHERE id = $1"
+        await connection.execute(query, UUID(id), json.dumps(record))
+    for body, fields in (
+        ({"params": {"days": "seven"}}, ["params.days"]),
+        ({"params": {"month": 1}}, ["params.month"]),
+        ({"params": {"days": 0}}, ["steps.0.work.script.result"]),
+        ({"params": {"days": 0}, "scope": "from", "steps": ["a"]}, ["steps.0.work.script.result"]),
+        ({"scope": "from"}, ["steps"]),
+        ({"scope": "only", "steps": ["c"]}, ["steps"]),
+    ):
+        refused = await api.request("POST", where, body)
+        assert (refused.problem, refused.fields) == ((422, "invalid"), fields), body
+    assert len((await api.ask("GET", "/plans?target=pipeline:again"))["items"]) == 1
+    await api.ask("POST", "/pipelines/apply", {"pipelines": [{**written, "params": params | {"month": {}}}]})
+    chosen = {"scope": "only", "steps": ["b"], "params": {"days": 0, "month": "5"}, "latest": True}
+    started = await api.ask("POST", where, chosen)
+    assert (started["target"], started["target_version"]) == ("pipeline:again", 2)
+    job = await api.ask(
+        "POST", "/plans", {"name": "list", "items": [{"key": "k", "engine": "scripted", "work": work("x")}]}
+    )
+    assert (await api.request("POST", f"/plans/{job['id']}/rerun", {})).problem == (409, "conflict")
 
 
 async def test_what_is_in_use_names_its_users_and_is_not_deleted(api: Gateway) -> None:

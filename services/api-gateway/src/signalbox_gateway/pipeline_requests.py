@@ -1,6 +1,6 @@
 """Starting pipelines, and running a part of an earlier plan again: checked against definitions, then requested."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal
 from uuid import UUID
@@ -11,12 +11,11 @@ from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.definition import Params
 from signalbox_contracts.definitions.engine import Engine
-from signalbox_contracts.definitions.params import InvalidParams, bind
+from signalbox_contracts.definitions.params import InvalidParams, bind, check_given
 from signalbox_contracts.definitions.pipeline import Pipeline, Step, StepId
 from signalbox_contracts.definitions.placement import NoFittingEngine, choose_engine
 from signalbox_contracts.definitions.problems import Problem as FieldProblem
 from signalbox_contracts.definitions.problems import problems_in
-from signalbox_contracts.definitions.template import InvalidTemplate, render, texts, used_steps
 from signalbox_contracts.messages.requests import Rerun, RunPipeline
 from signalbox_contracts.states import PLAN_ENDS
 from signalbox_contracts.vocabulary import Value
@@ -26,9 +25,9 @@ from signalbox_gateway.definitions import store
 from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
-from signalbox_gateway.http.problems import MAX_ERRORS, Problem, invalid, invalid_all
+from signalbox_gateway.http.problems import Problem, invalid, invalid_all
+from signalbox_gateway.pipeline_trial import try_templates
 from signalbox_gateway.plan_requests import PlanStart, Version
-from signalbox_gateway.plan_requests.validation import SOME_RUN
 from signalbox_gateway.read_model import queries
 from signalbox_gateway.routes.definitions import load_version
 
@@ -61,8 +60,7 @@ async def start_pipeline(
         bound = bind(pipeline.params, start.params)
     except InvalidParams as error:
         raise _invalid_params(error) from None
-    if problems := list(_unrenderable(pipeline, bound)):
-        raise invalid_all(problems[:MAX_ERRORS])
+    await try_templates(pipeline, bound)
     placed, revision = await _placed(work.connection, pipeline)
     rules = start.rules if "rules" in start.model_fields_set else pipeline.rules
     request = start.model_copy(update={"rules": rules})
@@ -93,8 +91,11 @@ async def rerun_plan(
     known = [step.id for step in pipeline.steps if step.compensates is None]
     if unknown := [step for step in chosen.steps if step not in known]:
         raise invalid("steps", unknown[0], f"steps that can be run again are {', '.join(known)}")
-    if wrong := [name for name in chosen.params if name not in pipeline.params]:
-        raise invalid(f"params.{wrong[0]}", None, f"is not a parameter: {', '.join(pipeline.params) or 'none'} allowed")
+    try:
+        check_given(pipeline.params, chosen.params)
+    except InvalidParams as error:
+        raise _invalid_params(error) from None
+    await try_templates(pipeline, chosen.params, steps=_surely_again(pipeline, parent, chosen), all_known=False)
     placed, revision = await _placed(work.connection, pipeline)
     event_date = date.fromisoformat(parent["event_date"]) if parent.get("event_date") else None
     request = PipelineStart(rules=pipeline.rules, event_date=event_date, reason=chosen.reason)
@@ -102,23 +103,14 @@ async def rerun_plan(
     return await _send(work, deps, principal, id, request, what, revision, parent=parent_id)
 
 
-def _unrenderable(pipeline: Pipeline, bound: Mapping[str, Any]) -> Iterator[FieldProblem]:
-    """Templates that cannot be rendered with these parameters, of the steps that will run whatever happens.
-
-    What uses the result of a step, or belongs to a step with a condition, is rendered when its turn comes.
-    """
-    for number, step in enumerate(pipeline.steps):
-        if step.condition is not None:
-            continue
-        params = {**bound, **next(step.combinations())}
-        values = {"params": params, "steps": {}, "event_date": "2000-01-01", "run": SOME_RUN | {"name": pipeline.name}}
-        for place, text in texts(step.work.model_dump(mode="json"), f"steps.{number}.work"):
-            if used_steps(text):
-                continue
-            try:
-                render(text, values)
-            except InvalidTemplate as error:
-                yield FieldProblem(place, None, f"step {step.id}: {error}")
+def _surely_again(pipeline: Pipeline, parent: dict[str, Any], chosen: PlanRerun) -> frozenset[str]:
+    """The steps of which every task runs again. The planner decides on others, which follow them."""
+    if chosen.scope == "start":
+        return frozenset(step.id for step in pipeline.steps)
+    if chosen.scope == "failed":
+        ended = {step["id"]: step["state"] for step in parent.get("steps") or ()}
+        return frozenset(step.id for step in pipeline.steps if ended.get(step.id) == "FAILED" and not step.matrix)
+    return frozenset(chosen.steps)
 
 
 async def _placed(connection: Connection, pipeline: Pipeline) -> tuple[Pipeline, int]:

@@ -1,6 +1,6 @@
 """Declared parameters, and the values a run brings for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
@@ -60,21 +60,34 @@ class Param(Value):
 
 def bind(declared: Mapping[str, Param], given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """The values a run works with: given ones over defaults. Raises `InvalidParams`, naming each problem."""
-    problems = [
-        f"{name} is not a parameter: {', '.join(declared) or 'none is'} allowed"
-        for name in given
-        if name not in declared
+    bound = {name: given.get(name, param.default) for name, param in declared.items()}
+    missing = [
+        f"{name} is missing: {_ARTICLES[param.type]} is required"
+        for name, param in declared.items()
+        if param.required and bound[name] is None
     ]
-    bound: dict[str, JsonValue] = {}
-    for name, param in declared.items():
-        bound[name] = given.get(name, param.default)
-        if name in given and (problem := param.problem(given[name])):
-            problems.append(f"{name}: {problem}")
-        if param.required and bound[name] is None:
-            problems.append(f"{name} is missing: {_ARTICLES[param.type]} is required")
+    _refuse([*_misfits(declared, given), *missing])
+    return bound
+
+
+def check_given(declared: Mapping[str, Param], given: Mapping[str, JsonValue]) -> None:
+    """Check values that go over others, which are not known here. Raises `InvalidParams`, naming each problem."""
+    _refuse(_misfits(declared, given))
+
+
+def _misfits(declared: Mapping[str, Param], given: Mapping[str, JsonValue]) -> list[str]:
+    unknown = [name for name in given if name not in declared]
+    allowed = f"{', '.join(declared) or 'none is'} allowed"
+    problems = {name: param.problem(given[name]) for name, param in declared.items() if name in given}
+    return [
+        *(f"{name} is not a parameter: {allowed}" for name in unknown),
+        *(f"{name}: {problem}" for name, problem in problems.items() if problem),
+    ]
+
+
+def _refuse(problems: Sequence[str]) -> None:
     if problems:
         raise InvalidParams("\n".join(problems))
-    return bound
 
 
 def _is_date(text: Any) -> bool:

@@ -184,19 +184,33 @@ def _compiled(text: str, names: frozenset[str]) -> Template:
 
 def used_steps(text: str) -> frozenset[str]:
     """The steps whose results a template uses."""
+    return _used(text, "steps")
+
+
+def used_params(text: str) -> frozenset[str]:
+    """The parameters that a template uses; `?` stands for any of them."""
+    return _used(text, "params")
+
+
+def _used(text: str, name: str) -> frozenset[str]:
     if not is_template(text):
         return frozenset()
-    return frozenset(path[1] for _, path in _paths(_parsed(text)) if path[0] == "steps" and len(path) > 1)
+    return frozenset(path[1] if len(path) > 1 else "?" for _, path in _paths(_parsed(text)) if path[0] == name)
 
 
 def render_all(value: Any, values: Mapping[str, Any]) -> Any:
     """The same JSON value with every text in it rendered; keys stay as they are."""
+    return replace_texts(value, lambda _, text: render(text, values))
+
+
+def replace_texts(value: Any, replace: Callable[[str, str], str], place: str = "") -> Any:
+    """The same JSON value with other texts, each made by `replace` from its place (`work.arguments.0`) and itself."""
     if isinstance(value, str):
-        return render(value, values)
+        return replace(place, value)
     if isinstance(value, Mapping):
-        return {key: render_all(part, values) for key, part in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        return {key: replace_texts(part, replace, f"{place}.{key}") for key, part in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list | tuple):
-        return [render_all(part, values) for part in value]  # pyright: ignore[reportUnknownVariableType]
+        return [replace_texts(part, replace, f"{place}.{n}") for n, part in enumerate(value)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return value
 
 
