@@ -77,6 +77,7 @@ async def test_every_kind_has_the_same_verbs(api: Gateway, kind: str) -> None:
         ("schedule", {"params": {"day": "x"}}, "params.day"),
         ("trigger", {"mapping": {"day": "/data/day"}}, "mapping.day"),
         ("channel", {"fallback": "nowhere"}, "fallback"),
+        ("job", {"params": {"n": {"type": "integer", "choices": [1, "a"]}}}, "params.n.choices.1"),
         ("subscription", {"channel": "nowhere"}, "channel"),
         ("freeze", {"engines": ["scripted", "nowhere"]}, "engines.1"),
     ],
@@ -99,6 +100,12 @@ async def test_a_definition_that_names_what_is_not_there_is_refused(
         ([STEP | {"work": {"kind": "scripted", "script": {"result": "{{ params.x }}"}}}], "steps.0.work.script.result"),
         ([STEP | {"work": {"kind": "scripted", "script": {"result": "{{ 'x' * 9 }}"}}}], "steps.0.work.script.result"),
         ([STEP, STEP | {"id": "b", "matrix": {n: list(range(22)) for n in "abc"}}], "steps.1.matrix"),
+        ([STEP, STEP | {"id": "b", "matrix": {"a": [1, 2, 1]}}], "steps.1.matrix.a"),
+        ([STEP | {"compensate_on": ["failure"]}], "steps.0.compensate_on"),
+        (
+            [STEP, STEP | {"id": "b", "depends_on": ["load", {"step": "load", "when": "on_failure"}]}],
+            "steps.1.depends_on.1",
+        ),
     ],
 )
 async def test_pipelines_are_applied_all_together_or_not_at_all(api: Gateway, steps: list[Any], field: str) -> None:
@@ -107,6 +114,8 @@ async def test_pipelines_are_applied_all_together_or_not_at_all(api: Gateway, st
     refused = await api.request("POST", "/pipelines/apply", {"pipelines": [good, bad]})
     assert refused.problem == (422, "invalid")
     assert refused.fields == [f"pipelines.1.{field}"]
+    both = await api.request("POST", "/pipelines/apply", {"pipelines": [bad, {**bad, "id": "worse"}]})
+    assert both.fields == [f"pipelines.0.{field}", f"pipelines.1.{field}"], "all are reported together"
     dry = await api.ask("POST", "/pipelines/apply", {"pipelines": [good], "dry_run": True})
     assert dry == {"items": [{"id": "good", "outcome": "created", "version": 1}], "dry_run": True}
     assert (await api.ask("GET", "/pipelines?limit=200"))["items"] == before, "nothing changed"

@@ -15,6 +15,7 @@ from signalbox_contracts.definitions.references import SECRET, references
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.definitions.trigger import Trigger, pattern_matches
 from signalbox_gateway.definitions import store
+from signalbox_gateway.definitions.impossible import impossible
 
 MAX_FALLBACKS: Final = 10
 """Longest chain of channels that stand in for one another."""
@@ -22,7 +23,7 @@ Loaded = Mapping[tuple[str, str], store.Stored]
 
 
 async def check_definition(connection: Connection, definition: Any) -> None:
-    """Refuse a definition that names a missing definition or does not fit a named one.
+    """Refuse a definition that says what cannot be, names a missing definition or does not fit a named one.
 
     Raises `InvalidDefinition`, and `DefinitionUnreadable` for a named one that must be read for that and cannot.
     """
@@ -32,6 +33,7 @@ async def check_definition(connection: Connection, definition: Any) -> None:
         for target in references(definition)
         if target.kind != SECRET and (target.kind, target.id) not in loaded
     ]
+    problems += impossible(definition)
     if not problems:
         problems = [*_misfits(definition, loaded), *await _fallback_cycle(connection, definition)]
         problems += await _unknown_projects(connection, definition)
@@ -153,7 +155,8 @@ async def _fallback_cycle(connection: Connection, definition: Any) -> list[Probl
         chain.append(next_id)
         if next_id == definition.id:
             return [Problem("fallback", repr(definition.fallback), f"makes a circle: {' → '.join(chain)}")]
-        saved = await store.load(connection, "channel", next_id)
+        stored = await store.find(connection, "channel", next_id)
+        saved = stored.read_if_possible() if stored else None  # the chain ends where it cannot be read
         next_id = saved.definition.fallback if saved and isinstance(saved.definition, Channel) else None
     if next_id is not None:
         return [Problem("fallback", repr(definition.fallback), f"at most {MAX_FALLBACKS} channels may follow")]

@@ -80,7 +80,8 @@ async def pipeline_apply(request: Request, deps: Deps, principal: Writer) -> Res
 
     async def act(work: UnitOfWork) -> Answer:
         await publish.lock(work.connection)
-        outcomes = [await _apply(work, deps, principal, number, one) for number, one in enumerate(pipelines)]
+        await _check_all(work, principal, pipelines)
+        outcomes = [await _apply(work, deps, principal, one) for one in pipelines]
         if wanted.dry_run:
             raise _DryRun(outcomes)
         return Answer({"items": outcomes, "dry_run": False}, 200)
@@ -125,13 +126,21 @@ def _numbered(number: int, problem: FieldProblem) -> FieldProblem:
     return FieldProblem(f"pipelines.{number}.{problem.field}", problem.value, problem.allowed)
 
 
-async def _apply(work: UnitOfWork, deps: Deps, principal: Principal, number: int, pipeline: Any) -> dict[str, Any]:
+async def _check_all(work: UnitOfWork, principal: Principal, pipelines: list[Any]) -> None:
+    """Check pipelines against what is saved. All problems are reported together."""
+    problems: list[FieldProblem] = []
+    for number, pipeline in enumerate(pipelines):
+        await require_references(work.connection, principal, "pipeline.write", pipeline)
+        try:
+            await checks.check_definition(work.connection, pipeline)
+        except InvalidDefinition as error:
+            problems += [_numbered(number, problem) for problem in error.problems]
+    if problems:
+        raise invalid_all(problems[:100])
+
+
+async def _apply(work: UnitOfWork, deps: Deps, principal: Principal, pipeline: Any) -> dict[str, Any]:
     """Save one pipeline unless it is what is saved already."""
-    await require_references(work.connection, principal, "pipeline.write", pipeline)
-    try:
-        await checks.check_definition(work.connection, pipeline)
-    except InvalidDefinition as error:
-        raise invalid_all([_numbered(number, problem) for problem in error.problems]) from None
     stored = await store.find(work.connection, "pipeline", pipeline.id)
     known = stored.read_if_possible() if stored else None  # what cannot be read is replaced
     await require_definition(work.connection, principal, "pipeline.write", "pipeline", pipeline.id)
