@@ -4,6 +4,7 @@ import gzip
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -225,3 +226,11 @@ def test_a_backup_that_is_none_is_refused_before_anything_is_changed(tmp_path: P
     assert done.stderr.splitlines() == [
         f"restore.sh: {tmp_path}/database.dump is missing or empty: name a folder that backup.sh wrote"
     ]
+
+
+@pytest.mark.parametrize(("module", "code"), [("signalbox_planner", 1), ("signalbox_reprocessor.worker.main", 0)])
+def test_a_container_that_serves_nothing_is_healthy(module: str, code: int) -> None:
+    """The tools and the workers of reprocessing turned unhealthy after 90 s: nobody answers `/readyz` there."""
+    environment = {"SIGNALBOX_MODULE": module, "SIGNALBOX_HTTP_PORT": "9"}
+    check = [sys.executable, "-IS", str(HOME / "compose/images/healthcheck.py"), "/readyz"]
+    assert subprocess.run(check, env=environment, check=False, capture_output=True).returncode == code
