@@ -1,6 +1,7 @@
 """Imports point one way, for services that nobody has listed as well: services → chassis → contracts."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +12,13 @@ SHARED = {"signalbox_contracts", "signalbox_chassis"}
 PACKAGES = sorted(file.parent for file in HOME.glob("services/*/src/signalbox_*/__init__.py"))
 
 
-def imported(file: Path) -> Iterator[str]:
-    """The packages of ours that a file imports."""
+def imported(file: Path, parts: int = 1) -> Iterator[str]:
+    """The packages of ours that a file imports, or their first `parts`."""
     for node in ast.walk(ast.parse(file.read_text())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module]
-        yield from (name.split(".")[0] for name in names if name.startswith("signalbox_"))
+        yield from (".".join(name.split(".")[:parts]) for name in names if name.startswith("signalbox_"))
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
@@ -26,3 +27,53 @@ def test_a_service_imports_no_other_service(package: Path) -> None:
     found = {name for file in package.rglob("*.py") for name in imported(file)}
     assert found <= SHARED | {package.name}
     assert found >= {"signalbox_contracts"}, "the check sees imports"
+
+
+SQL = re.compile(r"\b(SELECT|INSERT INTO|DELETE FROM|UPDATE [a-z_]+( [a-z])? SET|WITH [a-z_]+ AS)\b")
+SQL_ROOMS = {"store", "read_model", "definitions", "identity", "recovery", "migrations"}
+"""Folders of a service whose modules may hold SQL; of the workers of reprocessing, which have no store, `ledger`."""
+
+
+def strings(file: Path) -> Iterator[str]:
+    """The texts of a file, without its docstrings."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    blocks = [n for n in nodes if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
+    docs = {id(block.body[0].value) for block in blocks if block.body and isinstance(block.body[0], ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node.value
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_sql_stands_in_its_rooms_alone(package: Path) -> None:
+    """A route or a rule with a statement of its own is a second place that knows the tables."""
+    files = {file for file in package.rglob("*.py") if any(map(SQL.search, strings(file)))}
+    assert files, "the check sees statements"
+    allowed = {file for file in files if SQL_ROOMS & set(file.relative_to(package).parts) or file.stem == "ledger"}
+    assert files == allowed
+
+
+ROOMS: dict[str, set[str]] = {
+    "blobs": set(),
+    "messaging": {"observability", "persistence", "runtime"},
+    "observability": set(),
+    "persistence": {"messaging", "runtime", "security", "settings"},
+    "runtime": {"messaging", "observability", "persistence", "security", "settings"},
+    "security": {"observability", "persistence", "settings"},
+    "setting_aliases": set(),
+    "settings": {"messaging", "setting_aliases"},
+    "settings_table": {"settings"},
+    "start_fence": {"blobs"},
+}
+"""Which rooms of the chassis use which. Nothing is below observability, blobs and the fence of starts."""
+
+
+def test_the_rooms_of_the_chassis_use_each_other_as_here() -> None:
+    chassis = HOME / "libs/chassis/src/signalbox_chassis"
+    found: dict[str, set[str]] = {}
+    for file in chassis.rglob("*.py"):
+        room = file.relative_to(chassis).parts[0].removesuffix(".py")
+        used = {name.split(".")[1] for name in imported(file, parts=2) if name.startswith("signalbox_chassis.")}
+        found.setdefault(room, set()).update(used - {room})
+    del found["__init__"]
+    assert found == ROOMS

@@ -1,8 +1,8 @@
 """Publishes the states of engines."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
+from signalbox_chassis.persistence.clock import transaction_time
 from signalbox_chassis.persistence.database import Database
 from signalbox_contracts.messages.states import EngineStated
 from signalbox_executor import facts
@@ -19,7 +19,7 @@ class EngineStates:
     async def publish_changed(self) -> None:
         """Publish the engines that changed; a pass a second is at most one fact a second of each."""
         async with self.database.unit_of_work() as work:
-            now: datetime = await work.connection.fetchval("SELECT now()")
+            now = await transaction_time(work.connection)
             records = await states.engine_records(work.connection)
             changed = [record for record, published in records if is_worth_publishing(record, published)]
             for record in changed:

@@ -12,6 +12,7 @@ from signalbox_chassis.messaging.dead_letters import parked_error
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
 from signalbox_chassis.messaging.settle import trace_of
+from signalbox_chassis.persistence.clock import transaction_time
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_chassis.runtime.health import Restated
@@ -224,7 +225,7 @@ def definitions(wakes: WakeUps) -> Router:
 
 async def _operation(work: UnitOfWork, received: Received[Any], kind: str) -> Operation:
     """An operation that is answered as it is handled."""
-    event, now = received.event, await work.connection.fetchval("SELECT now()")
+    event, now = received.event, await transaction_time(work.connection)
     return Operation(event.data.operation_id, kind, event.id, event.subject or "", _traceparent(received), now, now)
 
 

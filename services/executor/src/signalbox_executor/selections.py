@@ -4,13 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
 from opentelemetry import context as otel_context
 
 from signalbox_chassis.observability import telemetry
+from signalbox_chassis.persistence.clock import transaction_time
 from signalbox_chassis.persistence.database import Database, UnitOfWork
 from signalbox_chassis.runtime import crash_points
 from signalbox_contracts.messages.tasks import ResolvedItem, SelectionResolved, SelectionResolvedData
@@ -114,7 +114,7 @@ async def publish(work: UnitOfWork, lookup: Lookup, *, repeated: bool = False) -
     """`selection.resolved`, each item once, in pages; under fresh ids when it was published before."""
     found = [] if lookup.error else _unique(await selections.pages(work.connection, lookup.id))
     parts: list[Sequence[ResolvedItem]] = list(packed(found)) if found else [()]
-    now: datetime = await work.connection.fetchval("SELECT now()")
+    now = await transaction_time(work.connection)
     token = otel_context.attach(telemetry.extract({"traceparent": lookup.traceparent or ""}))
     try:
         for number, items in enumerate(parts, 1):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from signalbox_chassis.messaging.received import Received
 from signalbox_chassis.messaging.router import Router
+from signalbox_chassis.persistence.clock import transaction_time
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.ids import delivery_id
 from signalbox_contracts.messages.dead_letters import DeadLetterParked
@@ -171,7 +172,7 @@ def control(telling: Telling, wake: Callable[[], None]) -> Router:
     @router.on(ChannelTest)
     async def test(work: UnitOfWork, events: Sequence[Received[ChannelTest]]) -> None:
         for received in events:
-            data, now = received.event.data, await _now(work)
+            data, now = received.event.data, await transaction_time(work.connection)
             if await definition_rows.channel(work.connection, data.channel_id) is None:
                 reason = f"there is no channel {data.channel_id}"
                 facts.publish_answer(
@@ -196,7 +197,7 @@ def control(telling: Telling, wake: Callable[[], None]) -> Router:
     @router.on(DeliveryResend)
     async def resend(work: UnitOfWork, events: Sequence[Received[DeliveryResend]]) -> None:
         for received in events:
-            data, now = received.event.data, await _now(work)
+            data, now = received.event.data, await transaction_time(work.connection)
             count = await deliveries.resend(work.connection, data.channel_id, data.delivery_ids)
             missing = len(data.delivery_ids) - count
             reason = f"{count} are sent again" + (f", {missing} are unknown or under way" if missing else "")
@@ -258,7 +259,7 @@ async def _change(
     change: Callable[[incidents.Incident, datetime], incidents.Incident],
 ) -> incidents.Incident | None:
     """Apply one command to its incident, and answer it; the incident as it is then, None when it was refused."""
-    now = await _now(work)
+    now = await transaction_time(work.connection)
     incident = (await incident_rows.lock(work.connection, [incident_id])).get(incident_id)
     outcome, reason, changed = Outcome.REFUSED, f"there is no incident {incident_id}", None
     if incident is not None:
@@ -289,10 +290,6 @@ async def _deadlines(work: UnitOfWork, records: Sequence[PlanRecord]) -> None:
             if wants(subscription, probe):
                 for rule, due_at in deadlines(subscription.deadline, record):
                     await plans.add_deadline(work.connection, record.plan_id, subscription.id, rule, due_at)
-
-
-async def _now(work: UnitOfWork) -> datetime:
-    return await work.connection.fetchval("SELECT now()")
 
 
 def _traces(

@@ -12,6 +12,7 @@ import aiohttp
 from prometheus_client import Counter
 
 from signalbox_chassis.observability import telemetry
+from signalbox_chassis.persistence.clock import transaction_time
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.tasks import cancel
 from signalbox_contracts.definitions.channel import LiveDestination
@@ -152,7 +153,7 @@ class Sending:
                 await deliveries.add(connection, _fallback(claimed, known.channel.fallback))
             if claimed.event_type == "channel.test" and claimed.event_id:
                 outcome = Outcome.DONE if state == "sent" else Outcome.FAILED
-                now = await connection.fetchval("SELECT now()")
+                now = await transaction_time(connection)
                 facts.publish_answer(
                     work, claimed.event_id.removeprefix("operation:"), f"channel:{claimed.channel_id}",
                     "channel.test", outcome, result.answer, now,
@@ -176,7 +177,7 @@ class Passes:
         """Tell channels how incidents went on, and end snoozes; True when there may be more."""
         async with self.database.unit_of_work() as work:
             connection = work.connection
-            now = await connection.fetchval("SELECT now()")
+            now = await transaction_time(connection)
             awake = [incidents.wake(one, now) for one in await incident_rows.lock_snoozed(connection)]
             await incident_rows.save(connection, awake)
             for incident in awake:
@@ -229,7 +230,7 @@ class Passes:
     async def publish(self) -> bool:
         """Publish deliveries and incidents that changed; True when there may be more."""
         async with self.database.unit_of_work() as work:
-            now = await work.connection.fetchval("SELECT now()")
+            now = await transaction_time(work.connection)
             rows = await deliveries.take_unpublished(work.connection)
             for row in rows:
                 facts.publish_delivery(work, row, now)

@@ -13,6 +13,7 @@ from uuid import UUID
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic_core import from_json
 
+from signalbox_chassis.persistence.clock import present_time
 from signalbox_chassis.persistence.database import Database
 from signalbox_notifier.live.client import Client, Following
 from signalbox_notifier.store import live
@@ -111,7 +112,7 @@ class Hub:
         """Read what is new, and hand it out; True when there is more."""
         with _READ_SECONDS.time():
             async with self.database.connection() as connection:
-                now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+                now = await present_time(connection)
                 self._began = self._began or now
                 if not self.clients:
                     self._since = now
