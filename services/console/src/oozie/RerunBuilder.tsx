@@ -3,6 +3,7 @@ import { Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { $api, http } from '../api/client';
 import { RuleFields } from '../plan/RuleFields';
+import { useMay } from '../session/me';
 import { Answer, Empty } from '../ui/Answer';
 import { Page, Part } from '../ui/Page';
 import { useAction } from '../ui/useAction';
@@ -14,6 +15,7 @@ export function RerunBuilder() {
   const oozie = (engines.data?.items ?? []).filter((one) => one.connection.kind === 'oozie').map((one) => one.id);
   const navigate = useNavigate();
   const { act, busy } = useAction();
+  const may = useMay();
   const [draft, setDraft] = useState(FIRST);
   const [tried, setTried] = useState(false);
   const set = (part: Partial<Draft>) => setDraft((old) => ({ ...old, ...part }));
@@ -42,7 +44,11 @@ export function RerunBuilder() {
       title="Rerun Oozie"
       words="Nothing starts here: you get a preview with the decision of every item, and what would be deleted"
     >
-      {!engines.data ? (
+      {!may('plan.start') ? (
+        <Empty title="You may not start runs">
+          A rerun needs the permission plan.start: an administrator gives it.
+        </Empty>
+      ) : !engines.data ? (
         <Answer query={engines}>{() => null}</Answer>
       ) : oozie.length === 0 ? (
         <Empty title="No Oozie is registered">

@@ -8,7 +8,6 @@ import { CopyMenu } from '../ui/Copy';
 import { FilterField } from '../ui/FilterField';
 import { Page } from '../ui/Page';
 import { StateBadge } from '../ui/StateBadge';
-import { useSteadyRows } from '../ui/useSteadyRows';
 import { Bulk } from './Bulk';
 import { filtersOf, commandOf, pathOf, type RunSearch } from './filters';
 import { RunsTable } from './RunsTable';
@@ -39,8 +38,7 @@ export function Runs() {
     },
     getNextPageParam: (page) => page.next_cursor ?? undefined,
   });
-  const fresh = runs.data?.pages.flatMap((page) => page.items) ?? [];
-  const { rows, waiting, setHeld, show } = useSteadyRows(fresh, (plan) => plan.id, JSON.stringify(filters));
+  const rows = runs.data?.pages.flatMap((page) => page.items) ?? [];
   return (
     <Page
       title="Runs"
@@ -108,16 +106,11 @@ export function Runs() {
           );
         })}
       </Group>
-      {waiting > 0 && (
-        <Button size="xs" mb="xs" variant="light" onClick={show}>
-          {waiting} new
-        </Button>
-      )}
       <Answer query={runs} lines={10}>
         {() =>
           rows.length ? (
             <>
-              <RunsTable rows={rows} label="Runs" onPointer={setHeld} />
+              <RunsTable rows={rows} label="Runs" />
               {runs.hasNextPage && (
                 <Button
                   mt="sm"

@@ -3,7 +3,6 @@ import { useState } from 'react';
 import { expect, test } from 'vitest';
 import type { Schemas } from '../api/client';
 import { show } from '../testing/show';
-import { useSteadyRows } from '../ui/useSteadyRows';
 import { RunsTable } from './RunsTable';
 
 const plan = (id: string, state: string) =>
@@ -14,13 +13,7 @@ let arrive: (rows: Schemas['Plan'][]) => void;
 function Live() {
   const [fresh, setFresh] = useState([plan('one', 'RUNNING')]);
   arrive = setFresh;
-  const { rows, waiting, setHeld, show: showNew } = useSteadyRows(fresh, (one) => one.id, '');
-  return (
-    <>
-      {waiting > 0 && <button onClick={showNew}>{waiting} new</button>}
-      <RunsTable rows={rows} label="Runs" onPointer={setHeld} />
-    </>
-  );
+  return <RunsTable rows={fresh} label="Runs" />;
 }
 
 const names = () => screen.getAllByRole('link').map((link) => link.textContent);
@@ -43,4 +36,18 @@ test('the count of new rows brings them in', async () => {
   act(() => arrive([plan('two', 'RUNNING'), plan('one', 'RUNNING')]));
   await user.click(screen.getByRole('button', { name: '1 new' }));
   expect(names()).toEqual(['two', 'one']);
+});
+
+test('a click or a key lets them go: what it changed is shown at once', async () => {
+  show(<Live />);
+  const table = await screen.findByRole('table');
+  for (const release of [() => fireEvent.click(table), () => fireEvent.keyDown(window, { key: 'j' })]) {
+    act(() => arrive([plan('one', 'RUNNING')]));
+    fireEvent.pointerLeave(table);
+    fireEvent.pointerEnter(table);
+    act(() => arrive([]));
+    expect(names()).toEqual(['one']);
+    release();
+    expect(screen.queryByRole('link')).toBeNull();
+  }
 });

@@ -79,12 +79,10 @@ const ALL: Columns<Plan> = [
 ];
 const BRIEF: Columns<Plan> = [described, state, progress];
 
-type Props = { rows: Plan[]; label: string; brief?: boolean; onPointer?: (over: boolean) => void };
+type Props = { rows: Plan[]; label: string; brief?: boolean };
 
-export function RunsTable({ rows, label, brief, onPointer }: Props) {
-  return (
-    <DataTable rows={rows} columns={brief ? BRIEF : ALL} label={label} idOf={(plan) => plan.id} onPointer={onPointer} />
-  );
+export function RunsTable({ rows, label, brief }: Props) {
+  return <DataTable rows={rows} columns={brief ? BRIEF : ALL} label={label} idOf={(plan) => plan.id} />;
 }
 
 const reasonOf = (plan: Plan) => (plan.ended_at ? '' : plan.waiting[0]?.sentence) || shown(plan.reason ?? '');

@@ -7,7 +7,6 @@ import {
   IconCalendarTime,
   IconFileText,
   IconHistory,
-  IconKey,
   IconLayoutDashboard,
   IconListDetails,
   IconLock,
@@ -45,4 +44,3 @@ export const PLACES: Place[] = [
   p('Administration', '/users', 'Users and keys', IconUsers, 'key.read', 'u'),
   p('Administration', '/secrets', 'Secrets', IconLock, 'secret.read', 'k'),
 ];
-export const KEY_ICON = IconKey;

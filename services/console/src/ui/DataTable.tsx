@@ -1,3 +1,4 @@
+import { Button } from '@mantine/core';
 import {
   flexRender,
   getCoreRowModel,
@@ -7,6 +8,7 @@ import {
   type RowData,
 } from '@tanstack/react-table';
 import { useState } from 'react';
+import { useSteadyRows } from './useSteadyRows';
 
 declare module '@tanstack/react-table' {
   // eslint-disable-next-line @typescript-eslint/no-unused-vars -- its parameters have to be those of the library
@@ -23,8 +25,6 @@ type Props<T> = {
   columns: Columns<T>;
   label: string;
   idOf: (row: T) => string;
-  selected?: string;
-  onPointer?: (over: boolean) => void;
 };
 
 /** Heads that say nothing beside what is in the cell. */
@@ -33,10 +33,10 @@ const PLAIN = ['State', 'Actions'];
 const labelOf = (head: unknown) => (typeof head === 'string' && !PLAIN.includes(head) ? head : undefined);
 
 /**
- * A table that sorts by its heads; wide ones scroll by themselves, and on a phone each row is a card. `j` and `k` go
- * from row to row. The roles are set because a browser forgets them when rows are laid out as cards.
+ * A table that sorts by its heads, and whose rows do not move under the pointer; wide ones scroll by themselves, and on
+ * a phone each row is a card. `j` and `k` go from row to row. The roles are set because a browser forgets them when rows are laid out as cards.
  */
-export function DataTable<T>({ rows, columns, label, idOf, onPointer }: Props<T>) {
+export function DataTable<T>({ rows, columns, label, idOf }: Props<T>) {
   const [sorting, setSorting] = useState<{ id: string; desc: boolean }[]>([]);
   const table = useReactTable({
     data: rows,
@@ -47,6 +47,7 @@ export function DataTable<T>({ rows, columns, label, idOf, onPointer }: Props<T>
     getCoreRowModel: getCoreRowModel(),
     getSortedRowModel: getSortedRowModel(),
   });
+  const { rows: shown, waiting, setHeld, show } = useSteadyRows(table.getRowModel().rows, (row) => row.id);
   const order = { asc: 'ascending', desc: 'descending' } as const;
   return (
     // a region that scrolls has to be reached by the keyboard
@@ -55,8 +56,8 @@ export function DataTable<T>({ rows, columns, label, idOf, onPointer }: Props<T>
       <table
         role="table"
         className="table cards"
-        onPointerEnter={() => onPointer?.(true)}
-        onPointerLeave={() => onPointer?.(false)}
+        onPointerEnter={() => setHeld(true)}
+        onPointerLeave={() => setHeld(false)}
       >
         <thead>
           {table.getHeaderGroups().map((group) => (
@@ -87,7 +88,7 @@ export function DataTable<T>({ rows, columns, label, idOf, onPointer }: Props<T>
           ))}
         </thead>
         <tbody>
-          {table.getRowModel().rows.map((row) => (
+          {shown.map((row) => (
             <tr role="row" key={row.id}>
               {row.getVisibleCells().map((cell) => (
                 <td
@@ -103,6 +104,11 @@ export function DataTable<T>({ rows, columns, label, idOf, onPointer }: Props<T>
           ))}
         </tbody>
       </table>
+      {waiting > 0 && (
+        <Button size="xs" m="xs" variant="light" onClick={show}>
+          {waiting} new
+        </Button>
+      )}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 
 /**
  * Rows that do not jump under the pointer: while it is over the list, known rows change in place and new ones are
@@ -19,11 +19,19 @@ export function steady<T>(
   };
 }
 
-export function useSteadyRows<T>(fresh: T[], idOf: (row: T) => string, resetKey: string) {
+/** A click or a key lets the rows go: what it changes is shown at once. */
+export function useSteadyRows<T>(fresh: T[], idOf: (row: T) => string) {
   const [held, setHeld] = useState(false);
-  const shown = useRef<{ key: string; rows: T[] }>({ key: resetKey, rows: [] });
-  const before = shown.current.key === resetKey ? shown.current.rows : [];
-  const { rows, waiting } = steady(before, fresh, idOf, held);
-  shown.current = { key: resetKey, rows };
+  const shown = useRef<T[]>([]);
+  const { rows, waiting } = steady(shown.current, fresh, idOf, held);
+  shown.current = rows;
+  useEffect(() => {
+    if (!held) return;
+    const release = () => setHeld(false);
+    for (const kind of ['click', 'keydown']) window.addEventListener(kind, release);
+    return () => {
+      for (const kind of ['click', 'keydown']) window.removeEventListener(kind, release);
+    };
+  }, [held]);
   return { rows, waiting, setHeld, show: () => setHeld(false) };
 }
