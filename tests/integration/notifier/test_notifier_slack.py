@@ -23,9 +23,10 @@ KEY = base64.b64encode(os.urandom(32)).decode()
 
 @dataclass
 class Slack:
-    """The two methods of the Web API that the notifier calls. Until `limited_until` it answers 429."""
+    """The two methods of the Web API that the notifier calls: 429 for `limited_seconds` from the first call on."""
 
-    limited_until: float = 0.0
+    limited_seconds: float = 0.0
+    limited_until: float | None = None
     forgets: bool = False
     refused: int = 0
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list[tuple[str, dict[str, Any]]])
@@ -33,7 +34,10 @@ class Slack:
 
     async def answer(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == "Bearer xoxb-token"
-        if time.monotonic() < self.limited_until:
+        now = time.monotonic()
+        if self.limited_until is None:
+            self.limited_until = now + self.limited_seconds
+        if now < self.limited_until:
             self.refused += 1
             return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers={"Retry-After": "1"})
         method, body = request.path.rpartition("/")[2], await request.json()
@@ -80,7 +84,7 @@ async def test_an_incident_is_one_message_that_is_edited_and_its_recovery_a_repl
 ) -> None:
     """A Slack that asks for a pause gets nothing meanwhile but one try a pause, and what it forgot is posted again."""
     async with slack(notifiers, postgres_url) as (stand_in, _, settings):
-        stand_in.limited_until = time.monotonic() + 3
+        stand_in.limited_seconds = 3
         await notifiers.define(channel(), subscription("s", "team", "workflow.failed", "workflow.completed"))
         async with notifiers.notifying(**settings):
             for number in range(20):
