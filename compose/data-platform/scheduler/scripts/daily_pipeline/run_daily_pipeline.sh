@@ -20,6 +20,7 @@ failed() { # MESSAGE
   exit 1
 }
 
+# not `run --wait`: a plan that is watched again, or run again, is needed by its id, also when the wait was cut short
 log "start, window of $PROCESSING_WINDOW_DAYS days"
 plan=$(signalbox pipeline run "${PIPELINE:-recommendations}" -p mode=incremental -p "processing_window_days=$PROCESSING_WINDOW_DAYS" \
   --date "$EVENT_DATE" --reason "daily load" -o name) || failed "the pipeline was not started"
