@@ -4,17 +4,14 @@ import { PLACES } from './places';
 
 const TYPING = 'input, textarea, select, [contenteditable], [role="combobox"]';
 
-/** Links of the rows of the page's first table, for `j` and `k`. */
-const rowLinks = () => [
-  ...document.querySelectorAll<HTMLElement>('main tbody tr a:first-of-type, main .item-row a:first-of-type'),
-];
-
-function step(by: 1 | -1) {
-  const links = rowLinks();
-  const at = links.findIndex(
-    (link) => link.closest('tr, .item-row') === document.activeElement?.closest('tr, .item-row'),
-  );
-  links[Math.min(links.length - 1, Math.max(0, at + by))]?.focus();
+/** Focus the next row, or the one before: its first link or button, else the row itself. */
+export function step(by: 1 | -1) {
+  const rows = [...document.querySelectorAll<HTMLElement>('main tbody tr, main .item-row')];
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const row = rows[Math.min(rows.length - 1, Math.max(0, at + by))];
+  const inside = row?.querySelector<HTMLElement>('a, button');
+  if (row && !inside) row.tabIndex = -1;
+  (inside ?? row)?.focus();
 }
 
 /** `/` searches, `g` and a letter goes, `j`/`k` move from row to row, `?` helps. Nothing while somebody types. */
