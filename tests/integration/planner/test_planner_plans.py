@@ -206,6 +206,21 @@ async def test_single_items_are_cancelled_and_the_plan_goes_on(planners: Planner
     assert last.expected.tasks == 5
 
 
+async def test_a_job_whose_task_is_cancelled_alone_ends_cancelled_also_while_it_is_paused(planners: Planners) -> None:
+    """Without a transition for it the plan stayed RUNNING for ever, and the planner parked the facts of its task."""
+    running, paused = (request_job(JOB, rules=Rules(limit=0)) for _ in range(2))
+    plans = [running.data.plan_id, paused.data.plan_id]
+    async with planners.running(), planners.executors.running():
+        await planners.executors.send(running, paused, command(PlanPause, plans[1]))
+        await planners.until_state(plans[0], "RUNNING")
+        await planners.until_state(plans[1], "PAUSED")
+        await planners.executors.send(*(command(PlanCancel, plan, item_keys=("nightly",)) for plan in plans))
+        for plan in plans:
+            await planners.until_state(plan, "CANCELLED")
+    assert (await planners.plan_states(plans[0]))[-1].data.counts.cancelled == 1
+    assert await planners.value("SELECT count(*) FROM dead_letter") == 0
+
+
 async def test_newest_first_is_sent_from_the_end_and_the_order_may_change(planners: Planners) -> None:
     pages = request_items([item(n) for n in range(12)], rules=Rules(limit=0, order="newest_first"))
     plan = pages[0].data.plan_id

@@ -54,8 +54,9 @@ EVENTS = st.lists(
 class World:
     """A plan with its items, as store and dispatcher would change them."""
 
-    def __init__(self) -> None:
-        self.plan = started(ITEM_COUNT)
+    def __init__(self, *, one_job: bool) -> None:
+        plan = started(ITEM_COUNT)
+        self.plan = replace(plan, spec=plan.spec.model_copy(update={"fails_with_item": one_job}))
         self.items: list[TaskState | None] = [None] * ITEM_COUNT
         self.versions = [0] * ITEM_COUNT
 
@@ -105,11 +106,11 @@ class World:
 
 
 @settings(deadline=None)
-@given(EVENTS)
+@given(EVENTS, st.booleans())
 def test_whatever_happens_counts_balance_and_transitions_follow_the_table(
-    events: list[tuple[str, int, TaskState | None]],
+    events: list[tuple[str, int, TaskState | None]], one_job: bool
 ) -> None:
-    world = World()
+    world = World(one_job=one_job)
     for what, number, state in events:
         before = world.plan
         world.apply(what, number, state)
@@ -138,6 +139,7 @@ def test_whatever_happens_counts_balance_and_transitions_follow_the_table(
         (2, 0, 1, False, "COMPLETED_WITH_ERRORS"),
         (1, 0, 0, True, "SUCCEEDED"),
         (0, 1, 0, True, "FAILED"),
+        (0, 0, 1, True, "CANCELLED"),
     ],
 )
 def test_a_plan_is_green_only_when_everything_succeeded(

@@ -81,9 +81,10 @@ PLAN_TRANSITIONS: Final[Mapping[PlanState, frozenset[PlanState]]] = {
     _P.PREVIEWED: frozenset({_P.RESOLVING, _P.AWAITING_APPROVAL, _P.RUNNING, _P.REFUSED, _P.CANCELLED}),
     # approved: resolved once more or started; rejected or expired: refused
     _P.AWAITING_APPROVAL: frozenset({_P.RESOLVING, _P.RUNNING, _P.REFUSED, _P.CANCELLED}),
-    _P.RUNNING: frozenset({_P.PAUSED, _P.CANCELLING, _P.SUCCEEDED, _P.COMPLETED_WITH_ERRORS, _P.FAILED}),
+    # cancelled without a cancel of the plan: its tasks were cancelled one by one, or stopped with a savepoint
+    _P.RUNNING: frozenset({_P.PAUSED, _P.CANCELLING, _P.SUCCEEDED, _P.COMPLETED_WITH_ERRORS, _P.FAILED, _P.CANCELLED}),
     # what already ran may end while the plan is paused
-    _P.PAUSED: frozenset({_P.RUNNING, _P.CANCELLING, _P.SUCCEEDED, _P.COMPLETED_WITH_ERRORS, _P.FAILED}),
+    _P.PAUSED: frozenset({_P.RUNNING, _P.CANCELLING, _P.SUCCEEDED, _P.COMPLETED_WITH_ERRORS, _P.FAILED, _P.CANCELLED}),
     # everything may have ended before the cancel arrived
     _P.CANCELLING: frozenset({_P.CANCELLED, _P.SUCCEEDED, _P.COMPLETED_WITH_ERRORS, _P.FAILED}),
     **{end: frozenset[PlanState]() for end in PLAN_ENDS},
