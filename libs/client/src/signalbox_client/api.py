@@ -136,8 +136,10 @@ class Api:
         """The object of an answer. Raises `Refused`, `Unreachable`."""
         return self._json("GET", path, params)
 
-    def post(self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
-        return self._json("POST", path, None, body if body is not None else {}, headers)
+    def post(
+        self, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None, params: Params | None = None
+    ) -> Any:
+        return self._json("POST", path, params, body if body is not None else {}, headers)
 
     def put(self, path: str, body: Any, *, headers: Mapping[str, str] | None = None) -> Any:
         return self._json("PUT", path, None, body, headers)

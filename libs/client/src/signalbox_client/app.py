@@ -24,6 +24,7 @@ from signalbox_client.commands import (
 from signalbox_client.commands.accounts import binding, key, user
 from signalbox_client.commands.audit import audit
 from signalbox_client.commands.auth import Insecure, auth, checked_address, with_browser, with_password
+from signalbox_client.commands.bulk import bulk
 from signalbox_client.commands.contexts import context
 from signalbox_client.commands.dead_letters import dead_letter, operation
 from signalbox_client.commands.definitions import GROUPS
@@ -74,7 +75,7 @@ for _name, _group in {
     **GROUPS, "plan": plan, "task": task, "secret": secret, "dead-letter": dead_letter, "operation": operation,
     "context": context, "event": event, "event-source": event_source, "workflow": workflow, "oozie": oozie,
     "live-ticket": live_ticket, "incident": incident, "delivery": delivery, "notification-config": notification_config,
-    "audit": audit, "auth": auth, "user": user, "key": key, "binding": binding, "reprocess": reprocess,
+    "bulk": bulk, "audit": audit, "auth": auth, "user": user, "key": key, "binding": binding, "reprocess": reprocess,
 }.items():  # fmt: skip
     app.add_typer(_group, name=_name)
 command(app, "status")(status)

@@ -69,6 +69,31 @@ def operation(api: Api, id: str, *, timeout: float | None = ANSWER_SECONDS) -> d
     return found
 
 
+def bulk_operation(api: Api, id: str, *, timeout: float | None = None) -> dict[str, Any]:
+    """Follow a bulk operation until every item is answered. Raises `TookTooLong`."""
+    give_up_at = None if timeout is None else time.monotonic() + timeout
+    shown = Progress()
+    api = patient(api, Reconnect(give_up_at, shown.notice))
+    path = place("bulk-operations", id)
+    found = api.get(path)
+    while True:
+        shown.line(", ".join(f"{number} {state}" for state, number in found["counts"].items()) or "nothing matched")
+        if not found["counts"].get("pending"):
+            shown.end()
+            return found
+        if give_up_at is not None and time.monotonic() >= give_up_at:
+            shown.end()
+            raise TookTooLong(f"{found['counts']['pending']} are not answered yet: signalbox bulk show {id}")
+        found = api.get(path, {"wait": "2s", "until": "end"})
+
+
+def bulk_ended_well(found: dict[str, Any]) -> None:
+    """Raises `EndedBadly` unless every item was done."""
+    bad = sum(number for state, number in found["counts"].items() if state != "done")
+    if bad:
+        raise EndedBadly(f"{bad} of {found['total']} were not done: signalbox bulk items {found['id']} --state refused")
+
+
 def until(api: Api, path: str, good: Callable[[dict[str, Any]], bool], timeout: float | None = None) -> dict[str, Any]:
     """Read what has a version until it is good. Raises `TookTooLong`."""
     give_up_at = None if timeout is None else time.monotonic() + timeout

@@ -28,6 +28,7 @@ from signalbox_gateway.routes import (
     audit,
     auth,
     bindings,
+    bulk,
     channels,
     dead_letters,
     dead_letters_write,
@@ -77,7 +78,7 @@ ROUTERS = [
         module.router
         for module in (
             engines, event_sources, events, flink_jobs, jobs, oozie_jobs, pipelines, schedules, plans_export,
-            plans_read, plans_write, tasks, tasks_write, secrets, audit, auth, oidc, users, keys, bindings,
+            plans_read, plans_write, tasks, tasks_write, bulk, secrets, audit, auth, oidc, users, keys, bindings,
             dead_letters, dead_letters_write, operations, status, traces, me, workflows, workflow_runs, channels,
             incidents, deliveries, notification_configs, reprocessing, reprocessing_logs, live, trigger_dry_run,
             starts, run_hints,

@@ -41,7 +41,16 @@ LISTS: Final = frozenset(
     {"/plans", "/plans/counts", "/tasks", "/workflows", "/me/freezes", *(f"/{entry.path}" for entry in KINDS.values())}
 )
 """Collections whose lists are filtered by what the caller may see."""
-MADE: Final = frozenset({"/plans", "/workflows", "/pipelines/apply", *(f"/{entry.path}" for entry in KINDS.values())})
+MADE: Final = frozenset(
+    {
+        "/plans",
+        "/plans/bulk",
+        "/tasks/bulk",
+        "/workflows",
+        "/pipelines/apply",
+        *(f"/{entry.path}" for entry in KINDS.values()),
+    }
+)
 """Paths where POST makes an object; the route checks it."""
 
 

@@ -79,6 +79,7 @@ NEEDS: Final[Mapping[str, Need]] = {
     "reprocessing.samples": Need(Role.OPERATOR, scoped=False),
     "reprocessing.control": Need(Role.OPERATOR, scoped=False),
     "schedule.preview": Need(None),
+    "bulk.read": Need(None),
     "me.read": Need(None),
     "feed.follow": Need(None),
     "session.end": Need(None),
@@ -92,6 +93,7 @@ NEEDS: Final[Mapping[str, Need]] = {
 """Every permission that a route may need. A route with another one keeps the service from starting.
 
 `key.read` and `key.write` are for one's own keys; those of others need the role admin, which the route checks.
+`bulk.read` is for one's own bulk operations; those of others need `operation.read` everywhere.
 """
 
 

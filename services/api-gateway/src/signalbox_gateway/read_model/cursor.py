@@ -29,6 +29,8 @@ SHAPES: Final[dict[str, tuple[type, ...]]] = {
     "workflows": (str,),
     "matches": (int,),
     "reprocessing": (datetime, UUID),
+    "bulk_operations": (datetime, UUID),
+    "bulk_items": (int,),
 }
 
 

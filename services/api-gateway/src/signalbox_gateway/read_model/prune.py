@@ -28,6 +28,7 @@ _OLD_DELIVERIES: Final = """
 FROM delivery WHERE state IN ('sent', 'dead', 'dropped') AND created_at < now() - make_interval(days => $1)
 """
 _OLD_REPROCESSING_JOBS: Final = "FROM reprocessing_job WHERE ended_at < now() - make_interval(days => $1)"
+_OLD_BULK: Final = "FROM bulk_operation WHERE requested_at < now() - make_interval(days => $1)"
 _COUNTS: Final = {
     "plans": f"SELECT count(*) {_OLD_PLANS}",
     "tasks": f"SELECT count(*) FROM task WHERE plan_id IN (SELECT id {_OLD_PLANS})",  # noqa: S608
@@ -36,6 +37,7 @@ _COUNTS: Final = {
     "incidents": f"SELECT count(*) {_OLD_INCIDENTS}",
     "deliveries": f"SELECT count(*) {_OLD_DELIVERIES}",
     "reprocessing jobs": f"SELECT count(*) {_OLD_REPROCESSING_JOBS}",
+    "bulk operations": f"SELECT count(*) {_OLD_BULK}",
 }
 _PLANS: Final = f"SELECT id {_OLD_PLANS} ORDER BY ended_at LIMIT {BATCH_PLANS} FOR UPDATE SKIP LOCKED"
 _TASKS: Final = """
@@ -54,6 +56,12 @@ _DELIVERIES: Final = f"DELETE FROM delivery WHERE id IN (SELECT id {_OLD_DELIVER
 _REPROCESSING_JOBS: Final = f"""
 DELETE FROM reprocessing_job WHERE id IN (SELECT id {_OLD_REPROCESSING_JOBS} LIMIT $2) RETURNING id
 """  # noqa: S608
+
+_BULK: Final = f"SELECT id {_OLD_BULK} ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+_BULK_ITEMS: Final = """
+DELETE FROM bulk_item WHERE (bulk_id, position) IN (
+    SELECT bulk_id, position FROM bulk_item WHERE bulk_id = $1 LIMIT $2) RETURNING position
+"""
 
 
 async def count(connection: Connection, days: int) -> dict[str, int]:
@@ -78,10 +86,22 @@ async def prune(connection: Connection, days: int, batch: int = BATCH_ROWS) -> d
         incidents = await connection.fetch(_INCIDENTS, days, batch)
         deliveries = await connection.fetch(_DELIVERIES, days, batch)
         reprocessing_jobs = await connection.fetch(_REPROCESSING_JOBS, days, batch)
+        bulk = await _prune_bulk(connection, days, batch)
     return {
         "plans": len(finished), "tasks": len(tasks), "operations": len(operations), "parked messages": len(letters),
         "incidents": len(incidents), "deliveries": len(deliveries), "reprocessing jobs": len(reprocessing_jobs),
+        "bulk operations": bulk,
     }  # fmt: skip
+
+
+async def _prune_bulk(connection: Connection, days: int, batch: int) -> int:
+    """Delete items of the oldest bulk operation that is past retention, and the operation with the last of them."""
+    id = await connection.fetchval(_BULK, days)
+    if id is None:
+        return 0
+    if len(await connection.fetch(_BULK_ITEMS, id, batch)) < batch:
+        await connection.execute("DELETE FROM bulk_operation WHERE id = $1", id)
+    return 1
 
 
 RETENTION: Final = Retention(count=count, prune=prune)

@@ -140,7 +140,7 @@ async def plans(connection: Connection, wanted: PlanFilter, *, limit: int, after
 
     `after` is (created_at, id) or (ended_at, id) of the last one read.
     """
-    where = _plan_where(wanted)
+    where = plan_where(wanted)
     order = "ended_at" if wanted.by_end else "created_at"
     if after is not None:
         where.add(f"(p.{order}, p.id) < (?::timestamptz, ?::uuid)", datetime.fromisoformat(after[0]), UUID(after[1]))
@@ -154,13 +154,14 @@ async def plans(connection: Connection, wanted: PlanFilter, *, limit: int, after
 
 async def plan_counts(connection: Connection, wanted: PlanFilter) -> dict[str, int]:
     """How many plans are in each state."""
-    where = _plan_where(wanted)
+    where = plan_where(wanted)
     query = "SELECT p.state, count(*)::int AS n FROM plan p WHERE {where} GROUP BY 1 ORDER BY 1"
     rows = await connection.fetch(query.replace("{where}", str(where)), *where.values)
     return {row["state"]: row["n"] for row in rows}
 
 
-def _plan_where(wanted: PlanFilter) -> Where:
+def plan_where(wanted: PlanFilter) -> Where:
+    """The conditions of a filter, for a query of `plan p`."""
     where = Where()
     where.any_of("p.state", "text", wanted.state)
     where.any_of("p.project", "text", wanted.project)
@@ -309,13 +310,7 @@ async def _unstated_task(connection: Connection, id: UUID) -> Answer | None:
 
 async def tasks(connection: Connection, wanted: TaskFilter, *, limit: int, after: After | None = None) -> Page:
     """Tasks of one plan by position, of all plans newest first."""
-    where = Where()
-    where.any_of("t.plan_id", "uuid", wanted.plan)
-    where.any_of("t.state", "text", wanted.state)
-    where.any_of("t.engine", "text", wanted.engine)
-    where.any_of("t.why", "text", wanted.why)
-    if wanted.visible is not None:
-        where.add(_VISIBLE_TASK, *wanted.visible)
+    where = task_where(wanted)
     of_one = len(wanted.plan) == 1
     if after is not None and of_one:
         where.add("(t.position, t.id) > (?::bigint, ?::uuid)", after[0], UUID(after[1]))
@@ -328,6 +323,18 @@ async def tasks(connection: Connection, wanted: TaskFilter, *, limit: int, after
     if of_one:
         return _keyed(found, rows, limit)
     return Page(found[:limit], [rows[limit - 1]["seq"]] if len(rows) > limit else None)
+
+
+def task_where(wanted: TaskFilter) -> Where:
+    """The conditions of a filter, for a query of `task t` joined with its `plan p`."""
+    where = Where()
+    where.any_of("t.plan_id", "uuid", wanted.plan)
+    where.any_of("t.state", "text", wanted.state)
+    where.any_of("t.engine", "text", wanted.engine)
+    where.any_of("t.why", "text", wanted.why)
+    if wanted.visible is not None:
+        where.add(_VISIBLE_TASK, *wanted.visible)
+    return where
 
 
 def _task(row: Row) -> Answer:

@@ -182,6 +182,15 @@ async def accept_plan(connection: Connection, record: PlanRecord, *, trace_id: s
     return row if await connection.fetch(_ACCEPT, *columns([row]), record.reason) else None
 
 
+async def accept_plans(
+    connection: Connection, records: Sequence[PlanRecord], *, reason: str, trace_id: str | None
+) -> None:
+    """Write the first rows of plans that one request makes."""
+    for at in range(0, len(records), _MAX_ROWS):
+        rows = [plan_row(record, trace_id) for record in records[at : at + _MAX_ROWS]]
+        await connection.fetch(_ACCEPT, *columns(rows), reason)
+
+
 async def write_plans(connection: Connection, rows: Sequence[PlanRow], events: Sequence[PlanEventRow]) -> None:
     """Each plan at most once. What is no news is the answer to a question, or came twice."""
     news: set[UUID] = set()

@@ -546,3 +546,43 @@ def _definition_models() -> dict[str, tuple[type[BaseModel], type[BaseModel]]]:
 
 
 DEFINITIONS: Final = _definition_models()
+
+
+class BulkOperationEntry(AnswerModel):
+    """One request about many plans or tasks."""
+
+    id: UUID
+    action: str
+    """`plan.` or `task.` and the action, such as `plan.cancel`."""
+    filter: str
+    """The query that chose them; empty if they were named."""
+    actor: str
+    reason: str
+    total: int
+    """Plans or tasks."""
+    trace_id: str | None
+    requested_at: datetime
+
+
+class BulkOperation(BulkOperationEntry):
+    """One request about many plans or tasks, and how far it is."""
+
+    counts: dict[str, int]
+    """Items in each state: `pending`, `done`, `refused`, `failed`, `forgotten`. An open enumeration."""
+
+
+class BulkItem(AnswerModel):
+    """What was requested of one plan or task, and its result."""
+
+    position: int
+    target: str
+    """`plan:id` or `task:id`."""
+    name: str
+    """The plan's name, or the task's item key."""
+    operation_id: UUID | None
+    """The operation that was requested; None if it was refused at once."""
+    plan_id: UUID | None
+    """The linked plan that *retry* made."""
+    state: str
+    """`pending`, `done`, `refused` or `failed`; `forgotten` after retention deleted the answer."""
+    answer: str

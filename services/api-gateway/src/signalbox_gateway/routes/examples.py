@@ -29,7 +29,7 @@ Example = dict[str, Any]
 def examples() -> dict[str, Example]:
     """For each operation id its `request` and `response`, those it has."""
     found = {
-        **_plans(), **_tasks(), **_others(), **_starts(), **_notifications(), **flink_answers.examples(),
+        **_plans(), **_tasks(), **_bulk(), **_others(), **_starts(), **_notifications(), **flink_answers.examples(),
         **workflows.examples(), **identity_answers.examples(), **audit.examples(), **reprocessing_answers.examples(),
     }  # fmt: skip
     for entry in KINDS.values():
@@ -283,6 +283,26 @@ def _forecast(plan_id: str) -> dict[str, Any]:
             "changes": [{"what": "limit 8 instead of 4", "seconds": 300.0}],
         },
     }  # fmt: skip
+
+
+def _bulk() -> dict[str, Example]:
+    entry = {
+        "id": OPERATION, "action": "plan.cancel", "filter": "state=RUNNING&label=team:sales", "actor": _ACTOR,
+        "reason": "wrong input", "total": 120, "trace_id": _TRACE_ID, "requested_at": NOW,
+    }  # fmt: skip
+    shown = {**entry, "counts": {"done": 80, "pending": 39, "refused": 1}}
+    item = {
+        "position": 0, "target": f"plan:{PLAN}", "name": "Sales by day", "operation_id": OPERATION, "plan_id": None,
+        "state": "done", "answer": "",
+    }  # fmt: skip
+    resolve = {"action": "resolve", "decision": "retry", "reason": "the cluster was replaced"}
+    return {
+        "plan_bulk": {"request": {"action": "cancel", "reason": "wrong input"}, "response": shown},
+        "task_bulk": {"request": resolve, "response": {**shown, "action": "task.resolve", "filter": "state=UNKNOWN"}},
+        "bulk_list": {"response": _page(entry)},
+        "bulk_show": {"response": shown},
+        "bulk_items": {"response": _page(item)},
+    }
 
 
 def _tasks() -> dict[str, Example]:

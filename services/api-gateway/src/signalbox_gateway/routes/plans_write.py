@@ -35,7 +35,7 @@ from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.identity.roles import Object
-from signalbox_gateway.plan_requests import sending, validation
+from signalbox_gateway.plan_requests import bulk, sending, validation
 from signalbox_gateway.plan_requests.schema import MAX_PLAN_ITEMS, JobStart, PlanCreate, PlanFields
 from signalbox_gateway.read_model import queries, usage
 from signalbox_gateway.routes import answers
@@ -221,12 +221,7 @@ async def plan_retry(id: UUID, request: Request, deps: Deps, principal: Starter)
         parent = await live_plan(work, id, ended=True)
         if not retry.item_keys and not parent.counts.failed + parent.counts.cancelled:
             raise Problem("conflict", f"nothing failed in plan {id}: there is nothing to retry")
-        record = PlanRecord(
-            plan_id=child, version=0, state=PlanState.ACCEPTED, name=f"Retry of {parent.name}"[:200],
-            actor=principal.actor, target=parent.target, target_version=parent.target_version, parent=id,
-            project=parent.project, labels=parent.labels, event_date=parent.event_date, rules=parent.rules,
-            reason=retry.reason, created_at=deps.clock.now(),
-        )  # fmt: skip
+        record = bulk.retry_record(parent, child, principal, retry.reason, deps.clock.now())
         await sending.accept(work, record)
         revision = await store.engines_revision(work.connection)
         await operations.ask(
