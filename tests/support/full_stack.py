@@ -27,8 +27,8 @@ from signalbox_chassis.runtime.service import Service
 from signalbox_contracts.services import installed_services
 from signalbox_contracts.topics import TOPICS
 from signalbox_gateway import MIGRATIONS, admin
-from signalbox_gateway.identity import principals
 from signalbox_gateway.server import ApiServer
+from signalbox_gateway.store import principals
 from support.executor import Stand, Store, make_store, remove_store
 from support.gateway import Answer, Gateway
 from support.planner import Planners, make_planners

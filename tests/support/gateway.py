@@ -22,9 +22,9 @@ from signalbox_chassis.security.vault import provision_vault
 from signalbox_contracts.topics import topic
 from signalbox_gateway import MIGRATIONS
 from signalbox_gateway.app import gateway
-from signalbox_gateway.identity import principals
 from signalbox_gateway.server import ApiServer
 from signalbox_gateway.settings import GatewaySettings
+from signalbox_gateway.store import principals
 from support import queries
 from support.api_document import problem_with
 

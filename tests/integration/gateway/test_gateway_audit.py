@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from signalbox_chassis.persistence.database import Database
-from signalbox_gateway.identity import audit
 from signalbox_gateway.identity.audit_entry import AuditEntry
+from signalbox_gateway.store import audit
 from support.gateway import JOB, SCRIPTED, Gateway, running_gateway
 from support.proofs import proves
 
@@ -87,7 +87,7 @@ async def test_a_path_with_a_zero_byte_does_not_stop_the_trail(api: Gateway) -> 
     assert (await api.ask("GET", "/audit/verify"))["good"]
 
 
-@proves("gateway.identity.audit: the head's row is locked: two gateways")
+@proves("gateway.store.audit: the head's row is locked: two gateways")
 async def test_gateways_that_chain_at_once_give_no_two_entries_one_place(api: Gateway) -> None:
     """Without it two gateways that chain together would make two entries with one number, or a broken chain."""
     entry = AuditEntry("user:ann", "job_create", "/jobs/many", "done", 201).record()

@@ -125,7 +125,7 @@ async def test_who_does_not_agree_is_not_signed_in(both: tuple[Gateway, Provider
     assert (await audited(api, 401))["detail"] == "provider: access_denied"
 
 
-@proves("gateway.identity.oidc.pending: a login comes back once")
+@proves("gateway.store.oidc_logins: a login comes back once")
 async def test_a_login_comes_back_once_and_to_its_own_browser(both: tuple[Gateway, Provider]) -> None:
     api, _ = both
     async with browser() as page, browser() as other, browser() as third:

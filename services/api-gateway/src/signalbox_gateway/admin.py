@@ -16,11 +16,10 @@ from signalbox_chassis.persistence.connection import Connection, connect, connec
 from signalbox_chassis.persistence.retention import add_prune_options, prune_all
 from signalbox_chassis.security.vault import SecretUnreadable
 from signalbox_chassis.settings import USAGE
-from signalbox_gateway.identity import principals
 from signalbox_gateway.read_model import prune
-from signalbox_gateway.recovery import rebuild
 from signalbox_gateway.rewrap import rewrap_sources
 from signalbox_gateway.settings import GatewaySettings
+from signalbox_gateway.store import principals, rebuild
 
 SERVICE: Final = "api-gateway"
 

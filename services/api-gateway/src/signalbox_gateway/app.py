@@ -15,8 +15,6 @@ from signalbox_gateway.default_engines import DefaultEngines
 from signalbox_gateway.definitions import publish
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.factory import application
-from signalbox_gateway.identity.audit import chain
-from signalbox_gateway.identity.audit import prune as prune_audit
 from signalbox_gateway.identity.service import Identity
 from signalbox_gateway.live.forwarding import Notifiers
 from signalbox_gateway.long_poll import Waits
@@ -71,6 +69,8 @@ from signalbox_gateway.run_hints import SEND_SECONDS
 from signalbox_gateway.server import ApiServer
 from signalbox_gateway.settings import GatewaySettings
 from signalbox_gateway.store import idempotency
+from signalbox_gateway.store.audit import chain
+from signalbox_gateway.store.audit import prune as prune_audit
 
 NAME = "api-gateway"
 ROUTERS = [

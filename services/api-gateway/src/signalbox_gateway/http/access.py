@@ -24,9 +24,10 @@ from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.objects import LIST, MAKES, Place, find, place_of
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.http.queries import only_known_parameters
-from signalbox_gateway.identity import objects, roles
+from signalbox_gateway.identity import roles
 from signalbox_gateway.identity.authentication import ALL, Principal
 from signalbox_gateway.identity.roles import NEEDS, Binding, Object, Reach, Role
+from signalbox_gateway.store import objects
 
 __all__ = [
     "Principal", "count_call", "permission", "permissions_of", "public", "require", "require_definition",

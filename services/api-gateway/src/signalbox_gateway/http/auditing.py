@@ -22,8 +22,8 @@ from signalbox_gateway.http.addresses import client_address
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.http.traces import current_trace_id
-from signalbox_gateway.identity import audit
 from signalbox_gateway.identity.audit_entry import AuditEntry
+from signalbox_gateway.store import audit
 
 log = logging.getLogger(__name__)
 BASE: Final = "/api/v1"

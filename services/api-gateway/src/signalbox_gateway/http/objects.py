@@ -8,8 +8,8 @@ from fastapi import Request
 
 from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.definitions.kinds import KINDS
-from signalbox_gateway.identity import objects
 from signalbox_gateway.identity.roles import Object
+from signalbox_gateway.store import objects
 
 BASE: Final = "/api/v1"
 LIST: Final = "list"

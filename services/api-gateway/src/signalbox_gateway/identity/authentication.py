@@ -12,10 +12,10 @@ from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Row
 from signalbox_chassis.persistence.database import Database
-from signalbox_gateway.identity import tokens
 from signalbox_gateway.identity.access_tokens import AccessTokens
 from signalbox_gateway.identity.roles import Binding, Reach, Role, permissions, reach
 from signalbox_gateway.identity.signing import SigningKeys
+from signalbox_gateway.store import tokens
 
 _LookUp = Callable[[], Awaitable["Principal | None"]]
 ALL: Final = "*"

@@ -11,11 +11,11 @@ from uuid import UUID
 
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.database import Database, UnitOfWork
-from signalbox_gateway.identity import accounts, bindings, sessions
 from signalbox_gateway.identity.access_tokens import AccessTokens
 from signalbox_gateway.identity.authentication import Authentication
 from signalbox_gateway.identity.passwords import MAX_WAITING, Busy, Hasher
 from signalbox_gateway.identity.signing import SigningKeys
+from signalbox_gateway.store import accounts, bindings, sessions
 
 GRACE_SECONDS: Final = 10.0
 """How long the refresh token before is good as well: its answer may have been lost."""

@@ -6,17 +6,16 @@ from typing import Self
 
 from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.http.addresses import Network, networks
-from signalbox_gateway.identity import sessions
 from signalbox_gateway.identity.access_tokens import AccessTokens
 from signalbox_gateway.identity.authentication import Authentication
 from signalbox_gateway.identity.logins import Logins
-from signalbox_gateway.identity.oidc import pending
 from signalbox_gateway.identity.oidc.pending import PendingLogins
 from signalbox_gateway.identity.oidc.provider import OidcProvider
 from signalbox_gateway.identity.passwords import Hasher
 from signalbox_gateway.identity.rate_limits import Counter, RateLimits
 from signalbox_gateway.identity.signing import SigningKeys
 from signalbox_gateway.settings import GatewaySettings
+from signalbox_gateway.store import oidc_logins, sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +74,4 @@ class Identity:
         await self.keys.rotate_when_due(self.signing_key_days)
         async with self.database.connection() as connection:
             await sessions.forget(connection)
-            await pending.forget(connection)
+            await oidc_logins.forget(connection)

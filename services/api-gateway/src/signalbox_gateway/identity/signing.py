@@ -17,29 +17,17 @@ from uuid import UUID
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import OKPKey
-from sqlalchemy import func
-from sqlmodel import col, insert, update
 
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.security.vault import Keys
-from signalbox_gateway.identity.statements import fetch
-from signalbox_gateway.identity.tables import SigningKey
+from signalbox_gateway.store import signing_keys as store
 
-KEPT_SECONDS: Final = 3600
+KEPT_SECONDS: Final = 3600.0
 """How long a retired key is good for checking: longer than any access token."""
 _REFRESH_SECONDS: Final = 30.0
 _MIN_REFRESH_SECONDS: Final = 1.0
 _RAW: Final = serialization.Encoding.Raw
-_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('signalbox signing keys', 0))"
-_LOAD: Final = """
-SELECT kid, purpose, wrapped_by, secret, public, retired_at IS NULL AS in_use FROM signing_key
-WHERE retired_at IS NULL OR purpose = 'session' OR retired_at > now() - make_interval(secs => $1) ORDER BY created_at
-"""
-_DUE: Final = """
-SELECT NOT EXISTS (SELECT FROM signing_key WHERE purpose = 'access' AND retired_at IS NULL
-    AND created_at > now() - make_interval(days => $1))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +71,7 @@ class SigningKeys:
     async def rotate(self) -> str:
         """Sign with a fresh key from now on; its id."""
         async with self.database.unit_of_work() as work:
-            await work.connection.execute(_LOCK)
+            await store.lock(work.connection)
             kid = await self._make(work.connection, "access")
         self._loaded = None
         return kid
@@ -91,7 +79,7 @@ class SigningKeys:
     async def rotate_when_due(self, days: int) -> None:
         """Rotate when the key in use is older than this."""
         async with self.database.connection() as connection:
-            due = await connection.fetchval(_DUE, days)
+            due = await store.is_due(connection, days)
         if due:
             await self.rotate()
 
@@ -100,7 +88,7 @@ class SigningKeys:
         if loaded is not None and not again and time.monotonic() - loaded.at < _REFRESH_SECONDS:
             return loaded
         async with self.database.connection() as connection:
-            rows = await connection.fetch(_LOAD, float(KEPT_SECONDS))
+            rows = await store.load(connection, kept_seconds=KEPT_SECONDS)
         if {row["purpose"] for row in rows if row["in_use"]} != {"access", "session"}:
             rows = await self._make_missing()
         self._loaded = loaded = self._read(rows)
@@ -108,11 +96,11 @@ class SigningKeys:
 
     async def _make_missing(self) -> list[Row]:
         async with self.database.unit_of_work() as work:
-            await work.connection.execute(_LOCK)
-            rows = await work.connection.fetch(_LOAD, float(KEPT_SECONDS))
+            await store.lock(work.connection)
+            rows = await store.load(work.connection, kept_seconds=KEPT_SECONDS)
             for purpose in {"access", "session"} - {row["purpose"] for row in rows if row["in_use"]}:
                 await self._make(work.connection, purpose)
-            return await work.connection.fetch(_LOAD, float(KEPT_SECONDS))
+            return await store.load(work.connection, kept_seconds=KEPT_SECONDS)
 
     async def _make(self, connection: Connection, purpose: str) -> str:
         kid, secret = secrets.token_hex(8), secrets.token_bytes(32)
@@ -120,11 +108,10 @@ class SigningKeys:
         if self.secret_key:
             keys = Keys(self.secret_key)
             wrapped_by, stored = keys.newest, keys.wrap(secret, _about(kid))
-        retire = update(SigningKey).where(col(SigningKey.purpose) == purpose, col(SigningKey.retired_at).is_(None))
-        await fetch(connection, retire.values(retired_at=func.now()).returning(col(SigningKey.kid)))
         public = _encoded(_public(secret)) if purpose == "access" else ""
-        values = {"kid": kid, "purpose": purpose, "wrapped_by": wrapped_by, "secret": stored, "public": public}
-        await fetch(connection, insert(SigningKey).values(**values).returning(col(SigningKey.kid)))
+        await store.replace(
+            connection, kid, purpose=purpose, wrapped_by=wrapped_by, secret=stored, public=public
+        )  # fmt: skip
         return kid
 
     def _read(self, rows: list[Row]) -> _Loaded:

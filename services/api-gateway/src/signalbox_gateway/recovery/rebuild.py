@@ -12,74 +12,23 @@ from uuid import UUID, uuid4
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database, UnitOfWork
-from signalbox_chassis.persistence.state_list import state_list
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.messages.operations import PlanRepublish, PlanRepublishData
 from signalbox_contracts.messages.states import OperationResultData
-from signalbox_contracts.states import PLAN_ENDS
 from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_gateway.definitions.publish import SOURCE
-from signalbox_gateway.recovery.resend import resend_plans
+from signalbox_gateway.store import rebuild as store
+from signalbox_gateway.store.resend import resend_plans
 
 ACTOR: Final = "service:api-gateway"
-_ENDS: Final = state_list(PLAN_ENDS)
 ALL_PLANS: Final = "plans:all"
-LIVE_SECONDS: Final = 600.0
-"""A plan that goes on is asked after this seldom at most; one that has ended and has gaps, once a day at most."""
 UNKNOWN_QUERIES: Final = (2, 5, 8)
 """At these questions in vain the planner may not know the plan at all: then its requests are said again as well."""
-
-# One gateway at a time is enough; nobody waits for the lock.
-_ALONE: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/rebuild', 0))"
-_LATEST: Final = """
-SELECT r.operation_id, r.queries, r.done_at, a.details::jsonb ->> 'plans' AS plans,
-    r.queried_at + $1 * interval '1 second' * least(2 ^ r.queries, 1440) < now() AS due,
-    r.queried_at + $1 * 10 * interval '1 second' < now() AS old
-FROM rebuild r LEFT JOIN operation_answer a USING (operation_id)
-"""
-_SAVE_REBUILD: Final = """
-INSERT INTO rebuild AS r (operation_id) VALUES ($1)
-ON CONFLICT (single) DO UPDATE SET operation_id = $1, queried_at = now(), done_at = NULL,
-    queries = CASE WHEN r.done_at IS NULL THEN r.queries + 1 ELSE 1 END
-"""
-# Both are looked at by the index of plans that are not complete. A live plan is silent when neither news nor an answer
-# came; of one that has ended something is missing.
-_ASK_AFTER: Final = """
-UPDATE plan SET queried_at = now(), queries = queries + 1
-WHERE id IN (
-    SELECT id FROM plan WHERE NOT complete AND version > 0 AND state {which} {ends}
-      AND greatest(reported_at, queried_at) + least($1 * 2 ^ queries, $2) * interval '1 second' < now()
-    ORDER BY reported_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-RETURNING id, created_at, queries, version
-"""
-_SILENT: Final = _ASK_AFTER.replace("{which}", "NOT IN").replace("{ends}", _ENDS)
-_INCOMPLETE: Final = _ASK_AFTER.replace("{which}", "IN").replace("{ends}", _ENDS)
-# Facts of tasks and items that came, and none of their plan. `seq` is the order of arrival.
-_STRANGERS: Final = """
-SELECT DISTINCT t.plan_id FROM task t
-WHERE t.seq > $1 AND t.seq <= $2 AND NOT EXISTS (SELECT FROM plan p WHERE p.id = t.plan_id AND p.version > 0)
-LIMIT $3
-"""
-_EMPTY: Final = ("plan_page", "task", "task_event", "task_attempt", "engine_state")
 
 
 def own_question(data: OperationResultData) -> bool:
     """Whether it answers a question after single plans: what came of it is in the facts, and nobody looks it up."""
     return data.operation == "plan.republish" and data.target != ALL_PLANS
-
-
-async def empty(connection: Connection) -> int:
-    """Empty the read model, and have the owners asked for all of it; how many plans there were.
-
-    A plan the planner has not answered for is the gateway's own and stays.
-    """
-    async with connection.transaction():
-        await connection.execute("SET LOCAL statement_timeout = 0")
-        await connection.execute(f"TRUNCATE {', '.join(_EMPTY)}", timeout=600)
-        await connection.execute("DELETE FROM plan_event WHERE version > 0", timeout=600)
-        gone = await connection.execute("DELETE FROM plan WHERE version > 0", timeout=600)
-        await connection.execute("DELETE FROM rebuild")
-    return int(gone.split()[-1])
 
 
 @dataclass
@@ -97,15 +46,15 @@ class Rebuild:
     async def one_pass(self) -> bool:
         """Ask for what is missing; True while there may be more."""
         async with self.database.unit_of_work() as work:
-            if not await work.connection.fetchval(_ALONE):
+            if not await store.try_lock(work.connection):
                 return False
             await self._all(work)
             seconds, connection = self.answer_seconds, work.connection
-            silent = await connection.fetch(_SILENT, seconds, LIVE_SECONDS, MAX_ITEMS)
+            silent = await store.take_silent(connection, answer_seconds=seconds)
             self._ask(work, [(row["id"], row["version"]) for row in silent], items=False, tasks=False)
             ignored = {row["id"]: row["created_at"] for row in silent if row["queries"] in UNKNOWN_QUERIES}
             await resend_plans(connection, ignored)
-            gaps = await connection.fetch(_INCOMPLETE, seconds, 86_400.0, MAX_ITEMS)
+            gaps = await store.take_incomplete(connection, answer_seconds=seconds)
             strangers = await self._strangers(connection)
             self._ask(work, [(row["id"], row["version"]) for row in gaps], items=True, tasks=True)
             self._ask(work, [(plan, 0) for plan in strangers], items=True, tasks=True)
@@ -114,15 +63,14 @@ class Rebuild:
     async def _all(self, work: UnitOfWork) -> None:
         """Ask for every plan there is when there is none here, until all of them are."""
         connection = work.connection
-        latest = await connection.fetchrow(_LATEST, self.answer_seconds)
-        here: int = await connection.fetchval("SELECT count(*) FROM (SELECT FROM plan WHERE version > 0 LIMIT 1) p")
+        latest = await store.load_latest(connection, answer_seconds=self.answer_seconds)
+        empty = not await store.has_plans(connection)
         first, self._began = not self._began, True
-        if latest is None or (not here and (latest["old"] or (first and latest["done_at"] is not None))):
+        if latest is None or (empty and (latest["old"] or (first and latest["done_at"] is not None))):
             await self._ask_all(work)
         elif latest["done_at"] is None and latest["plans"] is not None:
-            here = await connection.fetchval("SELECT count(*) FROM plan WHERE version > 0")
-            if here >= int(latest["plans"]):
-                await connection.execute("UPDATE rebuild SET done_at = now()")
+            if await store.count_plans(connection) >= int(latest["plans"]):
+                await store.finish(connection)
             elif latest["due"]:
                 await self._ask_all(work)
         elif latest["done_at"] is None and latest["due"]:
@@ -131,17 +79,17 @@ class Rebuild:
     async def _ask_all(self, work: UnitOfWork) -> None:
         """The planner answers with how many plans there are, so the tasks are asked for apart."""
         operation = uuid4()
-        await work.connection.execute(_SAVE_REBUILD, operation)
+        await store.save(work.connection, operation)
         self._publish(work, operation, (), items=True, tasks=False)
         self._publish(work, uuid4(), (), items=False, tasks=True)
 
     async def _strangers(self, connection: Connection) -> list[UUID]:
         """Plans of which tasks or items came a pass ago, and nothing else since."""
-        newest: int = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM task")
-        rows = await connection.fetch(_STRANGERS, self._seen, self._newest, MAX_ITEMS)
-        if len(rows) < MAX_ITEMS:
+        newest = await store.newest_task(connection)
+        plans = await store.plans_without_state(connection, after=self._seen, until=self._newest)
+        if len(plans) < MAX_ITEMS:
             self._seen, self._newest = self._newest, newest
-        return [row["plan_id"] for row in rows]
+        return plans
 
     def _ask(self, work: UnitOfWork, plans: Sequence[tuple[UUID, int]], *, items: bool, tasks: bool) -> None:
         """Ask for plans, each with the version that is here."""

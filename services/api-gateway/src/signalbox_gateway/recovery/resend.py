@@ -5,67 +5,23 @@ id, so a reader that handled it drops it. In normal operation nothing is resent.
 """
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Any, Final, cast
-from uuid import UUID
 
 from aiokafka import TopicPartition
 
 from signalbox_chassis.messaging.connection import Kafka, consumer
 from signalbox_chassis.messaging.consumer import Consumer
-from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database
 from signalbox_chassis.runtime.clock import Clock
 from signalbox_contracts.messages.definitions import DefinitionSnapshot
 from signalbox_contracts.topics import topic
 from signalbox_contracts.wire import decode
 from signalbox_gateway.definitions import publish
+from signalbox_gateway.store import resend as store
 
 _DEFINITIONS: Final = topic("definitions.v1")
 ALL_AGAIN_SECONDS: Final = 600.0
-MAX_RESENT: Final = 200
-"""Plans, and operations, that one transaction resends."""
-
-# A plan the planner has not answered for.
-_UNANSWERED_PLANS: Final = f"""
-UPDATE plan SET queried_at = now(), queries = queries + 1
-WHERE id IN (
-    SELECT id FROM plan WHERE version = 0
-      AND coalesce(queried_at, created_at) + least($1 * 2 ^ queries, 600) * interval '1 second' < now()
-    ORDER BY created_at LIMIT {MAX_RESENT} FOR UPDATE SKIP LOCKED)
-RETURNING id, created_at
-"""  # noqa: S608
-_AGAIN: Final = """
-UPDATE outbox SET sent_at = NULL
-WHERE day = ANY($1::date[]) AND topic = 'requests.v1' AND key = ANY($2::bytea[]) AND sent_at IS NOT NULL
-"""
-# Operations that nobody has answered, each after a wait that doubles, so that those without an answer do not displace
-# newer ones. A log is followed for a minute only: a later request would follow a log that nobody reads.
-_UNANSWERED: Final = f"""
-UPDATE operation SET resent_at = now(), resends = resends + 1
-WHERE id IN (
-    SELECT o.id FROM operation o
-    WHERE o.requested_at > now() - interval '1 hour'
-      AND coalesce(o.resent_at, o.requested_at) + $1 * 2 ^ o.resends * interval '1 second' < now()
-      AND o.operation <> 'logs.follow' AND NOT EXISTS (SELECT FROM operation_answer a WHERE a.operation_id = o.id)
-    ORDER BY o.requested_at LIMIT {MAX_RESENT} FOR UPDATE SKIP LOCKED)
-RETURNING target, requested_at
-"""  # noqa: S608
-_COMMAND_AGAIN: Final = """
-UPDATE outbox SET sent_at = NULL
-WHERE day = $1 AND topic IN ('requests.v1', 'operations.v1') AND key = $2 AND sent_at IS NOT NULL
-  AND created_at >= $3::timestamptz AND created_at < $3::timestamptz + interval '10 seconds'
-"""
-
-
-# A transaction's rows have its time or a later one; none takes two seconds to commit; else it is only published twice.
-_KNOWN: Final = """
-SELECT (SELECT count(*) FROM definition WHERE NOT deleted) AS known,
-    least(now(), (SELECT min(created_at) FROM outbox WHERE topic = 'definitions.v1' AND sent_at IS NULL))
-    - interval '2 seconds' AS before
-"""
 
 
 @dataclass
@@ -83,14 +39,13 @@ class Resender:
     async def requests(self) -> bool:
         """Resend requests and commands that nobody answered."""
         async with self.database.unit_of_work() as work:
-            plans = await work.connection.fetch(_UNANSWERED_PLANS, self.answer_seconds / 6)
-            await resend_plans(work.connection, {row["id"]: row["created_at"] for row in plans})
-            operations = await work.connection.fetch(_UNANSWERED, self.answer_seconds / 3)
+            plans = await store.take_unanswered_plans(work.connection, seconds=self.answer_seconds / 6)
+            await store.resend_plans(work.connection, plans)
+            operations = await store.take_unanswered_operations(work.connection, seconds=self.answer_seconds / 3)
             for row in operations:
-                key = row["target"].removeprefix("plan:").encode()
-                await work.connection.execute(_COMMAND_AGAIN, row["requested_at"].date(), key, row["requested_at"])
+                await store.resend_command(work.connection, row["target"], row["requested_at"])
         self.database.on_publish(["requests.v1", "operations.v1"])
-        return len(plans) == MAX_RESENT or len(operations) == MAX_RESENT
+        return store.MAX_RESENT in (len(plans), len(operations))
 
     async def definitions(self) -> None:
         """Publish definitions again that are missing on their topic, or are not there in their newest form."""
@@ -101,7 +56,8 @@ class Resender:
             partitions = [TopicPartition(_DEFINITIONS.full_name(self.topic_prefix), 0)]
             reader.assign(partitions)
             # each was published at least once: fewer records mean that the topic was wiped
-            known, before = await self._known()
+            async with self.database.connection() as connection:
+                known, before = await store.count_definitions(connection)
             (end,) = (await reader.end_offsets(partitions)).values()
             fewer = self._end is None or end < self._end or end < known
             read_all = fewer or time.monotonic() - self._read_at > ALL_AGAIN_SECONDS
@@ -115,24 +71,6 @@ class Resender:
             self._end = end
         finally:
             await reader.stop()
-
-    async def _known(self) -> tuple[int, datetime]:
-        """How many definitions there are, and since when there may be some that the relay has not sent yet."""
-        async with self.database.connection() as connection:
-            row = await connection.fetchrow(_KNOWN)
-        assert row is not None
-        return row["known"], row["before"]
-
-
-async def resend_plans(connection: Connection, plans: Mapping[UUID, datetime]) -> None:
-    """Send everything that was asked about these plans once more; by when they were made."""
-    if not plans:
-        return
-    first, today = min(plans.values()).date(), await connection.fetchval("SELECT (now() AT TIME ZONE 'UTC')::date")
-    days = [
-        date.fromordinal(day) for day in range(max(first.toordinal(), today.toordinal() - 7), today.toordinal() + 1)
-    ]
-    await connection.execute(_AGAIN, days, [str(plan).encode() for plan in plans])
 
 
 async def _revisions(consumer: Consumer, partition: TopicPartition, end: int) -> dict[str, int]:

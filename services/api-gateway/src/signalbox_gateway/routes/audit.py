@@ -12,11 +12,11 @@ from pydantic_core import to_json
 from signalbox_gateway.http.access import permission
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.prefix_router import PrefixRouter
-from signalbox_gateway.identity import audit
-from signalbox_gateway.identity.audit import AuditFilter
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.params import Cursor, InstantParameter, Limit, after, answer
+from signalbox_gateway.store import audit
+from signalbox_gateway.store.audit import AuditFilter
 
 router = PrefixRouter(prefix="/audit", tags=["audit"])
 Reader = Depends(permission("audit.read"))

@@ -11,12 +11,13 @@ from signalbox_gateway.http.bodies import body, private_body_of
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
-from signalbox_gateway.identity import accounts, logins, sessions
+from signalbox_gateway.identity import logins
 from signalbox_gateway.identity.logins import Caller, Login, LoginRefused, RefreshReused
 from signalbox_gateway.identity.names import RESERVED
 from signalbox_gateway.identity.passwords import Busy, wrong_with
 from signalbox_gateway.routes import identity_answers as models
 from signalbox_gateway.routes.params import answer
+from signalbox_gateway.store import accounts, sessions
 
 router = PrefixRouter(prefix="/auth", tags=["auth"])
 SignedIn = Annotated[Principal, Depends(permission("session.end"))]

@@ -14,13 +14,13 @@ from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import invalid
-from signalbox_gateway.identity import accounts, bindings
 from signalbox_gateway.identity.roles import ANY
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes import identity_answers as models
 from signalbox_gateway.routes.params import Cursor, Limit, after, answer, missing
 from signalbox_gateway.routes.users import must_keep_an_administrator
+from signalbox_gateway.store import accounts, bindings
 
 router = PrefixRouter(prefix="/bindings", tags=["bindings"])
 Reader = Annotated[Principal, Depends(permission("binding.read"))]

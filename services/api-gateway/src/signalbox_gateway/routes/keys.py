@@ -13,13 +13,13 @@ from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
-from signalbox_gateway.identity import accounts, keys
 from signalbox_gateway.identity.authentication import ALL
 from signalbox_gateway.identity.roles import NEEDS
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes import identity_answers as models
 from signalbox_gateway.routes.params import Cursor, Limit, after, answer, missing
+from signalbox_gateway.store import accounts, keys
 
 router = PrefixRouter(prefix="/keys", tags=["keys"])
 Reader = Annotated[Principal, Depends(permission("key.read"))]

@@ -14,14 +14,13 @@ from signalbox_gateway.http.access import COOKIE, Principal, permission
 from signalbox_gateway.http.auditing import RefusalAudit
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.prefix_router import PrefixRouter
-from signalbox_gateway.identity import objects
 from signalbox_gateway.identity.authentication import Authentication
 from signalbox_gateway.identity.roles import ANY, Reach
 from signalbox_gateway.live import tickets
 from signalbox_gateway.live.forwarding import FORBIDDEN, TRY_LATER, UNAUTHENTICATED, NoNotifier, Notifiers, forward
 from signalbox_gateway.live.log_topics import LogTopics
 from signalbox_gateway.routes.params import answer
-from signalbox_gateway.store import live_tickets
+from signalbox_gateway.store import live_tickets, objects
 
 router = PrefixRouter(tags=["live feed"])
 PERMISSION: Final = "plan.read"

@@ -13,12 +13,12 @@ from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem
-from signalbox_gateway.identity import accounts, bindings
 from signalbox_gateway.read_model import cursor as cursors
 from signalbox_gateway.routes import answers
 from signalbox_gateway.routes import identity_answers as models
 from signalbox_gateway.routes.auth import check_name, checked_email, hash_password, name_problems, shown_user
 from signalbox_gateway.routes.params import Cursor, Limit, Part, after, answer, missing
+from signalbox_gateway.store import accounts, bindings
 
 router = PrefixRouter(prefix="/users", tags=["users"])
 Reader = Annotated[Principal, Depends(permission("user.read"))]

@@ -12,10 +12,10 @@ from typing import Final
 from email_validator import EmailNotValidError, validate_email
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_gateway.identity import accounts, bindings
 from signalbox_gateway.identity.logins import LoginRefused
 from signalbox_gateway.identity.names import RESERVED
 from signalbox_gateway.identity.oidc.id_tokens import Person
+from signalbox_gateway.store import accounts, bindings
 
 ACTOR: Final = "openid login"
 MAX_NAME: Final = 64

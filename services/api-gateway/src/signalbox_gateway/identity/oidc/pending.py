@@ -18,6 +18,7 @@ from pydantic_core import from_json, to_json
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_gateway.identity.logins import LoginRefused
 from signalbox_gateway.identity.signing import SigningKeys
+from signalbox_gateway.store import oidc_logins
 
 SECONDS: Final = 600
 """How long a person has at the provider."""
@@ -25,11 +26,6 @@ HANDOVER_SECONDS: Final = 60
 """How long a command line has to fetch its tokens."""
 _COOKIE: Final = re.compile(r"^([0-9a-f]{32})\.(\d{1,12})\.([A-Za-z0-9_-]{1,1000})\.([A-Za-z0-9_-]{43})$")
 _HANDOVER: Final = re.compile(r"^([0-9a-f]{32})\.(\d{1,12})\.([A-Za-z0-9_-]{43})$")
-# INVARIANT a login comes back once, at whichever gateway: its row is there when it comes again.
-_USE: Final = """
-INSERT INTO oidc_login_used (id, expires_at) VALUES ($1, to_timestamp($2)) ON CONFLICT DO NOTHING RETURNING id
-"""
-_FORGET: Final = "DELETE FROM oidc_login_used WHERE expires_at < now()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ class PendingLogins:
             raise LoginRefused("the state belongs to another login")
         if login.expires < time.time():
             raise LoginRefused("the login has expired")
-        if await connection.fetchval(_USE, login.id, float(login.expires)) is None:
+        if not await oidc_logins.use(connection, login.id, expires=float(login.expires)):
             raise LoginRefused("the login came back before")
         return login
 
@@ -122,8 +118,3 @@ class PendingLogins:
         mac = await self.keys.secret_of(id, f"oidc cookie {expires} {payload}")
         parts = [await self.keys.secret_of(id, f"oidc {part}") for part in ("state", "nonce", "verifier")]
         return PendingLogin(id, expires, purpose, f"{id.hex}.{expires}.{payload}.{mac}", *parts)
-
-
-async def forget(connection: Connection) -> None:
-    """Forget logins that have expired anyway."""
-    await connection.execute(_FORGET)

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 from sqlmodel import col, delete, insert
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_gateway.identity.statements import columns, fetch, fetchrow
-from signalbox_gateway.identity.tables import RoleBinding
+from signalbox_gateway.store.statements import columns, fetch, fetchrow
+from signalbox_gateway.store.tables import RoleBinding
 
 _SHOWN: Final[Any] = (
     RoleBinding.id, RoleBinding.principal, RoleBinding.role, RoleBinding.project, RoleBinding.engine,

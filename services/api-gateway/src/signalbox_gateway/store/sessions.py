@@ -8,8 +8,8 @@ from sqlalchemy import func
 from sqlmodel import col, insert, select, update
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_gateway.identity.statements import fetch, fetchrow
-from signalbox_gateway.identity.tables import Session
+from signalbox_gateway.store.statements import fetch, fetchrow
+from signalbox_gateway.store.tables import Session
 
 _FORGET: Final = "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < now() LIMIT 5000)"
 _ROTATE: Final = """

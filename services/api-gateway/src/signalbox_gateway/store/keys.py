@@ -9,8 +9,8 @@ from sqlalchemy import func
 from sqlmodel import col, insert, update
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_gateway.identity.statements import columns, fetch, fetchrow
-from signalbox_gateway.identity.tables import Key
+from signalbox_gateway.store.statements import columns, fetch, fetchrow
+from signalbox_gateway.store.tables import Key
 
 _SHOWN: Final[Any] = (
     Key.id, Key.principal, Key.label, Key.permissions, Key.created_at, Key.created_by, Key.expires_at, Key.revoked_at,

@@ -7,8 +7,8 @@ from sqlalchemy import func
 from sqlmodel import col, delete, insert, select, update
 
 from signalbox_chassis.persistence.connection import Connection, Row
-from signalbox_gateway.identity.statements import columns, fetch, fetchrow
-from signalbox_gateway.identity.tables import Account, ExternalIdentity, RoleBinding
+from signalbox_gateway.store.statements import columns, fetch, fetchrow
+from signalbox_gateway.store.tables import Account, ExternalIdentity, RoleBinding
 
 _SHOWN: Final[Any] = (
     Account.id, Account.name, Account.kind, Account.email, Account.title, Account.disabled_at, Account.created_at,
