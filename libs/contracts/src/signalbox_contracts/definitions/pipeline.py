@@ -58,7 +58,7 @@ class Step(Value):
     concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """How many tasks of this step's matrix at once."""
     condition: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    """A template. The step is skipped when it renders to `false`, `0`, `no`, `none` or nothing."""
+    """A template. The step is skipped when it renders to `false`, `0`, `no`, `none`, `off` or nothing."""
     priority: Priority | None = None
     """Which ready step is sent first; None means the priority of the run."""
     retries: Retries = Retries()
