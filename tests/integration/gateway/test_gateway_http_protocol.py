@@ -218,7 +218,7 @@ async def test_retention_deletes_old_ended_plans_and_nothing_that_runs(api: Gate
         await reprocessing.write_states(connection, jobs)
         assert await prune.count(connection, 90) == {
             "plans": 1, "tasks": 1, "operations": 0, "parked messages": 0, "incidents": 0, "deliveries": 0,
-            "reprocessing jobs": 1,
+            "reprocessing jobs": 1, "bulk operations": 0,
         }  # fmt: skip
         assert (await prune.prune(connection, 90))["plans"] == 1
         assert not any((await prune.prune(connection, 90)).values())

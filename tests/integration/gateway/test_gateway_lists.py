@@ -107,6 +107,21 @@ def plan_list(query: str = "", names: str = "", **changes: Any) -> Listed:
     return Listed(make, write, query=query, names=names)
 
 
+async def bulk(api: Gateway, made: Made, number: int) -> None:
+    """One more bulk operation, with an item for each of these ids."""
+    ids = [str(uuid.uuid4()) for _ in range(ENTRIES)]
+    made["bulk"] = (await api.ask("POST", "/plans/bulk", {"action": "pause", "ids": ids}))["id"]
+
+
+async def make_bulk_once(api: Gateway, made: Made, number: int) -> None:
+    if not number:
+        await bulk(api, made, number)
+
+
+async def another_bulk(api: Gateway, made: Made, number: int) -> None:
+    await bulk(api, {}, number)
+
+
 async def plan_moves(api: Gateway, made: Made, number: int) -> None:
     plan = made.setdefault("plan", uuid.uuid4())
     made["version"] = version = made.get("version", 0) + 1
@@ -290,6 +305,8 @@ LISTS: dict[str, Listed] = {
     f"{V1}/schedules/{{id}}/ticks": Listed(tick, tick, id="tick_id", names="ticking"),
     f"{V1}/events": Listed(match, match, id="event_id"),
     f"{V1}/audit": Listed(audited, audited, id="seq", query="action=key_create"),
+    f"{V1}/bulk-operations": Listed(bulk, bulk),
+    f"{V1}/bulk-operations/{{id}}/items": Listed(make_bulk_once, another_bulk, id="position", names="bulk"),
     f"{V1}/users": posted("/users", lambda n: {"username": f"{'amz'[n % 3]}{n}", "kind": "service"}, id="username"),
     f"{V1}/bindings": Listed(bind, bind_more),
     f"{V1}/keys": posted("/keys", lambda n: {"label": f"k{n}"}),
