@@ -40,6 +40,27 @@ def test_every_page_is_found_from_the_readme() -> None:
     assert [str(page.relative_to(HOME)) for page in PAGES if page not in seen] == []
 
 
+def test_each_hop_of_a_request_names_functions_that_its_files_have() -> None:
+    page = (HOME / "docs" / "architecture" / "README.md").read_text()
+    _, _, rest = page.partition("## The life of a request")
+    hops = [line.split("|")[3:5] for line in rest.partition("\n## ")[0].splitlines() if re.match(r"\| \d+ ", line)]
+    assert len(hops) > 10
+    lost = [f"{files}: {name}" for files, names in hops for name in _code(names) if not _defined(name, _code(files))]
+    assert lost == []
+
+
+def _code(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def _defined(name: str, files: list[str]) -> bool:
+    """Whether one of these files has a function or class, and each part of a dotted name."""
+    ends = [f"/{_path(file.replace('<kind>', 'KIND'))}" for file in files]
+    texts = [path.read_text() for path in SOURCES if path.as_posix().endswith(tuple(ends))]
+    parts = [re.compile(rf"^\s*(?:async def|def|class) {part}\b", re.MULTILINE) for part in name.split(".")]
+    return any(all(part.search(text) for part in parts) for text in texts)
+
+
 def _path(name: str) -> str:
     """The end of a path as pages write it: `planner/lifecycle.py`, `libs/.../cron.py`, `engines/KIND/harness.py`."""
     first, _, rest = name.replace("/KIND/", "/process/").rpartition("/.../")[2].partition("/")
