@@ -23,6 +23,13 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "channel": {"destination": {"kind": "email", "to": ["ann@example.org"]}},
     "subscription": {"channel": "mail"},
     "freeze": {"engines": ["scripted"], "reason": "month end"},
+    "move": {
+        "engine": "oozie",
+        "coordinator": "daily",
+        "airflow_engine": "airflow",
+        "dag_id": "daily",
+        "moved_at": "2026-04-01T00:00:00Z",
+    },
 }
 
 
@@ -30,6 +37,8 @@ WRITTEN: dict[str, dict[str, Any]] = {
 async def api(postgres_url: str, kafka_bootstrap: str) -> AsyncGenerator[Gateway]:
     async with running_gateway(postgres_url, kafka_bootstrap, token_cache_seconds=0.0) as api:
         await api.ask("POST", "/engines", SCRIPTED)
+        for kind in ("oozie", "airflow"):
+            await api.ask("POST", "/engines", {"id": kind, "connection": {"kind": kind, "url": "http://127.0.0.1:9"}})
         await api.ask("POST", "/jobs", JOB)
         await api.ask("POST", "/channels", {"id": "mail", **WRITTEN["channel"]})
         yield api

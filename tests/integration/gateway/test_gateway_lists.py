@@ -47,8 +47,15 @@ BODIES: dict[str, dict[str, Any]] = {
     "channels": {"destination": {"kind": "email", "to": ["ann@example.org"]}},
     "subscriptions": {"channel": "mail"},
     "freezes": {"engines": ["scripted"], "reason": "month end", "starts_at": "2030-01-01T00:00:00Z"},
+    "moves": {
+        "engine": "oozie",
+        "coordinator": "{id}",
+        "airflow_engine": "air",
+        "dag_id": "d",
+        "moved_at": "2030-01-01T00:00:00Z",
+    },
 }
-"""What each kind of definition needs."""
+"""What each kind of definition needs. `{id}` stands for the definition's own id."""
 Made = dict[str, Any]
 Write = Callable[[Gateway, Made, int], Awaitable[None]]
 
@@ -65,14 +72,19 @@ class Listed:
     """The `{id}` of the path: a name, or the key of `Made` that has it."""
 
 
+def named(body: dict[str, Any], id: str) -> dict[str, Any]:
+    """The body of a definition with this id."""
+    return {"id": id, **{name: id if value == "{id}" else value for name, value in body.items()}}
+
+
 def definition(path: str, body: dict[str, Any], first: str = "m") -> Listed:
     async def make(api: Gateway, made: Made, number: int) -> None:
-        await api.ask("POST", path, {"id": f"{first}{number}", **body})
+        await api.ask("POST", path, named(body, f"{first}{number}"))
 
     async def write(api: Gateway, made: Made, number: int) -> None:
         id = f"{first}{number % ENTRIES}"
-        await api.ask("PUT", f"{path}/{id}", {**body, "id": id, "description": f"changed {number}"})
-        await api.ask("POST", path, {"id": f"{'az'[number % 2]}{first}{number}", **body})
+        await api.ask("PUT", f"{path}/{id}", {**named(body, id), "description": f"changed {number}"})
+        await api.ask("POST", path, named(body, f"{'az'[number % 2]}{first}{number}"))
 
     return Listed(make, write)
 
@@ -80,12 +92,12 @@ def definition(path: str, body: dict[str, Any], first: str = "m") -> Listed:
 def versions(path: str, body: dict[str, Any]) -> Listed:
     async def make(api: Gateway, made: Made, number: int) -> None:
         if not number:
-            await api.ask("POST", path, {"id": "v", **body})
+            await api.ask("POST", path, named(body, "v"))
         else:
             await write(api, made, number)
 
     async def write(api: Gateway, made: Made, number: int) -> None:
-        await api.ask("PUT", f"{path}/v", {"id": "v", **body, "description": f"version {uuid.uuid4()}"})
+        await api.ask("PUT", f"{path}/v", {**named(body, "v"), "description": f"version {uuid.uuid4()}"})
 
     return Listed(make, write, id="version", names="v")
 
@@ -320,6 +332,7 @@ async def api(postgres_url: str, kafka_bootstrap: str) -> AsyncGenerator[Gateway
         await api.ask("POST", "/engines", SCRIPTED)
         air = {"kind": "airflow", "url": "http://127.0.0.1:9", "access": {"method": "none"}}
         await api.ask("POST", "/engines", {"id": "air", "connection": air})
+        await api.ask("POST", "/engines", {"id": "oozie", "connection": {"kind": "oozie", "url": "http://127.0.0.1:9"}})
         await api.ask("POST", "/jobs", JOB)
         await api.ask("POST", "/jobs", {"id": "dag", **WORKFLOW})
         await api.ask("POST", "/schedules", {"id": "ticking", **BODIES["schedules"]})

@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 import pytest
 
 from signalbox_contracts.definitions.freeze import Freeze
-from signalbox_contracts.messages.requests import EngineSelection
 from signalbox_contracts.messages.tasks import SelectionResolvedData
 from signalbox_planner.store import definitions, events, plans, previews, retention, starts
 from support.planner import Planners
@@ -104,7 +103,7 @@ async def test_a_page_of_an_older_round_of_a_selection_changes_nothing(planners:
     """Without the id of the round in the statement, an old answer is applied to a plan that was asked for anew."""
     plan, first, second = uuid4(), uuid4(), uuid4()
     workflows = {"kind": "oozie_workflows", "ids": ["0000001-260101000000000-oozie-W"]}
-    selection = EngineSelection.model_validate({"engine": "oozie-1", "selection": workflows})
+    selection = previews.EngineLookUp.model_validate({"engine": "oozie-1", "selection": workflows})
     async with planners.connection() as connection:
         for round, id in enumerate((first, second), 1):
             await previews.ask(connection, plan, 1, selection, id, round)

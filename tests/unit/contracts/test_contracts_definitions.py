@@ -30,6 +30,7 @@ def made(kind: str, **changes: Any) -> Any:
         "channel": definitions.channels()[0],
         "subscription": definitions.subscription(),
         "freeze": definitions.freeze(),
+        "move": definitions.move(),
     }
     return read(TypeAdapter(AnyDefinition), {**good[kind].model_dump(mode="json", exclude_none=True), **changes})
 
@@ -102,6 +103,14 @@ LATER = steps({"id": "a", **templated("{{ steps.b.result }}")}, {"id": "b", "dep
         ("channel", {"destination": {"kind": "slack"}}, "destination", "exactly one"),
         ("channel", {"destination": {"kind": "email", "to": ["nobody"]}}, "to", "nobody"),
         ("channel", {"fallback": "to-slack"}, "channel", "is the channel itself"),
+        ("move", {"dag_id": "../x"}, "dag_id", "'../x'"),
+        ("move", {"conf": {"signalbox": 1}}, "conf.signalbox", "is not allowed"),
+        ("move", {"conf": {"day": 1}}, "nominal_time_key", "'day' has a value in conf already"),
+        ("move", {"conf": {"x": ["{{ run.id }}"]}}, "conf.x.0", "a template or a secret"),
+        ("move", {"conf": {"x": "secret://s"}}, "conf.x", "a template or a secret"),
+        ("move", {"conf": {"x": "y" * 9000}}, "conf", "at most 8192 are allowed"),
+        ("move", {"dag_id": "d" * 230}, "dag_id", "at most 230 are allowed"),
+        ("move", {"moved_at": "2026-04-01"}, "moved_at", "should have timezone info"),
         ("freeze", {"mode": "melt"}, "mode", "'hold' or 'drain'"),
         ("freeze", {"calendar": [{"cron": "x", "duration_seconds": 1}]}, "cron", "'x'"),
     ],

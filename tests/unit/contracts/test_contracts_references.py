@@ -13,7 +13,14 @@ from signalbox_contracts.samples import definitions as samples
 def test_references_name_every_definition_and_secret_with_its_field() -> None:
     found = {
         one.id: references(one)
-        for one in (samples.pipeline(), samples.schedule(), samples.trigger(), samples.subscription(), samples.freeze())
+        for one in (
+            samples.pipeline(),
+            samples.schedule(),
+            samples.trigger(),
+            samples.subscription(),
+            samples.freeze(),
+            samples.move(),
+        )
     }
     assert found == {
         "daily": (Reference("engine", "local", "steps.0.engine"),),
@@ -21,6 +28,10 @@ def test_references_name_every_definition_and_secret_with_its_field() -> None:
         "new-files": (Reference("pipeline", "daily", "target.id"),),
         "failures": (Reference("channel", "to-slack", "channel"),),
         "month-end": (Reference("engine", "oozie-prod", "engines.0"),),
+        "daily-load": (
+            Reference("engine", "oozie-prod", "engine"),
+            Reference("engine", "airflow-etl", "airflow_engine"),
+        ),
     }
     slack = samples.channels()[0].model_copy(update={"fallback": "to-email"})
     assert references(slack) == (
@@ -32,7 +43,7 @@ def test_references_name_every_definition_and_secret_with_its_field() -> None:
 
 def test_every_kind_of_the_contracts_is_covered_by_references() -> None:
     """A kind that is forgotten here could be deleted while it is in use."""
-    referring = {"job", "pipeline", "schedule", "trigger", "channel", "subscription", "freeze"}
+    referring = {"job", "pipeline", "schedule", "trigger", "channel", "subscription", "freeze", "move"}
     assert set(KINDS) == referring | {"engine"}
 
 

@@ -9,7 +9,7 @@ from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.problems import Problem as FieldProblem
 from signalbox_contracts.messages.requests import EngineSelection, RunSelection
-from signalbox_gateway import plan_requests
+from signalbox_gateway import moves, plan_requests
 from signalbox_gateway.definitions import store
 from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
@@ -30,7 +30,13 @@ async def start_selections(
 ) -> dict[str, Any]:
     """Start a plan of what selections find, or its preview; the plan as the API shows it."""
     revision = await _check(work.connection, selections)
-    what = RunSelection(selections=tuple(selections), retries=fields.retries, time_limits=fields.time_limits)
+    known, moves_revision = await moves.known_moves(
+        work.connection, principal, "plan.start", {selection.engine for selection in selections}
+    )
+    revision = max(revision, moves_revision)
+    what = RunSelection(
+        selections=tuple(selections), retries=fields.retries, time_limits=fields.time_limits, known=known
+    )
     name = fields.name or f"Rerun on {', '.join(sorted({selection.engine for selection in selections}))}"
     data = plan_requests.plan_request(id, principal, fields, name=name[:200], what=what, revision=revision)
     data = data.model_copy(update={"preview": fields.preview})

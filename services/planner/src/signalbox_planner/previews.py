@@ -3,17 +3,26 @@
 Every function takes the locked plan and returns the plan it became; the caller saves it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
 from signalbox_chassis.persistence.database import UnitOfWork
-from signalbox_contracts.definitions.selection import EventFiles
+from signalbox_contracts.definitions.move import Move
+from signalbox_contracts.definitions.selection import (
+    AirflowRuns,
+    EventFiles,
+    LookUp,
+    OozieActions,
+    RerunRules,
+    RoutedActions,
+    Selection,
+)
 from signalbox_contracts.ids import selection_id, task_id
 from signalbox_contracts.messages.plans import Counts, Decision, ItemRecord, PlanItems, PlanItemsData
-from signalbox_contracts.messages.requests import PlanApplyData, RunSelection
+from signalbox_contracts.messages.requests import KnownMoves, PlanApplyData, RunSelection
 from signalbox_contracts.messages.task_commands import SelectionResolve, SelectionResolveData
 from signalbox_contracts.pages import packed
 from signalbox_contracts.states import PlanState
@@ -21,11 +30,23 @@ from signalbox_planner import facts, lifecycle
 from signalbox_planner.dispatch import Dispatcher
 from signalbox_planner.expand import RequestRefused
 from signalbox_planner.lifecycle import CommandRefused
+from signalbox_planner.moved_dates import (
+    Found,
+    MovedDate,
+    decide_moved,
+    describe_moves,
+    engine_moves,
+    found_runs,
+    look_ups,
+    moved_date,
+    moves_difference,
+    used_moves,
+)
 from signalbox_planner.plan import Item, Plan, PreviewState
 from signalbox_planner.preview import counts, describe, difference, in_order, preview_hash
 from signalbox_planner.rerun_decisions import DecidedItem, decide, objects_of
 from signalbox_planner.store import items, previews
-from signalbox_planner.store.previews import Part
+from signalbox_planner.store.previews import FIRST_FOLLOWING, EngineLookUp, Part
 
 VALID_HOURS: Final = 24
 MAX_ITEMS: Final = 100_000
@@ -47,10 +68,22 @@ async def request(work: UnitOfWork, plan: Plan, what: RunSelection, now: datetim
     )  # fmt: skip
     resolving = lifecycle.transition(replace(plan, spec=spec), PlanState.RESOLVING, now)
     for number, selection in enumerate(what.selections):
-        id = selection_id(plan.id, str(number), 0)
-        await previews.ask(work.connection, plan.id, number, selection, id, 0)
+        look_up = EngineLookUp(
+            engine=selection.engine, selection=_routed(selection.selection, selection.engine, what.known)
+        )
+        await previews.ask(work.connection, plan.id, number, look_up, selection_id(plan.id, str(number), 0), 0)
     await _publish_requests(work, resolving, now)
     return resolving
+
+
+def _routed(selection: Selection | LookUp, engine: str, known: KnownMoves) -> LookUp:
+    """The selection with the moves of its engine, where it may find what moved."""
+    if not isinstance(selection, OozieActions):
+        return selection
+    written = selection.model_dump(exclude={"moves", "denied_engines"})
+    return RoutedActions.model_validate(
+        {**written, "moves": engine_moves(known, engine), "denied_engines": known.denied_engines}
+    )
 
 
 async def ask_again(work: UnitOfWork, plan: Plan, now: datetime) -> None:
@@ -78,9 +111,11 @@ async def resolved(work: UnitOfWork, dispatcher: Dispatcher, plan: Plan, now: da
     parts = await previews.parts(work.connection, plan.id)
     if not all(part.complete for part in parts):
         return plan
-    if error := next((part.error for part in parts if part.error), None):
+    if error := next((part.error for part in parts if part.error and not part.follows), None):
         return _answered(lifecycle.refuse(plan, now, error))
-    decided = await _decide(work, plan, parts)
+    if not any(part.follows for part in parts) and await _follow(work, plan, parts, now):
+        return plan
+    decided = await _decide(work, plan, parts, now)
     await previews.forget_pages(work.connection, plan.id)
     if not decided:
         return _answered(lifecycle.refuse(plan, now, "the selection finds nothing"))
@@ -97,15 +132,44 @@ async def resolved(work: UnitOfWork, dispatcher: Dispatcher, plan: Plan, now: da
     return await _start(work, dispatcher, previewed, decided, now)
 
 
-async def _decide(work: UnitOfWork, plan: Plan, parts: Sequence[Part]) -> list[DecidedItem]:
+async def _follow(work: UnitOfWork, plan: Plan, parts: Sequence[Part], now: datetime) -> bool:
+    """Look up the runs of the dates that moved to Airflow; False if none did."""
+    moved = [
+        date
+        for part in parts
+        if isinstance(part.selection.selection, RoutedActions) and part.selection.selection.moves
+        for item in await previews.found(work.connection, part)
+        if (date := moved_date(item, part.selection.selection)) is not None
+    ]
+    wanted = look_ups(moved)
+    for number, (engine, selection) in enumerate(wanted, FIRST_FOLLOWING):
+        look_up, round = EngineLookUp(engine=engine, selection=selection), parts[0].round
+        await previews.ask(work.connection, plan.id, number, look_up, selection_id(plan.id, str(number), round), round)
+    if wanted:
+        await _publish_requests(work, plan, now)
+    return bool(wanted)
+
+
+async def _decide(work: UnitOfWork, plan: Plan, parts: Sequence[Part], now: datetime) -> list[DecidedItem]:
     """What is decided about everything that was found; what two selections found is decided once."""
-    several = len({part.selection.engine for part in parts}) > 1
+    several = len({part.selection.engine for part in parts if not part.follows}) > 1
     found: dict[str, DecidedItem] = {}
+    runs: dict[tuple[str, str], Found] = {}
+    for part in parts:
+        if isinstance(part.selection.selection, AirflowRuns):
+            items_found = await previews.found(work.connection, part)
+            runs |= found_runs(part.selection.engine, part.selection.selection, items_found, part.error)
     for part in parts:
         engine, selection = part.selection.engine, part.selection.selection
-        if isinstance(selection, EventFiles):
+        if isinstance(selection, EventFiles | AirflowRuns):
             continue
         resolved_items = await previews.found(work.connection, part)
+        if isinstance(selection, RoutedActions) and selection.moves:
+            dates = [date for item in resolved_items if (date := moved_date(item, selection)) is not None]
+            for one in await _decide_moved(work, plan, dates, runs, selection.rerun, now, oozie=engine):
+                found.setdefault(one.key, one)
+            moved = {date.item.key for date in dates}
+            resolved_items = [item for item in resolved_items if item.key not in moved]
         names = {name for item in resolved_items for name in objects_of(item)}
         owners = await previews.owners(work.connection, engine, names, plan.id)
         for item in resolved_items:
@@ -114,6 +178,28 @@ async def _decide(work: UnitOfWork, plan: Plan, parts: Sequence[Part]) -> list[D
             key = f"{engine}/{item.key}"[:255] if several else item.key
             found.setdefault(key, replace(one, key=key))
     return in_order(found.values())
+
+
+async def _decide_moved(
+    work: UnitOfWork,
+    plan: Plan,
+    dates: Sequence[MovedDate],
+    runs: Mapping[tuple[str, str], Found],
+    rules: RerunRules,
+    now: datetime,
+    *,
+    oozie: str,
+) -> list[DecidedItem]:
+    owners: dict[tuple[str, str], UUID] = {}
+    for engine in sorted({date.move.airflow_engine for date in dates}):
+        names = {date.name for date in dates if date.move.airflow_engine == engine}
+        taken = await previews.owners(work.connection, engine, names, plan.id)
+        owners |= {(engine, name): owner for name, owner in taken.items()}
+    return [
+        decide_moved(one, runs.get(at, "it was not looked up"), rules, owners.get(at), now, oozie=oozie)
+        for one in dates
+        for at in [(one.move.airflow_engine, one.name)]
+    ]
 
 
 async def _previewed(work: UnitOfWork, plan: Plan, decided: Sequence[DecidedItem], now: datetime) -> Plan:
@@ -174,15 +260,29 @@ async def apply(work: UnitOfWork, plan: Plan, data: PlanApplyData, now: datetime
     deleted = sum(len(item.deletes) for item in decided)
     if deleted and not data.confirm_deletions:
         raise CommandRefused(f"confirm_deletions is needed: applying deletes the {deleted} directories previewed")
+    parts = [part for part in await previews.parts(work.connection, plan.id) if not part.follows]
+    used = [move for part in parts for move in _moves_of(part)]
+    if changed := moves_difference(used_moves(decided), used, data.known.moves):
+        state = preview.model_copy(update={"difference": {"counts": {"moves": len(changed)}, "moves": changed}})
+        refused = lifecycle.refuse(_with_preview(plan, state), now, describe_moves(changed))
+        return lifecycle.answer(refused, data.operation_id)
     state = preview.model_copy(update={"round": preview.round + 1, "apply_operation": data.operation_id})
     again = lifecycle.transition(
         _with_preview(plan, state), PlanState.RESOLVING, now, actor=data.actor, reason=data.reason
     )
-    for part in await previews.parts(work.connection, plan.id):
+    await previews.forget_following(work.connection, plan.id)
+    for part in parts:
         id = selection_id(plan.id, str(part.number), state.round)
-        await previews.ask(work.connection, plan.id, part.number, part.selection, id, state.round)
+        engine = part.selection.engine
+        look_up = EngineLookUp(engine=engine, selection=_routed(part.selection.selection, engine, data.known))
+        await previews.ask(work.connection, plan.id, part.number, look_up, id, state.round)
     await _publish_requests(work, again, now)
     return again
+
+
+def _moves_of(part: Part) -> Sequence[Move]:
+    selection = part.selection.selection
+    return selection.moves if isinstance(selection, RoutedActions) else ()
 
 
 def reject(plan: Plan, operation: UUID, actor: str, reason: str, now: datetime) -> Plan:

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from signalbox_contracts.definitions.selection import RerunRules
-from signalbox_contracts.definitions.work import OozieExpectation, OozieWork
+from signalbox_contracts.definitions.work import AirflowWork, OozieExpectation, OozieWork
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.plans import Decision
 from signalbox_contracts.messages.tasks import ResolvedItem
@@ -29,7 +29,7 @@ class DecidedItem:
     engine: str
     decision: Decision
     reason: str
-    work: OozieWork | None = None
+    work: OozieWork | AirflowWork | None = None
     expected: JsonValue = None
     """What was true of the world when this was decided."""
     deletes: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class DecidedItem:
     seconds: float | None = None
     """How long its last run took."""
     objects: tuple[str, ...] = ()
-    """The Oozie objects that running it occupies: a coordinator's action and its workflow are two names of one."""
+    """What running it occupies on its engine: a coordinator's action and its workflow are two names of one."""
 
 
 def decide(engine: str, item: ResolvedItem, rules: RerunRules, owner: UUID | None) -> DecidedItem:
@@ -65,6 +65,8 @@ def retried(item: Item) -> Item:
 
     `item.plan_id` is the plan it failed in.
     """
+    if '"kind":"airflow"' in item.work:
+        return _retried_run(item)
     if '"kind":"oozie"' not in item.work:
         return item
     work = OozieWork.model_validate_json(item.work)
@@ -73,6 +75,15 @@ def retried(item: Item) -> Item:
     before = (*work.expected.after_tasks, task_id(item.plan_id, item.key))[-20:]
     expected = work.expected.model_copy(update={"after_tasks": before})
     return item._replace(work=work.model_copy(update={"expected": expected}).model_dump_json())
+
+
+def _retried_run(item: Item) -> Item:
+    """A DAG run of a date is not started twice: the one that the failed task started or cleared is cleared again."""
+    work = AirflowWork.model_validate_json(item.work)
+    if work.logical_date is None and work.expected_queued_at is None:
+        return item
+    before = (*work.after_tasks, task_id(item.plan_id, item.key))[-20:]
+    return item._replace(work=work.model_copy(update={"after_tasks": before}).model_dump_json())
 
 
 def objects_of(item: ResolvedItem) -> tuple[str, ...]:
@@ -153,6 +164,7 @@ def _expected(item: ResolvedItem, details: Mapping[str, Any]) -> dict[str, JsonV
         "skip_nodes": list(item.skip_nodes) or None,
         "seconds": _number(details.get("seconds")),
         "command": details["command"][:1000] if isinstance(details.get("command"), str) else None,
+        **({"lives_in": "oozie", "move": move} if (move := _text(details.get("move"))) else {}),
     }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -283,6 +283,14 @@ FREEZE: Final = DefinitionCommands(
     ),
     fields=(("calendar", "calendar"), ("running", "state.running"), ("waiting", "state.waiting")),
 )  # fmt: skip
+MOVE: Final = DefinitionCommands(
+    kind="move", path="moves", refers_to_engines=True,
+    columns=(
+        ("move", "id"), ("coordinator", "coordinator"), ("on", "engine"), ("moved at", "moved_at"), ("dag", "dag_id"),
+        ("airflow", "airflow_engine"), *_WHO,
+    ),
+    fields=(("logical date", "logical_date"), ("conf", "conf"), ("nominal time in", "nominal_time_key")),
+)  # fmt: skip
 
 
 def _slots(found: Any) -> str:
@@ -312,6 +320,7 @@ KINDS_ABOUT: Final[tuple[tuple[DefinitionCommands, str], ...]] = (
     (CHANNEL, "Places to notify."),
     (SUBSCRIPTION, "Which events go to which channel."),
     (FREEZE, "Stops of new work."),
+    (MOVE, "Oozie coordinators that moved to Airflow DAGs."),
 )
 
 

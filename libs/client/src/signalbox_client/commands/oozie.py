@@ -1,6 +1,7 @@
 """`signalbox oozie`: reruns of workflows and coordinator actions, previewed and applied."""
 
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import typer
@@ -17,7 +18,7 @@ ANSWER_SECONDS: Final = 120.0
 """How long an Oozie server may take where no `--timeout` is given."""
 _STILL: Final = frozenset({"ACCEPTED", "RESOLVING"})
 PREVIEW: Final[tuple[Column, ...]] = (
-    ("key", "key"), ("decision", "decision"), ("reason", "reason"),
+    ("key", "key"), ("decision", "decision"), ("lives in", lambda item: _home(item)), ("reason", "reason"),
     ("name", "expected.name"), ("nominal time", "expected.nominal_at"), ("skips", "expected.skip_nodes"),
     ("deletes", "deletes"), ("command", "expected.command"),
 )  # fmt: skip
@@ -159,6 +160,12 @@ def _show(previewed: dict[str, Any], output: str) -> None:
         counts = previewed["counts"]
         echo(f"{counts['waiting']} of {counts['total']} would run; valid until {previewed['preview_expires_at']}")
         echo(f"signalbox oozie rerun --plan {previewed['id']} --apply {previewed['preview_hash']}")
+
+
+def _home(item: Mapping[str, Any]) -> str:
+    """Where a date lives now: in Oozie, or in a DAG of Airflow."""
+    expected: Mapping[str, Any] = item.get("expected") or {}
+    return str(expected.get("lives_in", "oozie"))
 
 
 def _apply(

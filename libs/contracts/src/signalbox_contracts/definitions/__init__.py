@@ -8,6 +8,7 @@ from signalbox_contracts.definitions.channel import Channel, Subscription
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.move import Move
 from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.definitions.problems import InvalidDefinition, Problem, problems_in, read
 from signalbox_contracts.definitions.schedule import Schedule
@@ -15,7 +16,7 @@ from signalbox_contracts.definitions.secrets import secret_refs
 from signalbox_contracts.definitions.trigger import Trigger
 
 AnyDefinition = Annotated[
-    Engine | Job | Pipeline | Schedule | Trigger | Channel | Subscription | Freeze, Field(discriminator="kind")
+    Engine | Job | Pipeline | Schedule | Trigger | Channel | Subscription | Freeze | Move, Field(discriminator="kind")
 ]
 
 KINDS: Final[dict[str, type[Any]]] = {
@@ -27,6 +28,7 @@ KINDS: Final[dict[str, type[Any]]] = {
     "channel": Channel,
     "subscription": Subscription,
     "freeze": Freeze,
+    "move": Move,
 }
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "Freeze",
     "InvalidDefinition",
     "Job",
+    "Move",
     "Pipeline",
     "Problem",
     "Schedule",

@@ -11,6 +11,7 @@ from signalbox_contracts.definitions.channel import Channel, Subscription
 from signalbox_contracts.definitions.definition import Definition
 from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.move import Move
 from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.definitions.schedule import Schedule
 from signalbox_contracts.definitions.secrets import secret_refs
@@ -52,5 +53,8 @@ def _definitions(definition: Any) -> Iterator[Reference]:
         case Freeze():
             for number, engine in enumerate(definition.engines):
                 yield Reference("engine", engine, f"engines.{number}")
+        case Move():
+            yield Reference("engine", definition.engine, "engine")
+            yield Reference("engine", definition.airflow_engine, "airflow_engine")
         case _:
             return

@@ -5,7 +5,8 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from signalbox_contracts.definitions.definition import ShortText, Texts
-from signalbox_contracts.vocabulary import Count, Instant, Value
+from signalbox_contracts.definitions.move import DagId, Move
+from signalbox_contracts.vocabulary import Count, Instant, Name, Value
 
 ENGINE_PROPERTIES: Final = frozenset(
     {
@@ -121,3 +122,23 @@ class EventFiles(Value):
 
 
 Selection = Annotated[OozieWorkflows | OozieActions | EventFiles, Field(discriminator="kind")]
+
+
+class RoutedActions(OozieActions):
+    """Actions of coordinators as they are looked up: with the coordinators of the server that moved to Airflow."""
+
+    moves: Annotated[tuple[Move, ...], Field(max_length=1000)] = ()
+    denied_engines: Annotated[tuple[Name, ...], Field(max_length=1000)] = ()
+    """Airflow engines on which the caller may start nothing."""
+
+
+class AirflowRuns(Value):
+    """The runs of a DAG at these logical dates. A date without a run is found as well."""
+
+    kind: Literal["airflow_runs"] = "airflow_runs"
+    dag_id: DagId
+    dates: Annotated[tuple[Instant, ...], Field(min_length=1, max_length=1000)]
+
+
+LookUp = Annotated[OozieWorkflows | RoutedActions | EventFiles | AirflowRuns, Field(discriminator="kind")]
+"""What an executor looks up: a selection as it is asked for, or what follows from one."""

@@ -176,6 +176,10 @@ class AirflowWork(Value):
     """The run whose failed tasks are cleared."""
     expected_queued_at: Instant | None = None
     """When the run to clear was queued last, as it was seen; one that was queued since is left alone."""
+    clear_tasks: Literal["failed", "all"] = "failed"
+    """Which tasks of the run are cleared."""
+    after_tasks: Annotated[tuple[TaskId, ...], Field(max_length=20)] = ()
+    """Tasks whose failures are retried here: the run that one of them started or cleared is cleared again."""
 
     @model_validator(mode="after")
     def _has_what_its_mode_needs(self) -> Self:

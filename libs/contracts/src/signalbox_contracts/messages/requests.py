@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from signalbox_contracts.definitions.definition import Params, PlanLabels, Title
 from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.move import Move
 from signalbox_contracts.definitions.pipeline import Pipeline, StepId
 from signalbox_contracts.definitions.rules import OnUnknown, Retries, Rules, TimeLimits
 from signalbox_contracts.definitions.selection import Selection
@@ -106,6 +107,14 @@ class EngineSelection(Value):
     stage: Annotated[int, Field(ge=0, le=100)] = 0
 
 
+class KnownMoves(Value):
+    """The moves of coordinators as the gateway has them, whole: saving one and planning with it is never a race."""
+
+    moves: Annotated[tuple[Move, ...], Field(max_length=1000)] = ()
+    denied_engines: Annotated[tuple[Name, ...], Field(max_length=1000)] = ()
+    """Airflow engines of these moves on which the caller may start nothing."""
+
+
 class RunSelection(Value):
     """Run what a look-up finds: workflows, coordinator actions, files of events, on one or several engines."""
 
@@ -113,6 +122,7 @@ class RunSelection(Value):
     selections: Annotated[tuple[EngineSelection, ...], Field(min_length=1, max_length=50)]
     retries: Retries = Retries()
     time_limits: TimeLimits = TimeLimits()
+    known: KnownMoves = KnownMoves()
 
 
 class RetryFailures(Value):
@@ -176,6 +186,8 @@ class PlanApplyData(PlanOperationData):
 
     preview_hash: PreviewHash
     confirm_deletions: bool = False
+    known: KnownMoves = KnownMoves()
+    """As they are now: one that the preview used and that is different is refused."""
 
 
 class PlanApply(Event[PlanApplyData], frozen=True):

@@ -13,7 +13,7 @@ from pydantic import Field, JsonValue
 
 from signalbox_contracts.definitions.definition import Params, PlanLabels
 from signalbox_contracts.definitions.rules import OnUnknown, Priority, Retries, Rules, TimeLimits
-from signalbox_contracts.definitions.selection import Selection
+from signalbox_contracts.definitions.selection import LookUp
 from signalbox_contracts.definitions.work import Work
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.vocabulary import (
@@ -123,7 +123,7 @@ class SelectionResolveData(Value):
     round: Count = 0
     engine: Name
     definitions_revision: Version
-    selection: Selection
+    selection: LookUp
 
 
 class SelectionResolve(Event[SelectionResolveData], frozen=True):

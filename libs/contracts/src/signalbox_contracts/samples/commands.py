@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from signalbox_contracts.definitions.rules import Rules
-from signalbox_contracts.definitions.selection import EventFiles, OozieActions, OozieWorkflows
+from signalbox_contracts.definitions.selection import EventFiles, OozieActions, OozieWorkflows, RoutedActions
 from signalbox_contracts.envelope import Event
 from signalbox_contracts.ids import plan_id_from_tick, run_key, selection_id
 from signalbox_contracts.messages import definitions, operations, reprocessing, requests, task_commands, ticks, triggers
@@ -309,7 +309,7 @@ def _task_commands() -> Cases:
         round=1,
         engine="oozie-prod",
         definitions_revision=42,
-        selection=OozieActions(bundles=("0000001-B",), dates=((DUE, LATER),)),
+        selection=RoutedActions(bundles=("0000001-B",), dates=((DUE, LATER),)),
     )
     about: dict[str, Any] = {"subject": PLAN, "source": "signalbox/planner", "time": NOW, "traceparent": TRACE}
     yield "", t.PlanRules.of(rules, aggregateversion=2, **about)
@@ -328,6 +328,7 @@ def _definitions() -> Cases:
         *examples.channels(),
         examples.subscription(),
         examples.freeze(),
+        examples.move(),
     ]
     for revision, definition in enumerate(known, 1):
         yield definition.id, _snapshot(definition.kind, definition.id, revision, definition)

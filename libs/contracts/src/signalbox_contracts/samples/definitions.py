@@ -10,6 +10,7 @@ from signalbox_contracts.definitions import (
     Engine,
     Freeze,
     Job,
+    Move,
     Pipeline,
     Schedule,
     Subscription,
@@ -203,5 +204,24 @@ def freeze() -> Freeze:
             "author": "user:ann",
             "ends_at": "2026-04-01T06:00:00Z",
             "calendar": [{"cron": "0 18 28 * *", "zone": "Europe/Prague", "duration_seconds": 43_200}],
+        },
+    )
+
+
+def move() -> Move:
+    """A coordinator that lives in Airflow since the first of April."""
+    return read(
+        Move,
+        {
+            "id": "daily-load",
+            "name": "Daily load",
+            "engine": "oozie-prod",
+            "coordinator": "daily-load",
+            "airflow_engine": "airflow-etl",
+            "dag_id": "daily_load",
+            "moved_at": "2026-04-01T00:00:00Z",
+            "logical_date": {"offset_days": -1},
+            "conf": {"mode": "full"},
+            "nominal_time_key": "day",
         },
     )

@@ -8,6 +8,7 @@ from signalbox_contracts.definitions.channel import EVENT_TYPES, Channel, Subscr
 from signalbox_contracts.definitions.engine import Engine
 from signalbox_contracts.definitions.freeze import Freeze
 from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.move import Move
 from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.definitions.placement import NoFittingEngine, choose_engine
 from signalbox_contracts.definitions.problems import InvalidDefinition, Problem
@@ -37,6 +38,7 @@ async def check_definition(connection: Connection, definition: Any) -> None:
     if not problems:
         problems = [*_misfits(definition, loaded), *await _fallback_cycle(connection, definition)]
         problems += await _unknown_projects(connection, definition)
+        problems += await _moved_twice(connection, definition)
     if problems:
         raise InvalidDefinition(tuple(problems))
 
@@ -98,6 +100,12 @@ def _misfits(definition: Any, loaded: Loaded) -> Iterator[Problem]:
             yield from _target_misfits(definition.target.version, list(given), saved, definition)
         case Subscription():
             yield from _unknown_events(definition)
+        case Move():
+            for field, kind in (("engine", "oozie"), ("airflow_engine", "airflow")):
+                id: str = getattr(definition, field)
+                engine = loaded["engine", id].read().definition
+                if isinstance(engine, Engine) and engine.connection.kind != kind:
+                    yield Problem(field, repr(id), f"engine {id} is of kind {engine.connection.kind}, not {kind}")
         case _:
             return
 
@@ -131,6 +139,22 @@ def _target_misfits(version: int | None, given: list[str], saved: store.Saved, d
             if name not in declared:
                 allowed = f"{target.kind} {target.id} has the parameters {', '.join(sorted(declared)) or 'none'}"
                 yield Problem(f"{field}.{name}", None, allowed)
+
+
+async def _moved_twice(connection: Connection, definition: Any) -> list[Problem]:
+    """A coordinator lives in one place at a time."""
+    if not isinstance(definition, Move):
+        return []
+    wanted = store.DefinitionFilter(engine=[definition.engine])
+    for saved in await store.list_definitions(connection, "move", wanted, limit=10_000):
+        other = saved.definition
+        if (
+            isinstance(other, Move)
+            and (other.engine, other.coordinator) == (definition.engine, definition.coordinator)
+            and other.id != definition.id
+        ):
+            return [Problem("coordinator", repr(definition.coordinator), f"move {other.id} is about it already")]
+    return []
 
 
 async def _unknown_projects(connection: Connection, definition: Any) -> list[Problem]:

@@ -113,5 +113,9 @@ _ENTRIES: Final = (
         kind="freeze", path="freezes", about="a stop of new work, everywhere or in part", example=samples.freeze(),
         refers_to_engines=True, stamp=_author, load_states=freezes.freeze_states,
     ),
+    DefinitionKind(
+        kind="move", path="moves", about="an Oozie coordinator that moved to an Airflow DAG, and when",
+        example=samples.move(), refers_to_engines=True,
+    ),
 )  # fmt: skip
 KINDS: Final[dict[str, DefinitionKind]] = {entry.kind: entry for entry in _ENTRIES}

@@ -16,6 +16,7 @@ from fastapi.routing import iter_route_contexts
 
 from signalbox_contracts.definitions.definition import Definition
 from signalbox_contracts.definitions.job import Job
+from signalbox_contracts.definitions.move import Move
 from signalbox_contracts.definitions.pipeline import Pipeline
 from signalbox_contracts.definitions.references import references
 from signalbox_gateway.http import anonymous
@@ -146,6 +147,8 @@ async def require_references(connection: Any, principal: Principal, permission: 
         await objects.definition(connection, one.kind, one.id) for one in named if one.kind in ("job", "pipeline")
     ]
     require(principal, "plan.start", *(one for one in started if one is not None))
+    if isinstance(definition, Move):
+        require(principal, permission, objects.routed_by(definition))
     if isinstance(definition, Job | Pipeline):
         engines = frozenset(one.id for one in named if one.kind == "engine")
         require(principal, permission, Object(definition.project, engines))

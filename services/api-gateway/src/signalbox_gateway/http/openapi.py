@@ -28,6 +28,7 @@ TAGS: Final[Mapping[str, str]] = {
     "channels": "Places to notify.",
     "subscriptions": "Which events go to which channel.",
     "freezes": "Stops of new work.",
+    "moves": "Oozie coordinators that moved to Airflow DAGs.",
     "plans": "What a request was expanded into. Every execution is a plan.",
     "tasks": "Items that run on an engine, with their attempts and logs.",
     "secrets": "Values that work and engines need. The API never returns one.",

@@ -51,13 +51,13 @@ def _writes(*kinds: str, scoped: bool = True, role: Role = Role.OPERATOR) -> dic
 
 
 NEEDS: Final[Mapping[str, Need]] = {
-    **_reads("engine", "job", "pipeline", "schedule", "trigger", "channel", "subscription", "freeze"),
+    **_reads("engine", "job", "pipeline", "schedule", "trigger", "channel", "subscription", "freeze", "move"),
     **_reads("plan", "task", "operation", "trace"),
     **_reads("event", "dead_letter", "status", "incident", "delivery", scoped=False),
     **_reads("reprocessing", scoped=False),
     **_reads("secret", scoped=False, role=Role.OPERATOR),
     **_reads("user", "binding", "audit", scoped=False, role=Role.ADMIN),
-    **_writes("engine", "job", "pipeline", "schedule", "trigger", "channel", "subscription"),
+    **_writes("engine", "job", "pipeline", "schedule", "trigger", "channel", "subscription", "move"),
     **_writes("freeze", role=Role.ADMIN),
     **_writes("secret", "user", "binding", scoped=False, role=Role.ADMIN),
     "audit.verify": Need(Role.ADMIN, scoped=False),

@@ -1,6 +1,6 @@
 """In: plan_create, plan_pause … plan_retry. Changes: plan, operation. Out: plan.request and the commands of a plan."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
@@ -35,6 +35,7 @@ from signalbox_gateway.http.idempotency import Answer, idempotency_key, write
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, checked, invalid
 from signalbox_gateway.identity.roles import Object
+from signalbox_gateway.moves import known_moves
 from signalbox_gateway.plan_requests import bulk, sending, validation
 from signalbox_gateway.plan_requests.schema import MAX_PLAN_ITEMS, JobStart, PlanCreate, PlanFields
 from signalbox_gateway.read_model import queries, usage
@@ -42,6 +43,7 @@ from signalbox_gateway.routes import answers
 from signalbox_gateway.routes.definitions import load_version
 from signalbox_gateway.routes.params import missing
 from signalbox_gateway.selection_requests import start_selections
+from signalbox_gateway.store import objects
 
 router = PrefixRouter(tags=["plans"])
 Starter = Annotated[Principal, Depends(permission("plan.start"))]
@@ -133,8 +135,17 @@ async def plan_create(request: Request, deps: Deps, principal: Starter) -> Respo
 async def plan_apply(id: UUID, request: Request, deps: Deps, principal: Applier) -> Response:
     """Start exactly what the preview shows. It is REFUSED with the difference if something changed since."""
     apply = await body_of(request, Apply)
+
+    async def known(work: UnitOfWork, plan: PlanRecord) -> dict[str, Any]:
+        found = await objects.plan(work.connection, id)
+        engines = found.engines if found else frozenset[str]()
+        moves, _ = await known_moves(
+            work.connection, principal, "plan.apply", engines, project=plan.project, actor=plan.actor
+        )
+        return {"known": moves}
+
     return await _command(
-        request, deps, principal, id, PlanApply, apply.reason, check=lambda plan: check_apply(plan, apply),
+        request, deps, principal, id, PlanApply, apply.reason, check=lambda plan: check_apply(plan, apply), more=known,
         preview_hash=apply.preview_hash, confirm_deletions=apply.confirm_deletions,
     )  # fmt: skip
 
@@ -244,6 +255,7 @@ async def _command(
     reason: str,
     *,
     check: Callable[[PlanRecord], None] | None = None,
+    more: Callable[[UnitOfWork, PlanRecord], Awaitable[dict[str, Any]]] | None = None,
     **data: Any,
 ) -> Response:
     """Ask the planner. One that has ended is refused here: it never moves again."""
@@ -252,9 +264,11 @@ async def _command(
         plan = await live_plan(work, id)
         if check is not None:
             check(plan)
+        looked_up = await more(work, plan) if more is not None else {}
         operation = await operations.ask(
-            work, deps, principal, message, target=f"plan:{id}", subject=str(id), reason=reason, plan_id=id, **data
-        )
+            work, deps, principal, message, target=f"plan:{id}", subject=str(id), reason=reason, plan_id=id, **data,
+            **looked_up,
+        )  # fmt: skip
         shown = await queries.plan(work.connection, id)
         return Answer({"operation_id": operation, "plan": shown}, 202)
 

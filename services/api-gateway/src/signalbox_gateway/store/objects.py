@@ -1,5 +1,6 @@
 """SQL of what a call is about: its project, its engines, and who started it."""
 
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_contracts.definitions.channel import Subscription
 from signalbox_contracts.definitions.freeze import Freeze
+from signalbox_contracts.definitions.move import Move
 from signalbox_gateway.identity.roles import EVERYTHING, Object
 
 _DEFINITION: Final = """
@@ -26,6 +28,9 @@ SELECT coalesce(p.project, '') AS project, coalesce(p.actor, '') AS actor,
     array_remove(ARRAY[coalesce(t.engine, t.item::jsonb ->> 'engine')], NULL) AS engines
 FROM task t LEFT JOIN plan p ON p.id = t.plan_id WHERE t.id = $1
 """
+_REACHING: Final[Mapping[str, type[Freeze | Subscription | Move]]] = {
+    "freeze": Freeze, "subscription": Subscription, "move": Move,
+}  # fmt: skip
 _BODY: Final = "SELECT body FROM definition WHERE kind = $1 AND id = $2 AND NOT deleted"
 _TARGET: Final = "SELECT target, actor FROM operation WHERE id = $1"
 _TRACED: Final = "SELECT id FROM plan WHERE trace_id = $1 ORDER BY created_at LIMIT 1"
@@ -45,22 +50,30 @@ async def started_by(connection: Connection, kind: str, id: str) -> list[Object]
 
 
 async def reached_by(connection: Connection, kind: str, id: str) -> list[Object]:
-    """What a definition acts on whatever its own project is: what a freeze stops, whose events a subscription gets.
+    """What a definition acts on whatever its own project is: what a freeze stops, whose events a subscription gets,
+    whose plans a move routes.
 
     One that cannot be read may act on everything.
     """
-    if kind not in ("freeze", "subscription"):
+    if kind not in _REACHING:
         return []
     body = await connection.fetchval(_BODY, kind, id)
     if body is None:
         return []
     try:
-        found = (Freeze if kind == "freeze" else Subscription).model_validate_json(body)
+        found = _REACHING[kind].model_validate_json(body)
     except ValidationError:
         return [EVERYTHING]
     if isinstance(found, Subscription):  # of the default project it gets the events of all
         return [EVERYTHING] if found.project == "default" else []
+    if isinstance(found, Move):
+        return [routed_by(found)]
     return _stopped_by(found)
+
+
+def routed_by(move: Move) -> Object:
+    """Plans of every project meet a move on its Oozie engine, and start work on its Airflow engine."""
+    return Object(EVERYTHING.project, frozenset({move.engine, move.airflow_engine}))
 
 
 def _stopped_by(freeze: Freeze) -> list[Object]:

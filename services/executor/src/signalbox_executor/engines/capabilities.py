@@ -11,7 +11,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
-from signalbox_contracts.definitions.selection import Selection
+from signalbox_contracts.definitions.selection import LookUp
 from signalbox_contracts.messages.operations import OozieControlData, OozieShowData
 from signalbox_contracts.messages.tasks import ResolvedItem, StepProgress, WorkerProgress
 from signalbox_executor.engines.port import Handle, LogPage, Submission, Watched
@@ -182,7 +182,7 @@ class SelectionPage:
 class ResolvesSelections(Protocol):
     """Can look up what a selection names before a plan is expanded."""
 
-    async def resolve_selection(self, selection: Selection, page: str | None = None) -> SelectionPage:
+    async def resolve_selection(self, selection: LookUp, page: str | None = None) -> SelectionPage:
         """One page, at most 200 items; `page` is the `next_page` of the one before. Changes nothing on the engine.
 
         Raises `EngineRefused` with the field for a selection this engine can never resolve.

@@ -9,11 +9,11 @@ from pydantic import TypeAdapter
 
 from signalbox_chassis.persistence.connection import Connection, Row
 from signalbox_chassis.runtime.isolation import describe_fault, note_fault
-from signalbox_contracts.definitions.selection import Selection
+from signalbox_contracts.definitions.selection import LookUp
 from signalbox_contracts.messages.task_commands import SelectionResolveData
 from signalbox_contracts.messages.tasks import ResolvedItem
 
-_SELECTION: Final[TypeAdapter[Selection]] = TypeAdapter(Selection)
+_SELECTION: Final[TypeAdapter[LookUp]] = TypeAdapter(LookUp)
 _ITEMS: Final[TypeAdapter[tuple[ResolvedItem, ...]]] = TypeAdapter(tuple[ResolvedItem, ...])
 
 _KEEP: Final = """
@@ -68,7 +68,7 @@ class Lookup:
     plan_id: UUID
     round: int
     engine_id: str
-    selection: Selection | None
+    selection: LookUp | None
     """None if it cannot be read: `fault` has the reason, and the look-up is refused."""
     traceparent: str | None
     fence: int

@@ -8,15 +8,17 @@ from pydantic import TypeAdapter
 
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.state_list import state_list
-from signalbox_contracts.messages.requests import EngineSelection
+from signalbox_contracts.definitions.selection import LookUp
 from signalbox_contracts.messages.tasks import ResolvedItem, SelectionResolvedData
 from signalbox_contracts.states import PLAN_ENDS
+from signalbox_contracts.vocabulary import Name, Value
 from signalbox_planner.rerun_decisions import DecidedItem
 
 _ITEMS: Final[TypeAdapter[tuple[ResolvedItem, ...]]] = TypeAdapter(tuple[ResolvedItem, ...])
 _DECIDED: Final[TypeAdapter[DecidedItem]] = TypeAdapter(DecidedItem)
-_SELECTION: Final[TypeAdapter[EngineSelection]] = TypeAdapter(EngineSelection)
 _ENDS: Final = state_list(PLAN_ENDS)
+FIRST_FOLLOWING: Final = 1000
+"""Selections of a request have lower numbers."""
 
 _ASK: Final = """
 INSERT INTO plan_selection AS s (plan_id, part, engine, selection, selection_id, round) VALUES ($1, $2, $3, $4, $5, $6)
@@ -66,11 +68,21 @@ WHERE p.id = o.plan_id AND p.state IN {_ENDS} AND p.ended_at < now() - interval 
 """  # noqa: S608
 
 
+class EngineLookUp(Value):
+    """What is looked up on one engine."""
+
+    engine: Name
+    selection: LookUp
+
+
+_SELECTION: Final[TypeAdapter[EngineLookUp]] = TypeAdapter(EngineLookUp)
+
+
 class Part(NamedTuple):
-    """One selection of a plan, and how much of its answer is here."""
+    """One look-up of a plan, and how much of its answer is here."""
 
     number: int
-    selection: EngineSelection
+    selection: EngineLookUp
     selection_id: UUID
     round: int
     pages: int | None
@@ -78,15 +90,25 @@ class Part(NamedTuple):
     found: int
 
     @property
+    def follows(self) -> bool:
+        """Whether it was asked for because of what the selections found."""
+        return self.number >= FIRST_FOLLOWING
+
+    @property
     def complete(self) -> bool:
         return self.error is not None or (self.pages is not None and self.found >= self.pages)
 
 
 async def ask(
-    connection: Connection, plan_id: UUID, number: int, selection: EngineSelection, selection_id: UUID, round: int
+    connection: Connection, plan_id: UUID, number: int, selection: EngineLookUp, selection_id: UUID, round: int
 ) -> None:
     """Keep that this selection is asked for in this round."""
     await connection.execute(_ASK, plan_id, number, selection.engine, selection.model_dump_json(), selection_id, round)
+
+
+async def forget_following(connection: Connection, plan_id: UUID) -> None:
+    """What follows from the selections follows from their next answers."""
+    await connection.execute("DELETE FROM plan_selection WHERE plan_id = $1 AND part >= $2", plan_id, FIRST_FOLLOWING)
 
 
 async def count_query(connection: Connection, plan_id: UUID) -> None:

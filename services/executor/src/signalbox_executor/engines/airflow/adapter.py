@@ -11,15 +11,16 @@ from typing import Final
 from pydantic import JsonValue
 
 from signalbox_chassis.runtime import crash_points
+from signalbox_contracts.definitions.selection import LookUp
 from signalbox_contracts.definitions.work import AirflowWork
-from signalbox_executor.engines.airflow import ends, runs
+from signalbox_executor.engines.airflow import dates, ends, runs
 from signalbox_executor.engines.airflow.answers import QUEUED, DagRun, TaskInstance, TaskInstances, each
 from signalbox_executor.engines.airflow.client import AirflowClient
 from signalbox_executor.engines.airflow.logs import LogReader
 from signalbox_executor.engines.airflow.names import handle_of, is_ours, parts_of, was_stopped
 from signalbox_executor.engines.airflow.overview import Overview
 from signalbox_executor.engines.airflow.tracking import RunName, RunTracker
-from signalbox_executor.engines.capabilities import Progress
+from signalbox_executor.engines.capabilities import Progress, SelectionPage
 from signalbox_executor.engines.port import (
     EngineRefused,
     EngineThrottled,
@@ -164,6 +165,10 @@ class AirflowEngine:
 
     async def pause_dag(self, dag_id: str, *, paused: bool) -> None:
         await self._overview.pause(dag_id, paused=paused)
+
+    async def resolve_selection(self, selection: LookUp, page: str | None = None) -> SelectionPage:
+        """The runs of a DAG at the dates of a selection."""
+        return await dates.resolve(self._client, selection, page)
 
     async def test_connection(self) -> Mapping[str, JsonValue]:
         return await self._overview.test()

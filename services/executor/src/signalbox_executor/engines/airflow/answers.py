@@ -37,6 +37,7 @@ class DagRun(Value):
     state: str
     conf: dict[str, JsonValue] | None = None
     note: str | None = None
+    logical_date: Instant | None = None
     queued_at: Instant | None = None
     """A real clear sets a new one. 2.x does not say it."""
     start_date: Instant | None = None

@@ -63,6 +63,7 @@ KIND = EngineKind(
             Capability.WAITING,
             Capability.NOTES,
             Capability.DAGS,
+            Capability.SELECTIONS,
         }
     ),
 )

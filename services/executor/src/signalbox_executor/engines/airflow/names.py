@@ -6,11 +6,12 @@ that, so the mark says by itself whether the clear has happened.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
+from uuid import UUID
 
 from pydantic import JsonValue
 
@@ -56,6 +57,18 @@ def is_ours(run: DagRun, run_key: str) -> bool:
     """Whether this run was started with this run key."""
     mark = (run.conf or {}).get(CONF_KEY)
     return isinstance(mark, Mapping) and mark.get("run_key") == run_key
+
+
+def started_by(run: DagRun, tasks: Collection[UUID]) -> bool:
+    """Whether any attempt of one of these tasks started the run."""
+    mark = (run.conf or {}).get(CONF_KEY)
+    return isinstance(mark, Mapping) and mark.get("task_id") in {str(task) for task in tasks}
+
+
+def cleared_by(note: str | None, tasks: Collection[UUID]) -> bool:
+    """Whether an attempt of one of these tasks was the last that cleared the run."""
+    return any(deed != "stopped" and key[3:39] in {str(task) for task in tasks}
+               for deed, key, _ in _MARK.findall(note or ""))  # fmt: skip
 
 
 def marked(note: str | None, deed: Deed, run_key: str, *, after: datetime | None = None) -> str:

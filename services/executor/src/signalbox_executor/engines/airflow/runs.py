@@ -6,18 +6,21 @@ only if its `conf` carries our run key. Every other refusal is looked up as well
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from signalbox_contracts.definitions.work import AirflowWork
-from signalbox_executor.engines.airflow.answers import DagRun, ImportErrors, TaskInstance, TaskInstances, each
+from signalbox_executor.engines.airflow.answers import DagRun, DagRuns, ImportErrors, TaskInstance, TaskInstances, each
 from signalbox_executor.engines.airflow.client import AirflowClient, Answer, segment
 from signalbox_executor.engines.airflow.names import (
     annotated,
     clear_mark,
+    cleared_by,
     conf_of,
     is_ours,
     marked,
+    started_by,
     unmarked,
     was_stopped,
 )
@@ -25,6 +28,8 @@ from signalbox_executor.engines.port import EngineRefused, EngineUnavailable, Su
 
 _DAG_ID: Final = re.compile(r"[\w.-]{1,250}")
 MAX_CLEARED: Final = 1000
+MAX_RUNS: Final = 4000
+"""Of a DAG between two dates that are listed."""
 MAX_NAMED_FILES: Final = 5
 PAGE: Final = 100
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
@@ -38,6 +43,23 @@ async def find_run(client: AirflowClient, dag_id: str, dag_run_id: str) -> DagRu
     """The run, or None if Airflow says that there is none."""
     answer = await client.call("GET", run_path(dag_id, dag_run_id))
     return None if answer.status == 404 else client.read(DagRun, answer)
+
+
+async def runs_between(client: AirflowClient, dag_id: str, first: datetime, last: datetime) -> list[DagRun]:
+    """The runs of a DAG with a logical date in this range, both ends included. Raises `EngineRefused` for too many."""
+    name = "execution_date" if await client.major() == 2 else "logical_date"
+    found: list[DagRun] = []
+    for begin in range(0, MAX_RUNS, PAGE):
+        query = [
+            (f"{name}_gte", first.isoformat()), (f"{name}_lte", last.isoformat()), ("order_by", name),
+            ("limit", str(PAGE)), ("offset", str(begin)),
+        ]  # fmt: skip
+        rows = client.read(DagRuns, await client.call("GET", f"/dags/{segment(dag_id)}/dagRuns", query)).dag_runs
+        found += each(DagRun, rows)
+        if len(rows) < PAGE:
+            return found
+    words = f"DAG {dag_id} has {MAX_RUNS} runs or more from {first.isoformat()} to {last.isoformat()}"
+    raise EngineRefused(client.name, words, field="selection.dates")
 
 
 async def trigger(client: AirflowClient, submission: Submission, work: AirflowWork) -> DagRun:
@@ -54,6 +76,9 @@ async def trigger(client: AirflowClient, submission: Submission, work: AirflowWo
     if answer.status not in (400, 403, 404, 409, 422):
         raise client.unexpected(answer)
     run = await find_run(client, work.dag_id, submission.run_key)
+    if run is None and answer.status == 409 and (earlier := await _earlier_run(client, submission, work)):
+        again = {"mode": "clear", "dag_run_id": earlier.dag_run_id, "clear_tasks": "failed"}
+        return await clear(client, submission, work.model_copy(update=again))
     if run is None:
         raise _refusal(client, work, answer, await _unparsed(client) if answer.status == 404 else "")
     if not is_ours(run, submission.run_key):
@@ -63,6 +88,16 @@ async def trigger(client: AirflowClient, submission: Submission, work: AirflowWo
             field="run_key", value=submission.run_key,
         )  # fmt: skip
     return run
+
+
+async def _earlier_run(client: AirflowClient, submission: Submission, work: AirflowWork) -> DagRun | None:
+    """The run of this date, if an earlier attempt of the task, or a task that is retried here, started it."""
+    if work.logical_date is None:
+        return None
+    at = datetime.fromisoformat(work.logical_date)
+    runs = await runs_between(client, work.dag_id, at, at)
+    tasks = {submission.task_id, *work.after_tasks}
+    return next((run for run in runs if run.logical_date == at and started_by(run, tasks)), None)
 
 
 async def clear(client: AirflowClient, submission: Submission, work: AirflowWork) -> DagRun:
@@ -81,31 +116,35 @@ async def clear(client: AirflowClient, submission: Submission, work: AirflowWork
     mark = clear_mark(run.note, key)
     if mark is not None and mark.has_happened(run):
         return run
-    _check_clearable(client, work, run)
+    _check_clearable(client, submission, work, run)
     # a stop leaves what had not begun as skipped
     stopped = mark.of_stopped if mark is not None else was_stopped(run.note)
-    tasks = await _tasks_in(client, run, ("failed", "upstream_failed", *(("skipped",) if stopped else ())))
+    everything = work.clear_tasks == "all"
+    tasks = await _tasks_in(
+        client, run, () if everything else ("failed", "upstream_failed", *(("skipped",) if stopped else ()))
+    )
     if not tasks:
         words = f"no task of run {target} failed: there is nothing to clear"
         raise EngineRefused(client.name, words, field="work.dag_run_id", value=target)
     note = marked(work.note or unmarked(run.note), "restarted" if stopped else "cleared", key, after=run.generation)
     if stopped or await client.major() == 2:
         await _set_note(client, run, note)
-        await _clear_tasks(client, work, tasks, only_failed=not stopped)
+        await _clear_tasks(client, work, tasks, only_failed=not (stopped or everything))
         return await find_run(client, work.dag_id, target) or run
-    body = {"dry_run": False, "only_failed": True, "note": note}
+    body = {"dry_run": False, "only_failed": not everything, "note": note}
     answer = await client.call("POST", f"{run_path(work.dag_id, target)}/clear", body=body)
     if answer.status in (400, 403, 404, 422):
         raise _refusal(client, work, answer)
     return client.read(DagRun, answer)
 
 
-def _check_clearable(client: AirflowClient, work: AirflowWork, run: DagRun) -> None:
+def _check_clearable(client: AirflowClient, submission: Submission, work: AirflowWork, run: DagRun) -> None:
     if not run.ended:
         words = f"run {run.dag_run_id} is {run.state}: only what has ended can be retried"
         raise EngineRefused(client.name, words, field="work.dag_run_id", value=run.dag_run_id)
     expected = work.expected_queued_at
-    if expected is not None and run.queued_at is not None and run.queued_at != expected:
+    ours = cleared_by(run.note, {submission.task_id, *work.after_tasks})
+    if expected is not None and run.queued_at is not None and run.queued_at != expected and not ours:
         words = f"run {run.dag_run_id} was cleared by somebody else at {run.queued_at.isoformat()}"
         raise EngineRefused(client.name, words, field="work.expected_queued_at", value=expected.isoformat())
 

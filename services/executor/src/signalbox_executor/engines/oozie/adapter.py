@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from pydantic import JsonValue
 
-from signalbox_contracts.definitions.selection import Selection
+from signalbox_contracts.definitions.selection import LookUp
 from signalbox_contracts.definitions.work import OozieWork
 from signalbox_contracts.messages.operations import OozieControlData, OozieShowData
 from signalbox_executor.engines.capabilities import SelectionPage
@@ -122,7 +122,7 @@ class OozieEngine:
             handle = watched.handle or await self.server.workflow_of_key(watched.run_key)
             return await self._logs.page(handle, offset, limit)
 
-    async def resolve_selection(self, selection: Selection, page: str | None = None) -> SelectionPage:
+    async def resolve_selection(self, selection: LookUp, page: str | None = None) -> SelectionPage:
         """One page of what a selection names, at most 200 items."""
         async with self._errors():
             return await self._resolver.resolve(selection, page)

@@ -9,29 +9,48 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from signalbox_executor.engines.oozie.answers import CoordinatorAnswer
 
 MAX_STEPS: Final = 100_000
+_LONGEST: Final = {"MINUTE": 60, "DAY": 25 * 3600, "MONTH": 31 * 86_400 + 3600}
+"""The most seconds a unit may have: so many steps before an instant are skipped safely."""
 _OFFSET: Final = re.compile(r"GMT([+-])(\d{1,2}):?([0-5]\d)")
 
 
 def nominal_times(
     coordinator: CoordinatorAnswer, from_at: datetime, until_at: datetime
 ) -> Generator[tuple[int, datetime]]:
-    """Number and time of each action due from one instant to another, both included.
+    """Number and time of each action due from one instant to another, both included, before the coordinator's end.
 
-    Nothing for what cannot be computed here: cron frequencies, and units other than minutes, days and months.
+    Nothing for what cannot be computed here: see `why_unknown`.
     """
-    start, end = coordinator.started_at, coordinator.end_at
-    every = coordinator.frequency or ""
-    if start is None or end is None or not (every.isascii() and every.isdigit() and int(every)):
+    end = coordinator.end_at
+    if end is not None:
+        yield from ((number, at) for number, at in times_beyond_end(coordinator, from_at, until_at) if at < end)
+
+
+def times_beyond_end(
+    coordinator: CoordinatorAnswer, from_at: datetime, until_at: datetime
+) -> Generator[tuple[int, datetime]]:
+    """As `nominal_times`, as if the coordinator had no end: a coordinator that moved elsewhere ends when it moves."""
+    start, unit, zone = coordinator.started_at, coordinator.time_unit, zone_of(coordinator.time_zone)
+    if start is None or unit is None or zone is None or why_unknown(coordinator):
         return
-    zone = zone_of(coordinator.time_zone)
-    if zone is None or coordinator.time_unit not in ("MINUTE", "DAY", "MONTH"):
-        return
-    for step in range(MAX_STEPS):
-        at = _after(start, int(every) * step, coordinator.time_unit, zone)
-        if at is None or at >= end or at > until_at:
+    every = int(coordinator.frequency or 0)
+    before = max(0, int((from_at - start).total_seconds() // (_LONGEST[unit] * every)) - 1)
+    for step in range(before, before + MAX_STEPS):
+        at = _after(start, every * step, unit, zone)
+        if at is None or at > until_at:
             return
         if at >= from_at:
             yield step + 1, at
+
+
+def why_unknown(coordinator: CoordinatorAnswer) -> str:
+    """Why the times of a coordinator cannot be computed here; empty if they can."""
+    every, unit = coordinator.frequency or "", coordinator.time_unit
+    if not (every.isascii() and every.isdigit() and int(every)) or unit not in _LONGEST:
+        return f"its frequency {every!r} in {unit or 'no unit'}: minutes, days and months are computed here"
+    if zone_of(coordinator.time_zone) is None:
+        return f"its time zone {coordinator.time_zone!r} is not known"
+    return "" if coordinator.started_at else "it has no start"
 
 
 def _after(start: datetime, units: int, unit: str, zone: tzinfo) -> datetime | None:

@@ -6,10 +6,12 @@ It says what is there and in which state. What is rerun is decided by the planne
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final, Literal
 
-from signalbox_contracts.definitions.selection import OozieActions, OozieWorkflows, RerunRules, Selection
+from signalbox_contracts.definitions.move import Move
+from signalbox_contracts.definitions.selection import LookUp, OozieActions, OozieWorkflows, RerunRules, RoutedActions
 from signalbox_contracts.definitions.work import OozieWork
 from signalbox_contracts.messages.tasks import ResolvedItem
 from signalbox_executor.engines.capabilities import SelectionPage
@@ -22,7 +24,12 @@ from signalbox_executor.engines.oozie.answers import (
 )
 from signalbox_executor.engines.oozie.commands import equivalent
 from signalbox_executor.engines.oozie.handles import JobType, parse_id
-from signalbox_executor.engines.oozie.nominal_times import nominal_times, zone_of
+from signalbox_executor.engines.oozie.nominal_times import (
+    nominal_times,
+    times_beyond_end,
+    why_unknown,
+    zone_of,
+)
 from signalbox_executor.engines.oozie.outputs import DryRun, Outputs, OutputsUnknown
 from signalbox_executor.engines.oozie.rest import OozieRefused
 from signalbox_executor.engines.oozie.server import OozieServer, as_filter
@@ -57,7 +64,7 @@ class Resolver:
         self._outputs = outputs
         self._name = server.rest.name
 
-    async def resolve(self, selection: Selection, page: str | None = None) -> SelectionPage:
+    async def resolve(self, selection: LookUp, page: str | None = None) -> SelectionPage:
         """One page of at most 200 items. Raises `EngineRefused` with the field and the item that is wrong."""
         position = _position(page)
         try:
@@ -174,12 +181,18 @@ class Resolver:
         if not ids:
             return SelectionPage(())
         coordinator = await self._coordinator(ids[at])
-        windows = self._windows(selection, coordinator)
-        items, offset = await self._window_items(coordinator, windows[window], offset, selection.rerun)
-        if offset == 0 and windows[window].filter is None:
-            items += self._not_made(coordinator, windows[window])
-        elif offset == 0:
-            items += await self._not_made_between(coordinator, windows[window])
+        move = _move_of(selection, coordinator)
+        windows = self._windows(selection, coordinator, move)
+        if move is not None and windows[window].moved:
+            items, offset = self._moved_dates(coordinator, move, windows[window], offset)
+        else:
+            items, offset = await self._window_items(coordinator, windows[window], offset, selection.rerun, move)
+            if offset == 0 and windows[window].filter is None:
+                items += self._not_made(coordinator, windows[window])
+            elif offset == 0:
+                items += await self._not_made_between(coordinator, windows[window])
+        if move is not None:
+            items = [_details_with(item, move=move.id) for item in items]
         place = _next_place(at, window, offset, len(windows), len(ids))
         return SelectionPage(tuple(items), json.dumps({"ids": ids, **place}) if place else None)
 
@@ -202,20 +215,23 @@ class Resolver:
             raise self._wrong("selection.coordinators", id, "Oozie does not know it")
         return found
 
-    def _windows(self, selection: OozieActions, coordinator: CoordinatorAnswer) -> "list[Window]":
+    def _windows(self, selection: OozieActions, coordinator: CoordinatorAnswer, move: Move | None) -> "list[Window]":
         """The parts of the coordinator that are listed one after the other; refuses dates outside of it."""
         windows = [Window(first=max(1, first), last=last) for first, last in selection.numbers]
-        for first, last in selection.dates:
-            start, end = coordinator.started_at, coordinator.end_at
-            if start and end and (last < start or first >= end):
-                shown = f"{first:{MINUTE}} to {last:{MINUTE}}"
-                reason = f"lie outside of {coordinator.id}: it runs from {start:{MINUTE}} to {end:{MINUTE}}"
-                raise self._wrong("selection.dates", shown, reason)
-            windows.append(Window(from_at=first, until_at=last))
+        for dates in selection.dates:
+            here, moved = _parts(dates, move)
+            outside = _why_outside(here, coordinator) if here else ""
+            if outside and moved is None:
+                shown = f"{dates[0]:{MINUTE}} to {dates[1]:{MINUTE}}"
+                raise self._wrong("selection.dates", shown, outside)
+            if here and not outside:
+                windows.append(Window(from_at=here[0], until_at=here[1]))
+            if moved:
+                windows.append(Window(from_at=moved[0], until_at=moved[1], moved=True))
         return windows or [Window()]
 
     async def _window_items(
-        self, coordinator: CoordinatorAnswer, window: "Window", offset: int, rules: RerunRules
+        self, coordinator: CoordinatorAnswer, window: "Window", offset: int, rules: RerunRules, move: Move | None
     ) -> tuple[list[ResolvedItem], int]:
         """A page of actions from `offset` on, and where the next one begins; 0 when there is none."""
         first = window.first + offset if window.first else offset + 1
@@ -223,9 +239,40 @@ class Resolver:
         page = await self._server.coordinator(coordinator.id, offset=first, length=length, filter=window.filter)
         actions = page.actions if page else ()
         total = page.total if page else 0
-        items = await self._action_items(coordinator, actions, rules)
+        moved = [at for action in actions if (at := action.nominal_at) and move and at >= move.moved_at]
+        here = [action for action in actions if action.nominal_at not in moved]
+        items = await self._action_items(coordinator, here, rules)
+        if move is not None:
+            items += [self._moved_date(coordinator, move, at) for at in moved]
         done = not actions or first + len(actions) > min(total, window.last or total)
         return items, 0 if done else offset + len(actions)
+
+    def _moved_dates(
+        self, coordinator: CoordinatorAnswer, move: Move, window: "Window", offset: int
+    ) -> tuple[list[ResolvedItem], int]:
+        """A page of the dates that live in Airflow, and where the next one begins; 0 when there is none."""
+        if reason := why_unknown(coordinator):
+            raise self._wrong("selection.dates", coordinator.id, f"what moved cannot be listed by date: {reason}")
+        assert window.from_at is not None
+        assert window.until_at is not None
+        due = times_beyond_end(coordinator, window.from_at, window.until_at)
+        times = [at for _, at in islice(due, offset, offset + PAGE_ITEMS + 1)]
+        items = [self._moved_date(coordinator, move, at) for at in times[:PAGE_ITEMS]]
+        return items, offset + PAGE_ITEMS if len(times) > PAGE_ITEMS else 0
+
+    def _moved_date(self, coordinator: CoordinatorAnswer, move: Move, at: datetime) -> ResolvedItem:
+        """A date that lives in Airflow: which one is its DAG's. What is there is looked up afterwards."""
+        try:
+            logical_at = move.logical_date.of(at, zone_of(coordinator.time_zone) or UTC)
+        except OverflowError:
+            raise self._wrong("selection.dates", f"{at:{MINUTE}}", "its logical date is outside of time") from None
+        return ResolvedItem(
+            key=f"{coordinator.id}@{at:{MINUTE}}",
+            target=move.dag_id,
+            nominal_at=at,
+            details={"object": "dag_run", "coordinator": coordinator.id, "name": coordinator.name,
+                     "logical_date": f"{logical_at:%Y-%m-%dT%H:%M:%SZ}"},
+        )  # fmt: skip
 
     async def _action_items(
         self, coordinator: CoordinatorAnswer, actions: Sequence[CoordinatorActionAnswer], rules: RerunRules
@@ -336,12 +383,42 @@ class Window:
     last: int = 0
     from_at: datetime | None = None
     until_at: datetime | None = None
+    moved: bool = False
+    """These dates live in Airflow: they follow from the coordinator's frequency."""
 
     @property
     def filter(self) -> str | None:
         if self.from_at is None or self.until_at is None:
             return None
         return f"nominaltime>={_ceil_minute(self.from_at)};nominaltime<={self.until_at:{MINUTE}}"
+
+
+def _move_of(selection: OozieActions, coordinator: CoordinatorAnswer) -> Move | None:
+    """The move of a coordinator: the one by its id, else the one by its name."""
+    moves = selection.moves if isinstance(selection, RoutedActions) else ()
+    by = {move.coordinator: move for move in moves}
+    return by.get(coordinator.id) or by.get(coordinator.name or "")
+
+
+Dates = tuple[datetime, datetime]
+
+
+def _parts(dates: Dates, move: Move | None) -> tuple[Dates | None, Dates | None]:
+    """What of a range lives in Oozie, and what in Airflow."""
+    first, last = dates
+    if move is None or last < move.moved_at:
+        return dates, None
+    if first >= move.moved_at:
+        return None, dates
+    return (first, move.moved_at - timedelta(microseconds=1)), (move.moved_at, last)
+
+
+def _why_outside(dates: Dates, coordinator: CoordinatorAnswer) -> str:
+    """Why no action of the coordinator can be in a range; empty if one can."""
+    start, end = coordinator.started_at, coordinator.end_at
+    if start and end and (dates[1] < start or dates[0] >= end):
+        return f"lie outside of {coordinator.id}: it runs from {start:{MINUTE}} to {end:{MINUTE}}"
+    return ""
 
 
 def _details_with(item: ResolvedItem, **more: str) -> ResolvedItem:
