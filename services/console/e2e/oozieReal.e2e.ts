@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { broken } from './axe.ts';
 import { adminPassword, launch, onPage, open, signedIn } from './browser.ts';
 import { api } from './seed.ts';
 
@@ -72,6 +73,7 @@ async function previewed(page: Page): Promise<void> {
   await page.getByRole('combobox', { name: 'Oozie' }).click();
   await page.getByRole('option', { name: 'real-oozie' }).click();
   await page.getByLabel('Coordinators and bundles').first().fill(`${coordinator},`);
+  await page.getByLabel('Delete outputs first').check();
   await button(page, 'Preview').click();
   await page.getByText('3 of 3 items would run').waitFor();
 }
@@ -92,6 +94,11 @@ test('the preview names each directory that would be deleted, with its files and
     await deletes.getByText('Deletes 3 outputs before it runs').waitFor();
     for (const day of DAYS)
       await deletes.getByText(new RegExp(`outs/${day}: 1 files, 5 bytes, the newest is part-0`)).waitFor();
+    expect(await broken(page, 'a preview with deletions')).toEqual([]);
+    await button(page, 'Apply').click();
+    await page.getByRole('dialog').getByLabel('Yes, delete 3 outputs').waitFor();
+    expect(await broken(page, 'its confirmation', { within: '[role="dialog"]' })).toEqual([]);
+    await button(page.getByRole('dialog'), 'Not now').click();
     if (shots) await page.screenshot({ path: `${shots}/oozie-preview.png`, fullPage: true });
   }));
 

@@ -1,33 +1,28 @@
-import { Button, Checkbox, Group, Radio, Select, Stack, TagsInput, TextInput } from '@mantine/core';
+import { Button, Group } from '@mantine/core';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { $api, http } from '../api/client';
-import { RuleFields } from '../plan/RuleFields';
 import { useMay } from '../session/me';
 import { Answer, Empty } from '../ui/Answer';
-import { Page, Part } from '../ui/Page';
+import { Page } from '../ui/Page';
 import { useAction } from '../ui/useAction';
-import { bodyOf, coordinatorsOf, FIRST, idsOf, wrongWith, type Draft } from './rerun';
+import { bodyOf, FIRST, wrongWith, type Draft } from './rerun';
+import { RerunOptions } from './RerunOptions';
+import { Selection } from './Selection';
 
 /** Choose what to run again; the preview then shows the decision of every item, before anything starts. */
 export function RerunBuilder() {
   const engines = $api.useQuery('get', '/api/v1/engines', { params: { query: { limit: 200 } } });
   const oozie = (engines.data?.items ?? []).filter((one) => one.connection.kind === 'oozie').map((one) => one.id);
   const navigate = useNavigate();
-  const { act, busy } = useAction();
+  const { act, busy, errorAt } = useAction();
   const may = useMay();
   const [draft, setDraft] = useState(FIRST);
   const [tried, setTried] = useState(false);
   const set = (part: Partial<Draft>) => setDraft((old) => ({ ...old, ...part }));
   const current = { ...draft, engine: draft.engine || (oozie.length === 1 ? oozie[0]! : '') };
-  const known = $api.useQuery(
-    'get',
-    '/api/v1/tasks',
-    { params: { query: { engine: [current.engine], limit: 200 } } },
-    { enabled: current.engine !== '', staleTime: 60_000 },
-  );
   const wrong = wrongWith(current);
-  const error = (field: keyof Draft) => (tried ? wrong[field] : undefined);
+  const error = (field: keyof Draft, path: string) => (tried ? wrong[field] : undefined) ?? errorAt(path);
   const submit = async () => {
     setTried(true);
     if (Object.keys(wrong).length) return;
@@ -66,127 +61,14 @@ export function RerunBuilder() {
           }}
         >
           <div className="grid">
-            <Part title="What">
-              <Stack>
-                <Select
-                  label="Oozie"
-                  required
-                  data={oozie}
-                  value={current.engine || null}
-                  error={error('engine')}
-                  onChange={(engine) => set({ engine: engine ?? '' })}
-                />
-                <TagsInput
-                  label="Coordinators and bundles"
-                  description="Their ids: typed, pasted (spaces and commas part them), or chosen from earlier runs"
-                  required
-                  splitChars={[',', ' ', '\n', ';']}
-                  data={coordinatorsOf((known.data?.items ?? []).map((task) => task.item_key))}
-                  value={draft.coordinators}
-                  error={error('coordinators')}
-                  onChange={(typed) => set({ coordinators: idsOf(typed) })}
-                />
-                <Group grow align="flex-start">
-                  <TextInput
-                    label="From day"
-                    description="UTC; without a last day only this one"
-                    type="date"
-                    value={draft.from}
-                    onChange={(event) => set({ from: event.currentTarget.value })}
-                  />
-                  <TextInput
-                    label="To day"
-                    description="UTC; without a first day only this one"
-                    type="date"
-                    value={draft.until}
-                    error={error('until')}
-                    onChange={(event) => set({ until: event.currentTarget.value })}
-                  />
-                </Group>
-                <TextInput
-                  label="Or action numbers"
-                  placeholder="1-20, 31"
-                  value={draft.numbers}
-                  error={error('numbers')}
-                  onChange={(event) => set({ numbers: event.currentTarget.value })}
-                />
-                <Radio.Group
-                  label="Which of them"
-                  value={draft.policy}
-                  onChange={(value) => set({ policy: value as Draft['policy'] })}
-                >
-                  <Stack gap={6} mt={4}>
-                    <Radio value="missing" label="only those that never succeeded and do not run" />
-                    <Radio value="failed" label="only those that failed" />
-                    <Radio value="all" label="all, those that succeeded too" />
-                  </Stack>
-                </Radio.Group>
-              </Stack>
-            </Part>
-            <Part title="How">
-              <Stack>
-                <Radio.Group
-                  label="Within each"
-                  value={draft.scope}
-                  onChange={(value) => set({ scope: value as Draft['scope'] })}
-                >
-                  <Stack gap={6} mt={4}>
-                    <Radio value="all" label="every action of the workflow" />
-                    <Radio value="skip_successful" label="leave out what succeeded" />
-                    <Radio value="only_failed" label="only what failed" />
-                    <Radio value="nodes" label="only these nodes" />
-                  </Stack>
-                </Radio.Group>
-                {draft.scope === 'nodes' && (
-                  <TagsInput
-                    label="Nodes"
-                    required
-                    value={draft.nodes}
-                    error={error('nodes')}
-                    onChange={(nodes) => set({ nodes })}
-                  />
-                )}
-                <Checkbox
-                  label="Delete outputs first, as Oozie does"
-                  checked={draft.cleanUp}
-                  onChange={(event) => set({ cleanUp: event.currentTarget.checked })}
-                />
-                <Checkbox
-                  label="Look up the input datasets again"
-                  checked={draft.refresh}
-                  onChange={(event) => set({ refresh: event.currentTarget.checked })}
-                />
-                <Select
-                  label="Order"
-                  allowDeselect={false}
-                  value={draft.order}
-                  data={[
-                    { value: 'oldest_first', label: 'oldest first' },
-                    { value: 'newest_first', label: 'newest first' },
-                  ]}
-                  onChange={(value) => set({ order: value as Draft['order'] })}
-                />
-                <RuleFields draft={draft.rules} set={(part) => set({ rules: { ...draft.rules, ...part } })} />
-                <TextInput
-                  label="Name"
-                  description="Empty: made of the coordinators"
-                  maxLength={200}
-                  value={draft.name}
-                  onChange={(event) => set({ name: event.currentTarget.value })}
-                />
-                <TextInput
-                  label="Reason"
-                  maxLength={1000}
-                  value={draft.reason}
-                  onChange={(event) => set({ reason: event.currentTarget.value })}
-                />
-                <Group justify="flex-end">
-                  <Button type="submit" loading={busy}>
-                    Preview
-                  </Button>
-                </Group>
-              </Stack>
-            </Part>
+            <Selection draft={current} set={set} error={error} engines={oozie} />
+            <RerunOptions draft={current} set={set} error={error}>
+              <Group justify="flex-end">
+                <Button type="submit" loading={busy}>
+                  Preview
+                </Button>
+              </Group>
+            </RerunOptions>
           </div>
         </form>
       )}

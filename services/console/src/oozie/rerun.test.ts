@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bodyOf, coordinatorsOf, FIRST, idsOf, rangesOf, wrongWith, type Draft } from './rerun';
+import { bodyOf, coordinatorsOf, FIRST, idsOf, propertiesOf, rangesOf, wrongWith, type Draft } from './rerun';
 
 const draft: Draft = {
   ...FIRST,
@@ -10,7 +10,6 @@ const draft: Draft = {
   numbers: '1-20, 31',
   policy: 'failed',
   scope: 'only_failed',
-  cleanUp: false,
   order: 'newest_first',
   name: '',
   reason: 'ticket',
@@ -61,4 +60,45 @@ test('more coordinators than one preview takes are refused, not left out', () =>
 test('coordinators of earlier runs are offered once each', () => {
   const keys = ['0000001-261128-oozie-C@7', '0000001-261128-oozie-C@8', 'part-1', '0000002-261128-oozie-C@1'];
   expect(coordinatorsOf(keys)).toEqual(['0000001-261128-oozie-C', '0000002-261128-oozie-C']);
+});
+
+const SCOPES = ['all', 'skip_successful', 'only_failed', 'nodes'] as const;
+const rerunOf = (part: Partial<Draft>) => (bodyOf({ ...draft, nodes: ['load'], ...part }).selections![0]!.selection as { rerun: Record<string, unknown> }).rerun; // prettier-ignore
+
+test.each(SCOPES)('output is kept with scope %s unless a deletion is chosen', (scope) => {
+  expect(FIRST.cleanUp).toBe(false);
+  expect(rerunOf({ cleanUp: FIRST.cleanUp, scope })).toMatchObject({ scope, clean_up: false });
+});
+
+test.each(SCOPES)('with scope %s nothing is sent that the API refuses or Oozie ignores', (scope) => {
+  for (const kind of ['oozie_actions', 'oozie_workflows'] as const) {
+    const rerun = rerunOf({ kind, scope, cleanUp: true, refresh: true, workflows: ['0001-W'] });
+    const byCoordinator = scope === 'all' && kind === 'oozie_actions';
+    expect(rerun).toMatchObject({ clean_up: byCoordinator, refresh: byCoordinator });
+    expect(rerun['nodes']).toEqual(scope === 'nodes' ? ['load'] : undefined);
+  }
+}); // prettier-ignore
+
+test('workflows are selected by ids or by what they are, and not by a last day alone', () => {
+  const workflows: Draft = { ...draft, kind: 'oozie_workflows', from: '', until: '2026-03-07', numbers: 'x', coordinators: [] };
+  expect(Object.keys(wrongWith(workflows))).toEqual(['workflows']);
+  for (const part of [{ workflows: ['1-W'] }, { workflowName: 'load' }, { phases: ['failed'] }, { from: '2026-03-01' }])
+    expect(wrongWith({ ...workflows, ...part })).toEqual({});
+  expect(bodyOf({ ...workflows, phases: ['failed'], workflowUser: 'etl', from: '2026-03-01' })).toMatchObject({
+    name: 'Rerun of workflows',
+    selections: [{ selection: {
+      kind: 'oozie_workflows', phases: ['failed'], user: 'etl', from_at: '2026-03-01T00:00:00Z', until_at: '2026-03-07T23:59:59Z',
+    } }],
+  });
+}); // prettier-ignore
+
+test('properties are read one a line, and a line that is none is named', () => {
+  expect(propertiesOf(' retries = 3\n\nurl=http://x/?a=b\n').properties).toEqual({
+    retries: '3',
+    url: 'http://x/?a=b',
+  });
+  expect(rerunOf({ properties: 'retries=3' })).toMatchObject({ properties: { retries: '3' } });
+  expect(wrongWith({ ...draft, properties: 'a=1\nb' }).properties).toMatch(/^b: name=value/);
+  expect(wrongWith({ ...draft, properties: 'a=' }).properties).toMatch(/no empty value/);
+  expect(wrongWith({ ...draft, properties: 'a=1\na=2' }).properties).toBe('a is there twice');
 });

@@ -1,8 +1,23 @@
 import { NumberInput, SimpleGrid } from '@mantine/core';
 import type { RulesDraft } from './rules';
 
+/** The API's name of each. */
+const FIELDS: Record<keyof RulesDraft, string> = {
+  limit: 'limit', starts: 'starts_per_minute', priority: 'priority', canary: 'canary.first', canaryFailures: 'canary.max_failures',
+  brake: 'brake.failure_ratio', brakeAfter: 'brake.after_items',
+}; // prettier-ignore
+
 /** How many at once, how fast, when to stop by itself. An empty field is no rule. */
-export function RuleFields({ draft, set }: { draft: RulesDraft; set: (part: Partial<RulesDraft>) => void }) {
+export function RuleFields({
+  draft,
+  set,
+  errorAt,
+}: {
+  draft: RulesDraft;
+  set: (part: Partial<RulesDraft>) => void;
+  /** What the API refused in a field of the rules. */
+  errorAt?: (field: string) => string | undefined;
+}) {
   const field = (name: keyof RulesDraft, label: string, description: string, more: object = {}) => (
     <NumberInput
       label={label}
@@ -11,6 +26,7 @@ export function RuleFields({ draft, set }: { draft: RulesDraft; set: (part: Part
       min={0}
       allowNegative={false} // a lone minus would be sent as no limit
       value={draft[name]}
+      error={errorAt?.(FIELDS[name])}
       onChange={(value) => set({ [name]: value })}
       {...more}
     />

@@ -45,7 +45,7 @@ export function RulesForm({ plan }: { plan: Schemas['Plan'] }) {
 }
 
 function Form({ id, rules }: { id: string; rules: Rules }) {
-  const { act, busy } = useAction();
+  const { act, busy, errorAt } = useAction();
   const [draft, setDraft] = useState(() => draftOf(rules));
   const [reason, setReason] = useState('');
   const next = rulesOf(draft, rules);
@@ -58,7 +58,11 @@ function Form({ id, rules }: { id: string; rules: Rules }) {
         );
       }}
     >
-      <RuleFields draft={draft} set={(part) => setDraft((old) => ({ ...old, ...part }))} />
+      <RuleFields
+        draft={draft}
+        set={(part) => setDraft((old) => ({ ...old, ...part }))}
+        errorAt={(field) => errorAt(`rules.${field}`)}
+      />
       <Group align="flex-end" mt="sm">
         <TextInput
           label="Reason"

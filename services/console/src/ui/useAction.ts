@@ -1,7 +1,7 @@
 import { notifications } from '@mantine/notifications';
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { http, wordsOf } from '../api/client';
+import { http, wordsOf, type Problem } from '../api/client';
 
 type Result = { data?: unknown; error?: unknown };
 
@@ -31,15 +31,23 @@ async function refusalOf(id: string): Promise<string | null> {
   return null;
 }
 
+type FieldErrors = NonNullable<Problem['errors']>;
+
+/** What the API allows in a field that it refused, or in a part of it; `field` is the path in the body. */
+const errorAt = (errors: FieldErrors, field: string): string | undefined =>
+  errors.find((one) => one.field === field || one.field.startsWith(`${field}.`))?.allowed;
+
 /**
  * Do something through the API, say how it went, and ask again for what it may have changed. What was taken and is
- * refused by the service that does it is said when that is known.
+ * refused by the service that does it is said when that is known. `errorAt` has what the API refused in a field.
  */
 export function useAction() {
   const client = useQueryClient();
   const [busy, setBusy] = useState(false);
+  const [errors, setErrors] = useState<FieldErrors>([]);
   const act = async (done: string, call: () => Promise<Result>): Promise<boolean> => {
     setBusy(true);
+    setErrors([]);
     try {
       const { data, error } = await call();
       if (error) throw error;
@@ -49,6 +57,7 @@ export function useAction() {
     } catch (error) {
       if ((error as { status?: number } | null)?.status === 401) return false; // the page asks who one is
       const { title, detail, fields } = wordsOf(error);
+      setErrors((error as Partial<Problem> | null)?.errors ?? []);
       notifications.show({ title, message: [detail, ...fields].join(' · '), color: 'red', autoClose: 12_000 });
       return false;
     } finally {
@@ -61,5 +70,5 @@ export function useAction() {
     if (reason) notifications.show({ title: 'Refused', message: reason, color: 'red', autoClose: false });
     void client.invalidateQueries();
   };
-  return { busy, act };
+  return { busy, act, errorAt: (field: string) => errorAt(errors, field) };
 }
