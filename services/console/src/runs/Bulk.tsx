@@ -1,24 +1,24 @@
 import { Alert, Button, Group, Modal, Radio, Stack, Text, TextInput } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
-import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useRef, useState } from 'react';
 import { http, wordsOf, type Schemas } from '../api/client';
 import { useMay } from '../session/me';
 import { StateBadge } from '../ui/StateBadge';
 import { DataTable } from '../ui/DataTable';
 import { counted, shown } from '../ui/names';
-import { ACTIONS, fits, type Action } from './bulkActions';
+import { useAction } from '../ui/useAction';
+import { ACTIONS, matching, MAX_RUNS, type Action } from './bulkActions';
+import { BulkResult } from './BulkResult';
 import type { Filters } from './filters';
 
-type Plan = Schemas['Plan'];
-type Line = { plan: Plan; outcome: string; ok?: boolean };
-const AT_MOST = 500;
+/** How many are listed in the preview: all of them are counted and taken. */
+const LISTED = 200;
 
 /** One action on all runs of the filter: first the list of what it would touch, then a result for each. */
 export function Bulk({ filters }: { filters: Filters }) {
   const [opened, { open, close }] = useDisclosure(false);
   const may = useMay();
-  if (!may('plan.control') && !may('plan.start')) return null;
+  if (!may('plan.control')) return null;
   return (
     <>
       <Button variant="default" size="xs" onClick={open}>
@@ -31,61 +31,22 @@ export function Bulk({ filters }: { filters: Filters }) {
   );
 }
 
-async function matching(filters: Filters, action: Action): Promise<{ plans: Plan[]; more: boolean }> {
-  const plans: Plan[] = [];
-  let cursor: string | undefined;
-  do {
-    const query = { ...filters, limit: 200, ...(cursor ? { cursor } : {}) };
-    const { data, error } = await http.GET('/api/v1/plans', { params: { query } });
-    if (error) throw error;
-    plans.push(...data.items.filter((plan) => fits(action, plan.state)));
-    cursor = data.next_cursor ?? undefined;
-  } while (cursor && plans.length < AT_MOST);
-  return { plans: plans.slice(0, AT_MOST), more: cursor !== undefined || plans.length > AT_MOST };
-}
-
 function BulkForm({ filters, close }: { filters: Filters; close: () => void }) {
-  const client = useQueryClient();
+  const may = useMay();
+  const { act, busy } = useAction();
   const [action, setAction] = useState<Action>('pause');
   const [reason, setReason] = useState('');
-  const [lines, setLines] = useState<Line[]>();
-  const [more, setMore] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const [done, setDone] = useState(false);
-  const [problem, setProblem] = useState('');
-  const closed = useRef(false);
-  useEffect(() => {
-    closed.current = false;
-    return () => {
-      closed.current = true;
-    };
-  }, []);
-  const preview = async () => {
-    setBusy(true);
-    setProblem('');
-    try {
-      const found = await matching(filters, action);
-      setLines(found.plans.map((plan) => ({ plan, outcome: '' })));
-      setMore(found.more);
-    } catch (error) {
-      setProblem(wordsOf(error).title);
-    }
-    setBusy(false);
-  };
-  const run = async () => {
-    setBusy(true);
-    for (const line of lines ?? []) {
-      if (closed.current) break; // closing the dialog stops the rest
-      const outcome = await ACTIONS[action].call(line.plan.id, reason).then(
-        ({ error }) => (error ? { ok: false, outcome: wordsOf(error).detail } : { ok: true, outcome: 'requested' }),
-        (error: unknown) => ({ ok: false, outcome: wordsOf(error).title }),
-      );
-      setLines((old) => old?.map((one) => (one.plan.id === line.plan.id ? { ...one, ...outcome } : one)));
-    }
-    setBusy(false);
-    setDone(true);
-    void client.invalidateQueries();
-  };
+  const [operation, setOperation] = useState<Schemas['BulkOperation']>();
+  const { found, read, reading, problem, preview, forget } = usePreview(filters);
+  const request = (ids: string[]) =>
+    act('Requested', async () => {
+      const answer = await http.POST('/api/v1/plans/bulk', { body: { action, ids, reason } });
+      if (answer.data) setOperation(answer.data);
+      return answer;
+    });
+  if (operation)
+    return <BulkResult key={operation.id} operation={operation} retry={request} busy={busy} close={close} />;
+  const actions = (Object.keys(ACTIONS) as Action[]).filter((name) => name !== 'retry' || may('plan.start'));
   return (
     <Stack gap="sm">
       {problem && <Alert color="red">{problem}</Alert>}
@@ -94,12 +55,12 @@ function BulkForm({ filters, close }: { filters: Filters; close: () => void }) {
         value={action}
         onChange={(value) => {
           setAction(value as Action);
-          setLines(undefined);
+          forget();
         }}
       >
         <Group mt={4}>
-          {Object.entries(ACTIONS).map(([name, one]) => (
-            <Radio key={name} value={name} label={one.label} />
+          {actions.map((name) => (
+            <Radio key={name} value={name} label={ACTIONS[name].label} />
           ))}
         </Group>
       </Radio.Group>
@@ -109,49 +70,91 @@ function BulkForm({ filters, close }: { filters: Filters; close: () => void }) {
         maxLength={1000}
         onChange={(event) => setReason(event.currentTarget.value)}
       />
-      {lines && (
-        <>
-          <Text size="sm" role="status">
-            {lines.length
-              ? `${ACTIONS[action].label} would touch ${counted(lines.length, 'run')}${more ? `; only the first ${AT_MOST} are taken at once` : ''}.`
-              : 'No run of this filter can take that now.'}
-          </Text>
-          {lines.length > 0 && (
-            <div style={{ maxHeight: 320, overflow: 'auto' }}>
-              <DataTable
-                label="Runs it touches"
-                rows={lines}
-                idOf={(line) => line.plan.id}
-                columns={[
-                  { header: 'Run', id: 'name', accessorFn: (line) => shown(line.plan.name) },
-                  {
-                    header: 'State',
-                    id: 'state',
-                    cell: ({ row }) => <StateBadge kind="PlanState" state={row.original.plan.state} />,
-                  },
-                  { header: 'Result', id: 'outcome', accessorFn: (line) => line.outcome },
-                ]}
-              />
-            </div>
-          )}
-        </>
+      {reading && (
+        <Text size="sm" role="status">
+          Reading the runs of the filter: {counted(read, 'run')} so far.
+        </Text>
       )}
+      {found && <Found action={action} {...found} />}
       <Group justify="flex-end">
         <Button variant="default" onClick={close}>
-          {busy && lines?.length ? 'Stop' : 'Close'}
+          Close
         </Button>
-        {lines?.length && !done ? (
-          <Button loading={busy} color={action === 'cancel' ? 'red' : undefined} onClick={() => void run()}>
-            {ACTIONS[action].label} {counted(lines.length, 'run')}
+        {found?.plans.length ? (
+          <Button
+            loading={busy}
+            color={action === 'cancel' ? 'red' : undefined}
+            onClick={() => void request(found.plans.map((plan) => plan.id))}
+          >
+            {ACTIONS[action].label} {counted(found.plans.length, 'run')}
           </Button>
         ) : (
-          !done && (
-            <Button loading={busy} onClick={() => void preview()}>
-              Preview
-            </Button>
-          )
+          <Button loading={reading} onClick={() => void preview(action)}>
+            Preview
+          </Button>
         )}
       </Group>
     </Stack>
+  );
+}
+
+type FoundRuns = { plans: Schemas['Plan'][]; more: boolean };
+
+/** The runs that an action would touch; reading them ends with the dialog. */
+function usePreview(filters: Filters) {
+  const [found, setFound] = useState<FoundRuns>();
+  const [read, setRead] = useState(0);
+  const [reading, setReading] = useState(false);
+  const [problem, setProblem] = useState('');
+  const stop = useRef(new AbortController());
+  useEffect(() => () => stop.current.abort(), []);
+  const forget = () => {
+    stop.current.abort();
+    setFound(undefined);
+    setReading(false);
+  };
+  const preview = async (action: Action) => {
+    const { signal } = (stop.current = new AbortController());
+    setReading(true);
+    setRead(0);
+    setProblem('');
+    try {
+      const runs = await matching(filters, action, setRead, signal);
+      if (!signal.aborted) setFound(runs);
+    } catch (error) {
+      if (!signal.aborted) setProblem(wordsOf(error).title);
+    }
+    if (!signal.aborted) setReading(false);
+  };
+  return { found, read, reading, problem, preview, forget };
+}
+
+function Found({ action, plans, more }: FoundRuns & { action: Action }) {
+  return (
+    <>
+      <Text size="sm" role="status">
+        {plans.length
+          ? `${ACTIONS[action].label} would touch ${counted(plans.length, 'run')}${more ? `; the filter has more, and one request takes ${MAX_RUNS.toLocaleString('en')}` : ''}.`
+          : 'No run of this filter can take that now.'}
+      </Text>
+      {plans.length > 0 && (
+        <div style={{ maxHeight: 320, overflow: 'auto' }}>
+          <DataTable
+            label="Runs it touches"
+            rows={plans.slice(0, LISTED)}
+            idOf={(plan) => plan.id}
+            columns={[
+              { header: 'Run', id: 'name', accessorFn: (plan) => shown(plan.name) },
+              {
+                header: 'State',
+                id: 'state',
+                cell: ({ row }) => <StateBadge kind="PlanState" state={row.original.state} />,
+              },
+            ]}
+          />
+          {plans.length > LISTED && <Text size="sm">and {counted(plans.length - LISTED, 'run')} more</Text>}
+        </div>
+      )}
+    </>
   );
 }
