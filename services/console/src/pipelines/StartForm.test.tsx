@@ -58,7 +58,12 @@ test('what the server refuses is said, and the form stays as it is', async () =>
 
 test('who may not start anything is not offered it', async () => {
   server.use(me(['plan.read']));
-  show(<Gate>{[form, 'the page']}</Gate>);
+  show(
+    <Gate>
+      <StartForm kind="pipeline" id="daily" name="Daily" params={{}} />
+      the page
+    </Gate>,
+  );
   await screen.findByText('the page');
   expect(screen.queryByRole('button', { name: 'Run Daily' })).toBeNull();
 });

@@ -1,8 +1,9 @@
 import { act, fireEvent, screen } from '@testing-library/react';
 import { useState } from 'react';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Schemas } from '../api/client';
 import { show } from '../testing/show';
+import { LET_GO_MS } from '../ui/useSteadyRows';
 import { RunsTable } from './RunsTable';
 
 const plan = (id: string, state: string) =>
@@ -50,4 +51,21 @@ test('a click or a key lets them go: what it changed is shown at once', async ()
     release();
     expect(screen.queryByRole('link')).toBeNull();
   }
+});
+
+test('a while after a click the pointer that moves on holds them again, without leaving the table', async () => {
+  show(<Live />);
+  const table = await screen.findByRole('table');
+  fireEvent.pointerEnter(table);
+  fireEvent.click(table);
+  fireEvent.pointerMove(table);
+  act(() => arrive([plan('two', 'RUNNING'), plan('one', 'RUNNING')]));
+  expect(names()).toEqual(['two', 'one']);
+  const later = Date.now() + LET_GO_MS + 1;
+  vi.spyOn(Date, 'now').mockReturnValue(later);
+  fireEvent.pointerMove(table);
+  act(() => arrive([plan('three', 'RUNNING'), plan('two', 'RUNNING'), plan('one', 'RUNNING')]));
+  vi.restoreAllMocks();
+  expect(names()).toEqual(['two', 'one']);
+  expect(screen.getByRole('button', { name: '1 new' })).toBeVisible();
 });

@@ -4,12 +4,12 @@ import { PLACES } from './places';
 
 const TYPING = 'input, textarea, select, [contenteditable], [role="combobox"]';
 
-/** Focus the next row, or the one before: its first link or button, else the row itself. */
+/** Focus the next row, or the one before: its first link or enabled button, else the row itself. */
 export function step(by: 1 | -1) {
   const rows = [...document.querySelectorAll<HTMLElement>('main tbody tr, main .item-row')];
   const at = rows.findIndex((row) => row.contains(document.activeElement));
   const row = rows[Math.min(rows.length - 1, Math.max(0, at + by))];
-  const inside = row?.querySelector<HTMLElement>('a, button');
+  const inside = row?.querySelector<HTMLElement>('a, button:enabled');
   if (row && !inside) row.tabIndex = -1;
   (inside ?? row)?.focus();
 }

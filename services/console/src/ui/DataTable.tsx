@@ -47,18 +47,13 @@ export function DataTable<T>({ rows, columns, label, idOf }: Props<T>) {
     getCoreRowModel: getCoreRowModel(),
     getSortedRowModel: getSortedRowModel(),
   });
-  const { rows: shown, waiting, setHeld, show } = useSteadyRows(table.getRowModel().rows, (row) => row.id);
+  const { rows: shown, waiting, pointer, show } = useSteadyRows(table.getRowModel().rows, (row) => row.id);
   const order = { asc: 'ascending', desc: 'descending' } as const;
   return (
     // a region that scrolls has to be reached by the keyboard
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
     <div className="table-scroll" role="region" aria-label={label} tabIndex={0}>
-      <table
-        role="table"
-        className="table cards"
-        onPointerEnter={() => setHeld(true)}
-        onPointerLeave={() => setHeld(false)}
-      >
+      <table role="table" className="table cards" {...pointer}>
         <thead>
           {table.getHeaderGroups().map((group) => (
             <tr role="row" key={group.id}>
