@@ -155,7 +155,7 @@ export function Audit() {
               )}
             </>
           ) : (
-            <Empty title="No entry matches" />
+            <Empty title="No entry matches">Take a filter away, or look further back.</Empty>
           )
         }
       </Answer>

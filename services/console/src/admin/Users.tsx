@@ -39,7 +39,11 @@ function Accounts() {
         query={query}
         label="Accounts"
         idOf={(one) => one.id}
-        empty={<Empty title="No account" />}
+        empty={
+          <Empty title="No account">
+            Make one with New account, or type <code>signalbox user create NAME</code>.
+          </Empty>
+        }
         columns={[
           { header: 'User name', accessorKey: 'username' },
           { header: 'Name', accessorKey: 'name' },
@@ -87,7 +91,9 @@ function Roles() {
         query={query}
         label="Roles"
         idOf={(one) => one.id}
-        empty={<Empty title="Nobody has a role" />}
+        empty={
+          <Empty title="Nobody has a role">Give one with Grant a role: without a role an account may do nothing.</Empty>
+        }
         columns={[
           { header: 'User name', accessorKey: 'username' },
           {

@@ -84,7 +84,7 @@ function Difference({ kind, id, from, to }: { kind: DefinitionKind; id: string; 
             ]}
           />
         ) : (
-          <Empty title="No difference" />
+          <Empty title="No difference">Choose two other versions.</Empty>
         )
       }
     </Answer>

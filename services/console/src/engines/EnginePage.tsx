@@ -172,7 +172,9 @@ function Working({ id }: { id: string }) {
               ]}
             />
           ) : (
-            <Empty title="Nothing runs or waits here" />
+            <Empty title="Nothing runs or waits here">
+              It is free for the next work. Test above shows whether it answers.
+            </Empty>
           )
         }
       </Answer>

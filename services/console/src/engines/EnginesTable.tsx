@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router';
 import type { Schemas } from '../api/client';
+import { Empty } from '../ui/Answer';
 import { DataTable, type Columns } from '../ui/DataTable';
 import { StateBadge } from '../ui/StateBadge';
 import { Time } from '../ui/Time';
@@ -48,6 +49,18 @@ const BRIEF = ENGINE_COLUMNS.filter((column) => !['kind', 'answer'].includes(col
 export function EnginesTable({ rows, brief }: { rows: Engine[]; brief?: boolean }) {
   return (
     <DataTable rows={rows} columns={brief ? BRIEF : ENGINE_COLUMNS} label="Engines" idOf={(engine) => engine.id} />
+  );
+}
+
+export function NoEngines() {
+  return (
+    <Empty title="No engine is registered">
+      Nothing can run without one. Register it under{' '}
+      <Link className="link" to="/engines">
+        Engines
+      </Link>
+      , or type <code>signalbox engine create --file engine.yaml</code>.
+    </Empty>
   );
 }
 

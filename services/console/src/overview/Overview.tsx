@@ -6,7 +6,7 @@ import { useMay } from '../session/me';
 import { Answer, Empty, Loading } from '../ui/Answer';
 import { Page, Part } from '../ui/Page';
 import { RunsTable } from '../runs/RunsTable';
-import { EnginesTable } from '../engines/EnginesTable';
+import { EnginesTable, NoEngines } from '../engines/EnginesTable';
 import { dayAgo } from '../runs/since';
 
 const Throughput = lazy(() => import('./Throughput'));
@@ -79,7 +79,13 @@ export function Overview() {
               page.items.length ? (
                 <RunsTable rows={page.items} brief label="Failed" />
               ) : (
-                <Empty title="Nothing failed in 24 hours" />
+                <Empty title="Nothing failed in 24 hours">
+                  Older failures are under{' '}
+                  <Link className="link" to="/runs" search={{ state: [...FAILED_PLANS] }}>
+                    Runs
+                  </Link>
+                  .
+                </Empty>
               )
             }
           </Answer>
@@ -98,7 +104,7 @@ export function Overview() {
         </Part>
         <Part title="Engines">
           <Answer query={engines} lines={4}>
-            {(page) => <EnginesTable rows={page.items} brief />}
+            {(page) => (page.items.length ? <EnginesTable rows={page.items} brief /> : <NoEngines />)}
           </Answer>
         </Part>
       </div>

@@ -15,7 +15,7 @@ export function TargetRuns({ target }: { target: string }) {
             <More query={query} />
           </>
         ) : (
-          <Empty title="It never ran" />
+          <Empty title="It never ran">Start it with Run above.</Empty>
         )
       }
     </Answer>

@@ -67,7 +67,9 @@ export default function PastTicks({ id }: { id: string }) {
               )}
             </>
           ) : (
-            <Empty title="It has not ticked yet" />
+            <Empty title="It has not ticked yet">
+              The next ticks are above. If none is due soon: Run now starts it once, Backfill… makes up for past days.
+            </Empty>
           )
         }
       </Answer>
@@ -101,13 +103,13 @@ function Calendar({ days, choose }: { days: Map<string, Day>; choose: (day: stri
 } // prettier-ignore
 
 export function Ticks({ rows }: { rows: Schemas['TickAnswer'][] }) {
-  const [whole, setWhole] = useState(false);
-  if (!rows.length) return <Empty title="No tick of this day" />;
+  const [all, setAll] = useState(false);
+  if (!rows.length) return <Empty title="No tick of this day">Choose another day, or All days.</Empty>;
   return (
     <>
       <DataTable
         label="Past ticks"
-        rows={whole ? rows : rows.slice(0, SHOWN)}
+        rows={all ? rows : rows.slice(0, SHOWN)}
         idOf={(tick) => tick.tick_id}
         columns={[
           { header: 'Due', accessorKey: 'due_at', cell: ({ row }) => <Time at={row.original.due_at} exact /> },
@@ -127,8 +129,8 @@ export function Ticks({ rows }: { rows: Schemas['TickAnswer'][] }) {
           },
         ]}
       />
-      {rows.length > SHOWN && !whole && (
-        <Button mt="sm" variant="default" onClick={() => setWhole(true)}>
+      {rows.length > SHOWN && !all && (
+        <Button mt="sm" variant="default" onClick={() => setAll(true)}>
           Show all {rows.length.toLocaleString('en')}
         </Button>
       )}

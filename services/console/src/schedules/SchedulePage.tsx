@@ -68,7 +68,7 @@ function Ticks({ id }: { id: string }) {
                 ]}
               />
             ) : (
-              <Empty title="It has no more ticks" />
+              <Empty title="It has no more ticks">Its rule ends, or it is paused: edit the rule, or resume it.</Empty>
             )
           }
         </Answer>

@@ -106,7 +106,7 @@ function PartTile({ name, part, words }: { name: string; part: Schemas['PartStat
 
 function ByState({ kind, counts }: { kind: Kind; counts: Record<string, number> | null }) {
   const rows = Object.entries(counts ?? {}).filter(([, count]) => count > 0);
-  if (!rows.length) return <Empty title="None" />;
+  if (!rows.length) return <p className="dim">none</p>;
   return (
     <div className="chips">
       {rows.map(([state, count]) => (

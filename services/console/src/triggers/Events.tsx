@@ -106,7 +106,9 @@ function Sources() {
               ]}
             />
           ) : (
-            <Empty title="Nothing came in" />
+            <Empty title="Nothing came in">
+              Other systems send events; <code>signalbox event send --help</code> shows how to send one.
+            </Empty>
           );
         }}
       </Answer>

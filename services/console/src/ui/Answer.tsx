@@ -83,7 +83,7 @@ export function Failed({ error, again }: { error: unknown; again?: () => void })
 }
 
 /** Nothing is there: what it would be, and what to do first. */
-export function Empty({ title, children }: { title: string; children?: ReactNode }) {
+export function Empty({ title, children }: { title: string; children: ReactNode }) {
   return (
     <div className="empty">
       <Title order={3} size="h4">

@@ -40,7 +40,7 @@ export function EventTable<E extends StateEvent>({
       label="Events"
       idOf={(event) => String(event.version)}
       columns={columns}
-      empty={<Empty title="No events yet" />}
+      empty={<Empty title="No events yet">They appear here as soon as its state changes.</Empty>}
     />
   );
 }

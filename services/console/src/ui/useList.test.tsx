@@ -15,7 +15,7 @@ function Letters() {
       label="Dead letters"
       idOf={(one) => one.id}
       columns={[{ header: 'Id', accessorKey: 'id' }]}
-      empty={<Empty title="None" />}
+      empty={<Empty title="None">nothing to do</Empty>}
     />
   );
 }
