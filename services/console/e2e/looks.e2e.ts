@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { broken } from './axe.ts';
-import { adminPassword, launch, onPage, open, signedIn } from './browser.ts';
+import { adminPassword, base, launch, onPage, open, signedIn } from './browser.ts';
 import { PAGES } from './pages.ts';
 
 const folder = process.env.SIGNALBOX_SHOTS;
@@ -57,4 +57,28 @@ test.each(Object.keys(PAGES).filter((name) => !only || only.includes(name)))(
         }
       expect([...found, ...problems]).toEqual([]);
     }),
+);
+
+test.skipIf(only && !only.includes('signed-out'))(
+  'the page of who is signed out breaks no rule of WCAG 2.2 AA and fits 1440 and 390 px',
+  async () => {
+    const visitor = await browser.newContext();
+    await onPage(visitor, async (page, problems) => {
+      await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
+      await page.goto(`${base}/console/`);
+      await page.getByRole('button', { name: 'Sign in', exact: true }).waitFor();
+      const found: string[] = [];
+      for (const scheme of ['light', 'dark'] as const)
+        for (const width of [1440, 390]) {
+          const where = `${scheme}, ${width} px`;
+          await page.emulateMedia({ colorScheme: scheme });
+          await page.setViewportSize({ width, height: 844 });
+          await page.locator(`html[data-mantine-color-scheme="${scheme}"]`).waitFor();
+          if ((await tooWide(page)) > 1) found.push(`${where}: ${await tooWide(page)} px too wide`);
+          found.push(...(await broken(page, where, { colours: scheme === 'dark' })));
+        }
+      expect([...found, ...problems]).toEqual([]);
+    });
+    await visitor.close();
+  },
 );

@@ -36,7 +36,7 @@ afterEach(() => {
 });
 
 const later = (milliseconds: number) => act(() => vi.advanceTimersByTimeAsync(milliseconds));
-const says = (body: object) => Socket.last.onmessage?.({ data: JSON.stringify(body) });
+const receive = (body: object) => Socket.last.onmessage?.({ data: JSON.stringify(body) });
 
 test('a page that is held still reads nothing more, and reads all when it goes on', async () => {
   await later(1_500);
@@ -54,8 +54,8 @@ test('a feed that comes back, and its changes, move nothing while the page is he
   await later(100);
   setPaused(client, true);
   const before = reads;
-  says({ subscribed: 'all' });
-  says({ events: [{ category: 'plan', run_id: 'p1', task_id: null, version: 1 }] });
+  receive({ subscribed: 'all' });
+  receive({ events: [{ category: 'plan', run_id: 'p1', task_id: null, version: 1 }] });
   await later(5_000);
   expect(reads).toBe(before);
   setPaused(client, false);

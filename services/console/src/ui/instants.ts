@@ -7,13 +7,13 @@ const UNITS: [number, string][] = [
 ];
 
 export function duration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const at = UNITS.findIndex(([size]) => whole >= size);
+  const rounded = Math.max(0, Math.round(seconds));
+  const at = UNITS.findIndex(([size]) => rounded >= size);
   if (at < 0) return '0 s';
   const [size, unit] = UNITS[at]!;
   const next = UNITS[at + 1];
-  const rest = next ? Math.floor((whole % size) / next[0]) : 0;
-  return `${Math.floor(whole / size)} ${unit}${rest && next ? ` ${rest} ${next[1]}` : ''}`;
+  const rest = next ? Math.floor((rounded % size) / next[0]) : 0;
+  return `${Math.floor(rounded / size)} ${unit}${rest && next ? ` ${rest} ${next[1]}` : ''}`;
 }
 
 export function relative(instant: string, now: number): string {
