@@ -1,11 +1,16 @@
-"""What a connection asks PostgreSQL before its first statement."""
+"""What a connection asks PostgreSQL before its first statement, and how it ends."""
 
 import uuid
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, cast
 
+import asyncpg
 import pytest
 
-from signalbox_chassis.persistence.connection import KnownTypes, connect
+from signalbox_chassis.messaging.transient import Failure, classify
+from signalbox_chassis.persistence.connection import Connection, KnownTypes, connect
+from signalbox_chassis.persistence.database import Database
+from support.service_fixture import until
 
 
 async def introspections(url: str, *statements: str) -> int:
@@ -51,3 +56,55 @@ async def test_a_type_of_somebody_s_own_is_asked_for_on_each_connection(postgres
             await made.execute(f"DROP TYPE {name}")
     finally:
         await made.close()
+
+
+async def test_a_copy_ends_when_its_connection_is_lost_while_the_buffer_is_full(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg waits for ever there: a request of 60 MiB had no answer, and its connection was gone from the pool."""
+    monkeypatch.setattr("signalbox_chassis.persistence.connection.COMMAND_TIMEOUT_SECONDS", 2.0)
+    database = Database(postgres_url, schema="public", pool_size=2)
+    table = f"t{uuid.uuid4().hex[:12]}"
+
+    async def rows(pid: int) -> AsyncGenerator[tuple[bytes]]:
+        for number in range(300):
+            if number == 20:
+                async with database.connection() as other:
+                    await other.execute("SELECT pg_terminate_backend($1)", pid)
+            yield (b"a" * 240_000,)
+
+    try:
+        async with database.connection() as connection:
+            await connection.execute(f"CREATE TABLE {table} (value bytea)")
+        with pytest.raises(ConnectionError, match="in the middle of a COPY") as caught:  # noqa: PT012
+            async with database.unit_of_work() as work:
+                pid = await work.connection.fetchval("SELECT pg_backend_pid()")
+                await work.connection.copy_records_to_table(table, records=cast("Any", rows(pid)), columns=["value"])
+        assert classify(caught.value) is Failure.PASSING
+        async with database.connection() as connection:
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0  # noqa: S608
+            await connection.execute(f"DROP TABLE {table}")
+    finally:
+        await database.stop()
+
+
+async def test_the_error_of_a_block_is_not_hidden_by_the_connection_that_was_lost_in_it(postgres_url: str) -> None:
+    """Another error of the pool was raised in its place: nobody could see in the log what had happened."""
+    database = Database(postgres_url, schema="public", pool_size=2)
+    try:
+        with pytest.raises(TimeoutError, match="the block's own"):  # noqa: PT012
+            async with database.unit_of_work() as work:
+                pid = await work.connection.fetchval("SELECT pg_backend_pid()")
+                async with database.connection() as other:
+                    await other.execute("SELECT pg_terminate_backend($1)", pid)
+                await until(lambda: closed(work.connection), seconds=10, why="the connection was not closed")
+                raise TimeoutError("the block's own")
+    finally:
+        await database.stop()
+
+
+async def closed(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has it back
+        return True

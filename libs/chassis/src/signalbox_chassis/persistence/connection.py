@@ -1,5 +1,6 @@
 """A PostgreSQL connection as we use it: asyncpg, which ships no types, behind the few methods we call."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol, cast
@@ -38,7 +39,7 @@ class _NoStatement:
 
 
 class KnownTypes(asyncpg.Connection):  # pyright: ignore[reportUntypedBaseClass]
-    """A connection that asks only once per process what PostgreSQL's own types are.
+    """A connection that asks only once per process what PostgreSQL's own types are, and whose COPY always ends.
 
     asyncpg asks for array types (`uuid[]`) on every new connection, at each statement that brings new ones. The query
     takes 10 ms of a processor, and a service that starts made it about thirty times.
@@ -58,6 +59,21 @@ class KnownTypes(asyncpg.Connection):  # pyright: ignore[reportUntypedBaseClass]
             KnownTypes._known_types, _ = await introspect(oids, timeout)
             KnownTypes._known_oids = oids
         return KnownTypes._known_types, _NoStatement()
+
+    async def copy_records_to_table(self, table_name: str, **options: Any) -> str:
+        """Raises `ConnectionError` when the connection is lost meanwhile.
+
+        asyncpg 0.31 waits for ever when that happens while its buffer is full, and fails with errors of its own if it
+        goes on to write.
+        """
+        copy = cast("Any", super().copy_records_to_table)  # pyright: ignore[reportUnknownMemberType]
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
+                return await copy(table_name, **options)
+        except (AttributeError, TimeoutError, asyncpg.InternalClientError) as error:
+            if self.is_closed():
+                raise ConnectionError("the connection was lost in the middle of a COPY") from error
+            raise
 
 
 class Transaction(Protocol):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -43,6 +43,9 @@ class UnitOfWork:
     """Inside the transaction."""
     schema: str
     messages: list[OutboxRow]
+    """Not written yet."""
+    topics: set[str] = field(default_factory=set[str])
+    """Of the messages written to the outbox."""
     after_commit: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
     def on_commit(self, wake: Callable[[], None]) -> None:
@@ -58,6 +61,15 @@ class UnitOfWork:
         Raises `MessageTooLarge` (256 KiB) here, in the handler that is responsible for it.
         """
         self.messages.append(outbox_row(event, cause, topic))
+
+    async def flush(self) -> None:
+        """Write the messages to the outbox now, in this transaction: for whoever publishes very many.
+
+        No statement grows with their number then, they leave the memory, and the session is not idle meanwhile.
+        """
+        await write(self.connection, self.messages)
+        self.topics.update(message.topic for message in self.messages)
+        self.messages.clear()
 
 
 class Database:
@@ -84,8 +96,7 @@ class Database:
             try:
                 work = UnitOfWork(raw, self.schema, [])
                 yield work
-                if work.messages:
-                    await write(raw, work.messages)
+                await work.flush()
                 crash_points.point("work.before_commit")
             except BaseException:
                 await _roll_back(raw)
@@ -93,8 +104,8 @@ class Database:
             await _commit(raw)
             crash_points.point("work.committed")
             # before the connection is given back, which lets others run: the relay is on its way while we go on
-            if work.messages:
-                self.on_publish({message.topic for message in work.messages})
+            if work.topics:
+                self.on_publish(work.topics)
             for wake in work.after_commit:
                 wake()
 
@@ -111,7 +122,7 @@ class Database:
         except BaseException as error:
             # a connection in an unknown state (cut, timed out, cancelled in mid-statement) must not be used again
             if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | OSError | TimeoutError):
-                raw.terminate()
+                _terminate(raw)
             raise
         finally:
             await pool.release(raw)
@@ -167,6 +178,12 @@ async def _roll_back(raw: Connection) -> None:
     try:
         await raw.execute("ROLLBACK")
     except Exception:
+        _terminate(raw)
+
+
+def _terminate(raw: Connection) -> None:
+    """Close the connection at once. The pool takes one that PostgreSQL closed back by itself: there is nothing left."""
+    with suppress(asyncpg.InterfaceError):
         raw.terminate()
 
 

@@ -1,6 +1,7 @@
 """Bodies: their size is bounded before they are read, their fields are checked by name."""
 
 import asyncio
+import hashlib
 from collections.abc import MutableMapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
@@ -130,6 +131,13 @@ async def large_body(request: Request) -> bytes:
     return await request.body()
 
 
+async def body_hash(request: Request) -> Any:
+    """SHA-256 of the body, to go on with. It is kept when `split_body` gives a large body up."""
+    if not hasattr(request.state, "body_hash"):
+        request.state.body_hash = await asyncio.to_thread(hashlib.sha256, await request.body())
+    return request.state.body_hash.copy()
+
+
 def _joined(chunks: list[bytes]) -> bytes:
     joined = b"".join(chunks)
     chunks.clear()  # a thousand of them are given back here, not on the loop
@@ -139,7 +147,10 @@ def _joined(chunks: list[bytes]) -> bytes:
 async def split_body(
     request: Request, name: str, *, max_items: int, max_item_bytes: int
 ) -> tuple[dict[str, JsonValue], list[bytes] | None]:
-    """A large body: its fields, and the items of the list `name` as JSON texts, each within its cap."""
+    """A large body: its fields, and the items of the list `name` as JSON texts, each within its cap.
+
+    A body over `MAX_BYTES` is given up afterwards: its items are kept, and its hash.
+    """
     _require_json(request)
     raw = await large_body(request)
     if not raw:
@@ -148,6 +159,9 @@ async def split_body(
         body = await ItemStream(raw, name, max_items, max_item_bytes, MAX_BYTES).read()
     except InvalidJson as error:
         raise invalid(error.field or "body", None, error.allowed) from None
+    if len(raw) > MAX_BYTES:
+        await body_hash(request)
+        request._body = b""  # pyright: ignore[reportPrivateUsage]
     return body.fields, body.items
 
 

@@ -1,7 +1,5 @@
 """A write and its answer in one transaction, once for each `Idempotency-Key`."""
 
-import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +11,7 @@ from pydantic_core import from_json, to_json
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_gateway.http import auditing
 from signalbox_gateway.http.access import Principal
+from signalbox_gateway.http.bodies import body_hash
 from signalbox_gateway.http.dependencies import Dependencies
 from signalbox_gateway.http.etags import must_be_checked
 from signalbox_gateway.http.problems import Problem
@@ -51,7 +50,7 @@ async def write(
         async with deps.database.unit_of_work() as work:
             answer = await _acted(request, deps, work, principal, act)
         return _first(answer, shown_once)
-    request_hash = await asyncio.to_thread(hashlib.sha256, await request.body())  # of up to 60 MiB
+    request_hash = await body_hash(request)
     request_hash.update(f"\n{request.method} {request.url.path}?{request.url.query}".encode())
     async with deps.database.unit_of_work() as work:
         if not await store.lock(work.connection, principal.name, key):

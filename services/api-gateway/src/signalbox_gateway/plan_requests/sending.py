@@ -1,8 +1,7 @@
 """Writes a plan's first row and sends its request, in pages, in one transaction."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from signalbox_chassis.persistence.database import UnitOfWork
@@ -10,19 +9,19 @@ from signalbox_contracts.definitions.job import Job
 from signalbox_contracts.ids import plan_id_from_key
 from signalbox_contracts.messages.plans import PlanRecord
 from signalbox_contracts.messages.requests import PlanRequest, PlanRequestData, RequestedItem, RunItems, RunJob
-from signalbox_contracts.pages import packed
 from signalbox_contracts.states import PlanState
-from signalbox_contracts.vocabulary import MAX_ITEMS
-from signalbox_contracts.wire import MessageTooLarge
 from signalbox_gateway.definitions import checks
 from signalbox_gateway.definitions.publish import SOURCE
 from signalbox_gateway.http.access import Principal
 from signalbox_gateway.http.dependencies import Dependencies
-from signalbox_gateway.http.problems import Problem, invalid
+from signalbox_gateway.http.problems import Problem
 from signalbox_gateway.http.traces import current_trace_id
 from signalbox_gateway.plan_requests.schema import JobStart, PlanFields, PlanStart
-from signalbox_gateway.plan_requests.validation import BATCH_ITEMS, check_engines, check_params
+from signalbox_gateway.plan_requests.validation import CheckedItems, check_engines, check_params
 from signalbox_gateway.read_model import queries, writes
+
+FLUSHED_PAGES: Final = 4
+"""Pages of up to 256 KiB written by one statement."""
 
 
 def plan_id(principal: Principal, key: str | None) -> UUID:
@@ -62,38 +61,24 @@ async def start_items(
     principal: Principal,
     id: UUID,
     options: PlanFields,
-    items: Sequence[RequestedItem],
+    items: CheckedItems,
 ) -> dict[str, Any]:
-    """Start a list of items, checked by `read_items`."""
+    """Start a list of items, checked by `read_items`; their texts are given up page by page."""
     revision = await check_engines(work.connection, items)
     what = RunItems(retries=options.retries, time_limits=options.time_limits, on_unknown=options.on_unknown)
-    pages = [page async for page in _pages(items)]
-    name = options.name or (items[0].key if len(items) == 1 else f"{len(items)} items")
-    pieces = [
+    pages, total = len(items.pages), len(items.keys)
+    name = (options.name or (next(iter(items.keys)) if total == 1 else f"{total} items"))[:200]
+    record = first_record(
+        plan_request(id, principal, options, name=name, revision=revision, what=what), deps.clock.now(), total=total
+    )
+    pieces = (
         plan_request(
-            id, principal, options, name=name[:200], page=number, pages=len(pages), items=page, revision=revision,
-            what=what if number == len(pages) else None,
+            id, principal, options, name=name, page=number, pages=pages, items=page, revision=revision,
+            what=what if number == pages else None,
         )
-        for number, page in enumerate(pages, 1)
-    ]  # fmt: skip
-    record = first_record(pieces[-1], deps.clock.now(), total=len(items))
+        for number, page in enumerate(items.read_pages(), 1)
+    )  # fmt: skip
     return await send(work, deps, record, pieces)
-
-
-async def _pages(items: Sequence[RequestedItem]) -> AsyncGenerator[tuple[RequestedItem, ...]]:
-    """Pages of at most 200 items and 256 KiB, made in parts so that others get their turn."""
-    for at in range(0, len(items), BATCH_ITEMS):
-        try:
-            for page in packed(items[at : at + BATCH_ITEMS], max_items=MAX_ITEMS):
-                yield page
-        except MessageTooLarge as error:
-            number = next(number for number, item in enumerate(items) if _size(item) >= error.size)
-            raise invalid(f"items.{number}", None, f"has {error.size} bytes as JSON: too large for a message") from None
-        await asyncio.sleep(0)
-
-
-def _size(item: RequestedItem) -> int:
-    return len(item.model_dump_json(exclude_none=True).encode()) + 1
 
 
 def plan_request(
@@ -129,17 +114,21 @@ async def accept(work: UnitOfWork, record: PlanRecord) -> dict[str, Any]:
 
 
 async def send(
-    work: UnitOfWork, deps: Dependencies, record: PlanRecord, pieces: Sequence[PlanRequestData]
+    work: UnitOfWork, deps: Dependencies, record: PlanRecord, pieces: Iterable[PlanRequestData]
 ) -> dict[str, Any]:
-    """Write the plan's first row and publish its request, page by page."""
+    """Write the plan's first row and publish its request, page by page.
+
+    Pages are written as they are made: PostgreSQL ends a session that does nothing in a transaction for 10 s, and one
+    statement of 60 MiB takes a busy machine longer than a statement may.
+    """
     shown = await accept(work, record)
-    for number, data in enumerate(pieces):
+    for number, data in enumerate(pieces, 1):
         work.publish(
             PlanRequest.of(
                 data, subject=data.plan_id, source=SOURCE, time=record.created_at, aggregateversion=0,
                 project=record.project,
             )
         )  # fmt: skip
-        if number % 10 == 9:
-            await asyncio.sleep(0)
+        if number % FLUSHED_PAGES == 0:
+            await work.flush()
     return shown

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from signalbox_contracts.definitions.problems import problems_in
 from signalbox_contracts.definitions.template import InvalidTemplate, render_all
 from signalbox_contracts.messages.requests import RequestedItem
 from signalbox_contracts.pages import ENVELOPE_BYTES
+from signalbox_contracts.vocabulary import MAX_ITEMS
 from signalbox_contracts.wire import MAX_MESSAGE_BYTES
 from signalbox_gateway.definitions import store
 from signalbox_gateway.http.problems import MAX_ERRORS, invalid, invalid_all
@@ -56,29 +58,66 @@ def check_params(job: Job, params: dict[str, JsonValue]) -> None:
         raise invalid("params", None, f"the work of job {job.id} {error}") from None
 
 
-async def read_items(texts: Sequence[bytes]) -> list[RequestedItem]:
-    """The items as values. Names every wrong one, up to a hundred; other requests get their turn meanwhile."""
-    items: list[RequestedItem] = []
-    values = 0
+@dataclass(eq=False)
+class CheckedItems:
+    """The items of a plan, as the texts of its pages: as values, those of 32 MB took 450 MB."""
+
+    pages: list[list[bytes]] = field(default_factory=list[list[bytes]])
+    keys: dict[str, int] = field(default_factory=dict[str, int])
+    """The number of each item, by its key."""
+    engines: dict[tuple[str, str], list[int]] = field(default_factory=dict[tuple[str, str], list[int]])
+    """The numbers of some items, by engine and kind of work."""
+
+    def read_pages(self) -> Iterator[tuple[RequestedItem, ...]]:
+        """The items of one page after the other, once: what was read is given up."""
+        for number, texts in enumerate(self.pages):
+            self.pages[number] = []
+            yield tuple(_parsed(texts))
+
+
+async def read_items(texts: list[bytes]) -> CheckedItems:
+    """Check the items and take them out of `texts`. Names every wrong one, up to a hundred.
+
+    Other requests get their turn meanwhile.
+    """
+    checked = CheckedItems()
+    problems: list[FieldProblem] = []
+    values = count = size = 0
     for batch in _batches(texts):
         values += _count_values(batch)
         if values > MAX_PLAN_VALUES:
             raise invalid("items", None, f"at most {MAX_PLAN_VALUES} values are allowed in all items together")
         try:
-            items += _ITEMS.validate_json(b"[" + b",".join(batch) + b"]", strict=True, extra="forbid")
+            items = _parsed(batch)
         except ValidationError as error:
-            raise invalid_all([_placed(problem, len(items)) for problem in problems_in(error)]) from None
-        await asyncio.sleep(0)
-    problems: list[FieldProblem] = []
-    keys: dict[str, int] = {}
-    for start in range(0, len(items), BATCH_ITEMS):
-        problems += _misfits(items[start : start + BATCH_ITEMS], texts, start, keys)
-        if len(problems) >= MAX_ERRORS:
-            break
+            raise invalid_all([_placed(problem, count) for problem in problems_in(error)]) from None
+        if len(problems) < MAX_ERRORS:
+            problems += _misfits(items, batch, count, checked)
+        size = _add_pages(checked, items, batch, count, size)
+        count += len(batch)
         await asyncio.sleep(0)
     if problems:
         raise invalid_all(problems[:MAX_ERRORS])
-    return items
+    texts.clear()
+    return checked
+
+
+def _parsed(texts: Sequence[bytes]) -> list[RequestedItem]:
+    return _ITEMS.validate_json(b"[" + b",".join(texts) + b"]", strict=True, extra="forbid")
+
+
+def _add_pages(checked: CheckedItems, items: list[RequestedItem], texts: list[bytes], start: int, size: int) -> int:
+    """Add items, the first of which is `start`, to the last page, of so many bytes, and new ones; bytes of the last."""
+    for number, (item, text) in enumerate(zip(items, texts, strict=True), start):
+        needed = len(item.model_dump_json(exclude_none=True).encode()) + 1
+        if needed > MAX_ITEM_BYTES:
+            raise invalid(f"items.{number}", None, f"has {needed} bytes as JSON: too large for a message")
+        if not checked.pages or len(checked.pages[-1]) == MAX_ITEMS or size + needed > MAX_ITEM_BYTES:
+            checked.pages.append([])
+            size = 0
+        checked.pages[-1].append(text)
+        size += needed
+    return size
 
 
 def _count_values(texts: Sequence[bytes]) -> int:
@@ -107,21 +146,24 @@ def _batches(texts: Sequence[bytes]) -> Iterator[list[bytes]]:
 
 
 def _misfits(
-    items: Sequence[RequestedItem], texts: Sequence[bytes], start: int, keys: dict[str, int]
+    items: Sequence[RequestedItem], texts: Sequence[bytes], start: int, checked: CheckedItems
 ) -> Iterator[FieldProblem]:
-    """What is wrong with some items, the first of which is `start`. `keys` are the numbers of those before, by key."""
-    for number, item in enumerate(items, start):
-        first = keys.setdefault(item.key, number)
+    """What is wrong with some items, the first of which is `start`; their keys and engines become known."""
+    for number, (item, text) in enumerate(zip(items, texts, strict=True), start):
+        first = checked.keys.setdefault(item.key, number)
         if first != number:
             yield FieldProblem(f"items.{number}.key", repr(item.key)[:100], f"is used by items.{first} already")
         if item.depends_on:
             words = "items of a list are independent: use a pipeline for an order"
             yield FieldProblem(f"items.{number}.depends_on", None, words)
+        same = checked.engines.setdefault((item.engine or "", item.work.kind), [])
+        if len(same) < MAX_ERRORS:
+            same.append(number)
         if item.engine is None:
             yield FieldProblem(f"items.{number}.engine", None, "an engine is needed")
-        if b"{{" in texts[number] or b"secret:" in texts[number]:
-            for field, allowed in work_problems(item.work, frozenset(), frozenset()):
-                yield FieldProblem(f"items.{number}.{field}", None, allowed)
+        if b"{{" in text or b"secret:" in text:
+            for place, allowed in work_problems(item.work, frozenset(), frozenset()):
+                yield FieldProblem(f"items.{number}.{place}", None, allowed)
 
 
 def _placed(one: FieldProblem, at: int) -> FieldProblem:
@@ -130,21 +172,19 @@ def _placed(one: FieldProblem, at: int) -> FieldProblem:
     return FieldProblem(f"{place}.{rest}" if rest else place, one.value, one.allowed)
 
 
-async def check_engines(connection: Connection, items: Sequence[RequestedItem]) -> int:
+async def check_engines(connection: Connection, items: CheckedItems) -> int:
     """The newest revision among the engines of these items; refuses unknown ones and those of another kind."""
-    wanted = {item.engine for item in items if item.engine}
-    known = await store.load_all(connection, "engine", sorted(wanted))
+    known = await store.load_all(connection, "engine", sorted({name for name, _ in items.engines}))
     wrong: list[FieldProblem] = []
-    for number, item in enumerate(items):
-        if number % BATCH_ITEMS == 0:
-            await asyncio.sleep(0)
-        engine = known.get(item.engine or "")
+    for number, name, kind in sorted((n, name, kind) for (name, kind), some in items.engines.items() for n in some):
+        engine = known.get(name)
         if engine is None:
             words = f"is not an engine: {await _engine_words(connection)}" if not wrong else "is not an engine"
-            wrong.append(FieldProblem(f"items.{number}.engine", repr(item.engine), words))
-        elif (kind := _kind(engine.definition)) != item.work.kind:
-            words = f"engine {item.engine} runs {kind}, not {item.work.kind}"
-            wrong.append(FieldProblem(f"items.{number}.work.kind", repr(item.work.kind), words))
+            wrong.append(FieldProblem(f"items.{number}.engine", repr(name), words))
+        elif (runs := _kind(engine.definition)) != kind:
+            wrong.append(
+                FieldProblem(f"items.{number}.work.kind", repr(kind), f"engine {name} runs {runs}, not {kind}")
+            )
         if len(wrong) >= MAX_ERRORS:
             break
     if wrong:

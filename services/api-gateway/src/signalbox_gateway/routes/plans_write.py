@@ -1,6 +1,6 @@
 """In: plan_create, plan_pause … plan_retry. Changes: plan, operation. Out: plan.request and the commands of a plan."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
@@ -20,7 +20,6 @@ from signalbox_contracts.messages.requests import (
     PlanRetry,
     PlanRulesRequest,
     PreviewHash,
-    RequestedItem,
 )
 from signalbox_contracts.states import PLAN_ENDS, PlanState
 from signalbox_contracts.vocabulary import MAX_ITEMS, ItemKey, Text
@@ -276,13 +275,13 @@ async def _command(
 
 
 async def _require_reach(
-    work: UnitOfWork, principal: Principal, options: PlanFields, items: Sequence[RequestedItem]
+    work: UnitOfWork, principal: Principal, options: PlanFields, items: validation.CheckedItems
 ) -> None:
     """Check the project and the engines of what shall start."""
     if options.job is not None:
         await require_definition(work.connection, principal, "plan.start", "job", options.job.id)
         return
-    engines = {one.engine for one in (*items, *(options.selections or ())) if one.engine}
+    engines = {name for name, _ in items.engines} | {one.engine for one in options.selections or ()}
     require(principal, "plan.start", Object(DEFAULT_PROJECT, frozenset(engines)))
 
 
