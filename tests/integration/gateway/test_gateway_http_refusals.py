@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator
 from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -289,3 +290,20 @@ async def test_a_request_with_two_tokens_is_refused(api: Gateway) -> None:
     async with api.session.get("/api/v1/me", headers=headers) as answer:
         assert answer.status == 400
         assert (await answer.json(content_type=None))["type"] == "/problems/bad-request"
+
+
+async def test_without_a_blob_store_its_routes_name_the_setting_and_are_not_asked_again(api: Gateway) -> None:
+    """503 reads as an outage: the command line asked again for 5 minutes."""
+    flink = {"kind": "flink", "connection": {"kind": "flink", "url": "http://127.0.0.1:1"}}
+    await api.ask("POST", "/engines", {"id": "flinky", "connection": flink["connection"]})
+    work = {"kind": "flink", "jar": "https://jars.example/jobs.jar", "entry_class": "jobs.Main"}
+    await api.ask("POST", "/jobs", {"id": "flinky", "name": "Flinky", "engine": "flinky", "work": work})
+    for path in ("/jobs/flinky/artifact", "/jobs/flinky/savepoints"):
+        answer = await api.request("GET", path)
+        assert (answer.problem, answer.headers.get("Retry-After")) == ((501, "not-configured"), None), path
+        assert "SIGNALBOX_BLOB_URL" in answer.body["detail"]
+    headers = {"Authorization": "Bearer secret"}
+    run = f"/starts/sb-{UUID(int=1)}-1/claim"
+    answer = await api.request("POST", run, {"run": "r", "nonce": "n" * 16}, headers=headers)
+    assert answer.problem == (409, "conflict")
+    assert "SIGNALBOX_BLOB_URL" in answer.body["detail"]

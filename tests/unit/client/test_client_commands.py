@@ -330,7 +330,9 @@ def test_the_status_lists_definitions_that_cannot_be_read(server: str) -> None:
     assert "definitions  ✗ no answer" in run(server, "status").stdout
 
 
-@pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (404, 3), (409, 2), (412, 2), (422, 2), (500, 5)])
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, 4), (403, 4), (404, 3), (409, 2), (412, 2), (422, 2), (500, 5), (501, 2)]
+)
 def test_a_problem_is_reported_with_its_fields_and_has_its_exit_code(server: str, status: int, code: int) -> None:
     problem = {
         "type": "/problems/some", "title": "t", "status": status, "detail": "no such \x1b[2Jthing", "trace_id": "abc",

@@ -102,4 +102,6 @@ def _code(status: int) -> int:
         return WHO
     if status == 404:
         return MISSING
+    if status == 501:  # not set up: asking again changes nothing
+        return USAGE
     return UNREACHABLE if status >= 500 or status < 400 else USAGE  # below 400: what answers is no API of ours

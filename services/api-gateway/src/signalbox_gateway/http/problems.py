@@ -33,6 +33,7 @@ TITLES: Final[dict[str, tuple[int, str]]] = {
     "unsupported-media-type": (415, "The body is not JSON"),
     "method-not-allowed": (405, "The method is not allowed here"),
     "unavailable": (503, "Something this needs cannot be reached"),
+    "not-configured": (501, "Something this needs is not set up here"),
     "internal": (500, "Something went wrong here"),
 }
 PAGES: Final[dict[str, str]] = {
@@ -60,6 +61,7 @@ PAGES: Final[dict[str, str]] = {
     "too-large": "`detail` says how many bytes are allowed.",
     "method-not-allowed": "The `Allow` header lists what this path takes.",
     "unavailable": "The database or another part does not answer. The request may be repeated.",
+    "not-configured": "`detail` names the setting that an operator has to make. Repeating the request changes nothing.",
     "internal": "Repeat the request; with an `Idempotency-Key` that is always safe. `trace_id` finds the log lines.",
 }
 

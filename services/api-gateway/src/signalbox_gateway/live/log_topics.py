@@ -65,7 +65,7 @@ class LogTopics:
             await self._refuse(id, "conflict", f"one connection follows at most {MAX_LOGS} logs")
             return
         if self._deps.blobs is None:
-            await self._refuse(id, "unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")
+            await self._refuse(id, "not-configured", "the gateway has no blob store: SIGNALBOX_BLOB_URL is empty")
             return
         async with self._deps.database.connection() as connection:
             task = await queries.task(connection, task_id)

@@ -11,6 +11,7 @@ from signalbox_contracts.definitions.definition import ShortText
 from signalbox_gateway import webhooks
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
+from signalbox_gateway.http.configured import NOT_CONFIGURED
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem, invalid
@@ -47,10 +48,10 @@ class EventSource(AnswerModel):
 
 
 def secret_keys(deps: Dependencies) -> Keys:
-    """The keys that secrets are encrypted with. Raises a 503 problem when none are set."""
+    """The keys that secrets are encrypted with. Raises a 501 problem when none are set."""
     text = deps.settings.secret_key.get_secret_value()
     if not text:
-        raise Problem("unavailable", "no secrets can be kept here: set SIGNALBOX_SECRET_KEY")
+        raise Problem("not-configured", "no secrets can be kept here: set SIGNALBOX_SECRET_KEY")
     return Keys(text)
 
 
@@ -71,7 +72,13 @@ async def event_source_show(name: SourceName, deps: Deps) -> Response:
     return answer(found)
 
 
-@router.put("/{name}", operation_id="event_source_set", response_model=EventSource, openapi_extra=body(EventSourceSet))
+@router.put(
+    "/{name}",
+    operation_id="event_source_set",
+    responses=NOT_CONFIGURED,
+    response_model=EventSource,
+    openapi_extra=body(EventSourceSet),
+)
 async def event_source_set(name: SourceName, request: Request, deps: Deps, principal: Writer) -> Response:
     """Store the signing secrets of a source; they replace earlier ones."""
     wanted = await body_of(request, EventSourceSet)

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel
 
-from signalbox_chassis.blobs import Blobs
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import UnitOfWork
 from signalbox_contracts.definitions import cron
@@ -29,6 +28,7 @@ from signalbox_gateway.flink_jobs.executions import execution
 from signalbox_gateway.flink_jobs.schedules import schedule_id
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
+from signalbox_gateway.http.configured import NOT_CONFIGURED, blob_store
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.idempotency import Answer, write
 from signalbox_gateway.http.prefix_router import PrefixRouter
@@ -133,12 +133,12 @@ async def job_executions(id: str, deps: Deps, _: Reader, limit: Limit = 50, curs
     return page("executions", queries.Page(shown, plans.next_after))
 
 
-@router.get("/{id}/artifact", operation_id="job_pins", response_model=flink_answers.PinPage)
+@router.get("/{id}/artifact", operation_id="job_pins", response_model=flink_answers.PinPage, responses=NOT_CONFIGURED)
 async def job_pins(id: str, deps: Deps, _: Reader) -> Response:
     """Show which JARs the newest version of a job was pinned to, the current one first."""
     async with deps.database.connection() as connection:
         stored = await find(connection, KINDS["job"], id)
-    pins = await recorded.pins(_blobs(deps), id, stored.version)
+    pins = await recorded.pins(blob_store(deps), id, stored.version)
     return answer({"items": pins, "next_cursor": None})
 
 
@@ -166,12 +166,17 @@ async def job_artifact(id: str, request: Request, deps: Deps, principal: Writer)
     return await write(request, deps, principal, act)
 
 
-@router.get("/{id}/savepoints", operation_id="job_savepoints", response_model=flink_answers.SavepointPage)
+@router.get(
+    "/{id}/savepoints",
+    operation_id="job_savepoints",
+    response_model=flink_answers.SavepointPage,
+    responses=NOT_CONFIGURED,
+)
 async def job_savepoints(id: str, deps: Deps, _: Reader) -> Response:
     """List the newest savepoints of a job's executions."""
     async with deps.database.connection() as connection:
         await find(connection, KINDS["job"], id)
-    found = await recorded.savepoints(_blobs(deps), id)
+    found = await recorded.savepoints(blob_store(deps), id)
     return answer({"items": [one.model_dump(mode="json") for one in found], "next_cursor": None})
 
 
@@ -236,9 +241,3 @@ async def _running_task(connection: Connection, job_id: str) -> dict[str, Any]:
         found = f"{len(running)} of its executions run" if running else "no execution of it runs"
         raise Problem("conflict", f"job {job_id}: {found}, and a savepoint is of one")
     return running[0]
-
-
-def _blobs(deps: Dependencies) -> Blobs:
-    if deps.blobs is None:
-        raise Problem("unavailable", "the gateway has no blob store: SIGNALBOX_BLOB_URL is empty")
-    return deps.blobs

@@ -17,6 +17,7 @@ from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.definitions.written import complete
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
+from signalbox_gateway.http.configured import NOT_CONFIGURED, vault
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag, must_match
 from signalbox_gateway.http.idempotency import Answer, write
@@ -67,7 +68,8 @@ async def notification_config_show(deps: Deps, id: str) -> Response:
 
 
 @router.post(
-    "", operation_id="notification_config_create", status_code=201, response_model=NotificationConfig,
+    "", operation_id="notification_config_create", responses=NOT_CONFIGURED, status_code=201,
+    response_model=NotificationConfig,
     openapi_extra=body(NotificationConfigWrite), dependencies=[ChannelEditor],
 )  # fmt: skip
 async def notification_config_create(request: Request, deps: Deps, principal: Editor) -> Response:
@@ -88,7 +90,7 @@ async def notification_config_create(request: Request, deps: Deps, principal: Ed
 
 
 @router.put(
-    "/{id}", operation_id="notification_config_update", response_model=NotificationConfig,
+    "/{id}", operation_id="notification_config_update", responses=NOT_CONFIGURED, response_model=NotificationConfig,
     openapi_extra={**body(NotificationConfigWrite), **IF_MATCH}, dependencies=[ChannelEditor],
 )  # fmt: skip
 async def notification_config_update(request: Request, deps: Deps, principal: Editor, id: str) -> Response:
@@ -181,9 +183,7 @@ async def _save(
 
 
 async def _keep_secret(deps: Dependencies, name: str, value: str, principal: Principal) -> None:
-    if deps.vault is None:
-        raise Problem("unavailable", "no secrets can be kept here: set SIGNALBOX_SECRETS_URL and SIGNALBOX_SECRET_KEY")
-    await deps.vault.set(
+    await vault(deps).set(
         name, value, uses=["channel"], description="made by a notification configuration", actor=principal.actor
     )
 

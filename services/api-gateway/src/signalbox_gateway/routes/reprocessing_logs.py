@@ -17,6 +17,7 @@ from signalbox_contracts.states import TASK_ENDS
 from signalbox_gateway import attempt_logs, worker_logs
 from signalbox_gateway.http import console
 from signalbox_gateway.http.access import permission
+from signalbox_gateway.http.configured import NOT_CONFIGURED, blob_store
 from signalbox_gateway.http.dependencies import Deps
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem
@@ -39,7 +40,9 @@ INDEXED: Final = "workers"
 _ENDS: Final = frozenset(state.value for state in TASK_ENDS)
 
 
-@router.get("/jobs/{id}/logs", operation_id="reprocess_logs", response_model=WorkerLogs | MergedLogs)
+@router.get(
+    "/jobs/{id}/logs", operation_id="reprocess_logs", response_model=WorkerLogs | MergedLogs, responses=NOT_CONFIGURED
+)
 async def reprocess_logs(
     id: UUID,
     deps: Deps,
@@ -53,8 +56,7 @@ async def reprocess_logs(
         job = await rows.load(connection, id)
         if job is None:
             raise missing("reprocessing job", id)
-        if deps.blobs is None:
-            raise Problem("unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")
+        store = blob_store(deps)
         found = await queries.tasks(connection, TaskFilter(plan=[id]), limit=WORKERS)
     tasks = {int(task["item_key"].removeprefix(PREFIX)): task for task in found.items if _is_worker(task["item_key"])}
     indexed = next((task for task in found.items if task["item_key"] == INDEXED), None)
@@ -68,9 +70,9 @@ async def reprocess_logs(
             return await _lines(blobs, index, task, tail, after)
 
     if indexed is not None:
-        indexes, logs = await _pods(deps.blobs, indexed, rows.shown(job)["total_workers"] or 1, tail, after)
+        indexes, logs = await _pods(store, indexed, rows.shown(job)["total_workers"] or 1, tail, after)
         return answer(_merged(id, logs) if sort else _by_worker(id, indexes, logs))
-    logs = await asyncio.gather(*(read(index, task, deps.blobs) for index, task in sorted(tasks.items())))
+    logs = await asyncio.gather(*(read(index, task, store) for index, task in sorted(tasks.items())))
     return answer(_merged(id, logs) if sort else _by_worker(id, sorted(tasks), logs))
 
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
-from signalbox_chassis.security.vault import InvalidSecret, SecretInfo, SecretMissing, Vault
+from signalbox_chassis.security.vault import InvalidSecret, SecretInfo, SecretMissing
 from signalbox_contracts.definitions.definition import ShortText
 from signalbox_gateway.definitions import store
 from signalbox_gateway.http.access import Principal, permission
 from signalbox_gateway.http.bodies import body, body_of
+from signalbox_gateway.http.configured import NOT_CONFIGURED, vault
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.etags import etag, must_match
 from signalbox_gateway.http.openapi import IF_MATCH
@@ -34,30 +35,28 @@ class SecretSet(BaseModel):
     description: ShortText = ""
 
 
-def _vault(deps: Dependencies) -> Vault:
-    if deps.vault is None:
-        raise Problem("unavailable", "no secrets can be kept here: set SIGNALBOX_SECRETS_URL and SIGNALBOX_SECRET_KEY")
-    return deps.vault
-
-
-@router.get("", operation_id="secret_list", response_model=answers.page_of(answers.Secret))
+@router.get("", operation_id="secret_list", responses=NOT_CONFIGURED, response_model=answers.page_of(answers.Secret))
 async def secret_list(deps: Deps, _: Reader) -> Response:
     """Every secret without its value."""
-    return answer({"items": [_shown(one) for one in await _vault(deps).listed()], "next_cursor": None})
+    return answer({"items": [_shown(one) for one in await vault(deps).listed()], "next_cursor": None})
 
 
-@router.get("/{name}", operation_id="secret_show", response_model=answers.Secret)
+@router.get("/{name}", operation_id="secret_show", responses=NOT_CONFIGURED, response_model=answers.Secret)
 async def secret_show(name: SecretName, deps: Deps, _: Reader) -> Response:
     """A secret without its value."""
     try:
-        info = await _vault(deps).info(name)
+        info = await vault(deps).info(name)
         return answer(_shown(info), headers=etag(info.version))
     except SecretMissing:
         raise missing("secret", name) from None
 
 
 @router.put(
-    "/{name}", operation_id="secret_set", response_model=answers.Secret, openapi_extra={**body(SecretSet), **IF_MATCH}
+    "/{name}",
+    operation_id="secret_set",
+    responses=NOT_CONFIGURED,
+    response_model=answers.Secret,
+    openapi_extra={**body(SecretSet), **IF_MATCH},
 )
 async def secret_set(name: SecretName, request: Request, deps: Deps, principal: Editor) -> Response:
     """Store a value; it replaces an older one."""
@@ -68,7 +67,7 @@ async def secret_set(name: SecretName, request: Request, deps: Deps, principal: 
         raise
     await _must_match(request, deps, name)
     try:
-        info = await _vault(deps).set(
+        info = await vault(deps).set(
             name,
             secret.value.get_secret_value(),
             uses=secret.uses,
@@ -80,7 +79,9 @@ async def secret_set(name: SecretName, request: Request, deps: Deps, principal: 
     return answer(_shown(info), headers=etag(info.version))
 
 
-@router.delete("/{name}", operation_id="secret_delete", status_code=204, openapi_extra=IF_MATCH)
+@router.delete(
+    "/{name}", operation_id="secret_delete", responses=NOT_CONFIGURED, status_code=204, openapi_extra=IF_MATCH
+)
 async def secret_delete(name: SecretName, request: Request, deps: Deps, principal: Editor) -> Response:
     """Delete a secret that no definition uses."""
     await _must_match(request, deps, name)
@@ -89,7 +90,7 @@ async def secret_delete(name: SecretName, request: Request, deps: Deps, principa
     if users:
         raise Problem("in-use", f"secret {name} is named by {', '.join(users[:5])}", users=users)
     try:
-        await _vault(deps).delete(name, actor=principal.actor)
+        await vault(deps).delete(name, actor=principal.actor)
     except SecretMissing:
         raise missing("secret", name) from None
     return Response(status_code=204)
@@ -100,7 +101,7 @@ async def _must_match(request: Request, deps: Dependencies, name: str) -> None:
     if "if-match" not in request.headers:
         return
     try:
-        must_match(request, (await _vault(deps).info(name)).version)
+        must_match(request, (await vault(deps).info(name)).version)
     except SecretMissing:
         raise Problem("precondition-failed", f"there is no secret {name}") from None
 

@@ -110,8 +110,8 @@ def _log_unreadable(name: str, reason: str) -> None:
 
 
 def _fence(deps: Dependencies, run_key: str) -> StartFence:
-    if deps.blobs is None:
-        raise Problem("unavailable", "no blob store is set (SIGNALBOX_BLOB_URL), where starts are claimed")
+    if deps.blobs is None:  # 409: launchers take it as the last word, and ask a 5xx again
+        raise Problem("conflict", "the gateway has no blob store to claim starts in: SIGNALBOX_BLOB_URL is empty")
     if not is_run_key(run_key):
         raise Problem("not-found", "this is no run key")
     return StartFence(deps.blobs)

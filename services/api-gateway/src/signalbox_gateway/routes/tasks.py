@@ -12,6 +12,7 @@ from signalbox_chassis.blobs import BlobStoreFailed
 from signalbox_contracts.states import TASK_ENDS, TaskState
 from signalbox_gateway import consumer_presence
 from signalbox_gateway.http.access import permission, still_may, visible
+from signalbox_gateway.http.configured import NOT_CONFIGURED, blob_store
 from signalbox_gateway.http.dependencies import Dependencies, Deps
 from signalbox_gateway.http.prefix_router import PrefixRouter
 from signalbox_gateway.http.problems import Problem
@@ -120,7 +121,7 @@ async def task_events(deps: Deps, id: UUID, limit: Limit = 50, cursor: Cursor = 
         return page("events", await queries.task_events(connection, id, limit=limit, after=begin))
 
 
-@router.get("/{id}/logs", operation_id="task_logs", response_class=PlainTextResponse)
+@router.get("/{id}/logs", operation_id="task_logs", response_class=PlainTextResponse, responses=NOT_CONFIGURED)
 async def task_logs(
     deps: Deps,
     request: Request,
@@ -133,9 +134,7 @@ async def task_logs(
 ) -> Response:
     """The log of an attempt, by default of the current one."""
     task = await _must_be_there(deps, id)
-    if deps.blobs is None:
-        raise Problem("unavailable", "no blob store is configured: SIGNALBOX_BLOB_URL")
-    log = AttemptLog(deps.database, deps.blobs, id, attempt or task["attempt"], request.state.principal.actor)
+    log = AttemptLog(deps.database, blob_store(deps), id, attempt or task["attempt"], request.state.principal.actor)
 
     async def pieces() -> AsyncIterator[Piece]:
         at = since
