@@ -296,7 +296,7 @@ async def test_without_a_blob_store_its_routes_name_the_setting_and_are_not_aske
     """503 reads as an outage: the command line asked again for 5 minutes."""
     flink = {"kind": "flink", "connection": {"kind": "flink", "url": "http://127.0.0.1:1"}}
     await api.ask("POST", "/engines", {"id": "flinky", "connection": flink["connection"]})
-    work = {"kind": "flink", "jar": "https://jars.example/jobs.jar", "entry_class": "jobs.Main"}
+    work = {"kind": "flink", "entry_class": "jobs.Main"}
     await api.ask("POST", "/jobs", {"id": "flinky", "name": "Flinky", "engine": "flinky", "work": work})
     for path in ("/jobs/flinky/artifact", "/jobs/flinky/savepoints"):
         answer = await api.request("GET", path)
