@@ -17,7 +17,18 @@ from typer.testing import CliRunner, Result
 from websockets.sync.server import ServerConnection
 from websockets.sync.server import serve as serve_websockets
 
-from signalbox_client import command, contexts, documents, inputs, live, output, reference, watch, waterfall
+from signalbox_client import (
+    command,
+    contexts,
+    documents,
+    inputs,
+    live,
+    output,
+    reference,
+    watch,
+    waterfall,
+    yaml_files,
+)
 from signalbox_client.api import Api, Refused, Unreachable
 from signalbox_client.app import ALONE, OURS, app
 from signalbox_client.commands import dead_letters, definitions, oozie_jobs, plans, secrets, status, tasks
@@ -763,3 +774,47 @@ def test_a_job_is_made_of_an_image_or_an_application(server: str, words: list[st
 def test_a_job_of_an_image_takes_no_options_of_spark(server: str, words: tuple[str, ...]) -> None:
     done = run(server, "job", "create", *words)
     assert (done.exit_code, Server.requests) == (2, [])
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "1_000",
+        "1_0.5",
+        "0b11",
+        "012",
+        "+7",
+        "0o17",
+        "0x1F",
+        "1e3",
+        ".5",
+        "-0",
+        "12:30",
+        "2026-03-31",
+        "yes",
+        "1.",
+        "1_e3",
+    ],
+)
+def test_both_readers_of_yaml_take_a_word_for_the_same(word: str, tmp_path: Path) -> None:
+    """`1_000` was a thousand in a job's file and a text in a pipeline's."""
+    file = tmp_path / "one.yaml"
+    file.write_text(f"value: {word}\n")
+    (document,) = yaml_files.read_documents(str(file))
+    assert documents.parse(file.read_text()) == document.value
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{name: [1, 2}", "line 1: expected ',' or ']'"),
+        ("{\n  name: a: b\n}", "line 2: "),
+        ('{"name": [1, 2}', "line 1: Expecting ',' delimiter"),
+    ],
+)
+def test_a_mistake_in_braces_has_the_words_of_the_language_it_begins_in(text: str, words: str) -> None:
+    """YAML without quotes was answered `Expecting property name enclosed in double quotes`."""
+    with pytest.raises(documents.InvalidDocument) as refused:
+        documents.parse(text)
+    assert str(refused.value).startswith(words), str(refused.value)
+    assert "double quotes" not in str(refused.value)

@@ -1,6 +1,7 @@
 """Files people write: JSON, or YAML 1.2 with the types of JSON. Every problem is one line with file and line."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final, cast
@@ -13,7 +14,12 @@ MAX_INTEGER: Final = 10**308
 """Larger ones are no numbers of JSON for most readers."""
 MAX_YAML_IN_BRACES: Final = 100_000
 """Characters: reading YAML takes a thousand times longer, and a long text in braces is JSON with a mistake in it."""
+_NUMBER_TAGS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_NO_NUMBER: Final = re.compile("_|^[-+]?0b")
+"""In words that ruamel.yaml takes for numbers, and the core schema of YAML 1.2 does not: `1_000`, `0b1`."""
 _TEXT_TAGS: Final = ("tag:yaml.org,2002:timestamp",)
+_LIKE_JSON: Final = re.compile(r"\s*\{\s*[\"}]")
+"""An object whose first name is in quotes."""
 
 
 class InvalidDocument(ValueError):
@@ -29,7 +35,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def _braces(text: str) -> Any:
-    """JSON, or an object of YAML in braces; the error of what is neither is that of JSON."""
+    """JSON, or an object of YAML in braces; the error of what is neither is that of JSON if it begins like it."""
     try:
         return _json(text)
     except InvalidDocument:
@@ -37,7 +43,8 @@ def _braces(text: str) -> Any:
             if len(text) <= MAX_YAML_IN_BRACES:
                 return _yaml(text)
         except InvalidDocument:
-            pass
+            if not _LIKE_JSON.match(text):
+                raise
         raise
 
 
@@ -66,15 +73,27 @@ def _as_text(constructor: Any, node: Any) -> str:
     return str(constructor.construct_scalar(node))
 
 
+def _as_number(construct: Any) -> Any:
+    """Construct a number of the core schema; another word stays the text it is."""
+
+    def constructed(constructor: Any, node: Any) -> Any:
+        text = _as_text(constructor, node)
+        return text if _NO_NUMBER.search(text) else construct(constructor, node)
+
+    return constructed
+
+
 def _yaml(text: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     loader: Any = YAML(typ="safe", pure=True)
-    for tag in _TEXT_TAGS:  # a date stays the text it is
-        loader.constructor.yaml_constructors = {
-            **loader.constructor.yaml_constructors, tag: _as_text,
-        }  # fmt: skip
+    known = loader.constructor.yaml_constructors
+    loader.constructor.yaml_constructors = {
+        **known,
+        **dict.fromkeys(_TEXT_TAGS, _as_text),  # a date stays the text it is
+        **{tag: _as_number(known[tag]) for tag in _NUMBER_TAGS},
+    }
     try:
         return loader.load(text)
     except MarkedYAMLError as error:
