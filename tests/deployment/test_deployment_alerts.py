@@ -143,6 +143,13 @@ async def _all(api: Api, installed: Installation, servers: SecureServers, promet
     await _send(servers, "signalbox.triggers.v1", [b"no event"])
     await prometheus.fires("SignalboxMessagesParked", 60, service="planner")
 
+    admin = await connect(servers.secret("admin_database_url"), timeout=10)
+    try:
+        await admin.execute("UPDATE .definition SET body = '{}' WHERE kind = 'job' AND id = 'damaged'")
+        await prometheus.fires("SignalboxDefinitionsUnreadable", 60, kind="job")
+    finally:
+        await admin.close()
+
     await api.ask("POST", "/jobs/long/start", {})
     installed.stop(SCRIPTED)
     await prometheus.fires("SignalboxEngineUnreachable", 120, engine="e1")
@@ -175,6 +182,7 @@ async def _all(api: Api, installed: Installation, servers: SecureServers, promet
     return {
         "SignalboxMessagesParked", "SignalboxEngineUnreachable", "SignalboxSchedulesLate", "SignalboxLoopFailing",
         "SignalboxBehind", "SignalboxServiceDown", "SignalboxNotificationsLate", "SignalboxNotPublishing",
+        "SignalboxDefinitionsUnreadable",
     }  # fmt: skip
 
 
@@ -182,7 +190,7 @@ async def _define(api: Api, installed: Installation) -> None:
     """An engine, two jobs on it, and a schedule that ticks every two seconds."""
     await api.define("engines", {"id": "e1", "name": "e1", "observe_every_seconds": 0.5,
                                  "connection": {"kind": "scripted", "url": installed.scripted_url}})  # fmt: skip
-    for id, seconds in (("short", 0.1), ("long", 900)):
+    for id, seconds in (("short", 0.1), ("long", 900), ("damaged", 0.1)):
         work = {"kind": "scripted", "script": {"run_seconds": seconds}}
         await api.define("jobs", {"id": id, "name": id, "engine": "e1", "work": work})
     await api.define("schedules", {

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from signalbox_gateway.definitions.kinds import KINDS
 from support.deadlines import wait_until
@@ -459,6 +460,9 @@ async def test_the_status_names_definitions_that_cannot_be_read(api: Gateway) ->
     assert shown is not None
     assert (shown["kind"], shown["revision"]) == ("job", made["revision"])
     assert "Field required" in shown["reason"]
+    assert REGISTRY.get_sample_value("signalbox_unreadable_definitions", {"kind": "job"}) == len(
+        [one for one in await _unreadable(api) if one["kind"] == "job"]
+    )
     assert "unreadable-job" not in [one["id"] for one in before]
     await api.ask("PUT", "/jobs/unreadable-job", WRITTEN["job"])
     await wait_until(is_gone)
@@ -473,3 +477,35 @@ async def _spoil(api: Gateway, kind: str, id: str, body: str = "{}") -> None:
     """What a stricter version, or a person with SQL, leaves behind."""
     async with api.connection() as connection:
         await connection.execute("UPDATE definition SET body = $3 WHERE kind = $1 AND id = $2", kind, id, body)
+
+
+async def test_everything_that_cannot_be_read_is_reported_at_once(api: Gateway) -> None:
+    """Somebody who repairs a damaged registry would otherwise need one call for each definition."""
+    for id in ("bad-1", "bad-2"):
+        await api.ask("POST", "/engines", {"id": id, **WRITTEN["engine"]})
+        await _spoil(api, "engine", id)
+    steps = [{**STEP, "id": "a", "engine": "bad-1"}, {**STEP, "id": "b", "engine": "bad-2"}]
+    pipelines: list[dict[str, Any]] = [
+        {"id": "p0", "steps": steps},
+        {"id": "p1", "steps": steps[1:]},
+        {"id": "p2", "steps": [STEP]},
+    ]
+    answer = await api.request("POST", "/pipelines/apply", {"pipelines": pipelines})
+    assert answer.problem == (422, "invalid")
+    errors = {one["field"]: one["allowed"] for one in answer.body["errors"]}
+    assert sorted(errors) == ["pipelines.0.steps.0.engine", "pipelines.0.steps.1.engine", "pipelines.1.steps.0.engine"]
+    assert all("cannot be read" in one for one in errors.values()), errors
+    only = await api.request("POST", "/pipelines/apply", {"pipelines": pipelines[1:]})
+    assert (only.problem, only.body["id"]) == ((409, "unreadable"), "bad-2")
+    for id in ("bad-1", "bad-2"):
+        await api.ask("DELETE", f"/engines/{id}")
+
+
+async def test_a_channel_whose_fallback_cannot_be_read_is_saved(api: Gateway) -> None:
+    """A damaged channel must not keep others from being changed: its chain of fallbacks ends there."""
+    await api.ask("POST", "/channels", {"id": "stand-in", **WRITTEN["channel"]})
+    await _spoil(api, "channel", "stand-in")
+    made = await api.request("POST", "/channels", {"id": "first", **WRITTEN["channel"], "fallback": "stand-in"})
+    assert made.status == 201, made.text
+    for id in ("first", "stand-in"):
+        await api.ask("DELETE", f"/channels/{id}")

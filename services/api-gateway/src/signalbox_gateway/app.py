@@ -135,6 +135,9 @@ def gateway(settings: GatewaySettings) -> Service:
         async with service.database.connection() as connection:
             await idempotency.forget(connection)
 
+    async def check_definitions() -> None:
+        await deps.unreadable.check(service.database)
+
     async def chain_audit() -> bool:
         return await chain(service.database)
 
@@ -162,6 +165,7 @@ def gateway(settings: GatewaySettings) -> Service:
         Loop("watch notifications", watch.one_pass, 10.0),
         Loop("run hints", deps.run_hints.send, SEND_SECONDS),
         Loop("gauges", partial(gauges.one_pass, service.database), 15.0),
+        Loop("unreadable definitions", check_definitions, 15.0),
         Loop("forget answers", forget, 600.0),
         Loop("retention", partial(prune.RETENTION.one_pass, service.database, settings), 600.0),
         Loop("audit chain", chain_audit, 1.0),

@@ -1,6 +1,6 @@
 """Checks of a definition against the other definitions, before it is saved."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from signalbox_chassis.persistence.connection import Connection
@@ -21,13 +21,21 @@ from signalbox_gateway.definitions.impossible import impossible
 MAX_FALLBACKS: Final = 10
 """Longest chain of channels that stand in for one another."""
 Loaded = Mapping[tuple[str, str], store.Stored]
+Unreadable = dict[str, store.DefinitionUnreadable]
+"""Definitions that cannot be read, by the field that names them."""
 
 
 async def check_definition(connection: Connection, definition: Any) -> None:
     """Refuse a definition that says what cannot be, names a missing definition or does not fit a named one.
 
-    Raises `InvalidDefinition`, and `DefinitionUnreadable` for a named one that must be read for that and cannot.
+    Raises `InvalidDefinition`. A named one that must be read for that and cannot is one of its problems, or raised as
+    `DefinitionUnreadable` where it is the only one.
     """
+    refuse(*await find_problems(connection, definition))
+
+
+async def find_problems(connection: Connection, definition: Any) -> tuple[list[Problem], Unreadable]:
+    """What `check_definition` refuses."""
     loaded = await _load_references(connection, definition)
     problems = [
         Problem(target.field, repr(target.id), await _words(connection, target.kind))
@@ -35,12 +43,23 @@ async def check_definition(connection: Connection, definition: Any) -> None:
         if target.kind != SECRET and (target.kind, target.id) not in loaded
     ]
     problems += impossible(definition)
+    unreadable: Unreadable = {}
     if not problems:
-        problems = [*_misfits(definition, loaded), *await _fallback_cycle(connection, definition)]
+        problems = [*_misfits(definition, loaded, unreadable), *await _fallback_cycle(connection, definition)]
         problems += await _unknown_projects(connection, definition)
         problems += await _moved_twice(connection, definition)
-    if problems:
-        raise InvalidDefinition(tuple(problems))
+    return problems, unreadable
+
+
+def refuse(problems: Iterable[Problem], unreadable: Unreadable) -> None:
+    """Raise all that is wrong: `InvalidDefinition`, or the only `DefinitionUnreadable`."""
+    wrong = list(problems)
+    errors = {(error.kind, error.id): error for error in unreadable.values()}
+    if len(errors) == 1 and not wrong:
+        raise next(iter(errors.values()))
+    wrong += [Problem(place, repr(error.id), str(error)) for place, error in unreadable.items()]
+    if wrong:
+        raise InvalidDefinition(tuple(wrong))
 
 
 async def engine_for(connection: Connection, job: Job) -> store.Saved:
@@ -87,13 +106,13 @@ async def _words(connection: Connection, kind: str) -> str:
     return f"is not {article} {kind}: {allowed}"
 
 
-def _misfits(definition: Any, loaded: Loaded) -> Iterator[Problem]:
+def _misfits(definition: Any, loaded: Loaded, unreadable: Unreadable) -> Iterator[Problem]:
     match definition:
         case Job(engine=str()):
-            yield from _engine_misfit(definition.engine, definition.work.kind, "", loaded)
+            yield from _engine_misfit(definition.engine, definition.work.kind, "", loaded, unreadable)
         case Pipeline():
             for number, step in enumerate(definition.steps):
-                yield from _engine_misfit(step.engine, step.work.kind, f"steps.{number}.", loaded)
+                yield from _engine_misfit(step.engine, step.work.kind, f"steps.{number}.", loaded, unreadable)
         case Schedule() | Trigger():
             saved = loaded[definition.target.kind, definition.target.id].read()
             given = definition.params if isinstance(definition, Schedule) else definition.mapping
@@ -118,10 +137,16 @@ def _unknown_events(subscription: Subscription) -> Iterator[Problem]:
             yield Problem(f"events.{number}", repr(pattern), allowed)
 
 
-def _engine_misfit(id: str | None, work_kind: str, place: str, loaded: Loaded) -> Iterator[Problem]:
+def _engine_misfit(
+    id: str | None, work_kind: str, place: str, loaded: Loaded, unreadable: Unreadable
+) -> Iterator[Problem]:
     if id is None:
         return
-    engine = loaded["engine", id].read().definition
+    try:
+        engine = loaded["engine", id].read().definition
+    except store.DefinitionUnreadable as error:
+        unreadable[f"{place}engine"] = error
+        return
     if isinstance(engine, Engine) and engine.connection.kind != work_kind:
         allowed = f"engine {id} runs {engine.connection.kind}"
         yield Problem(f"{place}work.kind", repr(work_kind), allowed)

@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from prometheus_client import Gauge
+
 from signalbox_chassis.persistence.connection import Connection
 from signalbox_chassis.persistence.database import Database
 from signalbox_gateway.definitions import store
+from signalbox_gateway.definitions.kinds import KINDS
 from signalbox_gateway.http.problems import Problem
 
 CHECK_SECONDS: Final = 5.0
@@ -16,6 +20,7 @@ CHECK_SECONDS: Final = 5.0
 BATCH: Final = 200
 """Definitions that are read at once: other requests get their turn in between."""
 MAX_SHOWN: Final = 200
+_UNREADABLE = Gauge("signalbox_unreadable_definitions", "Stored definitions that cannot be read, by kind", ["kind"])
 
 
 def problem_of(error: store.DefinitionUnreadable) -> Problem:
@@ -42,6 +47,9 @@ class UnreadableDefinitions:
             if time.monotonic() - self._checked_at >= self.check_seconds:
                 async with database.connection() as connection:
                     await self._check(connection)
+                counted = Counter(kind for kind, _ in self._found)
+                for kind in KINDS:
+                    _UNREADABLE.labels(kind).set(counted[kind])
                 self._checked_at = time.monotonic()
         return [
             {"kind": kind, "id": id, "revision": error.revision, "reason": "; ".join(map(str, error.problems))[:1000]}

@@ -129,14 +129,13 @@ def _numbered(number: int, problem: FieldProblem) -> FieldProblem:
 async def _check_all(work: UnitOfWork, principal: Principal, pipelines: list[Any]) -> None:
     """Check pipelines against what is saved. All problems are reported together."""
     problems: list[FieldProblem] = []
+    unreadable: checks.Unreadable = {}
     for number, pipeline in enumerate(pipelines):
         await require_references(work.connection, principal, "pipeline.write", pipeline)
-        try:
-            await checks.check_definition(work.connection, pipeline)
-        except InvalidDefinition as error:
-            problems += [_numbered(number, problem) for problem in error.problems]
-    if problems:
-        raise invalid_all(problems[:100])
+        found, damaged = await checks.find_problems(work.connection, pipeline)
+        problems += [_numbered(number, problem) for problem in found]
+        unreadable |= {f"pipelines.{number}.{field}": error for field, error in damaged.items()}
+    checks.refuse(problems, unreadable)
 
 
 async def _apply(work: UnitOfWork, deps: Deps, principal: Principal, pipeline: Any) -> dict[str, Any]:
