@@ -12,7 +12,7 @@ import aiohttp
 
 from engines.oozie.assembly import SERVER_FILES
 from engines.oozie.oozie_process import Hands
-from signalbox_contracts.definitions.selection import Selection
+from signalbox_contracts.definitions.selection import LookUp, OozieActions, RoutedActions
 from signalbox_contracts.definitions.work import OozieWork
 from signalbox_contracts.ids import run_key
 from signalbox_contracts.messages.tasks import ResolvedItem
@@ -113,8 +113,10 @@ async def until(look: Callable[[], Awaitable[_T]], good: Callable[[_T], bool], t
     return seen
 
 
-async def find(engine: OozieEngine, selection: Selection) -> dict[str, ResolvedItem]:
+async def find(engine: OozieEngine, selection: LookUp | OozieActions) -> dict[str, ResolvedItem]:
     """Every item of a selection by key, through all of its pages."""
+    if isinstance(selection, OozieActions):
+        selection = RoutedActions.model_validate(selection.model_dump())
     items: dict[str, ResolvedItem] = {}
     page = None
     while True:

@@ -110,20 +110,28 @@ class Caller:
                 {"step": f"s{one}", "when": choice(["on_success", "on_success", "on_failure", "always"])}
                 for one in before
             ]
-            step |= choice(
-                [{}, {}, {"matrix": {"n": [1, 2, 3]}}, {"condition": "{{ params.run }}"}, {"required": False}]
+            step |= self.one_of(
+                {}, {}, {"matrix": {"n": [1, 2, 3]}}, {"condition": "{{ params.run }}"}, {"required": False}
             )
             steps.append(step)
         if self.random.random() < 0.3:
             work = {"kind": "scripted", "script": self.script()}
             steps.append({"id": "undo", "engine": "e1", "work": work, "compensates": "s0"})
         rules = {key: value for key, value in self.rules().items() if key in ("limit", "priority")}
-        pipeline = {"id": id, "steps": steps, "params": {"run": {"type": "boolean", "default": True}}, "rules": rules}
+        pipeline: dict[str, Any] = {
+            "id": id,
+            "steps": steps,
+            "params": {"run": {"type": "boolean", "default": True}},
+            "rules": rules,
+        }
         if self.random.random() < 0.2:
             pipeline["time_limit_seconds"] = 2
         if await self.call("create pipeline", "POST", "/pipelines", pipeline):
             body = {"params": {"run": choice([True, False])}, "labels": self.labels()}
             self.note(await self.call("run pipeline", "POST", f"/pipelines/{id}/run", body))
+
+    def one_of(self, *choices: dict[str, Any]) -> dict[str, Any]:
+        return self.random.choice(choices)
 
     def labels(self) -> dict[str, str]:
         return {"team": self.random.choice("abc")}
@@ -137,8 +145,7 @@ class Caller:
             return
         choice = self.random.choice
         plan, older = choice(self.plans[-15:]), choice(self.plans[:-15] or self.plans)
-        name, method, path, body = choice(
-            [
+        requests: list[tuple[str, str, str, dict[str, Any]]] = [
                 ("pause", "POST", f"/plans/{plan}/pause", {}),
                 ("resume", "POST", f"/plans/{plan}/resume", {}),
                 ("cancel", "POST", f"/plans/{plan}/cancel", {"kill": choice([True, False])}),
@@ -153,8 +160,8 @@ class Caller:
                 ("resolve", "POST", "/tasks/bulk?state=UNKNOWN",
                  {"action": "resolve", "decision": choice(["adopt", "retry", "fail"]), "reason": "seen"}),
                 ("engine", "POST", f"/engines/e1/{choice(['pause', 'drain', 'resume', 'resume'])}", {}),
-            ]
-        )  # fmt: skip
+        ]  # fmt: skip
+        name, method, path, body = choice(requests)
         made = await self.call(name, method, path, body)
         if name.startswith(("retry", "rerun")):
             self.note(made)
@@ -182,7 +189,7 @@ async def test_random_plans_under_random_controls_all_end_and_nothing_is_parked(
     """Such a hunt found that a job whose task was cancelled alone stayed RUNNING for ever."""
     callers = [Caller(stack, SEED * 100 + number) for number in range(3)]
     await asyncio.gather(*(caller.run(SECONDS) for caller in callers))
-    print("seed", SEED, sorted(sum((caller.answers for caller in callers), Counter()).items()))
+    print("seed", SEED, sorted(sum((caller.answers for caller in callers), Counter[tuple[str, int]]()).items()))
     assert [failure for caller in callers for failure in caller.failures] == []
 
     await stack.ask("POST", "/engines/e1/resume", {})

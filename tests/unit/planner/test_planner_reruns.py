@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from signalbox_contracts.definitions.rules import Brake, Canary, Rules
 from signalbox_contracts.definitions.selection import RerunRules
+from signalbox_contracts.definitions.work import OozieWork
 from signalbox_contracts.ids import task_id
 from signalbox_contracts.messages.plans import Counts, Decision
 from signalbox_contracts.messages.tasks import ResolvedItem
@@ -71,13 +72,13 @@ def test_the_policy_decides_by_the_state(state: str, policy: str, decision: Deci
 
 def test_what_runs_expects_the_world_as_it_was_found() -> None:
     work = decided(action()).work
-    assert work is not None
+    assert isinstance(work, OozieWork)
     assert work.expected is not None
     assert (work.object, work.target, work.clean_up) == ("coordinator", f"{COORDINATOR}@1", False)
     assert (work.expected.phase, work.expected.external_id) == ("KILLED", WORKFLOW)
     assert work.expected.last_modified == "Thu, 01 Jan 2026 00:00:00 GMT"
     work = decided(workflow(), scope="only_failed").work
-    assert work is not None
+    assert isinstance(work, OozieWork)
     assert work.expected is not None
     assert (work.object, work.scope, work.expected.run) == ("workflow", "only_failed", 3)
 
@@ -108,7 +109,7 @@ def test_a_clean_up_without_a_known_list_is_blocked_and_with_one_is_part_of_the_
     listed = action().model_copy(update={"deletes": ("file:///out/1 (2 files, 10 bytes)",)})
     kept, cleaned = decided(listed), decided(listed, clean_up=True)
     assert (kept.deletes, cleaned.deletes) == ((), listed.deletes)
-    assert cleaned.work is not None
+    assert isinstance(cleaned.work, OozieWork)
     assert cleaned.work.clean_up
     grown = decided(listed.model_copy(update={"deletes": ("file:///out/1 (3 files, 20 bytes)",)}), clean_up=True)
     assert preview_hash([cleaned]) != preview_hash([grown])
