@@ -145,7 +145,7 @@ async def _all(api: Api, installed: Installation, servers: SecureServers, promet
 
     admin = await connect(servers.secret("admin_database_url"), timeout=10)
     try:
-        await admin.execute("UPDATE .definition SET body = '{}' WHERE kind = 'job' AND id = 'damaged'")
+        await admin.execute("UPDATE api_gateway.definition SET body = '{}' WHERE kind = 'job' AND id = 'damaged'")
         await prometheus.fires("SignalboxDefinitionsUnreadable", 60, kind="job")
     finally:
         await admin.close()
