@@ -35,6 +35,8 @@ def _git(*arguments: str) -> str | None:
     return done.stdout
 
 
+NEW_KINDS = {"move"}
+"""Kinds of definitions that the last release does not know. It parks them, so they are saved after the upgrade only."""
 RELEASE = newest_release()
 BASIS = RELEASE or "no release yet, committed files"
 
@@ -107,6 +109,9 @@ def test_todays_samples_are_accepted_by_the_last_releases_schemas(sample: Any, b
         assert RELEASE, "a new message's schema is not committed"
         return
     problems = Draft202012Validator(schema).iter_errors(json.loads(encode(sample.event).value or b""))
+    if RELEASE and getattr(sample.event.data, "kind", None) in NEW_KINDS:
+        assert any(problems), "the last release knows this kind: take it out of NEW_KINDS"
+        return
     assert [problem.message for problem in problems] == []
 
 
